@@ -1,0 +1,39 @@
+"""Takes a PyTorch model to the fastest artifact that is proven to be the same model, and serves it.
+
+The public names are loaded when first used; importing this package does nothing else.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.builder import BuildResult, build
+    from pipeline.data.dataset import DataSet, Split
+    from pipeline.inspection.files import inspect
+    from pipeline.models.spec import ModelSpec
+    from pipeline.recipe import Recipe, load_recipe
+
+_HOMES = {
+    "BuildResult": "pipeline.builder",
+    "DataSet": "pipeline.data.dataset",
+    "ModelSpec": "pipeline.models.spec",
+    "Recipe": "pipeline.recipe",
+    "Split": "pipeline.data.dataset",
+    "build": "pipeline.builder",
+    "inspect": "pipeline.inspection.files",
+    "load_recipe": "pipeline.recipe",
+}
+
+__all__ = ["BuildResult", "DataSet", "ModelSpec", "Recipe", "Split", "build", "inspect", "load_recipe"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pipeline' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,77 @@
+"""A file that one stage leaves for another, and what may be said about it without opening it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from pipeline.errors import FileError
+
+_CHUNK_BYTES = 1 << 20
+
+
+class Kind(Enum):
+    """What a file is. A stage declares the kinds it reads and writes."""
+
+    DATA_INFO = "data-info"
+    TRAIN_DATA = "train-data"
+    VALIDATION_DATA = "validation-data"
+    TEST_DATA = "test-data"
+    WEIGHTS = "weights"
+    MODEL_INFO = "model-info"
+    TRAINING_HISTORY = "training-history"
+    LEARNING_CURVES = "learning-curves"
+    SAMPLES = "samples"
+    CANDIDATE_MODEL = "candidate-model"
+    CANDIDATE_REPORT = "candidate-report"
+    SELECTION = "selection"
+    ARCHIVE = "archive"
+    SMOKE_REPORT = "smoke-report"
+
+    @property
+    def per_candidate(self) -> bool:
+        """Whether there is one file of this kind per candidate rather than one per run."""
+        return self in (Kind.CANDIDATE_MODEL, Kind.CANDIDATE_REPORT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """One file in a run directory.
+
+    Args:
+        kind: what it is.
+        path: relative to the run directory, with forward slashes.
+        sha256: hexadecimal digest of its bytes.
+        size: bytes.
+        candidate: the candidate's name where the kind is one per candidate, else None.
+    """
+
+    kind: Kind
+    path: str
+    sha256: str
+    size: int
+    candidate: str | None = None
+
+
+def digest_bytes(content: bytes) -> str:
+    """Hexadecimal SHA-256 of bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes.
+
+    Raises:
+        FileError: the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while chunk := stream.read(_CHUNK_BYTES):
+                digest.update(chunk)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise FileError(f"{path}: expected a readable file, found: {reason}") from error
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""What a candidate is, how one is evaluated, and how one is chosen."""

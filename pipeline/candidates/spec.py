@@ -1,0 +1,88 @@
+"""What a candidate is, and which ones a recipe asks for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.artifacts import digest_bytes
+from pipeline.recipe import Candidates, DynamicInt8, Format, MagnitudePruning, Pass, Precision, Variant
+
+Optimization = Literal["all", "none"]
+
+FLOAT = "float"
+FALLBACK = "float.onnx.fp32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidateSpec:
+    """A list of passes, a format, a precision and how it is run.
+
+    Args:
+        variant: name of the network the passes make; `float` for none.
+        passes: applied to the float network, in order.
+        format: what it is exported to.
+        precision: number format of the linear layers' weights.
+        optimization: of the runtime's graph optimizer, when served.
+        threads: of the runtime, when served.
+    """
+
+    variant: str
+    passes: tuple[Pass, ...]
+    format: Format
+    precision: Precision
+    optimization: Optimization = "all"
+    threads: int = 1
+
+    @property
+    def lossy(self) -> bool:
+        """Whether it may answer differently from float; an unchanged network may not."""
+        return bool(self.passes)
+
+    @property
+    def pruning(self) -> tuple[Pass, ...]:
+        """The passes that act on the float network; an ONNX file is quantized after its export."""
+        return tuple(one for one in self.passes if not isinstance(one, DynamicInt8))
+
+    @property
+    def name(self) -> str:
+        """For people; unique within a recipe."""
+        return f"{self.variant}.{self.format}.{self.precision}"
+
+    @property
+    def identity(self) -> str:
+        """Digest of the specification: same name, different passes, different identity."""
+        document = {
+            "passes": [one.model_dump(mode="json") for one in self.passes],
+            "format": self.format,
+            "optimization": self.optimization,
+            "threads": self.threads,
+        }
+        return digest_bytes(json.dumps(document, sort_keys=True).encode())
+
+
+def default_variants(amount: float, scope: Literal["layer", "global"]) -> tuple[Variant, ...]:
+    """Pruned, float in int8, and pruned in int8."""
+    pruning = MagnitudePruning(amount=amount, scope=scope)
+    pruned = f"pruned{amount * 100:g}" + ("-global" if scope == "global" else "")
+    return (
+        Variant(name=pruned, passes=(pruning,)),
+        Variant(name=FLOAT, passes=(DynamicInt8(),)),
+        Variant(name=pruned, passes=(pruning, DynamicInt8())),
+    )
+
+
+def candidate_specs(settings: Candidates) -> tuple[CandidateSpec, ...]:
+    """Every candidate the recipe asks for, float first, `float.onnx.fp32` always among them."""
+    variants = settings.variants
+    if variants is None:
+        variants = default_variants(settings.pruning_amount, settings.pruning_scope)
+    specs = [
+        CandidateSpec(variant=variant.name, passes=variant.passes, format=form, precision=variant.precision)
+        for variant in (Variant(name=FLOAT, passes=()), *variants)
+        for form in settings.formats
+    ]
+    if FALLBACK not in [spec.name for spec in specs]:
+        specs.insert(0, CandidateSpec(variant=FLOAT, passes=(), format="onnx", precision="fp32"))
+    return tuple(specs)

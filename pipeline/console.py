@@ -1,0 +1,119 @@
+"""What a person sees in the terminal: progress on standard error, tables on standard output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from pipeline.builder import BuildResult
+    from pipeline.candidates.report import CandidateReport
+    from pipeline.runner import Outcome
+
+# Wide enough for the table where the width of a terminal is not known.
+_PIPE_WIDTH = 140
+
+
+class Terminal:
+    """Draws what stages report: live bars on a terminal, plain lines elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        columns = (
+            TextColumn("  {task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed}/{task.total} {task.fields[detail]}"),
+            TimeElapsedColumn(),
+        )
+        self._bars = Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Terminal:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def log(self, message: str) -> None:
+        """One finished line."""
+        self._console.print(message, markup=False)
+
+    def progress(self, task: str, completed: int, total: int, detail: str = "") -> None:
+        """Move a bar; it goes when the task is complete."""
+        if not self._console.is_terminal:
+            return
+        if task not in self._tasks:
+            self._tasks[task] = self._bars.add_task(task, total=total, detail=detail)
+        self._bars.update(self._tasks[task], completed=completed, total=total, detail=detail)
+        if completed >= total:
+            self._bars.remove_task(self._tasks.pop(task))
+
+
+def print_plan(outcomes: Sequence[Outcome]) -> None:
+    """A line per stage."""
+    for outcome in outcomes:
+        reason = f": {outcome.reason}" if outcome.reason else ""
+        sys.stdout.write(f"{outcome.stage}: {outcome.action}{reason}\n")
+
+
+def print_result(result: BuildResult) -> None:
+    """The table, the winner, and where the archive is."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_PIPE_WIDTH)
+    console.print(result_table(result))
+    test = result.test
+    console.print(
+        f"Selected [bold]{result.selected}[/bold]: {result.why}.\n"
+        f"Test set, opened for this line alone: {test.accuracy:.4f} accuracy, float {test.float_accuracy:.4f}, "
+        f"drop {_points(test.drop)} points (95 % bound {_points(test.drop_bound)}) on {test.examples:,} examples.\n"
+        f"Archive: {result.archive}"
+    )
+
+
+def result_table(result: BuildResult) -> Table:
+    """A row per candidate: parity, accuracy, drop, size, latency, verdict; the winner marked."""
+    table = Table(title=f"Candidates of {result.recipe}", caption="drop: points of accuracy lost on validation, with "
+                  "its one-sided 95 % bound; latency: one thread, median over interleaved rounds", title_justify="left")
+    table.add_column("")
+    table.add_column("candidate", no_wrap=True)
+    for heading in ("parity", "limit", "accuracy", "drop (bound)", "zeros", "size kB"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    sizes = [timing.batch_size for timing in result.candidates[0].report.timings]
+    for size in sizes:
+        table.add_column(f"ms, batch {size}", justify="right", no_wrap=True)
+    table.add_column("verdict")
+    for row in result.candidates:
+        report = row.report
+        table.add_row(
+            "*" if row.selected else "",
+            report.name,
+            f"{report.parity.max_absolute:.1e}",
+            f"{report.parity.limit:.1e}",
+            f"{report.quality.accuracy:.4f}",
+            f"{_points(report.quality.drop)} ({_points(report.quality.drop_bound)})" if report.lossy else "-",
+            _sparsity(report),
+            f"{report.size / 1000:,.0f}",
+            *(f"{report.timing(size).median_ms:.3f}" for size in sizes),
+            row.verdict + ("" if report.parity.batch_invariant else ", one by one"),
+            style="bold green" if row.selected else None,
+        )
+    return table
+
+
+def _points(fraction: float) -> str:
+    return f"{fraction * 100:+.2f}"
+
+
+def _sparsity(report: CandidateReport) -> str:
+    shares = [one.sparsity for one in report.passes if one.kind == "magnitude-pruning"]
+    return f"{shares[-1]:.0%}" if shares else "-"

@@ -1,0 +1,95 @@
+"""manifest.json: what a run directory holds, and why each stage need not run again."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from pipeline.artifacts import Artifact
+from pipeline.errors import FileError
+
+SCHEMA = 1
+MANIFEST_NAME = "manifest.json"
+
+
+class StageRecord(BaseModel):
+    """One finished stage.
+
+    Args:
+        key: digest of `parts`.
+        parts: digest or version of everything the result depends on, by a name a person understands.
+        artifacts: what it left behind.
+        seconds: how long it took.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    parts: dict[str, str]
+    artifacts: tuple[Artifact, ...]
+    seconds: float
+
+
+class Manifest(BaseModel):
+    """The state of a run directory."""
+
+    model_config = ConfigDict(frozen=True)
+
+    schema_number: int = SCHEMA
+    recipe: str
+    environment: dict[str, str]
+    stages: dict[str, StageRecord] = {}
+
+    def with_stage(self, name: str, record: StageRecord) -> Manifest:
+        """The same with one stage's record replaced."""
+        return self.model_copy(update={"stages": {**self.stages, name: record}})
+
+
+def read_manifest(run_dir: Path) -> Manifest | None:
+    """The manifest of a run directory, or None where there is none yet.
+
+    Raises:
+        FileError: it is there, and is not a manifest this version can read.
+    """
+    path = run_dir / MANIFEST_NAME
+    if not path.exists():
+        return None
+    try:
+        document: Any = json.loads(path.read_bytes())
+        number = document.get("schema_number") if isinstance(document, dict) else None
+        if number != SCHEMA:
+            raise FileError(
+                f"{path}: expected manifest schema {SCHEMA}, found {number}; build with --force or into another --run-dir"
+            )
+        return TypeAdapter(Manifest).validate_python(document)
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, ValidationError) as error:
+        found = str(error).splitlines()[0]
+        raise FileError(
+            f"{path}: expected a build manifest, found: {found}; build with --force or into another --run-dir"
+        ) from error
+
+
+def write_manifest(run_dir: Path, manifest: Manifest) -> None:
+    """Replace the manifest in one step."""
+    content = manifest.model_dump_json(indent=1).encode() + b"\n"
+    write_atomically(run_dir / MANIFEST_NAME, content)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file that is either wholly there under its name or not at all."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

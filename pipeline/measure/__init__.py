@@ -1,0 +1,1 @@
+"""Interleaved timing of candidates, a process each, and what may be claimed from it."""

@@ -1,0 +1,312 @@
+"""What a user may ask for: a recipe, read from TOML into frozen models, all problems reported at once."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.errors import RecipeError
+
+DEFAULT_RECIPE = "fashion-cnn"
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+_FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+
+
+class Section(BaseModel):
+    """A frozen group of settings; an unknown key is a problem."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Preprocessing(Section):
+    """How raw values become what the network sees, inside the exported graph: (x * scale - mean) / std."""
+
+    scale: float = Field(default=1.0, description="factor on the raw value, e.g. 1/255 = 0.00392156862745098")
+    mean: tuple[float, ...] = Field(default=(0.0,), description="subtracted after scaling; one value, or one per channel or feature")
+    std: tuple[float, ...] = Field(default=(1.0,), description="divisor after subtraction; one value, or one per channel or feature")
+
+
+class Model(Section):
+    """The network: built in by `name`, or the user's own by `factory`."""
+
+    name: str | None = Field(default=None, description="a built-in architecture")
+    factory: str | None = Field(default=None, pattern=_FACTORY, description="the user's own, as module:function")
+    arguments: dict[str, Any] = Field(default={}, description="keyword arguments of the architecture or factory")
+    weights: str | None = Field(default=None, description="file of weights, relative to the recipe: .safetensors, or a .pt/.pth state dict")
+    preprocessing: Preprocessing | None = Field(default=None, description="for a factory that returns a bare network")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Model:
+        if (self.name is None) == (self.factory is None):
+            raise ValueError("expected exactly one of name, factory")
+        return self
+
+
+class Data(Section):
+    """The data set: built in by `name`, or the user's own by `factory`."""
+
+    name: str | None = Field(default=None, description="a built-in data set")
+    factory: str | None = Field(default=None, pattern=_FACTORY, description="the user's own, as module:function")
+    path: str | None = Field(default=None, description="file or folder the data is read from, relative to the recipe; given to the factory as `path`")
+    arguments: dict[str, Any] = Field(default={}, description="keyword arguments of the factory")
+    validation_size: int = Field(default=10_000, ge=1, description="examples held out of a built-in training set for validation")
+    seed: int = Field(default=0, ge=0, description="of the train/validation split")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Data:
+        if (self.name is None) == (self.factory is None):
+            raise ValueError("expected exactly one of name, factory")
+        return self
+
+
+class Train(Section):
+    """Training of the float network."""
+
+    epochs: int = Field(default=8, ge=0, description="passes over the training data; 0 trains nothing and needs model.weights")
+    batch_size: int = Field(default=128, ge=1, description="examples per step")
+    optimizer: Literal["sgd", "adam", "adamw"] = Field(default="adamw", description="update rule")
+    learning_rate: float = Field(default=2e-3, gt=0, description="peak learning rate")
+    weight_decay: float = Field(default=1e-2, ge=0, description="decoupled for adamw, L2 otherwise")
+    schedule: Literal["constant", "cosine", "one-cycle"] = Field(default="one-cycle", description="learning rate over the whole run")
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the target spread over all classes")
+    horizontal_flip: bool = Field(default=False, description="mirror each training picture with probability 1/2")
+    seed: int = Field(default=0, ge=0, description="of initialisation, shuffling, augmentation and dropout")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="where to train; auto takes CUDA, then MPS, then the CPU")
+
+
+class MagnitudePruning(Section):
+    """Set the weights of smallest absolute value to zero, for good."""
+
+    kind: Literal["magnitude-pruning"] = "magnitude-pruning"
+    amount: float = Field(default=0.3, gt=0, lt=1, description="share of the weights of convolution and linear layers set to zero")
+    scope: Literal["layer", "global"] = Field(default="layer", description="rank weights within each layer, or over all layers together")
+
+
+class DynamicInt8(Section):
+    """Linear layers with int8 weights; activations quantized as they come."""
+
+    kind: Literal["dynamic-int8"] = "dynamic-int8"
+
+
+Pass = Annotated[MagnitudePruning | DynamicInt8, Field(discriminator="kind")]
+Format = Literal["torchscript", "onnx"]
+Precision = Literal["fp32", "int8-dynamic"]
+
+
+class Variant(Section):
+    """One network to compare with float: a name and the passes that make it."""
+
+    name: str = Field(pattern=_NAME, description="short name, first part of the candidates' names")
+    passes: tuple[Pass, ...] = Field(description="in order; pruning comes before quantization")
+
+    @model_validator(mode="after")
+    def _order(self) -> Variant:
+        kinds = [one.kind for one in self.passes]
+        if "dynamic-int8" in kinds and "magnitude-pruning" in kinds[kinds.index("dynamic-int8"):]:
+            raise ValueError(
+                "pruning after quantization: expected magnitude-pruning before dynamic-int8, because "
+                "quantized layers no longer hold float weights and pruning them silently does nothing; swap the passes"
+            )
+        for kind in set(kinds):
+            if kinds.count(kind) > 1:
+                raise ValueError(f"pass {kind} given {kinds.count(kind)} times, expected once at most")
+        return self
+
+    @property
+    def pruning(self) -> tuple[Pass, ...]:
+        """The passes that act on the float network; they make what `name` names."""
+        return tuple(one for one in self.passes if not isinstance(one, DynamicInt8))
+
+    @property
+    def precision(self) -> Precision:
+        """Number format of the linear layers' weights."""
+        return "int8-dynamic" if any(isinstance(one, DynamicInt8) for one in self.passes) else "fp32"
+
+
+class Candidates(Section):
+    """Which networks are compared. Float is always among them."""
+
+    pruning_amount: float = Field(default=0.3, gt=0, lt=1, description="share of weights set to zero in the default variants")
+    pruning_scope: Literal["layer", "global"] = Field(default="layer", description="rank weights per layer or over all layers in the default variants")
+    formats: tuple[Format, ...] = Field(default=("torchscript", "onnx"), min_length=1, description="what each variant is exported to; float.onnx.fp32 is always there")
+    variants: tuple[Variant, ...] | None = Field(default=None, description="instead of the default variants (pruned, int8, pruned and int8)")
+
+    @model_validator(mode="after")
+    def _one_network_per_name(self) -> Candidates:
+        networks: dict[str, tuple[Pass, ...]] = {"float": ()}
+        seen = {("float", "fp32")}
+        for variant in self.variants or ():
+            if networks.setdefault(variant.name, variant.pruning) != variant.pruning:
+                raise ValueError(f"variant {variant.name!r} names two different networks; give each its own name")
+            if (variant.name, variant.precision) in seen:
+                raise ValueError(f"variant {variant.name!r} at {variant.precision} is given twice (float at fp32 is built in)")
+            seen.add((variant.name, variant.precision))
+        return self
+
+
+class Export(Section):
+    """How files are exported."""
+
+    opset: int = Field(default=20, ge=18, le=23, description="ONNX operator set version")
+
+
+class Verify(Section):
+    """Parity and quality checks."""
+
+    samples: int = Field(default=256, ge=32, description="real validation inputs replayed through every candidate")
+    batch_sizes: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(default=(1, 2, 7, 32), min_length=1, description="examples per call in the parity check")
+
+
+class Measure(Section):
+    """Timing of the candidates, on one thread."""
+
+    batch_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(1, 32), min_length=1, description="examples per call; 1 is always among them")
+    rounds: int = Field(default=9, ge=3, description="interleaved rounds; medians and intervals are taken over them")
+    block_ms: float = Field(default=60.0, ge=5, description="length of one timed block, in milliseconds")
+
+    @model_validator(mode="after")
+    def _one_is_there(self) -> Measure:
+        if 1 not in self.batch_sizes:
+            raise ValueError("batch_sizes: expected 1 among them, because selection by latency is at batch size 1")
+        return self
+
+
+class Budget(Section):
+    """What a lossy candidate may lose."""
+
+    max_accuracy_drop: float = Field(default=0.01, ge=0, lt=1, description="largest drop against float, as a fraction; held against a one-sided 95 % bound")
+
+
+class Select(Section):
+    """Which of the candidates inside their limits wins."""
+
+    goal: Literal["latency", "throughput", "size"] = Field(default="latency", description="latency at batch 1, throughput at the largest measured batch, or file size")
+    candidate: str | None = Field(default=None, description="take this one, by name, if it is inside its limits")
+
+
+class Package(Section):
+    """The archive."""
+
+    name: str | None = Field(default=None, pattern=_NAME, description="model name in the archive and in the URL; the recipe's name by default")
+    version: str = Field(default="1.0", pattern=_NAME, description="model version in the archive")
+    golden: str = Field(default="validation", description="golden inputs: `validation` pictures, `synthetic`, or a path to a .npy file of raw inputs, relative to the recipe")
+    golden_size: int = Field(default=32, ge=1, le=256, description="golden inputs in the archive")
+
+
+class Smoke(Section):
+    """The check through a real server at the end of a build."""
+
+    pictures: int = Field(default=16, ge=1, le=1000, description="validation examples posted to the server")
+    timeout_s: float = Field(default=120.0, gt=0, description="longest wait for the server to be ready, in seconds")
+
+
+class Recipe(Section):
+    """A whole recipe. `folder` is where relative paths and the user's modules are looked up."""
+
+    name: str = Field(pattern=_NAME, description="names the run directory and the archive")
+    model: Model
+    data: Data
+    train: Train = Train()
+    candidates: Candidates = Candidates()
+    export: Export = Export()
+    verify: Verify = Verify()
+    measure: Measure = Measure()
+    budget: Budget = Budget()
+    select: Select = Select()
+    package: Package = Package()
+    smoke: Smoke = Smoke()
+    folder: Path = Field(default=Path(), exclude=True, description="set by the loader")
+
+    @model_validator(mode="after")
+    def _weights_or_training(self) -> Recipe:
+        if self.train.epochs == 0 and self.model.weights is None:
+            raise ValueError("train.epochs = 0 without model.weights: expected weights to start from; give model.weights or train.epochs >= 1")
+        return self
+
+    @property
+    def model_name(self) -> str:
+        """The name in the archive and in the URL."""
+        return self.package.name or self.name
+
+
+def builtin_recipes() -> tuple[str, ...]:
+    """Names of the recipes that come with the package, sorted."""
+    folder = resources.files("pipeline") / "recipes"
+    return tuple(sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml")))
+
+
+def load_recipe(recipe: str | Path = DEFAULT_RECIPE, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and check all of it.
+
+    Args:
+        recipe: a built-in name, or the path of a TOML file.
+        overrides: `section.key=value`, where value is TOML or else a plain string.
+
+    Returns:
+        The recipe; `name` is the file's stem unless the file says otherwise.
+
+    Raises:
+        RecipeError: there is no such recipe, or it has problems; all of them are in the message.
+    """
+    document, stem, folder = _read(recipe)
+    for override in overrides:
+        _apply(document, override)
+    document.setdefault("name", stem)
+    if "folder" in document:
+        raise RecipeError(f"{recipe}: folder: unknown key; the recipe's folder is where its file lies")
+    try:
+        return Recipe.model_validate({**document, "folder": folder})
+    except ValidationError as error:
+        raise RecipeError(f"recipe {recipe}: {_problems(error)}") from error
+
+
+def _read(recipe: str | Path) -> tuple[dict[str, Any], str, Path]:
+    if str(recipe) in builtin_recipes():
+        text = (resources.files("pipeline") / "recipes" / f"{recipe}.toml").read_text(encoding="utf-8")
+        return tomllib.loads(text), str(recipe), Path.cwd()
+    path = Path(recipe)
+    if path.suffix != ".toml" or not path.is_file():
+        names = builtin_recipes()
+        near = difflib.get_close_matches(str(recipe), names, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise RecipeError(f"recipe {recipe}: expected a built-in name ({', '.join(names)}) or a .toml file, found neither{hint}")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8")), path.stem, path.resolve().parent
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"recipe {path}: expected TOML, found: {error}") from error
+
+
+def _apply(document: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise RecipeError(f"--set {override}: expected section.key=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    section = document
+    for part in parts[:-1]:
+        section = section.setdefault(part, {})
+        if not isinstance(section, dict):
+            raise RecipeError(f"--set {override}: {part} is a value, expected a section")
+    section[parts[-1]] = value
+
+
+def _problems(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors(include_url=False):
+        where = ".".join(str(part) for part in problem["loc"]) or "recipe"
+        message = problem["msg"].removeprefix("Value error, ")
+        found = problem["input"]
+        shown = f", found {found!r}" if not isinstance(found, dict) else ""
+        if problem["type"] == "extra_forbidden":
+            message, shown = "unknown key", ""
+        lines.append(f"{where}: {message}{shown}")
+    return "; ".join(lines)

@@ -1,0 +1,272 @@
+"""Runs stages in order: skips what is up to date, runs the rest, records. Knows no particular stage."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel
+
+from pipeline.artifacts import Artifact, Kind, digest_bytes, digest_file
+from pipeline.errors import FileError, StageError
+from pipeline.manifest import Manifest, StageRecord, read_manifest, write_manifest
+from pipeline.recipe import Recipe
+from pipeline.source import collect, library_versions
+from pipeline.stage import Inputs, Outputs, Reporter, Stage
+
+_PACKAGES = ("pipeline", "handlers")
+_ROOT = Path(__file__).resolve().parent.parent
+_SCRATCH = ".scratch"
+_KEY_DIGITS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one stage.
+
+    Args:
+        stage: its name.
+        action: `ran`, `up to date`, or, when only planning, `would run`.
+        reason: why it ran or would run; empty when up to date.
+        seconds: how long it took now.
+    """
+
+    stage: str
+    action: Literal["ran", "up to date", "would run"]
+    reason: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Need:
+    """Whether a stage must run, and the parts of its cache key."""
+
+    parts: dict[str, str]
+    reason: str
+
+    @property
+    def key(self) -> str:
+        return digest_bytes(json.dumps(self.parts, sort_keys=True).encode())
+
+
+def check_order(stages: Sequence[Stage[Any]]) -> None:
+    """Check once, before any work, that each kind is written once and before it is read.
+
+    Raises:
+        StageError: it is not.
+    """
+    written: dict[Kind, str] = {}
+    for stage in stages:
+        for kind in stage.reads:
+            if kind not in written:
+                raise StageError(f"stage {stage.name} reads {kind.value}, which no earlier stage writes")
+        for kind in stage.writes:
+            if kind in written:
+                raise StageError(f"stage {stage.name} writes {kind.value}, which stage {written[kind]} writes already")
+            written[kind] = stage.name
+
+
+def run_stages(
+    stages: Sequence[Stage[Any]], recipe: Recipe, run_dir: Path, reporter: Reporter, *, force: bool = False
+) -> tuple[Manifest, tuple[Outcome, ...]]:
+    """Bring every stage of a run directory up to date.
+
+    Args:
+        stages: in order.
+        recipe: what is asked for.
+        run_dir: made if missing; locked while this runs.
+        reporter: told what happens.
+        force: run every stage, whatever is recorded.
+
+    Returns:
+        The manifest, and an outcome per stage.
+
+    Raises:
+        StageError: a stage broke its contract, or another build holds the directory.
+        PipelineError: whatever a stage raises.
+    """
+    check_order(stages)
+    _make_directory(run_dir)
+    with _lock(run_dir):
+        _sweep(run_dir)
+        manifest = None if force else read_manifest(run_dir)
+        manifest = manifest or Manifest(recipe=recipe.name, environment={})
+        manifest = manifest.model_copy(update={"recipe": recipe.name, "environment": _environment()})
+        outcomes = []
+        for stage in stages:
+            settings = stage.settings(recipe)
+            files = _inputs(stage, manifest)
+            need = _need(stage, settings, files, manifest, run_dir)
+            if not need.reason:
+                reporter.log(f"{stage.name}: up to date")
+                outcomes.append(Outcome(stage=stage.name, action="up to date"))
+                continue
+            reporter.log(f"{stage.name}: {need.reason}")
+            started = time.perf_counter()
+            artifacts = _run(stage, settings, files, need.key, run_dir, reporter)
+            seconds = time.perf_counter() - started
+            record = StageRecord(key=need.key, parts=need.parts, artifacts=artifacts, seconds=round(seconds, 3))
+            manifest = manifest.with_stage(stage.name, record)
+            write_manifest(run_dir, manifest)
+            _forget(run_dir, stage.name)
+            reporter.log(f"{stage.name}: done in {seconds:.1f} s")
+            outcomes.append(Outcome(stage=stage.name, action="ran", reason=need.reason, seconds=seconds))
+    return manifest, tuple(outcomes)
+
+
+def plan_stages(stages: Sequence[Stage[Any]], recipe: Recipe, run_dir: Path) -> tuple[Outcome, ...]:
+    """What `run_stages` would do, changing nothing.
+
+    A stage whose inputs are yet to be made is said to run, though it may turn out up to date when
+    those come out the same.
+    """
+    check_order(stages)
+    manifest = read_manifest(run_dir) or Manifest(recipe=recipe.name, environment={})
+    outcomes: list[Outcome] = []
+    pending: dict[Kind, str] = {}
+    for stage in stages:
+        waits_for = [pending[kind] for kind in stage.reads if kind in pending]
+        if waits_for:
+            reason = f"{waits_for[0]} runs before it"
+        else:
+            settings = stage.settings(recipe)
+            reason = _need(stage, settings, _inputs(stage, manifest), manifest, run_dir).reason
+        if reason:
+            pending.update(dict.fromkeys(stage.writes, stage.name))
+            outcomes.append(Outcome(stage=stage.name, action="would run", reason=reason))
+        else:
+            outcomes.append(Outcome(stage=stage.name, action="up to date"))
+    return tuple(outcomes)
+
+
+def _inputs(stage: Stage[Any], manifest: Manifest) -> tuple[Artifact, ...]:
+    known = [artifact for record in manifest.stages.values() for artifact in record.artifacts]
+    return tuple(artifact for artifact in known if artifact.kind in stage.reads)
+
+
+def _need(
+    stage: Stage[Any], settings: Any, files: Sequence[Artifact], manifest: Manifest, run_dir: Path
+) -> _Need:
+    sources = collect(stage.run.__module__, _ROOT, within=_PACKAGES)
+    parts = {f"setting {name}": value for name, value in _flat(settings)}
+    parts |= {f"source {path}": digest for path, digest in sources.files.items()}
+    parts |= {f"library {name}": version for name, version in library_versions(sources.libraries).items()}
+    parts |= {f"outside {name}": digest for name, digest in stage.outside(settings).items()}
+    parts |= {f"input {artifact.path}": artifact.sha256 for artifact in files}
+    need = _Need(parts=parts, reason="")
+    record = manifest.stages.get(stage.name)
+    if record is None:
+        return replace(need, reason="not built yet")
+    if record.key != need.key:
+        return replace(need, reason=_difference(record.parts, parts))
+    for artifact in record.artifacts:
+        path = run_dir / artifact.path
+        if not path.is_file():
+            return replace(need, reason=f"{artifact.path} is missing")
+        if path.stat().st_size != artifact.size or digest_file(path) != artifact.sha256:
+            return replace(need, reason=f"{artifact.path} was altered")
+    return need
+
+
+def _flat(settings: Any) -> list[tuple[str, str]]:
+    """Settings as dotted names and JSON values; a field excluded from serialization stays out."""
+    if not isinstance(settings, BaseModel):
+        raise StageError(f"settings of type {type(settings).__name__}: expected a pydantic model")
+
+    def walk(prefix: str, value: Any) -> list[tuple[str, str]]:
+        if isinstance(value, dict) and value:
+            return [pair for key, inner in value.items() for pair in walk(f"{prefix}.{key}" if prefix else key, inner)]
+        return [(prefix, json.dumps(value, sort_keys=True))]
+
+    return walk("", settings.model_dump(mode="json"))
+
+
+def _difference(before: dict[str, str], now: dict[str, str]) -> str:
+    changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+    return f"{changed[0]} changed{more}"
+
+
+def _run(
+    stage: Stage[Any], settings: Any, files: Sequence[Artifact], key: str, run_dir: Path, reporter: Reporter
+) -> tuple[Artifact, ...]:
+    temporary = run_dir / f".{stage.name}.{os.getpid()}.tmp"
+    scratch = run_dir / _SCRATCH / f"{stage.name}-{key[:_KEY_DIGITS]}"
+    temporary.mkdir()
+    scratch.mkdir(parents=True, exist_ok=True)
+    found = {(artifact.kind, artifact.candidate): run_dir / artifact.path for artifact in files}
+    outputs = Outputs(stage=stage.name, folder=temporary, scratch=scratch, reporter=reporter, declared={})
+    try:
+        stage.run(settings, Inputs(stage=stage.name, files=found), outputs)
+        artifacts = _collect(stage, outputs)
+        final = run_dir / stage.name
+        former = run_dir / f".{stage.name}.{os.getpid()}.old"
+        if final.exists():
+            final.rename(former)
+        temporary.rename(final)
+        shutil.rmtree(former, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return artifacts
+
+
+def _collect(stage: Stage[Any], outputs: Outputs) -> tuple[Artifact, ...]:
+    """Check what a stage left behind against what it declared."""
+    artifacts = []
+    for (kind, candidate), path in outputs.declared.items():
+        if kind not in stage.writes:
+            raise StageError(f"stage {stage.name}: wrote {kind.value}, which it does not declare under `writes`")
+        if not path.is_file():
+            raise StageError(f"stage {stage.name}: declared {kind.value} as {path.name}, but there is no such file")
+        name = f"{stage.name}/{path.relative_to(outputs.folder).as_posix()}"
+        size = path.stat().st_size
+        artifacts.append(Artifact(kind=kind, path=name, sha256=digest_file(path), size=size, candidate=candidate))
+    missing = [kind.value for kind in stage.writes if kind not in {artifact.kind for artifact in artifacts}]
+    if missing:
+        raise StageError(f"stage {stage.name}: expected it to write {', '.join(missing)}, found nothing")
+    declared = set(outputs.declared.values())
+    stray = [path for path in outputs.folder.rglob("*") if path.is_file() and path not in declared]
+    if stray:
+        raise StageError(f"stage {stage.name}: left an undeclared file {stray[0].relative_to(outputs.folder)}")
+    return tuple(sorted(artifacts, key=lambda artifact: artifact.path))
+
+
+def _make_directory(run_dir: Path) -> None:
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"{run_dir}: expected a folder to write to, found: {error.strerror}") from error
+
+
+def _lock(run_dir: Path) -> Any:
+    try:
+        return FileLock(run_dir / ".lock").acquire(timeout=0)
+    except Timeout as error:
+        raise StageError(
+            f"{run_dir}: another build is running there; wait for it to end, or give another --run-dir"
+        ) from error
+
+
+def _sweep(run_dir: Path) -> None:
+    """Remove what a killed build left half-written."""
+    for pattern in (".*.tmp", ".*.old"):
+        for folder in run_dir.glob(pattern):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _forget(run_dir: Path, stage: str) -> None:
+    """Remove a finished stage's scratch folders."""
+    for folder in (run_dir / _SCRATCH).glob(f"{stage}-*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _environment() -> dict[str, str]:
+    return {"python": platform.python_version(), "system": platform.system(), "machine": platform.machine()}

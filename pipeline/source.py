@@ -1,0 +1,120 @@
+"""Which source files a module is made of: so that an edit is noticed wherever it is made."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+
+from pipeline.artifacts import digest_bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What a module imports, followed through one folder.
+
+    Args:
+        files: SHA-256 of each source file, by its path relative to the folder.
+        libraries: top-level names imported from elsewhere, the standard library left out.
+    """
+
+    files: dict[str, str]
+    libraries: frozenset[str]
+
+
+def source_files(module: str, folder: Path) -> dict[str, str]:
+    """Digests of a user's module and of everything it imports from its own folder.
+
+    Args:
+        module: dotted name, importable with `folder` first on `sys.path`.
+        folder: where the user's modules lie.
+
+    Returns:
+        SHA-256 by path relative to the folder; empty when the module does not lie there.
+    """
+    return collect(module, folder).files
+
+
+def collect(module: str, folder: Path, *, within: Collection[str] | None = None) -> Sources:
+    """Follow a module's imports, those inside functions included.
+
+    Args:
+        module: dotted name.
+        folder: what it is looked up in; imports found elsewhere are libraries.
+        within: only these top-level names count as lying in the folder; all by default.
+    """
+    files: dict[str, str] = {}
+    libraries: set[str] = set()
+    waiting = [module]
+    seen: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        top = name.partition(".")[0]
+        found = [path for path in _locate(name, folder)] if within is None or top in within else []
+        if not found:
+            if top not in sys.stdlib_module_names and not _locate_any(top, folder, within):
+                libraries.add(top)
+            continue
+        for path in found:
+            content = path.read_bytes()
+            files[path.relative_to(folder).as_posix()] = digest_bytes(content)
+            package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+            waiting.extend(_imports(content, package))
+    return Sources(files=dict(sorted(files.items())), libraries=frozenset(libraries))
+
+
+def library_versions(names: Collection[str]) -> dict[str, str]:
+    """Installed version of the distributions that provide these top-level modules, by distribution."""
+    owners = _owners()
+    distributions = {owner for name in names for owner in owners.get(name, ())}
+    return {name: metadata.version(name) for name in sorted(distributions)}
+
+
+@lru_cache(maxsize=1)
+def _owners() -> dict[str, list[str]]:
+    return dict(metadata.packages_distributions())
+
+
+def _locate(name: str, folder: Path) -> Iterator[Path]:
+    """The files that importing `name` from `folder` runs: its packages' `__init__` and itself."""
+    parts = name.split(".")
+    base = folder.joinpath(*parts)
+    own = [path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()]
+    if not own:
+        return
+    yield from own[:1]
+    for depth in range(1, len(parts)):
+        init = folder.joinpath(*parts[:depth], "__init__.py")
+        if init.is_file():
+            yield init
+
+
+def _locate_any(top: str, folder: Path, within: Collection[str] | None) -> bool:
+    return (within is None or top in within) and any(_locate(top, folder))
+
+
+@lru_cache(maxsize=1024)
+def _imports(content: bytes, package: str) -> tuple[str, ...]:
+    """Dotted names a source file imports; `from a import b` gives both `a` and `a.b`."""
+    try:
+        tree = ast.parse(content)
+    except SyntaxError:
+        return ()
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, base] if base else above)
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return tuple(name for name in names if name and name != "__future__")

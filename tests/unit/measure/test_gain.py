@@ -1,0 +1,48 @@
+"""When a gain may be claimed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.measure.gain import speed_up
+
+
+def rounds(mean: float, noise: float, seed: int, count: int = 9) -> list[float]:
+    return [float(value) for value in mean * (1 + noise * np.random.default_rng(seed).standard_normal(count))]
+
+
+def test_a_file_timed_against_itself_shows_no_gain() -> None:
+    claimed = sum(
+        speed_up(rounds(1e-3, 0.02, seed), rounds(1e-3, 0.02, seed + 10_000)).is_gain for seed in range(200)
+    )
+    assert claimed <= 10
+
+
+def test_twice_as_fast_is_a_gain() -> None:
+    ratio = speed_up(rounds(2e-3, 0.02, 1), rounds(1e-3, 0.02, 2))
+    assert ratio.is_gain
+    assert ratio.low < ratio.value < ratio.high
+    assert ratio.value == pytest.approx(2, rel=0.05)
+
+
+def test_two_percent_is_not_worth_claiming_however_certain() -> None:
+    ratio = speed_up([1.02] * 9, [1.0] * 9)
+    assert ratio.low > 1
+    assert not ratio.is_gain
+
+
+def test_a_large_but_uncertain_gain_is_not_claimed() -> None:
+    assert not speed_up([0.5, 0.6, 1.5, 1.6, 1.7], [1.0] * 5).is_gain
+
+
+def test_what_slows_a_whole_round_cancels() -> None:
+    load = np.asarray([1, 5, 1, 3, 1, 2, 1])
+    ratio = speed_up(list(2.0 * load), list(1.0 * load))
+    assert (ratio.low, ratio.value, ratio.high) == (2, 2, 2)
+
+
+@pytest.mark.parametrize(("baseline", "candidate"), [([], []), ([1.0], [1.0, 2.0])])
+def test_unpaired_rounds_are_refused(baseline: list[float], candidate: list[float]) -> None:
+    with pytest.raises(ValueError, match="expected paired rounds"):
+        speed_up(baseline, candidate)

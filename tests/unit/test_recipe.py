@@ -1,0 +1,120 @@
+"""Recipes: what is accepted, and that every problem is named at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import RecipeError
+from pipeline.recipe import DynamicInt8, MagnitudePruning, builtin_recipes, load_recipe
+
+MINIMAL = """
+[model]
+name = "fashion-cnn"
+[data]
+name = "fashion-mnist"
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", builtin_recipes())
+def test_every_builtin_recipe_parses(name: str) -> None:
+    assert load_recipe(name).name == name
+
+
+def test_name_is_the_files_stem_and_folder_is_where_it_lies(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, MINIMAL))
+    assert recipe.name == "mine"
+    assert recipe.model_name == "mine"
+    assert recipe.folder == tmp_path.resolve()
+
+
+def test_overrides_are_toml_or_else_text(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, MINIMAL), ["train.epochs=3", "select.goal=size", "model.arguments.dropout=0.5"])
+    assert recipe.train.epochs == 3
+    assert recipe.select.goal == "size"
+    assert recipe.model.arguments == {"dropout": 0.5}
+
+
+def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
+    text = MINIMAL + '[train]\nepochs = -1\nspeed = 9\n[select]\ngoal = "fame"\n'
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write(tmp_path, text))
+    message = str(caught.value)
+    assert "train.epochs: Input should be greater than or equal to 0, found -1" in message
+    assert "train.speed: unknown key" in message
+    assert "select.goal: Input should be 'latency', 'throughput' or 'size', found 'fame'" in message
+    assert "\n" not in message
+
+
+def test_pruning_after_quantization_is_refused_with_the_reason(tmp_path: Path) -> None:
+    text = MINIMAL + (
+        '[[candidates.variants]]\nname = "wrong"\npasses = [{ kind = "dynamic-int8" }, { kind = "magnitude-pruning" }]\n'
+    )
+    with pytest.raises(RecipeError, match="quantized layers no longer hold float weights and pruning them silently"):
+        load_recipe(write(tmp_path, text))
+
+
+def test_pruning_before_quantization_is_accepted(tmp_path: Path) -> None:
+    text = MINIMAL + (
+        '[[candidates.variants]]\nname = "right"\n'
+        'passes = [{ kind = "magnitude-pruning", amount = 0.5 }, { kind = "dynamic-int8" }]\n'
+    )
+    variants = load_recipe(write(tmp_path, text)).candidates.variants
+    assert variants is not None
+    assert variants[0].passes == (MagnitudePruning(amount=0.5), DynamicInt8())
+
+
+@pytest.mark.parametrize(
+    ("variants", "message"),
+    [
+        (
+            '[[candidates.variants]]\nname = "float"\npasses = [{ kind = "magnitude-pruning" }]\n',
+            "variant 'float' names two different networks",
+        ),
+        (
+            '[[candidates.variants]]\nname = "a"\npasses = [{ kind = "magnitude-pruning" }]\n' * 2,
+            "variant 'a' at fp32 is given twice",
+        ),
+        (
+            '[[candidates.variants]]\nname = "a"\npasses = [{ kind = "dynamic-int8" }, { kind = "dynamic-int8" }]\n',
+            "pass dynamic-int8 given 2 times",
+        ),
+    ],
+)
+def test_two_different_candidates_never_share_a_name(tmp_path: Path, variants: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(write(tmp_path, MINIMAL + variants))
+
+
+def test_no_training_without_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"train.epochs = 0 without model.weights"):
+        load_recipe(write(tmp_path, MINIMAL + "[train]\nepochs = 0\n"))
+
+
+def test_name_and_factory_together_are_refused(tmp_path: Path) -> None:
+    text = MINIMAL.replace('name = "fashion-cnn"', 'name = "fashion-cnn"\nfactory = "nets:build"')
+    with pytest.raises(RecipeError, match="model: expected exactly one of name, factory"):
+        load_recipe(write(tmp_path, text))
+
+
+def test_unknown_recipe_suggests_the_nearest() -> None:
+    with pytest.raises(RecipeError, match=r"did you mean fashion-cnn\?"):
+        load_recipe("fashion-cn")
+
+
+def test_broken_toml_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="expected TOML, found"):
+        load_recipe(write(tmp_path, "[model\n"))
+
+
+@pytest.mark.parametrize("override", ["train.epochs", "=3", ".epochs=3", "name.x=3"])
+def test_malformed_override_is_named(tmp_path: Path, override: str) -> None:
+    with pytest.raises(RecipeError, match="--set"):
+        load_recipe(write(tmp_path, 'name = "x"\n' + MINIMAL), [override])
