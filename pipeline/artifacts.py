@@ -24,6 +24,7 @@ class Kind(Enum):
     TRAINING_HISTORY = "training-history"
     LEARNING_CURVES = "learning-curves"
     SAMPLES = "samples"
+    CANDIDATE_ORDER = "candidate-order"
     CANDIDATE_MODEL = "candidate-model"
     CANDIDATE_REPORT = "candidate-report"
     SELECTION = "selection"

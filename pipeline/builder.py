@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import Artifact, Kind, digest_file
-from pipeline.candidates.report import CandidateReport, QualityFigures, read_report
+from pipeline.candidates.report import CandidateReport, read_report
 from pipeline.candidates.spec import candidate_specs
 from pipeline.errors import FileError, RecipeError
 from pipeline.manifest import Manifest, read_manifest
@@ -19,6 +19,7 @@ from pipeline.recipe import DEFAULT_RECIPE, Recipe, load_recipe
 from pipeline.runner import Outcome, plan_stages, run_stages
 from pipeline.stage import Reporter, Silent
 from pipeline.stages import BUILD, TRAINING
+from pipeline.verify.quality import QualityReport
 
 DEFAULT_RUNS = Path("runs")
 DEFAULT_MODEL_STORE = Path("model_store")
@@ -60,7 +61,7 @@ class BuildResult:
     candidates: tuple[Row, ...]
     selected: str
     why: str
-    test: QualityFigures
+    test: QualityReport
     archive: Path
     archive_sha256: str
     stages: tuple[Outcome, ...]
@@ -76,7 +77,7 @@ class BuildResult:
                 {**row.report.model_dump(mode="json"), "verdict": row.verdict, "selected": row.selected}
                 for row in self.candidates
             ],
-            "test": self.test.model_dump(mode="json"),
+            "test": self.test.to_json(),
             "archive": str(self.archive),
             "archive_sha256": self.archive_sha256,
             "stages": [asdict(outcome) for outcome in self.stages],
@@ -223,7 +224,7 @@ def _result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tuple[Ou
         candidates=rows,
         selected=selection["selected"],
         why=selection["why"],
-        test=QualityFigures.model_validate(selection["test"]),
+        test=QualityReport(**selection["test"]),
         archive=archive,
         archive_sha256=_one(manifest, Kind.ARCHIVE).sha256,
         stages=outcomes,

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
     from pipeline.builder import BuildResult
-    from pipeline.candidates.report import CandidateReport
     from pipeline.runner import Outcome
 
 # Wide enough for the table where the width of a terminal is not known.
@@ -66,54 +66,68 @@ def print_plan(outcomes: Sequence[Outcome]) -> None:
 
 
 def print_result(result: BuildResult) -> None:
-    """The table, the winner, and where the archive is."""
+    """The table, what each pass did, the winner, and where the archive is."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_PIPE_WIDTH)
     console.print(result_table(result))
+    console.print(
+        "parity: largest difference from its reference, and the limit; drop: points of accuracy lost against float on\n"
+        "validation, and its one-sided 95 % bound; ms: one thread, median over interleaved rounds.",
+        style="dim",
+    )
+    if any(not row.report.parity.batch_invariant for row in result.candidates):
+        console.print("¹ The answer depends on the rest of the batch, so it is served one by one.", style="dim")
+    for line in pass_lines(result):
+        console.print(line, markup=False)
     test = result.test
     console.print(
         f"Selected [bold]{result.selected}[/bold]: {result.why}.\n"
-        f"Test set, opened for this line alone: {test.accuracy:.4f} accuracy, float {test.float_accuracy:.4f}, "
-        f"drop {_points(test.drop)} points (95 % bound {_points(test.drop_bound)}) on {test.examples:,} examples.\n"
+        f"Test set, opened for this line alone: accuracy {test.accuracy:.4f}, float {test.float_accuracy:.4f}, "
+        f"drop {_points(test.drop)} points (bound {_points(test.drop_upper)}) on {test.examples:,} examples.\n"
         f"Archive: {result.archive}"
     )
 
 
 def result_table(result: BuildResult) -> Table:
     """A row per candidate: parity, accuracy, drop, size, latency, verdict; the winner marked."""
-    table = Table(title=f"Candidates of {result.recipe}", caption="drop: points of accuracy lost on validation, with "
-                  "its one-sided 95 % bound; latency: one thread, median over interleaved rounds", title_justify="left")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
     table.add_column("candidate", no_wrap=True)
-    for heading in ("parity", "limit", "accuracy", "drop (bound)", "zeros", "size kB"):
+    for heading in ("parity (limit)", "accuracy", "drop (bound)", "kB"):
         table.add_column(heading, justify="right", no_wrap=True)
     sizes = [timing.batch_size for timing in result.candidates[0].report.timings]
     for size in sizes:
-        table.add_column(f"ms, batch {size}", justify="right", no_wrap=True)
-    table.add_column("verdict")
+        table.add_column(f"ms at {size}", justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     for row in result.candidates:
         report = row.report
         table.add_row(
             "*" if row.selected else "",
             report.name,
-            f"{report.parity.max_absolute:.1e}",
-            f"{report.parity.limit:.1e}",
+            f"{report.parity.max_absolute:.1e} ({report.parity.limit:.0e})",
             f"{report.quality.accuracy:.4f}",
-            f"{_points(report.quality.drop)} ({_points(report.quality.drop_bound)})" if report.lossy else "-",
-            _sparsity(report),
+            f"{_points(report.quality.drop)} ({_points(report.quality.drop_upper)})" if report.lossy else "-",
             f"{report.size / 1000:,.0f}",
             *(f"{report.timing(size).median_ms:.3f}" for size in sizes),
-            row.verdict + ("" if report.parity.batch_invariant else ", one by one"),
+            row.verdict + ("" if report.parity.batch_invariant else " ¹"),
             style="bold green" if row.selected else None,
         )
     return table
 
 
+def pass_lines(result: BuildResult) -> list[str]:
+    """What each pass really touched; the same pass on the same network is said once."""
+    lines: dict[str, None] = {}
+    for row in result.candidates:
+        for one in row.report.passes:
+            zeros = f", {one.sparsity:.0%} of all are zero now" if one.sparsity else ""
+            lines[
+                f"{row.report.variant}, {one.kind}: {one.detail}: touched {one.weight_share:.1%} of the weights, "
+                f"{one.compute_share:.1%} of the compute{zeros}"
+            ] = None
+    return list(lines)
+
+
 def _points(fraction: float) -> str:
     return f"{fraction * 100:+.2f}"
-
-
-def _sparsity(report: CandidateReport) -> str:
-    shares = [one.sparsity for one in report.passes if one.kind == "magnitude-pruning"]
-    return f"{shares[-1]:.0%}" if shares else "-"

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.candidates.report import CandidateReport, QualityFigures
+from pipeline.candidates.report import CandidateReport
 from pipeline.errors import ProofError, RecipeError
 from pipeline.measure.gain import MINIMUM_GAIN, speed_up
+from pipeline.verify.quality import QualityReport
 
 Goal = Literal["latency", "throughput", "size"]
 
@@ -43,9 +44,9 @@ def judge(report: CandidateReport, max_accuracy_drop: float) -> Verdict:
     if not report.lossy:
         return Verdict(allowed=True, text="lossless")
     quality = report.quality
-    if quality.drop_bound <= max_accuracy_drop:
+    if quality.drop_upper <= max_accuracy_drop:
         return Verdict(allowed=True, text="within budget")
-    if quality.provable_drop > max_accuracy_drop:
+    if quality.drop <= max_accuracy_drop < quality.smallest_provable_drop:
         return Verdict(allowed=False, text=f"not provable with {quality.examples} examples")
     return Verdict(allowed=False, text="over budget")
 
@@ -85,10 +86,10 @@ def choose(
     return Choice(selected=report.name, why=why, verdicts=verdicts)
 
 
-def _refusal(quality: QualityFigures, name: str, verdict: str, budget: float) -> str:
+def _refusal(quality: QualityReport, name: str, verdict: str, budget: float) -> str:
     return (
         f"select.candidate {name}: {verdict}: expected a drop provably under {budget:.4f}, found {quality.drop:+.4f} "
-        f"with a 95 % bound of {quality.drop_bound:.4f} on {quality.examples} examples; "
+        f"with a 95 % bound of {quality.drop_upper:.4f} on {quality.examples} examples; "
         "raise budget.max_accuracy_drop or name another candidate"
     )
 

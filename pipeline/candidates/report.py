@@ -8,7 +8,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from pipeline.manifest import write_atomically
 from pipeline.recipe import Format, Precision
+from pipeline.verify.quality import QualityReport
+
+How = Literal["script", "trace", "export", "quantize"]
 
 
 class _Data(BaseModel):
@@ -20,45 +24,19 @@ class ParityFigures(_Data):
 
     Args:
         reference: what it was compared with.
-        comparisons: how many batches were compared, both calls counted.
+        checks: how many replays were compared.
         max_absolute: largest difference on a logit.
-        limit: what that difference could have been, at the place where it came closest to it.
+        limit: the largest difference allowed where the file came closest to its limit.
         batch_invariant: whether an answer is the same whatever else is in the batch.
+        batch_difference: largest difference between an answer alone and in a batch.
     """
 
     reference: str
-    comparisons: int
+    checks: int
     max_absolute: float
     limit: float
     batch_invariant: bool
-
-
-class QualityFigures(_Data):
-    """Decisions against the float network on the same labelled examples.
-
-    Args:
-        examples: how many.
-        accuracy: share answered right.
-        float_accuracy: the float network's.
-        drop: float_accuracy - accuracy, as a fraction.
-        drop_low: lower end of the two-sided 95 % interval of the drop (Tango's score interval).
-        drop_high: its upper end.
-        drop_bound: one-sided 95 % upper bound of the drop.
-        lost: examples that float had right and this has wrong.
-        won: the reverse.
-        provable_drop: smallest bound these many examples could have given.
-    """
-
-    examples: int
-    accuracy: float
-    float_accuracy: float
-    drop: float
-    drop_low: float
-    drop_high: float
-    drop_bound: float
-    lost: int
-    won: int
-    provable_drop: float
+    batch_difference: float
 
 
 class TimingFigures(_Data):
@@ -74,15 +52,17 @@ class PassFigures(_Data):
 
     Args:
         kind: the pass.
-        sparsity: share of all weights that are zero afterwards.
-        weights_touched: share of all weights it changed the form or value of.
-        compute_touched: share of multiply-accumulates in the layers it acted on.
+        detail: its settings in words.
+        sparsity: zero weights as a fraction of all parameters.
+        weight_share: touched weights as a fraction of all parameters.
+        compute_share: multiply-accumulates of the touched layers as a fraction of all layers'.
     """
 
     kind: str
+    detail: str
     sparsity: float
-    weights_touched: float
-    compute_touched: float
+    weight_share: float
+    compute_share: float
 
 
 class CandidateReport(_Data):
@@ -94,13 +74,13 @@ class CandidateReport(_Data):
     format: Format
     precision: Precision
     lossy: bool
-    how: Literal["script", "trace", "export", "quantize"]
+    how: How
     passes: tuple[PassFigures, ...]
     runtime: dict[str, Any]
     sha256: str
     size: int
     parity: ParityFigures
-    quality: QualityFigures
+    quality: QualityReport
     timings: tuple[TimingFigures, ...] = ()
 
     def timing(self, batch_size: int) -> TimingFigures:
@@ -118,3 +98,8 @@ class CandidateReport(_Data):
 def read_report(path: Path) -> CandidateReport:
     """Read a candidate's report."""
     return CandidateReport.model_validate(json.loads(path.read_bytes()))
+
+
+def write_report(path: Path, report: CandidateReport) -> None:
+    """Write a candidate's report in one step."""
+    write_atomically(path, report.model_dump_json(indent=1).encode() + b"\n")

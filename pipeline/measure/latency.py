@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from handlers.decode import InputSpec
-from handlers.predictor import RuntimeSpec
+from handlers.serving import RuntimeSpec
 from pipeline.errors import StageError
 from pipeline.measure import worker
 from pipeline.stage import Reporter

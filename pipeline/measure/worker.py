@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from handlers.decode import InputSpec
-from handlers.predictor import Model, RuntimeSpec, load_model
+from handlers.runtime import Model, load_model, run_chunks
+from handlers.serving import RuntimeSpec
 
 _WARM_UP_CALLS = 20
 
@@ -30,7 +31,13 @@ def main() -> None:
     if job["core"] is not None:
         os.sched_setaffinity(0, {job["core"]})
     specs = [InputSpec.from_json(one) for one in job["inputs"]]
-    model = load_model(Path(job["folder"]), RuntimeSpec.from_json(job["runtime"]), specs)
+    runtime = RuntimeSpec.from_json(job["runtime"])
+    loaded = load_model(Path(job["folder"]), runtime, specs)
+
+    def model(batch: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """As it is served: one example at a time where answers would depend on the batch."""
+        return loaded(batch) if runtime.batch_invariant else run_chunks(loaded, batch, 1)
+
     samples = load_file(job["samples"])
     batches = {size: _batch(samples, specs, size) for size in job["batch_sizes"]}
     for batch in batches.values():

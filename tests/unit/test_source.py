@@ -38,6 +38,12 @@ def test_a_module_from_elsewhere_has_no_files(tmp_path: Path) -> None:
     assert source_files("json", tmp_path) == {}
 
 
+def test_what_only_a_type_checker_sees_does_not_count(tmp_path: Path) -> None:
+    write(tmp_path, "a.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import b\n")
+    write(tmp_path, "b.py", "")
+    assert list(source_files("a", tmp_path)) == ["a.py"]
+
+
 def test_a_loop_of_imports_ends(tmp_path: Path) -> None:
     write(tmp_path, "a.py", "import b\n")
     write(tmp_path, "b.py", "import a\n")

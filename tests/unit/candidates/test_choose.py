@@ -9,14 +9,14 @@ from pipeline.candidates.report import (
     CandidateReport,
     ParityFigures,
     PassFigures,
-    QualityFigures,
     TimingFigures,
 )
 from pipeline.errors import ProofError, RecipeError
 from pipeline.recipe import Format, Precision
+from pipeline.verify.quality import QualityReport
 
 JITTER = (1.0, 1.01, 0.99, 1.005, 0.995, 1.0, 1.002, 0.998, 1.0)
-PRUNED = PassFigures(kind="magnitude-pruning", sparsity=0.3, weights_touched=0.3, compute_touched=1.0)
+PRUNED = PassFigures(kind="magnitude-pruning", detail="30 %", sparsity=0.3, weight_share=0.3, compute_share=1.0)
 
 
 def timing(batch_size: int, milliseconds: float) -> TimingFigures:
@@ -49,18 +49,19 @@ def candidate(
         runtime={},
         sha256="0" * 64,
         size=size,
-        parity=ParityFigures(reference="torch", comparisons=1, max_absolute=0, limit=1, batch_invariant=True),
-        quality=QualityFigures(
+        parity=ParityFigures(reference="torch", checks=1, max_absolute=0, limit=1, batch_invariant=True, batch_difference=0),
+        quality=QualityReport(
             examples=10_000,
             accuracy=0.93 - drop,
             float_accuracy=0.93,
             drop=drop,
-            drop_low=drop - 0.001,
-            drop_high=drop + 0.001,
-            drop_bound=bound,
+            drop_lower=drop - 0.001,
+            drop_upper=bound,
+            confidence=0.95,
+            flips=2,
             lost=1,
-            won=1,
-            provable_drop=provable,
+            gained=1,
+            smallest_provable_drop=provable,
         ),
         timings=(timing(1, ms), timing(32, batch_ms)),
     )

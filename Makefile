@@ -1,0 +1,59 @@
+# Every target that needs the environment makes it first: .venv, exactly what requirements.lock pins,
+# each file checked against its hash. Nothing is installed outside .venv and nothing needs root.
+SHELL := /bin/bash
+
+VENV   := .venv
+PYTHON := $(VENV)/bin/python
+STAMP  := $(VENV)/.set-up
+UV     := $(PYTHON) -m uv
+NEEDED_GB := 8
+
+# A shell that stands in another environment must not redirect the installation. Settings of pip and
+# uv that say where packages come from (mirrors, certificates, proxies) are honoured.
+unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH
+unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_REQUIRE_VIRTUALENV
+unexport UV_PYTHON UV_SYSTEM_PYTHON UV_TARGET UV_PREFIX UV_PROJECT_ENVIRONMENT
+
+COMPILE := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+.PHONY: help set-up demo test test-all check bench lock clean
+
+help: ## say what there is
+	@echo "usage: make TARGET, where TARGET is"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+
+set-up: $(STAMP) ## make .venv with the locked dependencies (every target below does it by itself)
+
+demo: $(STAMP) ## train, compress, export, verify, archive, serve, and ask the server about a real picture
+	@VENV=$(VENV) bash scripts/demo
+
+test: $(STAMP) ## run the tests, without the slow ones
+	$(PYTHON) -m pytest -m "not slow"
+
+test-all: $(STAMP) ## run all tests
+	$(PYTHON) -m pytest
+
+check: $(STAMP) ## lint, format, types, import rules, lock file in step with pyproject.toml
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	$(VENV)/bin/lint-imports --no-logo
+	@PYTHON=$(PYTHON) COMPILE="$(COMPILE)" bash scripts/check-lock
+
+bench: $(STAMP) ## build if there is need, and time the candidates again on this host
+	$(PYTHON) -m pipeline build
+	$(PYTHON) -m pipeline bench runs/fashion-cnn
+
+lock: $(STAMP) ## renew requirements.lock and docker/*.lock after a change of the ranges (UPGRADE=1: newest versions)
+	$(UV) $(COMPILE) $(if $(UPGRADE),--upgrade) --all-extras --output-file requirements.lock pyproject.toml
+	$(UV) $(COMPILE) --upgrade --constraints requirements.lock --output-file docker/requirements.lock docker/requirements.in
+	$(UV) $(COMPILE) --upgrade --constraints requirements.lock --output-file docker/requirements-torch.lock docker/requirements-torch.in
+
+clean: ## stop the server; remove .venv, runs, archives and caches (downloaded data stays)
+	@if [ -x $(VENV)/bin/pipeline ]; then $(VENV)/bin/pipeline stop || true; fi
+	rm -rf $(VENV) runs dist build model_store/*.mar .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find pipeline handlers tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): requirements.lock pyproject.toml
+	@PYTHON=$(PYTHON) VENV=$(VENV) NEEDED_GB=$(NEEDED_GB) bash scripts/set-up
+	@touch $@

@@ -1,0 +1,175 @@
+"""The one function that says whether two arrays of answers are the same, and the limits it is used with."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """How far an answer may be from the expected one.
+
+    |found - expected| <= absolute + relative * |expected| + scale * max |expected|
+
+    Args:
+        absolute: in the unit of the compared values.
+        relative: share of the expected value.
+        scale: share of the largest expected value of the whole array, for errors that do not shrink with the value.
+    """
+
+    absolute: float
+    relative: float
+    scale: float = 0.0
+
+    def to_json(self) -> dict[str, float]:
+        """As JSON values."""
+        return {"absolute": self.absolute, "relative": self.relative, "scale": self.scale}
+
+
+# Float32 keeps 24 bits; a sum of a few thousand products taken in another order, fused or not, moves a logit of 10 by
+# some 1e-5 (measured: 9e-6 on logits up to 6, in any batch size). Ten times that is still far below any change of a
+# weight that a person could have meant.
+FLOAT32 = Tolerance(absolute=1e-4, relative=1e-4)
+
+# Dynamic int8, the same file with and without graph optimizations, in the same batches: a last-bit difference in a
+# float layer moves an activation that lies on a rounding boundary by a whole step, and with it all logits, large and
+# small. Measured on six trained networks, 2,800 inputs each: up to 0.0015 of the largest logit; quantization itself
+# costs 0.003 to 0.010 of it. The absolute part is for logits that are all near zero (an untrained network: 0.0005 on
+# logits of 0.2).
+INT8_DYNAMIC = Tolerance(absolute=1e-3, relative=0.0, scale=5e-3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What came out of comparing two arrays.
+
+    Args:
+        passed: whether every value is within its limit.
+        reason: one clause saying why not; empty if passed.
+        max_absolute: largest |found - expected|.
+        max_relative: largest |found - expected| / |expected|; infinite where a zero was expected and not found.
+        cosine: of the angle between both, as flat vectors; 1 for two zero vectors.
+        argmax_agreement: share of rows (last axis) with the same largest element.
+        position: index of the value that is worst against its limit; None where values could not be compared.
+        expected: the value expected there.
+        found: the value found there.
+        limit: the largest difference allowed there.
+    """
+
+    passed: bool
+    reason: str
+    max_absolute: float
+    max_relative: float
+    cosine: float
+    argmax_agreement: float
+    position: tuple[int, ...] | None
+    expected: float
+    found: float
+    limit: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values; a number that JSON has no form for is null."""
+        return {
+            "passed": self.passed,
+            "reason": self.reason,
+            "max_absolute": _finite(self.max_absolute),
+            "max_relative": _finite(self.max_relative),
+            "cosine": _finite(self.cosine),
+            "argmax_agreement": _finite(self.argmax_agreement),
+            "position": None if self.position is None else list(self.position),
+            "expected": _finite(self.expected),
+            "found": _finite(self.found),
+            "limit": _finite(self.limit),
+        }
+
+
+def compare(expected: NDArray[Any], found: NDArray[Any], tolerance: Tolerance) -> Comparison:
+    """Compare answers element by element.
+
+    Args:
+        expected: any shape, usually logits (B, K).
+        found: the same shape and dtype.
+        tolerance: the limit.
+
+    Returns:
+        The comparison. Another shape, another dtype, no values, NaN or infinity never pass.
+    """
+    if expected.shape != found.shape:
+        return _incomparable(f"shape: expected {list(expected.shape)}, found {list(found.shape)}")
+    if expected.dtype != found.dtype:
+        return _incomparable(f"dtype: expected {expected.dtype}, found {found.dtype}")
+    if expected.size == 0:
+        return _incomparable(f"nothing to compare: shape {list(expected.shape)}")
+    reference, answer = expected.astype(np.float64), found.astype(np.float64)
+    for name, values in (("expected", reference), ("found", answer)):
+        if not np.isfinite(values).all():
+            position = tuple(int(axis) for axis in np.argwhere(~np.isfinite(values))[0])
+            return _incomparable(
+                f"{name} value at {list(position)} is {values[position]}",
+                position=position,
+                expected=float(reference[position]),
+                found=float(answer[position]),
+            )
+    difference = np.abs(answer - reference)
+    magnitude = np.abs(reference)
+    limit = tolerance.absolute + tolerance.relative * magnitude + tolerance.scale * float(magnitude.max())
+    excess = difference - limit
+    worst = np.unravel_index(int(np.argmax(excess)), excess.shape)
+    position = tuple(int(axis) for axis in worst)
+    relative = np.divide(difference, magnitude, out=np.where(difference > 0, np.inf, 0.0), where=magnitude > 0)
+    passed = bool((excess <= 0).all())
+    reason = (
+        ""
+        if passed
+        else f"at {list(position)}: expected {reference[position]:.6g}, found {answer[position]:.6g}, "
+        f"difference {difference[position]:.3g}, limit {limit[position]:.3g}"
+    )
+    return Comparison(
+        passed=passed,
+        reason=reason,
+        max_absolute=float(difference.max()),
+        max_relative=float(relative.max()),
+        cosine=_cosine(reference.ravel(), answer.ravel()),
+        argmax_agreement=float(np.mean(reference.argmax(axis=-1) == answer.argmax(axis=-1))),
+        position=position,
+        expected=float(reference[position]),
+        found=float(answer[position]),
+        limit=float(limit[position]),
+    )
+
+
+def _cosine(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    norms = float(np.linalg.norm(first)) * float(np.linalg.norm(second))
+    if norms == 0:
+        return 1.0 if not first.any() and not second.any() else 0.0
+    return min(1.0, float(first @ second) / norms)
+
+
+def _incomparable(
+    reason: str,
+    *,
+    position: tuple[int, ...] | None = None,
+    expected: float = math.nan,
+    found: float = math.nan,
+) -> Comparison:
+    return Comparison(
+        passed=False,
+        reason=reason,
+        max_absolute=math.inf,
+        max_relative=math.inf,
+        cosine=math.nan,
+        argmax_agreement=0.0,
+        position=position,
+        expected=expected,
+        found=found,
+        limit=math.nan,
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

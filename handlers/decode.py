@@ -1,0 +1,262 @@
+"""What a model takes, and how a picture becomes that. The training side decodes with the same function as the server.
+
+Rules for pictures, in this order, each of them deterministic:
+
+1. PNG or JPEG only, told apart by their first bytes; at most `MAX_PIXELS` pixels; of an animated PNG the first frame.
+2. 16 bits a channel become 8 by keeping the high byte (what Pillow does for colour, done here for grey as well).
+3. The EXIF orientation is applied.
+4. Transparency (alpha channel, palette, or colour key) is composited on black.
+5. Palette, CMYK and two-level pictures become RGB or grey; colour becomes grey by ITU-R 601-2 luma, in integers.
+6. The result is resized to the input's height and width with the declared filter, without keeping the aspect ratio.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+
+DType = Literal["uint8", "float32", "int64"]
+Mode = Literal["L", "RGB"]
+Resize = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+
+# A 32-megapixel RGB picture takes 96 MB once decoded: more than any phone's default, and a worker survives it.
+MAX_PIXELS = 32_000_000
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
+_ORIENTATION = 0x0112
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_FILTER = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+class BadRequest(Exception):  # noqa: N818 - HTTP's name for it
+    """The client's fault, as one line.
+
+    Args:
+        error: what is wrong.
+        expected: what would have been right.
+        found: what was there instead.
+        status: the HTTP status, 400 to 499.
+    """
+
+    def __init__(self, error: str, *, expected: str, found: str, status: int = 400) -> None:
+        super().__init__(f"{error}: expected {expected}, found {found}")
+        self.error = error
+        self.expected = expected
+        self.found = found
+        self.status = status
+
+    def to_json(self) -> dict[str, str]:
+        """The body of the answer."""
+        return {"error": self.error, "expected": self.expected, "found": self.found}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageDecoding:
+    """How a picture becomes an input; the size is the input's own.
+
+    Args:
+        mode: one grey channel, or red, green, blue.
+        resize: Pillow's filter of that name.
+    """
+
+    mode: Mode
+    resize: Resize = "bilinear"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSpec:
+    """One input of a model.
+
+    Args:
+        name: the input's name in the graph and in requests.
+        dtype: of the array handed to the model.
+        shape: of one example, without the batch axis; pictures are (C, H, W).
+        low: smallest allowed value; -inf for none.
+        high: largest allowed value; inf for none.
+        decoding: how a picture becomes this input; None for a table or tensor.
+        dynamic_axes: indices into `shape` whose size a request may choose; `shape` then holds a typical size.
+
+    Raises:
+        ValueError: the fields contradict each other.
+    """
+
+    name: str
+    dtype: DType
+    shape: tuple[int, ...]
+    low: float
+    high: float
+    decoding: ImageDecoding | None = None
+    dynamic_axes: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.dtype not in get_args(DType):
+            raise ValueError(f"input {self.name}: dtype: expected one of {get_args(DType)}, found {self.dtype!r}")
+        if any(size < 1 for size in self.shape):
+            raise ValueError(f"input {self.name}: shape: expected positive sizes, found {self.shape}")
+        if not self.low <= self.high:
+            raise ValueError(f"input {self.name}: expected low <= high, found {self.low} and {self.high}")
+        if any(not 0 <= axis < len(self.shape) for axis in self.dynamic_axes):
+            raise ValueError(
+                f"input {self.name}: dynamic_axes: expected axes of {self.shape}, found {self.dynamic_axes}"
+            )
+        if self.decoding is not None:
+            channels = 1 if self.decoding.mode == "L" else 3
+            if self.dtype != "uint8" or len(self.shape) != 3 or self.shape[0] != channels:
+                raise ValueError(
+                    f"input {self.name}: a picture of mode {self.decoding.mode} is uint8 ({channels}, height, width), "
+                    f"found {self.dtype} {self.shape}"
+                )
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values; an absent bound is null."""
+        return {
+            "name": self.name,
+            "dtype": self.dtype,
+            "shape": list(self.shape),
+            "low": self.low if math.isfinite(self.low) else None,
+            "high": self.high if math.isfinite(self.high) else None,
+            "decoding": None if self.decoding is None else {"mode": self.decoding.mode, "resize": self.decoding.resize},
+            "dynamic_axes": list(self.dynamic_axes),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> InputSpec:
+        """The opposite of `to_json`.
+
+        Raises:
+            ValueError: a field is missing, unknown or contradicts another.
+        """
+        try:
+            fields = dict(document)
+            decoding = fields.pop("decoding")
+            low, high = fields.pop("low"), fields.pop("high")
+            if decoding is not None:
+                if decoding["mode"] not in get_args(Mode) or decoding["resize"] not in get_args(Resize):
+                    raise ValueError(f"input {fields.get('name')}: unknown decoding {decoding}")
+                decoding = ImageDecoding(**decoding)
+            return cls(
+                name=str(fields.pop("name")),
+                dtype=fields.pop("dtype"),
+                shape=tuple(int(size) for size in fields.pop("shape")),
+                low=-math.inf if low is None else float(low),
+                high=math.inf if high is None else float(high),
+                decoding=decoding,
+                dynamic_axes=tuple(int(axis) for axis in fields.pop("dynamic_axes")),
+                **fields,
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"input specification {document}: {error}") from error
+
+
+def decode_image(body: bytes, spec: InputSpec) -> NDArray[np.uint8]:
+    """Decode a PNG or JPEG file by the rules at the top of this module.
+
+    Args:
+        body: the file's bytes.
+        spec: an input with `decoding`.
+
+    Returns:
+        uint8 array of `spec.shape`, (C, H, W).
+
+    Raises:
+        BadRequest: not such a file, damaged, or too many pixels.
+        ValueError: the input has no `decoding`.
+    """
+    if spec.decoding is None:
+        raise ValueError(f"input {spec.name} is not a picture")
+    kind = picture_kind(body)
+    if kind is None:
+        _refuse_picture(body, spec)
+    try:
+        picture: Image.Image = (PngImageFile if kind == "PNG" else JpegImageFile)(io.BytesIO(body))
+    except Exception as error:
+        raise _damaged(kind, error) from error
+    if picture.width * picture.height > MAX_PIXELS:
+        raise BadRequest(
+            f"picture too large ({kind})",
+            expected=f"at most {MAX_PIXELS} pixels",
+            found=f"{picture.width} x {picture.height}",
+            status=413,
+        )
+    try:
+        pixels = _to_mode(_oriented(_eight_bits(picture)), spec.decoding.mode)
+    except Exception as error:  # Pillow raises a dozen unrelated types on damaged files
+        raise _damaged(kind, error) from error
+    size = (spec.shape[2], spec.shape[1])
+    if pixels.size != size:
+        pixels = pixels.resize(size, _FILTER[spec.decoding.resize])
+    array = np.asarray(pixels, dtype=np.uint8)
+    if spec.decoding.mode == "L":
+        return array.reshape(spec.shape)
+    return np.ascontiguousarray(array.transpose(2, 0, 1))
+
+
+def picture_kind(body: bytes) -> Literal["PNG", "JPEG"] | None:
+    """What a file is, by its first bytes."""
+    if body[:8] == _PNG:
+        return "PNG"
+    return "JPEG" if body[:3] == _JPEG else None
+
+
+def _damaged(kind: str, error: Exception) -> BadRequest:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return BadRequest(f"{kind} file cannot be decoded", expected=f"a whole {kind} file", found=reason)
+
+
+def _refuse_picture(body: bytes, spec: InputSpec) -> NoReturn:
+    raise BadRequest(
+        f"input {spec.name}: not a picture",
+        expected="a PNG or JPEG file",
+        found=f"{len(body)} bytes beginning with {bytes(body[:8])!r}" if body else "0 bytes",
+    )
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """Grey of 16 bits (modes `I;16` and, for some files, `I`) becomes `L`; Pillow reads colour as 8 bits itself."""
+    if not picture.mode.startswith("I"):
+        return picture
+    orientation = picture.getexif().get(_ORIENTATION, 1)
+    high_byte = (np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8)
+    grey = Image.fromarray(high_byte)
+    grey.getexif()[_ORIENTATION] = orientation
+    return grey
+
+
+def _oriented(picture: Image.Image) -> Image.Image:
+    method = _TRANSPOSE.get(picture.getexif().get(_ORIENTATION, 1))
+    return picture if method is None else picture.transpose(method)
+
+
+def _to_mode(picture: Image.Image, mode: Mode) -> Image.Image:
+    if picture.has_transparency_data:
+        colour = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", colour.size, (0, 0, 0, 255)), colour).convert("RGB")
+    elif picture.mode not in ("L", "RGB", "1"):
+        picture = picture.convert("RGB")  # palette, CMYK: by way of RGB also where grey is wanted
+    if picture.mode != mode:
+        return picture.convert(mode)
+    picture.load()
+    return picture

@@ -1,0 +1,200 @@
+"""Load a packed model, prove that it answers as it did when it was packed, and answer with it. Knows no server.
+
+A packed folder holds `serving.json` (what `Serving` reads), the model file, the golden batch and these sources.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handlers.compare import Comparison, compare
+from handlers.runtime import Model, describe_cpu, describe_libraries, load_model, run_chunks
+from handlers.serving import SERVING_FILE, Golden, RuntimeSpec, Serving
+
+
+class Refusal(RuntimeError):  # noqa: N818 - what a worker says when it will not serve
+    """This folder must not be served here; the message is one line."""
+
+
+class Predictor:
+    """A packed model, loaded.
+
+    Args:
+        serving: what was packed.
+        digest: SHA-256 of `serving.json`, which lists the digest of every other file.
+        model: the loaded model file.
+        golden: arrays of the golden file.
+    """
+
+    def __init__(self, *, serving: Serving, digest: str, model: Model, golden: Mapping[str, NDArray[Any]]) -> None:
+        self.serving = serving
+        self.digest = digest
+        self._model = model
+        self._golden = golden
+        # Answers are proven up to the largest golden batch; beyond it, a request is run in parts.
+        self._chunk = max(serving.golden.batch_sizes) if serving.runtime.batch_invariant else 1
+        self._tail = {"version": serving.version, "digest": digest}
+
+    @classmethod
+    def load(cls, folder: Path) -> Predictor:
+        """Check every file against its digest, then load the model.
+
+        Args:
+            folder: an unpacked archive.
+
+        Raises:
+            Refusal: a file is missing, altered or not readable.
+        """
+        try:
+            content = (folder / SERVING_FILE).read_bytes()
+            serving = Serving.from_json(json.loads(content))
+        except (OSError, ValueError) as error:
+            raise Refusal(f"{folder.name}/{SERVING_FILE}: expected a readable description, found: {error}") from error
+        for name, expected in serving.files.items():
+            _check_digest(folder, name, expected)
+        for name in (serving.runtime.file, serving.golden.file):
+            if name not in serving.files:
+                raise Refusal(f"{SERVING_FILE}: expected a digest of {name}, found none")
+        from safetensors.numpy import load_file
+
+        golden = load_file(folder / serving.golden.file)
+        try:
+            model = load_model(folder, serving.runtime, serving.inputs)
+        except Exception as error:
+            reason = " ".join(str(error).split())
+            raise Refusal(
+                f"candidate {serving.candidate}: {serving.runtime.file} cannot be loaded: {reason}"
+            ) from error
+        return cls(serving=serving, digest=hashlib.sha256(content).hexdigest(), model=model, golden=golden)
+
+    def self_test(self) -> dict[int, Comparison]:
+        """Replay the golden inputs in every batch size, several calls each, and compare with the golden answers.
+
+        Returns:
+            By batch size, the last comparison or the first that did not pass.
+        """
+        inputs = {spec.name: self._golden[f"input.{spec.name}"] for spec in self.serving.inputs}
+        report = {}
+        for size in self.serving.golden.batch_sizes:
+            expected = self._golden[f"logits.{size}"]
+            calls = -(-len(expected) // size)
+            # TorchScript compiles during its first calls of a shape: what is tested is what will answer.
+            for _ in range(-(-3 // calls) if self.serving.runtime.kind == "torchscript" else 1):
+                report[size] = compare(expected, run_chunks(self._model, inputs, size), self.serving.golden.tolerance)
+                if not report[size].passed:
+                    break
+        return report
+
+    def require_self_test(self) -> None:
+        """Replay the golden batch and refuse to go on if an answer differs.
+
+        Raises:
+            Refusal: one line with candidate, difference, limit, processor and library versions.
+        """
+        for size, comparison in self.self_test().items():
+            if not comparison.passed:
+                raise Refusal(
+                    f"candidate {self.serving.candidate}: golden answers differ at batch size {size}: "
+                    f"{comparison.reason} (largest difference {comparison.max_absolute:.3g}); "
+                    f"CPU {describe_cpu()}; {describe_libraries(self.serving.runtime)}"
+                )
+
+    def predict(self, instances: Sequence[Mapping[str, NDArray[Any]]]) -> NDArray[np.float32]:
+        """Answer examples, in batches where the model allows it.
+
+        Args:
+            instances: one array per input name for each example.
+
+        Returns:
+            Logits (N, K).
+
+        Raises:
+            FloatingPointError: the model answered NaN or infinity.
+        """
+        if len(instances) == 1:
+            logits = self._model({name: array[np.newaxis] for name, array in instances[0].items()})
+        else:
+            logits = np.empty((len(instances), len(self.serving.labels)), dtype=np.float32)
+            for rows in _same_shapes(instances):
+                for start in range(0, len(rows), self._chunk):
+                    part = rows[start : start + self._chunk]
+                    batch = {
+                        spec.name: np.stack([instances[row][spec.name] for row in part]) for spec in self.serving.inputs
+                    }
+                    logits[part] = self._model(batch)
+        if not np.isfinite(logits).all():
+            raise FloatingPointError(f"candidate {self.serving.candidate} answered with NaN or infinity")
+        return logits
+
+    def answer(self, logits: NDArray[np.float32], *, with_logits: bool = False) -> dict[str, Any]:
+        """One example's answer.
+
+        Args:
+            logits: (K,).
+            with_logits: whether to add them.
+        """
+        labels = self.serving.labels
+        exponentials = np.exp(logits.astype(np.float64) - float(logits.max()))
+        probabilities = exponentials / exponentials.sum()
+        top = [
+            {"label": labels[index], "class_id": index, "probability": float(probabilities[index])}
+            for index in np.argsort(-probabilities, kind="stable")[: self.serving.top].tolist()
+        ]
+        answer = {**top[0], "top": top, **self._tail}
+        if with_logits:
+            answer["logits"] = logits.tolist()
+        return answer
+
+    def encode(self, logits: NDArray[np.float32], *, listed: bool, with_logits: bool = False) -> bytes:
+        """The body of a response.
+
+        Args:
+            logits: (N, K), one row per instance of the request.
+            listed: whether the request was a list of instances.
+            with_logits: whether each answer also holds its logits.
+
+        Returns:
+            JSON: one answer, or `{"predictions": [...]}`.
+        """
+        answers = [self.answer(row, with_logits=with_logits) for row in logits]
+        document = {"predictions": answers} if listed else answers[0]
+        return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _check_digest(folder: Path, name: str, expected: str) -> None:
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise Refusal(f"{SERVING_FILE}: {name} lies outside the archive")
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise Refusal(f"{name}: expected the file listed in {SERVING_FILE}, found: {error.strerror}") from error
+    if found != expected:
+        raise Refusal(f"{name}: expected SHA-256 {expected}, found {found}")
+
+
+def _same_shapes(instances: Sequence[Mapping[str, NDArray[Any]]]) -> list[list[int]]:
+    """Row numbers of the instances that fit into one array, in order."""
+    groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+    for row, instance in enumerate(instances):
+        groups.setdefault(tuple(array.shape for array in instance.values()), []).append(row)
+    return list(groups.values())
+
+
+__all__ = [
+    "Golden",
+    "Model",
+    "Predictor",
+    "Refusal",
+    "RuntimeSpec",
+    "Serving",
+    "load_model",
+    "run_chunks",
+]

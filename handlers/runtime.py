@@ -1,0 +1,159 @@
+"""Load a model file in the state in which it is served, and run it; says on what it ran."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import platform
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handlers.decode import InputSpec
+from handlers.serving import RuntimeSpec
+
+
+class Model(Protocol):
+    """A loaded model file."""
+
+    def __call__(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """Run one batch: arrays (B, *shape) by input name in, logits (B, K) out."""
+
+
+def load_model(folder: Path, runtime: RuntimeSpec, inputs: Sequence[InputSpec]) -> Model:
+    """Load a model file in the state in which it is served, verified and timed.
+
+    A TorchScript file sets torch's number of threads for the whole process.
+
+    Args:
+        folder: where the file lies.
+        runtime: how to run it.
+        inputs: in the order the model takes them.
+    """
+    match runtime.kind:
+        case "onnxruntime":
+            return _load_onnx(folder / runtime.file, runtime)
+        case "torchscript":
+            return _load_torchscript(folder / runtime.file, runtime, tuple(inputs))
+        case unreachable:
+            assert_never(unreachable)
+
+
+def run_chunks(model: Model, inputs: Mapping[str, NDArray[Any]], size: int) -> NDArray[np.float32]:
+    """Answers of consecutive chunks of a batch.
+
+    Args:
+        model: a loaded model.
+        inputs: arrays (N, *shape) by input name.
+        size: examples per call; the last chunk may be shorter.
+
+    Returns:
+        Logits (N, K).
+    """
+    count = len(next(iter(inputs.values())))
+    return np.concatenate(
+        [
+            model({name: array[start : start + size] for name, array in inputs.items()})
+            for start in range(0, count, size)
+        ]
+    )
+
+
+def describe_cpu() -> str:
+    """The processor's name and the instruction sets that decide how sums are rounded."""
+    name, flags = platform.processor() or platform.machine(), set[str]()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                name = value.strip()
+            elif key.strip() == "flags":
+                flags = set(value.split())
+                break
+    telling = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8")
+    return f"{name} ({' '.join(flag for flag in telling if flag in flags) or 'no vector flags known'})"
+
+
+def describe_libraries(runtime: RuntimeSpec) -> str:
+    """Versions of the libraries that compute an answer."""
+    names = ("onnxruntime" if runtime.kind == "onnxruntime" else "torch", "numpy")
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+
+
+def _load_onnx(path: Path, runtime: RuntimeSpec) -> Model:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = runtime.threads
+    options.inter_op_num_threads = 1
+    # An idle session's spinning threads would rob the other workers on the host.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    levels = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = (
+        levels.ORT_ENABLE_ALL if runtime.optimization == "all" else levels.ORT_DISABLE_ALL
+    )
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    outputs = [output.name for output in session.get_outputs()]
+    if len(outputs) != 1:
+        raise ValueError(f"expected one output, found {len(outputs)}: {', '.join(outputs)}")
+    run: Callable[..., list[NDArray[np.float32]]] = session.run
+
+    def call(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        return run(outputs, inputs)[0]
+
+    return call
+
+
+def _load_torchscript(path: Path, runtime: RuntimeSpec, inputs: tuple[InputSpec, ...]) -> Model:
+    import torch
+
+    torch.set_num_threads(runtime.threads)
+    with _quiet_torchscript():
+        module = _load(path)
+        if runtime.optimization == "all":
+            module = _optimized(module, path, inputs)
+    names = [spec.name for spec in inputs]
+
+    def call(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        # torch refuses arrays that may not be written to, such as a request's bytes; it warns of them on every call.
+        with torch.inference_mode():
+            tensors = [torch.from_numpy(np.require(inputs[name], requirements=["C", "W"])) for name in names]
+            logits: NDArray[np.float32] = module(*tensors).numpy()
+        return logits
+
+    return call
+
+
+def _optimized(module: Any, path: Path, inputs: tuple[InputSpec, ...]) -> Any:
+    """Optimized for inference if that can be done and run; the file as it was saved otherwise."""
+    import torch
+
+    zeros = [torch.zeros((2, *spec.shape), dtype=getattr(torch, spec.dtype)) for spec in inputs]
+    try:
+        optimized = torch.jit.optimize_for_inference(module)
+        with torch.inference_mode():
+            for _ in range(3):  # the first calls compile
+                optimized(*zeros)
+    except RuntimeError:
+        # Not every operator set survives the pass (quantized linear layers do not always); loading anew undoes it.
+        return _load(path)
+    return optimized
+
+
+def _load(path: Path) -> Any:
+    import torch
+
+    return torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+
+
+@contextlib.contextmanager
+def _quiet_torchscript() -> Iterator[None]:
+    """TorchScript is deprecated since torch 2.11; the format is asked for, so the warning says nothing new."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r".*`torch\.jit\..*", category=DeprecationWarning)
+        yield

@@ -1,0 +1,162 @@
+"""What a packed folder says about itself: the document `serving.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from handlers.compare import Tolerance
+from handlers.decode import InputSpec
+
+SERVING_FILE = "serving.json"
+SERVING_SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeSpec:
+    """How a model file is run.
+
+    Args:
+        kind: the library that runs it.
+        file: file name in the packed folder.
+        optimization: of the library's graph optimizer, applied after loading.
+        threads: used inside one call.
+        batch_invariant: whether an example's answer does not depend on the others in its batch; if it does, examples
+            are run one at a time.
+    """
+
+    kind: Literal["onnxruntime", "torchscript"]
+    file: str
+    optimization: Literal["all", "none"] = "all"
+    threads: int = 1
+    batch_invariant: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "kind": self.kind,
+            "file": self.file,
+            "optimization": self.optimization,
+            "threads": self.threads,
+            "batch_invariant": self.batch_invariant,
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> RuntimeSpec:
+        """The opposite of `to_json`.
+
+        Raises:
+            ValueError: a field is missing or unknown.
+        """
+        try:
+            spec = cls(**document)
+        except TypeError as error:
+            raise ValueError(f"runtime: {error}") from error
+        if spec.kind not in ("onnxruntime", "torchscript") or spec.optimization not in ("all", "none"):
+            raise ValueError(f"runtime: unknown kind or optimization in {dict(document)}")
+        if Path(spec.file).name != spec.file or not spec.file:
+            raise ValueError(f"runtime: file: expected a plain file name, found {spec.file!r}")
+        return spec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Golden:
+    """The inputs and answers that travel with a model.
+
+    Args:
+        file: safetensors file: `input.<name>` (N, ...) and `logits.<b>` (N, K) for each batch size b.
+        batch_sizes: the sizes of the consecutive chunks the answers were computed in.
+        tolerance: between those answers and a worker's.
+    """
+
+    file: str
+    batch_sizes: tuple[int, ...]
+    tolerance: Tolerance
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """What `serving.json` says.
+
+    Args:
+        name: the model's name, also in the URL.
+        version: the model's version.
+        candidate: name of the candidate that was packed.
+        identity: digest of the candidate's specification.
+        precision: number format of its weights.
+        task: what the logits mean.
+        inputs: in the order the model takes them.
+        labels: one per logit.
+        runtime: how the model file is run.
+        top: how many labels an answer lists.
+        golden: inputs and answers to replay before serving.
+        files: SHA-256 by file name of everything else in the folder.
+    """
+
+    name: str
+    version: str
+    candidate: str
+    identity: str
+    precision: str
+    task: Literal["classification"]
+    inputs: tuple[InputSpec, ...]
+    labels: tuple[str, ...]
+    runtime: RuntimeSpec
+    top: int
+    golden: Golden
+    files: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `serving.json`."""
+        return {
+            "schema": SERVING_SCHEMA,
+            "model": {"name": self.name, "version": self.version},
+            "candidate": {"name": self.candidate, "identity": self.identity, "precision": self.precision},
+            "task": self.task,
+            "inputs": [spec.to_json() for spec in self.inputs],
+            "labels": list(self.labels),
+            "runtime": self.runtime.to_json(),
+            "top": self.top,
+            "golden": {
+                "file": self.golden.file,
+                "batch_sizes": list(self.golden.batch_sizes),
+                "tolerance": self.golden.tolerance.to_json(),
+            },
+            "files": dict(sorted(self.files.items())),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Serving:
+        """The opposite of `to_json`.
+
+        Raises:
+            ValueError: another schema, or a field that is missing or wrong.
+        """
+        try:
+            if document["schema"] != SERVING_SCHEMA:
+                raise ValueError(f"schema: expected {SERVING_SCHEMA}, found {document['schema']!r}")
+            if document["task"] != "classification":
+                raise ValueError(f"task: expected classification, found {document['task']!r}")
+            golden = document["golden"]
+            return cls(
+                name=str(document["model"]["name"]),
+                version=str(document["model"]["version"]),
+                candidate=str(document["candidate"]["name"]),
+                identity=str(document["candidate"]["identity"]),
+                precision=str(document["candidate"]["precision"]),
+                task="classification",
+                inputs=tuple(InputSpec.from_json(spec) for spec in document["inputs"]),
+                labels=tuple(str(label) for label in document["labels"]),
+                runtime=RuntimeSpec.from_json(document["runtime"]),
+                top=int(document["top"]),
+                golden=Golden(
+                    file=str(golden["file"]),
+                    batch_sizes=tuple(int(size) for size in golden["batch_sizes"]),
+                    tolerance=Tolerance(**golden["tolerance"]),
+                ),
+                files={str(name): str(digest) for name, digest in document["files"].items()},
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{SERVING_FILE}: {type(error).__name__}: {error}") from error

@@ -1,0 +1,233 @@
+"""From a specification to a row of the table: compress, export, verify, judge. Timing comes later, side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+from torch import Tensor, nn
+
+from handlers.compare import FLOAT32, INT8_DYNAMIC
+from handlers.decode import InputSpec
+from handlers.runtime import run_chunks
+from handlers.serving import RuntimeSpec
+from pipeline.artifacts import digest_file
+from pipeline.candidates.report import CandidateReport, How, ParityFigures, PassFigures
+from pipeline.candidates.spec import CandidateSpec
+from pipeline.compress.onnx_dynamic import quantize_file
+from pipeline.compress.passes import apply_passes
+from pipeline.compress.touched import PassReport
+from pipeline.data.dataset import read_split
+from pipeline.export.onnx import export_onnx
+from pipeline.export.torchscript import export_torchscript
+from pipeline.models.spec import ModelSpec
+from pipeline.models.weights import load_weights
+from pipeline.verify.parity import ParityReport, check_parity, require
+from pipeline.verify.quality import QualityReport, judge_quality, predict_logits
+from pipeline.verify.reference import Reference, module_reference, unoptimized_reference
+
+# What the exporters trace on: two or more, or the batch axis may freeze at 1.
+_EXAMPLE_ROWS = 2
+_FLOAT_BATCH = 128
+_MODEL_FILE = {"onnx": "model.onnx", "torchscript": "model.pt"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """What all candidates of a build share.
+
+    Args:
+        model: the float model.
+        weights: of the float network.
+        samples: real validation inputs, their labels and the float network's logits.
+        validation: the validation split.
+        float_logits: of the float network on it, (N, K) float32.
+        opset: ONNX operator set version.
+        batch_sizes: examples per call in the parity check.
+        scratch: for temporary files.
+    """
+
+    model: ModelSpec
+    weights: Path
+    samples: Path
+    validation: Path
+    float_logits: NDArray[np.float32]
+    opset: int
+    batch_sizes: tuple[int, ...]
+    scratch: Path
+
+    def network(self) -> nn.Module:
+        """The float network with its weights, in evaluation mode."""
+        network = self.model.build()
+        load_weights(self.weights, network)
+        return network.eval()
+
+    def example(self) -> tuple[Tensor, ...]:
+        """The first samples, positional in the order of the model's inputs, (2, *shape) each."""
+        return tuple(torch.from_numpy(array[:_EXAMPLE_ROWS].copy()) for array in read_inputs(self.samples, self.model))
+
+
+def read_inputs(path: Path, model: ModelSpec) -> list[NDArray[np.generic]]:
+    """The raw inputs in a samples or split file, (N, *shape) each, in the order of the model's inputs."""
+    stored = load_file(path)
+    return [stored[f"input.{spec.name}"] for spec in model.inputs]
+
+
+def float_logits(model: ModelSpec, weights: Path, data: Path) -> NDArray[np.float32]:
+    """The float network's answers on a split, (N, K): what every lossy candidate is judged against."""
+    network = model.build()
+    load_weights(weights, network)
+    reference = module_reference(model.deployable(network.eval()), model.inputs)
+    return run_chunks(reference.answer, read_split(data).inputs, _FLOAT_BATCH)
+
+
+def write_samples(path: Path, *, validation: Path, logits: NDArray[np.float32], count: int) -> None:
+    """Write the first `count` validation examples with their labels and the float network's logits."""
+    split = read_split(validation)
+    arrays = {f"input.{name}": values[:count] for name, values in split.inputs.items()}
+    save_file({**arrays, "labels": split.labels[:count], "logits": logits[:count]}, path)
+
+
+def evaluate(spec: CandidateSpec, ground: Ground, folder: Path) -> CandidateReport:
+    """Make a candidate's file in its folder, prove it, and judge it.
+
+    Args:
+        spec: what to make.
+        ground: what it is made from and held against.
+        folder: its own; ends with the model file in it.
+
+    Returns:
+        The report, not timed yet.
+
+    Raises:
+        ProofError: the file does not reproduce its source.
+        RecipeError: a pass or an export cannot be done on this network.
+    """
+    file = folder / _MODEL_FILE[spec.format]
+    passes, how, reference = _make(spec, ground, file)
+    runtime = RuntimeSpec(
+        kind="torchscript" if spec.format == "torchscript" else "onnxruntime",
+        file=file.name,
+        optimization=spec.optimization,
+        threads=spec.threads,
+    )
+    parity = check_parity(
+        candidate=spec.name,
+        file=file,
+        runtime=runtime,
+        reference=reference,
+        inputs=ground.model.inputs,
+        samples=ground.samples,
+        tolerance=FLOAT32 if spec.precision == "fp32" else INT8_DYNAMIC,
+        batch_sizes=ground.batch_sizes,
+        scratch=ground.scratch,
+    )
+    require(parity)
+    runtime = replace(runtime, batch_invariant=parity.batch_invariant)
+    quality = judge_quality(
+        candidate=spec.name,
+        logits=predict_logits(
+            file=file, runtime=runtime, inputs=ground.model.inputs, data=ground.validation, scratch=ground.scratch
+        ),
+        float_logits=ground.float_logits,
+        labels=read_split(ground.validation).labels,
+    )
+    return CandidateReport(
+        name=spec.name,
+        identity=spec.identity,
+        variant=spec.variant,
+        format=spec.format,
+        precision=spec.precision,
+        lossy=spec.lossy,
+        how=how,
+        passes=tuple(_pass_figures(one) for one in passes),
+        runtime=runtime.to_json(),
+        sha256=digest_file(file),
+        size=file.stat().st_size,
+        parity=_parity_figures(parity),
+        quality=quality,
+    )
+
+
+def served_quality(
+    winner: CandidateReport,
+    winner_file: Path,
+    baseline: CandidateReport,
+    baseline_file: Path,
+    *,
+    inputs: Sequence[InputSpec],
+    data: Path,
+    scratch: Path,
+) -> QualityReport:
+    """Judge the winner against the float network on a split, both as they are served.
+
+    Args:
+        winner: to judge.
+        winner_file: its model file.
+        baseline: the float network as a lossless candidate.
+        baseline_file: its model file.
+        inputs: in the order the model takes them.
+        data: the split.
+        scratch: for temporary files.
+    """
+    logits = [
+        predict_logits(
+            file=file, runtime=RuntimeSpec.from_json(one.runtime), inputs=inputs, data=data, scratch=scratch
+        )
+        for one, file in ((winner, winner_file), (baseline, baseline_file))
+    ]
+    return judge_quality(
+        candidate=winner.name, logits=logits[0], float_logits=logits[1], labels=read_split(data).labels
+    )
+
+
+def read_inputs_of(model_info: Path) -> tuple[InputSpec, ...]:
+    """The inputs that a model's facts name."""
+    return tuple(InputSpec.from_json(one) for one in json.loads(model_info.read_bytes())["inputs"])
+
+
+def _make(spec: CandidateSpec, ground: Ground, file: Path) -> tuple[list[PassReport], How, Reference]:
+    """Write the candidate's file; say what its passes did, how it was made, and what it must reproduce."""
+    example = ground.example()
+    deployable = ground.model.deployable(ground.network())
+    if spec.format == "torchscript":
+        module, passes = apply_passes(deployable, spec.passes, example=example)
+        made = export_torchscript(module, file, example=example)
+        return passes, made.method, module_reference(module, ground.model.inputs)
+    module, passes = apply_passes(deployable, spec.pruning, example=example)
+    float_file = file if spec.precision == "fp32" else file.with_name("float.onnx")
+    export_onnx(module, float_file, inputs=ground.model.inputs, example=example, opset=ground.opset)
+    if spec.precision == "fp32":
+        return passes, "export", module_reference(module, ground.model.inputs)
+    passes = [*passes, quantize_file(float_file, file)]
+    float_file.unlink()
+    return passes, "quantize", unoptimized_reference(file, ground.model.inputs)
+
+
+def _parity_figures(parity: ParityReport) -> ParityFigures:
+    worst = parity.worst
+    assert worst is not None  # `require` let only a report with checks pass
+    return ParityFigures(
+        reference=parity.reference,
+        checks=len(parity.checks),
+        max_absolute=max(one.comparison.max_absolute for one in parity.checks),
+        limit=worst.comparison.limit,
+        batch_invariant=parity.batch_invariant,
+        batch_difference=parity.batch_difference,
+    )
+
+
+def _pass_figures(report: PassReport) -> PassFigures:
+    return PassFigures(
+        kind=report.kind,
+        detail=report.detail,
+        sparsity=report.sparsity,
+        weight_share=report.weight_share,
+        compute_share=report.compute_share,
+    )

@@ -1,0 +1,51 @@
+"""The command line: parse, call, print, exit code. Nothing is decided here."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+from pipeline.cli import building, looking, serving
+from pipeline.cli.app import app
+from pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, FileError, PipelineError, RecipeError
+
+__all__ = ["app", "building", "looking", "main", "serving"]
+
+
+def main() -> None:
+    """Run the command line; the exit code follows from the error's class."""
+    sys.exit(_run(sys.argv[1:]))
+
+
+def _run(arguments: list[str]) -> int:
+    debug = "--debug" in arguments
+    if debug:
+        # An option of every command, though the parser knows it in front of them only.
+        arguments = ["--debug", *(one for one in arguments if one != "--debug")]
+    try:
+        code = app(arguments, standalone_mode=False)
+    except KeyboardInterrupt:
+        return _fail("interrupted; the same command continues where it was", EXIT_INTERRUPTED)
+    except PipelineError as error:
+        return _fail(str(error), error.exit_code, debug=debug)
+    except BrokenPipeError:
+        # The reader of our output is gone, e.g. `pipeline report runs/x | head -1`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except OSError as error:
+        return _fail(f"{error.filename or 'file'}: {error.strerror or error}", FileError.exit_code, debug=debug)
+    except Exception as error:  # noqa: BLE001
+        message = getattr(error, "format_message", None)
+        if message is not None:
+            return _fail(f"{message()}; see pipeline --help", RecipeError.exit_code, debug=debug)
+        found = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+        return _fail(f"unexpected {found}; run again with --debug and report it", PipelineError.exit_code, debug=debug)
+    return code if isinstance(code, int) else EXIT_OK
+
+
+def _fail(message: str, code: int, *, debug: bool = False) -> int:
+    if debug:
+        traceback.print_exc()
+    sys.stderr.write(f"error: {message}\n")
+    return code

@@ -1,0 +1,40 @@
+"""The typer application and the options that several commands share."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="pipeline",
+    help="Takes a PyTorch model to the fastest artifact that is proven to be the same model, and serves it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="a built-in recipe or the path of a TOML file")]
+RunDir = Annotated[Path | None, typer.Option("--run-dir", help="where to work [default: runs/RECIPE]")]
+ModelStore = Annotated[Path, typer.Option("--model-store", help="where archives lie")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="override a setting")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON document and nothing else on standard output")]
+Force = Annotated[bool, typer.Option("--force", help="run every stage, whatever is up to date")]
+
+
+@app.callback(help=app.info.help)
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="show tracebacks and the libraries' logs")] = False,
+) -> None:
+    """Options of every command."""
+    logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, stream=sys.stderr)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on standard output."""
+    typer.echo(json.dumps(document, indent=1))

@@ -1,0 +1,80 @@
+"""Commands that make something: build, train, report, init."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.app import Force, Json, ModelStore, Overrides, RecipeArgument, RunDir, app, print_json
+
+
+@app.command()
+def build(
+    recipe: RecipeArgument = "fashion-cnn",
+    run_dir: RunDir = None,
+    model_store: ModelStore = Path("model_store"),
+    overrides: Overrides = None,
+    plan: Annotated[bool, typer.Option("--plan", help="say what would run, and change nothing")] = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Train, compress, export, verify, measure, select, package, and try the archive in a real server."""
+    from pipeline import builder, console
+
+    if plan:
+        outcomes = builder.plan(recipe, run_dir=run_dir, overrides=overrides or ())
+        if as_json:
+            print_json([{"stage": one.stage, "action": one.action, "reason": one.reason} for one in outcomes])
+        else:
+            console.print_plan(outcomes)
+        return
+    with console.Terminal() as terminal:
+        result = builder.build(
+            recipe, run_dir=run_dir, model_store=model_store, overrides=overrides or (), force=force, reporter=terminal
+        )
+    if as_json:
+        print_json(result.to_json())
+    else:
+        console.print_result(result)
+
+
+@app.command()
+def train(
+    recipe: RecipeArgument = "fashion-cnn",
+    run_dir: RunDir = None,
+    overrides: Overrides = None,
+    force: Force = False,
+) -> None:
+    """The data and training stages alone."""
+    from pipeline import builder, console
+
+    with console.Terminal() as terminal:
+        weights = builder.train(recipe, run_dir=run_dir, overrides=overrides or (), force=force, reporter=terminal)
+    typer.echo(weights)
+
+
+@app.command()
+def report(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="of a finished build")],
+    model_store: ModelStore = Path("model_store"),
+    as_json: Json = False,
+) -> None:
+    """Show the table of a finished build again."""
+    from pipeline import builder, console
+
+    result = builder.report(run_dir, model_store=model_store)
+    if as_json:
+        print_json(result.to_json())
+    else:
+        console.print_result(result)
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new or empty folder")]) -> None:
+    """Write a worked example of your own model and data, as a starting point."""
+    from pipeline.init import init_project
+
+    for path in init_project(folder):
+        typer.echo(path)

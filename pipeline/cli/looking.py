@@ -1,0 +1,93 @@
+"""Commands that look and change nothing: inspect, doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.app import Json, app, print_json
+from pipeline.errors import PipelineError
+
+if TYPE_CHECKING:
+    from pipeline.inspection.files import Inspection
+    from pipeline.inspection.onnx_model import OnnxInspection, TensorSpec
+    from pipeline.inspection.torchscript_archive import TorchScriptInspection
+
+
+@app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="an .onnx, .pt or .mar file")],
+    as_json: Json = False,
+) -> None:
+    """Say what is in a model file: operators, shapes, parameters, MACs; nothing in it is run."""
+    from pipeline.inspection.files import inspect as look
+
+    inspection = look(file)
+    if as_json:
+        print_json(inspection.to_json())
+    else:
+        typer.echo("\n".join(_lines(inspection)))
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check that a build and a serve would work here, and say how to mend what would not."""
+    from pipeline.doctor import diagnose, healthy
+
+    checks = diagnose()
+    if as_json:
+        print_json({"healthy": healthy(checks), "checks": [check.to_json() for check in checks]})
+    else:
+        for check in checks:
+            word = "ok" if check.ok else "BAD" if check.required else "note"
+            remedy = f"; {check.remedy}" if check.remedy else ""
+            typer.echo(f"{word:<4} {check.name}: {check.found}{remedy}")
+    if not healthy(checks):
+        raise typer.Exit(PipelineError.exit_code)
+
+
+def _lines(inspection: Inspection) -> list[str]:
+    """What a person reads of an inspection."""
+    lines = [f"{inspection.file}: {inspection.format}, {inspection.size:,} bytes, SHA-256 {inspection.sha256}"]
+    match inspection.format:
+        case "onnx":
+            return lines + _onnx(inspection)
+        case "torchscript":
+            return lines + _torchscript(inspection)
+        case "mar":
+            lines += [f"  {member.size:>10,}  {member.name}" for member in inspection.members]
+            if inspection.serving is not None:
+                served = inspection.serving
+                lines.append(f"model {served['model']['name']} {served['model']['version']}, "
+                             f"candidate {served['candidate']['name']}, {len(served['labels'])} labels")
+            if inspection.model is not None:
+                lines += _lines(inspection.model)
+            return lines
+
+
+def _onnx(found: OnnxInspection) -> list[str]:
+    macs = "unknown" if found.macs is None else f"{found.macs:,}"
+    opset = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in found.opset.items())
+    return [
+        *(f"input   {_tensor(one)}" for one in found.inputs),
+        *(f"output  {_tensor(one)}" for one in found.outputs),
+        f"opset {opset}; made by {found.producer}",
+        f"{found.parameters:,} parameters, {macs} multiply-accumulates for one example",
+        "operators: " + ", ".join(f"{name} {count}" for name, count in found.operators.items()),
+        *(f"  {one.operator:<20} {one.parameters:>12,} parameters  {one.name}" for one in found.layers),
+    ]
+
+
+def _torchscript(found: TorchScriptInspection) -> list[str]:
+    return [
+        "frozen" if found.frozen else "not frozen",
+        *(f"{one.storage}: {one.elements:,} values in {one.tensors} tensors" for one in found.tensors),
+        "operators: " + ", ".join(f"{name} {count}" for name, count in found.operators.items()),
+    ]
+
+
+def _tensor(tensor: TensorSpec) -> str:
+    shape = "unknown shape" if tensor.shape is None else f"({', '.join(str(size) for size in tensor.shape)})"
+    return f"{tensor.name}: {tensor.dtype} {shape}"

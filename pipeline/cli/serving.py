@@ -1,0 +1,105 @@
+"""Commands around the server: serve, status, stop, predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.app import Json, ModelStore, app, print_json
+from pipeline.errors import FileError, RecipeError
+
+
+@app.command()
+def serve(
+    archive: Annotated[Path | None, typer.Argument(metavar="ARCHIVE", help="a .mar [default: the model store's]")] = None,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="for predictions, on loopback")] = 8080,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="processes that answer")] = 1,
+    detach: Annotated[bool, typer.Option("--detach", help="return when it is ready and leave it running")] = False,
+    timeout_s: Annotated[float, typer.Option("--timeout", min=1, help="longest wait for it to be ready, seconds")] = 120,
+    model_store: ModelStore = Path("model_store"),
+) -> None:
+    """Run TorchServe; the address is printed once every worker has given the golden answers."""
+    from pipeline import console
+    from pipeline.serving import torchserve
+
+    with console.Terminal() as terminal:
+        torchserve.serve(
+            archive or _only_archive(model_store),
+            port=port,
+            workers=workers,
+            detach=detach,
+            timeout_s=timeout_s,
+            reporter=terminal,
+        )
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Show the servers that `pipeline serve` started."""
+    from pipeline.serving import torchserve
+
+    servers = torchserve.status()
+    if as_json:
+        print_json([server.to_json() for server in servers])
+        return
+    if not servers:
+        typer.echo("no server is running")
+    for server in servers:
+        state = server.state
+        ready = sum(worker.status == "READY" for worker in server.workers)
+        word = "ready" if server.ready else "not ready"
+        typer.echo(
+            f"{state.url}/predictions/{state.model}: {word}, {ready} of {state.workers} worker(s), "
+            f"version {state.version}, digest {state.digest[:12]}, process {state.pid}"
+        )
+
+
+@app.command()
+def stop(
+    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="of the one to stop [default: all]")] = None,
+) -> None:
+    """Stop servers: Java, workers and temporary files."""
+    from pipeline.serving import torchserve
+
+    stopped = torchserve.stop(port)
+    for state in stopped:
+        typer.echo(f"stopped {state.url}")
+    if not stopped:
+        typer.echo("no server is running")
+
+
+@app.command()
+def predict(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="PNG or JPEG pictures, .json, or raw bytes")],
+    url: Annotated[str | None, typer.Option("--url", help="of the server [default: the running one]")] = None,
+    as_json: Json = False,
+) -> None:
+    """Ask the running server about files; prints label and probabilities."""
+    from pipeline.serving import client
+
+    answers = client.predict(files, url)
+    if as_json:
+        print_json({str(path): [one.to_json() for one in predictions] for path, predictions in answers.items()})
+        return
+    for path, predictions in answers.items():
+        for one in predictions:
+            others = ", ".join(f"{label} {probability:.4f}" for label, _, probability in one.top[1:])
+            typer.echo(f"{path}: {one.label} {one.probability:.4f}" + (f" ({others})" if others else ""))
+
+
+def _only_archive(model_store: Path) -> Path:
+    """The archive in a model store that holds one.
+
+    Raises:
+        FileError: it holds none.
+        RecipeError: it holds several.
+    """
+    found = sorted(model_store.glob("*.mar"))
+    if not found:
+        raise FileError(f"{model_store}: expected an archive (.mar), found none; run pipeline build, or name one")
+    if len(found) > 1:
+        names = ", ".join(str(path) for path in found)
+        raise RecipeError(f"{model_store}: expected one archive to serve, found {len(found)}: {names}; name one")
+    return found[0]

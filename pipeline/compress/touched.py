@@ -1,0 +1,212 @@
+"""What a pass really touched: which share of a network's weights and of its compute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.rnn import RNNCellBase
+
+from pipeline.errors import RecipeError
+
+_QUANTIZED_MODULES = "torch.ao.nn."
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerTouch:
+    """One layer with weights, and whether a pass changed it.
+
+    Args:
+        name: of the module (or of the ONNX node), as the user knows it.
+        kind: class name of the module, or operator of the node.
+        weights: number of values in its weights, biases not included.
+        zeros: how many of them are zero after the pass.
+        macs: multiply-accumulates for one example.
+        touched: whether the pass acted on it.
+    """
+
+    name: str
+    kind: str
+    weights: int
+    zeros: int
+    macs: int
+    touched: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassReport:
+    """What one pass did to a network.
+
+    Args:
+        kind: the pass, as recipes name it.
+        detail: its settings in words.
+        layers: every layer with weights, touched or not, in the network's order.
+        parameters: number of values in all parameters, biases and normalisation included.
+    """
+
+    kind: str
+    detail: str
+    layers: tuple[LayerTouch, ...]
+    parameters: int
+
+    @property
+    def touched_weights(self) -> int:
+        """Number of values in the weights the pass acted on."""
+        return sum(layer.weights for layer in self.layers if layer.touched)
+
+    @property
+    def weight_share(self) -> float:
+        """Touched weights as a fraction of all parameters."""
+        return _fraction(self.touched_weights, self.parameters)
+
+    @property
+    def compute_share(self) -> float:
+        """Multiply-accumulates of the touched layers as a fraction of those of all layers with weights."""
+        touched = sum(layer.macs for layer in self.layers if layer.touched)
+        return _fraction(touched, sum(layer.macs for layer in self.layers))
+
+    @property
+    def sparsity(self) -> float:
+        """Zero weights as a fraction of all parameters."""
+        return _fraction(sum(layer.zeros for layer in self.layers), self.parameters)
+
+    @property
+    def touched_sparsity(self) -> float:
+        """Zero weights as a fraction of the weights the pass acted on."""
+        return _fraction(sum(layer.zeros for layer in self.layers if layer.touched), self.touched_weights)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything above, ready for JSON."""
+        return {
+            "kind": self.kind,
+            "detail": self.detail,
+            "parameters": self.parameters,
+            "touched_weights": self.touched_weights,
+            "weight_share": self.weight_share,
+            "compute_share": self.compute_share,
+            "sparsity": self.sparsity,
+            "touched_sparsity": self.touched_sparsity,
+            "layers": [
+                {
+                    "name": layer.name,
+                    "kind": layer.kind,
+                    "weights": layer.weights,
+                    "zeros": layer.zeros,
+                    "sparsity": _fraction(layer.zeros, layer.weights),
+                    "macs": layer.macs,
+                    "touched": layer.touched,
+                }
+                for layer in self.layers
+            ],
+        }
+
+
+def weighted_layers(network: nn.Module) -> dict[str, nn.Module]:
+    """Convolution, linear and recurrent layers by name, in the network's order; a shared layer once."""
+    kinds = (_ConvNd, nn.Linear, nn.RNNBase, RNNCellBase)
+    return {name: module for name, module in network.named_modules() if isinstance(module, kinds)}
+
+
+def weights_of(layer: nn.Module) -> list[nn.Parameter]:
+    """The weight matrices or kernels of one layer, without biases."""
+    return [parameter for name, parameter in layer.named_parameters(recurse=False) if name.startswith("weight")]
+
+
+def layer_macs(network: nn.Module, example: tuple[Tensor, ...]) -> dict[str, int]:
+    """Multiply-accumulates per example of every layer with weights, counted on one forward pass.
+
+    Only what these layers do is counted: products between activations, as in attention, are not.
+
+    Args:
+        network: run once in evaluation mode; its mode is restored.
+        example: its positional inputs, each (B, ...).
+
+    Returns:
+        The count by layer name; 0 for a layer that the forward pass does not reach.
+    """
+    layers = weighted_layers(network)
+    counts = dict.fromkeys(layers, 0)
+    batch = example[0].shape[0]
+
+    def counter(name: str) -> Any:
+        def count(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            counts[name] += _macs(layer, inputs[0], output)
+
+        return count
+
+    handles = [layer.register_forward_hook(counter(name)) for name, layer in layers.items()]
+    try:
+        with evaluation(network), torch.no_grad():
+            network(*example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {name: count // batch for name, count in counts.items()}
+
+
+def report(
+    *, kind: str, detail: str, network: nn.Module, touched: set[str], macs: dict[str, int], parameters: int
+) -> PassReport:
+    """Put together what is known of a pass, from a network whose weights are still float."""
+    layers = []
+    for name, layer in weighted_layers(network).items():
+        weights = weights_of(layer)
+        layers.append(
+            LayerTouch(
+                name=name,
+                kind=type(layer).__name__,
+                weights=sum(weight.numel() for weight in weights),
+                zeros=sum(int((weight == 0).sum()) for weight in weights),
+                macs=macs[name],
+                touched=name in touched,
+            )
+        )
+    return PassReport(kind=kind, detail=detail, layers=tuple(layers), parameters=parameters)
+
+
+def refuse_quantized(network: nn.Module, action: str) -> None:
+    """Stop before a pass that would silently do nothing.
+
+    Raises:
+        RecipeError: the network holds quantized layers; they have no float weights to act on.
+    """
+    quantized = [name for name, one in network.named_modules() if type(one).__module__.startswith(_QUANTIZED_MODULES)]
+    if quantized:
+        raise RecipeError(
+            f"{action} after quantization: expected float layers, found {quantized[0]} already quantized; quantized "
+            f"layers hold no float weights, so {action} would silently do nothing: put it before dynamic-int8"
+        )
+
+
+@contextmanager
+def evaluation(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside the block, each module's own mode after it."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def _macs(layer: nn.Module, values: Any, output: Any) -> int:
+    if isinstance(layer, _ConvNd):
+        # Every output value of a convolution, and every input value of a transposed one, meets one kernel slice:
+        # weight is (out, in/groups, *kernel), or (in, out/groups, *kernel) when transposed.
+        meets: Tensor = values if layer.transposed else output
+        return meets.numel() * layer.weight[0].numel()
+    if isinstance(layer, nn.Linear):
+        return int(output.numel()) * layer.in_features
+    # Recurrent: each time step of each example meets every weight once. A packed sequence holds its steps in `.data`.
+    steps: Tensor = values if isinstance(values, Tensor) else values.data
+    return steps.numel() // steps.shape[-1] * sum(weight.numel() for weight in weights_of(layer))
+
+
+def _fraction(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0

@@ -1,0 +1,293 @@
+"""What a data set is, how it is checked, and how its splits cross a file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from handlers.decode import InputSpec
+from pipeline.errors import DataError
+
+SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+
+_LABELS = "labels"
+_INPUT = "input."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Labelled examples.
+
+    Args:
+        inputs: by input name, (N, *shape) raw values of the input's dtype.
+        labels: (N,) int64 class indices.
+    """
+
+    inputs: dict[str, NDArray[Any]]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Number of examples."""
+        return len(self.labels)
+
+    def take(self, indices: NDArray[np.int64] | slice) -> Split:
+        """Some of the examples, in the order of the indices."""
+        return Split(inputs={name: raw[indices] for name, raw in self.inputs.items()}, labels=self.labels[indices])
+
+    def digest(self) -> str:
+        """SHA-256 over names, dtypes, shapes and values."""
+        digest = hashlib.sha256()
+        for name, array in sorted({**self.inputs, "": self.labels}.items()):
+            digest.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """A labelled data set in three splits; everything is checked on creation.
+
+    Args:
+        name: for people and files.
+        train: trained, fine-tuned and calibrated on.
+        validation: selected on.
+        test: opened once, for the report.
+        classes: names of the classes, by index.
+        inputs: what one example consists of.
+        sources: SHA-256 of the files it was read from, by name; empty where there are none.
+
+    Raises:
+        DataError: a split is empty, of unequal lengths, of the wrong shape or dtype, out of the domain, or its labels
+            are no class indices.
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    classes: tuple[str, ...]
+    inputs: tuple[InputSpec, ...]
+    sources: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check all of it."""
+        if len(self.classes) < 2:
+            raise DataError(f"data set {self.name}: classes: expected at least 2, found {len(self.classes)}")
+        names = [one.name for one in self.inputs]
+        if not names or len(set(names)) != len(names):
+            raise DataError(f"data set {self.name}: inputs: expected one or more of different names, found {names}")
+        for which in SPLITS:
+            _check_split(f"data set {self.name}, {which}", self.split(which), self.inputs, len(self.classes))
+
+    def split(self, which: SplitName) -> Split:
+        """The split of that name."""
+        split: Split = getattr(self, which)
+        return split
+
+    def digest(self) -> str:
+        """SHA-256 over everything a build reads from it."""
+        document = {
+            "name": self.name,
+            "classes": self.classes,
+            "inputs": [one.to_json() for one in self.inputs],
+            "splits": [self.split(which).digest() for which in SPLITS],
+        }
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+    @classmethod
+    def from_arrays(
+        cls,
+        name: str,
+        inputs: Mapping[str, NDArray[Any]],
+        labels: NDArray[Any],
+        *,
+        classes: Sequence[str],
+        specs: Sequence[InputSpec],
+        seed: int = 0,
+        validation: float = 0.2,
+        test: float = 0.2,
+        sources: Mapping[str, str] | None = None,
+    ) -> DataSet:
+        """Split one labelled set in three, each class in the same shares; the same for the same seed.
+
+        Args:
+            name: for people and files.
+            inputs: by input name, (N, *shape) raw values.
+            labels: (N,) class indices of any integer dtype.
+            classes: names of the classes, by index.
+            specs: what one example consists of.
+            seed: of the shuffle.
+            validation: share held out for selection.
+            test: share held out for the report.
+            sources: SHA-256 of the files it was read from, by name.
+
+        Raises:
+            DataError: the shares leave nothing to train on, or the arrays do not fit each other.
+        """
+        if not (0 < validation < 1 and 0 < test < 1 and validation + test < 1):
+            raise DataError(
+                f"data set {name}: expected shares above 0 for validation and test with a sum under 1, "
+                f"found {validation} and {test}"
+            )
+        labels = np.asarray(labels)
+        if labels.ndim != 1 or labels.dtype.kind not in "iu":
+            raise DataError(
+                f"data set {name}: labels: expected integers of shape (N,), found {labels.dtype} {labels.shape}"
+            )
+        whole = Split(
+            inputs={key: np.ascontiguousarray(raw) for key, raw in inputs.items()}, labels=labels.astype(np.int64)
+        )
+        _check_split(f"data set {name}", whole, tuple(specs), len(classes))
+        generator = np.random.default_rng(seed)
+        parts: dict[SplitName, list[NDArray[np.int64]]] = {which: [] for which in SPLITS}
+        for label in np.unique(whole.labels):
+            members = generator.permutation(np.flatnonzero(whole.labels == label))
+            ends = np.rint(np.array([validation, validation + test]) * len(members)).astype(np.int64)
+            held_out, tested, trained = np.split(members, ends)
+            parts["validation"].append(held_out)
+            parts["test"].append(tested)
+            parts["train"].append(trained)
+        shuffled = {which: whole.take(generator.permutation(np.concatenate(parts[which]))) for which in SPLITS}
+        return cls(
+            name=name,
+            classes=tuple(classes),
+            inputs=tuple(specs),
+            sources=dict(sources or {}),
+            **shuffled,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataInfo:
+    """What later stages need to know of a data set besides its splits.
+
+    Args:
+        name: of the data set.
+        classes: names of the classes, by index.
+        inputs: what one example consists of.
+        sizes: examples per split.
+        digests: SHA-256 of each split's values.
+        sources: SHA-256 of the files it was read from, by name.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    inputs: tuple[InputSpec, ...]
+    sizes: dict[SplitName, int]
+    digests: dict[SplitName, str]
+    sources: dict[str, str]
+
+
+def describe(data: DataSet) -> DataInfo:
+    """The facts of a data set that go into data.json."""
+    return DataInfo(
+        name=data.name,
+        classes=data.classes,
+        inputs=data.inputs,
+        sizes={which: len(data.split(which)) for which in SPLITS},
+        digests={which: data.split(which).digest() for which in SPLITS},
+        sources=data.sources,
+    )
+
+
+def write_info(path: Path, info: DataInfo) -> None:
+    """Write data.json; the same facts give the same bytes."""
+    document = {
+        "name": info.name,
+        "classes": list(info.classes),
+        "inputs": [one.to_json() for one in info.inputs],
+        "sizes": info.sizes,
+        "digests": info.digests,
+        "sources": info.sources,
+    }
+    path.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def read_info(path: Path) -> DataInfo:
+    """Read data.json.
+
+    Raises:
+        DataError: the file cannot be read or is not one.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return DataInfo(
+            name=document["name"],
+            classes=tuple(document["classes"]),
+            inputs=tuple(InputSpec.from_json(one) for one in document["inputs"]),
+            sizes=document["sizes"],
+            digests=document["digests"],
+            sources=document["sources"],
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path}: expected the facts of a data set as the data stage writes them, found: {error}"
+        ) from error
+
+
+def write_split(path: Path, split: Split) -> None:
+    """Write a split as safetensors, keys `input.<name>` and `labels`; the same split gives the same bytes."""
+    # No metadata: safetensors writes its keys in random order.
+    arrays = {f"{_INPUT}{name}": np.ascontiguousarray(raw) for name, raw in split.inputs.items()}
+    save_file({**arrays, _LABELS: np.ascontiguousarray(split.labels)}, path)
+
+
+def read_split(path: Path) -> Split:
+    """Read a split that `write_split` wrote.
+
+    Raises:
+        DataError: the file cannot be read or is not one.
+    """
+    try:
+        arrays = load_file(path)
+        labels = arrays.pop(_LABELS)
+    except (OSError, SafetensorError, KeyError) as error:
+        raise DataError(f"{path}: expected a split as the data stage writes it, found: {error}") from error
+    return Split(inputs={key.removeprefix(_INPUT): raw for key, raw in arrays.items()}, labels=labels)
+
+
+def _check_split(where: str, split: Split, inputs: Sequence[InputSpec], classes: int) -> None:
+    if split.labels.ndim != 1 or split.labels.dtype != np.int64:
+        raise DataError(
+            f"{where}: labels: expected int64 of shape (N,), found {split.labels.dtype} {split.labels.shape}"
+        )
+    if len(split) == 0:
+        raise DataError(f"{where}: expected at least one example, found none")
+    if split.labels.min() < 0 or split.labels.max() >= classes:
+        raise DataError(
+            f"{where}: labels: expected class indices 0 to {classes - 1}, "
+            f"found {split.labels.min()} to {split.labels.max()}"
+        )
+    expected = {one.name for one in inputs}
+    if set(split.inputs) != expected:
+        raise DataError(f"{where}: expected inputs {sorted(expected)}, found {sorted(split.inputs)}")
+    for one in inputs:
+        _check_input(f"{where}: input {one.name}", split.inputs[one.name], one, len(split))
+
+
+def _check_input(where: str, raw: NDArray[Any], spec: InputSpec, count: int) -> None:
+    if raw.dtype != np.dtype(spec.dtype):
+        raise DataError(f"{where}: expected dtype {spec.dtype}, found {raw.dtype}")
+    if len(raw) != count:
+        raise DataError(f"{where}: expected {count} examples, as many as labels, found {len(raw)}")
+    free = {axis - 1 for axis in spec.dynamic_axes}
+    fits = len(raw.shape) == len(spec.shape) + 1 and all(
+        size == wanted or axis in free
+        for axis, (size, wanted) in enumerate(zip(raw.shape[1:], spec.shape, strict=True))
+    )
+    if not fits:
+        raise DataError(f"{where}: expected shape (N, {', '.join(map(str, spec.shape))}), found {raw.shape}")
+    low, high = raw.min(), raw.max()
+    # Written so that NaN fails.
+    if not (low >= spec.low and high <= spec.high):
+        raise DataError(f"{where}: expected values from {spec.low:g} to {spec.high:g}, found {low:g} to {high:g}")

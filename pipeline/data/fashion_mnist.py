@@ -1,0 +1,69 @@
+"""Fashion-MNIST as a DataSet: 28x28 grey pictures of clothes, ten classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handlers.decode import ImageDecoding, InputSpec
+from pipeline.data.dataset import DataSet, Split
+from pipeline.data.fashion_mnist_files import CONTENTS, NAME, ensure, read_checked
+from pipeline.data.idx import parse
+from pipeline.errors import DataError
+
+CLASSES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+
+
+def load(
+    *, validation_size: int, seed: int, folder: Path | None = None, log: Callable[[str], None] = lambda _: None
+) -> DataSet:
+    """Fashion-MNIST in three splits; the test split is the publisher's.
+
+    Args:
+        validation_size: examples held out of the publisher's 60,000 training examples.
+        seed: of the split.
+        folder: where the four files lie, if they are not to be looked for.
+        log: told what is tried.
+
+    Raises:
+        DataError: the files cannot be had, or nothing is left to train on.
+    """
+    place = ensure(folder, log=log)
+    raw = {name: read_checked(place / name) for name in CONTENTS}
+    images, labels = (
+        {part: parse(raw[f"{part}-{what}.gz"], f"{part}-{what}") for part in ("train", "t10k")}
+        for what in ("images-idx3-ubyte", "labels-idx1-ubyte")
+    )
+    count = len(labels["train"])
+    if not 0 < validation_size < count:
+        raise DataError(f"data.validation_size: expected 1 to {count - 1}, found {validation_size}")
+    order = np.random.default_rng(seed).permutation(count)
+    held_out, trained = np.sort(order[:validation_size]), np.sort(order[validation_size:])
+
+    def split(part: str, indices: NDArray[np.int64]) -> Split:
+        return Split(inputs={"image": images[part][indices, np.newaxis]}, labels=labels[part][indices].astype(np.int64))
+
+    image = InputSpec(name="image", dtype="uint8", shape=(1, 28, 28), low=0, high=255, decoding=ImageDecoding(mode="L"))
+    return DataSet(
+        name=NAME,
+        train=split("train", trained),
+        validation=split("train", held_out),
+        test=split("t10k", np.arange(len(labels["t10k"]))),
+        classes=CLASSES,
+        inputs=(image,),
+        sources={name.removesuffix(".gz"): sha256 for name, (sha256, _) in CONTENTS.items()},
+    )

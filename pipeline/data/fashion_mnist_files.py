@@ -1,0 +1,250 @@
+"""Where the four files of Fashion-MNIST lie, how they are fetched and checked. Nothing heavy is imported to look.
+
+Xiao, Rasul, Vollgraf: "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms",
+arXiv:1708.07747. MIT licence.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.errors import DataError
+
+NAME = "fashion-mnist"
+# SHA-256 and size of what the .gz files hold. Not of the .gz files: Debian compresses the same contents with another
+# gzip header (no file name, no time), so their digests differ from the publisher's (MD5 8d4fb7e6..., 25c81989...,
+# bef4ecab..., bb300cfd... in torchvision).
+CONTENTS = {
+    "train-images-idx3-ubyte.gz": ("c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888", 47_040_016),
+    "train-labels-idx1-ubyte.gz": ("bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9", 60_008),
+    "t10k-images-idx3-ubyte.gz": ("5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b", 7_840_016),
+    "t10k-labels-idx1-ubyte.gz": ("0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34", 10_008),
+}
+SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+DEBIAN_PACKAGE = "dataset-fashion-mnist"
+
+CONNECT_TIMEOUT_S = 5.0
+WEB_TIMEOUT_S = 120.0
+DEBIAN_TIMEOUT_S = 180.0
+
+
+def cache_folder() -> Path:
+    """Where data is kept: the environment's PIPELINE_DATA, or `~/.cache/pipeline/data`."""
+    moved = os.environ.get("PIPELINE_DATA")
+    return (Path(moved) if moved else Path.home() / ".cache" / "pipeline" / "data") / NAME
+
+
+def locate(folder: Path | None = None) -> Path | None:
+    """The folder where the four files already lie, intact, without fetching anything.
+
+    Args:
+        folder: looked in instead of the cache folder and the system package's.
+    """
+    places = (folder,) if folder else (cache_folder(), SYSTEM_FOLDER)
+    return next((place for place in places if not _faults(place)), None)
+
+
+def ensure(folder: Path | None = None, *, log: Callable[[str], None] = lambda _: None) -> Path:
+    """The folder where the four files lie, fetched into the cache folder if need be.
+
+    Tried in order: the cache folder, the system package's folder, the web, the Debian package without root.
+
+    Args:
+        folder: looked in instead; nothing is fetched then.
+        log: told what is tried.
+
+    Raises:
+        DataError: none of them worked; says what was tried and what to do.
+    """
+    found = locate(folder)
+    if found is not None:
+        return found
+    if folder is not None:
+        raise DataError(f"{folder}: expected the four files of Fashion-MNIST, found: {_faults(folder)}")
+    cache = cache_folder()
+    tried = [f"{cache} ({_faults(cache)})", f"{SYSTEM_FOLDER} ({_faults(SYSTEM_FOLDER)})"]
+    for name, fetch in (("the web", fetch_from_web), (f"the Debian package {DEBIAN_PACKAGE}", fetch_from_debian)):
+        log(f"Fashion-MNIST: fetching from {name}")
+        try:
+            _place(fetch, cache)
+        except (DataError, OSError) as error:
+            tried.append(f"{name} ({error})")
+            continue
+        return cache
+    raise DataError(
+        f"Fashion-MNIST: expected its four .gz files in one of these places, found none; tried {'; '.join(tried)}; "
+        f"copy them to {cache}, or set PIPELINE_DATA to a folder that holds them in {NAME}/"
+    )
+
+
+def fetch_from_web(folder: Path) -> None:
+    """Download the four files from the mirrors that torchvision uses.
+
+    Args:
+        folder: exists; the files are written there, unchecked.
+
+    Raises:
+        DataError: no mirror answered in time.
+    """
+    import httpx
+
+    try:
+        from torchvision.datasets import FashionMNIST
+    except (ImportError, RuntimeError) as error:  # RuntimeError: torch and torchvision of different builds
+        raise DataError(f"torchvision, which knows the address, cannot be imported: {error}") from error
+    deadline = time.monotonic() + WEB_TIMEOUT_S
+    problems = []
+    for mirror in FashionMNIST.mirrors:
+        try:
+            for name in CONTENTS:
+                _download(f"{mirror}{name}", folder / name, deadline)
+        except (OSError, httpx.HTTPError) as error:
+            problems.append(f"{mirror}: {error}")
+            continue
+        return
+    raise DataError("; ".join(problems))
+
+
+def fetch_from_debian(folder: Path) -> None:
+    """Download and unpack the Debian package without root and without touching the system's package lists.
+
+    Args:
+        folder: exists; the files are written there, unchecked.
+
+    Raises:
+        DataError: there is no apt, no such package, or it took too long.
+    """
+    missing = [tool for tool in ("apt-get", "dpkg") if shutil.which(tool) is None]
+    if missing:
+        raise DataError(f"{' and '.join(missing)} not on this machine")
+    deadline = time.monotonic() + DEBIAN_TIMEOUT_S
+    with tempfile.TemporaryDirectory(prefix="pipeline-apt-") as name:
+        state = Path(name)
+        for part in ("lists/partial", "cache/archives/partial", "download", "unpacked"):
+            (state / part).mkdir(parents=True)
+        apt = [
+            "apt-get",
+            "-q",
+            *("-o", f"Dir::State::lists={state}/lists"),
+            *("-o", f"Dir::Cache={state}/cache"),
+            *("-o", "Acquire::Languages=none"),
+            *("-o", "Acquire::Retries=1"),
+            *("-o", f"Acquire::http::Timeout={CONNECT_TIMEOUT_S:g}"),
+            *("-o", f"Acquire::https::Timeout={CONNECT_TIMEOUT_S:g}"),
+        ]
+        outdated = ""
+        try:
+            _command([*apt, "update"], state, deadline)
+        except DataError as error:  # one source out of several may be down
+            outdated = f"; {error}"
+        try:
+            _command([*apt, "download", DEBIAN_PACKAGE], state / "download", deadline)
+        except DataError as error:
+            raise DataError(f"{error}{outdated}") from error
+        package = next((state / "download").glob("*.deb"), None)
+        if package is None:
+            raise DataError(f"apt-get download {DEBIAN_PACKAGE} left no file")
+        _command(["dpkg", "-x", str(package), str(state / "unpacked")], state, deadline)
+        for file in CONTENTS:
+            shutil.copyfile(state / "unpacked" / SYSTEM_FOLDER.relative_to("/") / file, folder / file)
+
+
+def read_checked(path: Path) -> bytes:
+    """What one of the four .gz files holds, once its checksum is right.
+
+    Args:
+        path: of the file; its name says which of the four.
+
+    Raises:
+        DataError: missing, no gzip file, cut short, or not the published contents.
+    """
+    sha256, size = CONTENTS[path.name]
+    try:
+        with gzip.open(path, "rb") as stream:
+            # Bounded: a crafted file could unpack to any size.
+            content = stream.read(size + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"{path}: expected a readable gzip file, found: {reason}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise DataError(
+            f"{path}: expected contents with SHA-256 {sha256}, found {found} ({len(content)} bytes, expected {size}); "
+            "remove the file and it is fetched again"
+        )
+    return content
+
+
+def _faults(folder: Path) -> str:
+    """Why a folder does not hold the four files; empty when it does."""
+    if not folder.is_dir():
+        return "no such folder"
+    missing = [name for name in CONTENTS if not (folder / name).is_file()]
+    if missing:
+        return f"no {', '.join(missing)}"
+    try:
+        for name in CONTENTS:
+            read_checked(folder / name)
+    except DataError as error:
+        return str(error)
+    return ""
+
+
+def _place(fetch: Callable[[Path], None], folder: Path) -> None:
+    """Fetch into a temporary folder inside the final one, check, then rename: a file there is a whole file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as name:
+        fresh = Path(name)
+        fetch(fresh)
+        fault = _faults(fresh)
+        if fault:
+            raise DataError(fault)
+        for file in CONTENTS:
+            (fresh / file).replace(folder / file)
+
+
+def _download(url: str, path: Path, deadline: float) -> None:
+    """Copy a URL to a file; the whole of it is bounded by the deadline, each wait by the connect time-out."""
+    import httpx
+
+    with httpx.stream("GET", url, timeout=CONNECT_TIMEOUT_S, follow_redirects=True) as answer, path.open("wb") as file:
+        answer.raise_for_status()
+        for chunk in answer.iter_raw():
+            file.write(chunk)
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not done after {WEB_TIMEOUT_S:g} s")
+
+
+def _command(arguments: list[str], folder: Path, deadline: float) -> None:
+    """Run a program until it ends or the deadline has passed; its children end with it."""
+    with subprocess.Popen(
+        arguments,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+        start_new_session=True,
+    ) as process:
+        try:
+            _, stderr = process.communicate(timeout=max(deadline - time.monotonic(), 1.0))
+        except BaseException as error:
+            # The whole session: apt-get's download processes would keep the pipe open.
+            os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise DataError(f"{arguments[0]} not done after {DEBIAN_TIMEOUT_S:g} s") from error
+            raise
+    if process.returncode != 0:
+        lines = [line for line in stderr.splitlines() if line.startswith("E:")] or stderr.splitlines()[-1:]
+        raise DataError(f"{arguments[0]}: {' '.join(lines) or f'exit code {process.returncode}'}")

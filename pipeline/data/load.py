@@ -1,0 +1,79 @@
+"""From what a recipe says of its data to a DataSet, and to digests of what it is read from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.artifacts import digest_file
+from pipeline.data import fashion_mnist
+from pipeline.data.dataset import DataSet
+from pipeline.data.fashion_mnist_files import NAME as FASHION_MNIST
+from pipeline.errors import DataError, RecipeError
+from pipeline.recipe import Data
+from pipeline.source import source_files
+from pipeline.user_code import import_factory
+
+
+def load_data_set(data: Data, folder: Path, *, log: Callable[[str], None] = lambda _: None) -> DataSet:
+    """The data set that a recipe asks for, checked.
+
+    Args:
+        data: the recipe's section.
+        folder: of the recipe; the user's modules and `data.path` are looked up there.
+        log: told what is fetched.
+
+    Raises:
+        RecipeError: no such data set or factory, or wrong arguments.
+        DataError: the data cannot be had, or are not what a DataSet must be.
+    """
+    place = None if data.path is None else folder / data.path
+    if data.factory is None:
+        if data.name != FASHION_MNIST:
+            raise RecipeError(
+                f"data.name: expected {FASHION_MNIST}, found {data.name!r}; your own data go into data.factory"
+            )
+        if data.arguments:
+            raise RecipeError(f"data.arguments: expected none for {data.name}, found {', '.join(data.arguments)}")
+        return fashion_mnist.load(validation_size=data.validation_size, seed=data.seed, folder=place, log=log)
+    if place is not None and not place.exists():
+        raise DataError(f"data.path {place}: expected a file or folder, found none; it is relative to the recipe")
+    arguments = dict(data.arguments)
+    if place is not None:
+        arguments["path"] = place
+    made = import_factory(data.factory, folder, failure=DataError)(**arguments)
+    if not isinstance(made, DataSet):
+        raise RecipeError(
+            f"factory {data.factory}: expected a pipeline.DataSet (DataSet.from_arrays), found {type(made).__name__}"
+        )
+    return made
+
+
+def outside_digests(data: Data, folder: Path) -> dict[str, str]:
+    """Digests of what a build reads from outside its run directory to get its data.
+
+    The source of the user's factory; the content of `data.path`; for a factory without a path the values themselves,
+    which takes a call of the factory, because nothing else tells where they come from.
+
+    Args:
+        data: the recipe's section.
+        folder: of the recipe.
+
+    Raises:
+        RecipeError, DataError: as `load_data_set`, where the factory has to be called.
+    """
+    if data.factory is None:
+        return {}  # its contents are fixed by checksums in our own source
+    digests = {
+        f"data.factory {name}": digest for name, digest in source_files(data.factory.partition(":")[0], folder).items()
+    }
+    if data.path is None:
+        return digests | {"data": load_data_set(data, folder).digest()}
+    place = folder / data.path
+    if not place.exists():
+        raise DataError(f"data.path {place}: expected a file or folder, found none; it is relative to the recipe")
+    files = sorted(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else [place]
+    return digests | {
+        f"data.path {data.path if path == place else path.relative_to(place).as_posix()}": digest_file(path)
+        for path in files
+    }

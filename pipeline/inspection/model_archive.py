@@ -1,0 +1,102 @@
+"""What is in a `.mar`: members, manifest, what it serves, and its model file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from pipeline.artifacts import digest_bytes
+from pipeline.errors import FileError
+from pipeline.inspection.onnx_model import OnnxInspection, inspect_onnx
+from pipeline.inspection.torchscript_archive import TorchScriptInspection, inspect_torchscript
+from pipeline.inspection.zips import ZIP_ERRORS, MemberSpec, read_members
+
+_MANIFEST = "MAR-INF/MANIFEST.json"
+_SERVING = "serving.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchiveInspection:
+    """What is in a model archive.
+
+    Args:
+        file: its name.
+        size: bytes.
+        sha256: of its bytes.
+        members: files in the archive, in its order.
+        manifest: TorchServe's own description.
+        serving: contents of `serving.json`; None in an archive of another origin.
+        model: what is in its model file; None if that is neither ONNX nor TorchScript.
+    """
+
+    file: str
+    size: int
+    sha256: str
+    members: tuple[MemberSpec, ...]
+    manifest: dict[str, Any]
+    serving: dict[str, Any] | None
+    model: OnnxInspection | TorchScriptInspection | None
+    format: Literal["mar"] = "mar"
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+def inspect_archive(name: str, content: bytes) -> ArchiveInspection:
+    """Read a model archive without unpacking it to disk or running anything in it.
+
+    This lists what is there. Whether it is what was packed is for `pipeline verify` to say.
+
+    Args:
+        name: for messages.
+        content: the file's bytes.
+
+    Raises:
+        FileError: these bytes are no whole zip file, or one without a readable manifest.
+    """
+    try:
+        members, data = read_members(BytesIO(content))
+    except ZIP_ERRORS as error:
+        raise FileError(f"{name}: expected a .mar zip archive, found: {error}; the file is damaged") from error
+    manifest = _document(name, _MANIFEST, data)
+    if manifest is None:
+        raise FileError(f"{name}: expected the member {_MANIFEST}, found none among {len(members)}; it is no .mar")
+    serving = _document(name, _SERVING, data)
+    listed = manifest.get("model")
+    file = listed.get("serializedFile") if isinstance(listed, dict) else None
+    model: OnnxInspection | TorchScriptInspection | None = None
+    if isinstance(file, str):
+        if file not in data:
+            raise FileError(f"{name}: expected the model file {file} that its manifest names, found no such member")
+        match PurePosixPath(file).suffix:
+            case ".onnx":
+                model = inspect_onnx(file, data[file])
+            case ".pt":
+                model = inspect_torchscript(file, data[file])
+            case _:
+                pass
+    return ArchiveInspection(
+        file=name,
+        size=len(content),
+        sha256=digest_bytes(content),
+        members=members,
+        manifest=manifest,
+        serving=serving,
+        model=model,
+    )
+
+
+def _document(archive: str, member: str, data: dict[str, bytes]) -> dict[str, Any] | None:
+    if member not in data:
+        return None
+    try:
+        document = json.loads(data[member])
+    except ValueError as error:
+        raise FileError(f"{archive}: {member}: expected JSON, found: {error}; the archive is damaged") from error
+    if not isinstance(document, dict):
+        raise FileError(f"{archive}: {member}: expected a JSON object, found {type(document).__name__}")
+    return document

@@ -1,0 +1,148 @@
+"""What is in an ONNX file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from pipeline.artifacts import digest_bytes
+from pipeline.errors import FileError
+from pipeline.inspection.graph import all_nodes, graph_cost
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorSpec:
+    """An input or output of a graph.
+
+    Args:
+        name: in the graph.
+        dtype: numpy's name of the element type.
+        shape: size or symbol of each axis; `?` where the file says nothing. None if even the rank is unknown.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerSpec:
+    """A node with weights, or one that multiplies matrices.
+
+    Args:
+        name: of the user's module where the exporter left it, else of the node.
+        operator: ONNX operator.
+        parameters: number of values it learned.
+        macs: multiply-accumulates for one example; None if unknown.
+    """
+
+    name: str
+    operator: str
+    parameters: int
+    macs: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnnxInspection:
+    """What is in an ONNX file.
+
+    Args:
+        file: its name.
+        size: bytes.
+        sha256: of its bytes.
+        operators: number of nodes by operator, most frequent first; the domain is named unless it is ONNX's own.
+        inputs: what goes in.
+        outputs: what comes out.
+        layers: nodes that cost something, in the graph's order.
+        parameters: number of learned values; constants of preprocessing, shapes and scales do not count.
+        macs: multiply-accumulates for one example; None where a shape does not follow from the file.
+        opset: version by operator set.
+        ir_version: of the file format.
+        producer: who wrote it.
+        metadata: key-value pairs of the model.
+    """
+
+    file: str
+    size: int
+    sha256: str
+    operators: dict[str, int]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    layers: tuple[LayerSpec, ...]
+    parameters: int
+    macs: int | None
+    opset: dict[str, int]
+    ir_version: int
+    producer: str
+    metadata: dict[str, str]
+    format: Literal["onnx"] = "onnx"
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+def inspect_onnx(name: str, content: bytes) -> OnnxInspection:
+    """Read an ONNX file without running it.
+
+    Args:
+        name: for messages.
+        content: the file's bytes. Weights may lie in other files; those are not read.
+
+    Raises:
+        FileError: these bytes are no valid ONNX model.
+    """
+    try:
+        model = onnx.load_model_from_string(content)
+        external = any(one.data_location == onnx.TensorProto.EXTERNAL for one in model.graph.initializer)
+        if not external:  # the checker would look for those files in the working directory
+            onnx.checker.check_model(model)
+        cost = graph_cost(model)
+    except (DecodeError, onnx.checker.ValidationError, ValueError, IndexError, KeyError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise FileError(
+            f"{name}: expected a valid ONNX model, found: {reason[:300]}; the file is damaged or of another kind"
+        ) from error
+    weights = {one.name for one in model.graph.initializer}
+    operators = Counter(f"{one.domain}.{one.op_type}".lstrip(".") for one in all_nodes(model.graph))
+    return OnnxInspection(
+        file=name,
+        size=len(content),
+        sha256=digest_bytes(content),
+        operators=dict(sorted(operators.items(), key=lambda pair: (-pair[1], pair[0]))),
+        inputs=tuple(_tensor(one) for one in model.graph.input if one.name not in weights),
+        outputs=tuple(_tensor(one) for one in model.graph.output),
+        layers=tuple(
+            LayerSpec(
+                name=node.name,
+                operator=node.operator,
+                parameters=sum(cost.parameters[one] for one in node.learned),
+                macs=node.macs,
+            )
+            for node in cost.nodes
+        ),
+        parameters=sum(cost.parameters.values()),
+        macs=cost.macs,
+        opset={one.domain or "ai.onnx": one.version for one in model.opset_import},
+        ir_version=model.ir_version,
+        producer=" ".join(part for part in (model.producer_name, model.producer_version) if part),
+        metadata={one.key: one.value for one in model.metadata_props},
+    )
+
+
+def _tensor(value: onnx.ValueInfoProto) -> TensorSpec:
+    kind = value.type.tensor_type
+    shape = None
+    if kind.HasField("shape"):
+        shape = tuple(
+            axis.dim_value if axis.HasField("dim_value") else axis.dim_param or "?" for axis in kind.shape.dim
+        )
+    try:
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name
+    except KeyError:
+        dtype = onnx.TensorProto.DataType.Name(kind.elem_type).lower()
+    return TensorSpec(name=value.name, dtype=dtype, shape=shape)

@@ -1,0 +1,1 @@
+"""Networks: what a model is (ModelSpec), one file per architecture, weights."""

@@ -1,0 +1,183 @@
+"""From what a recipe says of its model to a ModelSpec: built in by name, or the user's own by factory."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from handlers.decode import InputSpec
+from pipeline.artifacts import digest_file
+from pipeline.data.dataset import DataInfo
+from pipeline.errors import RecipeError
+from pipeline.models.fashion import IMAGE_SHAPE, FashionCNN
+from pipeline.models.mlp import MLP
+from pipeline.models.preprocess import Each, ToFloat, Unchanged, standardize
+from pipeline.models.spec import ModelSpec
+from pipeline.models.weights import check_weights_file
+from pipeline.recipe import Model, Preprocessing
+from pipeline.source import source_files
+from pipeline.user_code import import_factory
+
+# Mean and standard deviation over the training pictures, on the scale 0 to 1.
+_KNOWN_DATA = {"fashion-mnist": Preprocessing(scale=1 / 255, mean=(0.2860,), std=(0.3530,))}
+_PICTURE = Preprocessing(scale=1 / 255)
+
+
+def load_model_spec(model: Model, folder: Path, data: DataInfo) -> ModelSpec:
+    """The model that a recipe asks for.
+
+    Args:
+        model: the recipe's section; its `weights` are not loaded here.
+        folder: of the recipe; the user's modules are looked up there.
+        data: facts of the data set, which give inputs and labels unless the user's factory returns a ModelSpec.
+
+    Returns:
+        A specification whose `build` gives a freshly initialised network.
+
+    Raises:
+        RecipeError: no such architecture or factory, wrong arguments, or a model that does not fit the data.
+    """
+    if model.factory is not None:
+        return _users_own(model, model.factory, folder, data)
+    build: Callable[..., nn.Module]
+    match model.name:
+        case "fashion-cnn" | "fashion-cnn-wide":
+            _check_input(model.name, data, IMAGE_SHAPE)
+            build = partial(_fashion, classes=len(data.classes), wide=model.name.endswith("wide"))
+        case "mlp":
+            _check_input(model.name, data, None)
+            build = partial(_mlp, features=math.prod(data.inputs[0].shape), classes=len(data.classes))
+        case _:
+            raise RecipeError(
+                f"model.name: expected fashion-cnn, fashion-cnn-wide or mlp, found {model.name!r}; "
+                "your own network goes into model.factory"
+            )
+    _check_arguments(build, model.arguments)
+    return ModelSpec(
+        name=model.name,
+        build=partial(build, **model.arguments),
+        preprocess=partial(_preprocessing, model.preprocessing or _default(data), data.inputs),
+        inputs=data.inputs,
+        labels=data.classes,
+    )
+
+
+def outside_digests(model: Model, folder: Path) -> dict[str, str]:
+    """Digests of what a build reads from outside its run directory to get its model: factory source and weights.
+
+    Args:
+        model: the recipe's section.
+        folder: of the recipe.
+
+    Raises:
+        DataError: there is no such file of weights.
+    """
+    digests: dict[str, str] = {}
+    if model.factory is not None:
+        sources = source_files(model.factory.partition(":")[0], folder)
+        digests |= {f"model.factory {name}": digest for name, digest in sources.items()}
+    if model.weights is not None:
+        digests["model.weights"] = digest_file(check_weights_file(folder / model.weights))
+    return digests
+
+
+def _fashion(*, classes: int, wide: bool, dropout: float = 0.0) -> nn.Module:
+    _check_dropout(dropout)
+    return FashionCNN(classes=classes, wide=wide, dropout=dropout)
+
+
+def _mlp(*, features: int, classes: int, hidden: object, dropout: float = 0.0) -> nn.Module:
+    _check_dropout(dropout)
+    sizes = [size for size in hidden if type(size) is int and size >= 1] if isinstance(hidden, list) else None
+    if sizes is None or sizes != hidden:
+        raise RecipeError(f"model.arguments.hidden: expected a list of whole numbers of at least 1, found {hidden!r}")
+    return MLP(features=features, hidden=sizes, classes=classes, dropout=dropout)
+
+
+def _check_dropout(dropout: object) -> None:
+    if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+        raise RecipeError(f"model.arguments.dropout: expected a number from 0 to below 1, found {dropout!r}")
+
+
+def _check_arguments(build: Callable[..., nn.Module], arguments: dict[str, Any]) -> None:
+    """Report unknown and missing arguments, then wrong values by building once without memory."""
+    parameters = inspect.signature(build).parameters
+    # Those that the data fixes are no arguments of the recipe.
+    offered = [name for name in parameters if not (isinstance(build, partial) and name in build.keywords)]
+    needed = [name for name in offered if parameters[name].default is inspect.Parameter.empty]
+    problems = [f"unknown {name}" for name in arguments if name not in offered]
+    problems += [f"missing {name}" for name in needed if name not in arguments]
+    if problems:
+        raise RecipeError(f"model.arguments: expected {', '.join(offered)}; found: {', '.join(problems)}")
+    with torch.device("meta"):
+        build(**arguments)
+
+
+def _check_input(name: str, data: DataInfo, shape: tuple[int, ...] | None) -> None:
+    found = ", ".join(f"{one.name} {one.shape} {one.dtype}" for one in data.inputs)
+    if len(data.inputs) != 1 or (shape is not None and data.inputs[0].shape != shape):
+        wanted = "one input" if shape is None else f"one input of shape {shape}"
+        raise RecipeError(f"model.name {name}: expected data of {wanted}, found {found} in data set {data.name}")
+
+
+def _default(data: DataInfo) -> Preprocessing:
+    """Where the recipe says nothing: the data set's own statistics, pictures to 0..1, other values as they are."""
+    known = _KNOWN_DATA.get(data.name)
+    if known is not None:
+        return known
+    return _PICTURE if data.inputs[0].decoding is not None else Preprocessing()
+
+
+def _users_own(model: Model, factory: str, folder: Path, data: DataInfo) -> ModelSpec:
+    function = import_factory(factory, folder)
+    made = function(**model.arguments)
+    if isinstance(made, ModelSpec):
+        if model.preprocessing is not None:
+            raise RecipeError(
+                f"model.preprocessing: expected it only for a factory that returns a network, but {factory} returns a "
+                "ModelSpec, which brings its own; remove the section"
+            )
+        _check_against(made, data, factory)
+        return made
+    if not isinstance(made, nn.Module):
+        raise RecipeError(f"factory {factory}: expected a torch.nn.Module or a ModelSpec, found {type(made).__name__}")
+    return ModelSpec(
+        name=factory.partition(":")[0],
+        # Called anew, because a network is built under the seed of the training, and more than once in a build.
+        build=partial(function, **model.arguments),
+        preprocess=partial(_preprocessing, model.preprocessing, data.inputs),
+        inputs=data.inputs,
+        labels=data.classes,
+    )
+
+
+def _check_against(spec: ModelSpec, data: DataInfo, factory: str) -> None:
+    if spec.inputs != data.inputs:
+        raise RecipeError(
+            f"factory {factory}: expected the inputs of data set {data.name}, {data.inputs}, found {spec.inputs}"
+        )
+    if spec.labels != data.classes:
+        raise RecipeError(
+            f"factory {factory}: expected the classes of data set {data.name}, {data.classes}, found {spec.labels}"
+        )
+
+
+def _preprocessing(settings: Preprocessing | None, inputs: tuple[InputSpec, ...]) -> nn.Module:
+    if len(inputs) == 1:
+        one = inputs[0]
+        if settings is None:
+            return Unchanged() if one.dtype == "int64" else ToFloat()
+        return standardize(scale=settings.scale, mean=settings.mean, std=settings.std, shape=one.shape)
+    if settings is not None:
+        raise RecipeError(
+            f"model.preprocessing: expected a data set of one input, found {len(inputs)}; return a ModelSpec from the "
+            "factory, with a preprocess of its own"
+        )
+    return Each([Unchanged() if one.dtype == "int64" else ToFloat() for one in inputs])

@@ -1,0 +1,102 @@
+"""What a model is: how to build its network, what goes in, what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from handlers.decode import InputSpec
+from pipeline.errors import RecipeError
+
+
+class Deployable(nn.Module):
+    """Preprocessing in front of a network of one input: raw values in, logits out."""
+
+    def __init__(self, *, preprocess: nn.Module, network: nn.Module) -> None:
+        super().__init__()
+        self.preprocess = preprocess
+        self.network = network
+
+    def forward(self, raw: Tensor) -> Tensor:
+        """Map raw (B, *shape) values of the input's dtype to logits (B, K) in float32."""
+        logits: Tensor = self.network(self.preprocess(raw))
+        return logits
+
+
+class DeployableOfSeveral(nn.Module):
+    """Preprocessing in front of a network of several inputs; apart because `*raw` cannot be scripted, only traced."""
+
+    def __init__(self, *, preprocess: nn.Module, network: nn.Module) -> None:
+        super().__init__()
+        self.preprocess = preprocess
+        self.network = network
+
+    def forward(self, *raw: Tensor) -> Tensor:
+        """Map raw (B, *shape) values, one tensor per input in the order of the spec, to logits (B, K) in float32."""
+        logits: Tensor = self.network(*self.preprocess(*raw))
+        return logits
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """A model that can be built, trained and deployed.
+
+    Args:
+        name: for people and files.
+        build: makes the network alone, freshly initialised from torch's global random state.
+        preprocess: makes the module in front of it. It takes the raw inputs positionally in the order of
+            `inputs` and returns what the network takes: a tensor for one input, a tuple for several.
+        inputs: what one example consists of.
+        labels: names of the classes, by index.
+        task: names the metric and what a flip is.
+    """
+
+    name: str
+    build: Callable[[], nn.Module]
+    preprocess: Callable[[], nn.Module]
+    inputs: tuple[InputSpec, ...]
+    labels: tuple[str, ...]
+    task: Literal["classification"] = "classification"
+
+    def __post_init__(self) -> None:
+        """Check what a user's own spec may get wrong.
+
+        Raises:
+            RecipeError: no inputs, inputs of the same name, or fewer than two labels.
+        """
+        names = [one.name for one in self.inputs]
+        if not names or len(set(names)) != len(names):
+            raise RecipeError(f"model {self.name}: inputs: expected one or more of different names, found {names}")
+        if len(self.labels) < 2:
+            raise RecipeError(f"model {self.name}: labels: expected at least 2, found {len(self.labels)}")
+
+    def deployable(self, network: nn.Module) -> Deployable | DeployableOfSeveral:
+        """Put the preprocessing in front of a network.
+
+        Args:
+            network: as `build` makes it, trained or not, compressed or not.
+
+        Returns:
+            A module with submodules `preprocess` and `network`, in the network's training or evaluation mode.
+            Raw inputs positional in the order of `inputs`, logits (B, K) out.
+        """
+        kind = Deployable if len(self.inputs) == 1 else DeployableOfSeveral
+        return kind(preprocess=self.preprocess(), network=network).train(network.training)
+
+    def to_info(self, network: nn.Module) -> dict[str, Any]:
+        """What MODEL_INFO says of a model, ready for JSON."""
+        return {
+            "name": self.name,
+            "task": self.task,
+            "inputs": [one.to_json() for one in self.inputs],
+            "labels": list(self.labels),
+            "parameters": count_parameters(network),
+        }
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Number of values in a network's parameters, each shared tensor once; buffers not included."""
+    return sum(parameter.numel() for parameter in network.parameters())

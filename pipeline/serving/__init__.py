@@ -1,0 +1,1 @@
+"""The archive, the server that runs it, and the client that talks to it."""

@@ -1,0 +1,264 @@
+"""The archive: a TorchServe `.mar` with everything that is needed to answer, and to prove the answers.
+
+Made by torch-model-archiver, then rewritten in one canonical form: members in order, stored, fixed times and
+permissions. The same inputs give the same bytes, and any byte that differs from that form is an alteration.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import metadata, resources
+from importlib.resources.abc import Traversable
+from pathlib import Path, PurePosixPath
+
+from handlers import torchserve_handler
+from handlers.serving import SERVING_FILE, Serving
+from pipeline.artifacts import digest_bytes
+from pipeline.errors import FileError, StageError
+
+# Imported, not only named: a stage that packs depends on the handler's source as on its own.
+HANDLER_FILE = f"{torchserve_handler.__name__.rpartition('.')[2]}.py"
+MANIFEST = "MAR-INF/MANIFEST.json"
+# The oldest time a zip can hold; the archive says nothing of when it was made.
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+_CREATED_ON = "01/01/1980 00:00:00"
+_ARCHIVER_TIMEOUT_S = 300.0
+# Above any archive this product makes, and small enough to be read into memory.
+_MAX_BYTES = 2 << 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    """An archive that was read and checked.
+
+    Args:
+        path: where it lies.
+        serving: what it holds.
+        digest: SHA-256 of its `serving.json`, which lists the digest of every other member; in every answer.
+        sha256: of the whole file.
+        members: content by member name.
+    """
+
+    path: Path
+    serving: Serving
+    digest: str
+    sha256: str
+    members: Mapping[str, bytes]
+
+    def to_bytes(self) -> bytes:
+        """The file's content, as it was checked."""
+        return _canonical_zip(self.members)
+
+    def unpack(self, folder: Path) -> None:
+        """Write every member under a folder, as TorchServe does."""
+        for name, content in self.members.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+
+
+def handler_sources() -> dict[str, bytes]:
+    """The handler's files by member name: the adapter flat, as TorchServe wants it, the rest as a package."""
+    package = resources.files("handlers")
+    sources = {f"handlers/{entry.name}": entry.read_bytes() for entry in _python_files(package)}
+    return {HANDLER_FILE: sources.pop(f"handlers/{HANDLER_FILE}"), **sources}
+
+
+def write_archive(path: Path, *, serving: Serving, model: bytes, golden: bytes) -> Archive:
+    """Build an archive.
+
+    Args:
+        path: `<name>.mar`; its folder exists.
+        serving: what it holds; `files` is filled in here.
+        model: content of `serving.runtime.file`.
+        golden: content of `serving.golden.file`.
+
+    Returns:
+        The archive, read back and checked.
+
+    Raises:
+        StageError: torch-model-archiver failed or made something unexpected.
+    """
+    members = {
+        **handler_sources(),
+        serving.runtime.file: model,
+        serving.golden.file: golden,
+        MANIFEST: _manifest(serving),
+    }
+    serving = replace(serving, files={name: digest_bytes(content) for name, content in members.items()})
+    members[SERVING_FILE] = (json.dumps(serving.to_json(), indent=1, allow_nan=False) + "\n").encode()
+    with tempfile.TemporaryDirectory(prefix="mar-") as folder:
+        made = _run_archiver(Path(folder), serving, members)
+    if made != members:
+        differing = sorted(name for name in {*made, *members} if made.get(name) != members.get(name))
+        raise StageError(f"{path.name}: torch-model-archiver changed {', '.join(differing)}, expected them as given")
+    path.write_bytes(_canonical_zip(members))
+    return read_archive(path)
+
+
+def read_archive(path: Path) -> Archive:
+    """Read an archive and check all of it; nothing in it is run.
+
+    Args:
+        path: a `.mar` file made by `write_archive`.
+
+    Returns:
+        The checked archive.
+
+    Raises:
+        FileError: missing, not a zip, truncated, altered, or not made by this product; the member is named.
+    """
+    content = _read(path)
+    members = _members(path, content)
+    if SERVING_FILE not in members:
+        raise FileError(f"{path}: expected a member {SERVING_FILE}, found none; was it made by `pipeline build`?")
+    try:
+        serving = Serving.from_json(json.loads(members[SERVING_FILE]))
+    except ValueError as error:
+        raise FileError(f"{path}: {SERVING_FILE}: expected a valid description, found: {error}") from error
+    for name, expected in serving.files.items():
+        if name not in members:
+            raise FileError(f"{path}: expected a member {name}, found none")
+        if digest_bytes(members[name]) != expected:
+            raise FileError(
+                f"{path}: {name}: expected SHA-256 {expected}, found {digest_bytes(members[name])}; "
+                "it was altered after packing"
+            )
+    for name in members:
+        if name not in serving.files and name != SERVING_FILE:
+            raise FileError(f"{path}: {name}: expected only members listed in {SERVING_FILE}, found one more")
+    for name in (HANDLER_FILE, MANIFEST, serving.runtime.file, serving.golden.file):
+        if name not in members:
+            raise FileError(f"{path}: expected a member {name}, found none")
+    if _canonical_zip(members) != content:
+        raise FileError(f"{path}: expected the canonical form of its members, found altered bytes between them")
+    return Archive(
+        path=path,
+        serving=serving,
+        digest=digest_bytes(members[SERVING_FILE]),
+        sha256=digest_bytes(content),
+        members=members,
+    )
+
+
+def _python_files(package: Traversable) -> list[Traversable]:
+    return sorted((entry for entry in package.iterdir() if entry.name.endswith(".py")), key=lambda entry: entry.name)
+
+
+def _manifest(serving: Serving) -> bytes:
+    """TorchServe's own description, as the archiver writes it but for the date."""
+    document = {
+        "createdOn": _CREATED_ON,
+        "runtime": "python",
+        "model": {
+            "modelName": serving.name,
+            "serializedFile": serving.runtime.file,
+            "handler": HANDLER_FILE,
+            "modelVersion": serving.version,
+        },
+        "archiverVersion": metadata.version("torch-model-archiver"),
+    }
+    return _dump_manifest(document)
+
+
+def _dump_manifest(document: object) -> bytes:
+    return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _run_archiver(folder: Path, serving: Serving, members: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Members as torch-model-archiver packs them, its date replaced; run in a folder of its own.
+
+    It stages in `<temp folder>/<model name>` and deletes what is there, hence the private temp folder.
+    """
+    extra, staging, export = folder / "extra", folder / "staging", folder / "export"
+    for name, content in members.items():
+        if name not in (HANDLER_FILE, serving.runtime.file, MANIFEST):
+            (extra / name).parent.mkdir(parents=True, exist_ok=True)
+            (extra / name).write_bytes(content)
+    for name in (HANDLER_FILE, serving.runtime.file):
+        (folder / name).write_bytes(members[name])
+    staging.mkdir()
+    export.mkdir()
+    command = [sys.executable, "-m", "model_archiver.model_packaging"]
+    command += ["--model-name", serving.name, "--version", serving.version, "--handler", HANDLER_FILE]
+    command += ["--serialized-file", serving.runtime.file, "--extra-files", "extra", "--export-path", "export"]
+    environment = {**os.environ, "TMPDIR": str(staging), "PYTHONWARNINGS": "ignore"}
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=_ARCHIVER_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StageError(f"torch-model-archiver: expected an archive, found: {error}") from error
+    made = export / f"{serving.name}.mar"
+    if done.returncode != 0 or not made.is_file():
+        last = (done.stderr.strip() or "no message").splitlines()[-1]
+        raise StageError(f"torch-model-archiver: expected an archive, found exit code {done.returncode}: {last}")
+    with zipfile.ZipFile(made) as packed:
+        contents = {name: packed.read(name) for name in packed.namelist()}
+    document = json.loads(contents[MANIFEST])
+    contents[MANIFEST] = _dump_manifest({**document, "createdOn": _CREATED_ON})
+    shutil.rmtree(export)
+    return contents
+
+
+def _canonical_zip(members: Mapping[str, bytes]) -> bytes:
+    """Stored rather than deflated: compressed bytes differ between zlib versions."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as packed:
+        for name in sorted(members):
+            entry = zipfile.ZipInfo(name, date_time=_ZIP_TIME)
+            entry.create_system = 3  # Unix, wherever this runs
+            entry.external_attr = 0o100644 << 16
+            packed.writestr(entry, members[name])
+    return buffer.getvalue()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise FileError(f"{path}: expected an archive of at most {_MAX_BYTES} bytes, found {path.stat().st_size}")
+        return path.read_bytes()
+    except OSError as error:
+        raise FileError(f"{path}: expected a readable .mar archive, found: {error.strerror}") from error
+
+
+def _members(path: Path, content: bytes) -> dict[str, bytes]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as packed:
+            entries = packed.infolist()
+            for entry in entries:
+                _check_entry(path, entry)
+            if sum(entry.file_size for entry in entries) > len(content):
+                raise FileError(f"{path}: expected stored members, found sizes beyond the file's own")
+            names = [entry.filename for entry in entries]
+            for name in names:
+                if names.count(name) > 1:
+                    raise FileError(f"{path}: {name}: expected each member once, found {names.count(name)}")
+            return {entry.filename: packed.read(entry) for entry in entries}
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise FileError(
+            f"{path}: expected a whole .mar archive (a zip), found: {reason}; the file is damaged or truncated"
+        ) from error
+
+
+def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
+    name = PurePosixPath(entry.filename)
+    if name.is_absolute() or ".." in name.parts or not entry.filename or "\\" in entry.filename:
+        raise FileError(f"{path}: {entry.filename!r}: expected a relative member name")
+    if entry.compress_type != zipfile.ZIP_STORED:
+        raise FileError(f"{path}: {entry.filename}: expected a stored member, found a compressed one")

@@ -1,0 +1,296 @@
+"""The client: the only file that knows what goes over the wire."""
+
+from __future__ import annotations
+
+import io
+import json
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from handlers.decode import InputSpec, picture_kind
+from handlers.torchserve_handler import LOGITS_HEADER, WORKER_HEADER
+from pipeline.errors import FileError, RecipeError, ServerError
+from pipeline.serving.state import ServerState, read_states
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """One answer.
+
+    Args:
+        label: the most probable class.
+        class_id: its index.
+        probability: 0 to 1.
+        top: label, class index and probability of the most probable classes, in order.
+        version: of the model.
+        digest: of the archive's description, the same for every worker of one archive.
+    """
+
+    label: str
+    class_id: int
+    probability: float
+    top: tuple[tuple[str, int, float], ...]
+    version: str
+    digest: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As in the server's answer."""
+        return {
+            "label": self.label,
+            "class_id": self.class_id,
+            "probability": self.probability,
+            "top": [{"label": label, "class_id": index, "probability": p} for label, index, p in self.top],
+            "version": self.version,
+            "digest": self.digest,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logits:
+    """Raw answers, and who gave them.
+
+    Args:
+        values: (N, K) float32.
+        labels: (N) as the server named them.
+        worker: process id of the worker.
+        digest: of the archive's description.
+    """
+
+    values: NDArray[np.float32]
+    labels: tuple[str, ...]
+    worker: int
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """A worker as the server describes it.
+
+    Args:
+        name: the worker's id.
+        pid: its process, 0 while it has none.
+        status: `READY` once its model is loaded.
+    """
+
+    name: str
+    pid: int
+    status: str
+
+
+def predict(files: Sequence[Path], url: str | None = None) -> dict[Path, tuple[Prediction, ...]]:
+    """Ask a running server about files.
+
+    Args:
+        files: PNG or JPEG pictures, JSON documents (`.json`), or raw bytes.
+        url: the server's address, with or without `/predictions/<name>`; by default the one server that
+            `pipeline serve` started.
+
+    Returns:
+        By file: one answer, or one per instance of a JSON document.
+
+    Raises:
+        FileError: a file cannot be read.
+        RecipeError: no server was named and none, or more than one, is known.
+        ServerError: the server does not answer, or refuses a file.
+    """
+    address = prediction_url(url)
+    with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client:
+        return {path: _predict_file(client, address, path) for path in files}
+
+
+def predict_file(url: str, path: Path) -> tuple[Prediction, ...]:
+    """Ask about one file; see `predict`. `url` ends in `/predictions/<name>`."""
+    with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client:
+        return _predict_file(client, url, path)
+
+
+def predict_bytes(url: str, body: bytes, content_type: str) -> tuple[Prediction, ...]:
+    """Ask about a body of a given media type; `url` ends in `/predictions/<name>`.
+
+    Raises:
+        ServerError: the server does not answer, or refuses the body.
+    """
+    with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client:
+        return _predictions(_post(client, url, body, content_type, "request"))
+
+
+def predict_logits(url: str, body: bytes, content_type: str) -> Logits:
+    """Like `predict_bytes`, with the logits instead of labels, and the worker that answered."""
+    with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client:
+        response = _post(client, url, body, content_type, "request", {LOGITS_HEADER: "1"})
+    document = _document(response)
+    answers = document.get("predictions", [document])
+    try:
+        return Logits(
+            values=np.array([answer["logits"] for answer in answers], dtype=np.float32),
+            labels=tuple(str(answer["label"]) for answer in answers),
+            worker=int(response.headers[WORKER_HEADER]),
+            digest=str(answers[0]["digest"]),
+        )
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise ServerError(f"{url}: expected logits and a worker, found: {response.text[:200]}") from error
+
+
+def encode_png(picture: NDArray[np.uint8]) -> bytes:
+    """A PNG file of a picture (C, H, W), C being 1 or 3."""
+    buffer = io.BytesIO()
+    pixels = picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def encode_instances(inputs: Sequence[InputSpec], arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """A JSON body with every row of the arrays as an instance; float32 values survive exactly."""
+    names = [spec.name for spec in inputs]
+    rows = zip(*(arrays[name].tolist() for name in names), strict=True)
+    instances = [row[0] if len(names) == 1 else dict(zip(names, row, strict=True)) for row in rows]
+    return json.dumps({"instances": instances}, separators=(",", ":")).encode()
+
+
+def describe_workers(management_url: str, model: str) -> tuple[Worker, ...]:
+    """The model's workers.
+
+    Args:
+        management_url: the server's management address.
+        model: the model's name.
+
+    Raises:
+        ServerError: no answer, or another one than expected.
+    """
+    url = f"{management_url}/models/{model}"
+    try:
+        document = httpx.get(url, timeout=_TIMEOUT, trust_env=False).json()
+        return tuple(
+            Worker(name=worker["id"], pid=int(worker["pid"]), status=worker["status"])
+            for worker in document[0]["workers"]
+        )
+    except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise ServerError(f"{url}: expected a description of the workers, found: {_reason(error)}") from error
+
+
+def is_healthy(url: str) -> bool:
+    """Whether the server answers at all; says nothing of its workers."""
+    try:
+        return httpx.get(f"{url}/ping", timeout=_TIMEOUT, trust_env=False).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def prediction_url(url: str | None) -> str:
+    """The full address to post to.
+
+    Args:
+        url: as a person gives it: nothing, a host, or a whole address.
+
+    Raises:
+        RecipeError: the model's name is not in the address and no known server has it.
+    """
+    states = read_states()
+    if url is None:
+        if len(states) == 1:
+            return _address(states[0])
+        at_default = [state for state in states if state.url == DEFAULT_URL]
+        if at_default:
+            return _address(at_default[0])
+        found = ", ".join(state.url for state in states) or "none"
+        raise RecipeError(f"expected one running server, found {found}; start one with `pipeline serve` or give --url")
+    parts = urllib.parse.urlsplit(url if "://" in url else f"http://{url}")
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise RecipeError(f"--url {url}: expected http://host:port or http://host:port/predictions/<name>")
+    base = f"{parts.scheme}://{parts.netloc}"
+    path = parts.path.rstrip("/")
+    if path.startswith("/predictions/"):
+        return f"{base}{path}"
+    if path:
+        raise RecipeError(f"--url {url}: expected the path /predictions/<name>, found {path}")
+    local = base.replace("//localhost:", "//127.0.0.1:")
+    for state in states:
+        if state.url == local:
+            return _address(state)
+    raise RecipeError(f"--url {url}: expected /predictions/<name> at its end, because that server was not started here")
+
+
+def _address(state: ServerState) -> str:
+    return f"{state.url}/predictions/{state.model}"
+
+
+def _predict_file(client: httpx.Client, url: str, path: Path) -> tuple[Prediction, ...]:
+    try:
+        body = path.read_bytes()
+    except OSError as error:
+        raise FileError(f"{path}: expected a readable file, found: {error.strerror}") from error
+    kind = picture_kind(body)
+    if kind is not None:
+        content_type = f"image/{kind.lower()}"
+    else:
+        content_type = "application/json" if path.suffix == ".json" else "application/octet-stream"
+    return _predictions(_post(client, url, body, content_type, str(path)))
+
+
+def _post(
+    client: httpx.Client,
+    url: str,
+    body: bytes,
+    content_type: str,
+    what: str,
+    headers: Mapping[str, str] | None = None,
+) -> httpx.Response:
+    try:
+        response = client.post(url, content=body, headers={"content-type": content_type, **(headers or {})})
+    except httpx.HTTPError as error:
+        raise ServerError(
+            f"{url}: expected an answer, found: {_reason(error)}; is it running? (`pipeline status`)"
+        ) from error
+    if response.status_code == httpx.codes.OK:
+        return response
+    try:
+        document = response.json()
+        detail = document.get("error") or document.get("message") or response.text
+        if "expected" in document:
+            detail = f"{detail}: expected {document['expected']}, found {document['found']}"
+    except (ValueError, AttributeError, KeyError):
+        detail = response.text
+    raise ServerError(f"{what}: refused with {response.status_code}: {' '.join(str(detail).split())[:500]}")
+
+
+def _document(response: httpx.Response) -> dict[str, Any]:
+    try:
+        document = response.json()
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise ServerError(f"{response.url}: expected a JSON object, found: {response.text[:200]}")
+    return document
+
+
+def _predictions(response: httpx.Response) -> tuple[Prediction, ...]:
+    document = _document(response)
+    try:
+        return tuple(
+            Prediction(
+                label=answer["label"],
+                class_id=answer["class_id"],
+                probability=answer["probability"],
+                top=tuple((one["label"], one["class_id"], one["probability"]) for one in answer["top"]),
+                version=answer["version"],
+                digest=answer["digest"],
+            )
+            for answer in document.get("predictions", [document])
+        )
+    except (KeyError, TypeError) as error:
+        raise ServerError(f"{response.url}: expected label and probabilities, found: {response.text[:200]}") from error
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,237 @@
+"""What TorchServe is told: its configuration, its logging, and one repair, all in a private folder."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import socket
+import sys
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import ServerError
+from pipeline.serving.archive import Archive
+from pipeline.serving.java import Java
+from pipeline.serving.state import FOLDER_PREFIX
+
+HOST = "127.0.0.1"
+LOG_FILE = "server.log"
+# A Unix socket's path holds 107 characters, and TorchServe adds `/.ts.sock.65535`.
+_LONGEST_FOLDER = 90
+_RESPONSE_TIMEOUT_S = 60
+_FORM_CLASS = "io/netty/handler/codec/http/HttpHeaderValues.class"
+_FORM_TYPE = b"application/x-www-form-urlencoded"
+
+_LOGGING = """<?xml version="1.0" encoding="UTF-8"?>
+<Configuration status="error">
+  <Appenders>
+    <File name="file" fileName="{log}">
+      <PatternLayout pattern="%p|%t|%c{{1}}|%m%n"/>
+    </File>
+  </Appenders>
+  <Loggers>
+    <Logger name="ACCESS_LOG" level="off"/>
+    <Logger name="TS_METRICS" level="off"/>
+    <Logger name="MODEL_METRICS" level="off"/>
+    <Logger name="MODEL_LOG" level="info"/>
+    <Logger name="io.netty" level="error"/>
+    <Root level="warn"><AppenderRef ref="file"/></Root>
+  </Loggers>
+</Configuration>
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """Where one server listens, all on loopback.
+
+    Args:
+        inference: predictions.
+        management: its description of itself.
+        metrics: counters; switched off, yet bound.
+        grpc_inference: predictions over gRPC.
+        grpc_management: management over gRPC.
+        first_worker: of the workers' numbers, also their ports where Unix sockets cannot be used.
+    """
+
+    inference: int
+    management: int
+    metrics: int
+    grpc_inference: int
+    grpc_management: int
+    first_worker: int
+
+
+def choose_ports(inference: int | None) -> Ports:
+    """Free ports of this moment; the inference port as asked for, if it was.
+
+    Raises:
+        ServerError: the port asked for is taken, or may not be used.
+    """
+    with ExitStack() as stack:
+        if inference is not None:
+            stack.enter_context(_bound(inference))
+        free = [stack.enter_context(_bound(0)).getsockname()[1] for _ in range(6)]
+    return Ports(
+        inference=inference or free[0],
+        management=free[1],
+        metrics=free[2],
+        grpc_inference=free[3],
+        grpc_management=free[4],
+        # Worker numbers count up from here; ports of the system's own choice are above this range.
+        first_worker=10_000 + free[5] % 20_000,
+    )
+
+
+def private_folder() -> Path:
+    """A new folder that only this user can enter, with a path short enough for Unix sockets."""
+    folder = tempfile.gettempdir()
+    if len(folder) + len(FOLDER_PREFIX) + 8 > _LONGEST_FOLDER:
+        folder = "/tmp"  # noqa: S108 - mkdtemp makes an unpredictable, private folder in it
+    return Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=folder))
+
+
+def write_configuration(
+    folder: Path, archive: Archive, ports: Ports, *, workers: int, batch_size: int, batch_delay_ms: int
+) -> None:
+    """Fill a server's private folder: model store, configuration, logging.
+
+    Args:
+        folder: empty.
+        archive: what is served.
+        ports: where.
+        workers: processes that answer.
+        batch_size: most requests handed to a worker at once.
+        batch_delay_ms: longest wait for a batch to fill, in milliseconds.
+    """
+    serving = archive.serving
+    for name in ("store", "workflows", "classes"):
+        (folder / name).mkdir()
+    (folder / "store" / f"{serving.name}.mar").write_bytes(archive.to_bytes())
+    model = {
+        "defaultVersion": True,
+        "marName": f"{serving.name}.mar",
+        "minWorkers": workers,
+        "maxWorkers": workers,
+        "batchSize": batch_size,
+        "maxBatchDelay": batch_delay_ms,
+        "responseTimeout": _RESPONSE_TIMEOUT_S,
+    }
+    settings = {
+        "inference_address": f"http://{HOST}:{ports.inference}",
+        "management_address": f"http://{HOST}:{ports.management}",
+        "metrics_address": f"http://{HOST}:{ports.metrics}",
+        "grpc_inference_address": HOST,
+        "grpc_management_address": HOST,
+        "grpc_inference_port": ports.grpc_inference,
+        "grpc_management_port": ports.grpc_management,
+        "initial_worker_port": ports.first_worker,
+        "model_store": folder / "store",
+        "workflow_store": folder / "workflows",
+        "load_models": f"{serving.name}.mar",
+        "models": json.dumps({serving.name: {serving.version: model}}),
+        # Nothing may be registered, changed or fetched while it runs, by whoever reaches the management port. Keys
+        # would expire after an hour and cover `/ping`; what keeps others out is the loopback address or a proxy.
+        "enable_model_api": "false",
+        "disable_token_authorization": "true",
+        "allowed_urls": "file:///nowhere/.*",
+        "use_env_allowed_urls": "false",
+        "enable_envvars_config": "false",
+        "install_py_dep_per_model": "false",
+        # Decoding is the handler's: it bounds sizes and names what is wrong.
+        "decode_input_request": "false",
+        "enable_metrics_api": "false",
+        "disable_system_metrics": "true",
+        "default_workers_per_model": workers,
+        "job_queue_size": max(100, 4 * batch_size * workers),
+    }
+    lines = "".join(f"{key}={value}\n" for key, value in settings.items())
+    (folder / "config.properties").write_text(lines, encoding="utf-8")
+    (folder / "log4j2.xml").write_text(_LOGGING.format(log=folder / LOG_FILE), encoding="utf-8")
+    _accept_bare_bodies(folder / "classes")
+
+
+def command(folder: Path, java: Java) -> list[str]:
+    """The command that runs the server in a folder made by `write_configuration`."""
+    package = _torchserve()
+    return [
+        str(java.executable),
+        f"-Dmodel_server_home={package.parent}",
+        f"-Dlog4j.configurationFile=file://{folder}/log4j2.xml",
+        f"-Djava.io.tmpdir={folder}",
+        "-XX:-UsePerfData",  # writes to the shared temporary folder
+        "-cp",
+        f"{folder}/classes:{package}/frontend/*",
+        "org.pytorch.serve.ModelServer",
+        "--python",
+        sys.executable,
+        "-f",
+        f"{folder}/config.properties",
+        "-s",
+        f"{folder}/store",
+        "-w",
+        f"{folder}/workflows",
+        "-ncs",
+    ]
+
+
+def environment(folder: Path, java: Java, *, threads: int) -> dict[str, str]:
+    """The server's environment: nothing that steers TorchServe or Python from outside, one thread count for all."""
+    kept: Mapping[str, str] = os.environ
+    inherited = {
+        name: value for name, value in kept.items() if not name.startswith("TS_") and name not in ("PYTHONPATH", "TEMP")
+    }
+    return {
+        **inherited,
+        "JAVA_HOME": str(java.home),
+        "TMPDIR": str(folder),
+        "TEMP": str(folder),
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+    }
+
+
+def _torchserve() -> Path:
+    spec = importlib.util.find_spec("ts")
+    if spec is None or spec.origin is None:
+        raise ServerError("TorchServe: expected the Python package torchserve, found none; install it")
+    return Path(spec.origin).parent
+
+
+def _accept_bare_bodies(classes: Path) -> None:
+    """Let a body that curl declares to be a form reach the handler as it was sent.
+
+    `curl --data-binary @photo.png` says `application/x-www-form-urlencoded` by itself. TorchServe parses that as a
+    form, as text: the bytes are lost before the handler sees them (read in TorchServe 0.12's InferenceRequestHandler
+    and netty 4.1.53's HttpPostStandardRequestDecoder). It compares with one constant of one class; a copy of that
+    class with another constant, first on the class path, makes the comparison fail. Multipart forms are untouched.
+    Without this the handler answers such a request with a 415 that says what to do. It can go with TorchServe.
+    """
+    with suppress(KeyError), zipfile.ZipFile(_torchserve() / "frontend" / "model-server.jar") as jar:
+        content = jar.read(_FORM_CLASS)
+        if content.count(_FORM_TYPE) == 1:
+            target = classes / _FORM_CLASS
+            target.parent.mkdir(parents=True)
+            target.write_bytes(content.replace(_FORM_TYPE, _FORM_TYPE[:-1] + b"?"))
+
+
+def _bound(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # As TorchServe itself does: a port whose last connections are still closing counts as free.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen(1)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ServerError(
+            f"port {port}: expected a free port on {HOST}, found: {reason}; choose another with --port, "
+            "or end what holds it (`pipeline status`, `pipeline stop`)"
+        ) from error
+    return listener

@@ -1,0 +1,135 @@
+"""Golden inputs, and the answers to them from a new process that runs the code and the state that will serve."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save, save_file
+
+from handlers.decode import InputSpec
+from handlers.runtime import load_model, run_chunks
+from handlers.serving import RuntimeSpec
+from pipeline.errors import ProofError, StageError
+
+_TIMEOUT_S = 600.0
+_SEED = 0
+# Where a domain has no bounds: wide enough to leave the linear range of any usual preprocessing.
+_UNBOUNDED = 3.0
+
+
+def synthetic_inputs(inputs: Sequence[InputSpec], count: int) -> dict[str, NDArray[Any]]:
+    """Inputs that are nobody's data: all lowest, all highest, and even noise over the domain.
+
+    Args:
+        inputs: of the model.
+        count: how many.
+
+    Returns:
+        Arrays (count, *shape) by input name, the same every time.
+    """
+    generator = np.random.default_rng(_SEED)
+    arrays = {}
+    for spec in inputs:
+        dtype = np.dtype(spec.dtype)
+        low = spec.low if np.isfinite(spec.low) else -_UNBOUNDED
+        high = spec.high if np.isfinite(spec.high) else _UNBOUNDED
+        noise: NDArray[Any]
+        if dtype.kind == "f":
+            noise = generator.uniform(low, high, (count, *spec.shape)).astype(dtype)
+        else:
+            noise = generator.integers(int(low), int(high), (count, *spec.shape), dtype=dtype, endpoint=True)
+        noise[:1] = low
+        noise[1:2] = high
+        arrays[spec.name] = noise
+    return arrays
+
+
+def answers(
+    folder: Path,
+    runtime: RuntimeSpec,
+    inputs: Sequence[InputSpec],
+    arrays: Mapping[str, NDArray[Any]],
+    batch_sizes: Sequence[int],
+) -> dict[int, NDArray[np.float32]]:
+    """Logits from a new process that loads the model as a worker does.
+
+    Args:
+        folder: where the model file lies.
+        runtime: how it is run.
+        inputs: in the order the model takes them.
+        arrays: (N, *shape) by input name.
+        batch_sizes: run in consecutive chunks of each of these.
+
+    Returns:
+        Logits (N, K) by batch size.
+
+    Raises:
+        StageError: the process failed.
+        ProofError: an answer is NaN or infinite.
+    """
+    with tempfile.TemporaryDirectory(prefix="golden-") as scratch:
+        asked, answered = Path(scratch, "inputs.safetensors"), Path(scratch, "logits.safetensors")
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, asked)
+        job = {
+            "folder": str(folder.resolve()),
+            "runtime": runtime.to_json(),
+            "inputs": [spec.to_json() for spec in inputs],
+            "batch_sizes": list(batch_sizes),
+            "asked": str(asked),
+            "answered": str(answered),
+        }
+        threads = str(runtime.threads)
+        root = str(Path(__file__).resolve().parents[2])
+        environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONPATH": root}
+        command = [sys.executable, "-m", "pipeline.serving.golden", json.dumps(job)]
+        try:
+            done = subprocess.run(
+                command, env=environment, cwd=scratch, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise StageError(f"{runtime.file}: expected answers within {_TIMEOUT_S:g} s, found none") from error
+        if done.returncode != 0:
+            last = (done.stderr.strip() or "no message").splitlines()[-1]
+            raise StageError(f"{runtime.file}: expected answers from a new process, found: {last}")
+        logits = {size: load_file(answered)[str(size)] for size in batch_sizes}
+    for size, values in logits.items():
+        if not np.isfinite(values).all():
+            position = [int(axis) for axis in np.argwhere(~np.isfinite(values))[0]]
+            raise ProofError(
+                f"{runtime.file}: expected finite logits, found NaN or infinity at {position}, batch {size}"
+            )
+    return logits
+
+
+def pack_golden(arrays: Mapping[str, NDArray[Any]], logits: Mapping[int, NDArray[np.float32]]) -> bytes:
+    """The golden file: `input.<name>` and `logits.<batch size>`."""
+    tensors = {f"input.{name}": np.ascontiguousarray(array) for name, array in arrays.items()}
+    tensors |= {f"logits.{size}": np.ascontiguousarray(values) for size, values in logits.items()}
+    content: bytes = save(tensors)
+    return content
+
+
+def main(job: Mapping[str, Any]) -> None:
+    """What the new process does."""
+    inputs = [InputSpec.from_json(spec) for spec in job["inputs"]]
+    model = load_model(Path(job["folder"]), RuntimeSpec.from_json(job["runtime"]), inputs)
+    arrays = load_file(job["asked"])
+    logits = {}
+    for size in job["batch_sizes"]:
+        # TorchScript compiles in its first calls; what counts is the state that goes on answering.
+        for _ in range(3):
+            logits[str(size)] = run_chunks(model, arrays, size)
+    save_file(logits, job["answered"])
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,158 @@
+"""When a server is ready: every worker, by its id, has given the golden answers. And why it is not."""
+
+from __future__ import annotations
+
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load
+
+from handlers.compare import compare
+from handlers.request import MAX_BODY_BYTES
+from handlers.torchserve_handler import REFUSAL_MARK
+from pipeline.errors import ServerError
+from pipeline.serving.archive import Archive
+from pipeline.serving.client import Worker, encode_instances, predict_logits
+
+_WORKER = re.compile(r"W-(\d+)-")
+_GAVE_UP = re.compile(
+    r"Worker died|Worker disconnected|Load model failed|Failed start worker process|Backend stream closed|"
+    r"Backend worker (?:startup time out|monitoring thread interrupted|did not respond)"
+)
+_PORT_TAKEN = re.compile(r"Address already in use|BindException")
+# Golden inputs posted in one request, as JSON: enough to mean something, small beside the server's limit.
+_PART_BYTES = 1 << 20
+
+
+def worker_failure(log: Path, *, settled: bool) -> str | None:
+    """The first failure of a worker, in its own words.
+
+    Args:
+        log: the server's log.
+        settled: whether the log is complete, so that the server's own remark has to do where the worker said nothing.
+
+    Returns:
+        One line, or None if no worker failed so far.
+    """
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    parsed = [line.split("|", 3) for line in lines if line.count("|") >= 3]
+    for _, thread, _, message in parsed:
+        if REFUSAL_MARK in message:
+            return f"worker {_worker(thread)} refuses to serve: {message.partition(REFUSAL_MARK)[2]}"
+    tracing: str | None = None
+    for _, thread, _, message in parsed:
+        if message.startswith("Traceback (most recent call last)"):
+            tracing = tracing or thread
+        elif thread == tracing and message and not message[0].isspace():
+            return f"worker {_worker(thread)} failed: {message}"
+    if settled:
+        for _, thread, _, message in parsed:
+            if _GAVE_UP.search(message):
+                return f"worker {_worker(thread)} failed without a word of its own (crashed, or was killed): {message}"
+    return None
+
+
+def server_failure(log: Path) -> str:
+    """Why the server itself ended: the first error of its log."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        if _PORT_TAKEN.search(line):
+            return "a port was taken in the meantime (address already in use)"
+    errors = [line.rpartition("|")[2] for line in lines if line.startswith(("ERROR|", "FATAL|"))]
+    return errors[0] if errors else (lines[-1] if lines else "nothing in its log")
+
+
+def gave_up(log: Path) -> bool:
+    """Whether the server has noticed that a worker ended."""
+    try:
+        return _GAVE_UP.search(log.read_text(encoding="utf-8", errors="replace")) is not None
+    except OSError:
+        return False
+
+
+def golden_answers(archive: Archive) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32]]:
+    """Golden inputs and the answers expected through the server.
+
+    Returns:
+        Arrays (N, *shape) by input name, and logits (N, K): of the largest batch, or one by one where the model's
+        answers depend on the batch.
+    """
+    serving = archive.serving
+    tensors = load(archive.members[serving.golden.file])
+    size = max(serving.golden.batch_sizes) if serving.runtime.batch_invariant else 1
+    return {spec.name: tensors[f"input.{spec.name}"] for spec in serving.inputs}, tensors[f"logits.{size}"]
+
+
+def golden_request(archive: Archive) -> tuple[bytes, str, NDArray[np.float32]]:
+    """A request of as many golden inputs as fit well.
+
+    Returns:
+        Body, content type, expected logits (n, K).
+
+    Raises:
+        ServerError: not even one fits into a request.
+    """
+    inputs = archive.serving.inputs
+    arrays, logits = golden_answers(archive)
+    one = encode_instances(inputs, {name: array[:1] for name, array in arrays.items()})
+    if len(one) <= MAX_BODY_BYTES:
+        count = max(1, _PART_BYTES // len(one))
+        body = encode_instances(inputs, {name: array[:count] for name, array in arrays.items()})
+        return body, "application/json", logits[:count]
+    raw = arrays[inputs[0].name][0].tobytes()
+    if len(inputs) == 1 and len(raw) <= MAX_BODY_BYTES:
+        return raw, "application/octet-stream", logits[:1]
+    raise ServerError(
+        f"{archive.path}: expected inputs that fit into a request of {MAX_BODY_BYTES} bytes, found {len(one)} bytes"
+    )
+
+
+def prove_workers(url: str, archive: Archive, workers: tuple[Worker, ...], *, deadline: float) -> None:
+    """Post golden inputs until every worker has given the golden answers.
+
+    Args:
+        url: of predictions, with the model's name.
+        archive: what is served.
+        workers: all of the server's.
+        deadline: on the monotonic clock, in seconds.
+
+    Raises:
+        ServerError: an answer differs, or a worker has not answered in time; the worker is named.
+    """
+    body, content_type, expected = golden_request(archive)
+    names = {worker.pid: worker.name for worker in workers}
+    missing = set(names)
+    with ThreadPoolExecutor(max_workers=len(names)) as pool:
+        while missing:
+            if time.monotonic() > deadline:
+                late = ", ".join(f"{names[pid]} (process {pid})" for pid in sorted(missing))
+                raise ServerError(f"{url}: expected golden answers from every worker, found none in time from {late}")
+            # At once, so that a server that prefers one idle worker still hands each of them a request.
+            for answer in pool.map(lambda _: predict_logits(url, body, content_type), range(len(names))):
+                comparison = compare(expected, answer.values, archive.serving.golden.tolerance)
+                if answer.digest != archive.digest:
+                    raise ServerError(
+                        f"{url}: expected digest {archive.digest}, found {answer.digest}: another server?"
+                    )
+                if not comparison.passed:
+                    raise ServerError(
+                        f"worker {names.get(answer.worker, '?')} (process {answer.worker}) of candidate "
+                        f"{archive.serving.candidate}: golden answers differ: {comparison.reason}"
+                    )
+                missing.discard(answer.worker)
+
+
+def _worker(thread: str) -> str:
+    found = _WORKER.search(thread)
+    return found[1] if found else thread

@@ -1,0 +1,141 @@
+"""Which servers of ours run on this machine: one JSON file each, in a folder of the user's own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+_SCHEMA = 1
+# Two clocks round a process's start differently; two processes of one id are further apart than this.
+_SAME_START_S = 1.0
+# Begins the name of a server's private folder, the only kind of folder that is removed.
+FOLDER_PREFIX = "pipeline-ts-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerState:
+    """A server that was started.
+
+    Args:
+        port: of predictions; names the file.
+        management_port: of the server's own description of itself, on loopback.
+        model: the model's name.
+        version: the model's version.
+        digest: of the archive's description.
+        archive: path of the archive.
+        workers: how many.
+        pid: of the Java process.
+        started: when that process started, in seconds since 1970.
+        folder: the server's private temporary folder.
+        ready: whether every worker has given the golden answers.
+        stopping: whether it was asked to end.
+    """
+
+    port: int
+    management_port: int
+    model: str
+    version: str
+    digest: str
+    archive: str
+    workers: int
+    pid: int
+    started: float
+    folder: str
+    ready: bool = False
+    stopping: bool = False
+
+    @property
+    def url(self) -> str:
+        """The address, without a path."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def management_url(self) -> str:
+        """The management address."""
+        return f"http://127.0.0.1:{self.management_port}"
+
+    @property
+    def alive(self) -> bool:
+        """Whether the server's process runs."""
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(self.pid)
+            return (
+                abs(process.create_time() - self.started) < _SAME_START_S and process.status() != psutil.STATUS_ZOMBIE
+            )
+        return False
+
+
+def state_folder() -> Path:
+    """`PIPELINE_STATE`, or else a folder in the user's cache."""
+    chosen = os.environ.get("PIPELINE_STATE")
+    return Path(chosen) if chosen else Path.home() / ".cache" / "pipeline" / "servers"
+
+
+def write_state(state: ServerState) -> None:
+    """Write a server's file, whole or not at all."""
+    folder = state_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".tmp", delete=False, encoding="utf-8") as stream:
+        json.dump({"schema": _SCHEMA, **asdict(state)}, stream)
+    Path(stream.name).replace(_path(state.port))
+
+
+def remove_state(state: ServerState) -> None:
+    """Forget a server and remove its temporary folder; nothing happens if that was done."""
+    if Path(state.folder).name.startswith(FOLDER_PREFIX):
+        shutil.rmtree(state.folder, ignore_errors=True)
+    kept = read_state(state.port)
+    if kept is not None and (kept.pid, kept.started) == (state.pid, state.started):
+        _path(state.port).unlink(missing_ok=True)
+
+
+def read_state(port: int) -> ServerState | None:
+    """What is written of the server at a port, whether it still runs or not."""
+    return _read(_path(port))
+
+
+def read_states() -> list[ServerState]:
+    """Every server that runs, by port; what is left of those that ended otherwise is removed."""
+    states = []
+    for path in sorted(state_folder().glob("*.json")):
+        state = _read(path)
+        if state is None:
+            path.unlink(missing_ok=True)
+        elif state.alive:
+            states.append(state)
+        elif not leftover_processes(state):
+            remove_state(state)
+        else:
+            states.append(state)
+    return sorted(states, key=lambda state: state.port)
+
+
+def leftover_processes(state: ServerState) -> list[psutil.Process]:
+    """Every process that belongs to a server: its Java, and whatever has its private folder on the command line."""
+    found = []
+    for process in psutil.process_iter(["pid", "cmdline", "status"]):
+        command = process.info["cmdline"] or []
+        if process.pid != os.getpid() and any(state.folder in part for part in command):
+            found.append(process)
+    return found
+
+
+def _path(port: int) -> Path:
+    return state_folder() / f"{port}.json"
+
+
+def _read(path: Path) -> ServerState | None:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document.pop("schema") != _SCHEMA:
+            return None
+        return ServerState(**document)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None

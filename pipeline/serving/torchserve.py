@@ -1,0 +1,356 @@
+"""Run TorchServe: start it, know when it is ready, know it again later, stop all of it."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import psutil
+
+from pipeline.errors import ServerError
+from pipeline.serving import readiness
+from pipeline.serving.archive import Archive, read_archive
+from pipeline.serving.client import Worker, describe_workers, is_healthy
+from pipeline.serving.configuration import (
+    LOG_FILE,
+    Ports,
+    choose_ports,
+    command,
+    environment,
+    private_folder,
+    write_configuration,
+)
+from pipeline.serving.java import find_java
+from pipeline.serving.state import (
+    ServerState,
+    leftover_processes,
+    read_state,
+    read_states,
+    remove_state,
+    write_state,
+)
+from pipeline.stage import Reporter, Silent
+
+DEFAULT_PORT = 8080
+DEFAULT_TIMEOUT_S = 120.0
+_POLL_S = 0.1
+# A worker's last words pass through a pipe and the server's log: this long after the server noticed its end.
+_LAST_WORDS_S = 1.5
+# TorchServe does not finish open requests on SIGTERM; what is still there after this is killed.
+_TERMINATE_S = 5.0
+# A program of its own rather than `preexec_fn`, which can deadlock in a process with threads. 1 is PR_SET_PDEATHSIG.
+_ASK_AND_RUN = (
+    "import ctypes, os, signal, sys; ctypes.CDLL(None).prctl(1, int(signal.SIGTERM), 0, 0, 0); "
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerStatus:
+    """A server of ours, as it is now.
+
+    Args:
+        state: what was written when it started.
+        healthy: whether it answers.
+        workers: as it describes them; none if it does not answer.
+    """
+
+    state: ServerState
+    healthy: bool
+    workers: tuple[Worker, ...]
+
+    @property
+    def ready(self) -> bool:
+        """Whether it was proven, and every worker is still there."""
+        loaded = [worker for worker in self.workers if worker.status == "READY"]
+        return self.state.ready and self.healthy and len(loaded) == self.state.workers
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        state = self.state
+        return {
+            "url": state.url,
+            "model": state.model,
+            "version": state.version,
+            "digest": state.digest,
+            "archive": state.archive,
+            "pid": state.pid,
+            "ready": self.ready,
+            "workers": [{"id": one.name, "pid": one.pid, "status": one.status} for one in self.workers],
+        }
+
+
+def serve(
+    archive: Path,
+    *,
+    port: int | None = DEFAULT_PORT,
+    workers: int = 1,
+    detach: bool = False,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    batch_size: int = 1,
+    batch_delay_ms: int = 1,
+    reporter: Reporter | None = None,
+) -> ServerState:
+    """Serve an archive; return when it has ended, or with `detach` as soon as it is ready.
+
+    Args:
+        archive: a `.mar` made by this product.
+        port: for predictions, on loopback; None for a free one.
+        workers: processes that answer.
+        detach: leave it running.
+        timeout_s: longest wait for it to be ready, in seconds.
+        batch_size: most requests handed to a worker at once.
+        batch_delay_ms: longest wait for a batch to fill, in milliseconds.
+        reporter: told the address once every worker has given the golden answers.
+
+    Returns:
+        What was started.
+
+    Raises:
+        FileError: the archive is damaged.
+        ServerError: a port is taken, or it did not become ready; nothing is left running.
+        KeyboardInterrupt: it was interrupted or terminated in the foreground; nothing is left running.
+    """
+    tell = reporter or Silent()
+    with _terminated_as_interrupt():
+        state, process = _start(
+            read_archive(archive),
+            port=port,
+            workers=workers,
+            timeout_s=timeout_s,
+            batch_size=batch_size,
+            batch_delay_ms=batch_delay_ms,
+            dies_with_us=not detach,
+        )
+        try:
+            tell.log(f"{state.url}/predictions/{state.model} is ready, {workers} worker(s)")
+            if detach:
+                return state
+            process.wait()
+            asked = read_state(state.port)
+            if asked is not None and not asked.stopping:
+                reason = readiness.server_failure(Path(state.folder) / LOG_FILE)
+                raise ServerError(f"{state.url}: expected the server to run, found that it ended: {reason}")
+        finally:
+            if not detach:
+                _end(state, process)
+    return state
+
+
+@contextlib.contextmanager
+def running_server(
+    archive: Path,
+    *,
+    workers: int = 1,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    batch_size: int = 1,
+    batch_delay_ms: int = 1,
+) -> Iterator[ServerState]:
+    """A server on free ports for the length of a `with` block; see `serve`.
+
+    Yields:
+        The ready server.
+    """
+    state, process = _start(
+        read_archive(archive),
+        port=None,
+        workers=workers,
+        timeout_s=timeout_s,
+        batch_size=batch_size,
+        batch_delay_ms=batch_delay_ms,
+        dies_with_us=True,
+    )
+    try:
+        yield state
+    finally:
+        _end(state, process)
+
+
+def status() -> list[ServerStatus]:
+    """Every server of ours on this machine, by port."""
+    found = []
+    for state in read_states():
+        healthy = state.alive and is_healthy(state.url)
+        workers: tuple[Worker, ...] = ()
+        if healthy:
+            with contextlib.suppress(ServerError):
+                workers = describe_workers(state.management_url, state.model)
+        found.append(ServerStatus(state=state, healthy=healthy, workers=workers))
+    return found
+
+
+def stop(port: int | None = None) -> list[ServerState]:
+    """Stop servers: Java, workers, temporary folders.
+
+    Args:
+        port: of the one to stop; all of them by default.
+
+    Returns:
+        Those that were stopped.
+
+    Raises:
+        ServerError: there is none at that port, or a process could not be ended.
+    """
+    states = read_states()
+    chosen = [state for state in states if port in (None, state.port)]
+    if port is not None and not chosen:
+        found = ", ".join(str(state.port) for state in states) or "none"
+        raise ServerError(f"port {port}: expected a server started by `pipeline serve`, found {found}")
+    for state in chosen:
+        write_state(replace(state, stopping=True))
+        _end(state)
+    return chosen
+
+
+def _start(
+    archive: Archive,
+    *,
+    port: int | None,
+    workers: int,
+    timeout_s: float,
+    batch_size: int,
+    batch_delay_ms: int,
+    dies_with_us: bool,
+) -> tuple[ServerState, subprocess.Popen[bytes]]:
+    deadline = time.monotonic() + timeout_s
+    ports = choose_ports(port)
+    java = find_java()
+    folder = private_folder()
+    state: ServerState | None = None
+    process: subprocess.Popen[bytes] | None = None
+    try:
+        write_configuration(
+            folder, archive, ports, workers=workers, batch_size=batch_size, batch_delay_ms=batch_delay_ms
+        )
+        with (folder / "console.log").open("wb") as console:
+            process = subprocess.Popen(
+                [*(_die_with_parent() if dies_with_us else ()), *command(folder, java)],
+                cwd=folder,
+                env=environment(folder, java, threads=archive.serving.runtime.threads),
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                start_new_session=True,  # Ctrl-C reaches us alone; we end it in order
+            )
+        state = _state(archive, ports, workers, folder, process.pid)
+        write_state(state)
+        _wait_until_ready(state, process, archive, deadline=deadline, timeout_s=timeout_s)
+        state = replace(state, ready=True)
+        write_state(state)
+    except BaseException:
+        if state is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            _end(state, process)
+        raise
+    return state, process
+
+
+def _state(archive: Archive, ports: Ports, workers: int, folder: Path, pid: int) -> ServerState:
+    try:
+        started = psutil.Process(pid).create_time()
+    except psutil.Error as error:
+        raise ServerError(f"TorchServe: expected a running process, found: {error}") from error
+    return ServerState(
+        port=ports.inference,
+        management_port=ports.management,
+        model=archive.serving.name,
+        version=archive.serving.version,
+        digest=archive.digest,
+        archive=str(archive.path.resolve()),
+        workers=workers,
+        pid=pid,
+        started=started,
+        folder=str(folder),
+    )
+
+
+def _wait_until_ready(
+    state: ServerState, process: subprocess.Popen[bytes], archive: Archive, *, deadline: float, timeout_s: float
+) -> None:
+    log = Path(state.folder) / LOG_FILE
+    noticed: float | None = None
+    found: tuple[Worker, ...] = ()
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ServerError(f"{state.url}: expected a running server, found: {readiness.server_failure(log)}")
+        if noticed is None and readiness.gave_up(log):
+            noticed = time.monotonic()
+        settled = noticed is not None and time.monotonic() - noticed > _LAST_WORDS_S
+        if failure := readiness.worker_failure(log, settled=settled):
+            raise ServerError(failure)
+        # Until then nothing listens, and asking would only wait.
+        if noticed is None and is_healthy(state.url):
+            with contextlib.suppress(ServerError):
+                found = describe_workers(state.management_url, state.model)
+            if len(found) == state.workers and all(worker.status == "READY" for worker in found):
+                readiness.prove_workers(f"{state.url}/predictions/{state.model}", archive, found, deadline=deadline)
+                return
+        time.sleep(_POLL_S)
+    failure = readiness.worker_failure(log, settled=True)
+    ready = sum(worker.status == "READY" for worker in found)
+    raise ServerError(
+        failure
+        or f"{state.url}: expected {state.workers} ready worker(s) within {timeout_s:g} s, found {ready}; "
+        "give it more time or look for what else keeps this machine busy"
+    )
+
+
+def _end(state: ServerState, started: subprocess.Popen[bytes] | None = None) -> None:
+    """End every process of a server and remove what it left; `started` is its Java if this process started it."""
+    processes = {process.pid: process for process in leftover_processes(state)}
+    if state.alive:
+        with contextlib.suppress(psutil.Error):
+            java = psutil.Process(state.pid)
+            processes |= {process.pid: process for process in (java, *java.children(recursive=True))}
+    for process in processes.values():
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    _, alive = psutil.wait_procs(list(processes.values()), timeout=_TERMINATE_S)
+    # A worker that the server started while it was being ended is on nobody's list yet.
+    for process in {*alive, *leftover_processes(state)}:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    _, alive = psutil.wait_procs(alive, timeout=_TERMINATE_S)
+    if alive:
+        pids = ", ".join(str(process.pid) for process in alive)
+        raise ServerError(f"{state.url}: expected all processes to end, found {pids} still running")
+    if started is not None:
+        started.wait()
+    remove_state(state)
+
+
+def _die_with_parent() -> tuple[str, ...]:
+    """In front of a command: Linux ends it when this process is killed. Workers end when their server does."""
+    # The signal comes when the *thread* that started the child ends, so only the main thread may ask for it.
+    if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
+        return ()
+    return (sys.executable, "-I", "-S", "-c", _ASK_AND_RUN)
+
+
+@contextlib.contextmanager
+def _terminated_as_interrupt() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block as Ctrl-C does, so that its `finally` runs."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

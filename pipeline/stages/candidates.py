@@ -1,0 +1,134 @@
+"""Stage `candidates`: every candidate made, proven and judged, then all of them timed side by side."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from pipeline.artifacts import Kind
+from pipeline.recipe import Candidates, Export, Measure, Model, Recipe, Section, Verify
+from pipeline.stage import Inputs, Outputs, Stage
+
+if TYPE_CHECKING:
+    from pipeline.candidates.report import CandidateReport
+
+
+class CandidatesSettings(Section):
+    """What the stage sees of a recipe; the recipe's folder is left out of the cache key."""
+
+    model: Model
+    candidates: Candidates
+    export: Export
+    verify: Verify
+    measure: Measure
+    folder: Path = Field(exclude=True)
+
+
+def settings(recipe: Recipe) -> CandidatesSettings:
+    """The stage's view of a recipe."""
+    return CandidatesSettings(
+        model=recipe.model,
+        candidates=recipe.candidates,
+        export=recipe.export,
+        verify=recipe.verify,
+        measure=recipe.measure,
+        folder=recipe.folder,
+    )
+
+
+def outside(settings: CandidatesSettings) -> dict[str, str]:
+    """Digest of the user's model factory, and the CPU that the timings belong to."""
+    from pipeline.measure.host import cpu_model, usable_cores
+    from pipeline.models.load import outside_digests
+
+    sources = outside_digests(settings.model.model_copy(update={"weights": None}), settings.folder)
+    return {**sources, "cpu": cpu_model(), "cores": str(usable_cores())}
+
+
+def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
+    """Write the samples, and a model file and a report per candidate."""
+    from handlers.serving import RuntimeSpec
+    from pipeline.candidates.evaluate import Ground, evaluate, float_logits, write_samples
+    from pipeline.candidates.report import TimingFigures, read_report, write_report
+    from pipeline.candidates.spec import candidate_specs
+    from pipeline.data.dataset import read_info
+    from pipeline.measure.latency import Subject, measure_latency
+    from pipeline.models.load import load_model_spec
+
+    model = load_model_spec(settings.model, settings.folder, read_info(inputs.one(Kind.DATA_INFO)))
+    weights, validation = inputs.one(Kind.WEIGHTS), inputs.one(Kind.VALIDATION_DATA)
+    logits = float_logits(model, weights, validation)
+    samples = outputs.path(Kind.SAMPLES, "samples.safetensors")
+    write_samples(samples, validation=validation, logits=logits, count=settings.verify.samples)
+    ground = Ground(
+        model=model,
+        weights=weights,
+        samples=samples,
+        validation=validation,
+        float_logits=logits,
+        opset=settings.export.opset,
+        batch_sizes=settings.verify.batch_sizes,
+        scratch=outputs.scratch,
+    )
+    specs = candidate_specs(settings.candidates)
+    folders = {spec.name: outputs.scratch / f"{spec.name}-{spec.identity[:16]}" for spec in specs}
+    reports: list[CandidateReport] = []
+    for done, spec in enumerate(specs):
+        outputs.reporter.progress("candidates", done, len(specs), spec.name)
+        folder = folders[spec.name]
+        finished = folder / "report.json"
+        if not finished.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            write_report(finished, evaluate(spec, ground, folder))
+        reports.append(read_report(finished))
+        outputs.reporter.log(f"candidates: {_summary(reports[-1])}")
+    outputs.reporter.progress("candidates", len(specs), len(specs))
+    timings = measure_latency(
+        [
+            Subject(
+                name=spec.name,
+                folder=folders[spec.name],
+                runtime=RuntimeSpec.from_json(report.runtime),
+            )
+            for spec, report in zip(specs, reports, strict=True)
+        ],
+        inputs=model.inputs,
+        samples=samples,
+        batch_sizes=settings.measure.batch_sizes,
+        rounds=settings.measure.rounds,
+        block_s=settings.measure.block_ms / 1e3,
+        reporter=outputs.reporter,
+    )
+    for spec, report in zip(specs, reports, strict=True):
+        figures = tuple(TimingFigures.model_validate(one.to_json()) for one in timings[spec.name])
+        file = str(report.runtime["file"])
+        target = outputs.path(Kind.CANDIDATE_MODEL, file, candidate=spec.name)
+        shutil.copyfile(folders[spec.name] / file, target)
+        path = outputs.path(Kind.CANDIDATE_REPORT, "report.json", candidate=spec.name)
+        write_report(path, report.model_copy(update={"timings": figures}))
+    order = json.dumps([spec.name for spec in specs]) + "\n"
+    outputs.path(Kind.CANDIDATE_ORDER, "order.json").write_text(order, encoding="utf-8")
+
+
+def _summary(report: CandidateReport) -> str:
+    quality = report.quality
+    drop = f", drop {quality.drop * 100:+.2f} points" if report.lossy else ""
+    return (
+        f"{report.name}: parity {report.parity.max_absolute:.1e} of {report.parity.limit:.1e} allowed, "
+        f"accuracy {quality.accuracy:.4f}{drop}, {report.size / 1000:,.0f} kB"
+    )
+
+
+STAGE = Stage(
+    name="candidates",
+    reads=(Kind.DATA_INFO, Kind.VALIDATION_DATA, Kind.WEIGHTS),
+    writes=(Kind.SAMPLES, Kind.CANDIDATE_ORDER, Kind.CANDIDATE_MODEL, Kind.CANDIDATE_REPORT),
+    settings=settings,
+    run=run,
+    outside=outside,
+)

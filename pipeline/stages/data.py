@@ -1,0 +1,55 @@
+"""Stage `data`: the data set in three splits, as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from pipeline.artifacts import Kind
+from pipeline.recipe import Data, Recipe, Section
+from pipeline.stage import Inputs, Outputs, Stage
+
+
+class DataSettings(Section):
+    """What the stage sees of a recipe; the recipe's folder is left out of the cache key."""
+
+    data: Data
+    folder: Path = Field(exclude=True)
+
+
+def settings(recipe: Recipe) -> DataSettings:
+    """The stage's view of a recipe."""
+    return DataSettings(data=recipe.data, folder=recipe.folder)
+
+
+def outside(settings: DataSettings) -> dict[str, str]:
+    """Digests of the user's data factory and data."""
+    from pipeline.data.load import outside_digests
+
+    return outside_digests(settings.data, settings.folder)
+
+
+def run(settings: DataSettings, _inputs: Inputs, outputs: Outputs) -> None:
+    """Load the data set, check it, and write its splits and facts."""
+    from pipeline.data.dataset import describe, write_info, write_split
+    from pipeline.data.load import load_data_set
+
+    data = load_data_set(settings.data, settings.folder, log=outputs.reporter.log)
+    write_split(outputs.path(Kind.TRAIN_DATA, "train.safetensors"), data.train)
+    write_split(outputs.path(Kind.VALIDATION_DATA, "validation.safetensors"), data.validation)
+    write_split(outputs.path(Kind.TEST_DATA, "test.safetensors"), data.test)
+    write_info(outputs.path(Kind.DATA_INFO, "data.json"), describe(data))
+    outputs.reporter.log(
+        f"data: {data.name}, {len(data.train)} train, {len(data.validation)} validation, {len(data.test)} test examples"
+    )
+
+
+STAGE = Stage(
+    name="data",
+    reads=(),
+    writes=(Kind.DATA_INFO, Kind.TRAIN_DATA, Kind.VALIDATION_DATA, Kind.TEST_DATA),
+    settings=settings,
+    run=run,
+    outside=outside,
+)

@@ -1,0 +1,152 @@
+"""Pack the winner: model, handler, description, golden inputs and the answers of the code that will serve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.artifacts import Kind, digest_file
+from pipeline.errors import RecipeError
+from pipeline.recipe import Recipe
+from pipeline.stage import Inputs, Outputs, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from handlers.decode import InputSpec
+
+GOLDEN_FILE = "golden.safetensors"
+_TOP = 5
+
+
+class PackageSettings(BaseModel):
+    """What an archive depends on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: str
+    golden: str
+    golden_size: int
+    batch_sizes: tuple[int, ...]
+    folder: Path = Field(default=Path(), exclude=True)  # where the recipe lies; its place does not matter
+
+    @property
+    def golden_path(self) -> Path | None:
+        """The user's own golden inputs, if that is what was asked for."""
+        return None if self.golden in ("validation", "synthetic") else self.folder / self.golden
+
+
+def settings(recipe: Recipe) -> PackageSettings:
+    """This stage's view of a recipe."""
+    return PackageSettings(
+        name=recipe.model_name,
+        version=recipe.package.version,
+        golden=recipe.package.golden,
+        golden_size=recipe.package.golden_size,
+        batch_sizes=recipe.verify.batch_sizes,
+        folder=recipe.folder,
+    )
+
+
+def outside(settings: PackageSettings) -> Mapping[str, str]:
+    """Digest of the user's own golden inputs."""
+    path = settings.golden_path
+    return {} if path is None else {"golden": digest_file(path)}
+
+
+def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
+    """Write `<name>.mar`."""
+    import json
+    from dataclasses import replace
+
+    from handlers.compare import FLOAT32, INT8_DYNAMIC
+    from handlers.decode import InputSpec
+    from handlers.serving import Golden, RuntimeSpec, Serving
+    from pipeline.serving.archive import write_archive
+    from pipeline.serving.golden import answers, pack_golden
+
+    selection = json.loads(inputs.one(Kind.SELECTION).read_bytes())
+    info = json.loads(inputs.one(Kind.MODEL_INFO).read_bytes())
+    model = inputs.of_candidate(Kind.CANDIDATE_MODEL, selection["selected"])
+    runtime = replace(RuntimeSpec.from_json(selection["runtime"]), file=model.name)
+    specs = tuple(InputSpec.from_json(spec) for spec in info["inputs"])
+    arrays = _golden_inputs(settings, inputs, specs)
+    outputs.reporter.log(f"golden answers of {selection['selected']}, batch sizes {list(settings.batch_sizes)}")
+    logits = answers(model.parent, runtime, specs, arrays, settings.batch_sizes)
+    precision = selection["candidate"]["precision"]
+    serving = Serving(
+        name=settings.name,
+        version=settings.version,
+        candidate=selection["candidate"]["name"],
+        identity=selection["candidate"]["identity"],
+        precision=precision,
+        task=info["task"],
+        inputs=specs,
+        labels=tuple(info["labels"]),
+        runtime=runtime,
+        top=min(_TOP, len(info["labels"])),
+        golden=Golden(
+            file=GOLDEN_FILE,
+            batch_sizes=settings.batch_sizes,
+            tolerance=FLOAT32 if precision == "fp32" else INT8_DYNAMIC,
+        ),
+        files={},
+    )
+    path = outputs.path(Kind.ARCHIVE, f"{settings.name}.mar")
+    archive = write_archive(path, serving=serving, model=model.read_bytes(), golden=pack_golden(arrays, logits))
+    outputs.reporter.log(f"{path.name}: {path.stat().st_size} bytes, SHA-256 {archive.sha256}")
+
+
+def _golden_inputs(settings: PackageSettings, inputs: Inputs, specs: Sequence[InputSpec]) -> dict[str, NDArray[Any]]:
+    import numpy as np
+
+    from pipeline.data.dataset import read_split
+    from pipeline.serving.golden import synthetic_inputs
+
+    if settings.golden == "synthetic":
+        return synthetic_inputs(specs, settings.golden_size)
+    if (path := settings.golden_path) is not None:
+        return _read_golden(path, specs, settings.golden_size)
+    split = read_split(inputs.one(Kind.VALIDATION_DATA))
+    # Spread over the split, so that a sorted one gives more than its first class.
+    rows = np.unique(np.linspace(0, len(split) - 1, min(settings.golden_size, len(split))).astype(np.int64))
+    return split.take(rows).inputs
+
+
+def _read_golden(path: Path, specs: Sequence[InputSpec], count: int) -> dict[str, NDArray[Any]]:
+    import numpy as np
+
+    from handlers.decode import BadRequest
+    from handlers.request import check_values
+
+    spec = specs[0]
+    expected = f"{spec.dtype} of shape (N, {', '.join(str(size) for size in spec.shape)})"
+    if len(specs) != 1:
+        raise RecipeError("package.golden: a .npy file holds one input; expected `validation` or `synthetic` here")
+    try:
+        array: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise RecipeError(f"package.golden: {path}: expected a .npy file, {expected}, found: {error}") from error
+    if array.dtype != np.dtype(spec.dtype) or array.shape[1:] != spec.shape or not len(array):
+        raise RecipeError(f"package.golden: {path}: expected {expected}, found {array.dtype} of shape {array.shape}")
+    try:
+        check_values(array, spec)
+    except BadRequest as problem:
+        raise RecipeError(f"package.golden: {path}: {problem}") from problem
+    return {spec.name: array[:count]}
+
+
+STAGE = Stage(
+    name="package",
+    reads=(Kind.SELECTION, Kind.CANDIDATE_MODEL, Kind.MODEL_INFO, Kind.VALIDATION_DATA),
+    writes=(Kind.ARCHIVE,),
+    settings=settings,
+    run=run,
+    outside=outside,
+)

@@ -1,0 +1,81 @@
+"""Stage `train`: the float network, trained or from the user's weights, watched on validation data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import Field
+
+from pipeline.artifacts import Kind
+from pipeline.recipe import Model, Recipe, Section, Train
+from pipeline.stage import Inputs, Outputs, Stage
+
+
+class TrainSettings(Section):
+    """What the stage sees of a recipe; the recipe's folder is left out of the cache key."""
+
+    model: Model
+    train: Train
+    folder: Path = Field(exclude=True)
+
+
+def settings(recipe: Recipe) -> TrainSettings:
+    """The stage's view of a recipe."""
+    return TrainSettings(model=recipe.model, train=recipe.train, folder=recipe.folder)
+
+
+def outside(settings: TrainSettings) -> dict[str, str]:
+    """Digests of the user's model factory and weights."""
+    from pipeline.models.load import outside_digests
+
+    return outside_digests(settings.model, settings.folder)
+
+
+def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
+    """Build the network, load the weights to start from if any, train, and write weights, facts and history."""
+    from pipeline.data.dataset import read_info, read_split
+    from pipeline.models.load import load_model_spec
+    from pipeline.models.weights import load_weights, save_weights
+    from pipeline.training.history import draw_learning_curves, write_history
+    from pipeline.training.loop import build_network, train_network
+
+    model, train = settings.model, settings.train
+    spec = load_model_spec(model, settings.folder, read_info(inputs.one(Kind.DATA_INFO)))
+    network = build_network(spec, seed=train.seed)
+    if model.weights is not None:
+        load_weights(settings.folder / model.weights, network)
+    trained = train_network(
+        spec,
+        network,
+        train=read_split(inputs.one(Kind.TRAIN_DATA)),
+        validation=read_split(inputs.one(Kind.VALIDATION_DATA)),
+        epochs=train.epochs,
+        batch_size=train.batch_size,
+        optimizer=train.optimizer,
+        learning_rate=train.learning_rate,
+        weight_decay=train.weight_decay,
+        schedule=train.schedule,
+        label_smoothing=train.label_smoothing,
+        horizontal_flip=train.horizontal_flip,
+        seed=train.seed,
+        device=train.device,
+        scratch=outputs.scratch,
+        reporter=outputs.reporter,
+    )
+    save_weights(outputs.path(Kind.WEIGHTS, "weights.safetensors"), network)
+    info = json.dumps(spec.to_info(network), indent=2) + "\n"
+    outputs.path(Kind.MODEL_INFO, "model.json").write_text(info, encoding="utf-8")
+    write_history(outputs.path(Kind.TRAINING_HISTORY, "history.json"), trained.epochs, trained.final)
+    draw_learning_curves(outputs.path(Kind.LEARNING_CURVES, "learning_curves.png"), trained.epochs, trained.final)
+    outputs.reporter.log(f"train: validation accuracy {trained.final.accuracy:.4f}")
+
+
+STAGE = Stage(
+    name="train",
+    reads=(Kind.DATA_INFO, Kind.TRAIN_DATA, Kind.VALIDATION_DATA),
+    writes=(Kind.WEIGHTS, Kind.MODEL_INFO, Kind.TRAINING_HISTORY, Kind.LEARNING_CURVES),
+    settings=settings,
+    run=run,
+    outside=outside,
+)

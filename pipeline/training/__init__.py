@@ -1,0 +1,1 @@
+"""Training of the float network: loop, optimizers and schedules, checkpoints, history."""

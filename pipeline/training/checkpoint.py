@@ -1,0 +1,84 @@
+"""Everything needed to go on after an interruption, in one file without pickled code, replaced atomically."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+from pipeline.training.history import Epoch, Metrics
+
+FILE = "checkpoint.pt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A training run at the end of an epoch.
+
+    Args:
+        network: its state dict.
+        optimizer: its state dict.
+        schedule: its state dict.
+        random: torch's global random state, by device type.
+        epochs: figures of the epochs done; their number is the position.
+    """
+
+    network: dict[str, Any]
+    optimizer: dict[str, Any]
+    schedule: dict[str, Any]
+    random: dict[str, torch.Tensor]
+    epochs: tuple[Epoch, ...]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Replace the checkpoint in a folder; a kill at any moment leaves the old one or the new one.
+
+    Args:
+        folder: exists.
+        checkpoint: what to write.
+    """
+    document = {
+        "network": checkpoint.network,
+        "optimizer": checkpoint.optimizer,
+        "schedule": checkpoint.schedule,
+        "random": checkpoint.random,
+        "epochs": [asdict(one) for one in checkpoint.epochs],
+    }
+    temporary = folder / f"{FILE}.tmp"
+    with temporary.open("wb") as stream:
+        torch.save(document, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(folder / FILE)
+
+
+def load_checkpoint(folder: Path) -> Checkpoint | None:
+    """Read the checkpoint of a folder.
+
+    Returns:
+        None where there is none, or where it cannot be read: training then starts over.
+    """
+    try:
+        document = torch.load(folder / FILE, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, UnpicklingError, EOFError):
+        return None
+    epochs = tuple(
+        Epoch(
+            epoch=one["epoch"],
+            learning_rate=one["learning_rate"],
+            train=Metrics(**one["train"]),
+            validation=Metrics(**one["validation"]),
+        )
+        for one in document["epochs"]
+    )
+    return Checkpoint(
+        network=document["network"],
+        optimizer=document["optimizer"],
+        schedule=document["schedule"],
+        random=document["random"],
+        epochs=epochs,
+    )

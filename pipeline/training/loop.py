@@ -1,0 +1,257 @@
+"""The training loop: data in memory as raw values, preprocessing in the graph, bitwise repeatable on one machine."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
+
+from pipeline.data.dataset import Split
+from pipeline.errors import RecipeError
+from pipeline.models.spec import ModelSpec
+from pipeline.stage import Reporter
+from pipeline.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from pipeline.training.device import DeviceName, choose_device, random_state, repeatable, restore_random_state
+from pipeline.training.examples import Examples, batches, evaluate, to_examples
+from pipeline.training.history import Epoch, Metrics
+from pipeline.training.memory import keep_freed_memory
+from pipeline.training.optimize import OptimizerName, ScheduleName, make_optimizer, make_schedule
+
+_STEPS_PER_REPORT = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """The outcome of training.
+
+    Args:
+        epochs: figures per epoch.
+        final: the network on the validation split.
+    """
+
+    epochs: tuple[Epoch, ...]
+    final: Metrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """What a step works on; the first fields are saved and put back on resuming."""
+
+    model: nn.Module
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: LRScheduler
+    device: torch.device
+    scratch: Path
+    peak_learning_rate: float
+
+
+def build_network(spec: ModelSpec, *, seed: int) -> nn.Module:
+    """A freshly initialised network, the same for the same seed; torch's global random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return spec.build()
+
+
+def train_network(
+    spec: ModelSpec,
+    network: nn.Module,
+    *,
+    train: Split,
+    validation: Split,
+    epochs: int,
+    batch_size: int,
+    optimizer: OptimizerName,
+    learning_rate: float,
+    weight_decay: float,
+    schedule: ScheduleName,
+    label_smoothing: float,
+    horizontal_flip: bool,
+    seed: int,
+    device: DeviceName,
+    scratch: Path,
+    reporter: Reporter,
+) -> Trained:
+    """Train a network in place; afterwards it is on the CPU in evaluation mode.
+
+    On one machine, with the same number of threads, the same arguments give bitwise the same weights, also when the
+    run was killed in between and called again with the same scratch folder.
+
+    Args:
+        spec: of the model; gives the preprocessing and the order of the inputs.
+        network: as initialised, or with weights to start from.
+        train: raw inputs and labels.
+        validation: evaluated after each epoch; never trained on.
+        epochs: passes over the training data; 0 only evaluates.
+        batch_size: examples per step.
+        optimizer: update rule.
+        learning_rate: peak learning rate.
+        weight_decay: decoupled for adamw, L2 otherwise.
+        schedule: of the learning rate, per step over the whole run.
+        label_smoothing: share of the target spread over all classes.
+        horizontal_flip: mirror each training picture with probability 1/2; several pictures of an example together.
+        seed: of shuffling, augmentation and dropout.
+        device: where to train.
+        scratch: folder of the checkpoint, which is written after each epoch.
+        reporter: told loss and accuracy while it runs.
+
+    Raises:
+        RecipeError: the loss is no longer finite, the device is not there, or there is nothing to flip or train.
+    """
+    target = choose_device(device)
+    examples, held_out = to_examples(spec, train, target), to_examples(spec, validation, target)
+    if horizontal_flip and not any(examples.pictures):
+        shapes = ", ".join(f"{one.name} {one.shape}" for one in spec.inputs)
+        raise RecipeError(f"train.horizontal_flip: expected an input of shape (C, H, W), found {shapes}; set it false")
+    model = spec.deployable(network).to(target)
+    _to_memory_format(model, torch.channels_last)
+    with repeatable(target), keep_freed_memory():
+        torch.manual_seed(seed)
+        done: tuple[Epoch, ...] = ()
+        if epochs:
+            rule = make_optimizer(
+                optimizer, network.parameters(), learning_rate=learning_rate, weight_decay=weight_decay
+            )
+            steps = epochs * len(batches(torch.arange(len(examples)), batch_size))
+            rate = make_schedule(schedule, rule, learning_rate=learning_rate, steps=steps)
+            run = _Run(
+                model=model,
+                network=network,
+                optimizer=rule,
+                schedule=rate,
+                device=target,
+                scratch=scratch,
+                peak_learning_rate=learning_rate,
+            )
+            done = _train(
+                run,
+                examples,
+                held_out,
+                epochs=epochs,
+                batch_size=batch_size,
+                label_smoothing=label_smoothing,
+                horizontal_flip=horizontal_flip,
+                reporter=reporter,
+            )
+        final = done[-1].validation if done else evaluate(model, held_out)
+        _check_finite(final, "on validation", learning_rate)
+    network.cpu().eval()
+    _to_memory_format(network, torch.contiguous_format)
+    return Trained(epochs=done, final=final)
+
+
+def _train(
+    run: _Run,
+    examples: Examples,
+    held_out: Examples,
+    *,
+    epochs: int,
+    batch_size: int,
+    label_smoothing: float,
+    horizontal_flip: bool,
+    reporter: Reporter,
+) -> tuple[Epoch, ...]:
+    """All epochs that a checkpoint does not hold yet, each evaluated and followed by a checkpoint."""
+    done = _resume(run)
+    if done:
+        reporter.log(f"train: continues after epoch {len(done)} of {epochs}")
+    run.model.train()
+    for epoch in range(len(done) + 1, epochs + 1):
+        started = time.perf_counter()
+
+        def report(step: int, steps: int, so_far: Metrics, epoch: int = epoch) -> None:
+            _check_finite(so_far, f"at epoch {epoch}, step {step}", run.peak_learning_rate)
+            completed = (epoch - 1) * steps + step
+            reporter.progress("train", completed, epochs * steps, f"epoch {epoch}/{epochs}, {so_far}")
+
+        while_training = _train_epoch(
+            run,
+            examples,
+            batch_size=batch_size,
+            label_smoothing=label_smoothing,
+            horizontal_flip=horizontal_flip,
+            report=report,
+        )
+        after = evaluate(run.model, held_out)
+        _check_finite(after, f"on validation after epoch {epoch}", run.peak_learning_rate)
+        rate = float(run.schedule.get_last_lr()[0])
+        done = (*done, Epoch(epoch=epoch, learning_rate=rate, train=while_training, validation=after))
+        _save(run, done)
+        seconds = time.perf_counter() - started
+        reporter.log(f"train: epoch {epoch}/{epochs}, {while_training}; validation {after}; {seconds:.1f} s")
+    return done
+
+
+def _train_epoch(
+    run: _Run,
+    examples: Examples,
+    *,
+    batch_size: int,
+    label_smoothing: float,
+    horizontal_flip: bool,
+    report: Callable[[int, int, Metrics], None],
+) -> Metrics:
+    """One pass over the examples in a new order; loss and accuracy as they were on the way."""
+    order = batches(torch.randperm(len(examples)).to(run.device), batch_size)
+    loss_sum = torch.zeros((), device=run.device)
+    correct = torch.zeros((), dtype=torch.int64, device=run.device)
+    seen = 0
+    so_far = Metrics(loss=math.nan, accuracy=math.nan)
+    for step, indices in enumerate(order, start=1):
+        logits_BK = run.model(*examples.take(indices, horizontal_flip=horizontal_flip))
+        labels_B = examples.labels[indices]
+        loss = F.cross_entropy(logits_BK, labels_B, label_smoothing=label_smoothing)
+        run.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        run.optimizer.step()
+        run.schedule.step()
+        seen += len(indices)
+        loss_sum += loss.detach() * len(indices)
+        correct += (logits_BK.detach().argmax(dim=1) == labels_B).sum()
+        # Not at every step: reading a figure waits for the device.
+        if step % _STEPS_PER_REPORT == 0 or step == len(order):
+            so_far = Metrics(loss=loss_sum.item() / seen, accuracy=correct.item() / seen)
+            report(step, len(order), so_far)
+    return so_far
+
+
+def _to_memory_format(module: nn.Module, memory_format: torch.memory_format) -> None:
+    module.to(memory_format=memory_format)  # type: ignore[call-overload]
+
+
+def _check_finite(found: Metrics, where: str, learning_rate: float) -> None:
+    if not math.isfinite(found.loss):
+        raise RecipeError(
+            f"train: expected a finite loss, found {found.loss} {where}; lower train.learning_rate (now "
+            f"{learning_rate:g}), or check model.preprocessing and model.weights"
+        )
+
+
+def _save(run: _Run, done: tuple[Epoch, ...]) -> None:
+    checkpoint = Checkpoint(
+        network=run.network.state_dict(),
+        optimizer=run.optimizer.state_dict(),
+        schedule=run.schedule.state_dict(),
+        random=random_state(run.device),
+        epochs=done,
+    )
+    save_checkpoint(run.scratch, checkpoint)
+
+
+def _resume(run: _Run) -> tuple[Epoch, ...]:
+    """Put everything back as it was when the checkpoint was written, if there is one; the epochs done by then."""
+    found = load_checkpoint(run.scratch)
+    if found is None:
+        return ()
+    run.network.load_state_dict(found.network)
+    run.optimizer.load_state_dict(found.optimizer)
+    run.schedule.load_state_dict(found.schedule)
+    restore_random_state(found.random, run.device)
+    return found.epochs

@@ -1,0 +1,1 @@
+"""Parity of lossless steps, quality of lossy ones."""

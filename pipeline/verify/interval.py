@@ -1,0 +1,69 @@
+"""A score interval for the difference between paired proportions, which does not collapse when nothing flips."""
+
+from __future__ import annotations
+
+import math
+
+from scipy.optimize import brentq
+from scipy.special import ndtri
+
+
+def drop_bounds(*, lost: float, gained: float, examples: int, confidence: float = 0.95) -> tuple[float, float]:
+    """One-sided bounds of the drop in a share of right answers, on the same examples before and after.
+
+    Tango (1998), "Equivalence test and confidence interval for the difference in proportions for the paired-sample
+    design", Statistics in Medicine 17, 891-908. The bounds are the drops at which the score statistic, with the
+    discordant probability at its restricted maximum likelihood estimate, reaches the normal quantile.
+
+    Args:
+        lost: examples right before and wrong after.
+        gained: examples wrong before and right after.
+        examples: all examples, n.
+        confidence: of each bound by itself; both together hold with 2 * confidence - 1.
+
+    Returns:
+        Lower and upper bound, each in [-1, 1], as fractions.
+
+    Raises:
+        ValueError: no examples, or counts that do not fit into them.
+    """
+    if examples < 1 or lost < 0 or gained < 0 or lost + gained > examples:
+        raise ValueError(
+            f"expected counts of at least 0 that fit into at least 1 example, found {lost} lost and {gained} gained "
+            f"of {examples}"
+        )
+    quantile = float(ndtri(confidence))
+    return -_upper(gained, lost, examples, quantile), _upper(lost, gained, examples, quantile)
+
+
+def smallest_provable_drop(*, discordant: int, examples: int, confidence: float = 0.95) -> float:
+    """The upper bound a candidate with no true drop would get: no smaller budget can be proven with so many examples.
+
+    Args:
+        discordant: examples right in one and wrong in the other; split evenly here.
+        examples: all examples, n.
+        confidence: of the one-sided bound.
+    """
+    return drop_bounds(lost=discordant / 2, gained=discordant / 2, examples=examples, confidence=confidence)[1]
+
+
+def _upper(lost: float, gained: float, examples: int, quantile: float) -> float:
+    square = quantile**2
+    # At these three corners the variance vanishes at the estimate itself; the equation has a closed solution.
+    if lost == gained == 0:
+        return square / (examples + square)
+    if lost == examples:
+        return 1.0
+    if gained == examples:
+        return (square - examples) / (square + examples)
+
+    def excess(drop: float) -> float:
+        # Restricted estimate of the probability of a gain, given the drop (Tango's q21).
+        linear = -lost - gained + (2 * examples - lost + gained) * drop
+        constant = -gained * drop * (1 - drop)
+        gain = (math.sqrt(max(linear**2 - 8 * examples * constant, 0.0)) - linear) / (4 * examples)
+        variance = examples * (2 * gain + drop * (1 - drop))
+        return lost - gained - examples * drop + quantile * math.sqrt(max(variance, 0.0))
+
+    # Positive at the estimate, where only the spread is left; not positive at 1, where no spread is left.
+    return float(brentq(excess, (lost - gained) / examples, 1.0, xtol=1e-12, rtol=1e-12))

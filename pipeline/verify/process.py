@@ -1,0 +1,120 @@
+"""Start a replay in a new process and read what it answered."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+import pipeline
+from handlers.decode import InputSpec
+from handlers.serving import RuntimeSpec
+from pipeline.errors import ProofError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Inputs to replay.
+
+    Args:
+        name: of its answers.
+        data: safetensors file with `input.<name>` (N, *shape) for each input.
+        batch_size: examples per call of the model.
+        calls: how often the whole file is replayed.
+    """
+
+    name: str
+    data: Path
+    batch_size: int
+    calls: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replayed:
+    """What a replay answered.
+
+    Args:
+        answers: logits (N, K) by name of the run and number of the call, from 0.
+        cpu: the processor and the instruction sets that decide how sums are rounded.
+        libraries: versions of what computed the answers.
+        torch_imported: whether that process imported torch.
+    """
+
+    answers: Mapping[tuple[str, int], NDArray[Any]]
+    cpu: str
+    libraries: str
+    torch_imported: bool
+
+
+def replay(
+    *, file: Path, runtime: RuntimeSpec, inputs: Sequence[InputSpec], runs: Sequence[Run], scratch: Path
+) -> Replayed:
+    """Answer inputs with a model file as it is served, in a new process.
+
+    Args:
+        file: the model file.
+        runtime: how it is run; its `file` is replaced by the name of `file`.
+        inputs: in the order the model takes them.
+        runs: what to answer, in order, in one process.
+        scratch: folder for files that pass between the processes; they are gone afterwards.
+
+    Raises:
+        ProofError: the process failed: the file cannot be loaded, or cannot answer such a batch.
+    """
+    with tempfile.TemporaryDirectory(prefix="replay-", dir=scratch) as name:
+        folder = Path(name)
+        answers, facts, job = folder / "answers.safetensors", folder / "facts.json", folder / "job.json"
+        document = {
+            "folder": str(file.resolve().parent),
+            "runtime": replace(runtime, file=file.name).to_json(),
+            "inputs": [one.to_json() for one in inputs],
+            "runs": [
+                {"name": run.name, "data": str(run.data.resolve()), "batch_size": run.batch_size, "calls": run.calls}
+                for run in runs
+            ],
+            "answers": str(answers),
+            "facts": str(facts),
+        }
+        job.write_text(json.dumps(document), encoding="utf-8")
+        # -P: the working directory is the user's; a torch.py lying there is not ours to import.
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "pipeline.verify.replay", str(job)],
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if done.returncode != 0:
+            raise ProofError(f"{file.name} cannot be replayed ({runtime.kind}): {_reason(done)}")
+        learned = json.loads(facts.read_text(encoding="utf-8"))
+        found = load_file(answers)
+    return Replayed(
+        answers={(run.name, call): found[f"{run.name}.{call}"] for run in runs for call in range(run.calls)}, **learned
+    )
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment, with this very package first on the import path, installed or not."""
+    assert pipeline.__file__ is not None
+    root = str(Path(pipeline.__file__).resolve().parent.parent)
+    inherited = os.environ.get("PYTHONPATH")
+    return os.environ | {"PYTHONPATH": os.pathsep.join([root, inherited] if inherited else [root])}
+
+
+def _reason(done: subprocess.CompletedProcess[str]) -> str:
+    if done.returncode < 0:
+        return f"its process was ended by signal {-done.returncode}"
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    return lines[-1][:500] if lines else f"its process ended with code {done.returncode}"

@@ -1,0 +1,72 @@
+"""What a candidate's answers are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from handlers.decode import InputSpec
+from handlers.runtime import Model, load_model
+from handlers.serving import RuntimeSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """A source of right answers.
+
+    Args:
+        name: for people, in messages and tables.
+        answer: maps one batch, arrays (B, *shape) by input name, to logits (B, K).
+    """
+
+    name: str
+    answer: Model
+
+
+def module_reference(module: nn.Module, inputs: Sequence[InputSpec]) -> Reference:
+    """The torch module that was exported, run eagerly on one thread.
+
+    Args:
+        module: raw inputs positional in, logits (B, K) out; in evaluation mode.
+        inputs: in the order the module takes them.
+    """
+    names = [one.name for one in inputs]
+
+    def answer(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        with torch.inference_mode(), _one_thread():
+            # torch refuses arrays that may not be written to; copies are made of those only
+            tensors = [torch.from_numpy(np.require(inputs[name], requirements=["C", "W"])) for name in names]
+            logits: NDArray[np.float32] = module(*tensors).numpy()
+        return logits
+
+    return Reference(name="its torch module", answer=answer)
+
+
+def unoptimized_reference(file: Path, inputs: Sequence[InputSpec]) -> Reference:
+    """A quantized ONNX file run as it is written, without graph optimizations: it has no torch source.
+
+    Args:
+        file: the ONNX file.
+        inputs: in the order the model takes them.
+    """
+    runtime = RuntimeSpec(kind="onnxruntime", file=file.name, optimization="none")
+    return Reference(name="the same file with graph optimizations off", answer=load_model(file.parent, runtime, inputs))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums in the same order whatever the machine's number of cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,254 @@
+"""A real TorchServe: what it answers, and that nothing is left when it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+
+from handlers.torchserve_handler import WORKER_HEADER
+from pipeline.errors import ServerError
+from pipeline.serving import torchserve
+from pipeline.serving.archive import Archive, read_archive
+from pipeline.serving.client import encode_png, predict, predict_bytes, predict_logits
+from pipeline.serving.state import ServerState, read_states
+from tests.served_models import GREY, LABELS, TABLE, build_archive, weights
+
+PIXELS = np.random.default_rng(5).integers(0, 256, (12, 1, 8, 6), dtype=np.uint8)
+PICTURES = [encode_png(pixels) for pixels in PIXELS]
+EXPECTED = PIXELS.reshape(12, -1).astype(np.float32) @ weights(48)
+FORM = "application/x-www-form-urlencoded"
+# A foreground server in a process of its own, as the command line runs it.
+SERVE = (
+    "import sys; from pathlib import Path\n"
+    "from pipeline.serving.torchserve import serve\n"
+    "class Tell:\n"
+    "    def log(self, message): print(message, flush=True)\n"
+    "    def progress(self, *_): pass\n"
+    "try: serve(Path(sys.argv[1]), port=None, workers=1, detach=sys.argv[2] == 'detach', reporter=Tell())\n"
+    "except KeyboardInterrupt: sys.exit(130)\n"
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("state")
+        patch.setenv("PIPELINE_STATE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    return build_archive(tmp_path_factory.mktemp("archive"), [GREY])
+
+
+@pytest.fixture(scope="module")
+def server(archive: Archive) -> Iterator[ServerState]:
+    with torchserve.running_server(archive.path, workers=2, batch_size=4, batch_delay_ms=100) as state:
+        yield state
+    assert_nothing_left(state)
+
+
+@pytest.fixture(scope="module")
+def url(server: ServerState) -> str:
+    return f"{server.url}/predictions/tiny"
+
+
+def belonging(state: ServerState) -> list[psutil.Process]:
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any(state.folder in part for part in process.info["cmdline"] or [])
+    ]
+
+
+def assert_nothing_left(state: ServerState) -> None:
+    assert belonging(state) == []
+    assert not Path(state.folder).exists()
+    assert state not in read_states()
+
+
+@contextlib.contextmanager
+def started(archive: Archive, how: str) -> Iterator[tuple[subprocess.Popen[str], ServerState]]:
+    command = [sys.executable, "-c", SERVE, str(archive.path), how]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            assert line.startswith("http://127.0.0.1:")
+            assert line.endswith(f"/predictions/{archive.serving.name} is ready, 1 worker(s)\n")
+            (state,) = [one for one in read_states() if one.model == archive.serving.name]
+            yield process, state
+        finally:
+            process.terminate()
+
+
+def test_ready_means_every_worker_is(server: ServerState) -> None:
+    (status,) = torchserve.status()
+    assert status.ready
+    assert [worker.status for worker in status.workers] == ["READY", "READY"]
+    document = json.loads(json.dumps(status.to_json()))
+    assert (document["url"], document["model"], document["ready"]) == (server.url, "tiny", True)
+
+
+@pytest.mark.parametrize("content_type", ["image/png", FORM, "application/octet-stream", ""])
+def test_a_picture_under_any_name(url: str, content_type: str) -> None:
+    headers = {"content-type": content_type} if content_type else {}
+    response = httpx.post(url, content=PICTURES[0], headers=headers)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    assert response.json()["label"] == LABELS[int(EXPECTED[0].argmax())]
+    assert set(response.json()) == {"label", "class_id", "probability", "top", "version", "digest"}
+
+
+def test_every_form_gives_the_same_logits(url: str) -> None:
+    forms = [
+        (PICTURES[0], "image/png"),
+        (PIXELS[0].tobytes(), "application/octet-stream"),
+        (json.dumps({"instances": [PIXELS[0].tolist()]}).encode(), "application/json"),
+    ]
+    answers = [predict_logits(url, body, content_type).values for body, content_type in forms]
+    np.testing.assert_allclose(answers[0], EXPECTED[:1], rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(answers[0], answers[1])
+    np.testing.assert_array_equal(answers[0], answers[2])
+
+
+def test_one_bad_request_in_a_batch_spoils_no_other(url: str) -> None:
+    bodies = [picture if row % 3 else b"damaged" for row, picture in enumerate(PICTURES)]
+    with ThreadPoolExecutor(len(bodies)) as pool:
+        responses = list(
+            pool.map(lambda body: httpx.post(url, content=body, headers={"content-type": "image/png"}), bodies)
+        )
+    for row, response in enumerate(responses):
+        if row % 3:
+            assert response.status_code == 200
+            assert response.json()["class_id"] == int(EXPECTED[row].argmax())
+        else:
+            assert response.status_code == 400
+            assert response.json() == {
+                "error": "input image: not a picture",
+                "expected": "a PNG or JPEG file",
+                "found": "7 bytes beginning with b'damaged'",
+            }
+
+
+def test_workers_take_turns_and_say_who_they_are(server: ServerState, url: str) -> None:
+    pids = {worker.pid for worker in torchserve.status()[0].workers}
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda body: httpx.post(url, content=body), PICTURES * 4))
+    assert {int(answer.headers[WORKER_HEADER]) for answer in answers} == pids
+    assert len(pids) == server.workers
+
+
+def test_files(url: str, server: ServerState, tmp_path: Path) -> None:
+    picture, document = tmp_path / "photo.png", tmp_path / "two.json"
+    picture.write_bytes(PICTURES[1])
+    document.write_text(json.dumps({"instances": [PIXELS[2].tolist(), PIXELS[3].tolist()]}))
+    for address in (None, server.url, url):
+        answers = predict([picture, document], address)
+        assert [one.class_id for one in answers[picture]] == [int(EXPECTED[1].argmax())]
+        assert [one.class_id for one in answers[document]] == EXPECTED[2:4].argmax(axis=1).tolist()
+    with pytest.raises(
+        ServerError, match=r"^request: refused with 400: empty request body: expected a PNG or JPEG file"
+    ):
+        predict_bytes(url, b"", "image/png")
+    with pytest.raises(ServerError, match="refused with 404: Model not found: other"):
+        predict_bytes(f"{server.url}/predictions/other", PICTURES[0], "image/png")
+
+
+def test_everything_listens_on_loopback(server: ServerState) -> None:
+    listening = [
+        connection.laddr.ip
+        for process in belonging(server)
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert listening
+    assert {address.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
+
+
+def test_models_cannot_be_registered(server: ServerState) -> None:
+    for path in ("/models?url=tiny.mar", "/models?url=http://127.0.0.1/x.mar"):
+        assert httpx.post(f"{server.management_url}{path}").status_code == 405
+    assert httpx.post(f"{server.management_url}/workflows?url=http://127.0.0.1/x.war").status_code >= 400
+
+
+def test_port_in_use_is_named_at_once(server: ServerState, archive: Archive) -> None:
+    with pytest.raises(ServerError) as caught:
+        torchserve.serve(archive.path, port=server.port)
+    assert str(caught.value).startswith(
+        f"port {server.port}: expected a free port on 127.0.0.1, found: Address already in use; choose another"
+    )
+
+
+def test_stopping_what_is_not_there(server: ServerState) -> None:
+    with pytest.raises(
+        ServerError, match=f"port 1: expected a server started by `pipeline serve`, found {server.port}"
+    ):
+        torchserve.stop(1)
+
+
+def test_a_worker_that_differs_refuses_and_says_why(tmp_path: Path) -> None:
+    before = read_states()
+    wrong = build_archive(tmp_path, [GREY], name="wrong", golden_shift=0.01)
+    with pytest.raises(ServerError) as caught:
+        torchserve.serve(wrong.path, port=None)
+    line = str(caught.value)
+    assert " refuses to serve: candidate float.onnx.fp32: golden answers differ at batch size 1: at [0, 0]: " in line
+    for part in ("limit", "CPU", "onnxruntime", "numpy"):
+        assert part in line
+    assert read_states() == before
+    assert not [process for process in psutil.process_iter(["cmdline"]) if "wrong" in (process.info["cmdline"] or [])]
+
+
+def test_detached_torchscript_server_lives_until_it_is_stopped(tmp_path: Path) -> None:
+    table = build_archive(tmp_path, [TABLE], name="table", kind="torchscript")
+    with started(table, "detach") as (process, state):
+        assert process.wait(timeout=60) == 0
+    assert state.archive == str(table.path)
+    body = b'{"instances": [[1, 0, -1, 2], [0, 0, 0, 0]]}'
+    answer = predict_logits(f"{state.url}/predictions/table", body, "application/json")
+    expected = np.float32([[1, 0, -1, 2], [0, 0, 0, 0]]) @ weights(4)
+    np.testing.assert_allclose(answer.values, expected, rtol=1e-5, atol=1e-6)
+    assert answer.digest == read_archive(table.path).digest
+    assert len(belonging(state)) == 2  # Java and a worker
+    assert torchserve.stop(state.port) == [state]
+    assert_nothing_left(state)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_in_the_foreground(number: signal.Signals, tmp_path: Path) -> None:
+    with started(build_archive(tmp_path, [GREY], name="front"), "foreground") as (process, state):
+        process.send_signal(number)
+        assert process.wait(timeout=60) == 130
+    assert_nothing_left(state)
+
+
+def test_stopped_from_elsewhere_the_foreground_ends_well(tmp_path: Path) -> None:
+    with started(build_archive(tmp_path, [GREY], name="front"), "foreground") as (process, state):
+        torchserve.stop(state.port)
+        assert process.wait(timeout=60) == 0
+    assert_nothing_left(state)
+
+
+def test_killed_in_the_foreground_it_takes_its_server_along(tmp_path: Path) -> None:
+    with started(build_archive(tmp_path, [GREY], name="front"), "foreground") as (process, state):
+        process.kill()
+        process.wait(timeout=60)
+    deadline = time.monotonic() + 60
+    while belonging(state) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert [one for one in read_states() if one.model == "front"] == []
+    assert_nothing_left(state)

@@ -1,0 +1,78 @@
+"""The one comparison: what passes, what never does."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from handlers.compare import FLOAT32, Tolerance, compare
+
+LOGITS = np.array([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]], dtype=np.float32)
+TOLERANCE = Tolerance(absolute=0.25, relative=0.125)
+
+
+def test_equal_arrays_pass() -> None:
+    comparison = compare(LOGITS, LOGITS.copy(), Tolerance(absolute=0, relative=0))
+    assert comparison.passed
+    assert comparison.reason == ""
+    assert (comparison.max_absolute, comparison.max_relative, comparison.argmax_agreement) == (0, 0, 1)
+    assert comparison.cosine == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("difference", "passes"), [(0.5, True), (-0.5, True), (0.53125, False)])
+def test_limit_is_absolute_plus_relative_of_the_expected_value(difference: float, passes: bool) -> None:
+    found = LOGITS.copy()
+    found[0, 1] += np.float32(difference)  # the limit for an expected -2 is 0.25 + 0.125 * 2 = 0.5
+    comparison = compare(LOGITS, found, TOLERANCE)
+    assert comparison.passed is passes
+    assert comparison.position == (0, 1)
+    assert (comparison.expected, comparison.limit) == (-2.0, 0.5)
+
+
+def test_failure_names_position_values_and_limit() -> None:
+    found = LOGITS + np.float32([[0, 0, 0], [0, 0, 1]])
+    reason = compare(LOGITS, found, TOLERANCE).reason
+    assert reason == "at [1, 2]: expected -1, found 0, difference 1, limit 0.375"
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (LOGITS[:1], "shape: expected [2, 3], found [1, 3]"),
+        (LOGITS.ravel(), "shape: expected [2, 3], found [6]"),
+        (LOGITS.astype(np.float64), "dtype: expected float32, found float64"),
+        (np.where(LOGITS == 3, np.nan, LOGITS).astype(np.float32), "found value at [1, 1] is nan"),
+        (np.where(LOGITS == 3, np.inf, LOGITS).astype(np.float32), "found value at [1, 1] is inf"),
+    ],
+)
+def test_what_cannot_be_compared_never_passes(found: NDArray[np.float32], reason: str) -> None:
+    comparison = compare(LOGITS, found, Tolerance(absolute=1e9, relative=1e9))
+    assert not comparison.passed
+    assert comparison.reason == reason
+
+
+def test_not_a_number_on_both_sides_does_not_pass() -> None:
+    values = np.full((1, 2), np.nan, dtype=np.float32)
+    assert compare(values, values, FLOAT32).reason == "expected value at [0, 0] is nan"
+
+
+def test_nothing_to_compare_does_not_pass() -> None:
+    empty = np.zeros((0, 3), dtype=np.float32)
+    assert compare(empty, empty, FLOAT32).reason == "nothing to compare: shape [0, 3]"
+
+
+def test_zero_expected_and_not_found_is_infinitely_far() -> None:
+    comparison = compare(np.zeros((1, 2), np.float32), np.float32([[0, 1e-6]]), FLOAT32)
+    assert comparison.passed
+    assert comparison.max_relative == math.inf
+    assert comparison.cosine == 0
+    assert json.loads(json.dumps(comparison.to_json(), allow_nan=False))["max_relative"] is None
+
+
+def test_disagreement_of_decisions_is_counted_by_row() -> None:
+    found = np.float32([[1.0, -2.0, 0.5], [3.5, 3.0, -1.0]])
+    assert compare(LOGITS, found, FLOAT32).argmax_agreement == 0.5

@@ -1,0 +1,225 @@
+"""Pictures of every kind, decoded by the one function that both sides use."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from handlers.decode import MAX_PIXELS, BadRequest, ImageDecoding, InputSpec, decode_image
+
+GREY = InputSpec(name="image", dtype="uint8", shape=(1, 6, 4), low=0, high=255, decoding=ImageDecoding(mode="L"))
+COLOUR = InputSpec(name="image", dtype="uint8", shape=(3, 6, 4), low=0, high=255, decoding=ImageDecoding(mode="RGB"))
+
+
+def noise(*shape: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(3).integers(0, 256, shape, dtype=np.uint8)
+
+
+def encoded(picture: Image.Image, form: str = "PNG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format=form, **options)
+    return buffer.getvalue()
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def test_grey_png_of_the_right_size_is_unchanged() -> None:
+    pixels = noise(6, 4)
+    decoded = decode_image(encoded(Image.fromarray(pixels)), GREY)
+    assert decoded.dtype == np.uint8
+    np.testing.assert_array_equal(decoded, pixels[np.newaxis])
+
+
+def test_colour_png_becomes_channels_first() -> None:
+    pixels = noise(6, 4, 3)
+    np.testing.assert_array_equal(decode_image(encoded(Image.fromarray(pixels)), COLOUR), pixels.transpose(2, 0, 1))
+
+
+def test_colour_becomes_grey_by_luma_in_integers() -> None:
+    pixels = noise(6, 4, 3)
+    red, green, blue = (pixels[..., channel].astype(np.int64) for channel in range(3))
+    luma = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16  # ITU-R 601-2, in 16-bit fixed point
+    np.testing.assert_array_equal(decode_image(encoded(Image.fromarray(pixels)), GREY)[0], luma)
+
+
+def test_grey_becomes_three_equal_channels() -> None:
+    decoded = decode_image(encoded(Image.fromarray(noise(6, 4))), COLOUR)
+    np.testing.assert_array_equal(decoded, np.stack([noise(6, 4)] * 3))
+
+
+def test_jpeg_agrees_with_pillow() -> None:
+    body = encoded(Image.fromarray(noise(6, 4, 3)), "JPEG", quality=90)
+    np.testing.assert_array_equal(
+        decode_image(body, COLOUR), np.asarray(Image.open(io.BytesIO(body))).transpose(2, 0, 1)
+    )
+
+
+def test_palette() -> None:
+    picture = Image.fromarray(noise(6, 4, 3)).quantize(16)
+    np.testing.assert_array_equal(
+        decode_image(encoded(picture), COLOUR), np.asarray(picture.convert("RGB")).transpose(2, 0, 1)
+    )
+
+
+def test_two_levels() -> None:
+    picture = Image.fromarray(noise(6, 4) > 127)
+    np.testing.assert_array_equal(decode_image(encoded(picture), GREY)[0], np.where(noise(6, 4) > 127, 255, 0))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparent_is_black(mode: str) -> None:
+    body = Image.new("RGBA", (4, 6), (255, 255, 255, 0))
+    picture = body.quantize(4) if mode == "P" else body.convert(mode)
+    assert decode_image(encoded(picture), COLOUR).max() == 0
+
+
+def test_half_transparent_is_darkened() -> None:
+    assert set(decode_image(encoded(Image.new("LA", (4, 6), (200, 128))), GREY).ravel()) == {100}
+
+
+def test_colour_key_is_transparent() -> None:
+    body = encoded(Image.new("RGB", (4, 6), (10, 200, 30)), transparency=(10, 200, 30))
+    assert decode_image(body, COLOUR).max() == 0
+
+
+def test_sixteen_bits_keep_the_high_byte() -> None:
+    values = np.random.default_rng(0).integers(0, 65536, (6, 4)).astype(np.uint16)
+    np.testing.assert_array_equal(decode_image(encoded(Image.fromarray(values)), GREY)[0], values >> 8)
+
+
+def test_sixteen_bits_of_colour_keep_the_high_byte() -> None:
+    values = np.random.default_rng(0).integers(0, 65536, (6, 4, 3)).astype(">u2")
+    rows = b"".join(b"\0" + row.tobytes() for row in values)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 6, 16, 2, 0, 0, 0))
+    body = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    np.testing.assert_array_equal(decode_image(body, COLOUR), (values >> 8).transpose(2, 0, 1))
+
+
+def test_cmyk_jpeg() -> None:
+    body = encoded(Image.new("CMYK", (4, 6), (0, 255, 255, 0)), "JPEG", quality=100)
+    red, green, blue = decode_image(body, COLOUR).reshape(3, -1)
+    assert red.min() > 250
+    assert max(green.max(), blue.max()) < 5
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_exif_orientation_is_applied(orientation: int, form: str) -> None:
+    upright = np.zeros((6, 4), dtype=np.uint8)
+    upright[:3, :2] = 255  # upper left
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.T,
+        6: np.rot90(upright),
+        7: upright[::-1, ::-1].T,
+        8: np.rot90(upright, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    body = encoded(Image.fromarray(np.ascontiguousarray(stored)), form, exif=exif)
+    np.testing.assert_array_equal(decode_image(body, GREY)[0] > 127, upright > 127)
+
+
+def test_orientation_of_sixteen_bits() -> None:
+    values = np.arange(24, dtype=np.uint16).reshape(6, 4) * 1000
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    np.testing.assert_array_equal(
+        decode_image(encoded(Image.fromarray(values), exif=exif), GREY)[0], (values >> 8)[::-1, ::-1]
+    )
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 7), (4, 6), (5, 6), (101, 57)])
+def test_any_size_is_resized_with_the_declared_filter(size: tuple[int, int]) -> None:
+    picture = Image.fromarray(noise(size[1], size[0]))
+    expected = np.asarray(picture.resize((4, 6), Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(decode_image(encoded(picture), GREY)[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("resize", "name"),
+    [("nearest", "NEAREST"), ("bilinear", "BILINEAR"), ("bicubic", "BICUBIC"), ("lanczos", "LANCZOS")],
+)
+def test_filters_are_pillows(resize: Any, name: str) -> None:
+    spec = InputSpec(
+        name="image", dtype="uint8", shape=(3, 6, 4), low=0, high=255, decoding=ImageDecoding(mode="RGB", resize=resize)
+    )
+    picture = Image.fromarray(noise(31, 23, 3))
+    expected = np.asarray(picture.resize((4, 6), Image.Resampling[name])).transpose(2, 0, 1)
+    np.testing.assert_array_equal(decode_image(encoded(picture), spec), expected)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "input image: not a picture: expected a PNG or JPEG file, found 0 bytes"),
+        (b"GIF89a and more", "input image: not a picture: expected a PNG or JPEG file, found 15 bytes beginning"),
+        (b"\x89PNG\r\n\x1a\n", "PNG file cannot be decoded: expected a whole PNG file, found "),
+        (b"\x89PNG\r\n\x1a\n" + bytes(100), "PNG file cannot be decoded: expected a whole PNG file, found "),
+        (b"\xff\xd8\xff" + bytes(100), "JPEG file cannot be decoded: expected a whole JPEG file, found "),
+        (encoded(Image.fromarray(noise(6, 4)))[:-30], "PNG file cannot be decoded: expected a whole PNG file, found "),
+        (encoded(Image.fromarray(noise(60, 40)), "JPEG")[:-90], "JPEG file cannot be decoded: expected a whole JPEG"),
+    ],
+)
+def test_what_is_not_a_picture_is_named(body: bytes, message: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        decode_image(body, GREY)
+    assert str(caught.value).startswith(message)
+    assert caught.value.status == 400
+
+
+def test_decompression_bomb_is_refused_before_it_is_decoded() -> None:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0))
+    body = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    with pytest.raises(BadRequest) as caught:
+        decode_image(body, GREY)
+    assert str(caught.value) == f"picture too large (PNG): expected at most {MAX_PIXELS} pixels, found 60000 x 60000"
+    assert caught.value.status == 413
+
+
+def test_random_damage_never_gets_past_a_bad_request() -> None:
+    generator = np.random.default_rng(0)
+    for form in ("PNG", "JPEG"):
+        whole = np.frombuffer(encoded(Image.fromarray(noise(12, 9, 3)), form), dtype=np.uint8)
+        for _ in range(150):
+            damaged = whole.copy()
+            damaged[generator.integers(8, len(whole), 3)] = generator.integers(0, 256, 3, dtype=np.uint8)
+            with contextlib.suppress(BadRequest):
+                assert decode_image(damaged.tobytes(), COLOUR).shape == COLOUR.shape
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dtype": "float32"}, "input image: a picture of mode L is uint8 (1, height, width), found float32 (1, 6, 4)"),
+        ({"shape": (3, 6, 4)}, "input image: a picture of mode L is uint8 (1, height, width), found uint8 (3, 6, 4)"),
+        ({"shape": (1, 0, 4)}, "input image: shape: expected positive sizes, found (1, 0, 4)"),
+        ({"low": 5, "high": 1}, "input image: expected low <= high, found 5 and 1"),
+        ({"dtype": "bool"}, "input image: dtype: expected one of"),
+        ({"dynamic_axes": (3,)}, "input image: dynamic_axes: expected axes of (1, 6, 4), found (3,)"),
+    ],
+)
+def test_contradictory_specifications_are_refused(changes: dict[str, Any], message: str) -> None:
+    fields: dict[str, Any] = {"name": "image", "dtype": "uint8", "shape": (1, 6, 4), "low": 0, "high": 255}
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  the text is checked below
+        InputSpec(**{**fields, "decoding": ImageDecoding(mode="L"), **changes})
+    assert str(caught.value).startswith(message)
+
+
+def test_specification_survives_json() -> None:
+    unbounded = InputSpec(name="x", dtype="float32", shape=(4, 2), low=-np.inf, high=np.inf, dynamic_axes=(1,))
+    for spec in (GREY, COLOUR, unbounded):
+        assert InputSpec.from_json(spec.to_json()) == spec

@@ -1,0 +1,155 @@
+"""Packed models, loaded and asked as a worker does it, without a server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from handlers.predictor import Predictor, Refusal
+from handlers.serving import RuntimeSpec, Serving
+from pipeline.serving.archive import Archive
+from tests.served_models import COLOUR, GREY, LABELS, TABLE, build_archive, weights
+
+
+def load(archive: Archive, folder: Path) -> Predictor:
+    archive.unpack(folder)
+    return Predictor.load(folder)
+
+
+def expected_logits(*flat: NDArray[Any]) -> NDArray[np.float32]:
+    values = np.concatenate([array.reshape(-1) for array in flat]).astype(np.float32)
+    return values @ weights(len(values))
+
+
+@pytest.mark.parametrize("kind", ["onnxruntime", "torchscript"])
+def test_answers_are_the_models(kind: Literal["onnxruntime", "torchscript"], tmp_path: Path) -> None:
+    predictor = load(build_archive(tmp_path / "made", [GREY], kind=kind), tmp_path / "unpacked")
+    pixels = np.arange(48, dtype=np.uint8).reshape(1, 8, 6)
+    pixels.flags.writeable = False  # as the bytes of a request are
+    logits = predictor.predict([{"image": pixels}])
+    expected = expected_logits(pixels)
+    np.testing.assert_allclose(logits, expected[np.newaxis], rtol=1e-5)
+    answer = json.loads(predictor.encode(logits, listed=False))
+    assert answer["label"] == LABELS[int(expected.argmax())]
+    assert answer["class_id"] == int(expected.argmax())
+    assert answer["probability"] == pytest.approx(np.exp(expected).max() / np.exp(expected).sum(), rel=1e-4)
+    assert [one["class_id"] for one in answer["top"]] == np.argsort(-expected)[:3].tolist()
+    assert (answer["version"], answer["digest"]) == ("1.0", predictor.digest)
+    assert "logits" not in answer
+
+
+@pytest.mark.parametrize("kind", ["onnxruntime", "torchscript"])
+def test_self_test_passes_in_every_batch_size(kind: Literal["onnxruntime", "torchscript"], tmp_path: Path) -> None:
+    predictor = load(build_archive(tmp_path / "made", [COLOUR], kind=kind), tmp_path / "unpacked")
+    report = predictor.self_test()
+    assert list(report) == [1, 2, 7]
+    assert all(comparison.passed for comparison in report.values())
+    predictor.require_self_test()
+
+
+def test_wrong_golden_answers_are_refused_in_one_line(tmp_path: Path) -> None:
+    predictor = load(build_archive(tmp_path / "made", [GREY], golden_shift=0.01), tmp_path / "unpacked")
+    with pytest.raises(Refusal) as caught:
+        predictor.require_self_test()
+    line = str(caught.value)
+    assert line.startswith("candidate float.onnx.fp32: golden answers differ at batch size 1: at [0, 0]: expected 0.01")
+    for part in ("difference 0.01", "limit 0.000101", "CPU ", "onnxruntime ", "numpy "):
+        assert part in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("member", ["model.onnx", "golden.safetensors", "handlers/decode.py", "MAR-INF/MANIFEST.json"])
+def test_altered_and_missing_members_are_refused(member: str, tmp_path: Path) -> None:
+    archive = build_archive(tmp_path / "made", [GREY])
+    archive.unpack(tmp_path)
+    (tmp_path / member).write_bytes(archive.members[member] + b" ")
+    with pytest.raises(Refusal, match=f"{member}: expected SHA-256 .*, found "):
+        Predictor.load(tmp_path)
+    (tmp_path / member).unlink()
+    with pytest.raises(Refusal, match=f"{member}: expected the file listed in serving.json, found: No such file"):
+        Predictor.load(tmp_path)
+
+
+def test_instances_are_answered_in_batches_and_in_order(tmp_path: Path) -> None:
+    predictor = load(build_archive(tmp_path / "made", [GREY, TABLE]), tmp_path / "unpacked")
+    generator = np.random.default_rng(1)
+    instances: list[dict[str, NDArray[Any]]] = [
+        {
+            "image": generator.integers(0, 256, (1, 8, 6), dtype=np.uint8),
+            "features": generator.uniform(-2, 2, 4).astype(np.float32),
+        }
+        for _ in range(17)  # more than twice the largest golden batch
+    ]
+    expected = np.stack([expected_logits(one["image"], one["features"]) for one in instances])
+    np.testing.assert_allclose(predictor.predict(instances), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_model_that_depends_on_its_batch_sees_one_example_at_a_time(tmp_path: Path) -> None:
+    predictor = load(build_archive(tmp_path / "made", [TABLE], batch_invariant=False), tmp_path / "unpacked")
+    sizes = []
+    model = predictor._model
+
+    def watched(inputs: Any) -> NDArray[np.float32]:
+        sizes.append(len(inputs["features"]))
+        return model(inputs)
+
+    predictor._model = watched
+    predictor.predict([{"features": np.zeros(4, np.float32)}] * 3)
+    assert sizes == [1, 1, 1]
+
+
+def test_logits_on_demand_are_exact(tmp_path: Path) -> None:
+    predictor = load(build_archive(tmp_path / "made", [TABLE]), tmp_path / "unpacked")
+    logits = predictor.predict([{"features": np.float32([0.1, 0.2, 0.3, 1.7])}] * 2)
+    answer = json.loads(predictor.encode(logits, listed=True, with_logits=True))
+    found = np.array([one["logits"] for one in answer["predictions"]], dtype=np.float32)
+    np.testing.assert_array_equal(found, logits)
+
+
+def test_no_torch_for_onnx(tmp_path: Path) -> None:
+    build_archive(tmp_path / "made", [GREY]).unpack(tmp_path / "unpacked")
+    program = (
+        "import sys; from pathlib import Path; from handlers.predictor import Predictor; "
+        "Predictor.load(Path(sys.argv[1])).require_self_test(); "
+        "assert 'torch' not in sys.modules and 'pipeline' not in sys.modules; print('fine')"
+    )
+    # The unpacked archive alone: its own sources come from there.
+    done = subprocess.run(
+        [sys.executable, "-c", program, "."], cwd=tmp_path / "unpacked", capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("fine\n", "")
+
+
+def test_descriptions_survive_json(tmp_path: Path) -> None:
+    serving = build_archive(tmp_path, [GREY, TABLE]).serving
+    assert Serving.from_json(json.loads(json.dumps(serving.to_json()))) == serving
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schema": 2}, "schema: expected 1, found 2"),
+        ({"task": "regression"}, "task: expected classification, found 'regression'"),
+        ({"labels": None}, "serving.json: TypeError"),
+        ({"golden": {}}, "serving.json: KeyError: 'file'"),
+        ({"runtime": {"kind": "pickle", "file": "model.pkl"}}, "runtime: unknown kind"),
+        ({"runtime": {"kind": "onnxruntime", "file": "../model.onnx"}}, "runtime: file: expected a plain file name"),
+    ],
+)
+def test_descriptions_are_checked(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    document = build_archive(tmp_path, [GREY]).serving.to_json()
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  the text is checked below
+        Serving.from_json({**document, **changes})
+    assert str(caught.value).startswith(message)
+
+
+def test_runtime_survives_json() -> None:
+    spec = RuntimeSpec(kind="torchscript", file="model.pt", optimization="none", threads=2, batch_invariant=False)
+    assert RuntimeSpec.from_json(spec.to_json()) == spec

@@ -1,0 +1,74 @@
+"""Timing real files in real processes: what comes back, never how long it takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from safetensors.numpy import save_file
+
+from handlers.decode import InputSpec
+from handlers.serving import RuntimeSpec
+from pipeline.errors import StageError
+from pipeline.measure.latency import Subject, Timing, measure_latency
+from pipeline.stage import Silent
+
+INPUTS = [InputSpec(name="x", dtype="float32", shape=(4,), low=-1, high=1)]
+
+
+def write_model(path: Path) -> None:
+    """y = x @ ones(4, 2)."""
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["logits"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2])],
+        [helper.make_tensor("w", TensorProto.FLOAT, [4, 2], [1.0] * 8)],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_model(tmp_path / "model.onnx")
+    save_file({"input.x": np.zeros((3, 4), dtype=np.float32)}, tmp_path / "samples.safetensors")
+    return tmp_path
+
+
+def subject(folder: Path, name: str, file: str = "model.onnx") -> Subject:
+    return Subject(name=name, folder=folder, runtime=RuntimeSpec(kind="onnxruntime", file=file))
+
+
+def measure(folder: Path, *subjects: Subject) -> dict[str, tuple[Timing, ...]]:
+    return measure_latency(
+        subjects,
+        inputs=INPUTS,
+        samples=folder / "samples.safetensors",
+        batch_sizes=(1, 8),
+        rounds=3,
+        block_s=0.005,
+        reporter=Silent(),
+    )
+
+
+def test_every_subject_gets_a_value_per_round_and_batch_size(folder: Path) -> None:
+    timings = measure(folder, subject(folder, "a"), subject(folder, "b"))
+    assert list(timings) == ["a", "b"]
+    for timing in timings.values():
+        assert [one.batch_size for one in timing] == [1, 8]
+        assert all(len(one.rounds_s) == 3 and min(one.rounds_s) > 0 for one in timing)
+
+
+def test_a_timing_survives_json(folder: Path) -> None:
+    timing = measure(folder, subject(folder, "a"))["a"][0]
+    again = Timing.from_json(timing.to_json())
+    assert again.batch_size == timing.batch_size
+    assert again.rounds_s == pytest.approx(timing.rounds_s, abs=1e-8)
+
+
+def test_a_file_that_cannot_be_loaded_is_named(folder: Path) -> None:
+    with pytest.raises(StageError, match="timing broken: the process ended with 1: .*none.onnx"):
+        measure(folder, subject(folder, "broken", "none.onnx"))

@@ -1,0 +1,122 @@
+"""Small real models, and archives of them, for the tests of handlers and serving."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from handlers.compare import FLOAT32, INT8_DYNAMIC
+from handlers.decode import ImageDecoding, InputSpec
+from handlers.runtime import load_model, run_chunks
+from handlers.serving import Golden, RuntimeSpec, Serving
+from pipeline.serving.archive import Archive, write_archive
+from pipeline.serving.golden import pack_golden, synthetic_inputs
+
+LABELS = ("ankle boot", "bag", "coat", "dress", "sneaker")
+GREY = InputSpec(
+    name="image", dtype="uint8", shape=(1, 8, 6), low=0, high=255, decoding=ImageDecoding(mode="L", resize="bilinear")
+)
+COLOUR = InputSpec(
+    name="image", dtype="uint8", shape=(3, 8, 6), low=0, high=255, decoding=ImageDecoding(mode="RGB", resize="bicubic")
+)
+TABLE = InputSpec(name="features", dtype="float32", shape=(4,), low=-2.0, high=2.0)
+BATCH_SIZES = (1, 2, 7)
+
+
+def weights(size: int) -> NDArray[np.float32]:
+    """Weights of a linear classifier, (size, 5)."""
+    return np.random.default_rng(7).normal(0, 1 / 255 if size > 4 else 1, (size, len(LABELS))).astype(np.float32)
+
+
+def linear_onnx(inputs: Sequence[InputSpec]) -> bytes:
+    """Every input cast and flattened, then side by side through one linear layer."""
+    nodes, flat, total = [], [], 0
+    kinds = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
+    for spec in inputs:
+        nodes.append(helper.make_node("Cast", [spec.name], [f"{spec.name}_f"], to=TensorProto.FLOAT))
+        nodes.append(helper.make_node("Flatten", [f"{spec.name}_f"], [f"{spec.name}_flat"]))
+        flat.append(f"{spec.name}_flat")
+        total += int(np.prod(spec.shape))
+    nodes.append(helper.make_node("Concat", flat, ["all"], axis=1))
+    nodes.append(helper.make_node("MatMul", ["all", "weight"], ["logits"]))
+    graph = helper.make_graph(
+        nodes,
+        "linear",
+        [helper.make_tensor_value_info(spec.name, kinds[spec.dtype], ["batch", *spec.shape]) for spec in inputs],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", len(LABELS)])],
+        [numpy_helper.from_array(weights(total), "weight")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def linear_torchscript(spec: InputSpec, path: Path) -> None:
+    """The same for one input, scripted and frozen."""
+    import torch
+
+    class Linear(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.from_numpy(weights(int(np.prod(spec.shape)))))
+
+        def forward(self, values: torch.Tensor) -> torch.Tensor:
+            return values.to(torch.float32).flatten(1) @ self.weight
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript, asked for
+        example = torch.zeros((2, *spec.shape), dtype=getattr(torch, spec.dtype))
+        module = torch.jit.freeze(torch.jit.trace(Linear().eval(), example))
+        torch.jit.save(module, str(path))  # type: ignore[no-untyped-call]
+
+
+def build_archive(
+    folder: Path,
+    inputs: Sequence[InputSpec],
+    *,
+    name: str = "tiny",
+    kind: Literal["onnxruntime", "torchscript"] = "onnxruntime",
+    batch_invariant: bool = True,
+    golden_shift: float = 0.0,
+) -> Archive:
+    """Pack a small model; `golden_shift` is added to the golden answers to make them wrong."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if kind == "onnxruntime":
+        (folder / "model.onnx").write_bytes(linear_onnx(inputs))
+    else:
+        linear_torchscript(inputs[0], folder / "model.pt")
+    runtime = RuntimeSpec(
+        kind=kind, file="model.onnx" if kind == "onnxruntime" else "model.pt", batch_invariant=batch_invariant
+    )
+    arrays: dict[str, NDArray[Any]] = synthetic_inputs(inputs, 9)
+    model = load_model(folder, runtime, inputs)
+    logits = {size: run_chunks(model, arrays, size) + np.float32(golden_shift) for size in BATCH_SIZES}
+    serving = Serving(
+        name=name,
+        version="1.0",
+        candidate="float.onnx.fp32",
+        identity="0" * 64,
+        precision="fp32",
+        task="classification",
+        inputs=tuple(inputs),
+        labels=LABELS,
+        runtime=runtime,
+        top=3,
+        golden=Golden(
+            file="golden.safetensors",
+            batch_sizes=BATCH_SIZES,
+            tolerance=FLOAT32 if batch_invariant else INT8_DYNAMIC,
+        ),
+        files={},
+    )
+    path = folder / f"{name}.mar"
+    return write_archive(
+        path, serving=serving, model=(folder / runtime.file).read_bytes(), golden=pack_golden(arrays, logits)
+    )

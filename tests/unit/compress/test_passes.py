@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pipeline.compress.passes import apply_passes
+from pipeline.errors import RecipeError
+from pipeline.recipe import DynamicInt8, MagnitudePruning, Pass
+
+EVERY_PASS: list[tuple[Pass, ...]] = [
+    (),
+    (MagnitudePruning(amount=0.3, scope="layer"),),
+    (MagnitudePruning(amount=0.6, scope="global"),),
+    (DynamicInt8(),),
+    (MagnitudePruning(), DynamicInt8()),
+]
+EXAMPLE = (torch.zeros(2, 1, 8, 8),)
+
+
+def small_network() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 32), nn.ReLU(), nn.Linear(32, 5))
+
+
+def bits(network: nn.Module) -> dict[str, Tensor]:
+    """Everything a network holds, int8 weights and their scales included, as tensors."""
+    found: dict[str, Tensor] = {}
+    for name, value in network.state_dict().items():
+        if isinstance(value, tuple):
+            for part, tensor in zip(("weight", "bias"), value, strict=True):
+                found[f"{name}.{part}"] = tensor.int_repr() if tensor.is_quantized else tensor
+                if tensor.is_quantized:
+                    found[f"{name}.scale"] = torch.tensor(tensor.q_scale())
+        elif isinstance(value, Tensor):
+            found[name] = value
+    return found
+
+
+@pytest.mark.parametrize("passes", EVERY_PASS, ids=lambda passes: "+".join(one.kind for one in passes) or "none")
+def test_float_weights_and_the_same_passes_give_the_same_bits(passes: tuple[Pass, ...]) -> None:
+    torch.manual_seed(0)
+    first, _ = apply_passes(small_network(), passes, example=EXAMPLE)
+    torch.manual_seed(0)
+    weights = copy.deepcopy(small_network().state_dict())
+    torch.manual_seed(1)
+    rebuilt = small_network()
+    rebuilt.load_state_dict(weights, strict=True)
+    second, _ = apply_passes(rebuilt, passes, example=EXAMPLE)
+    ones, others = bits(first), bits(second)
+    assert list(ones) == list(others)
+    assert all(torch.equal(ones[name], others[name]) for name in ones)
+    pictures = torch.rand(3, 1, 8, 8)
+    with torch.no_grad():
+        assert torch.equal(first(pictures), second(pictures))
+
+
+def test_the_network_is_left_as_it_was() -> None:
+    network = small_network().train()
+    before = copy.deepcopy(network.state_dict())
+    compressed, reports = apply_passes(network, EVERY_PASS[-1], example=EXAMPLE)
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    assert network.training
+    assert not compressed.training
+    assert [report.kind for report in reports] == ["magnitude-pruning", "dynamic-int8"]
+
+
+def test_the_second_report_still_sees_the_zeros_of_the_first() -> None:
+    _, reports = apply_passes(small_network(), EVERY_PASS[-1], example=EXAMPLE)
+    assert reports[1].touched_sparsity == pytest.approx(0.3, abs=1e-3)
+
+
+def test_pruning_after_quantization_is_refused() -> None:
+    with pytest.raises(RecipeError, match="magnitude-pruning after quantization"):
+        apply_passes(small_network(), (DynamicInt8(), MagnitudePruning()), example=EXAMPLE)

@@ -1,0 +1,120 @@
+"""What a data set must be, and how it crosses a file."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from handlers.decode import InputSpec
+from pipeline.data.dataset import DataSet, Split, describe, read_info, read_split, write_info, write_split
+from pipeline.errors import DataError
+
+SPEC = InputSpec(name="x", dtype="float32", shape=(2,), low=-10, high=10)
+
+
+def _split(count: int = 4, **changes: Any) -> Split:
+    inputs: dict[str, NDArray[Any]] = {"x": np.arange(2 * count, dtype=np.float32).reshape(count, 2)}
+    labels = np.arange(count, dtype=np.int64) % 2
+    return Split(**{"inputs": inputs, "labels": labels, **changes})
+
+
+def _data(train: Split | None = None) -> DataSet:
+    return DataSet(
+        name="d",
+        train=_split() if train is None else train,
+        validation=_split(),
+        test=_split(),
+        classes=("a", "b"),
+        inputs=(SPEC,),
+    )
+
+
+NAN = np.array([[0, math.nan]] * 4, dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("train", "text"),
+    [
+        (_split(0), "d, train: expected at least one example, found none"),
+        (_split(labels=np.array([0, 1, 2, 0])), "labels: expected class indices 0 to 1, found 0 to 2"),
+        (_split(labels=np.array([0, -1, 1, 0])), "labels: expected class indices 0 to 1, found -1 to 1"),
+        (_split(labels=np.zeros(4, dtype=np.int32)), "labels: expected int64 of shape .* found int32"),
+        (_split(labels=np.zeros(3, dtype=np.int64)), "input x: expected 3 examples, as many as labels, found 4"),
+        (_split(inputs={"y": np.zeros((4, 2))}), r"expected inputs \['x'\], found \['y'\]"),
+        (_split(inputs={"x": np.zeros((4, 2))}), "input x: expected dtype float32, found float64"),
+        (_split(inputs={"x": np.zeros((4, 3), dtype=np.float32)}), r"expected shape \(N, 2\), found \(4, 3\)"),
+        (_split(inputs={"x": np.full((4, 2), 11, dtype=np.float32)}), "expected values from -10 to 10, found 11 to 11"),
+        (_split(inputs={"x": NAN}), "expected values from -10 to 10, found nan to nan"),
+    ],
+)
+def test_a_data_set_is_checked(train: Split, text: str) -> None:
+    with pytest.raises(DataError, match=text):
+        _data(train)
+
+
+def test_one_class_is_no_classification() -> None:
+    with pytest.raises(DataError, match="classes: expected at least 2, found 1"):
+        DataSet(name="d", train=_split(), validation=_split(), test=_split(), classes=("a",), inputs=(SPEC,))
+
+
+def _from_arrays(seed: int = 0, count: int = 100, validation: float = 0.2, test: float = 0.2) -> DataSet:
+    raw = np.linspace(-1, 1, 2 * count, dtype=np.float32).reshape(count, 2)
+    labels = (np.arange(count) % 10 == 0).astype(np.uint8)
+    return DataSet.from_arrays(
+        "d", {"x": raw}, labels, classes=["a", "b"], specs=[SPEC], seed=seed, validation=validation, test=test
+    )
+
+
+def test_from_arrays_gives_each_class_its_share_and_loses_nothing() -> None:
+    data = _from_arrays(validation=0.2, test=0.3)
+    splits = (data.train, data.validation, data.test)
+    assert [len(one) for one in splits] == [50, 20, 30]
+    assert [int(one.labels.sum()) for one in splits] == [5, 2, 3]
+    seen = np.sort(np.concatenate([one.inputs["x"][:, 0] for one in splits]))
+    assert np.array_equal(seen, np.linspace(-1, 1, 200, dtype=np.float32)[::2])
+
+
+def test_from_arrays_is_decided_by_the_seed() -> None:
+    assert _from_arrays(seed=1).digest() == _from_arrays(seed=1).digest()
+    assert _from_arrays(seed=1).digest() != _from_arrays(seed=2).digest()
+
+
+def test_from_arrays_refuses_impossible_shares_and_labels() -> None:
+    with pytest.raises(DataError, match="expected shares above 0 for validation and test with a sum under 1"):
+        _from_arrays(validation=0.5, test=0.5)
+    with pytest.raises(DataError, match="d, validation: expected at least one example, found none"):
+        _from_arrays(count=2)
+    with pytest.raises(DataError, match=r"labels: expected integers of shape \(N,\), found float64"):
+        DataSet.from_arrays("d", {}, np.zeros(3), classes=["a", "b"], specs=[SPEC])
+
+
+def test_a_split_crosses_a_file_bitwise_with_the_same_bytes(tmp_path: Path) -> None:
+    split = _split(inputs={"x": np.arange(8, dtype=np.float32).reshape(2, 4).T})
+    write_split(tmp_path / "a", split)
+    write_split(tmp_path / "b", split)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    again = read_split(tmp_path / "a")
+    assert again.digest() == split.digest()
+    assert again.inputs["x"].flags.writeable, "torch warns when it is handed read-only memory"
+
+
+def test_facts_cross_a_file(tmp_path: Path) -> None:
+    info = describe(_data())
+    write_info(tmp_path / "data.json", info)
+    assert read_info(tmp_path / "data.json") == info
+    assert info.sizes == {"train": 4, "validation": 4, "test": 4}
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"name": 1}'])
+def test_other_files_are_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "data"
+    path.write_text(content)
+    with pytest.raises(DataError, match="expected the facts of a data set"):
+        read_info(path)
+    with pytest.raises(DataError, match="expected a split"):
+        read_split(path)

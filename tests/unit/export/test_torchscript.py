@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import inspect
+import zipfile
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from handlers.decode import InputSpec
+from handlers.runtime import load_model
+from handlers.serving import RuntimeSpec
+from pipeline.errors import ProofError, RecipeError
+from pipeline.export.torchscript import export_torchscript
+from pipeline.models.preprocess import Affine
+
+if TYPE_CHECKING:
+    from tests.unit.conftest import Exported
+
+VALUES = InputSpec(name="values", dtype="float32", shape=(3,), low=-1.0, high=1.0)
+EXAMPLE = (torch.arange(6, dtype=torch.float32).reshape(2, 3),)
+
+
+def answers(path: Path, values: Tensor) -> Tensor:
+    """What the file answers as it is served, but without further optimization."""
+    runtime = RuntimeSpec(kind="torchscript", file=path.name, optimization="none")
+    return torch.from_numpy(load_model(path.parent, runtime, (VALUES,))({"values": values.numpy()}))
+
+
+class Variadic(nn.Module):
+    """Cannot be scripted: TorchScript knows no `*values`."""
+
+    def forward(self, *values: Tensor) -> Tensor:
+        return torch.relu(values[0]) + 1
+
+
+class BranchOnSize(nn.Module):
+    """Cannot be scripted, and its trace keeps the branch that the example took."""
+
+    def forward(self, *values: Tensor) -> Tensor:
+        if len(values[0]) > 1:
+            return values[0] * 2
+        return values[0] * 3
+
+
+class Neither(nn.Module):
+    """Cannot be scripted, and answers with something a trace does not hold."""
+
+    def forward(self, *values: Tensor) -> str:
+        return str(values[0])
+
+
+def test_scripted_where_it_can_be(exported: Exported, tmp_path: Path) -> None:
+    made = export_torchscript(exported.module, tmp_path / "model.pt", example=exported.example)
+    assert made.to_json() == {"method": "script", "reason": "", "warnings": []}
+
+
+@pytest.mark.parametrize("file", ["float.pt", "int8.pt"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_file_answers_bit_for_bit(exported: Exported, file: str, batch: int) -> None:
+    module = exported.module if file == "float.pt" else exported.quantized
+    runtime = RuntimeSpec(kind="torchscript", file=file, optimization="none")
+    pixels = exported.pictures[:batch]
+    threads = torch.get_num_threads()
+    found = load_model(exported.folder, runtime, exported.inputs)({"pixels": pixels})
+    with torch.no_grad():
+        expected = module(torch.from_numpy(pixels)).numpy()
+    torch.set_num_threads(threads)
+    assert (found == expected).all()
+
+
+def test_traced_where_it_must_be(tmp_path: Path) -> None:
+    made = export_torchscript(Variadic().eval(), tmp_path / "traced.pt", example=EXAMPLE)
+    assert made.method == "trace"
+    assert "NotSupportedError" in made.reason
+    assert "\n" not in made.reason
+    assert made.warnings == ()
+    values = torch.randn(5, 3)
+    assert torch.equal(answers(tmp_path / "traced.pt", values), torch.relu(values) + 1)
+
+
+def test_a_trace_that_froze_a_branch_is_caught(tmp_path: Path) -> None:
+    with pytest.raises(
+        ProofError, match=r"\(trace\): the file answers differently from the network for a batch of 1: "
+    ):
+        export_torchscript(BranchOnSize().eval(), tmp_path / "frozen.pt", example=EXAMPLE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_neither_scripted_nor_traced(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"found neither: scripting: NotSupportedError.*; tracing: ") as caught:
+        export_torchscript(Neither().eval(), tmp_path / "none.pt", example=EXAMPLE)
+    assert "\n" not in str(caught.value)
+
+
+def test_training_mode_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        ProofError, match="export to TorchScript: expected every module in evaluation mode, found Variadic"
+    ):
+        export_torchscript(Variadic(), tmp_path / "m.pt", example=EXAMPLE)
+
+
+@pytest.mark.parametrize("file", ["float.pt", "int8.pt"])
+def test_same_bytes_whatever_was_compiled_before_and_wherever(
+    exported: Exported, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = exported.module if file == "float.pt" else exported.quantized
+    export_torchscript(module, Path("another name.pt"), example=exported.example)
+    assert Path("another name.pt").read_bytes() == (exported.folder / file).read_bytes()
+    assert [one.name for one in tmp_path.iterdir()] == ["another name.pt"]
+
+
+@pytest.mark.parametrize("file", ["float.pt", "int8.pt"])
+def test_no_source_path_and_no_process_counter(exported: Exported, file: str) -> None:
+    content = (exported.folder / file).read_bytes()
+    with zipfile.ZipFile(BytesIO(content)) as archive:
+        members = archive.infolist()
+    assert not [one.filename for one in members if one.filename.endswith((".debug_pkl", "serialization_id"))]
+    assert {one.filename.split("/")[0] for one in members} == {"archive"}
+    assert {one.date_time for one in members} == {(1980, 1, 1, 0, 0, 0)}
+    assert str(Path(inspect.getfile(Affine)).parent).encode() not in content
+    assert b"site-packages" not in content
+
+
+def test_the_file_is_frozen(exported: Exported) -> None:
+    with zipfile.ZipFile(exported.folder / "float.pt") as archive:
+        code = "".join(archive.read(one).decode() for one in archive.namelist() if one.endswith(".py"))
+    assert "CONSTANTS.c0" in code
+    assert "dropout" not in code
+    assert "__parameters__ = []" in code
+
+
+def test_class_annotations_are_put_back(exported: Exported, tmp_path: Path) -> None:
+    export_torchscript(exported.module, tmp_path / "model.pt", example=exported.example)
+    assert inspect.get_annotations(Affine) == {"factor": "Tensor", "offset": "Tensor"}
+
+
+def test_the_module_is_left_as_it_was(exported: Exported) -> None:
+    assert not isinstance(exported.module, torch.jit.ScriptModule)
+    assert all(parameter.requires_grad for parameter in exported.module.parameters())

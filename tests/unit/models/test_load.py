@@ -1,0 +1,161 @@
+"""From a recipe's model section to a specification."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from handlers.decode import ImageDecoding, InputSpec
+from pipeline.data.dataset import DataInfo
+from pipeline.errors import DataError, RecipeError
+from pipeline.models.load import load_model_spec, outside_digests
+from pipeline.models.preprocess import ToFloat
+from pipeline.models.spec import count_parameters
+from pipeline.recipe import Model, Preprocessing
+
+PICTURE = InputSpec(name="image", dtype="uint8", shape=(1, 28, 28), low=0, high=255, decoding=ImageDecoding(mode="L"))
+TABLE = InputSpec(name="features", dtype="float32", shape=(50,), low=-9, high=9)
+
+
+def _info(*inputs: InputSpec, name: str = "fashion-mnist", classes: int = 10) -> DataInfo:
+    return DataInfo(
+        name=name, classes=tuple(str(one) for one in range(classes)), inputs=inputs, sizes={}, digests={}, sources={}
+    )
+
+
+def _model(**fields: Any) -> Model:
+    return Model.model_validate(fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "parameters"),
+    [
+        ("fashion-cnn", {"dropout": 0.3}, 1_630_090),
+        ("fashion-cnn-wide", {}, 1_758_858),
+        ("mlp", {"hidden": [256, 128]}, 784 * 256 + 256 + 256 * 128 + 128 + 128 * 10 + 10),
+    ],
+)
+def test_built_in_architectures(tmp_path: Path, name: str, arguments: dict[str, Any], parameters: int) -> None:
+    spec = load_model_spec(_model(name=name, arguments=arguments), tmp_path, _info(PICTURE))
+    network = spec.build()
+    assert count_parameters(network) == parameters
+    assert spec.to_info(network)["parameters"] == parameters
+    logits = spec.deployable(network.eval())(torch.zeros(2, 1, 28, 28, dtype=torch.uint8))
+    assert logits.shape == (2, 10)
+
+
+def test_fashion_mnist_is_standardized_by_its_own_statistics(tmp_path: Path) -> None:
+    spec = load_model_spec(_model(name="fashion-cnn"), tmp_path, _info(PICTURE))
+    black_and_white = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1)
+    seen = spec.preprocess()(black_and_white).flatten()
+    assert seen.tolist() == pytest.approx([-0.2860 / 0.3530, (1 - 0.2860) / 0.3530], rel=1e-6)
+
+
+def test_a_perceptron_for_a_table(tmp_path: Path) -> None:
+    spec = load_model_spec(
+        _model(name="mlp", arguments={"hidden": [30, 20]}), tmp_path, _info(TABLE, name="t", classes=3)
+    )
+    assert count_parameters(spec.build()) == 2_213
+    assert isinstance(spec.preprocess(), ToFloat)
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"name": "lenet"}, r"model\.name: expected fashion-cnn, fashion-cnn-wide or mlp, found 'lenet'"),
+        ({"name": "mlp"}, r"model\.arguments: expected hidden, dropout; found: missing hidden"),
+        ({"name": "fashion-cnn", "arguments": {"drop": 1}}, r"model\.arguments: expected dropout; found: unknown drop"),
+        ({"name": "fashion-cnn", "arguments": {"dropout": 1}}, "dropout: expected a number from 0 to below 1, found 1"),
+        ({"name": "mlp", "arguments": {"hidden": [3, 0]}}, "hidden: expected a list of whole numbers of at least 1"),
+        (
+            {"name": "mlp", "arguments": {"hidden": 3}},
+            "hidden: expected a list of whole numbers of at least 1, found 3",
+        ),
+    ],
+)
+def test_what_a_recipe_gets_wrong(tmp_path: Path, fields: dict[str, Any], text: str) -> None:
+    with pytest.raises(RecipeError, match=text):
+        load_model_spec(_model(**fields), tmp_path, _info(PICTURE))
+
+
+def test_a_picture_network_refuses_a_table(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"expected data of one input of shape \(1, 28, 28\), found features \(50,\)"):
+        load_model_spec(_model(name="fashion-cnn"), tmp_path, _info(TABLE, name="t"))
+
+
+NETS = """
+from torch import nn
+from pipeline import ModelSpec
+from pipeline.models.preprocess import ToFloat
+from handlers.decode import InputSpec
+
+def build(width=2):
+    return nn.Linear(50, width)
+
+def spec(labels="012"):
+    inputs = (InputSpec(name="features", dtype="float32", shape=(50,), low=-9, high=9),)
+    return ModelSpec(name="mine", build=build, preprocess=ToFloat, inputs=inputs, labels=tuple(labels))
+
+def nothing():
+    return None
+"""
+
+
+def test_the_users_bare_network_takes_inputs_labels_and_preprocessing_from_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "nets.py").write_text(NETS)
+    data = _info(TABLE, name="t", classes=3)
+    model = _model(factory="nets:build", arguments={"width": 3}, preprocessing=Preprocessing(scale=2.0))
+    spec = load_model_spec(model, tmp_path, data)
+    assert (spec.inputs, spec.labels) == (data.inputs, data.classes)
+    assert torch.equal(spec.preprocess()(torch.ones(1, 50)), torch.full((1, 50), 2.0))
+    assert spec.build() is not spec.build()
+    assert spec.deployable(spec.build())(torch.ones(4, 50)).shape == (4, 3)
+
+
+def test_the_users_whole_specification_must_fit_the_data(tmp_path: Path) -> None:
+    (tmp_path / "nets.py").write_text(NETS)
+    data = _info(TABLE, name="t", classes=3)
+    assert load_model_spec(_model(factory="nets:spec"), tmp_path, data).name == "mine"
+    with pytest.raises(RecipeError, match="expected the classes of data set t"):
+        load_model_spec(_model(factory="nets:spec", arguments={"labels": "01"}), tmp_path, data)
+    with pytest.raises(RecipeError, match="expected the inputs of data set t"):
+        load_model_spec(_model(factory="nets:spec"), tmp_path, _info(PICTURE, name="t", classes=3))
+    with pytest.raises(
+        RecipeError, match=r"model\.preprocessing: expected it only for a factory that returns a network"
+    ):
+        load_model_spec(_model(factory="nets:spec", preprocessing=Preprocessing()), tmp_path, data)
+    with pytest.raises(
+        RecipeError, match=r"factory nets:nothing: expected a torch\.nn\.Module or a ModelSpec, found NoneType"
+    ):
+        load_model_spec(_model(factory="nets:nothing"), tmp_path, data)
+
+
+def test_several_inputs_are_cast_each_on_its_own(tmp_path: Path) -> None:
+    (tmp_path / "nets.py").write_text(NETS)
+    word = InputSpec(name="word", dtype="int64", shape=(4,), low=0, high=99)
+    data = _info(PICTURE, word, name="t", classes=3)
+    preprocess = load_model_spec(_model(factory="nets:build"), tmp_path, data).preprocess()
+    picture, index = preprocess(torch.ones(1, 1, 28, 28, dtype=torch.uint8), torch.ones(1, 4, dtype=torch.int64))
+    assert (picture.dtype, index.dtype) == (torch.float32, torch.int64)
+    model = _model(factory="nets:build", preprocessing=Preprocessing(scale=2.0))
+    with pytest.raises(RecipeError, match=r"model\.preprocessing: expected a data set of one input, found 2"):
+        load_model_spec(model, tmp_path, data).preprocess()
+
+
+def test_source_and_weights_are_watched(tmp_path: Path) -> None:
+    (tmp_path / "nets.py").write_text("import layers\n")
+    (tmp_path / "layers.py").write_text("")
+    (tmp_path / "w.pth").write_bytes(b"1")
+    model = _model(factory="nets:build", weights="w.pth")
+    before = outside_digests(model, tmp_path)
+    assert set(before) == {"model.factory nets.py", "model.factory layers.py", "model.weights"}
+    (tmp_path / "layers.py").write_text("# edited\n")
+    (tmp_path / "w.pth").write_bytes(b"2")
+    after = outside_digests(model, tmp_path)
+    assert [name for name in before if before[name] != after[name]] == ["model.factory layers.py", "model.weights"]
+    (tmp_path / "w.pth").unlink()
+    with pytest.raises(DataError, match=r"w\.pth: expected a file, found none"):
+        outside_digests(model, tmp_path)

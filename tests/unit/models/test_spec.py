@@ -1,0 +1,97 @@
+"""Architectures, preprocessing and the module that is deployed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from handlers.decode import InputSpec
+from pipeline.errors import RecipeError
+from pipeline.models.fashion import FashionCNN
+from pipeline.models.mlp import MLP
+from pipeline.models.preprocess import Affine, Each, ToFloat, Unchanged, standardize
+from pipeline.models.spec import ModelSpec, count_parameters
+
+PICTURE = InputSpec(name="image", dtype="uint8", shape=(1, 28, 28), low=0, high=255)
+
+
+def test_parameter_counts_are_the_published_ones() -> None:
+    assert count_parameters(FashionCNN()) == 1_630_090
+    assert count_parameters(FashionCNN(wide=True)) == 1_758_858
+    assert count_parameters(MLP(features=50, hidden=[30, 20], classes=3)) == 2_213
+
+
+def test_layers_stand_in_the_order_of_the_description() -> None:
+    kinds = [type(module).__name__ for module in FashionCNN().modules() if not list(module.children())]
+    convolutions = ["Conv2d", "ReLU", "MaxPool2d"] * 2
+    assert [kind for kind in kinds if kind != "Dropout"] == [*convolutions, "Linear", "ReLU", "Linear"]
+
+
+@pytest.mark.parametrize("network", [FashionCNN(), FashionCNN(wide=True), MLP(features=784, hidden=[8], classes=10)])
+def test_a_deployable_of_one_input_scripts_and_answers_the_same(network: nn.Module) -> None:
+    spec = ModelSpec(
+        name="m",
+        build=lambda: network,
+        preprocess=lambda: standardize(scale=1 / 255, mean=[0.286], std=[0.353], shape=(1, 28, 28)),
+        inputs=(PICTURE,),
+        labels=tuple("abcdefghij"),
+    )
+    model = spec.deployable(network.eval())
+    raw = torch.randint(0, 256, (3, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    assert not model.training
+    assert [name for name, _ in model.named_children()] == ["preprocess", "network"]
+    torch.testing.assert_close(model(raw), network((raw.float() / 255 - 0.286) / 0.353), atol=1e-5, rtol=1e-5)
+    with pytest.warns(DeprecationWarning, match="deprecated"):
+        scripted = torch.jit.script(model)
+    assert torch.equal(scripted(raw), model(raw))
+
+
+class _Sum(nn.Module):
+    def forward(self, table: Tensor, index: Tensor) -> Tensor:
+        return table + index[:, None]
+
+
+def test_several_inputs_come_in_the_order_of_the_spec() -> None:
+    inputs = (
+        InputSpec(name="table", dtype="float32", shape=(2,), low=-9, high=9),
+        InputSpec(name="index", dtype="int64", shape=(), low=0, high=9),
+    )
+    spec = ModelSpec(
+        name="m", build=_Sum, preprocess=lambda: Each([ToFloat(), Unchanged()]), inputs=inputs, labels=("a", "b")
+    )
+    model = spec.deployable(spec.build().eval())
+    logits = model(torch.tensor([[1.0, 2.0]]), torch.tensor([3]))
+    assert torch.equal(logits, torch.tensor([[4.0, 5.0]]))
+
+
+def test_preprocessing_is_one_multiplication_and_one_addition() -> None:
+    module = standardize(scale=1 / 255, mean=[0.1, 0.2, 0.3], std=[0.5, 0.25, 1.0], shape=(3, 2, 2))
+    assert isinstance(module, Affine)
+    assert not module.state_dict(), "preprocessing is no part of the weights"
+    raw = torch.arange(12, dtype=torch.uint8).reshape(1, 3, 2, 2)
+    mean, std = (torch.tensor(one, dtype=torch.float64).view(1, 3, 1, 1) for one in ([0.1, 0.2, 0.3], [0.5, 0.25, 1.0]))
+    torch.testing.assert_close(module(raw).double(), (raw.double() / 255 - mean) / std, atol=1e-6, rtol=1e-6)
+
+
+def test_preprocessing_of_a_table_is_per_feature() -> None:
+    module = standardize(scale=1.0, mean=[1.0, 2.0], std=[2.0, 4.0], shape=(2,))
+    assert torch.equal(module(torch.tensor([[3.0, 6.0]])), torch.tensor([[1.0, 1.0]]))
+
+
+def test_preprocessing_that_does_nothing_is_a_cast() -> None:
+    assert isinstance(standardize(scale=1.0, mean=[0.0], std=[1.0], shape=(2,)), ToFloat)
+
+
+def test_preprocessing_refuses_what_does_not_fit() -> None:
+    with pytest.raises(RecipeError, match=r"preprocessing\.mean: expected 1 value or 3, .* found 2"):
+        standardize(scale=1.0, mean=[0.0, 0.0], std=[1.0], shape=(3, 8, 8))
+    with pytest.raises(RecipeError, match=r"preprocessing\.std: expected values other than 0"):
+        standardize(scale=1.0, mean=[0.0], std=[0.0], shape=(3, 8, 8))
+
+
+def test_a_spec_checks_inputs_and_labels() -> None:
+    with pytest.raises(RecipeError, match="inputs: expected one or more of different names"):
+        ModelSpec(name="m", build=_Sum, preprocess=ToFloat, inputs=(PICTURE, PICTURE), labels=("a", "b"))
+    with pytest.raises(RecipeError, match="labels: expected at least 2, found 1"):
+        ModelSpec(name="m", build=_Sum, preprocess=ToFloat, inputs=(PICTURE,), labels=("a",))

@@ -1,0 +1,170 @@
+"""Archives: the same bytes every time, and nothing altered gets through."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from handlers.serving import Serving
+from pipeline.artifacts import digest_bytes
+from pipeline.errors import FileError
+from pipeline.serving.archive import Archive, handler_sources, read_archive
+from tests.served_models import GREY, build_archive
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    return build_archive(tmp_path_factory.mktemp("archive"), [GREY])
+
+
+def rewritten(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as packed:
+        for name in sorted(members):
+            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            entry.create_system = 3
+            entry.external_attr = 0o100644 << 16
+            entry.compress_type = compression
+            packed.writestr(entry, members[name])
+    return buffer.getvalue()
+
+
+def refusal(path: Path, content: bytes) -> str:
+    path.write_bytes(content)
+    with pytest.raises(FileError) as caught:
+        read_archive(path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value).removeprefix(f"{path}: ")
+
+
+def test_same_inputs_same_bytes(archive: Archive, tmp_path: Path) -> None:
+    again = build_archive(tmp_path, [GREY])
+    assert again.path.read_bytes() == archive.path.read_bytes()
+    assert (again.digest, again.sha256) == (archive.digest, archive.sha256)
+
+
+def test_members(archive: Archive) -> None:
+    assert sorted(archive.members) == [
+        "MAR-INF/MANIFEST.json",
+        "golden.safetensors",
+        "handlers/__init__.py",
+        "handlers/compare.py",
+        "handlers/decode.py",
+        "handlers/predictor.py",
+        "handlers/request.py",
+        "handlers/runtime.py",
+        "handlers/serving.py",
+        "model.onnx",
+        "serving.json",
+        "torchserve_handler.py",
+    ]
+    assert set(archive.serving.files) == set(archive.members) - {"serving.json"}
+    for name, content in handler_sources().items():
+        assert archive.members[name] == content
+
+
+def test_torchserves_own_description(archive: Archive) -> None:
+    document = json.loads(archive.members["MAR-INF/MANIFEST.json"])
+    assert document["createdOn"] == "01/01/1980 00:00:00"
+    assert document["model"] == {
+        "modelName": "tiny",
+        "serializedFile": "model.onnx",
+        "handler": "torchserve_handler.py",
+        "modelVersion": "1.0",
+    }
+
+
+def test_digest_is_that_of_the_description(archive: Archive) -> None:
+    assert archive.digest == digest_bytes(archive.members["serving.json"])
+    assert archive.sha256 == digest_bytes(archive.path.read_bytes())
+    assert archive.to_bytes() == archive.path.read_bytes()
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"none\.mar: expected a readable \.mar archive, found: No such file"):
+        read_archive(tmp_path / "none.mar")
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x05\x06" + bytes(18)])
+def test_not_an_archive(content: bytes, tmp_path: Path) -> None:
+    message = refusal(tmp_path / "a.mar", content)
+    assert message.startswith(
+        ("expected a whole .mar archive (a zip), found:", "expected a member serving.json, found")
+    )
+
+
+def test_truncated_anywhere(archive: Archive, tmp_path: Path) -> None:
+    content = archive.path.read_bytes()
+    for cut in np.linspace(1, len(content) - 1, 25).astype(int):
+        message = refusal(tmp_path / "a.mar", content[:cut])
+        assert message.startswith("expected a whole .mar archive (a zip), found:")
+
+
+def test_flipped_bits_anywhere(archive: Archive, tmp_path: Path) -> None:
+    content = archive.path.read_bytes()
+    generator = np.random.default_rng(0)
+    for place in generator.integers(0, len(content), 60):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << int(generator.integers(8))
+        refusal(tmp_path / "a.mar", bytes(flipped))
+
+
+def test_swapped_member(archive: Archive, tmp_path: Path) -> None:
+    members = {**archive.members, "model.onnx": b"another model"}
+    message = refusal(tmp_path / "a.mar", rewritten(members))
+    assert message.startswith("model.onnx: expected SHA-256 ")
+    assert message.endswith("it was altered after packing")
+
+
+def test_removed_member(archive: Archive, tmp_path: Path) -> None:
+    members = {name: content for name, content in archive.members.items() if name != "handlers/decode.py"}
+    assert refusal(tmp_path / "a.mar", rewritten(members)) == "expected a member handlers/decode.py, found none"
+
+
+def test_added_member(archive: Archive, tmp_path: Path) -> None:
+    message = refusal(tmp_path / "a.mar", rewritten({**archive.members, "numpy.py": b"import os"}))
+    assert message == "numpy.py: expected only members listed in serving.json, found one more"
+
+
+def test_member_outside(archive: Archive, tmp_path: Path) -> None:
+    message = refusal(tmp_path / "a.mar", rewritten({**archive.members, "../evil.py": b""}))
+    assert message == "'../evil.py': expected a relative member name"
+
+
+def test_compressed_members(archive: Archive, tmp_path: Path) -> None:
+    message = refusal(tmp_path / "a.mar", rewritten(dict(archive.members), zipfile.ZIP_DEFLATED))
+    assert message.endswith("expected a stored member, found a compressed one")
+
+
+def test_bytes_between_members(archive: Archive, tmp_path: Path) -> None:
+    with zipfile.ZipFile(io.BytesIO(archive.path.read_bytes())) as packed:
+        members = {name: packed.read(name) for name in packed.namelist()}
+    assert rewritten(members) == archive.path.read_bytes()
+    message = refusal(tmp_path / "a.mar", b"#!/bin/sh\n" + archive.path.read_bytes())
+    assert message.startswith("expected the canonical form of its members")
+
+
+def test_foreign_archive(tmp_path: Path) -> None:
+    message = refusal(tmp_path / "a.mar", rewritten({"MAR-INF/MANIFEST.json": b"{}"}))
+    assert message == "expected a member serving.json, found none; was it made by `pipeline build`?"
+
+
+def test_description_that_is_not_one(archive: Archive, tmp_path: Path) -> None:
+    members = {**archive.members, "serving.json": b'{"schema": 9}'}
+    message = refusal(tmp_path / "a.mar", rewritten(members))
+    assert message == "serving.json: expected a valid description, found: schema: expected 1, found 9"
+
+
+def test_description_that_leaves_out_the_handler(archive: Archive, tmp_path: Path) -> None:
+    serving: Serving = archive.serving
+    files = {name: digest for name, digest in serving.files.items() if name != "torchserve_handler.py"}
+    members = {name: content for name, content in archive.members.items() if name != "torchserve_handler.py"}
+    members["serving.json"] = json.dumps(replace(serving, files=files).to_json()).encode()
+    message = refusal(tmp_path / "a.mar", rewritten(members))
+    assert message == "expected a member torchserve_handler.py, found none"

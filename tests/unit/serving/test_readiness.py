@@ -1,0 +1,65 @@
+"""What a server's log says of a worker that failed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.serving.readiness import gave_up, server_failure, worker_failure
+
+OUT = "INFO|W-9001-tiny_1.0-stdout|MODEL_LOG|"
+REFUSED = [OUT + "pipeline-refusal: candidate a: golden answers differ", OUT + "Failed to load model tiny, exception x"]
+# As CPython and TorchServe 0.12 print it: the import error, then the search for a handler of that name.
+IMPORT = [
+    OUT + "Backend worker process died.",
+    OUT + "Traceback (most recent call last):",
+    OUT + '  File "model_loader.py", line 108, in load',
+    OUT + "    module, function_name = self._load_handler_file(handler)",
+    OUT + "ModuleNotFoundError: No module named 'onnxruntime'",
+    OUT + "",
+    OUT + "During handling of the above exception, another exception occurred:",
+    OUT + "Traceback (most recent call last):",
+    OUT + "ModuleNotFoundError: No module named 'ts.torch_handler.torchserve_handler'",
+]
+SILENT = ["WARN|W-9001-tiny_1.0|BatchAggregator|Load model failed: tiny, error: Worker died."]
+
+
+@pytest.mark.parametrize(
+    ("lines", "settled", "expected"),
+    [
+        ([], True, None),
+        ([OUT + "Torch worker started."], True, None),
+        (REFUSED, False, "worker 9001 refuses to serve: candidate a: golden answers differ"),
+        (IMPORT, False, "worker 9001 failed: ModuleNotFoundError: No module named 'onnxruntime'"),
+        (IMPORT[:4], False, None),
+        (SILENT, False, None),
+        (
+            SILENT,
+            True,
+            (
+                "worker 9001 failed without a word of its own (crashed, or was killed): "
+                "Load model failed: tiny, error: Worker died."
+            ),
+        ),
+    ],
+)
+def test_a_workers_own_words_come_first(lines: list[str], settled: bool, expected: str | None, tmp_path: Path) -> None:
+    log = tmp_path / "server.log"
+    log.write_text("\n".join(lines))
+    assert worker_failure(log, settled=settled) == expected
+    assert gave_up(log) is (lines == SILENT)
+
+
+def test_no_log_yet(tmp_path: Path) -> None:
+    assert worker_failure(tmp_path / "none", settled=True) is None
+    assert not gave_up(tmp_path / "none")
+    assert server_failure(tmp_path / "none") == "nothing in its log"
+
+
+def test_the_servers_own_failure(tmp_path: Path) -> None:
+    log = tmp_path / "server.log"
+    log.write_text("WARN|main|X|hello\nERROR|main|ModelServer|Invalid configuration\nERROR|main|X|later\n")
+    assert server_failure(log) == "Invalid configuration"
+    log.write_text("ERROR|main|X|first\njava.net.BindException: Address already in use\n")
+    assert server_failure(log) == "a port was taken in the meantime (address already in use)"

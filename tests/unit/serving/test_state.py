@@ -1,0 +1,90 @@
+"""What is remembered of servers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipeline.errors import RecipeError
+from pipeline.serving.client import prediction_url
+from pipeline.serving.state import FOLDER_PREFIX, ServerState, read_state, read_states, remove_state, write_state
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServerState:
+    monkeypatch.setenv("PIPELINE_STATE", str(tmp_path / "state"))
+    folder = tmp_path / f"{FOLDER_PREFIX}1"
+    folder.mkdir()
+    return ServerState(
+        port=9999,
+        management_port=9998,
+        model="tiny",
+        version="1.0",
+        digest="d",
+        archive="tiny.mar",
+        workers=2,
+        pid=os.getpid(),
+        started=psutil.Process().create_time(),
+        folder=str(folder),
+    )
+
+
+def test_written_and_read(state: ServerState) -> None:
+    write_state(state)
+    assert read_states() == [state]
+    write_state(replace(state, ready=True))
+    assert read_state(9999) == replace(state, ready=True)
+    remove_state(state)
+    assert read_states() == []
+    assert not Path(state.folder).exists()
+
+
+@pytest.mark.parametrize("changes", [{"started": 1.0}, {"pid": 2**22 + 1}])
+def test_stale_ones_are_removed(state: ServerState, changes: dict[str, float]) -> None:
+    write_state(replace(state, **changes))  # type: ignore[arg-type]
+    assert read_states() == []
+    assert read_state(9999) is None
+    assert not Path(state.folder).exists()
+
+
+def test_only_folders_of_ours_are_removed(state: ServerState, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    write_state(replace(state, started=1.0, folder=str(precious)))
+    assert read_states() == []
+    assert precious.is_dir()
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"schema": 1}', '{"schema": 2, "port": 1}'])
+def test_files_that_are_none_are_removed(state: ServerState, content: str) -> None:
+    write_state(state)
+    path = Path(os.environ["PIPELINE_STATE"], "1234.json")
+    path.write_text(content)
+    assert read_states() == [state]
+    assert not path.exists()
+
+
+def test_another_server_at_the_port_is_not_forgotten(state: ServerState) -> None:
+    write_state(state)
+    remove_state(replace(state, pid=1))
+    assert read_state(9999) == state
+
+
+def test_address(state: ServerState) -> None:
+    with pytest.raises(RecipeError, match="expected one running server, found none; start one with `pipeline serve`"):
+        prediction_url(None)
+    write_state(state)
+    full = "http://127.0.0.1:9999/predictions/tiny"
+    for given in (None, "http://127.0.0.1:9999", "127.0.0.1:9999/", "http://localhost:9999", full):
+        assert prediction_url(given) == full
+    assert prediction_url("https://host/predictions/other") == "https://host/predictions/other"
+    with pytest.raises(RecipeError, match=r"--url http://host:80: expected /predictions/<name> at its end"):
+        prediction_url("http://host:80")
+    with pytest.raises(RecipeError, match=r"expected the path /predictions/<name>, found /models/x"):
+        prediction_url("http://host:80/models/x")
+    with pytest.raises(RecipeError, match=r"--url ftp://host: expected http://host:port"):
+        prediction_url("ftp://host")

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import doctor
+from pipeline.doctor import Check, check_disk, check_other_ports, check_port, check_python, check_temp, healthy
+
+
+@pytest.mark.parametrize(
+    ("version", "ok"), [((3, 10, 9), False), ((3, 11, 0), True), ((3, 12, 4), True), ((3, 13, 0), False)]
+)
+def test_python_is_held_against_the_supported_range(version: tuple[int, ...], ok: bool) -> None:
+    check = check_python(version)
+    assert check.ok is ok
+    assert check.found == ".".join(map(str, version))
+    assert ("expected Python 3.11" in check.remedy) is not ok
+
+
+def test_a_port_in_use_is_named_with_two_ways_out() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        check = check_port(port)
+        others = check_other_ports([port])
+    assert (check.ok, check.required, check.found) == (False, True, f"{port} in use")
+    assert f":{port}" in check.remedy
+    assert "--port" in check.remedy
+    assert (others.ok, others.required, others.found) == (False, False, f"{port} in use")
+    assert check_port(port).ok
+
+
+def test_too_little_disk_space_says_how_much_is_needed(tmp_path: Path) -> None:
+    check = check_disk(tmp_path, 1e9)
+    assert not check.ok
+    assert check.found.endswith(f"GB free at {tmp_path}")
+    assert "1e+09 GB" in check.remedy
+    assert check_disk(tmp_path, 0).ok
+
+
+def test_a_temp_directory_must_exist_and_be_short(tmp_path: Path) -> None:
+    missing = check_temp(tmp_path / "missing")
+    assert not missing.ok
+    assert "No such file or directory" in missing.found
+    assert "TMPDIR" in missing.remedy
+
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    check = check_temp(long)
+    assert not check.ok
+    assert "at most 107 fit" in check.found
+    assert "TMPDIR" in check.remedy
+
+
+def test_a_program_that_fails_gives_the_last_line_of_its_errors() -> None:
+    assert doctor.probe(sys.executable, "print('fine')") == (True, "fine")
+    ok, found = doctor.probe(sys.executable, "raise RuntimeError('operator torchvision::nms does not exist')")
+    assert (ok, found) == (False, "RuntimeError: operator torchvision::nms does not exist")
+    assert doctor.probe(sys.executable, "import sys; sys.exit(3)") == (False, "ended with code 3")
+
+
+def test_the_mismatched_pair_is_named() -> None:
+    remedy = doctor.torch_remedy("RuntimeError: operator torchvision::nms does not exist")
+    assert "torch and torchvision are of different builds" in remedy
+    assert "make set-up" in remedy
+    assert doctor.torch_remedy("ModuleNotFoundError: No module named 'torch'") == doctor.MEND_ENVIRONMENT
+
+
+def test_only_required_checks_decide() -> None:
+    fine = Check(name="a", ok=True, found="x")
+    warning = Check(name="b", ok=False, found="x", remedy="y", required=False)
+    broken = Check(name="c", ok=False, found="x", remedy="y")
+    assert healthy([fine, warning])
+    assert not healthy([fine, broken])

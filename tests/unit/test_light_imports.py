@@ -1,0 +1,63 @@
+"""What must be quick to import, proven in fresh processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "torchvision", "numpy", "onnx", "onnxruntime", "onnxscript", "matplotlib", "scipy", "sklearn")
+LIGHT = (
+    "pipeline",
+    "pipeline.artifacts",
+    "pipeline.cli",
+    "pipeline.doctor",
+    "pipeline.errors",
+    "pipeline.manifest",
+    "pipeline.recipe",
+    "pipeline.runner",
+    "pipeline.source",
+    "pipeline.stage",
+)
+AREAS = ("candidates", "compress", "data", "export", "inspection", "measure", "models", "serving", "training", "verify")
+
+PROGRAM = """
+import importlib, sys
+for name in sys.argv[2:]:
+    importlib.import_module(name)
+print(*[name for name in sys.argv[1].split(",") if name in sys.modules])
+"""
+
+
+def loaded_by(*modules: str) -> list[str]:
+    command = [sys.executable, "-c", PROGRAM, ",".join(HEAVY), *modules]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_light_files_load_nothing_heavy() -> None:
+    assert loaded_by(*LIGHT) == []
+
+
+def test_areas_load_nothing_by_themselves() -> None:
+    assert loaded_by("handlers", *(f"pipeline.{area}" for area in AREAS)) == []
+
+
+def test_the_probe_would_notice() -> None:
+    assert loaded_by("numpy") == ["numpy"]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["build", "--help"]])
+def test_help_answers_without_anything_heavy(arguments: list[str]) -> None:
+    program = f"""
+import atexit, sys
+heavy = {HEAVY!r}
+atexit.register(lambda: print("heavy:", *[name for name in heavy if name in sys.modules]))
+sys.argv = ["pipeline", *{arguments!r}]
+from pipeline.cli import main
+main()
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "Usage: pipeline" in ended.stdout
+    assert ended.stdout.splitlines()[-1] == "heavy:"

@@ -1,0 +1,219 @@
+"""The loop on a problem of a few hundred points."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from handlers.decode import InputSpec
+from pipeline.data.dataset import Split
+from pipeline.errors import RecipeError
+from pipeline.models.preprocess import ToFloat
+from pipeline.models.spec import ModelSpec
+from pipeline.stage import Silent
+from pipeline.training.checkpoint import load_checkpoint, save_checkpoint
+from pipeline.training.examples import Examples, batches
+from pipeline.training.history import Epoch, Metrics, draw_learning_curves, write_history
+from pipeline.training.loop import Trained, build_network, train_network
+from pipeline.training.optimize import make_optimizer, make_schedule
+
+SPEC = ModelSpec(
+    name="m",
+    build=lambda: nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 2)),
+    preprocess=ToFloat,
+    inputs=(InputSpec(name="x", dtype="float32", shape=(2,), low=-99, high=99),),
+    labels=("a", "b"),
+)
+SETTINGS: dict[str, Any] = {
+    "epochs": 3,
+    "batch_size": 32,
+    "optimizer": "adamw",
+    "learning_rate": 0.02,
+    "weight_decay": 0.01,
+    "schedule": "one-cycle",
+    "label_smoothing": 0.1,
+    "horizontal_flip": False,
+    "seed": 0,
+    "device": "cpu",
+}
+
+
+def _split(seed: int, count: int) -> Split:
+    raw = np.random.default_rng(seed).normal(size=(count, 2)).astype(np.float32)
+    return Split(inputs={"x": raw}, labels=(raw.sum(axis=1) > 0).astype(np.int64))
+
+
+def _train(scratch: Path, reporter: Any = None, **changes: Any) -> tuple[nn.Module, Trained]:
+    scratch.mkdir(exist_ok=True)
+    network = build_network(SPEC, seed=changes.get("seed", 0))
+    trained = train_network(
+        SPEC,
+        network,
+        train=changes.pop("train", _split(1, 257)),
+        validation=_split(2, 100),
+        scratch=scratch,
+        reporter=reporter or Silent(),
+        **{**SETTINGS, **changes},
+    )
+    return network, trained
+
+
+def _same(left: nn.Module, right: nn.Module) -> bool:
+    there = right.state_dict()
+    return all(torch.equal(value, there[key]) for key, value in left.state_dict().items())
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "one-cycle"])
+def test_it_learns_and_is_bitwise_repeatable(tmp_path: Path, optimizer: str, schedule: str) -> None:
+    changes = {"optimizer": optimizer, "schedule": schedule}
+    one, trained = _train(tmp_path / "a", **changes)
+    two, again = _train(tmp_path / "b", **changes)
+    assert trained.final.accuracy > 0.75
+    assert trained == again
+    assert _same(one, two)
+    assert not one.training
+
+
+def test_another_seed_gives_other_weights(tmp_path: Path) -> None:
+    assert not _same(_train(tmp_path / "a")[0], _train(tmp_path / "b", seed=1)[0])
+
+
+def test_the_random_state_and_settings_of_the_process_are_left_alone(tmp_path: Path) -> None:
+    before = torch.get_rng_state()
+    _train(tmp_path / "a")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+class _Interrupted(Silent):
+    """Stops the run in the middle of an epoch, as Ctrl-C does."""
+
+    def __init__(self, completed: int) -> None:
+        self.completed = completed
+
+    def progress(self, task: str, completed: int, total: int, detail: str = "") -> None:
+        assert task == "train"
+        assert "loss" in detail
+        assert "accuracy" in detail
+        assert completed <= total
+        if completed >= self.completed:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "one-cycle"])
+def test_a_run_stopped_twice_ends_with_the_same_weights(tmp_path: Path, optimizer: str, schedule: str) -> None:
+    changes = {"optimizer": optimizer, "schedule": schedule}
+    whole, trained = _train(tmp_path / "whole", **changes)
+    for stop in (14, 20):
+        with pytest.raises(KeyboardInterrupt):
+            _train(tmp_path / "parts", _Interrupted(stop), **changes)
+    found = load_checkpoint(tmp_path / "parts")
+    assert found is not None
+    assert len(found.epochs) == 2
+    parts, again = _train(tmp_path / "parts", **changes)
+    assert _same(whole, parts)
+    assert trained == again
+
+
+def test_no_epochs_leave_the_weights_and_still_evaluate(tmp_path: Path) -> None:
+    network, trained = _train(tmp_path / "a", epochs=0)
+    assert _same(network, build_network(SPEC, seed=0))
+    assert trained.epochs == ()
+    assert 0 <= trained.final.accuracy <= 1
+
+
+def test_a_loss_that_explodes_stops_the_run(tmp_path: Path) -> None:
+    with pytest.raises(
+        RecipeError, match=r"expected a finite loss, found (nan|inf) .*lower train\.learning_rate \(now 1e\+30\)"
+    ):
+        _train(tmp_path / "a", optimizer="sgd", learning_rate=1e30, schedule="constant", epochs=50)
+
+
+def test_flipping_needs_pictures(tmp_path: Path) -> None:
+    with pytest.raises(
+        RecipeError, match=r"train\.horizontal_flip: expected an input of shape \(C, H, W\), found x \(2,\)"
+    ):
+        _train(tmp_path / "a", horizontal_flip=True)
+
+
+def test_a_device_that_is_not_there(tmp_path: Path) -> None:
+    device = "mps" if not torch.backends.mps.is_available() else "cuda"
+    with pytest.raises(RecipeError, match=r"train\.device: expected one of this machine \(.*cpu\), found"):
+        _train(tmp_path / "a", device=device)
+
+
+def test_one_example_left_over_joins_the_batch_before() -> None:
+    assert [len(one) for one in batches(torch.arange(257), 128)] == [128, 129]
+    assert [len(one) for one in batches(torch.arange(258), 128)] == [128, 128, 2]
+    assert [len(one) for one in batches(torch.arange(1), 128)] == [1]
+
+
+def test_flips_mirror_about_half_of_the_pictures_and_only_pictures() -> None:
+    pictures = torch.arange(1000 * 2, dtype=torch.int32).reshape(1000, 1, 1, 2)
+    table = torch.arange(2000).reshape(1000, 2)
+    examples = Examples(inputs=(pictures, table), labels=torch.zeros(1000, dtype=torch.int64), pictures=(True, False))
+    torch.manual_seed(0)
+    seen, same = examples.take(torch.arange(1000), horizontal_flip=True)
+    mirrored = (seen == pictures.flip(-1)).all(dim=-1).flatten()
+    assert torch.equal(same, table)
+    assert ((seen == pictures).all(dim=-1).flatten() ^ mirrored).all()
+    assert 430 < int(mirrored.sum()) < 570
+
+
+def test_schedules_reach_the_peak_and_end_where_they_should() -> None:
+    rates: dict[str, list[float]] = {}
+    for name in ("constant", "cosine", "one-cycle"):
+        optimizer = make_optimizer("sgd", [nn.Parameter(torch.zeros(1))], learning_rate=0.1, weight_decay=0)
+        schedule = make_schedule(name, optimizer, learning_rate=0.1, steps=100)
+        rates[name] = []
+        for _ in range(100):
+            rates[name].append(float(optimizer.param_groups[0]["lr"]))
+            optimizer.step()
+            schedule.step()
+    assert rates["constant"] == [0.1] * 100
+    assert rates["cosine"][0] == pytest.approx(0.1)
+    assert rates["cosine"][-1] < 1e-4
+    assert max(rates["one-cycle"]) == pytest.approx(0.1, rel=1e-3)
+    assert rates["one-cycle"].index(max(rates["one-cycle"])) == 29
+    assert rates["one-cycle"][-1] < 1e-5
+
+
+def test_a_damaged_checkpoint_starts_over(tmp_path: Path) -> None:
+    whole, _ = _train(tmp_path / "a")
+    (tmp_path / "a" / "checkpoint.pt").write_bytes(b"cut")
+    assert load_checkpoint(tmp_path / "a") is None
+    assert _same(_train(tmp_path / "a")[0], whole)
+
+
+def test_a_checkpoint_holds_no_code(tmp_path: Path) -> None:
+    _train(tmp_path / "a")
+    found = torch.load(tmp_path / "a" / "checkpoint.pt", weights_only=True)
+    assert set(found) == {"network", "optimizer", "schedule", "random", "epochs"}
+    checkpoint = load_checkpoint(tmp_path / "a")
+    assert checkpoint is not None
+    save_checkpoint(tmp_path, replace(checkpoint, epochs=()))
+    assert [path.name for path in tmp_path.glob("checkpoint*")] == ["checkpoint.pt"]
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_history_and_curves_are_the_same_bytes_for_the_same_figures(tmp_path: Path, count: int) -> None:
+    metrics = Metrics(loss=0.5, accuracy=0.75)
+    epochs = [Epoch(epoch=one + 1, learning_rate=0.1, train=metrics, validation=metrics) for one in range(count)]
+    for name in "ab":
+        write_history(tmp_path / f"{name}.json", epochs, metrics)
+        draw_learning_curves(tmp_path / f"{name}.png", epochs, metrics)
+    for suffix in ("json", "png"):
+        assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
+    document = json.loads((tmp_path / "a.json").read_text())
+    assert len(document["epochs"]) == count
+    assert document["final"] == {"validation": {"loss": 0.5, "accuracy": 0.75}}
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from handlers.serving import RuntimeSpec
+from pipeline.errors import ProofError
+from pipeline.verify.process import Replayed, Run, replay
+
+if TYPE_CHECKING:
+    from tests.unit.conftest import Exported
+
+
+def replay_samples(exported: Exported, file: str, scratch: Path, batch_size: int = 32) -> Replayed:
+    return replay(
+        file=exported.folder / file,
+        runtime=RuntimeSpec(kind="onnxruntime" if file.endswith(".onnx") else "torchscript", file=file),
+        inputs=exported.inputs,
+        runs=[Run(name="real", data=exported.samples, batch_size=batch_size, calls=2)],
+        scratch=scratch,
+    )
+
+
+def test_an_onnx_file_is_replayed_without_torch(exported: Exported, tmp_path: Path) -> None:
+    replayed = replay_samples(exported, "float.onnx", tmp_path)
+    assert not replayed.torch_imported
+    assert list(replayed.answers) == [("real", 0), ("real", 1)]
+    assert replayed.answers["real", 0].shape == (64, 10)
+    assert "onnxruntime" in replayed.libraries
+    assert replayed.cpu
+
+
+def test_a_torchscript_file_is_replayed_with_torch(exported: Exported, tmp_path: Path) -> None:
+    assert replay_samples(exported, "float.pt", tmp_path).torch_imported
+
+
+def test_modules_in_the_working_directory_are_not_imported(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("numpy.py", "onnxruntime.py", "handlers.py", "pipeline.py"):
+        (tmp_path / name).write_text("raise RuntimeError('the wrong one')\n", encoding="utf-8")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert replay_samples(exported, "float.onnx", scratch).answers
+
+
+def test_a_file_that_cannot_be_loaded_is_one_line(exported: Exported, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.onnx"
+    bad.write_bytes(b"not a model")
+    with pytest.raises(ProofError, match=r"^bad\.onnx cannot be replayed \(onnxruntime\): .*$") as caught:
+        replay(
+            file=bad,
+            runtime=RuntimeSpec(kind="onnxruntime", file="x.onnx"),
+            inputs=exported.inputs,
+            runs=[Run(name="real", data=exported.samples, batch_size=1)],
+            scratch=tmp_path,
+        )
+    assert "\n" not in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+    assert [one.name for one in tmp_path.iterdir()] == ["bad.onnx"]
