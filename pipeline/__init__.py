@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from handlers.decode import ImageDecoding, InputSpec
     from pipeline.builder import BuildResult, build
     from pipeline.data.dataset import DataSet, Split
     from pipeline.inspection.files import inspect
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "BuildResult": "pipeline.builder",
     "DataSet": "pipeline.data.dataset",
+    "ImageDecoding": "handlers.decode",
+    "InputSpec": "handlers.decode",
     "ModelSpec": "pipeline.models.spec",
     "Recipe": "pipeline.recipe",
     "Split": "pipeline.data.dataset",
@@ -26,7 +29,18 @@ _HOMES = {
     "load_recipe": "pipeline.recipe",
 }
 
-__all__ = ["BuildResult", "DataSet", "ModelSpec", "Recipe", "Split", "build", "inspect", "load_recipe"]
+__all__ = [
+    "BuildResult",
+    "DataSet",
+    "ImageDecoding",
+    "InputSpec",
+    "ModelSpec",
+    "Recipe",
+    "Split",
+    "build",
+    "inspect",
+    "load_recipe",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -255,13 +255,18 @@ def load_recipe(recipe: str | Path = DEFAULT_RECIPE, overrides: Sequence[str] = 
         RecipeError: there is no such recipe, or it has problems; all of them are in the message.
     """
     document, stem, folder = _read(recipe)
-    for override in overrides:
-        _apply(document, override)
+    texts = dict(_apply(document, override) for override in overrides)
     document.setdefault("name", stem)
     if "folder" in document:
         raise RecipeError(f"{recipe}: folder: unknown key; the recipe's folder is where its file lies")
     try:
-        return Recipe.model_validate({**document, "folder": folder})
+        try:
+            return Recipe.model_validate({**document, "folder": folder})
+        except ValidationError as error:
+            # `--set package.version=2.0` means the text, though it reads as a number.
+            for key in {problem["loc"] for problem in error.errors() if problem["type"] == "string_type"} & texts.keys():
+                _put(document, key, texts[key])
+            return Recipe.model_validate({**document, "folder": folder})
     except ValidationError as error:
         raise RecipeError(f"recipe {recipe}: {_problems(error)}") from error
 
@@ -282,9 +287,10 @@ def _read(recipe: str | Path) -> tuple[dict[str, Any], str, Path]:
         raise RecipeError(f"recipe {path}: expected TOML, found: {error}") from error
 
 
-def _apply(document: dict[str, Any], override: str) -> None:
+def _apply(document: dict[str, Any], override: str) -> tuple[tuple[int | str, ...], str]:
+    """Put one override into the document; its key, and its value as it was typed."""
     key, equals, text = override.partition("=")
-    parts = key.strip().split(".")
+    parts = tuple(key.strip().split("."))
     if not equals or not all(parts):
         raise RecipeError(f"--set {override}: expected section.key=value")
     try:
@@ -297,6 +303,13 @@ def _apply(document: dict[str, Any], override: str) -> None:
         if not isinstance(section, dict):
             raise RecipeError(f"--set {override}: {part} is a value, expected a section")
     section[parts[-1]] = value
+    return parts, text
+
+
+def _put(document: dict[str, Any], key: tuple[int | str, ...], value: str) -> None:
+    for part in key[:-1]:
+        document = document[str(part)]
+    document[str(key[-1])] = value
 
 
 def _problems(error: ValidationError) -> str:

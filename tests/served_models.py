@@ -73,8 +73,8 @@ def linear_torchscript(spec: InputSpec, path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript, asked for
         example = torch.zeros((2, *spec.shape), dtype=getattr(torch, spec.dtype))
-        module = torch.jit.freeze(torch.jit.trace(Linear().eval(), example))
-        torch.jit.save(module, str(path))  # type: ignore[no-untyped-call]
+        traced = torch.jit.trace(Linear().eval(), example)  # type: ignore[no-untyped-call]
+        torch.jit.save(torch.jit.freeze(traced), str(path))
 
 
 def build_archive(

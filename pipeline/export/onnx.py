@@ -90,9 +90,10 @@ def _require_dynamic_batch(model: onnx.ModelProto) -> None:
     for value in [*model.graph.input, *model.graph.output]:
         axes = value.type.tensor_type.shape.dim
         if not axes or not axes[0].dim_param:
+            size = axes[0].dim_value if axes else "unknown size"
             raise ProofError(
-                "export to ONNX: expected a dynamic batch axis on every input and output, found "
-                f"{value.name} with a first axis of {axes[0].dim_value if axes else 'unknown size'}; some operation in the network fixes it"
+                f"export to ONNX: expected a dynamic batch axis on every input and output, found {value.name} with a "
+                f"first axis of {size}; some operation in the network fixes it"
             )
 
 

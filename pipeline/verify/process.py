@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 import pipeline
+import pipeline.verify.replay
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
 from pipeline.errors import ProofError
@@ -87,7 +88,7 @@ def replay(
         job.write_text(json.dumps(document), encoding="utf-8")
         # -P: the working directory is the user's; a torch.py lying there is not ours to import.
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "pipeline.verify.replay", str(job)],
+            [sys.executable, "-P", "-m", pipeline.verify.replay.__name__, str(job)],
             env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -147,7 +147,7 @@ def test_one_bad_request_in_a_batch_spoils_no_other(url: str) -> None:
 def test_workers_take_turns_and_say_who_they_are(server: ServerState, url: str) -> None:
     pids = {worker.pid for worker in torchserve.status()[0].workers}
     with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(lambda body: httpx.post(url, content=body), PICTURES * 4))
+        answers = list(pool.map(lambda body: httpx.post(url, content=body), PICTURES))
     assert {int(answer.headers[WORKER_HEADER]) for answer in answers} == pids
     assert len(pids) == server.workers
 
@@ -220,7 +220,7 @@ def test_detached_torchscript_server_lives_until_it_is_stopped(tmp_path: Path) -
     assert state.archive == str(table.path)
     body = b'{"instances": [[1, 0, -1, 2], [0, 0, 0, 0]]}'
     answer = predict_logits(f"{state.url}/predictions/table", body, "application/json")
-    expected = np.float32([[1, 0, -1, 2], [0, 0, 0, 0]]) @ weights(4)
+    expected = np.array([[1, 0, -1, 2], [0, 0, 0, 0]], np.float32) @ weights(4)
     np.testing.assert_allclose(answer.values, expected, rtol=1e-5, atol=1e-6)
     assert answer.digest == read_archive(table.path).digest
     assert len(belonging(state)) == 2  # Java and a worker

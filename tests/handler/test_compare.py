@@ -34,7 +34,7 @@ def test_limit_is_absolute_plus_relative_of_the_expected_value(difference: float
 
 
 def test_failure_names_position_values_and_limit() -> None:
-    found = LOGITS + np.float32([[0, 0, 0], [0, 0, 1]])
+    found = LOGITS + np.array([[0, 0, 0], [0, 0, 1]], np.float32)
     reason = compare(LOGITS, found, TOLERANCE).reason
     assert reason == "at [1, 2]: expected -1, found 0, difference 1, limit 0.375"
 
@@ -66,7 +66,7 @@ def test_nothing_to_compare_does_not_pass() -> None:
 
 
 def test_zero_expected_and_not_found_is_infinitely_far() -> None:
-    comparison = compare(np.zeros((1, 2), np.float32), np.float32([[0, 1e-6]]), FLOAT32)
+    comparison = compare(np.zeros((1, 2), np.float32), np.array([[0, 1e-6]], np.float32), FLOAT32)
     assert comparison.passed
     assert comparison.max_relative == math.inf
     assert comparison.cosine == 0
@@ -74,5 +74,5 @@ def test_zero_expected_and_not_found_is_infinitely_far() -> None:
 
 
 def test_disagreement_of_decisions_is_counted_by_row() -> None:
-    found = np.float32([[1.0, -2.0, 0.5], [3.5, 3.0, -1.0]])
+    found = np.array([[1.0, -2.0, 0.5], [3.5, 3.0, -1.0]], np.float32)
     assert compare(LOGITS, found, FLOAT32).argmax_agreement == 0.5

@@ -107,7 +107,7 @@ def test_a_model_that_depends_on_its_batch_sees_one_example_at_a_time(tmp_path: 
 
 def test_logits_on_demand_are_exact(tmp_path: Path) -> None:
     predictor = load(build_archive(tmp_path / "made", [TABLE]), tmp_path / "unpacked")
-    logits = predictor.predict([{"features": np.float32([0.1, 0.2, 0.3, 1.7])}] * 2)
+    logits = predictor.predict([{"features": np.array([0.1, 0.2, 0.3, 1.7], np.float32)}] * 2)
     answer = json.loads(predictor.encode(logits, listed=True, with_logits=True))
     found = np.array([one["logits"] for one in answer["predictions"]], dtype=np.float32)
     np.testing.assert_array_equal(found, logits)

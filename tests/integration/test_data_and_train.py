@@ -129,13 +129,13 @@ def test_the_example_from_another_working_directory(tmp_path: Path) -> None:
         "from pipeline.stages import data, train\n"
         "recipe = load_recipe(sys.argv[2], ['train.epochs=6'])\n"
         "_, outcomes = run_stages((data.STAGE, train.STAGE), recipe, Path(sys.argv[3]), Silent())\n"
-        "print([one.action for one in outcomes])\n"
+        "print([one.action for one in outcomes], [one.reason for one in outcomes])\n"
     )
     run_dir = tmp_path / "run"
     command = [sys.executable, "-c", code, str(CHECKOUT), "../project/recipe.toml", str(run_dir)]
-    for actions in ("['ran', 'ran']\n", "['up to date', 'up to date']\n"):
+    for expected in ("['ran', 'ran'] ['not built yet', 'not built yet']\n", "['up to date', 'up to date'] ['', '']\n"):
         done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, timeout=300, check=False)
-        assert (done.returncode, done.stdout) == (0, actions), done.stderr
+        assert (done.returncode, done.stdout) == (0, expected), done.stderr
     info = read_info(run_dir / "data" / "data.json")
     assert (info.name, info.sizes) == ("digits", {"train": 899, "validation": 539, "test": 359})
     model = json.loads((run_dir / "train" / "model.json").read_text())

@@ -42,6 +42,11 @@ def test_overrides_are_toml_or_else_text(tmp_path: Path) -> None:
     assert recipe.model.arguments == {"dropout": 0.5}
 
 
+def test_an_override_that_reads_as_a_number_is_text_where_text_is_asked_for(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, MINIMAL), ["package.version=1.10", "name=7"])
+    assert (recipe.package.version, recipe.name) == ("1.10", "7")
+
+
 def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     text = MINIMAL + '[train]\nepochs = -1\nspeed = 9\n[select]\ngoal = "fame"\n'
     with pytest.raises(RecipeError) as caught:

@@ -42,6 +42,8 @@ def test_over_all_layers_as_torch_prunes_it() -> None:
     torch_prune.global_unstructured(
         [(layer, "weight") for layer in layers_of(theirs)], pruning_method=torch_prune.L1Unstructured, amount=0.5
     )
+    for layer in layers_of(theirs):
+        torch_prune.remove(layer, "weight")  # type: ignore[no-untyped-call]
     for layer, expected in zip(layers_of(ours), layers_of(theirs), strict=True):
         assert torch.equal(layer.get_parameter("weight"), expected.get_parameter("weight"))
     shares = [layer.zeros / layer.weights for layer in report.layers]

@@ -32,10 +32,6 @@ def test_an_onnx_file_is_replayed_without_torch(exported: Exported, tmp_path: Pa
     assert replayed.cpu
 
 
-def test_a_torchscript_file_is_replayed_with_torch(exported: Exported, tmp_path: Path) -> None:
-    assert replay_samples(exported, "float.pt", tmp_path).torch_imported
-
-
 def test_modules_in_the_working_directory_are_not_imported(
     exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,147 @@
+"""The stages `package` and `smoke`, on a small model, through a real server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from handlers.decode import InputSpec
+from handlers.serving import RuntimeSpec
+from pipeline.artifacts import Kind
+from pipeline.data.dataset import Split, write_split
+from pipeline.errors import ProofError, RecipeError
+from pipeline.serving.archive import read_archive
+from pipeline.serving.golden import synthetic_inputs
+from pipeline.serving.state import read_states
+from pipeline.stage import Inputs, Outputs, Silent
+from pipeline.stages.package import PackageSettings, outside
+from pipeline.stages.package import run as run_package
+from pipeline.stages.smoke import SmokeSettings
+from pipeline.stages.smoke import run as run_smoke
+from tests.served_models import GREY, LABELS, TABLE, linear_onnx, weights
+
+CANDIDATE = "float.onnx.fp32"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIPELINE_STATE", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+def outputs(folder: Path, stage: str) -> Outputs:
+    (folder / stage).mkdir()
+    return Outputs(stage=stage, folder=folder / stage, scratch=folder, reporter=Silent(), declared={})
+
+
+def made(folder: Path, spec: InputSpec, *, model: bytes | None = None) -> dict[tuple[Kind, str | None], Path]:
+    """What the stages before these would have left."""
+    runtime = RuntimeSpec(kind="onnxruntime", file="model.onnx")
+    (folder / "model.onnx").write_bytes(model or linear_onnx([spec]))
+    selection = {
+        "selected": CANDIDATE,
+        "candidate": {"name": CANDIDATE, "identity": "0" * 64, "precision": "fp32"},
+        "runtime": runtime.to_json(),
+    }
+    (folder / "selection.json").write_text(json.dumps(selection))
+    info = {"name": "linear", "task": "classification", "inputs": [spec.to_json()], "labels": list(LABELS)}
+    (folder / "model.json").write_text(json.dumps(info))
+    arrays = synthetic_inputs([spec], 40)
+    logits = arrays[spec.name].reshape(40, -1).astype(np.float32) @ weights(int(np.prod(spec.shape)))
+    write_split(folder / "validation.safetensors", Split(inputs=arrays, labels=logits.argmax(axis=1)))
+    return {
+        (Kind.SELECTION, None): folder / "selection.json",
+        (Kind.MODEL_INFO, None): folder / "model.json",
+        (Kind.CANDIDATE_MODEL, CANDIDATE): folder / "model.onnx",
+        (Kind.VALIDATION_DATA, None): folder / "validation.safetensors",
+    }
+
+
+def settings(**changes: Any) -> PackageSettings:
+    fields = {"name": "tiny", "version": "2.1", "golden": "validation", "golden_size": 8, "batch_sizes": (1, 3)}
+    return PackageSettings(**{**fields, **changes})
+
+
+def pack(place: Path, files: dict[tuple[Kind, str | None], Path], **changes: Any) -> Path:
+    out = outputs(place, "package")
+    run_package(settings(**changes), Inputs(stage="package", files=files), out)
+    assert set(out.declared) == {(Kind.ARCHIVE, None)}
+    return out.declared[Kind.ARCHIVE, None]
+
+
+def check(folder: Path, files: dict[tuple[Kind, str | None], Path], archive: Path) -> dict[str, Any]:
+    out = outputs(folder, "smoke")
+    given = Inputs(stage="smoke", files={**files, (Kind.ARCHIVE, None): archive})
+    run_smoke(SmokeSettings(pictures=6, timeout_s=120), given, out)
+    report: dict[str, Any] = json.loads(out.declared[Kind.SMOKE_REPORT, None].read_text())
+    return report
+
+
+@pytest.mark.parametrize(("spec", "content_type"), [(GREY, "image/png"), (TABLE, "application/json")])
+def test_packed_and_looked_at_through_a_server(spec: InputSpec, content_type: str, tmp_path: Path) -> None:
+    files = made(tmp_path, spec)
+    path = pack(tmp_path, files)
+    assert path.name == "tiny.mar"
+    serving = read_archive(path).serving
+    assert (serving.name, serving.version, serving.candidate, serving.top) == ("tiny", "2.1", CANDIDATE, 5)
+    assert serving.golden.batch_sizes == (1, 3)
+    report = check(tmp_path, files, path)
+    assert (report["posted"], report["correct"], report["content_type"]) == (6, 6, content_type)
+    assert report["comparison"]["passed"]
+    assert read_states() == []
+
+
+def test_same_inputs_same_archive(tmp_path: Path) -> None:
+    contents = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        contents.append(pack(tmp_path / name, made(tmp_path / name, GREY)).read_bytes())
+    assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize("golden", ["synthetic", "golden.npy"])
+def test_golden_inputs_need_not_be_the_users_data(golden: str, tmp_path: Path) -> None:
+    own = np.full((3, 1, 8, 6), 7, dtype=np.uint8)
+    np.save(tmp_path / "golden.npy", own)
+    asked = settings(golden=golden, folder=tmp_path)
+    assert set(outside(asked)) == ({"golden"} if golden == "golden.npy" else set())
+    assert "folder" not in asked.model_dump()
+    archive = read_archive(pack(tmp_path, made(tmp_path, GREY), golden=golden, folder=tmp_path))
+    held = archive.members["golden.safetensors"]
+    assert (own.tobytes() in held) is (golden == "golden.npy")
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((3, 8, 6), np.uint8), "expected uint8 of shape (N, 1, 8, 6), found uint8 of shape (3, 8, 6)"),
+        (np.zeros((3, 1, 8, 6)), "expected uint8 of shape (N, 1, 8, 6), found float64 of shape (3, 1, 8, 6)"),
+        (np.zeros((0, 1, 8, 6), np.uint8), "expected uint8 of shape (N, 1, 8, 6), found uint8 of shape (0, 1, 8, 6)"),
+    ],
+)
+def test_golden_inputs_that_do_not_fit(array: Any, message: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "golden.npy", array)
+    with pytest.raises(RecipeError) as caught:
+        pack(tmp_path, made(tmp_path, GREY), golden="golden.npy", folder=tmp_path)
+    assert str(caught.value) == f"package.golden: {tmp_path}/golden.npy: {message}"
+
+
+def test_a_model_that_answers_nan_is_not_packed(tmp_path: Path) -> None:
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load_from_string(linear_onnx([GREY]))
+    broken = weights(48)
+    broken[0, 0] = np.nan
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(broken, "weight"))
+    files = made(tmp_path, GREY, model=model.SerializeToString())
+    with pytest.raises(
+        ProofError, match=r"model\.onnx: expected finite logits, found NaN or infinity at \[0, 0\], batch"
+    ):
+        pack(tmp_path, files)

@@ -1,0 +1,244 @@
+"""A whole build of the worked example: what comes out, what runs again, what an interruption costs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pipeline
+from pipeline import builder
+from pipeline.artifacts import digest_file
+from pipeline.candidates.spec import candidate_specs
+from pipeline.errors import ProofError, RecipeError, StageError
+from pipeline.manifest import read_manifest
+from pipeline.recipe import load_recipe
+from pipeline.serving.archive import read_archive
+from pipeline.stages import BUILD
+from tests.integration.conftest import QUICK, Built
+
+STAGES = ["data", "train", "candidates", "select", "package", "smoke"]
+
+
+def would_run(built: Built, *overrides: str) -> list[str]:
+    plan = builder.plan(built.recipe, run_dir=built.run_dir, overrides=[*built.overrides, *overrides])
+    return [outcome.stage for outcome in plan if outcome.action == "would run"]
+
+
+def test_every_candidate_has_a_row_with_figures(built: Built) -> None:
+    result = built.result
+    names = [row.report.name for row in result.candidates]
+    assert names == [spec.name for spec in candidate_specs(load_recipe(built.recipe).candidates)]
+    assert len(names) == 8
+    for row in result.candidates:
+        report = row.report
+        assert report.parity.max_absolute <= report.parity.limit
+        assert report.quality.examples == 539
+        assert [timing.batch_size for timing in report.timings] == [1, 32]
+        assert report.lossy is (report.variant != "float" or report.precision != "fp32")
+        assert report.parity.batch_invariant is (report.precision == "fp32")
+        model = built.run_dir / "candidates" / report.name / str(report.runtime["file"])
+        assert digest_file(model) == report.sha256
+    assert [row.report.name for row in result.candidates if row.selected] == [result.selected]
+
+
+def test_pruned_candidates_really_hold_zeros(built: Built) -> None:
+    pruned = next(row.report for row in built.result.candidates if row.report.name == "pruned30.onnx.fp32")
+    assert pruned.passes[0].sparsity == pytest.approx(0.3, abs=0.01)
+
+
+def test_the_archive_holds_the_winner(built: Built) -> None:
+    archive = read_archive(built.result.archive)
+    assert built.result.archive == built.model_store / "digits.mar"
+    assert archive.serving.candidate == built.result.selected
+    assert archive.sha256 == built.result.archive_sha256 == digest_file(built.result.archive)
+    assert archive.serving.labels == tuple("0123456789")
+
+
+def test_the_server_was_asked_and_answered_the_same(built: Built) -> None:
+    smoke = json.loads((built.run_dir / "smoke" / "smoke.json").read_text())
+    assert smoke["posted"] == 4
+    assert smoke["content_type"] == "image/png"
+    assert smoke["comparison"]["passed"] is True
+
+
+def test_result_is_plain_json(built: Built) -> None:
+    document = json.loads(json.dumps(built.result.to_json()))
+    assert document["selected"] == built.result.selected
+    assert len(document["candidates"]) == 8
+
+
+def test_report_reads_the_same_again(built: Built) -> None:
+    again = builder.report(built.run_dir, model_store=built.model_store)
+    assert again.candidates == built.result.candidates
+    assert again.selected == built.result.selected
+    assert again.archive == built.result.archive
+
+
+def test_a_second_build_runs_nothing(built: Built) -> None:
+    result = pipeline.build(
+        built.recipe, run_dir=built.run_dir, model_store=built.model_store, overrides=built.overrides
+    )
+    assert [(one.stage, one.action) for one in result.stages] == [(name, "up to date") for name in STAGES]
+    assert result.archive_sha256 == built.result.archive_sha256
+
+
+# One key of each section, and the stages that depend on it.
+@pytest.mark.parametrize(
+    ("override", "first"),
+    [
+        ("data.arguments.seed=1", "data"),
+        ("model.arguments.channels=16", "train"),
+        ("train.epochs=4", "train"),
+        ("candidates.pruning_amount=0.5", "candidates"),
+        ("export.opset=19", "candidates"),
+        ("verify.samples=48", "candidates"),
+        ("measure.rounds=4", "candidates"),
+        ("budget.max_accuracy_drop=0.02", "select"),
+        ("select.goal=size", "select"),
+        ("package.version=2.0", "package"),
+        ("smoke.pictures=5", "smoke"),
+    ],
+)
+def test_a_changed_setting_runs_only_what_depends_on_it(built: Built, override: str, first: str) -> None:
+    assert would_run(built, override) == STAGES[STAGES.index(first) :]
+
+
+def test_a_longer_wait_for_the_server_runs_nothing(built: Built) -> None:
+    assert would_run(built, "smoke.timeout_s=60") == []
+
+
+@pytest.mark.parametrize(("file", "first"), [("my_nets.py", "train"), ("my_data.py", "data")])
+def test_a_changed_factory_is_noticed(built: Built, tmp_path: Path, file: str, first: str) -> None:
+    folder = tmp_path / "moved"
+    shutil.copytree(built.recipe.parent, folder)
+    moved = Built(**{**vars(built), "recipe": folder / "recipe.toml"})
+    assert would_run(moved) == [], "another place alone changes nothing"
+    source = folder / file
+    source.write_text(source.read_text() + "\n# edited\n")
+    assert would_run(moved) == STAGES[STAGES.index(first) :]
+
+
+def test_changed_data_behind_the_same_factory_are_noticed(built: Built, tmp_path: Path) -> None:
+    folder = tmp_path / "moved"
+    shutil.copytree(built.recipe.parent, folder)
+    # The factory's source stays; what it reads, which nothing declares, changes.
+    source = folder / "my_data.py"
+    source.write_text(
+        source.read_text().replace("digits = load_digits()", "digits = load_digits(n_class=int(_CLASSES))")
+        + "\nfrom pathlib import Path\n_CLASSES = (Path(__file__).parent / 'classes.txt').read_text()\n"
+    )
+    (folder / "classes.txt").write_text("10")
+    before = builder.plan(folder / "recipe.toml", run_dir=tmp_path / "none")
+    assert before[0].action == "would run"
+    digests = BUILD[0].outside(BUILD[0].settings(load_recipe(folder / "recipe.toml")))
+    (folder / "classes.txt").write_text("9")
+    with pytest.raises(Exception, match="classes"):
+        BUILD[0].outside(BUILD[0].settings(load_recipe(folder / "recipe.toml")))
+    (folder / "classes.txt").write_text("10")
+    assert BUILD[0].outside(BUILD[0].settings(load_recipe(folder / "recipe.toml"))) == digests
+
+
+def test_named_candidate_is_packed_whatever_is_fastest(built: Built, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(built.run_dir, run_dir)
+    overrides = [*built.overrides, "select.candidate=float.torchscript.fp32"]
+    result = pipeline.build(built.recipe, run_dir=run_dir, model_store=tmp_path, overrides=overrides)
+    assert result.selected == "float.torchscript.fp32"
+    assert read_archive(result.archive).serving.runtime.kind == "torchscript"
+
+
+def test_named_candidate_over_its_budget_ends_the_build_without_an_archive(built: Built, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(built.run_dir, run_dir)
+    overrides = [
+        *built.overrides,
+        "select.candidate=pruned30.onnx.fp32",
+        "budget.max_accuracy_drop=0.00001",
+    ]
+    with pytest.raises(ProofError, match=r"select.candidate pruned30.onnx.fp32: .* provably under 0.0000"):
+        pipeline.build(built.recipe, run_dir=run_dir, model_store=tmp_path / "store", overrides=overrides)
+    assert not (tmp_path / "store").exists()
+
+
+def test_unknown_candidate_is_refused_before_any_work(built: Built, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="select.candidate: expected one of float.torchscript.fp32"):
+        pipeline.build(built.recipe, run_dir=tmp_path / "run", overrides=["select.candidate=fast"])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_network_that_answers_differently_each_time_ends_the_build(built: Built, tmp_path: Path) -> None:
+    folder = tmp_path / "noisy"
+    shutil.copytree(built.recipe.parent, folder)
+    nets = folder / "my_nets.py"
+    nets.write_text(
+        nets.read_text()
+        .replace("from torch import Tensor, nn", "import torch\nfrom torch import Tensor, nn")
+        .replace("self.head(features.flatten(1))", "self.head(features.flatten(1) + torch.rand(1))")
+    )
+    overrides = [*built.overrides, 'candidates.formats=["onnx"]', "candidates.variants=[]"]
+    with pytest.raises(ProofError, match=r"float.onnx.fp32: parity with its torch module failed on \w+ inputs at batch"):
+        pipeline.build(
+            folder / "recipe.toml", run_dir=tmp_path / "run", model_store=tmp_path / "store", overrides=overrides
+        )
+    assert not (tmp_path / "store").exists()
+    manifest = read_manifest(tmp_path / "run")
+    assert manifest is not None
+    assert list(manifest.stages) == ["data", "train"]
+
+
+def start(recipe: Path, run_dir: Path, store: Path, *overrides: str) -> subprocess.Popen[str]:
+    sets = [part for one in overrides for part in ("--set", one)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "build", str(recipe), "--run-dir", str(run_dir), "--model-store", str(store)]
+        + sets,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        cwd=store.parent,
+        start_new_session=True,
+    )
+
+
+def test_killed_in_every_stage_it_ends_with_the_same_weights_and_archive(built: Built, tmp_path: Path) -> None:
+    chosen = "select.candidate=float.onnx.fp32"
+    overrides = (*QUICK, chosen)
+    run_dir, store = tmp_path / "run", tmp_path / "store"
+    for stage in STAGES:
+        process = start(built.recipe, run_dir, store, *overrides)
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith(f"{stage}: ") and not line.endswith("up to date\n"):
+                break
+        else:
+            pytest.fail(f"the build ended before stage {stage} ran")
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stderr.close()
+    result = pipeline.build(built.recipe, run_dir=run_dir, model_store=store, overrides=overrides)
+    same = tmp_path / "same"
+    shutil.copytree(built.run_dir, same)
+    whole = pipeline.build(built.recipe, run_dir=same, model_store=tmp_path / "other", overrides=overrides)
+    assert digest_file(run_dir / "train" / "weights.safetensors") == digest_file(same / "train" / "weights.safetensors")
+    assert result.archive_sha256 == whole.archive_sha256
+    assert not list(run_dir.glob(".*.tmp"))
+
+
+def test_two_builds_at_once_in_one_directory(built: Built, tmp_path: Path) -> None:
+    run_dir, store = tmp_path / "run", tmp_path / "store"
+    process = start(built.recipe, run_dir, store, *QUICK)
+    assert process.stderr is not None
+    try:
+        process.stderr.readline()  # it holds the directory before it says anything
+        with pytest.raises(StageError, match="another build is running there; wait for it to end"):
+            pipeline.build(built.recipe, run_dir=run_dir, model_store=store, overrides=QUICK)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stderr.close()
