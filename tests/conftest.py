@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.example_build import Built
 
 TESTS = Path(__file__).parent
 LEVELS = ("unit", "handler", "integration", "e2e")
@@ -17,3 +22,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             message = f"{item.path}: expected it in one of tests/{{{','.join(LEVELS)}}}, found it in tests/{level}"
             raise pytest.UsageError(message)
         item.add_marker(level)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    """A finished build of the worked example; copy its run directory before changing it."""
+    from tests.example_build import build_example
+
+    folder = tmp_path_factory.mktemp("built")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIPELINE_STATE", str(folder / "state"))
+        yield build_example(folder)

@@ -21,7 +21,7 @@ from pipeline.manifest import read_manifest
 from pipeline.recipe import load_recipe
 from pipeline.serving.archive import read_archive
 from pipeline.stages import BUILD
-from tests.integration.conftest import QUICK, Built
+from tests.example_build import QUICK, Built
 
 STAGES = ["data", "train", "candidates", "select", "package", "smoke"]
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import pytest
 
 import pipeline
 from pipeline.init import init_project
@@ -34,13 +31,10 @@ class Built:
     result: pipeline.BuildResult
 
 
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
-    folder = tmp_path_factory.mktemp("built")
+def build_example(folder: Path) -> Built:
+    """Write the example into a folder and build it there."""
     recipe = folder / "example" / "recipe.toml"
     init_project(recipe.parent)
     run_dir, model_store = folder / "run", folder / "store"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PIPELINE_STATE", str(folder / "state"))
-        result = pipeline.build(recipe, run_dir=run_dir, model_store=model_store, overrides=QUICK)
-        yield Built(recipe=recipe, overrides=QUICK, run_dir=run_dir, model_store=model_store, result=result)
+    result = pipeline.build(recipe, run_dir=run_dir, model_store=model_store, overrides=QUICK)
+    return Built(recipe=recipe, overrides=QUICK, run_dir=run_dir, model_store=model_store, result=result)

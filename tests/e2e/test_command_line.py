@@ -1,0 +1,185 @@
+"""The command line as a person uses it: from another directory, with mistakes, and a real server at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from PIL import Image
+
+from pipeline.data.dataset import read_split
+from tests.example_build import Built
+
+Finished = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIPELINE_STATE", str(tmp_path_factory.mktemp("state")))
+        yield
+        run("stop")
+
+
+def run(*arguments: object, cwd: Path | None = None) -> Finished:
+    command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
+
+
+def one_line(done: Finished) -> str:
+    """The error a person sees: one line on standard error, nothing on standard output."""
+    assert done.stdout == ""
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    return lines[0]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_help_lists_the_commands() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    for command in ("build", "train", "report", "init", "inspect", "doctor", "serve", "status", "stop", "predict"):
+        assert f"  {command} " in done.stdout
+
+
+def test_build_from_another_directory_is_up_to_date_and_prints_the_table(built: Built, tmp_path: Path) -> None:
+    sets = [part for one in built.overrides for part in ("--set", one)]
+    where = ["--run-dir", built.run_dir, "--model-store", built.model_store]
+    done = run("build", built.recipe, *where, *sets, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("up to date") == 6
+    assert f"Selected {built.result.selected}: " in done.stdout
+    for row in built.result.candidates:
+        assert row.report.name in done.stdout
+    as_json = run("build", built.recipe, *where, *sets, "--json", cwd=tmp_path)
+    assert json.loads(as_json.stdout)["selected"] == built.result.selected
+
+
+def test_mistakes_are_one_line_with_an_exit_code(built: Built, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mar"
+    broken.write_bytes(built.result.archive.read_bytes()[:-200])
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(built.recipe.read_text().replace("my_data:load", "no_data:load"))
+    weights = built.recipe.read_text().replace("# weights =", "weights =")
+    (built.recipe.parent / "weights.toml").write_text(weights)
+    cases: list[tuple[int, str, list[object]]] = [
+        (2, "expected a built-in name", ["build", "nothing"]),
+        (2, "No such option: --frob", ["build", "--frob"]),
+        (2, "train.epochs: Input should be a valid integer", ["build", "--set", "train.epochs=many", "--plan"]),
+        (2, "select.candidate: expected one of", ["build", "--set", "select.candidate=best", "--plan"]),
+        (2, "expected a module no_data", ["build", recipe, "--run-dir", tmp_path / "run"]),
+        (7, "weights.safetensors", ["build", built.recipe.parent / "weights.toml", "--run-dir", tmp_path / "run"]),
+        (3, "expected a finished build", ["report", tmp_path]),
+        (3, "none.onnx", ["inspect", tmp_path / "none.onnx"]),
+        (3, "broken.mar", ["serve", broken]),
+        (3, "expected an archive (.mar), found none", ["serve", "--model-store", tmp_path / "empty"]),
+        (6, "127.0.0.1", ["predict", built.recipe, "--url", f"http://127.0.0.1:{free_port()}/predictions/digits"]),
+        (6, "expected a server started by", ["stop", "--port", free_port()]),
+    ]
+    for code, text, arguments in cases:
+        done = run(*arguments, cwd=tmp_path)
+        assert (done.returncode, text in one_line(done)) == (code, True), (arguments, done.stderr)
+
+
+def test_debug_shows_the_traceback() -> None:
+    done = run("build", "nothing", "--debug")
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+    assert done.stderr.rstrip().splitlines()[-1].startswith("error: recipe nothing")
+
+
+def test_a_used_port_is_named_at_once(built: Built) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run("serve", built.result.archive, "--port", port)
+    assert done.returncode == 6
+    assert str(port) in one_line(done)
+
+
+def test_inspect_reads_what_a_build_made(built: Built) -> None:
+    candidates = built.run_dir / "candidates"
+    for file in (
+        candidates / "float.onnx.fp32" / "model.onnx",
+        candidates / "float.torchscript.fp32" / "model.pt",
+        built.result.archive,
+    ):
+        done = run("inspect", file, "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["sha256"]
+        assert run("inspect", file).stdout.startswith(file.name)
+
+
+def test_serve_predict_stop(built: Built, tmp_path: Path) -> None:
+    test = read_split(built.run_dir / "data" / "test.safetensors")
+    picture = tmp_path / "digit.png"
+    Image.fromarray(test.inputs["image"][0, 0]).save(picture)
+    port = free_port()
+    done = run("serve", built.result.archive, "--port", port, "--workers", 2, "--detach")
+    assert done.returncode == 0, done.stderr
+    url = f"http://127.0.0.1:{port}/predictions/digits"
+    assert url in done.stderr
+    [server] = json.loads(run("status", "--json").stdout)
+    assert server["ready"] is True
+    assert len(server["workers"]) == 2
+    processes = [psutil.Process(pid) for pid in (server["pid"], *(worker["pid"] for worker in server["workers"]))]
+
+    [answer] = json.loads(run("predict", picture, "--json").stdout)[str(picture)]
+    assert answer["label"] == str(test.labels[0])
+    shown = run("predict", picture, picture).stdout.splitlines()
+    assert len(shown) == 2
+    assert shown[0].startswith(f"{picture}: {answer['label']} 0.")
+    posted = httpx.post(url, content=picture.read_bytes(), headers={"content-type": "application/x-www-form-urlencoded"})
+    assert posted.json()["label"] == answer["label"]
+    assert httpx.post(url, content=b"no picture").status_code in range(400, 500)
+
+    assert run("stop").stdout == f"stopped http://127.0.0.1:{port}\n"
+    assert not [process for process in processes if process.is_running()]
+    assert run("status").stdout == "no server is running\n"
+
+
+def test_a_reader_that_goes_away_is_no_error(built: Built) -> None:
+    command = f"{sys.executable} -m pipeline report {built.run_dir} | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, env=os.environ)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_interrupt_ends_with_130_and_continues(built: Built, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pipeline", "build", str(built.recipe), "--run-dir", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("train: epoch"):
+            break
+    process.send_signal(2)
+    rest = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 130
+    assert "error: interrupted; the same command continues where it was" in rest
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if line.startswith("train: epoch"):
+            break
+    process.kill()
+    process.wait()
+    process.stderr.close()
+    assert any("train: continues after epoch" in line for line in lines), lines
