@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -34,7 +34,7 @@ class Terminal:
         self._bars = Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
         self._tasks: dict[str, TaskID] = {}
 
-    def __enter__(self) -> Terminal:
+    def __enter__(self) -> Self:
         self._bars.start()
         return self
 

@@ -64,7 +64,8 @@ def read_manifest(run_dir: Path) -> Manifest | None:
         number = document.get("schema_number") if isinstance(document, dict) else None
         if number != SCHEMA:
             raise FileError(
-                f"{path}: expected manifest schema {SCHEMA}, found {number}; build with --force or into another --run-dir"
+                f"{path}: expected manifest schema {SCHEMA}, found {number}; "
+                "build with --force or into another --run-dir"
             )
         return TypeAdapter(Manifest).validate_python(document)
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, ValidationError) as error:

@@ -28,8 +28,12 @@ class Preprocessing(Section):
     """How raw values become what the network sees, inside the exported graph: (x * scale - mean) / std."""
 
     scale: float = Field(default=1.0, description="factor on the raw value, e.g. 1/255 = 0.00392156862745098")
-    mean: tuple[float, ...] = Field(default=(0.0,), description="subtracted after scaling; one value, or one per channel or feature")
-    std: tuple[float, ...] = Field(default=(1.0,), description="divisor after subtraction; one value, or one per channel or feature")
+    mean: tuple[float, ...] = Field(
+        default=(0.0,), description="subtracted after scaling; one value, or one per channel or feature"
+    )
+    std: tuple[float, ...] = Field(
+        default=(1.0,), description="divisor after subtraction; one value, or one per channel or feature"
+    )
 
 
 class Model(Section):
@@ -38,7 +42,9 @@ class Model(Section):
     name: str | None = Field(default=None, description="a built-in architecture")
     factory: str | None = Field(default=None, pattern=_FACTORY, description="the user's own, as module:function")
     arguments: dict[str, Any] = Field(default={}, description="keyword arguments of the architecture or factory")
-    weights: str | None = Field(default=None, description="file of weights, relative to the recipe: .safetensors, or a .pt/.pth state dict")
+    weights: str | None = Field(
+        default=None, description="file of weights, relative to the recipe: .safetensors, or a .pt/.pth state dict"
+    )
     preprocessing: Preprocessing | None = Field(default=None, description="for a factory that returns a bare network")
 
     @model_validator(mode="after")
@@ -53,9 +59,14 @@ class Data(Section):
 
     name: str | None = Field(default=None, description="a built-in data set")
     factory: str | None = Field(default=None, pattern=_FACTORY, description="the user's own, as module:function")
-    path: str | None = Field(default=None, description="file or folder the data is read from, relative to the recipe; given to the factory as `path`")
+    path: str | None = Field(
+        default=None,
+        description="file or folder the data is read from, relative to the recipe; given to the factory as `path`",
+    )
     arguments: dict[str, Any] = Field(default={}, description="keyword arguments of the factory")
-    validation_size: int = Field(default=10_000, ge=1, description="examples held out of a built-in training set for validation")
+    validation_size: int = Field(
+        default=10_000, ge=1, description="examples held out of a built-in training set for validation"
+    )
     seed: int = Field(default=0, ge=0, description="of the train/validation split")
 
     @model_validator(mode="after")
@@ -68,24 +79,34 @@ class Data(Section):
 class Train(Section):
     """Training of the float network."""
 
-    epochs: int = Field(default=8, ge=0, description="passes over the training data; 0 trains nothing and needs model.weights")
+    epochs: int = Field(
+        default=8, ge=0, description="passes over the training data; 0 trains nothing and needs model.weights"
+    )
     batch_size: int = Field(default=128, ge=1, description="examples per step")
     optimizer: Literal["sgd", "adam", "adamw"] = Field(default="adamw", description="update rule")
     learning_rate: float = Field(default=2e-3, gt=0, description="peak learning rate")
     weight_decay: float = Field(default=1e-2, ge=0, description="decoupled for adamw, L2 otherwise")
-    schedule: Literal["constant", "cosine", "one-cycle"] = Field(default="one-cycle", description="learning rate over the whole run")
+    schedule: Literal["constant", "cosine", "one-cycle"] = Field(
+        default="one-cycle", description="learning rate over the whole run"
+    )
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the target spread over all classes")
     horizontal_flip: bool = Field(default=False, description="mirror each training picture with probability 1/2")
     seed: int = Field(default=0, ge=0, description="of initialisation, shuffling, augmentation and dropout")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="where to train; auto takes CUDA, then MPS, then the CPU")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        default="auto", description="where to train; auto takes CUDA, then MPS, then the CPU"
+    )
 
 
 class MagnitudePruning(Section):
     """Set the weights of smallest absolute value to zero, for good."""
 
     kind: Literal["magnitude-pruning"] = "magnitude-pruning"
-    amount: float = Field(default=0.3, gt=0, lt=1, description="share of the weights of convolution and linear layers set to zero")
-    scope: Literal["layer", "global"] = Field(default="layer", description="rank weights within each layer, or over all layers together")
+    amount: float = Field(
+        default=0.3, gt=0, lt=1, description="share of the weights of convolution and linear layers set to zero"
+    )
+    scope: Literal["layer", "global"] = Field(
+        default="layer", description="rank weights within each layer, or over all layers together"
+    )
 
 
 class DynamicInt8(Section):
@@ -108,7 +129,7 @@ class Variant(Section):
     @model_validator(mode="after")
     def _order(self) -> Variant:
         kinds = [one.kind for one in self.passes]
-        if "dynamic-int8" in kinds and "magnitude-pruning" in kinds[kinds.index("dynamic-int8"):]:
+        if "dynamic-int8" in kinds and "magnitude-pruning" in kinds[kinds.index("dynamic-int8") :]:
             raise ValueError(
                 "pruning after quantization: expected magnitude-pruning before dynamic-int8, because "
                 "quantized layers no longer hold float weights and pruning them silently does nothing; swap the passes"
@@ -132,10 +153,20 @@ class Variant(Section):
 class Candidates(Section):
     """Which networks are compared. Float is always among them."""
 
-    pruning_amount: float = Field(default=0.3, gt=0, lt=1, description="share of weights set to zero in the default variants")
-    pruning_scope: Literal["layer", "global"] = Field(default="layer", description="rank weights per layer or over all layers in the default variants")
-    formats: tuple[Format, ...] = Field(default=("torchscript", "onnx"), min_length=1, description="what each variant is exported to; float.onnx.fp32 is always there")
-    variants: tuple[Variant, ...] | None = Field(default=None, description="instead of the default variants (pruned, int8, pruned and int8)")
+    pruning_amount: float = Field(
+        default=0.3, gt=0, lt=1, description="share of weights set to zero in the default variants"
+    )
+    pruning_scope: Literal["layer", "global"] = Field(
+        default="layer", description="rank weights per layer or over all layers in the default variants"
+    )
+    formats: tuple[Format, ...] = Field(
+        default=("torchscript", "onnx"),
+        min_length=1,
+        description="what each variant is exported to; float.onnx.fp32 is always there",
+    )
+    variants: tuple[Variant, ...] | None = Field(
+        default=None, description="instead of the default variants (pruned, int8, pruned and int8)"
+    )
 
     @model_validator(mode="after")
     def _one_network_per_name(self) -> Candidates:
@@ -145,7 +176,9 @@ class Candidates(Section):
             if networks.setdefault(variant.name, variant.pruning) != variant.pruning:
                 raise ValueError(f"variant {variant.name!r} names two different networks; give each its own name")
             if (variant.name, variant.precision) in seen:
-                raise ValueError(f"variant {variant.name!r} at {variant.precision} is given twice (float at fp32 is built in)")
+                raise ValueError(
+                    f"variant {variant.name!r} at {variant.precision} is given twice (float at fp32 is built in)"
+                )
             seen.add((variant.name, variant.precision))
         return self
 
@@ -160,13 +193,17 @@ class Verify(Section):
     """Parity and quality checks."""
 
     samples: int = Field(default=256, ge=32, description="real validation inputs replayed through every candidate")
-    batch_sizes: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(default=(1, 2, 7, 32), min_length=1, description="examples per call in the parity check")
+    batch_sizes: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(
+        default=(1, 2, 7, 32), min_length=1, description="examples per call in the parity check"
+    )
 
 
 class Measure(Section):
     """Timing of the candidates, on one thread."""
 
-    batch_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(1, 32), min_length=1, description="examples per call; 1 is always among them")
+    batch_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(1, 32), min_length=1, description="examples per call; 1 is always among them"
+    )
     rounds: int = Field(default=9, ge=3, description="interleaved rounds; medians and intervals are taken over them")
     block_ms: float = Field(default=60.0, ge=5, description="length of one timed block, in milliseconds")
 
@@ -180,22 +217,36 @@ class Measure(Section):
 class Budget(Section):
     """What a lossy candidate may lose."""
 
-    max_accuracy_drop: float = Field(default=0.01, ge=0, lt=1, description="largest drop against float, as a fraction; held against a one-sided 95 % bound")
+    max_accuracy_drop: float = Field(
+        default=0.01,
+        ge=0,
+        lt=1,
+        description="largest drop against float, as a fraction; held against a one-sided 95 % bound",
+    )
 
 
 class Select(Section):
     """Which of the candidates inside their limits wins."""
 
-    goal: Literal["latency", "throughput", "size"] = Field(default="latency", description="latency at batch 1, throughput at the largest measured batch, or file size")
+    goal: Literal["latency", "throughput", "size"] = Field(
+        default="latency", description="latency at batch 1, throughput at the largest measured batch, or file size"
+    )
     candidate: str | None = Field(default=None, description="take this one, by name, if it is inside its limits")
 
 
 class Package(Section):
     """The archive."""
 
-    name: str | None = Field(default=None, pattern=_NAME, description="model name in the archive and in the URL; the recipe's name by default")
+    name: str | None = Field(
+        default=None,
+        pattern=_NAME,
+        description="model name in the archive and in the URL; the recipe's name by default",
+    )
     version: str = Field(default="1.0", pattern=_NAME, description="model version in the archive")
-    golden: str = Field(default="validation", description="golden inputs: `validation` pictures, `synthetic`, or a path to a .npy file of raw inputs, relative to the recipe")
+    golden: str = Field(
+        default="validation",
+        description="`validation` examples, `synthetic`, or a .npy file of raw inputs, relative to the recipe",
+    )
     golden_size: int = Field(default=32, ge=1, le=256, description="golden inputs in the archive")
 
 
@@ -226,7 +277,10 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _weights_or_training(self) -> Recipe:
         if self.train.epochs == 0 and self.model.weights is None:
-            raise ValueError("train.epochs = 0 without model.weights: expected weights to start from; give model.weights or train.epochs >= 1")
+            raise ValueError(
+                "train.epochs = 0 without model.weights: expected weights to start from; give model.weights, "
+                "or train.epochs of 1 or more"
+            )
         return self
 
     @property
@@ -264,7 +318,9 @@ def load_recipe(recipe: str | Path = DEFAULT_RECIPE, overrides: Sequence[str] = 
             return Recipe.model_validate({**document, "folder": folder})
         except ValidationError as error:
             # `--set package.version=2.0` means the text, though it reads as a number.
-            for key in {problem["loc"] for problem in error.errors() if problem["type"] == "string_type"} & texts.keys():
+            for key in {
+                problem["loc"] for problem in error.errors() if problem["type"] == "string_type"
+            } & texts.keys():
                 _put(document, key, texts[key])
             return Recipe.model_validate({**document, "folder": folder})
     except ValidationError as error:
@@ -280,7 +336,9 @@ def _read(recipe: str | Path) -> tuple[dict[str, Any], str, Path]:
         names = builtin_recipes()
         near = difflib.get_close_matches(str(recipe), names, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise RecipeError(f"recipe {recipe}: expected a built-in name ({', '.join(names)}) or a .toml file, found neither{hint}")
+        raise RecipeError(
+            f"recipe {recipe}: expected a built-in name ({', '.join(names)}) or a .toml file, found neither{hint}"
+        )
     try:
         return tomllib.loads(path.read_text(encoding="utf-8")), path.stem, path.resolve().parent
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -152,9 +152,7 @@ def _inputs(stage: Stage[Any], manifest: Manifest) -> tuple[Artifact, ...]:
     return tuple(artifact for artifact in known if artifact.kind in stage.reads)
 
 
-def _need(
-    stage: Stage[Any], settings: Any, files: Sequence[Artifact], manifest: Manifest, run_dir: Path
-) -> _Need:
+def _need(stage: Stage[Any], settings: Any, files: Sequence[Artifact], manifest: Manifest, run_dir: Path) -> _Need:
     sources = collect(stage.run.__module__, _ROOT, within=_PACKAGES)
     parts = {f"setting {name}": value for name, value in _flat(settings)}
     parts |= {f"source {path}": digest for path, digest in sources.files.items()}

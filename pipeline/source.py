@@ -57,7 +57,7 @@ def collect(module: str, folder: Path, *, within: Collection[str] | None = None)
             continue
         seen.add(name)
         top = name.partition(".")[0]
-        found = [path for path in _locate(name, folder)] if within is None or top in within else []
+        found = list(_locate(name, folder)) if within is None or top in within else []
         if not found:
             if top not in sys.stdlib_module_names and not _locate_any(top, folder, within):
                 libraries.add(top)

@@ -104,8 +104,9 @@ class Outputs:
             StageError: the same artifact twice, or a candidate given for a kind that has none.
         """
         if kind.per_candidate is not (candidate is not None):
-            raise StageError(f"stage {self.stage}: {kind.value} is one per "
-                             f"{'candidate' if kind.per_candidate else 'run'}")
+            raise StageError(
+                f"stage {self.stage}: {kind.value} is one per {'candidate' if kind.per_candidate else 'run'}"
+            )
         if (kind, candidate) in self.declared:
             raise StageError(f"stage {self.stage}: artifact {kind.value} written twice")
         path = self.folder / candidate / name if candidate else self.folder / name

@@ -177,9 +177,7 @@ def served_quality(
         scratch: for temporary files.
     """
     logits = [
-        predict_logits(
-            file=file, runtime=RuntimeSpec.from_json(one.runtime), inputs=inputs, data=data, scratch=scratch
-        )
+        predict_logits(file=file, runtime=RuntimeSpec.from_json(one.runtime), inputs=inputs, data=data, scratch=scratch)
         for one, file in ((winner, winner_file), (baseline, baseline_file))
     ]
     return judge_quality(

@@ -60,8 +60,10 @@ def _lines(inspection: Inspection) -> list[str]:
             lines += [f"  {member.size:>10,}  {member.name}" for member in inspection.members]
             if inspection.serving is not None:
                 served = inspection.serving
-                lines.append(f"model {served['model']['name']} {served['model']['version']}, "
-                             f"candidate {served['candidate']['name']}, {len(served['labels'])} labels")
+                lines.append(
+                    f"model {served['model']['name']} {served['model']['version']}, "
+                    f"candidate {served['candidate']['name']}, {len(served['labels'])} labels"
+                )
             if inspection.model is not None:
                 lines += _lines(inspection.model)
             return lines

@@ -13,11 +13,15 @@ from pipeline.errors import FileError, RecipeError
 
 @app.command()
 def serve(
-    archive: Annotated[Path | None, typer.Argument(metavar="ARCHIVE", help="a .mar [default: the model store's]")] = None,
+    archive: Annotated[
+        Path | None, typer.Argument(metavar="ARCHIVE", help="a .mar [default: the model store's]")
+    ] = None,
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="for predictions, on loopback")] = 8080,
     workers: Annotated[int, typer.Option("--workers", min=1, help="processes that answer")] = 1,
     detach: Annotated[bool, typer.Option("--detach", help="return when it is ready and leave it running")] = False,
-    timeout_s: Annotated[float, typer.Option("--timeout", min=1, help="longest wait for it to be ready, seconds")] = 120,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", min=1, help="longest wait for it to be ready, seconds")
+    ] = 120,
     model_store: ModelStore = Path("model_store"),
 ) -> None:
     """Run TorchServe; the address is printed once every worker has given the golden answers."""
@@ -58,7 +62,9 @@ def status(as_json: Json = False) -> None:
 
 @app.command()
 def stop(
-    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="of the one to stop [default: all]")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="of the one to stop [default: all]")
+    ] = None,
 ) -> None:
     """Stop servers: Java, workers and temporary files."""
     from pipeline.serving import torchserve

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
@@ -50,9 +50,7 @@ class Timing:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Timing:
         """The inverse of `to_json`."""
-        return cls(
-            batch_size=document["batch_size"], rounds_s=tuple(value / 1e3 for value in document["rounds_ms"])
-        )
+        return cls(batch_size=document["batch_size"], rounds_s=tuple(value / 1e3 for value in document["rounds_ms"]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +136,7 @@ class _Worker:
             env={**os.environ, **_QUIET},
         )
 
-    def __enter__(self) -> _Worker:
+    def __enter__(self) -> Self:
         try:
             self._read()
         except BaseException:

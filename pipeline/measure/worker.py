@@ -34,9 +34,9 @@ def main() -> None:
     runtime = RuntimeSpec.from_json(job["runtime"])
     loaded = load_model(Path(job["folder"]), runtime, specs)
 
-    def model(batch: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    def model(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """As it is served: one example at a time where answers would depend on the batch."""
-        return loaded(batch) if runtime.batch_invariant else run_chunks(loaded, batch, 1)
+        return loaded(inputs) if runtime.batch_invariant else run_chunks(loaded, inputs, 1)
 
     samples = load_file(job["samples"])
     batches = {size: _batch(samples, specs, size) for size in job["batch_sizes"]}
@@ -52,8 +52,7 @@ def main() -> None:
 def _batch(samples: Mapping[str, NDArray[Any]], specs: list[InputSpec], size: int) -> dict[str, NDArray[Any]]:
     """The first `size` samples, repeated where there are fewer."""
     return {
-        spec.name: np.ascontiguousarray(np.resize(samples[f"input.{spec.name}"], (size, *spec.shape)))
-        for spec in specs
+        spec.name: np.ascontiguousarray(np.resize(samples[f"input.{spec.name}"], (size, *spec.shape))) for spec in specs
     }
 
 

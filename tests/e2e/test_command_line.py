@@ -145,7 +145,9 @@ def test_serve_predict_stop(built: Built, tmp_path: Path) -> None:
     shown = run("predict", picture, picture).stdout.splitlines()
     assert len(shown) == 2
     assert shown[0].startswith(f"{picture}: {answer['label']} 0.")
-    posted = httpx.post(url, content=picture.read_bytes(), headers={"content-type": "application/x-www-form-urlencoded"})
+    posted = httpx.post(
+        url, content=picture.read_bytes(), headers={"content-type": "application/x-www-form-urlencoded"}
+    )
     assert posted.json()["label"] == answer["label"]
     assert httpx.post(url, content=b"no picture").status_code in range(400, 500)
 

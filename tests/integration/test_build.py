@@ -168,7 +168,7 @@ def test_named_candidate_over_its_budget_ends_the_build_without_an_archive(built
 
 
 def test_unknown_candidate_is_refused_before_any_work(built: Built, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="select.candidate: expected one of float.torchscript.fp32"):
+    with pytest.raises(RecipeError, match=r"select.candidate: expected one of float.torchscript.fp32"):
         pipeline.build(built.recipe, run_dir=tmp_path / "run", overrides=["select.candidate=fast"])
     assert not (tmp_path / "run").exists()
 
@@ -183,7 +183,9 @@ def test_a_network_that_answers_differently_each_time_ends_the_build(built: Buil
         .replace("self.head(features.flatten(1))", "self.head(features.flatten(1) + torch.rand(1))")
     )
     overrides = [*built.overrides, 'candidates.formats=["onnx"]', "candidates.variants=[]"]
-    with pytest.raises(ProofError, match=r"float.onnx.fp32: parity with its torch module failed on \w+ inputs at batch"):
+    with pytest.raises(
+        ProofError, match=r"float.onnx.fp32: parity with its torch module failed on \w+ inputs at batch"
+    ):
         pipeline.build(
             folder / "recipe.toml", run_dir=tmp_path / "run", model_store=tmp_path / "store", overrides=overrides
         )
@@ -194,10 +196,10 @@ def test_a_network_that_answers_differently_each_time_ends_the_build(built: Buil
 
 
 def start(recipe: Path, run_dir: Path, store: Path, *overrides: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "pipeline", "build"]
     sets = [part for one in overrides for part in ("--set", one)]
     return subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "build", str(recipe), "--run-dir", str(run_dir), "--model-store", str(store)]
-        + sets,
+        [*command, str(recipe), "--run-dir", str(run_dir), "--model-store", str(store), *sets],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,

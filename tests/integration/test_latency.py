@@ -70,5 +70,5 @@ def test_a_timing_survives_json(folder: Path) -> None:
 
 
 def test_a_file_that_cannot_be_loaded_is_named(folder: Path) -> None:
-    with pytest.raises(StageError, match="timing broken: the process ended with 1: .*none.onnx"):
+    with pytest.raises(StageError, match=r"timing broken: the process ended with 1: .*none\.onnx"):
         measure(folder, subject(folder, "broken", "none.onnx"))

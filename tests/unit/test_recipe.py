@@ -36,7 +36,9 @@ def test_name_is_the_files_stem_and_folder_is_where_it_lies(tmp_path: Path) -> N
 
 
 def test_overrides_are_toml_or_else_text(tmp_path: Path) -> None:
-    recipe = load_recipe(write(tmp_path, MINIMAL), ["train.epochs=3", "select.goal=size", "model.arguments.dropout=0.5"])
+    recipe = load_recipe(
+        write(tmp_path, MINIMAL), ["train.epochs=3", "select.goal=size", "model.arguments.dropout=0.5"]
+    )
     assert recipe.train.epochs == 3
     assert recipe.select.goal == "size"
     assert recipe.model.arguments == {"dropout": 0.5}
@@ -60,7 +62,8 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
 
 def test_pruning_after_quantization_is_refused_with_the_reason(tmp_path: Path) -> None:
     text = MINIMAL + (
-        '[[candidates.variants]]\nname = "wrong"\npasses = [{ kind = "dynamic-int8" }, { kind = "magnitude-pruning" }]\n'
+        '[[candidates.variants]]\nname = "wrong"\n'
+        'passes = [{ kind = "dynamic-int8" }, { kind = "magnitude-pruning" }]\n'
     )
     with pytest.raises(RecipeError, match="quantized layers no longer hold float weights and pruning them silently"):
         load_recipe(write(tmp_path, text))

@@ -49,7 +49,9 @@ def candidate(
         runtime={},
         sha256="0" * 64,
         size=size,
-        parity=ParityFigures(reference="torch", checks=1, max_absolute=0, limit=1, batch_invariant=True, batch_difference=0),
+        parity=ParityFigures(
+            reference="torch", checks=1, max_absolute=0, limit=1, batch_invariant=True, batch_difference=0
+        ),
         quality=QualityReport(
             examples=10_000,
             accuracy=0.93 - drop,

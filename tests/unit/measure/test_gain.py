@@ -13,9 +13,7 @@ def rounds(mean: float, noise: float, seed: int, count: int = 9) -> list[float]:
 
 
 def test_a_file_timed_against_itself_shows_no_gain() -> None:
-    claimed = sum(
-        speed_up(rounds(1e-3, 0.02, seed), rounds(1e-3, 0.02, seed + 10_000)).is_gain for seed in range(200)
-    )
+    claimed = sum(speed_up(rounds(1e-3, 0.02, seed), rounds(1e-3, 0.02, seed + 10_000)).is_gain for seed in range(200))
     assert claimed <= 10
 
 
