@@ -19,6 +19,7 @@ from pipeline.recipe import DEFAULT_RECIPE, Recipe, load_recipe
 from pipeline.runner import Outcome, plan_stages, run_stages
 from pipeline.stage import Reporter, Silent
 from pipeline.stages import BUILD, TRAINING
+from pipeline.user_code import user_modules
 from pipeline.verify.quality import QualityReport
 
 DEFAULT_RUNS = Path("runs")
@@ -111,7 +112,8 @@ def build(
     """
     loaded = resolve(recipe, overrides)
     folder = _run_dir(loaded, run_dir)
-    manifest, outcomes = run_stages(BUILD, loaded, folder, reporter or Silent(), force=force)
+    with user_modules(loaded.folder):
+        manifest, outcomes = run_stages(BUILD, loaded, folder, reporter or Silent(), force=force)
     store = Path(model_store) if model_store is not None else DEFAULT_MODEL_STORE
     archive = _publish(folder / _one(manifest, Kind.ARCHIVE).path, store / f"{loaded.model_name}.mar")
     return _result(folder, manifest, archive, outcomes)
@@ -132,7 +134,8 @@ def train(
     """
     loaded = resolve(recipe, overrides)
     folder = _run_dir(loaded, run_dir)
-    manifest, _ = run_stages(TRAINING, loaded, folder, reporter or Silent(), force=force)
+    with user_modules(loaded.folder):
+        manifest, _ = run_stages(TRAINING, loaded, folder, reporter or Silent(), force=force)
     return folder / _one(manifest, Kind.WEIGHTS).path
 
 

@@ -87,9 +87,9 @@ def predict(
 
     answers = client.predict(files, url)
     if as_json:
-        print_json({str(path): [one.to_json() for one in predictions] for path, predictions in answers.items()})
+        print_json([{"file": str(path), "predictions": [one.to_json() for one in found]} for path, found in answers])
         return
-    for path, predictions in answers.items():
+    for path, predictions in answers:
         for one in predictions:
             others = ", ".join(f"{label} {probability:.4f}" for label, _, probability in one.top[1:])
             typer.echo(f"{path}: {one.label} {one.probability:.4f}" + (f" ({others})" if others else ""))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from handlers.decode import ImageDecoding, InputSpec
-from pipeline.data.dataset import DataSet
+from pipeline import DataSet, ImageDecoding, InputSpec
 
 
 def load(seed: int = 0) -> DataSet:

@@ -88,7 +88,7 @@ class Worker:
     status: str
 
 
-def predict(files: Sequence[Path], url: str | None = None) -> dict[Path, tuple[Prediction, ...]]:
+def predict(files: Sequence[Path], url: str | None = None) -> list[tuple[Path, tuple[Prediction, ...]]]:
     """Ask a running server about files.
 
     Args:
@@ -97,7 +97,7 @@ def predict(files: Sequence[Path], url: str | None = None) -> dict[Path, tuple[P
             `pipeline serve` started.
 
     Returns:
-        By file: one answer, or one per instance of a JSON document.
+        Each file, in order, with one answer, or one per instance of a JSON document.
 
     Raises:
         FileError: a file cannot be read.
@@ -106,7 +106,7 @@ def predict(files: Sequence[Path], url: str | None = None) -> dict[Path, tuple[P
     """
     address = prediction_url(url)
     with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client:
-        return {path: _predict_file(client, address, path) for path in files}
+        return [(path, _predict_file(client, address, path)) for path in files]
 
 
 def predict_file(url: str, path: Path) -> tuple[Prediction, ...]:

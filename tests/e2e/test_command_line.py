@@ -140,7 +140,9 @@ def test_serve_predict_stop(built: Built, tmp_path: Path) -> None:
     assert len(server["workers"]) == 2
     processes = [psutil.Process(pid) for pid in (server["pid"], *(worker["pid"] for worker in server["workers"]))]
 
-    [answer] = json.loads(run("predict", picture, "--json").stdout)[str(picture)]
+    [asked] = json.loads(run("predict", picture, "--json").stdout)
+    assert asked["file"] == str(picture)
+    [answer] = asked["predictions"]
     assert answer["label"] == str(test.labels[0])
     shown = run("predict", picture, picture).stdout.splitlines()
     assert len(shown) == 2

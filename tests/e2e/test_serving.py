@@ -157,7 +157,7 @@ def test_files(url: str, server: ServerState, tmp_path: Path) -> None:
     picture.write_bytes(PICTURES[1])
     document.write_text(json.dumps({"instances": [PIXELS[2].tolist(), PIXELS[3].tolist()]}))
     for address in (None, server.url, url):
-        answers = predict([picture, document], address)
+        answers = dict(predict([picture, document], address))
         assert [one.class_id for one in answers[picture]] == [int(EXPECTED[1].argmax())]
         assert [one.class_id for one in answers[document]] == EXPECTED[2:4].argmax(axis=1).tolist()
     with pytest.raises(

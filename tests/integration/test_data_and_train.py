@@ -115,6 +115,32 @@ def test_a_mirror_that_answers_nonsense_leaves_nothing_behind(monkeypatch: pytes
     assert not list((tmp_path / "data" / "fashion-mnist").iterdir())
 
 
+def test_when_nothing_works_one_line_says_what_was_tried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PIPELINE_DATA", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setattr(files, "SYSTEM_FOLDER", tmp_path / "system")
+    told: list[str] = []
+    with pytest.raises(DataError) as caught:
+        files.ensure(log=told.append)
+    text = str(caught.value)
+    assert "\n" not in text
+    for part in (
+        f"tried {tmp_path}/fashion-mnist (no such folder)",
+        f"{tmp_path}/system (no such folder)",
+        "the web (http",
+        "the Debian package dataset-fashion-mnist (apt-get and dpkg not on this machine)",
+        f"copy them to {tmp_path}/fashion-mnist, or set PIPELINE_DATA",
+    ):
+        assert part in text
+    assert told == [
+        "Fashion-MNIST: fetching from the web",
+        "Fashion-MNIST: fetching from the Debian package dataset-fashion-mnist",
+    ]
+    assert not list((tmp_path / "fashion-mnist").iterdir()), "nothing half-fetched is left"
+
+
 def test_the_example_from_another_working_directory(tmp_path: Path) -> None:
     """Two real processes: the second finds everything up to date."""
     recipe = init_project(tmp_path / "project")[0]

@@ -41,7 +41,7 @@ def test_a_deployable_of_one_input_scripts_and_answers_the_same(network: nn.Modu
     raw = torch.randint(0, 256, (3, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     assert not model.training
     assert [name for name, _ in model.named_children()] == ["preprocess", "network"]
-    torch.testing.assert_close(model(raw), network((raw.float() / 255 - 0.286) / 0.353), atol=1e-5, rtol=1e-5)
+    assert torch.allclose(model(raw), network((raw.float() / 255 - 0.286) / 0.353), atol=1e-5, rtol=1e-5)
     with pytest.warns(DeprecationWarning, match="deprecated"):
         scripted = torch.jit.script(model)
     assert torch.equal(scripted(raw), model(raw))
@@ -71,7 +71,7 @@ def test_preprocessing_is_one_multiplication_and_one_addition() -> None:
     assert not module.state_dict(), "preprocessing is no part of the weights"
     raw = torch.arange(12, dtype=torch.uint8).reshape(1, 3, 2, 2)
     mean, std = (torch.tensor(one, dtype=torch.float64).view(1, 3, 1, 1) for one in ([0.1, 0.2, 0.3], [0.5, 0.25, 1.0]))
-    torch.testing.assert_close(module(raw).double(), (raw.double() / 255 - mean) / std, atol=1e-6, rtol=1e-6)
+    assert torch.allclose(module(raw).double(), (raw.double() / 255 - mean) / std, atol=1e-6, rtol=1e-6)
 
 
 def test_preprocessing_of_a_table_is_per_feature() -> None:
