@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -70,6 +72,17 @@ def print_result(result: BuildResult) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_PIPE_WIDTH)
+    _draw_result(console, result)
+
+
+def save_picture(result: BuildResult, path: Path) -> None:
+    """The same as a picture of a terminal, SVG."""
+    console = Console(highlight=False, width=_PIPE_WIDTH, record=True, file=io.StringIO(), force_terminal=True)
+    _draw_result(console, result)
+    path.write_text(console.export_svg(title=f"pipeline build {result.recipe}"), encoding="utf-8")
+
+
+def _draw_result(console: Console, result: BuildResult) -> None:
     console.print(result_table(result))
     console.print(
         "parity: largest difference from its reference, and the limit; drop: points of accuracy lost against float on\n"

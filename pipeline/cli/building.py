@@ -59,12 +59,15 @@ def train(
 def report(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="of a finished build")],
     model_store: ModelStore = Path("model_store"),
+    svg: Annotated[Path | None, typer.Option("--svg", help="also save the table as a picture")] = None,
     as_json: Json = False,
 ) -> None:
     """Show the table of a finished build again."""
     from pipeline import builder, console
 
     result = builder.report(run_dir, model_store=model_store)
+    if svg is not None:
+        console.save_picture(result, svg)
     if as_json:
         print_json(result.to_json())
     else:
