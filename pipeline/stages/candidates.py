@@ -119,7 +119,7 @@ def _summary(report: CandidateReport) -> str:
     quality = report.quality
     drop = f", drop {quality.drop * 100:+.2f} points" if report.lossy else ""
     return (
-        f"{report.name}: parity {report.parity.max_absolute:.1e} of {report.parity.limit:.1e} allowed, "
+        f"{report.name} ({report.how}): parity {report.parity.max_absolute:.1e} of {report.parity.limit:.1e} allowed, "
         f"accuracy {quality.accuracy:.4f}{drop}, {report.size / 1000:,.0f} kB"
     )
 

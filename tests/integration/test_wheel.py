@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.example_build import QUICK
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 PROGRAM = """
@@ -79,3 +81,16 @@ def test_recipes_and_handlers_are_found_outside_the_checkout(elsewhere: Path) ->
 def test_the_command_answers_outside_the_checkout(elsewhere: Path) -> None:
     script = elsewhere / "env" / "bin" / "pipeline"
     assert "Usage: pipeline" in run(str(script), "--help", cwd=elsewhere)
+
+
+def test_it_builds_and_serves_outside_the_checkout(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_STATE", str(elsewhere / "state"))
+    script = str(elsewhere / "env" / "bin" / "pipeline")
+    run(script, "init", "example", cwd=elsewhere)
+    # The smoke stage of the build is a real server with the wheel's own handlers.
+    sets = [*QUICK, 'candidates.formats=["onnx"]', "candidates.variants=[]"]
+    run(script, "build", "example/recipe.toml", *(part for one in sets for part in ("--set", one)), cwd=elsewhere)
+    serving = json.loads(run(script, "inspect", "model_store/digits.mar", "--json", cwd=elsewhere))["serving"]
+    assert serving["candidate"]["name"] == "float.onnx.fp32"
+    smoke = json.loads((elsewhere / "runs" / "digits" / "smoke" / "smoke.json").read_text())
+    assert (smoke["posted"], smoke["comparison"]["passed"]) == (4, True)
