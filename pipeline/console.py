@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,7 +80,9 @@ def save_picture(result: BuildResult, path: Path) -> None:
     """The same as a picture of a terminal, SVG."""
     console = Console(highlight=False, width=_PIPE_WIDTH, record=True, file=io.StringIO(), force_terminal=True)
     _draw_result(console, result)
-    path.write_text(console.export_svg(title=f"pipeline build {result.recipe}"), encoding="utf-8")
+    # Rich's template fetches a font from the web; the viewer's own will do.
+    svg = console.export_svg(title=f"pipeline build {result.recipe}")
+    path.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")
 
 
 def _draw_result(console: Console, result: BuildResult) -> None:
@@ -91,8 +94,7 @@ def _draw_result(console: Console, result: BuildResult) -> None:
     )
     if any(not row.report.parity.batch_invariant for row in result.candidates):
         console.print("¹ The answer depends on the rest of the batch, so it is served one by one.", style="dim")
-    for line in pass_lines(result):
-        console.print(line, markup=False)
+    console.print(pass_table(result))
     test = result.test
     console.print(
         f"Selected [bold]{result.selected}[/bold]: {result.why}.\n"
@@ -129,17 +131,21 @@ def result_table(result: BuildResult) -> Table:
     return table
 
 
-def pass_lines(result: BuildResult) -> list[str]:
+def pass_table(result: BuildResult) -> Table:
     """What each pass really touched; the same pass on the same network is said once."""
-    lines: dict[str, None] = {}
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("network", no_wrap=True)
+    table.add_column("pass")
+    for heading in ("of the weights", "of the compute", "zeros"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    said = set()
     for row in result.candidates:
         for one in row.report.passes:
-            zeros = f", {one.sparsity:.0%} of all are zero now" if one.sparsity else ""
-            lines[
-                f"{row.report.variant}, {one.kind}: {one.detail}: touched {one.weight_share:.1%} of the weights, "
-                f"{one.compute_share:.1%} of the compute{zeros}"
-            ] = None
-    return list(lines)
+            shares = (f"{one.weight_share:.1%}", f"{one.compute_share:.1%}", f"{one.sparsity:.0%}")
+            if (line := (row.report.variant, f"{one.kind}: {one.detail}", *shares)) not in said:
+                table.add_row(*line)
+                said.add(line)
+    return table
 
 
 def _points(fraction: float) -> str:

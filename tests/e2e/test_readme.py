@@ -1,0 +1,47 @@
+"""The demo and every runnable block of the README, as they stand."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```$", (CHECKOUT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+
+
+def run(command: list[str], folder: Path) -> str:
+    bin_folder = Path(sys.executable).parent
+    environment = {
+        **os.environ,
+        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
+        "PIPELINE_STATE": str(folder / "state"),
+        "VENV": os.path.relpath(bin_folder.parent, folder),
+    }
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=1800
+    )
+    assert done.returncode == 0, f"{command[-1]}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_the_readme_has_runnable_blocks() -> None:
+    assert [kind for kind, _ in BLOCKS].count("sh") >= 4
+    assert [kind for kind, _ in BLOCKS].count("python") == 1
+
+
+@pytest.mark.slow
+def test_the_demo_and_then_every_block(tmp_path: Path) -> None:
+    shown = run(["bash", str(CHECKOUT / "scripts" / "demo")], tmp_path)
+    test_set = re.search(r"Test set, .*? float (0\.\d+)", shown)
+    assert test_set is not None
+    assert float(test_set.group(1)) >= 0.925
+    label = re.search(r"Its true label: (.*)", shown)
+    assert label is not None
+    assert f"picture.png: {label.group(1)} 0." in shown
+    for kind, block in BLOCKS:
+        run(["bash", "-euo", "pipefail", "-c", block] if kind == "sh" else [sys.executable, "-c", block], tmp_path)
