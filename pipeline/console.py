@@ -73,7 +73,10 @@ def print_result(result: BuildResult) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_PIPE_WIDTH)
-    _draw_result(console, result)
+    # Rich ends the process when its reader goes away; written here, that is an error like any other.
+    with console.capture() as drawn:
+        _draw_result(console, result)
+    sys.stdout.write(drawn.get())
 
 
 def save_picture(result: BuildResult, path: Path) -> None:

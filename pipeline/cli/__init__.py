@@ -25,6 +25,7 @@ def _run(arguments: list[str]) -> int:
         arguments = ["--debug", *(one for one in arguments if one != "--debug")]
     try:
         code = app(arguments, standalone_mode=False)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return _fail("interrupted; the same command continues where it was", EXIT_INTERRUPTED)
     except PipelineError as error:
