@@ -27,7 +27,7 @@ def _run(arguments: list[str]) -> int:
         code = app(arguments, standalone_mode=False)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        return _fail("interrupted; the same command continues where it was", EXIT_INTERRUPTED)
+        code = EXIT_INTERRUPTED
     except PipelineError as error:
         return _fail(str(error), error.exit_code, debug=debug)
     except BrokenPipeError:
@@ -42,6 +42,8 @@ def _run(arguments: list[str]) -> int:
             return _fail(f"{message()}; see pipeline --help", RecipeError.exit_code, debug=debug)
         found = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
         return _fail(f"unexpected {found}; run again with --debug and report it", PipelineError.exit_code, debug=debug)
+    if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C inside a command into this code
+        return _fail("interrupted; a build goes on from here when it is run again", EXIT_INTERRUPTED)
     return code if isinstance(code, int) else EXIT_OK
 
 
