@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,6 @@ from pipeline.errors import ProofError, RecipeError, StageError
 from pipeline.manifest import read_manifest
 from pipeline.recipe import load_recipe
 from pipeline.serving.archive import read_archive
-from pipeline.stages import BUILD
 from tests.example_build import QUICK, Built
 
 STAGES = ["data", "train", "candidates", "select", "package", "smoke"]
@@ -128,21 +128,26 @@ def test_a_changed_factory_is_noticed(built: Built, tmp_path: Path, file: str, f
 def test_changed_data_behind_the_same_factory_are_noticed(built: Built, tmp_path: Path) -> None:
     folder = tmp_path / "moved"
     shutil.copytree(built.recipe.parent, folder)
-    # The factory's source stays; what it reads, which nothing declares, changes.
+    # Nothing declares the file that this factory reads.
     source = folder / "my_data.py"
     source.write_text(
-        source.read_text().replace("digits = load_digits()", "digits = load_digits(n_class=int(_CLASSES))")
-        + "\nfrom pathlib import Path\n_CLASSES = (Path(__file__).parent / 'classes.txt').read_text()\n"
+        source.read_text().replace("digits.images * (255 / 16)", "digits.images * FACTOR")
+        + "\nfrom pathlib import Path\n\nFACTOR = float((Path(__file__).parent / 'factor.txt').read_text())\n"
     )
-    (folder / "classes.txt").write_text("10")
-    before = builder.plan(folder / "recipe.toml", run_dir=tmp_path / "none")
-    assert before[0].action == "would run"
-    digests = BUILD[0].outside(BUILD[0].settings(load_recipe(folder / "recipe.toml")))
-    (folder / "classes.txt").write_text("9")
-    with pytest.raises(Exception, match="classes"):
-        BUILD[0].outside(BUILD[0].settings(load_recipe(folder / "recipe.toml")))
-    (folder / "classes.txt").write_text("10")
-    assert BUILD[0].outside(BUILD[0].settings(load_recipe(folder / "recipe.toml"))) == digests
+
+    def digests(factor: float) -> Mapping[str, str]:
+        (folder / "factor.txt").write_text(str(factor))
+        program = (
+            "import json, sys; from pipeline.stages.data import STAGE; from pipeline.recipe import load_recipe\n"
+            "print(json.dumps(STAGE.outside(STAGE.settings(load_recipe(sys.argv[1])))))"
+        )
+        command = [sys.executable, "-c", program, str(folder / "recipe.toml")]
+        found: dict[str, str] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+        return found
+
+    before, after = digests(255 / 16), digests(15)
+    assert {name for name in before if before[name] != after[name]} == {"data"}
+    assert digests(255 / 16) == before
 
 
 def test_named_candidate_is_packed_whatever_is_fastest(built: Built, tmp_path: Path) -> None:
