@@ -135,6 +135,7 @@ class Candidates(Section):
     pruning_amount: float = Field(default=0.3, gt=0, lt=1, description="share of weights set to zero in the default variants")
     pruning_scope: Literal["layer", "global"] = Field(default="layer", description="rank weights per layer or over all layers in the default variants")
     formats: tuple[Format, ...] = Field(default=("torchscript", "onnx"), min_length=1, description="what each variant is exported to; float.onnx.fp32 is always there")
+    allow_batch_variant: bool = Field(default=False, description="serve a candidate whose answer depends on the rest of its batch (dynamic int8) in batches; one by one otherwise")
     variants: tuple[Variant, ...] | None = Field(default=None, description="instead of the default variants (pruned, int8, pruned and int8)")
 
     @model_validator(mode="after")
@@ -161,6 +162,7 @@ class Verify(Section):
 
     samples: int = Field(default=256, ge=32, description="real validation inputs replayed through every candidate")
     batch_sizes: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(default=(1, 2, 7, 32), min_length=1, description="examples per call in the parity check")
+    reference_evaluator_macs: int = Field(default=50_000_000, ge=0, description="ONNX files with at most so many multiply-accumulates an example are also run by onnx's (slow) reference evaluator; 0: none")
 
 
 class Measure(Section):
@@ -180,7 +182,8 @@ class Measure(Section):
 class Budget(Section):
     """What a lossy candidate may lose."""
 
-    max_accuracy_drop: float = Field(default=0.01, ge=0, lt=1, description="largest drop against float, as a fraction; held against a one-sided 95 % bound")
+    max_accuracy_drop: float = Field(default=0.01, ge=0, lt=1, description="largest drop against float, as a fraction; held against a one-sided 95 % bound, adjusted for the number of lossy candidates compared")
+    max_confident_flips: float = Field(default=0.001, ge=0, le=1, description="largest share of examples that float labels with a top-2 probability margin of 0.5 or more and the candidate labels otherwise")
 
 
 class Select(Section):
