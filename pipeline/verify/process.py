@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
+from safetensors import safe_open
 from safetensors.numpy import load_file
 
 import pipeline
 import pipeline.verify.replay
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
-from pipeline.errors import ProofError
+from pipeline.errors import DataError, ProofError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +105,27 @@ def replay(
     return Replayed(
         answers={(run.name, call): found[f"{run.name}.{call}"] for run in runs for call in range(run.calls)}, **learned
     )
+
+
+def require_examples(data: Path, inputs: Sequence[InputSpec]) -> None:
+    """Stop where there is nothing to replay: no examples prove nothing.
+
+    Args:
+        data: safetensors file with `input.<name>` (N, *shape) for each input.
+        inputs: of the model.
+
+    Raises:
+        DataError: an input is missing, or there are no examples.
+    """
+    with safe_open(data, framework="numpy") as stored:
+        names = set(stored.keys())
+        for one in inputs:
+            if f"input.{one.name}" not in names:
+                held = ", ".join(sorted(names)) or "nothing"
+                raise DataError(f"{data.name}: expected input {one.name}, found {held}")
+            count = stored.get_slice(f"input.{one.name}").get_shape()[0]
+            if not count:
+                raise DataError(f"{data.name}: expected at least 1 example of input {one.name}, found none")
 
 
 def _environment() -> dict[str, str]:
