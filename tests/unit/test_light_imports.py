@@ -15,16 +15,31 @@ LIGHT = (
     "pipeline.cli.app",
     "pipeline.cli.building",
     "pipeline.cli.looking",
+    "pipeline.cli.proving",
     "pipeline.cli.serving",
     "pipeline.doctor",
     "pipeline.errors",
+    "pipeline.evidence.document",
     "pipeline.manifest",
     "pipeline.recipe",
     "pipeline.runner",
     "pipeline.source",
     "pipeline.stage",
 )
-AREAS = ("candidates", "compress", "data", "export", "inspection", "measure", "models", "serving", "training", "verify")
+AREAS = (
+    "candidates",
+    "compress",
+    "data",
+    "evidence",
+    "export",
+    "inspection",
+    "measure",
+    "models",
+    "proof",
+    "serving",
+    "training",
+    "verify",
+)
 
 PROGRAM = """
 import importlib, sys
