@@ -45,11 +45,16 @@ lock: $(STAMP) ## renew requirements.lock and docker/*.lock after a change of th
 	$(UV) $(COMPILE) --upgrade --constraints requirements.lock --output-file docker/requirements.lock docker/requirements.in
 	$(UV) $(COMPILE) --upgrade --constraints requirements.lock --output-file docker/requirements-torch.lock docker/requirements-torch.in
 
-clean: ## stop the server; remove .venv, runs, archives and caches (downloaded data stays)
-	@if [ -x $(VENV)/bin/pipeline ]; then $(VENV)/bin/pipeline stop || true; fi
+clean: ## remove .venv, runs, archives and caches (downloaded data stays; stop a server first: pipeline stop)
 	rm -rf $(VENV) runs dist build model_store/*.mar .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find pipeline handlers tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(STAMP): requirements.lock pyproject.toml
+# The stamp holds the place and the Python it was made for: a checkout that was moved, or whose Python went, sets up again.
+PLACE := $(CURDIR) $(shell $(PYTHON) -V 2>/dev/null)
+ifneq ($(shell cat $(STAMP) 2>/dev/null),$(PLACE))
+.PHONY: $(STAMP)
+endif
+
+$(STAMP): requirements.lock pyproject.toml scripts/set-up
 	@PYTHON=$(PYTHON) VENV=$(VENV) NEEDED_GB=$(NEEDED_GB) bash scripts/set-up
-	@touch $@
+	@echo "$(CURDIR) $$($(PYTHON) -V)" >$@

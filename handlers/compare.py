@@ -118,11 +118,11 @@ def compare(expected: NDArray[Any], found: NDArray[Any], tolerance: Tolerance) -
     difference = np.abs(answer - reference)
     magnitude = np.abs(reference)
     limit = tolerance.absolute + tolerance.relative * magnitude + tolerance.scale * float(magnitude.max())
-    excess = difference - limit
-    worst = np.unravel_index(int(np.argmax(excess)), excess.shape)
-    position = tuple(int(axis) for axis in worst)
+    # As a multiple of its own limit, so that a value that passes is not called worst for having a small limit.
+    strain = np.divide(difference, limit, out=np.where(difference > 0, np.inf, 0.0), where=limit > 0)
+    position = tuple(int(axis) for axis in np.unravel_index(int(np.argmax(strain)), strain.shape))
     relative = np.divide(difference, magnitude, out=np.where(difference > 0, np.inf, 0.0), where=magnitude > 0)
-    passed = bool((excess <= 0).all())
+    passed = bool((difference <= limit).all())
     reason = (
         ""
         if passed

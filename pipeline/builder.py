@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import Artifact, Kind, digest_file
+from pipeline.artifacts import Artifact, Kind, digest_bytes, digest_file
 from pipeline.candidates.choose import Limits, Verdict, explain
 from pipeline.candidates.report import CandidateReport, read_report
 from pipeline.candidates.spec import candidate_specs
 from pipeline.errors import FileError, ProofError, RecipeError
-from pipeline.manifest import Manifest, read_manifest
+from pipeline.manifest import Manifest, read_manifest, write_atomically
 from pipeline.recipe import DEFAULT_RECIPE, Recipe, load_recipe
-from pipeline.runner import Outcome, plan_stages, run_stages
+from pipeline.runner import Outcome, outdated, plan_stages, run_stages
 from pipeline.stage import Reporter, Silent
 from pipeline.stages import BUILD, TRAINING
 from pipeline.user_code import user_modules
@@ -137,13 +135,20 @@ def build(
     """
     loaded = resolve(recipe, overrides)
     folder = _run_dir(loaded, run_dir)
+    archive = (Path(model_store) if model_store is not None else DEFAULT_MODEL_STORE) / f"{loaded.model_name}.mar"
+    results: list[BuildResult] = []
+
+    def publish(manifest: Manifest) -> None:
+        """While the run directory is held, or another build could replace what is read here."""
+        if strict:
+            _require_test(folder, manifest)
+        packed = _one(manifest, Kind.ARCHIVE)
+        _publish(folder / packed.path, archive, packed.sha256)
+        results.append(_result(folder, manifest, archive, ()))
+
     with user_modules(loaded.folder):
-        manifest, outcomes = run_stages(BUILD, loaded, folder, reporter or Silent(), force=force)
-    if strict:
-        _require_test(folder, manifest)
-    store = Path(model_store) if model_store is not None else DEFAULT_MODEL_STORE
-    archive = _publish(folder / _one(manifest, Kind.ARCHIVE).path, store / f"{loaded.model_name}.mar")
-    return _result(folder, manifest, archive, outcomes)
+        _, outcomes = run_stages(BUILD, loaded, folder, reporter or Silent(), force=force, finish=publish)
+    return replace(results[0], stages=outcomes)
 
 
 def train(
@@ -185,10 +190,10 @@ def report(run_dir: Path | str, *, model_store: Path | str | None = None) -> Bui
     """
     folder = Path(run_dir)
     manifest = read_manifest(folder)
-    unfinished = [stage.name for stage in BUILD if manifest is None or stage.name not in manifest.stages]
+    unfinished = [stage.name for stage in BUILD] if manifest is None else outdated(BUILD, manifest)
     if manifest is None or unfinished:
         missing = ", ".join(unfinished)
-        raise FileError(f"{folder}: expected a finished build, found no {missing}; run pipeline build first")
+        raise FileError(f"{folder}: expected a finished build, found {missing} still to run; run pipeline build first")
     packed = folder / _one(manifest, Kind.ARCHIVE).path
     stored = (Path(model_store) if model_store is not None else DEFAULT_MODEL_STORE) / packed.name
     return _result(folder, manifest, stored if stored.is_file() else packed, ())
@@ -200,6 +205,8 @@ def resolve(recipe: str | Path | Recipe, overrides: Sequence[str] = ()) -> Recip
     Raises:
         RecipeError: it has problems.
     """
+    if isinstance(recipe, Recipe) and overrides:
+        raise RecipeError(f"overrides {', '.join(overrides)}: expected none for a recipe that is loaded already")
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
     names = [spec.name for spec in candidate_specs(loaded.candidates)]
     if loaded.select.candidate is not None and loaded.select.candidate not in names:
@@ -228,25 +235,20 @@ def _selection(run_dir: Path, manifest: Manifest) -> dict[str, Any]:
     return document
 
 
-def _publish(packed: Path, stored: Path) -> Path:
+def _publish(packed: Path, stored: Path, sha256: str) -> None:
     """Copy the archive into the model store in one step, unless it is there already."""
-    if stored.is_file() and digest_file(stored) == digest_file(packed):
-        return stored
+    if stored.is_file() and digest_file(stored) == sha256:
+        return
+    content = packed.read_bytes()
+    if digest_bytes(content) != sha256:
+        raise FileError(f"{packed}: expected SHA-256 {sha256}, found other bytes; build again")
     try:
         stored.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=stored.parent, prefix=f".{stored.name}.", delete=False) as stream:
-            temporary = Path(stream.name)
-            try:
-                stream.write(packed.read_bytes())
-                stream.close()
-                shutil.copymode(packed, temporary)
-                temporary.replace(stored)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
+        for remains in stored.parent.glob(f".{stored.name}.*"):  # of a build that was killed right here
+            remains.unlink(missing_ok=True)
+        write_atomically(stored, content)
     except OSError as error:
         raise FileError(f"{stored}: expected to write the archive there, found: {error.strerror}") from error
-    return stored
 
 
 def _result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tuple[Outcome, ...]) -> BuildResult:

@@ -93,8 +93,8 @@ def save_picture(result: BuildResult, path: Path) -> None:
 def _draw_result(console: Console, result: BuildResult) -> None:
     console.print(result_table(result))
     console.print(
-        "parity: largest difference from its reference, and the limit; drop: points of accuracy lost against float on\n"
-        "validation, and its one-sided bound; ms: one thread, median over interleaved rounds.",
+        "parity: the difference that came closest to its limit, and that limit; drop: points of accuracy lost against\n"
+        "float on validation, and its one-sided bound; ms: one thread, median over interleaved rounds.",
         style="dim",
     )
     variant = [row.report for row in result.candidates if not row.report.parity.batch_invariant]
@@ -186,7 +186,7 @@ def result_table(result: BuildResult) -> Table:
         table.add_row(
             "*" if row.selected else "",
             report.name,
-            f"{report.parity.max_absolute:.1e} ({report.parity.limit:.0e})",
+            f"{report.parity.nearest:.1e} ({report.parity.limit:.0e})",
             f"{report.quality.accuracy:.4f}",
             f"{_points(report.quality.drop)} ({_points(row.drop_upper)})" if report.lossy else "-",
             f"{report.size / 1000:,.0f}",

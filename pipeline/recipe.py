@@ -213,7 +213,11 @@ class Measure(Section):
     batch_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         default=(1, 32), min_length=1, description="examples per call; 1 is always among them"
     )
-    rounds: int = Field(default=9, ge=3, description="interleaved rounds; medians and intervals are taken over them")
+    rounds: int = Field(
+        default=9,
+        ge=6,
+        description="interleaved rounds; below 6 the bootstrap interval over them misses far more often than it says",
+    )
     block_ms: float = Field(default=60.0, ge=5, description="length of one timed block, in milliseconds")
 
     @model_validator(mode="after")

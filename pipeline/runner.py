@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -75,7 +75,13 @@ def check_order(stages: Sequence[Stage[Any]]) -> None:
 
 
 def run_stages(
-    stages: Sequence[Stage[Any]], recipe: Recipe, run_dir: Path, reporter: Reporter, *, force: bool = False
+    stages: Sequence[Stage[Any]],
+    recipe: Recipe,
+    run_dir: Path,
+    reporter: Reporter,
+    *,
+    force: bool = False,
+    finish: Callable[[Manifest], None] = lambda _manifest: None,
 ) -> tuple[Manifest, tuple[Outcome, ...]]:
     """Bring every stage of a run directory up to date.
 
@@ -84,7 +90,8 @@ def run_stages(
         recipe: what is asked for.
         run_dir: made if missing; locked while this runs.
         reporter: told what happens.
-        force: run every stage, whatever is recorded.
+        force: run every stage from its beginning, whatever is recorded or half done.
+        finish: called at the end, while the directory is still held.
 
     Returns:
         The manifest, and an outcome per stage.
@@ -110,6 +117,8 @@ def run_stages(
                 outcomes.append(Outcome(stage=stage.name, action="up to date"))
                 continue
             reporter.log(f"{stage.name}: {need.reason}")
+            if force:
+                _forget(run_dir, stage.name)
             started = time.perf_counter()
             artifacts = _run(stage, settings, files, need.key, run_dir, reporter)
             seconds = time.perf_counter() - started
@@ -119,6 +128,7 @@ def run_stages(
             _forget(run_dir, stage.name)
             reporter.log(f"{stage.name}: done in {seconds:.1f} s")
             outcomes.append(Outcome(stage=stage.name, action="ran", reason=need.reason, seconds=seconds))
+        finish(manifest)
     return manifest, tuple(outcomes)
 
 
@@ -145,6 +155,21 @@ def plan_stages(stages: Sequence[Stage[Any]], recipe: Recipe, run_dir: Path) -> 
         else:
             outcomes.append(Outcome(stage=stage.name, action="up to date"))
     return tuple(outcomes)
+
+
+def outdated(stages: Sequence[Stage[Any]], manifest: Manifest) -> list[str]:
+    """The stages that are not recorded, or whose record is of other inputs than those recorded now.
+
+    A build that ended early leaves the later stages' former records, which still spare work when an
+    earlier stage comes out the same. Together they are no finished build.
+    """
+    names = []
+    for stage in stages:
+        record = manifest.stages.get(stage.name)
+        now = {f"input {artifact.path}": artifact.sha256 for artifact in _inputs(stage, manifest)}
+        if record is None or now != {name: part for name, part in record.parts.items() if name.startswith("input ")}:
+            names.append(stage.name)
+    return names
 
 
 def _inputs(stage: Stage[Any], manifest: Manifest) -> tuple[Artifact, ...]:

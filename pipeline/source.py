@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 from pipeline.artifacts import digest_bytes
@@ -26,17 +27,36 @@ class Sources:
     libraries: frozenset[str]
 
 
-def source_files(module: str, folder: Path) -> dict[str, str]:
-    """Digests of a user's module and of everything it imports from its own folder.
+def factory_digests(factory: str, folder: Path) -> dict[str, str]:
+    """What a user's factory is made of.
 
     Args:
-        module: dotted name, importable with `folder` first on `sys.path`.
-        folder: where the user's modules lie.
+        factory: `module:function`.
+        folder: the recipe's; the module is looked up there first, then among what is installed.
 
     Returns:
-        SHA-256 by path relative to the folder; empty when the module does not lie there.
+        SHA-256 of its source files and of those it imports from the same place, and the versions of the libraries
+        they use. Empty for a module that is found nowhere: importing it says so better.
     """
-    return collect(module, folder).files
+    module = factory.partition(":")[0]
+    top = module.partition(".")[0]
+    found = collect(module, folder)
+    if not found.files and (root := _installed_root(top)) is not None:
+        found = collect(module, root, within=(top,))
+    own = {"pipeline", "handlers"}  # a user's module imports our nouns; our own source is looked after elsewhere
+    return {**found.files, **library_versions(found.libraries - own)}
+
+
+def _installed_root(top: str) -> Path | None:
+    """The folder on `sys.path` that holds a top-level module or package."""
+    try:
+        spec = find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    origin = Path(spec.origin)
+    return origin.parent.parent if origin.name == "__init__.py" else origin.parent
 
 
 def collect(module: str, folder: Path, *, within: Collection[str] | None = None) -> Sources:

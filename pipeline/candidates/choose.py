@@ -89,13 +89,12 @@ def judge(quality: QualityReport, limits: Limits, *, lossy: bool, compared: int)
     upper = drop_bounds(lost=lost, gained=gained, examples=examples, confidence=confidence)[1]
     provable = smallest_provable_drop(discordant=lost + gained, examples=examples, confidence=confidence)
     budget = limits.max_accuracy_drop
-    too_few = quality.drop <= budget < provable
     match (lossy, upper <= budget, quality.confident_share <= limits.max_confident_flips):
         case (False, _, _):
             text = LOSSLESS
         case (True, True, True):
             text = WITHIN
-        case (True, False, _) if not too_few:
+        case (True, False, _) if quality.drop > budget:
             text = "over budget"
         case (True, _, False):
             text = "too many confident flips"
@@ -159,7 +158,7 @@ def choose(reports: Sequence[CandidateReport], *, goal: Goal, limits: Limits, na
     if report.name == best.name:
         why = f"best {goal} of the {len(allowed)} candidates inside their limits"
     else:
-        why = f"{best.name} gains less than {MINIMUM_GAIN:.0%} {goal} over this simpler candidate"
+        why = f"{best.name} shows no certain gain of {MINIMUM_GAIN:.0%} in {goal} over this simpler candidate"
     return Choice(selected=report.name, why=why, verdicts=verdicts)
 
 

@@ -234,6 +234,7 @@ def _parity_figures(parity: ParityReport) -> ParityFigures:
         reference=parity.reference,
         checks=len(parity.checks),
         max_absolute=parity.max_absolute,
+        nearest=abs(worst.comparison.found - worst.comparison.expected),
         max_relative=parity.max_relative if math.isfinite(parity.max_relative) else None,
         cosine=parity.cosine,
         argmax_agreement=parity.argmax_agreement,

@@ -29,6 +29,7 @@ class ParityFigures(_Data):
         max_relative: largest difference as a share of the expected logit; None where a zero was expected and not found.
         cosine: smallest of the checks.
         argmax_agreement: smallest share of equal decisions of the checks.
+        nearest: the difference that came closest to its limit.
         limit: the largest difference allowed where the file came closest to its limit.
         batch_invariant: whether an answer is the same whatever else is in the batch.
         batch_difference: largest difference between an answer alone and in a batch.
@@ -42,6 +43,7 @@ class ParityFigures(_Data):
     max_relative: float | None
     cosine: float
     argmax_agreement: float
+    nearest: float
     limit: float
     batch_invariant: bool
     batch_difference: float

@@ -43,7 +43,8 @@ def _run(arguments: list[str]) -> int:
         found = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
         return _fail(f"unexpected {found}; run again with --debug and report it", PipelineError.exit_code, debug=debug)
     if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C inside a command into this code
-        return _fail("interrupted; a build goes on from here when it is run again", EXIT_INTERRUPTED)
+        goes_on = "; it goes on from here when it is run again" if {"build", "train"} & set(arguments) else ""
+        return _fail(f"interrupted{goes_on}", EXIT_INTERRUPTED)
     return code if isinstance(code, int) else EXIT_OK
 
 

@@ -10,10 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.errors import RecipeError
+
 app = typer.Typer(
     name="pipeline",
     help="Takes a PyTorch model to the fastest artifact that is proven to be the same model, and serves it.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -29,9 +31,13 @@ Force = Annotated[bool, typer.Option("--force", help="run every stage, whatever 
 
 @app.callback(help=app.info.help)
 def options(
+    context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="show tracebacks and the libraries' logs")] = False,
 ) -> None:
     """Options of every command."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(RecipeError.exit_code)
     logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, stream=sys.stderr)
 
 

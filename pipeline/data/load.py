@@ -11,7 +11,7 @@ from pipeline.data.dataset import DataSet
 from pipeline.data.fashion_mnist_files import NAME as FASHION_MNIST
 from pipeline.errors import DataError, RecipeError
 from pipeline.recipe import Data
-from pipeline.source import source_files
+from pipeline.source import factory_digests
 from pipeline.user_code import import_factory
 
 
@@ -64,9 +64,7 @@ def outside_digests(data: Data, folder: Path) -> dict[str, str]:
     """
     if data.factory is None:
         return {}  # its contents are fixed by checksums in our own source
-    digests = {
-        f"data.factory {name}": digest for name, digest in source_files(data.factory.partition(":")[0], folder).items()
-    }
+    digests = {f"data.factory {name}": digest for name, digest in factory_digests(data.factory, folder).items()}
     if data.path is None:
         return digests | {"data": load_data_set(data, folder).digest()}
     place = folder / data.path

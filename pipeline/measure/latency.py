@@ -6,7 +6,6 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -19,10 +18,8 @@ from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
 from pipeline.errors import StageError
 from pipeline.measure import worker
+from pipeline.process import module_command, module_environment
 from pipeline.stage import Reporter
-
-# Idle threads of one runtime that spin would take time from the candidate whose turn it is.
-_QUIET = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "MKL_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,12 +125,12 @@ class _Worker:
         }
         self._errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed in __exit__
         self._process = subprocess.Popen(
-            [sys.executable, "-m", worker.__name__, json.dumps(job)],
+            module_command(worker.__name__, json.dumps(job)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
-            env={**os.environ, **_QUIET},
+            env=module_environment(threads=subject.runtime.threads),
         )
 
     def __enter__(self) -> Self:

@@ -22,7 +22,7 @@ from pipeline.models.preprocess import Each, ToFloat, Unchanged, standardize
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weights import check_weights_file
 from pipeline.recipe import Model, Preprocessing
-from pipeline.source import source_files
+from pipeline.source import factory_digests
 from pipeline.user_code import import_factory
 
 # Mean and standard deviation over the training pictures, on the scale 0 to 1.
@@ -81,7 +81,7 @@ def outside_digests(model: Model, folder: Path) -> dict[str, str]:
     """
     digests: dict[str, str] = {}
     if model.factory is not None:
-        sources = source_files(model.factory.partition(":")[0], folder)
+        sources = factory_digests(model.factory, folder)
         digests |= {f"model.factory {name}": digest for name, digest in sources.items()}
     if model.weights is not None:
         digests["model.weights"] = digest_file(check_weights_file(folder / model.weights))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from handlers.decode import InputSpec
 from handlers.runtime import load_model, run_chunks
 from handlers.serving import RuntimeSpec
 from pipeline.errors import ProofError, StageError
+from pipeline.process import failure, module_command, module_environment
 
 _TIMEOUT_S = 600.0
 _SEED = 0
@@ -87,10 +87,8 @@ def answers(
             "asked": str(asked),
             "answered": str(answered),
         }
-        threads = str(runtime.threads)
-        root = str(Path(__file__).resolve().parents[2])
-        environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONPATH": root}
-        command = [sys.executable, "-m", "pipeline.serving.golden", json.dumps(job)]
+        environment = module_environment(threads=runtime.threads)
+        command = module_command("pipeline.serving.golden", json.dumps(job))
         try:
             done = subprocess.run(
                 command, env=environment, cwd=scratch, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
@@ -98,8 +96,7 @@ def answers(
         except subprocess.TimeoutExpired as error:
             raise StageError(f"{runtime.file}: expected answers within {_TIMEOUT_S:g} s, found none") from error
         if done.returncode != 0:
-            last = (done.stderr.strip() or "no message").splitlines()[-1]
-            raise StageError(f"{runtime.file}: expected answers from a new process, found: {last}")
+            raise StageError(f"{runtime.file}: expected answers from a new process, found: {failure(done)}")
         logits = {size: load_file(answered)[str(size)] for size in batch_sizes}
     for size, values in logits.items():
         if not np.isfinite(values).all():

@@ -82,7 +82,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
         outputs.reporter.progress("candidates", done, len(specs), spec.name)
         folder = folders[spec.name]
         finished = folder / "report.json"
-        if not finished.exists():
+        if not _is_whole(finished):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             write_report(finished, evaluate(spec, ground, folder))
@@ -116,11 +116,23 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     outputs.path(Kind.CANDIDATE_ORDER, "order.json").write_text(order, encoding="utf-8")
 
 
+def _is_whole(finished: Path) -> bool:
+    """Whether a candidate was finished by an earlier, interrupted run, and its file is as it was then."""
+    from pipeline.artifacts import digest_file
+    from pipeline.candidates.report import read_report
+
+    if not finished.exists():
+        return False
+    report = read_report(finished)
+    model = finished.parent / str(report.runtime["file"])
+    return model.is_file() and digest_file(model) == report.sha256
+
+
 def _summary(report: CandidateReport) -> str:
     quality = report.quality
     drop = f", drop {quality.drop * 100:+.2f} points" if report.lossy else ""
     return (
-        f"{report.name} ({report.how}): parity {report.parity.max_absolute:.1e} of {report.parity.limit:.1e} allowed, "
+        f"{report.name} ({report.how}): parity {report.parity.nearest:.1e} of {report.parity.limit:.1e} allowed, "
         f"accuracy {quality.accuracy:.4f}{drop}, {report.size / 1000:,.0f} kB"
     )
 

@@ -17,6 +17,7 @@ from typing import Any
 from handlers.predictor import Predictor
 from handlers.runtime import describe_cpu, describe_libraries
 from handlers.serving import SERVING_FILE
+from pipeline.process import failure, module_command, module_environment
 
 # Far above any self-test; a model that never answers must not hold a reviewer for ever.
 _TIMEOUT_S = 600.0
@@ -74,13 +75,11 @@ def replay_golden(folder: Path, digest: str) -> GoldenReport:
         folder: of the archive's members; each is checked against `serving.json` again before the model is loaded.
         digest: SHA-256 that its `serving.json` must have.
     """
-    from pipeline.verify.process import failure, fresh_environment
-
-    command = [sys.executable, "-P", "-m", "pipeline.verify.golden", str(folder.resolve()), digest]
+    command = module_command("pipeline.verify.golden", str(folder.resolve()), digest)
     try:
         done = subprocess.run(
             command,
-            env=fresh_environment(),
+            env=module_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +19,7 @@ import pipeline.verify.replay
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
 from pipeline.errors import DataError, ProofError
+from pipeline.process import failure, module_command, module_environment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +88,8 @@ def replay(
         job.write_text(json.dumps(document), encoding="utf-8")
         # -P: the working directory is the user's; a torch.py lying there is not ours to import.
         done = subprocess.run(
-            [sys.executable, "-P", "-m", pipeline.verify.replay.__name__, str(job)],
-            env=fresh_environment(),
+            module_command(pipeline.verify.replay.__name__, str(job)),
+            env=module_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -126,19 +125,3 @@ def require_examples(data: Path, inputs: Sequence[InputSpec]) -> None:
             count = stored.get_slice(f"input.{one.name}").get_shape()[0]
             if not count:
                 raise DataError(f"{data.name}: expected at least 1 example of input {one.name}, found none")
-
-
-def fresh_environment() -> dict[str, str]:
-    """This process's environment, with this very package first on the import path, installed or not."""
-    assert pipeline.__file__ is not None
-    root = str(Path(pipeline.__file__).resolve().parent.parent)
-    inherited = os.environ.get("PYTHONPATH")
-    return os.environ | {"PYTHONPATH": os.pathsep.join([root, inherited] if inherited else [root])}
-
-
-def failure(done: subprocess.CompletedProcess[str]) -> str:
-    """Why a process ended badly, in one clause: its signal, or its last line on standard error."""
-    if done.returncode < 0:
-        return f"its process was ended by signal {-done.returncode}"
-    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    return lines[-1][:500] if lines else f"its process ended with code {done.returncode}"

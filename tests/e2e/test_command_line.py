@@ -175,7 +175,7 @@ def test_interrupt_ends_with_130_and_continues(built: Built, tmp_path: Path) -> 
     rest = process.stderr.read()
     process.stderr.close()
     assert process.wait(timeout=60) == 130
-    assert "error: interrupted; a build goes on from here when it is run again" in rest
+    assert "error: interrupted; it goes on from here when it is run again" in rest
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
     assert process.stderr is not None
     lines = []

@@ -20,7 +20,7 @@ QUICK = (
     "train.epochs=1",
     'candidates.formats=["onnx"]',
     'candidates.variants=[{name="float",passes=[{kind="dynamic-int8"}]}]',
-    "measure.rounds=3",
+    "measure.rounds=6",
     "measure.block_ms=5",
 )
 PREPROCESSING = {"Cast", "Mul", "Add"}

@@ -38,7 +38,7 @@ def test_every_candidate_has_a_row_with_figures(built: Built) -> None:
     assert len(names) == 8
     for row in result.candidates:
         report = row.report
-        assert report.parity.max_absolute <= report.parity.limit
+        assert report.parity.nearest <= report.parity.limit
         assert report.quality.examples == 539
         assert [timing.batch_size for timing in report.timings] == [1, 32]
         assert report.lossy is (report.variant != "float" or report.precision != "fp32")
@@ -99,7 +99,7 @@ def test_a_second_build_runs_nothing(built: Built) -> None:
         ("candidates.pruning_amount=0.5", "candidates"),
         ("export.opset=19", "candidates"),
         ("verify.samples=48", "candidates"),
-        ("measure.rounds=4", "candidates"),
+        ("measure.rounds=7", "candidates"),
         ("budget.max_accuracy_drop=0.02", "select"),
         ("select.goal=size", "select"),
         ("package.version=2.0", "package"),
@@ -217,14 +217,16 @@ def test_killed_in_every_stage_it_ends_with_the_same_weights_and_archive(built: 
     chosen = "select.candidate=float.onnx.fp32"
     overrides = (*QUICK, chosen)
     run_dir, store = tmp_path / "run", tmp_path / "store"
-    for stage in STAGES:
+    # At the start of a stage, and in the middle of the longer ones: an epoch, two candidates, a server.
+    moments = ["data: not", "train: not", "train: epoch 2", "candidates: float.onnx.fp32", "select: ", "golden", "http"]
+    for moment in moments:
         process = start(built.recipe, run_dir, store, *overrides)
         assert process.stderr is not None
         for line in process.stderr:
-            if line.startswith(f"{stage}: ") and not line.endswith("up to date\n"):
+            if line.startswith(moment):
                 break
         else:
-            pytest.fail(f"the build ended before stage {stage} ran")
+            pytest.fail(f"the build ended before it said: {moment}")
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         process.stderr.close()

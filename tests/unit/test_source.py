@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 
+import pytest
+
 from pipeline import source
-from pipeline.source import collect, library_versions, source_files
+from pipeline.source import collect, factory_digests, library_versions
 
 
 def write(folder: Path, name: str, text: str) -> None:
@@ -29,25 +32,25 @@ def test_imports_are_followed_within_the_folder(tmp_path: Path) -> None:
 
 def test_an_edit_changes_the_digest(tmp_path: Path) -> None:
     write(tmp_path, "nets.py", "a = 1\n")
-    before = source_files("nets", tmp_path)
+    before = collect("nets", tmp_path).files
     write(tmp_path, "nets.py", "a = 2\n")
-    assert source_files("nets", tmp_path) != before
+    assert collect("nets", tmp_path).files != before
 
 
 def test_a_module_from_elsewhere_has_no_files(tmp_path: Path) -> None:
-    assert source_files("json", tmp_path) == {}
+    assert collect("json", tmp_path).files == {}
 
 
 def test_what_only_a_type_checker_sees_does_not_count(tmp_path: Path) -> None:
     write(tmp_path, "a.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import b\n")
     write(tmp_path, "b.py", "")
-    assert list(source_files("a", tmp_path)) == ["a.py"]
+    assert list(collect("a", tmp_path).files) == ["a.py"]
 
 
 def test_a_loop_of_imports_ends(tmp_path: Path) -> None:
     write(tmp_path, "a.py", "import b\n")
     write(tmp_path, "b.py", "import a\n")
-    assert list(source_files("a", tmp_path)) == ["a.py", "b.py"]
+    assert list(collect("a", tmp_path).files) == ["a.py", "b.py"]
 
 
 def test_this_package_is_followed_and_libraries_are_named() -> None:
@@ -56,3 +59,27 @@ def test_this_package_is_followed_and_libraries_are_named() -> None:
     assert {"pipeline/runner.py", "pipeline/stage.py", "pipeline/errors.py", "pipeline/__init__.py"} <= set(found.files)
     assert "pipeline/cli.py" not in found.files
     assert {"filelock", "pydantic"} <= set(library_versions(found.libraries))
+
+
+def test_a_factory_that_lies_elsewhere_on_the_path_is_followed_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / "installed"
+    write(installed, "mypkg_elsewhere/__init__.py", "")
+    write(installed, "mypkg_elsewhere/nets.py", "import numpy\nimport mypkg_elsewhere.layers\n")
+    write(installed, "mypkg_elsewhere/layers.py", "a = 1\n")
+    write(installed, "unrelated.py", "")
+    monkeypatch.syspath_prepend(installed)
+    before = factory_digests("mypkg_elsewhere.nets:build", tmp_path / "recipe")
+    assert {"mypkg_elsewhere/nets.py", "mypkg_elsewhere/layers.py", "numpy"} <= set(before)
+    assert "unrelated.py" not in before
+    write(installed, "mypkg_elsewhere/layers.py", "a = 2\n")
+    after = factory_digests("mypkg_elsewhere.nets:build", tmp_path / "recipe")
+    assert {name for name in before if before[name] != after[name]} == {"mypkg_elsewhere/layers.py"}
+
+
+def test_the_libraries_of_a_factory_count_with_their_versions(tmp_path: Path) -> None:
+    write(tmp_path, "nets.py", "import numpy\nfrom pipeline import ModelSpec\n")
+    found = factory_digests("nets:build", tmp_path)
+    assert found["numpy"] == metadata.version("numpy")
+    assert "pipeline" not in found

@@ -327,7 +327,8 @@ def test_a_fault_of_the_optimizer_is_told_from_a_fault_of_the_file(exported: Exp
 class Tiring(nn.Module):
     """Answers otherwise from its eighth call on."""
 
-    calls: Tensor
+    if TYPE_CHECKING:  # scripting would look the annotation up
+        calls: Tensor
 
     def __init__(self) -> None:
         super().__init__()
