@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipeline.runner import Outcome
 
 # Wide enough for the table where the width of a terminal is not known.
-_PIPE_WIDTH = 140
+_PIPE_WIDTH = 130
 
 
 class Terminal:
@@ -133,15 +133,15 @@ def test_lines(result: BuildResult) -> str:
 
 def decision_table(rows: Sequence[Row]) -> Table:
     """A row per lossy candidate: which decisions changed, how sure float was of them, and what could be proven."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("decisions of", no_wrap=True)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
+    table.add_column("  decisions of", no_wrap=True)
     for heading in ("flips", "lost", "gained", "confident", "near ties", "worst class", "KL", "ECE", "provable"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         quality = row.report.quality
         worst = f"{_short(quality.worst_class_name)} {_points(quality.worst_class_drop)}"
         table.add_row(
-            row.report.name,
+            ("* " if row.selected else "  ") + row.report.name,
             str(quality.flips),
             str(quality.lost),
             str(quality.gained),
@@ -165,27 +165,25 @@ def decision_legend(rows: Sequence[Row], limits: Limits) -> str:
         f"apart (limit {limits.max_confident_flips:.2%} of the examples); near ties: less than 0.1 apart; worst class: "
         "its own drop in points; KL in nats;\n"
         f"ECE: 15 bins, float {quality.float_calibration_error:.3f}; provable: the smallest drop in points that so "
-        f"many examples can prove. Each bound holds with {rows[0].confidence:.2%},\nall {len(rows)} together with 95 % "
-        "(Bonferroni)."
+        f"many examples can prove.\n"
+        f"Each bound holds with {rows[0].confidence:.2%}, all {len(rows)} together with 95 % (Bonferroni)."
     )
 
 
 def result_table(result: BuildResult) -> Table:
     """A row per candidate: parity, accuracy, drop, size, latency, verdict; the winner marked."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("")
-    table.add_column("candidate", no_wrap=True)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
+    table.add_column("  candidate", no_wrap=True)
     for heading in ("parity (limit)", "accuracy", "drop (bound)", "kB"):
         table.add_column(heading, justify="right", no_wrap=True)
     sizes = [timing.batch_size for timing in result.candidates[0].report.timings]
     for size in sizes:
         table.add_column(f"ms at {size}", justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+    table.add_column("verdict")
     for row in result.candidates:
         report = row.report
         table.add_row(
-            "*" if row.selected else "",
-            report.name,
+            ("* " if row.selected else "  ") + report.name,
             f"{report.parity.nearest:.1e} ({report.parity.limit:.0e})",
             f"{report.quality.accuracy:.4f}",
             f"{_points(report.quality.drop)} ({_points(row.drop_upper)})" if report.lossy else "-",

@@ -84,6 +84,7 @@ def build_archive(
     name: str = "tiny",
     kind: Literal["onnxruntime", "torchscript"] = "onnxruntime",
     batch_invariant: bool = True,
+    allow_batch_variant: bool = False,
     golden_shift: float = 0.0,
     evidence: Mapping[str, Any] | None = None,
 ) -> Archive:
@@ -94,7 +95,10 @@ def build_archive(
     else:
         linear_torchscript(inputs[0], folder / "model.pt")
     runtime = RuntimeSpec(
-        kind=kind, file="model.onnx" if kind == "onnxruntime" else "model.pt", batch_invariant=batch_invariant
+        kind=kind,
+        file="model.onnx" if kind == "onnxruntime" else "model.pt",
+        batch_invariant=batch_invariant,
+        allow_batch_variant=allow_batch_variant,
     )
     arrays: dict[str, NDArray[Any]] = synthetic_inputs(inputs, 9)
     model = load_model(folder, runtime, inputs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from PIL import Image
 
 from pipeline.data.dataset import read_split
+from pipeline.serving.archive import read_archive
 from tests.example_build import Built
 
 Finished = subprocess.CompletedProcess[str]
@@ -66,8 +68,44 @@ def test_build_from_another_directory_is_up_to_date_and_prints_the_table(built: 
     assert f"Selected {built.result.selected}: " in done.stdout
     for row in built.result.candidates:
         assert row.report.name in done.stdout
+    table, _, _ = done.stdout.partition("pruned30, magnitude-pruning")
+    assert max(map(len, table.splitlines())) <= 130
+    assert "worst class" in table
     as_json = run("build", built.recipe, *where, *sets, "--json", cwd=tmp_path)
-    assert json.loads(as_json.stdout)["selected"] == built.result.selected
+    document = json.loads(as_json.stdout)
+    assert document["selected"] == built.result.selected
+    for row in document["candidates"]:
+        assert row["parity"]["cosine"] > 0.999
+        assert row["parity"]["runs"][0] == "as served"
+        assert row["quality"]["worst_class_name"] in "0123456789"
+        if row["lossy"]:
+            assert row["drop_upper"] > row["quality"]["drop_upper"], "adjusted for the candidates compared"
+
+
+def test_strict_fails_where_the_test_set_cannot_confirm_the_budget(built: Built, tmp_path: Path) -> None:
+    folder, store = tmp_path / "example", tmp_path / "store"
+    shutil.copytree(built.recipe.parent, folder)
+    data = folder / "my_data.py"
+    # 17 pictures of test: even without a single flip they prove no drop under 13 points
+    data.write_text(data.read_text().replace("test=0.2", "test=0.01"))
+    sets = [*built.overrides, 'candidates.variants=[{name="float", passes=[{kind="dynamic-int8"}]}]']
+    sets += ['candidates.formats=["onnx"]', "select.candidate=float.onnx.int8-dynamic"]
+    sets += ["budget.max_accuracy_drop=0.1", "budget.max_confident_flips=1", "candidates.allow_batch_variant=true"]
+    command = ["build", folder / "recipe.toml", "--run-dir", tmp_path / "run", "--model-store", store]
+    command += [part for one in sets for part in ("--set", one)]
+    done = run(*command, "--strict")
+    assert done.returncode == 5, done.stderr
+    said = one_line(done)
+    assert "test set: float.onnx.int8-dynamic: not provable with 17 examples: expected a drop provably under" in said
+    assert said.endswith("--strict: the archive was not put into the model store")
+    assert not store.exists()
+    done = run(*command)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("up to date") == 6
+    assert "The test set does not confirm the budget: not provable with 17 examples" in done.stdout
+    assert "served in batches all the same: the recipe allows it" in done.stdout
+    runtime = read_archive(store / "digits.mar").serving.runtime
+    assert (runtime.batch_invariant, runtime.allow_batch_variant, runtime.one_by_one) == (False, True, False)
 
 
 def test_mistakes_are_one_line_with_an_exit_code(built: Built, tmp_path: Path) -> None:

@@ -91,8 +91,12 @@ def test_instances_are_answered_in_batches_and_in_order(tmp_path: Path) -> None:
     np.testing.assert_allclose(predictor.predict(instances), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_model_that_depends_on_its_batch_sees_one_example_at_a_time(tmp_path: Path) -> None:
-    predictor = load(build_archive(tmp_path / "made", [TABLE], batch_invariant=False), tmp_path / "unpacked")
+@pytest.mark.parametrize(("allowed", "expected"), [(False, [1, 1, 1]), (True, [3])])
+def test_a_model_that_depends_on_its_batch_sees_one_example_at_a_time_unless_that_is_allowed(
+    tmp_path: Path, *, allowed: bool, expected: list[int]
+) -> None:
+    archive = build_archive(tmp_path / "made", [TABLE], batch_invariant=False, allow_batch_variant=allowed)
+    predictor = load(archive, tmp_path / "unpacked")
     sizes = []
     model = predictor._model
 
@@ -102,7 +106,7 @@ def test_a_model_that_depends_on_its_batch_sees_one_example_at_a_time(tmp_path: 
 
     predictor._model = watched
     predictor.predict([{"features": np.zeros(4, np.float32)}] * 3)
-    assert sizes == [1, 1, 1]
+    assert sizes == expected
 
 
 def test_logits_on_demand_are_exact(tmp_path: Path) -> None:

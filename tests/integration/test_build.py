@@ -99,8 +99,11 @@ def test_a_second_build_runs_nothing(built: Built) -> None:
         ("candidates.pruning_amount=0.5", "candidates"),
         ("export.opset=19", "candidates"),
         ("verify.samples=48", "candidates"),
+        ("verify.reference_evaluator_macs=0", "candidates"),
+        ("candidates.allow_batch_variant=true", "candidates"),
         ("measure.rounds=7", "candidates"),
         ("budget.max_accuracy_drop=0.02", "select"),
+        ("budget.max_confident_flips=0.002", "select"),
         ("select.goal=size", "select"),
         ("package.version=2.0", "package"),
         ("smoke.pictures=5", "smoke"),
@@ -167,7 +170,7 @@ def test_named_candidate_over_its_budget_ends_the_build_without_an_archive(built
         "select.candidate=pruned30.onnx.fp32",
         "budget.max_accuracy_drop=0.00001",
     ]
-    with pytest.raises(ProofError, match=r"select.candidate pruned30.onnx.fp32: .* provably under 0.0000"):
+    with pytest.raises(ProofError, match=r"select.candidate pruned30.onnx.fp32: .* provably under 0.00 points"):
         pipeline.build(built.recipe, run_dir=run_dir, model_store=tmp_path / "store", overrides=overrides)
     assert not (tmp_path / "store").exists()
 

@@ -19,9 +19,8 @@ from pipeline.verify.quality import QualityReport
 LIMITS = Limits(max_accuracy_drop=0.01, max_confident_flips=0.001)
 REFUSED = (
     r"^select\.candidate slim\.onnx\.fp32: over budget: expected a drop provably under 1\.00 points and confident "
-    r"flips on at most 0\.100%, found \+2\.00 points with a bound of 2\.2\d \(95\.0% confidence\) and 0\.000%, "
-    r"on 10000 "
-    r"examples \(smallest provable 0\.2\d points\); raise the limits in \[budget\] or name another candidate$"
+    r"flips on at most 0\.100%, found \+2\.00 points with a bound of 2\.2\d \(95\.0% confidence\) and 0\.000%, on "
+    r"10000 examples \(smallest provable 0\.2\d points\); raise the limits in \[budget\] or name another candidate$"
 )
 JITTER = (1.0, 1.01, 0.99, 1.005, 0.995, 1.0, 1.002, 0.998, 1.0)
 PRUNED = PassFigures(kind="magnitude-pruning", detail="30 %", sparsity=0.3, weight_share=0.3, compute_share=1.0)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from pipeline.serving.readiness import gave_up, server_failure, worker_failure
+from pipeline.serving.readiness import gave_up, golden_request, server_failure, worker_failure
+from tests.served_models import TABLE, build_archive
 
 OUT = "INFO|W-9001-tiny_1.0-stdout|MODEL_LOG|"
 REFUSED = [OUT + "pipeline-refusal: candidate a: golden answers differ", OUT + "Failed to load model tiny, exception x"]
@@ -63,3 +65,14 @@ def test_the_servers_own_failure(tmp_path: Path) -> None:
     assert server_failure(log) == "Invalid configuration"
     log.write_text("ERROR|main|X|first\njava.net.BindException: Address already in use\n")
     assert server_failure(log) == "a port was taken in the meantime (address already in use)"
+
+
+def test_copies_of_one_example_are_posted_where_a_batch_may_shift_the_answer(tmp_path: Path) -> None:
+    counts = {}
+    for name, invariant, allowed in (("float", True, False), ("alone", False, False), ("batched", False, True)):
+        archive = build_archive(tmp_path / name, [TABLE], batch_invariant=invariant, allow_batch_variant=allowed)
+        body, _, expected = golden_request(archive)
+        assert len(json.loads(body)["instances"]) == len(expected)
+        counts[name] = len(expected)
+    assert counts["float"] == counts["alone"] > 1
+    assert counts["batched"] == 1

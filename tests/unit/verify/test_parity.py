@@ -327,15 +327,12 @@ def test_a_fault_of_the_optimizer_is_told_from_a_fault_of_the_file(exported: Exp
 class Tiring(nn.Module):
     """Answers otherwise from its eighth call on."""
 
-    if TYPE_CHECKING:  # scripting would look the annotation up
-        calls: Tensor
-
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("calls", torch.zeros(1))
+        self.calls = nn.Parameter(torch.zeros(1), requires_grad=False)
 
     def forward(self, values: Tensor) -> Tensor:
-        self.calls += 1
+        self.calls.add_(1)
         return values + (self.calls >= 8).to(values.dtype)
 
 
