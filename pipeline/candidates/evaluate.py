@@ -28,6 +28,7 @@ from pipeline.export.onnx import export_onnx
 from pipeline.export.torchscript import export_torchscript
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weights import load_weights
+from pipeline.verify.locate import locate
 from pipeline.verify.parity import ParityReport, check_parity, require
 from pipeline.verify.quality import QualityReport, judge_quality, predict_logits
 from pipeline.verify.reference import Reference, module_reference, unoptimized_reference
@@ -128,7 +129,7 @@ def evaluate(spec: CandidateSpec, ground: Ground, folder: Path) -> CandidateRepo
         batch_sizes=ground.batch_sizes,
         scratch=ground.scratch,
     )
-    require(parity)
+    require(parity, where=_where(parity, ground, file, runtime, reference))
     runtime = replace(runtime, batch_invariant=parity.batch_invariant)
     quality = judge_quality(
         candidate=spec.name,
@@ -206,6 +207,21 @@ def _make(spec: CandidateSpec, ground: Ground, file: Path) -> tuple[list[PassRep
     passes = [*passes, quantize_file(float_file, file)]
     float_file.unlink()
     return passes, "quantize", unoptimized_reference(file, ground.model.inputs)
+
+
+def _where(parity: ParityReport, ground: Ground, file: Path, runtime: RuntimeSpec, reference: Reference) -> str:
+    """The layer at which parity failed, and where the file is; empty if it passed."""
+    if parity.passed:
+        return ""
+    finding = locate(
+        parity,
+        file=file,
+        runtime=runtime,
+        reference=reference,
+        inputs=ground.model.inputs,
+        samples=ground.samples,
+    )
+    return f"{finding.text}; the file is kept as {file}"
 
 
 def _parity_figures(parity: ParityReport) -> ParityFigures:

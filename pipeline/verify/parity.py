@@ -180,8 +180,12 @@ def check_parity(
     )
 
 
-def require(report: ParityReport) -> None:
+def require(report: ParityReport, *, where: str = "") -> None:
     """Stop where parity failed.
+
+    Args:
+        report: of one candidate.
+        where: the layer at which it failed, as one clause; empty if it is not known.
 
     Raises:
         ProofError: one line naming the candidate, the inputs, both values and the limit.
@@ -197,7 +201,7 @@ def require(report: ParityReport) -> None:
     raise ProofError(
         f"{report.candidate}: parity with {report.reference} failed on {worst.inputs} inputs at batch size "
         f"{worst.batch_size}, call {worst.call}: {worst.comparison.reason} ({failed} of {len(report.checks)} checks "
-        "failed); this artifact is not the same model: nothing was packed"
+        f"failed){f'; {where}' if where else ''}; this artifact is not the same model: nothing was packed"
     )
 
 
