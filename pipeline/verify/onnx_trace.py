@@ -124,7 +124,9 @@ def _origin(node: onnx.NodeProto) -> tuple[str, str]:
 
 def _owner_of_weights(node: onnx.NodeProto) -> str:
     """The module whose quantized weight a node multiplies with: quantizers drop the metadata, and keep that name."""
-    for name in node.input:
-        if name.endswith(_QUANTIZED_WEIGHT):
-            return str(name).removesuffix(_QUANTIZED_WEIGHT).rpartition(".")[0]
-    return ""
+    owners = [
+        str(name).removesuffix(_QUANTIZED_WEIGHT).rpartition(".")[0]
+        for name in node.input
+        if name.endswith(_QUANTIZED_WEIGHT)  # so does the product's input, which no module owns
+    ]
+    return next((one for one in owners if one), "")
