@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
 
-from handlers.compare import FLOAT32, INT8_DYNAMIC
+from handlers.compare import FLOAT32, INT8_DYNAMIC, Tolerance
 from handlers.decode import InputSpec
 from handlers.runtime import run_chunks
 from handlers.serving import RuntimeSpec
@@ -95,6 +95,21 @@ def write_samples(path: Path, *, validation: Path, logits: NDArray[np.float32], 
     save_file({**arrays, "labels": split.labels[:count], "logits": logits[:count]}, path)
 
 
+def runtime_of(spec: CandidateSpec) -> RuntimeSpec:
+    """How a candidate's file is run."""
+    return RuntimeSpec(
+        kind="torchscript" if spec.format == "torchscript" else "onnxruntime",
+        file=_MODEL_FILE[spec.format],
+        optimization=spec.optimization,
+        threads=spec.threads,
+    )
+
+
+def tolerance_of(spec: CandidateSpec) -> Tolerance:
+    """How far a candidate's answers may be from its reference's."""
+    return FLOAT32 if spec.precision == "fp32" else INT8_DYNAMIC
+
+
 def evaluate(spec: CandidateSpec, ground: Ground, folder: Path) -> CandidateReport:
     """Make a candidate's file in its folder, prove it, and judge it.
 
@@ -112,12 +127,7 @@ def evaluate(spec: CandidateSpec, ground: Ground, folder: Path) -> CandidateRepo
     """
     file = folder / _MODEL_FILE[spec.format]
     passes, how, reference = _make(spec, ground, file)
-    runtime = RuntimeSpec(
-        kind="torchscript" if spec.format == "torchscript" else "onnxruntime",
-        file=file.name,
-        optimization=spec.optimization,
-        threads=spec.threads,
-    )
+    runtime = runtime_of(spec)
     parity = check_parity(
         candidate=spec.name,
         file=file,
@@ -125,7 +135,7 @@ def evaluate(spec: CandidateSpec, ground: Ground, folder: Path) -> CandidateRepo
         reference=reference,
         inputs=ground.model.inputs,
         samples=ground.samples,
-        tolerance=FLOAT32 if spec.precision == "fp32" else INT8_DYNAMIC,
+        tolerance=tolerance_of(spec),
         batch_sizes=ground.batch_sizes,
         scratch=ground.scratch,
     )

@@ -15,6 +15,8 @@ LIGHT = (
     "pipeline.cli.app",
     "pipeline.cli.building",
     "pipeline.cli.looking",
+    "pipeline.cli.proving",
+    "pipeline.cli.run_check",
     "pipeline.cli.serving",
     "pipeline.doctor",
     "pipeline.errors",
@@ -24,7 +26,7 @@ LIGHT = (
     "pipeline.source",
     "pipeline.stage",
 )
-AREAS = ("candidates", "compress", "data", "export", "inspection", "measure", "models", "serving", "training", "verify")
+AREAS = ("candidates", "compress", "data", "export", "inspection", "measure", "models", "proof", "serving", "training", "verify")
 
 PROGRAM = """
 import importlib, sys

@@ -26,6 +26,7 @@ from pipeline.models.spec import Deployable
 from pipeline.verify import layers
 from pipeline.verify.layers import LayerFinding, locate_onnx, locate_torchscript
 from pipeline.verify.locate import failing_batch, locate
+from pipeline.verify.onnx_trace import OnnxTrace
 from pipeline.verify.parity import ParityReport, check_parity, require
 from pipeline.verify.reference import module_reference, unoptimized_reference
 
@@ -186,7 +187,8 @@ class Forks(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         left = self.activation(self.first(images))
         right = self.activation(self.second(left)) * self.scale
-        return (left + right).mean((2, 3))
+        logits: Tensor = (left + right).mean((2, 3))
+        return logits
 
 
 @pytest.mark.parametrize(
@@ -316,7 +318,7 @@ def test_a_network_that_answers_nan_itself(residual: Residual, tmp_path: Path) -
 
 def test_an_int8_file_is_named_by_the_users_modules(exported: Exported) -> None:
     pixels = {"pixels": exported.pictures[:2]}
-    trace = layers.OnnxTrace(exported.folder / "int8.onnx", pixels)
+    trace = OnnxTrace(exported.folder / "int8.onnx", pixels)
     names = [one.module for one in trace.steps]
     assert names[0] == "preprocess"
     assert [one for one in names if one.startswith("network.classifier.")] == [

@@ -1,0 +1,1 @@
+"""Check a finished artifact again, from outside the build that made it."""
