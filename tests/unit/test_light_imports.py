@@ -26,7 +26,19 @@ LIGHT = (
     "pipeline.source",
     "pipeline.stage",
 )
-AREAS = ("candidates", "compress", "data", "export", "inspection", "measure", "models", "proof", "serving", "training", "verify")
+AREAS = (
+    "candidates",
+    "compress",
+    "data",
+    "export",
+    "inspection",
+    "measure",
+    "models",
+    "proof",
+    "serving",
+    "training",
+    "verify",
+)
 
 PROGRAM = """
 import importlib, sys
