@@ -36,7 +36,15 @@ class StageRecord(BaseModel):
 
 
 class Manifest(BaseModel):
-    """The state of a run directory."""
+    """The state of a run directory.
+
+    Args:
+        recipe: name of the recipe.
+        environment: versions of Python and the system.
+        stages: the finished ones, by name.
+        settings: the whole recipe, overrides applied, so that what was built can be checked again.
+        folder: of the recipe; the user's factories are looked up there.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,6 +52,8 @@ class Manifest(BaseModel):
     recipe: str
     environment: dict[str, str]
     stages: dict[str, StageRecord] = {}
+    settings: dict[str, Any] = {}
+    folder: str = ""
 
     def with_stage(self, name: str, record: StageRecord) -> Manifest:
         """The same with one stage's record replaced."""

@@ -106,7 +106,14 @@ def run_stages(
         _sweep(run_dir)
         manifest = None if force else read_manifest(run_dir)
         manifest = manifest or Manifest(recipe=recipe.name, environment={})
-        manifest = manifest.model_copy(update={"recipe": recipe.name, "environment": _environment()})
+        manifest = manifest.model_copy(
+            update={
+                "recipe": recipe.name,
+                "environment": _environment(),
+                "settings": recipe.model_dump(mode="json"),
+                "folder": str(recipe.folder.resolve()),
+            }
+        )
         outcomes = []
         for stage in stages:
             settings = stage.settings(recipe)
@@ -179,7 +186,7 @@ def _inputs(stage: Stage[Any], manifest: Manifest) -> tuple[Artifact, ...]:
 
 def _need(stage: Stage[Any], settings: Any, files: Sequence[Artifact], manifest: Manifest, run_dir: Path) -> _Need:
     sources = collect(stage.run.__module__, _ROOT, within=_PACKAGES)
-    parts = {f"setting {name}": value for name, value in _flat(settings)}
+    parts = setting_parts(settings)
     parts |= {f"source {path}": digest for path, digest in sources.files.items()}
     parts |= {f"library {name}": version for name, version in library_versions(sources.libraries).items()}
     parts |= {f"outside {name}": digest for name, digest in stage.outside(settings).items()}
@@ -197,6 +204,11 @@ def _need(stage: Stage[Any], settings: Any, files: Sequence[Artifact], manifest:
         if path.stat().st_size != artifact.size or digest_file(path) != artifact.sha256:
             return replace(need, reason=f"{artifact.path} was altered")
     return need
+
+
+def setting_parts(settings: Any) -> dict[str, str]:
+    """The parts of a stage's cache key that are its settings."""
+    return {f"setting {name}": value for name, value in _flat(settings)}
 
 
 def _flat(settings: Any) -> list[tuple[str, str]]:

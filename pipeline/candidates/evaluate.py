@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
 
-from handlers.compare import FLOAT32, INT8_DYNAMIC
+from handlers.compare import FLOAT32, INT8_DYNAMIC, Tolerance
 from handlers.decode import InputSpec
 from handlers.runtime import run_chunks
 from handlers.serving import RuntimeSpec
@@ -30,6 +30,7 @@ from pipeline.export.torchscript import export_torchscript
 from pipeline.inspection.graph import graph_cost
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weights import load_weights
+from pipeline.verify.locate import locate
 from pipeline.verify.parity import ParityReport, check_parity, require
 from pipeline.verify.quality import QualityReport, judge_quality, predict_logits
 from pipeline.verify.reference import Reference, module_reference, unoptimized_reference
@@ -98,6 +99,21 @@ def write_samples(path: Path, *, validation: Path, logits: NDArray[np.float32], 
     save_file({**arrays, "labels": split.labels[:count], "logits": logits[:count]}, path)
 
 
+def runtime_of(spec: CandidateSpec) -> RuntimeSpec:
+    """How a candidate's file is run."""
+    return RuntimeSpec(
+        kind="torchscript" if spec.format == "torchscript" else "onnxruntime",
+        file=_MODEL_FILE[spec.format],
+        optimization=spec.optimization,
+        threads=spec.threads,
+    )
+
+
+def tolerance_of(spec: CandidateSpec) -> Tolerance:
+    """How far a candidate's answers may be from its reference's."""
+    return FLOAT32 if spec.precision == "fp32" else INT8_DYNAMIC
+
+
 def evaluate(spec: CandidateSpec, ground: Ground, folder: Path) -> CandidateReport:
     """Make a candidate's file in its folder, prove it, and judge it.
 
@@ -115,12 +131,7 @@ def evaluate(spec: CandidateSpec, ground: Ground, folder: Path) -> CandidateRepo
     """
     file = folder / _MODEL_FILE[spec.format]
     passes, how, reference = _make(spec, ground, file)
-    runtime = RuntimeSpec(
-        kind="torchscript" if spec.format == "torchscript" else "onnxruntime",
-        file=file.name,
-        optimization=spec.optimization,
-        threads=spec.threads,
-    )
+    runtime = runtime_of(spec)
     parity = check_parity(
         candidate=spec.name,
         file=file,
@@ -128,12 +139,12 @@ def evaluate(spec: CandidateSpec, ground: Ground, folder: Path) -> CandidateRepo
         reference=reference,
         inputs=ground.model.inputs,
         samples=ground.samples,
-        tolerance=FLOAT32 if spec.precision == "fp32" else INT8_DYNAMIC,
+        tolerance=tolerance_of(spec),
         batch_sizes=ground.batch_sizes,
-        skip_evaluator=_too_large(file, ground.evaluator_macs) if spec.format == "onnx" else "",
+        skip_evaluator=too_large(file, ground.evaluator_macs),
         scratch=ground.scratch,
     )
-    require(parity)
+    require(parity, where=_where(parity, ground, file, runtime, reference))
     runtime = replace(
         runtime,
         batch_invariant=parity.batch_invariant,
@@ -219,12 +230,29 @@ def _make(spec: CandidateSpec, ground: Ground, file: Path) -> tuple[list[PassRep
     return passes, "quantize", unoptimized_reference(file, ground.model.inputs)
 
 
-def _too_large(file: Path, limit: int) -> str:
-    """Why a network is too large for the reference evaluator; empty if it is not."""
+def too_large(file: Path, limit: int) -> str:
+    """Why an ONNX file is too large for the reference evaluator; empty if it is not, and for another format."""
+    if file.suffix != ".onnx":
+        return ""
     macs = graph_cost(onnx.load(file)).macs
     if macs is None:
         return "its multiply-accumulates do not follow from the file"
     return f"{macs:,} multiply-accumulates an example, limit {limit:,}" if macs > limit else ""
+
+
+def _where(parity: ParityReport, ground: Ground, file: Path, runtime: RuntimeSpec, reference: Reference) -> str:
+    """The layer at which parity failed, and where the file is; empty if it passed."""
+    if parity.passed:
+        return ""
+    finding = locate(
+        parity,
+        file=file,
+        runtime=runtime,
+        reference=reference,
+        inputs=ground.model.inputs,
+        samples=ground.samples,
+    )
+    return f"{finding.text}; the file is kept as {file}"
 
 
 def _parity_figures(parity: ParityReport) -> ParityFigures:

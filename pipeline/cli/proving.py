@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pipeline.cli.app import Json, app, print_json
+from pipeline.cli.run_check import verify_run_dir
 from pipeline.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ Archive = Annotated[Path, typer.Argument(metavar="ARCHIVE", help="a .mar that pi
 
 @app.command()
 def verify(
-    target: Annotated[Path, typer.Argument(metavar="ARCHIVE", help="a .mar that pipeline build made")],
+    target: Annotated[
+        Path, typer.Argument(metavar="RUN_DIR|ARCHIVE", help="the run directory of a build, or the .mar that it made")
+    ],
     digest: Annotated[
         str | None,
         typer.Option("--digest", metavar="HEX", help="what it must be: the archive's digest or the file's SHA-256"),
@@ -35,11 +38,18 @@ def verify(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check an archive offline: every byte, digest or signature, golden answers; with --data, quality."""
+    """Hold a run's candidates against their sources again, layer by layer; or check an archive offline.
+
+    An archive: every byte, digest or signature, golden answers; with --data, quality. These options are for archives.
+    """
     if target.is_dir():
-        raise RecipeError(
-            f"{target}: expected an archive (.mar), found a folder; a run directory cannot be verified yet"
-        )
+        if digest is not None or public_key is not None or require_signature or data is not None:
+            raise RecipeError(
+                f"{target}: expected an archive with --digest, --public-key, --require-signature or --data, found a "
+                "run directory; leave the option out"
+            )
+        verify_run_dir(target, as_json=as_json)
+        return
     from pipeline import console
     from pipeline.proof.archive import verify_archive
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from pipeline.compress.touched import LayerTouch, PassReport
 from pipeline.errors import FileError, ProofError, RecipeError
-from pipeline.inspection.graph import GraphCost, graph_cost
+from pipeline.inspection.graph import GraphCost, graph_cost, module_name
 
 # Convolutions stay in float: ConvInteger makes a CNN several times slower than its float file.
 OPERATORS = ("MatMul", "Gemm")
@@ -22,12 +23,13 @@ REDUCE_RANGE = True
 PER_CHANNEL = True
 
 
-def quantize_file(source: Path, destination: Path) -> PassReport:
+def quantize_file(source: Path, destination: Path, *, keep: Collection[str] = ()) -> PassReport:
     """Quantize the linear layers of an ONNX file; the same file gives the same bytes.
 
     Args:
         source: a float ONNX file, left as it is.
         destination: where the quantized file goes.
+        keep: names of modules whose layers stay in float.
 
     Returns:
         What was touched.
@@ -58,6 +60,7 @@ def quantize_file(source: Path, destination: Path) -> PassReport:
             per_channel=PER_CHANNEL,
             reduce_range=REDUCE_RANGE,
             weight_type=QuantType.QInt8,
+            nodes_to_exclude=_names(model, keep),
         )
         quantized = onnx.load(path)
     del quantized.metadata_props[:]
@@ -73,6 +76,12 @@ def quantize_file(source: Path, destination: Path) -> PassReport:
     partial.write_bytes(content)
     partial.replace(destination)
     return made
+
+
+def _names(model: onnx.ModelProto, modules: Collection[str]) -> list[str]:
+    """Nodes of some modules, as the quantizer knows them: it makes a MatMul of each Gemm before it looks."""
+    names = [node.name for node in model.graph.node if module_name(node) in modules]
+    return [*names, *(f"{name}_MatMul" for name in names)]
 
 
 def _report(model: onnx.ModelProto, quantized: onnx.ModelProto, cost: GraphCost) -> PassReport:

@@ -55,8 +55,8 @@ def export_torchscript(module: nn.Module, path: Path, *, example: tuple[Tensor, 
     """Write a module as a frozen TorchScript file.
 
     The same module gives the same bytes in any folder and at any time: source paths, and names that count what a
-    process compiled before, are taken out. The file is loaded again and compared with the module, on the example and
-    on its first row alone, before it gets its name.
+    process compiled before, are taken out. Before it gets its name, the file is loaded again and asked on the example
+    and on its first row alone; a trace must answer as the module does.
 
     Args:
         module: raw inputs positional in, logits out; in evaluation mode, and left as it is.
@@ -137,8 +137,9 @@ def _check(module: nn.Module, loaded: Callable[..., Tensor], example: tuple[Tens
             raise ProofError(
                 f"export to TorchScript ({method}): expected an answer for a batch of {rows}, found: {_one_line(error)}"
             ) from error
+        # A trace may hold for its example alone. What else may be wrong is for the parity check, which names the layer.
         comparison = compare(expected, found, FLOAT32)
-        if not comparison.passed:
+        if method == "trace" and not comparison.passed:
             raise ProofError(
                 f"export to TorchScript ({method}): the file answers differently from the network for a batch of "
                 f"{rows}: {comparison.reason}"

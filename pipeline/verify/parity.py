@@ -259,26 +259,36 @@ def check_parity(
     )
 
 
-def require(report: ParityReport) -> None:
+def require(report: ParityReport, *, where: str = "") -> None:
     """Stop where parity failed.
+
+    Args:
+        report: of one candidate.
+        where: the layer at which it failed, as one clause; empty if it is not known.
 
     Raises:
         ProofError: one line naming the candidate, the inputs, both values and the limit, and which of the ways to run
             the file differed, on which calls.
     """
-    if report.passed:
-        return
+    if not report.passed:
+        raise ProofError(f"{failure(report, where=where)}; this artifact is not the same model: nothing was packed")
+
+
+def failure(report: ParityReport, *, where: str = "") -> str:
+    """One clause naming the candidate, the inputs, both values and the limit.
+
+    Args:
+        report: of one candidate, which failed.
+        where: the layer at which it failed, as one clause; empty if it is not known.
+    """
     worst = report.worst
     if report.error or worst is None:
-        raise ProofError(
-            f"{report.candidate}: parity with {report.reference}: {report.error or 'nothing was compared'}"
-        )
+        return f"{report.candidate}: parity with {report.reference}: {report.error or 'nothing was compared'}"
     failed = sum(not one.comparison.passed for one in report.checks)
-    raise ProofError(
+    return (
         f"{report.candidate}: parity with {report.reference} failed on {worst.inputs} inputs at batch size "
         f"{worst.batch_size}, call {worst.call}, {worst.run}: {worst.comparison.reason} ({failed} of "
-        f"{len(report.checks)} checks failed: {_who_differs(report)}); this artifact is not the same model: nothing "
-        "was packed"
+        f"{len(report.checks)} checks failed: {_who_differs(report)}){f'; {where}' if where else ''}"
     )
 
 

@@ -27,11 +27,13 @@ class Reference:
         name: for people, in messages and tables.
         answer: maps one batch, arrays (B, *shape) by input name, to logits (B, K).
         same_file: whether it is the candidate's own file with graph optimizations off.
+        module: the torch module behind it, if there is one.
     """
 
     name: str
     answer: Model
     same_file: bool = False
+    module: nn.Module | None = None
 
 
 def module_reference(module: nn.Module, inputs: Sequence[InputSpec]) -> Reference:
@@ -44,13 +46,13 @@ def module_reference(module: nn.Module, inputs: Sequence[InputSpec]) -> Referenc
     names = [one.name for one in inputs]
 
     def answer(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        with torch.inference_mode(), _one_thread():
+        with torch.inference_mode(), one_thread():
             # torch refuses arrays that may not be written to; copies are made of those only
             tensors = [torch.from_numpy(np.require(inputs[name], requirements=["C", "W"])) for name in names]
             logits: NDArray[np.float32] = module(*tensors).numpy()
         return logits
 
-    return Reference(name="its torch module", answer=answer)
+    return Reference(name="its torch module", answer=answer, module=module)
 
 
 def unoptimized_reference(file: Path, inputs: Sequence[InputSpec]) -> Reference:
@@ -89,7 +91,7 @@ def evaluator(file: Path) -> Model:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Sums in the same order whatever the machine's number of cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -16,6 +16,7 @@ LIGHT = (
     "pipeline.cli.building",
     "pipeline.cli.looking",
     "pipeline.cli.proving",
+    "pipeline.cli.run_check",
     "pipeline.cli.serving",
     "pipeline.doctor",
     "pipeline.errors",

@@ -1,0 +1,186 @@
+"""Which layer costs a compressed network its accuracy: each is left as it was, in turn, the others compressed."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+from torch import nn
+
+from handlers.runtime import load_model, run_chunks
+from pipeline.candidates.again import Source
+from pipeline.candidates.evaluate import runtime_of
+from pipeline.candidates.spec import CandidateSpec
+from pipeline.compress.onnx_dynamic import quantize_file
+from pipeline.compress.passes import apply_passes
+from pipeline.compress.touched import weighted_layers
+from pipeline.data.dataset import Split
+from pipeline.errors import RecipeError
+from pipeline.export.onnx import export_onnx
+from pipeline.recipe import DynamicInt8, Pass
+from pipeline.verify.reference import module_reference
+
+_BATCH = 128
+_INT8 = DynamicInt8().kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerGain:
+    """What leaving one layer out of one pass would win back.
+
+    Args:
+        layer: name of the module, as its user knows it.
+        kind: the pass it is left out of.
+        accuracy: gain in the share of right answers.
+        divergence: fall of the mean Kullback-Leibler divergence from float, in nats; positive is closer to float.
+    """
+
+    layer: str
+    kind: str
+    accuracy: float
+    divergence: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """The layers of one candidate, the one that would win back most first.
+
+    Args:
+        candidate: its name.
+        examples: how many validation examples it was measured on.
+        drop: accuracy lost against float on them.
+        divergence: mean Kullback-Leibler divergence from float on them, in nats.
+        gains: by accuracy, then by divergence.
+        left_out: how many layers were not tried for lack of time; those with the fewest weights.
+    """
+
+    candidate: str
+    examples: int
+    drop: float
+    divergence: float
+    gains: tuple[LayerGain, ...]
+    left_out: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+def rank_layers(
+    spec: CandidateSpec, source: Source, validation: Split, *, opset: int, limit_s: float = 120.0
+) -> Ranking:
+    """Measure what each layer that a pass touched would win back if that pass left it out.
+
+    Args:
+        spec: a lossy candidate.
+        source: what it was made from.
+        validation: the examples to measure on; a few hundred will do.
+        opset: ONNX operator set version the candidate was exported with.
+        limit_s: no further layer is tried after so many seconds.
+    """
+    started = time.monotonic()
+    network = source.deployable()
+    arrays = {name: np.ascontiguousarray(values) for name, values in validation.inputs.items()}
+    before = run_chunks(module_reference(network, source.model.inputs).answer, arrays, _BATCH)
+    whole = _answers(spec, source, network, arrays, opset=opset)
+    accuracy, divergence = _judge(whole, before, validation.labels)
+    tried = sorted(_touched(spec, source, network), key=lambda one: -one.weights)
+    gains: list[LayerGain] = []
+    for one in tried:
+        if gains and time.monotonic() - started > limit_s:
+            break
+        found = _answers(spec, source, network, arrays, opset=opset, keep=one)
+        right, distance = _judge(found, before, validation.labels)
+        name = one.layer.removeprefix("network.")
+        gains.append(LayerGain(layer=name, kind=one.kind, accuracy=right - accuracy, divergence=divergence - distance))
+    return Ranking(
+        candidate=spec.name,
+        examples=len(validation.labels),
+        drop=_judge(before, before, validation.labels)[0] - accuracy,
+        divergence=divergence,
+        gains=tuple(sorted(gains, key=lambda one: (-one.accuracy, -one.divergence))),
+        left_out=len(tried) - len(gains),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    """A layer that one pass leaves out."""
+
+    kind: str
+    layer: str
+    weights: int = 0
+
+
+def _touched(spec: CandidateSpec, source: Source, network: nn.Module) -> list[_Kept]:
+    torch_passes = spec.pruning if _onnx_int8(spec) else spec.passes
+    _, reports = apply_passes(network, torch_passes, example=source.example())
+    touched = [
+        _Kept(kind=report.kind, layer=layer.name, weights=layer.weights)
+        for report in reports
+        for layer in report.layers
+        if layer.touched
+    ]
+    if _onnx_int8(spec):
+        linear = [(name, one) for name, one in weighted_layers(network).items() if isinstance(one, nn.Linear)]
+        touched += [_Kept(kind=_INT8, layer=name, weights=one.weight.numel()) for name, one in linear]
+    return touched
+
+
+def _answers(
+    spec: CandidateSpec,
+    source: Source,
+    network: nn.Module,
+    arrays: Mapping[str, NDArray[Any]],
+    *,
+    opset: int,
+    keep: _Kept | None = None,
+) -> NDArray[np.float32]:
+    """Logits of a candidate, as it would be with one layer left out of one pass."""
+    # What depends on its batch is served one by one.
+    size = _BATCH if spec.precision == "fp32" else 1
+    inputs = source.model.inputs
+    if not _onnx_int8(spec):
+        module = _compressed(network, spec.passes, source, keep)
+        return run_chunks(module_reference(module, inputs).answer, arrays, size)
+    in_float = [keep.layer] if keep is not None and keep.kind == _INT8 else []
+    unpruned = keep.layer if keep is not None and not in_float else ""
+    runtime = runtime_of(spec)
+    plain, quantized = source.scratch / f"float-{spec.name}-{unpruned}.onnx", source.scratch / runtime.file
+    if not plain.exists():
+        module = _compressed(network, spec.pruning, source, keep)
+        export_onnx(module, plain, inputs=inputs, example=source.example(), opset=opset)
+    try:
+        quantize_file(plain, quantized, keep=in_float)
+    except RecipeError:
+        if not in_float:
+            raise
+        quantized.write_bytes(plain.read_bytes())  # it was the only one
+    return run_chunks(load_model(source.scratch, runtime, inputs), arrays, size)
+
+
+def _onnx_int8(spec: CandidateSpec) -> bool:
+    return spec.format == "onnx" and spec.precision != "fp32"
+
+
+def _compressed(network: nn.Module, passes: Sequence[Pass], source: Source, keep: _Kept | None) -> nn.Module:
+    module = network
+    for one in passes:
+        before = module
+        module, _ = apply_passes(before, (one,), example=source.example())
+        if keep is not None and keep.kind == one.kind:
+            module.set_submodule(keep.layer, copy.deepcopy(before.get_submodule(keep.layer)))
+    return module.eval()
+
+
+def _judge(logits: NDArray[np.float32], before: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[float, float]:
+    """Accuracy, and the mean Kullback-Leibler divergence of the answers from those of float, in nats."""
+    ours, floats = (log_softmax(one.astype(np.float64), axis=1) for one in (logits, before))
+    divergence = (np.exp(floats) * (floats - ours)).sum(axis=1).mean()
+    return float((logits.argmax(axis=1) == labels).mean()), float(divergence)

@@ -1,0 +1,177 @@
+"""A run directory checked again: intact, and with faults planted in its files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+
+from pipeline.artifacts import Artifact, digest_file
+from pipeline.candidates.again import Source
+from pipeline.data.dataset import read_info
+from pipeline.errors import FileError
+from pipeline.export.torchscript import export_torchscript
+from pipeline.manifest import read_manifest, write_manifest
+from pipeline.models.load import load_model_spec
+from pipeline.proof.run import verify_run
+from pipeline.recipe import load_recipe
+from tests.example_build import Built
+
+
+@pytest.fixture
+def run_dir(built: Built, tmp_path: Path) -> Path:
+    copied = tmp_path / "run"
+    shutil.copytree(built.run_dir, copied)
+    return copied
+
+
+def change_onnx(file: Path, initializer: str, change: float) -> None:
+    model = onnx.load(file)
+    tensor = next(one for one in model.graph.initializer if one.name == initializer)
+    values = numpy_helper.to_array(tensor).copy()
+    values.reshape(-1)[0] += change
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    onnx.save(model, file)
+
+
+def record_anew(run_dir: Path, file: Path) -> None:
+    """Let the manifest say what the file is now, as if the build had written it so."""
+    manifest = read_manifest(run_dir)
+    assert manifest is not None
+    record = manifest.stages["candidates"]
+
+    def now(one: Artifact) -> Artifact:
+        if run_dir / one.path != file:
+            return one
+        size, digest = file.stat().st_size, digest_file(file)
+        return Artifact(kind=one.kind, path=one.path, sha256=digest, size=size, candidate=one.candidate)
+
+    changed = record.model_copy(update={"artifacts": tuple(now(one) for one in record.artifacts)})
+    write_manifest(run_dir, manifest.with_stage("candidates", changed))
+
+
+def write_faulty_torchscript(built: Built, file: Path, scratch: Path) -> None:
+    """The float network exported with a batch norm that has another running mean."""
+    recipe = load_recipe(built.recipe, built.overrides)
+    model = load_model_spec(recipe.model, recipe.folder, read_info(built.run_dir / "data" / "data.json"))
+    source = Source(
+        model=model,
+        weights=built.run_dir / "train" / "weights.safetensors",
+        samples=built.run_dir / "candidates" / "samples.safetensors",
+        batch_sizes=(1,),
+        evaluator_macs=0,
+        scratch=scratch,
+    )
+    module = source.deployable()
+    with torch.no_grad():
+        dict(module.named_buffers())["network.body.inner.1.running_mean"].add_(0.5)
+    export_torchscript(module, file, example=source.example())
+
+
+def test_planted_faults_go_through_the_command_line(built: Built, run_dir: Path, tmp_path: Path) -> None:
+    candidates = run_dir / "candidates"
+    change_onnx(candidates / "float.onnx.fp32" / "model.onnx", "network.head.bias", 0.5)
+    change_onnx(candidates / "pruned30.onnx.fp32" / "model.onnx", "preprocess.offset", 0.2)
+    faulty = candidates / "float.torchscript.fp32" / "model.pt"
+    write_faulty_torchscript(built, faulty, tmp_path)
+    record_anew(run_dir, faulty)
+    unknown = candidates / "pruned30.torchscript.fp32" / "model.pt"
+    unknown.write_bytes(unknown.read_bytes() + b"\0")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "verify", str(run_dir), "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 5, done.stderr
+    (line,) = [one for one in done.stderr.splitlines() if one.startswith("error: ")]
+    # The first one in the recipe's order.
+    assert line.startswith("error: float.torchscript.fp32: parity with its torch module failed on ")
+    assert "; body.inner.0 (Conv2d) with body.inner.1 (BatchNorm2d) folded into it: " in line
+    assert line.endswith("; its folded bias differs; everything before it agrees")
+
+    found = {one["candidate"]: one for one in json.loads(done.stdout)["candidates"]}
+    bias = found["float.onnx.fp32"]
+    assert (bias["altered"], bias["parity"]["passed"]) == (True, False)
+    assert (bias["layer"]["layer"], bias["layer"]["constants"]) == ("head (Linear)", ["bias"])
+    offset = found["pruned30.onnx.fp32"]["layer"]
+    assert (offset["layer"], offset["constants"]) == ("preprocess (Affine)", ["offset"])
+    assert found["pruned30.torchscript.fp32"]["parity"] is None, "a file that the build did not make is not loaded"
+    twins = [name for name in found if name.endswith("int8-dynamic")]
+    assert len(twins) == 4
+    assert all(found[name]["parity"]["passed"] and not found[name]["altered"] for name in twins)
+
+
+def test_an_intact_run_passes_and_layers_of_a_candidate_over_budget_are_ranked(run_dir: Path) -> None:
+    selection = run_dir / "select" / "selection.json"
+    document = json.loads(selection.read_text())
+    over = ("pruned30.torchscript.fp32", "pruned30.onnx.int8-dynamic", "float.torchscript.int8-dynamic")
+    for name in over:
+        document["verdicts"][name]["allowed"] = False
+    for name in document["verdicts"].keys() - set(over):
+        document["verdicts"][name]["allowed"] = True
+    selection.write_text(json.dumps(document))
+
+    found = verify_run(run_dir, ranking_examples=64)
+    found.require()
+    assert [one.candidate for one in found.candidates] == list(document["verdicts"])
+    rankings = {one.candidate: one.ranking for one in found.candidates if one.ranking is not None}
+    assert set(rankings) == set(over)
+    layers = {"stem.0", "body.inner.0", "body.inner.3", "head"}
+    expected = {
+        "pruned30.torchscript.fp32": {("magnitude-pruning", one) for one in layers},
+        "pruned30.onnx.int8-dynamic": {("magnitude-pruning", one) for one in layers} | {("dynamic-int8", "head")},
+        "float.torchscript.int8-dynamic": {("dynamic-int8", "head")},
+    }
+    for name, ranking in rankings.items():
+        assert ranking.examples == 64
+        assert ranking.left_out == 0
+        assert {(one.kind, one.layer) for one in ranking.gains} == expected[name]
+        assert list(ranking.gains) == sorted(ranking.gains, key=lambda one: (-one.accuracy, -one.divergence))
+    # All that was quantized is left in float: nothing of the divergence is left.
+    (only,) = rankings["float.torchscript.int8-dynamic"].gains
+    assert only.divergence == pytest.approx(rankings["float.torchscript.int8-dynamic"].divergence, rel=1e-3)
+    assert max(one.divergence for one in rankings["pruned30.torchscript.fp32"].gains) > 0
+
+
+def test_what_candidates_are_held_against_must_be_the_builds_own(built: Built, run_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"expected a run directory of pipeline build, found no manifest\.json in it"):
+        verify_run(tmp_path)
+    manifest = read_manifest(run_dir)
+    assert manifest is not None
+    assert load_recipe(built.recipe, built.overrides).model_dump(mode="json") == manifest.settings
+    assert Path(manifest.folder) == built.recipe.parent
+
+    changed = {**manifest.settings, "export": {"opset": 19}}
+    write_manifest(run_dir, manifest.model_copy(update={"settings": changed}))
+    with pytest.raises(FileError, match=r"candidates are those of an earlier build: setting export\.opset changed"):
+        verify_run(run_dir)
+
+    folder = tmp_path / "edited"
+    shutil.copytree(built.recipe.parent, folder)
+    nets = folder / "my_nets.py"
+    nets.write_text(nets.read_text() + "\n# edited\n")
+    write_manifest(run_dir, manifest.model_copy(update={"folder": str(folder)}))
+    with pytest.raises(FileError, match=r"model\.factory my_nets\S* changed since the build; run pipeline build"):
+        verify_run(run_dir)
+
+    unfinished = {name: one for name, one in manifest.stages.items() if name in ("data", "train")}
+    write_manifest(run_dir, manifest.model_copy(update={"stages": unfinished}))
+    with pytest.raises(FileError, match=r"expected finished candidates, found none; run pipeline build first"):
+        verify_run(run_dir)
+
+    write_manifest(run_dir, manifest)
+    weights = run_dir / "train" / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(FileError, match=r"weights\.safetensors: expected the file that the build recorded"):
+        verify_run(run_dir)
