@@ -39,7 +39,7 @@ class Predictor:
         self._model = model
         self._golden = golden
         # Answers are proven up to the largest golden batch; beyond it, a request is run in parts.
-        self._chunk = max(serving.golden.batch_sizes) if serving.runtime.batch_invariant else 1
+        self._chunk = 1 if serving.runtime.one_by_one else max(serving.golden.batch_sizes)
         self._tail = {"version": serving.version, "digest": digest}
 
     @classmethod

@@ -25,6 +25,7 @@ class RuntimeSpec:
         threads: used inside one call.
         batch_invariant: whether an example's answer does not depend on the others in its batch; if it does, examples
             are run one at a time.
+        allow_batch_variant: run them in batches all the same, because the owner of the model said so.
     """
 
     kind: Literal["onnxruntime", "torchscript"]
@@ -32,6 +33,12 @@ class RuntimeSpec:
     optimization: Literal["all", "none"] = "all"
     threads: int = 1
     batch_invariant: bool = True
+    allow_batch_variant: bool = False
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether examples are run one at a time."""
+        return not self.batch_invariant and not self.allow_batch_variant
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -41,6 +48,7 @@ class RuntimeSpec:
             "optimization": self.optimization,
             "threads": self.threads,
             "batch_invariant": self.batch_invariant,
+            "allow_batch_variant": self.allow_batch_variant,
         }
 
     @classmethod

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import Artifact, Kind, digest_file
+from pipeline.candidates.choose import Limits, Verdict, explain
 from pipeline.candidates.report import CandidateReport, read_report
 from pipeline.candidates.spec import candidate_specs
-from pipeline.errors import FileError, RecipeError
+from pipeline.errors import FileError, ProofError, RecipeError
 from pipeline.manifest import Manifest, read_manifest
 from pipeline.recipe import DEFAULT_RECIPE, Recipe, load_recipe
 from pipeline.runner import Outcome, plan_stages, run_stages
@@ -32,12 +33,20 @@ class Row:
 
     Args:
         report: everything measured.
-        verdict: `lossless`, `within budget`, `over budget`, or `not provable with n examples`.
+        verdict: `lossless`, `within budget`, `over budget`, `too many confident flips`, or `not provable with n
+            examples`.
+        drop_upper: the one-sided bound of the drop that was held against the budget, as a fraction: adjusted for the
+            number of lossy candidates compared, so larger than that of the report, which looks at this one alone.
+        confidence: of that bound; that of all bounds together is 95 %.
+        smallest_provable_drop: no smaller budget could have been proven with so many examples.
         selected: whether it is the one in the archive.
     """
 
     report: CandidateReport
     verdict: str
+    drop_upper: float
+    confidence: float
+    smallest_provable_drop: float
     selected: bool
 
 
@@ -51,7 +60,9 @@ class BuildResult:
         candidates: the table, in the order of the recipe.
         selected: name of the winner.
         why: why it won.
+        limits: what a lossy candidate may lose.
         test: the winner against float on the test set, opened for this report alone.
+        test_verdict: whether it is inside its limits there too.
         archive: the `.mar` in the model store.
         archive_sha256: its digest.
         stages: what each stage did.
@@ -62,7 +73,9 @@ class BuildResult:
     candidates: tuple[Row, ...]
     selected: str
     why: str
+    limits: Limits
     test: QualityReport
+    test_verdict: Verdict
     archive: Path
     archive_sha256: str
     stages: tuple[Outcome, ...]
@@ -75,10 +88,19 @@ class BuildResult:
             "selected": self.selected,
             "why": self.why,
             "candidates": [
-                {**row.report.model_dump(mode="json"), "verdict": row.verdict, "selected": row.selected}
+                {
+                    **row.report.model_dump(mode="json"),
+                    "verdict": row.verdict,
+                    "drop_upper": row.drop_upper,
+                    "confidence": row.confidence,
+                    "smallest_provable_drop": row.smallest_provable_drop,
+                    "selected": row.selected,
+                }
                 for row in self.candidates
             ],
+            "limits": asdict(self.limits),
             "test": self.test.to_json(),
+            "test_verdict": asdict(self.test_verdict),
             "archive": str(self.archive),
             "archive_sha256": self.archive_sha256,
             "stages": [asdict(outcome) for outcome in self.stages],
@@ -92,6 +114,7 @@ def build(
     model_store: Path | str | None = None,
     overrides: Sequence[str] = (),
     force: bool = False,
+    strict: bool = False,
     reporter: Reporter | None = None,
 ) -> BuildResult:
     """Train or load, compress, export, verify, measure, select, package and try out.
@@ -102,6 +125,8 @@ def build(
         model_store: where the archive is put at the end; `model_store` by default.
         overrides: `section.key=value` strings, for a recipe given by name or path.
         force: run every stage, whatever is up to date.
+        strict: fail where the test set does not confirm that the winner is inside its limits, instead of saying so in
+            the result.
         reporter: told what happens; silent by default.
 
     Returns:
@@ -114,6 +139,8 @@ def build(
     folder = _run_dir(loaded, run_dir)
     with user_modules(loaded.folder):
         manifest, outcomes = run_stages(BUILD, loaded, folder, reporter or Silent(), force=force)
+    if strict:
+        _require_test(folder, manifest)
     store = Path(model_store) if model_store is not None else DEFAULT_MODEL_STORE
     archive = _publish(folder / _one(manifest, Kind.ARCHIVE).path, store / f"{loaded.model_name}.mar")
     return _result(folder, manifest, archive, outcomes)
@@ -188,6 +215,19 @@ def _one(manifest: Manifest, kind: Kind) -> Artifact:
     return next(one for record in manifest.stages.values() for one in record.artifacts if one.kind is kind)
 
 
+def _require_test(run_dir: Path, manifest: Manifest) -> None:
+    selection = _selection(run_dir, manifest)
+    verdict, limits = Verdict(**selection["test_verdict"]), Limits(**selection["limits"])
+    if not verdict.allowed:
+        why = explain(selection["selected"], QualityReport(**selection["test"]), verdict, limits)
+        raise ProofError(f"test set: {why}; --strict: the archive was not put into the model store")
+
+
+def _selection(run_dir: Path, manifest: Manifest) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((run_dir / _one(manifest, Kind.SELECTION).path).read_bytes())
+    return document
+
+
 def _publish(packed: Path, stored: Path) -> Path:
     """Copy the archive into the model store in one step, unless it is there already."""
     if stored.is_file() and digest_file(stored) == digest_file(packed):
@@ -210,7 +250,7 @@ def _publish(packed: Path, stored: Path) -> Path:
 
 
 def _result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tuple[Outcome, ...]) -> BuildResult:
-    selection: dict[str, Any] = json.loads((run_dir / _one(manifest, Kind.SELECTION).path).read_bytes())
+    selection = _selection(run_dir, manifest)
     reports = {
         one.candidate: read_report(run_dir / one.path)
         for record in manifest.stages.values()
@@ -218,7 +258,14 @@ def _result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tuple[Ou
         if one.kind is Kind.CANDIDATE_REPORT
     }
     rows = tuple(
-        Row(report=reports[name], verdict=verdict["text"], selected=name == selection["selected"])
+        Row(
+            report=reports[name],
+            verdict=verdict["text"],
+            drop_upper=verdict["drop_upper"],
+            confidence=verdict["confidence"],
+            smallest_provable_drop=verdict["smallest_provable_drop"],
+            selected=name == selection["selected"],
+        )
         for name, verdict in selection["verdicts"].items()
     )
     return BuildResult(
@@ -227,7 +274,9 @@ def _result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tuple[Ou
         candidates=rows,
         selected=selection["selected"],
         why=selection["why"],
+        limits=Limits(**selection["limits"]),
         test=QualityReport(**selection["test"]),
+        test_verdict=Verdict(**selection["test_verdict"]),
         archive=archive,
         archive_sha256=_one(manifest, Kind.ARCHIVE).sha256,
         stages=outcomes,

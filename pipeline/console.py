@@ -16,7 +16,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from pipeline.builder import BuildResult
+    from pipeline.builder import BuildResult, Row
+    from pipeline.candidates.choose import Limits
+    from pipeline.candidates.report import CandidateReport
     from pipeline.runner import Outcome
 
 # Wide enough for the table where the width of a terminal is not known.
@@ -92,18 +94,79 @@ def _draw_result(console: Console, result: BuildResult) -> None:
     console.print(result_table(result))
     console.print(
         "parity: largest difference from its reference, and the limit; drop: points of accuracy lost against float on\n"
-        "validation, and its one-sided 95 % bound; ms: one thread, median over interleaved rounds.",
+        "validation, and its one-sided bound; ms: one thread, median over interleaved rounds.",
         style="dim",
     )
-    if any(not row.report.parity.batch_invariant for row in result.candidates):
-        console.print("¹ The answer depends on the rest of the batch, so it is served one by one.", style="dim")
+    variant = [row.report for row in result.candidates if not row.report.parity.batch_invariant]
+    if variant:
+        served = "in batches all the same: the recipe allows it" if _in_batches(variant[0]) else "one by one"
+        console.print(f"¹ The answer depends on the rest of the batch; served {served}.", style="dim")
+    for row in result.candidates:
+        for run, reason in row.report.parity.not_run.items():
+            console.print(f"{row.report.name}: not run {run}: {reason}", style="dim", markup=False)
+    lossy = [row for row in result.candidates if row.report.lossy]
+    if lossy:
+        console.print(decision_table(lossy))
+        console.print(decision_legend(lossy, result.limits), style="dim")
     console.print(pass_table(result))
-    test = result.test
     console.print(
-        f"Selected [bold]{result.selected}[/bold]: {result.why}.\n"
+        f"Selected [bold]{result.selected}[/bold]: {result.why}.\n{test_lines(result)}\nArchive: {result.archive}"
+    )
+
+
+def test_lines(result: BuildResult) -> str:
+    """The winner on the test set, and whether its limits hold there."""
+    test, verdict = result.test, result.test_verdict
+    said = (
         f"Test set, opened for this line alone: accuracy {test.accuracy:.4f}, float {test.float_accuracy:.4f}, "
-        f"drop {_points(test.drop)} points (bound {_points(test.drop_upper)}) on {test.examples:,} examples.\n"
-        f"Archive: {result.archive}"
+        f"drop {_points(test.drop)} points (bound {_points(test.drop_upper)}), {test.confident_flips} confident flips, "
+        f"on {test.examples:,} examples."
+    )
+    if verdict.allowed:
+        return said
+    return (
+        f"{said}\nThe test set does not confirm the budget: {verdict.text} "
+        f"(budget {_points(result.limits.max_accuracy_drop)} points, bound {_points(verdict.drop_upper)}, smallest "
+        f"provable {verdict.smallest_provable_drop * 100:.2f}); --strict makes this an error."
+    )
+
+
+def decision_table(rows: Sequence[Row]) -> Table:
+    """A row per lossy candidate: which decisions changed, how sure float was of them, and what could be proven."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("decisions of", no_wrap=True)
+    for heading in ("flips", "lost", "gained", "confident", "near ties", "worst class", "KL", "ECE", "provable"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        quality = row.report.quality
+        worst = f"{_short(quality.worst_class_name)} {_points(quality.worst_class_drop)}"
+        table.add_row(
+            row.report.name,
+            str(quality.flips),
+            str(quality.lost),
+            str(quality.gained),
+            str(quality.confident_flips),
+            str(quality.near_tie_flips),
+            worst if quality.worst_class_drop > 0 else "-",
+            f"{quality.divergence:.1e}",
+            f"{quality.calibration_error:.3f}",
+            f"{row.smallest_provable_drop * 100:.2f}",
+            style="bold green" if row.selected else None,
+        )
+    return table
+
+
+def decision_legend(rows: Sequence[Row], limits: Limits) -> str:
+    """What the columns of `decision_table` mean."""
+    quality = rows[0].report.quality
+    return (
+        f"on {quality.examples:,} validation examples; lost: right in float, wrong here; gained: the reverse; "
+        "confident: float's top two at least 0.5\n"
+        f"apart (limit {limits.max_confident_flips:.2%} of the examples); near ties: less than 0.1 apart; worst class: "
+        "its own drop in points; KL in nats;\n"
+        f"ECE: 15 bins, float {quality.float_calibration_error:.3f}; provable: the smallest drop in points that so "
+        f"many examples can prove. Each bound holds with {rows[0].confidence:.2%},\nall {len(rows)} together with 95 % "
+        "(Bonferroni)."
     )
 
 
@@ -125,7 +188,7 @@ def result_table(result: BuildResult) -> Table:
             report.name,
             f"{report.parity.max_absolute:.1e} ({report.parity.limit:.0e})",
             f"{report.quality.accuracy:.4f}",
-            f"{_points(report.quality.drop)} ({_points(report.quality.drop_upper)})" if report.lossy else "-",
+            f"{_points(report.quality.drop)} ({_points(row.drop_upper)})" if report.lossy else "-",
             f"{report.size / 1000:,.0f}",
             *(f"{report.timing(size).median_ms:.3f}" for size in sizes),
             row.verdict + ("" if report.parity.batch_invariant else " ¹"),
@@ -149,6 +212,14 @@ def pass_table(result: BuildResult) -> Table:
                 table.add_row(*line)
                 said.add(line)
     return table
+
+
+def _in_batches(report: CandidateReport) -> bool:
+    return bool(report.runtime.get("allow_batch_variant"))
+
+
+def _short(name: str, width: int = 12) -> str:
+    return name if len(name) <= width else f"{name[: width - 1]}…"
 
 
 def _points(fraction: float) -> str:

@@ -164,6 +164,10 @@ class Candidates(Section):
         min_length=1,
         description="what each variant is exported to; float.onnx.fp32 is always there",
     )
+    allow_batch_variant: bool = Field(
+        default=False,
+        description="serve a candidate whose answer depends on the rest of its batch in batches, not one by one",
+    )
     variants: tuple[Variant, ...] | None = Field(
         default=None, description="instead of the default variants (pruned, int8, pruned and int8)"
     )
@@ -196,6 +200,11 @@ class Verify(Section):
     batch_sizes: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(
         default=(1, 2, 7, 32), min_length=1, description="examples per call in the parity check"
     )
+    reference_evaluator_macs: int = Field(
+        default=50_000_000,
+        ge=0,
+        description="ONNX files of at most so many multiply-accumulates also meet onnx's reference evaluator; 0: none",
+    )
 
 
 class Measure(Section):
@@ -221,7 +230,13 @@ class Budget(Section):
         default=0.01,
         ge=0,
         lt=1,
-        description="largest drop against float, as a fraction; held against a one-sided 95 % bound",
+        description="largest drop against float, as a fraction; held against a one-sided 95 % bound, all together",
+    )
+    max_confident_flips: float = Field(
+        default=0.001,
+        ge=0,
+        le=1,
+        description="largest share of examples that float labels by a margin of 0.5 or more, and it otherwise",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,6 +85,7 @@ def build_archive(
     kind: Literal["onnxruntime", "torchscript"] = "onnxruntime",
     batch_invariant: bool = True,
     golden_shift: float = 0.0,
+    evidence: Mapping[str, Any] | None = None,
 ) -> Archive:
     """Pack a small model; `golden_shift` is added to the golden answers to make them wrong."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -118,5 +119,9 @@ def build_archive(
     )
     path = folder / f"{name}.mar"
     return write_archive(
-        path, serving=serving, model=(folder / runtime.file).read_bytes(), golden=pack_golden(arrays, logits)
+        path,
+        serving=serving,
+        model=(folder / runtime.file).read_bytes(),
+        golden=pack_golden(arrays, logits),
+        evidence=evidence,
     )

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from handlers.serving import RuntimeSpec
-from pipeline.candidates.evaluate import read_inputs, runtime_of, tolerance_of
+from pipeline.candidates.evaluate import read_inputs, runtime_of, tolerance_of, too_large
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.compress.passes import apply_passes
 from pipeline.models.spec import ModelSpec
@@ -29,6 +29,7 @@ class Source:
         weights: of the float network.
         samples: real inputs that parity is checked on.
         batch_sizes: examples per call in the parity check.
+        evaluator_macs: multiply-accumulates of the largest network that onnx's reference evaluator is asked to run.
         scratch: for temporary files.
     """
 
@@ -36,6 +37,7 @@ class Source:
     weights: Path
     samples: Path
     batch_sizes: tuple[int, ...]
+    evaluator_macs: int
     scratch: Path
 
     def deployable(self) -> nn.Module:
@@ -71,6 +73,7 @@ def check_again(spec: CandidateSpec, source: Source, file: Path) -> tuple[Parity
         samples=source.samples,
         tolerance=tolerance_of(spec),
         batch_sizes=source.batch_sizes,
+        skip_evaluator=too_large(file, source.evaluator_macs) if spec.format == "onnx" else "",
         scratch=source.scratch,
     )
     finding = locate(

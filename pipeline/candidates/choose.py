@@ -9,9 +9,28 @@ from typing import Literal
 from pipeline.candidates.report import CandidateReport
 from pipeline.errors import ProofError, RecipeError
 from pipeline.measure.gain import MINIMUM_GAIN, speed_up
+from pipeline.verify.interval import drop_bounds, smallest_provable_drop
 from pipeline.verify.quality import QualityReport
 
 Goal = Literal["latency", "throughput", "size"]
+
+# What may go wrong over all candidates together: a bound that does not hold.
+ERROR_RATE = 0.05
+LOSSLESS = "lossless"
+WITHIN = "within budget"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a lossy candidate may lose.
+
+    Args:
+        max_accuracy_drop: fraction; the bound of the drop is held against it.
+        max_confident_flips: share of the examples.
+    """
+
+    max_accuracy_drop: float
+    max_confident_flips: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +39,17 @@ class Verdict:
 
     Args:
         allowed: whether it is inside its limits.
-        text: `lossless`, `within budget`, `over budget`, or `not provable with n examples`.
+        text: `lossless`, `within budget`, `over budget`, `too many confident flips`, or `not provable with n examples`.
+        drop_upper: the one-sided bound of the drop that was held against the budget.
+        confidence: of that bound; nearer to 1 the more candidates were compared.
+        smallest_provable_drop: what the bound would be without a true drop; no smaller budget could be proven.
     """
 
     allowed: bool
     text: str
+    drop_upper: float
+    confidence: float
+    smallest_provable_drop: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,45 +61,97 @@ class Choice:
     verdicts: dict[str, Verdict]
 
 
-def judge(report: CandidateReport, max_accuracy_drop: float) -> Verdict:
+def adjusted_confidence(compared: int) -> float:
+    """Confidence of each candidate's bound, so that all of them hold together with 95 %.
+
+    Without it, the best looking of many candidates is picked for its luck as well. Bonferroni's inequality; for
+    simultaneous intervals: Dunn (1961), "Multiple comparisons among means", Journal of the American Statistical
+    Association 56, 52-64.
+
+    Args:
+        compared: lossy candidates that could be selected.
+    """
+    return 1 - ERROR_RATE / max(compared, 1)
+
+
+def judge(quality: QualityReport, limits: Limits, *, lossy: bool, compared: int) -> Verdict:
     """Hold one candidate against the budget.
 
-    A lossless candidate has passed parity, or there would be no report of it.
+    Args:
+        quality: of the candidate.
+        limits: the budget.
+        lossy: whether it may answer otherwise than float at all; if not, it has passed parity, or there would be no
+            report of it.
+        compared: lossy candidates that could be selected; 1 where the choice is made already.
     """
-    if not report.lossy:
-        return Verdict(allowed=True, text="lossless")
-    quality = report.quality
-    if quality.drop_upper <= max_accuracy_drop:
-        return Verdict(allowed=True, text="within budget")
-    if quality.drop <= max_accuracy_drop < quality.smallest_provable_drop:
-        return Verdict(allowed=False, text=f"not provable with {quality.examples} examples")
-    return Verdict(allowed=False, text="over budget")
+    confidence = adjusted_confidence(compared)
+    lost, gained, examples = quality.lost, quality.gained, quality.examples
+    upper = drop_bounds(lost=lost, gained=gained, examples=examples, confidence=confidence)[1]
+    provable = smallest_provable_drop(discordant=lost + gained, examples=examples, confidence=confidence)
+    budget = limits.max_accuracy_drop
+    too_few = quality.drop <= budget < provable
+    match (lossy, upper <= budget, quality.confident_share <= limits.max_confident_flips):
+        case (False, _, _):
+            text = LOSSLESS
+        case (True, True, True):
+            text = WITHIN
+        case (True, False, _) if not too_few:
+            text = "over budget"
+        case (True, _, False):
+            text = "too many confident flips"
+        case _:
+            text = f"not provable with {quality.examples} examples"
+    return Verdict(
+        allowed=text in (LOSSLESS, WITHIN),
+        text=text,
+        drop_upper=upper,
+        confidence=confidence,
+        smallest_provable_drop=provable,
+    )
 
 
-def choose(
-    reports: Sequence[CandidateReport], *, goal: Goal, max_accuracy_drop: float, named: str | None = None
-) -> Choice:
+def explain(name: str, quality: QualityReport, verdict: Verdict, limits: Limits) -> str:
+    """Why a candidate is outside its limits: what was expected and what was found, in one clause."""
+    return (
+        f"{name}: {verdict.text}: expected a drop provably under {_points(limits.max_accuracy_drop)} points and "
+        f"confident flips on at most {limits.max_confident_flips:.3%}, found {_points(quality.drop, sign='+')} points "
+        f"with a bound of {_points(verdict.drop_upper)} ({verdict.confidence:.1%} confidence) and "
+        f"{quality.confident_share:.3%}, on {quality.examples} examples (smallest provable "
+        f"{_points(verdict.smallest_provable_drop)} points)"
+    )
+
+
+def choose(reports: Sequence[CandidateReport], *, goal: Goal, limits: Limits, named: str | None = None) -> Choice:
     """Pick the winner.
 
     Args:
         reports: every candidate, `float.onnx.fp32` among them.
         goal: `latency` at batch 1, `throughput` at the largest batch measured, or file `size`.
-        max_accuracy_drop: fraction.
+        limits: the budget.
         named: take this one if it is inside its limits.
 
     Raises:
         RecipeError: no candidate has that name.
-        ProofError: the named candidate is outside its limits.
+        ProofError: there are no candidates, the named one is outside its limits, or all are.
     """
+    if not reports:
+        raise ProofError("candidates: expected at least one to choose from, found an empty list; nothing was proven")
+    compared = sum(report.lossy for report in reports)
     by_name = {report.name: report for report in reports}
-    verdicts = {report.name: judge(report, max_accuracy_drop) for report in reports}
+    verdicts = {report.name: judge(report.quality, limits, lossy=report.lossy, compared=compared) for report in reports}
     if named is not None:
         if named not in by_name:
             raise RecipeError(f"select.candidate: expected one of {', '.join(by_name)}, found {named}")
         if not verdicts[named].allowed:
-            raise ProofError(_refusal(by_name[named].quality, named, verdicts[named].text, max_accuracy_drop))
+            why = explain(named, by_name[named].quality, verdicts[named], limits)
+            raise ProofError(f"select.candidate {why}; raise the limits in [budget] or name another candidate")
         return Choice(selected=named, why="named by the recipe", verdicts=verdicts)
     allowed = [report for report in reports if verdicts[report.name].allowed]
+    if not allowed:
+        raise ProofError(
+            f"candidates: expected one inside its limits, found none of {', '.join(by_name)}; "
+            "the float network, exported, always is: add it"
+        )
     best = min(allowed, key=lambda report: _cost(report, goal))
     for report in sorted(allowed, key=lambda report: (_complexity(report), _cost(report, goal))):
         if not _gains(best, report, goal):
@@ -86,12 +163,8 @@ def choose(
     return Choice(selected=report.name, why=why, verdicts=verdicts)
 
 
-def _refusal(quality: QualityReport, name: str, verdict: str, budget: float) -> str:
-    return (
-        f"select.candidate {name}: {verdict}: expected a drop provably under {budget:.4f}, found {quality.drop:+.4f} "
-        f"with a 95 % bound of {quality.drop_upper:.4f} on {quality.examples} examples; "
-        "raise budget.max_accuracy_drop or name another candidate"
-    )
+def _points(fraction: float, *, sign: str = "") -> str:
+    return f"{fraction * 100:{sign}.2f}"
 
 
 def _largest_batch(report: CandidateReport) -> int:

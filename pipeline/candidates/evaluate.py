@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
@@ -26,6 +27,7 @@ from pipeline.compress.touched import PassReport
 from pipeline.data.dataset import read_split
 from pipeline.export.onnx import export_onnx
 from pipeline.export.torchscript import export_torchscript
+from pipeline.inspection.graph import graph_cost
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weights import load_weights
 from pipeline.verify.locate import locate
@@ -51,6 +53,7 @@ class Ground:
         float_logits: of the float network on it, (N, K) float32.
         opset: ONNX operator set version.
         batch_sizes: examples per call in the parity check.
+        evaluator_macs: multiply-accumulates up to which the reference evaluator is asked too.
         scratch: for temporary files.
     """
 
@@ -61,6 +64,7 @@ class Ground:
     float_logits: NDArray[np.float32]
     opset: int
     batch_sizes: tuple[int, ...]
+    evaluator_macs: int
     scratch: Path
 
     def network(self) -> nn.Module:
@@ -137,10 +141,15 @@ def evaluate(spec: CandidateSpec, ground: Ground, folder: Path) -> CandidateRepo
         samples=ground.samples,
         tolerance=tolerance_of(spec),
         batch_sizes=ground.batch_sizes,
+        skip_evaluator=too_large(file, ground.evaluator_macs) if spec.format == "onnx" else "",
         scratch=ground.scratch,
     )
     require(parity, where=_where(parity, ground, file, runtime, reference))
-    runtime = replace(runtime, batch_invariant=parity.batch_invariant)
+    runtime = replace(
+        runtime,
+        batch_invariant=parity.batch_invariant,
+        allow_batch_variant=spec.allow_batch_variant and not parity.batch_invariant,
+    )
     quality = judge_quality(
         candidate=spec.name,
         logits=predict_logits(
@@ -148,6 +157,7 @@ def evaluate(spec: CandidateSpec, ground: Ground, folder: Path) -> CandidateRepo
         ),
         float_logits=ground.float_logits,
         labels=read_split(ground.validation).labels,
+        classes=ground.model.labels,
     )
     return CandidateReport(
         name=spec.name,
@@ -172,7 +182,7 @@ def served_quality(
     baseline: CandidateReport,
     baseline_file: Path,
     *,
-    inputs: Sequence[InputSpec],
+    model_info: Path,
     data: Path,
     scratch: Path,
 ) -> QualityReport:
@@ -183,22 +193,23 @@ def served_quality(
         winner_file: its model file.
         baseline: the float network as a lossless candidate.
         baseline_file: its model file.
-        inputs: in the order the model takes them.
+        model_info: the facts of the model: its inputs and labels.
         data: the split.
         scratch: for temporary files.
     """
+    info = json.loads(model_info.read_bytes())
+    inputs = tuple(InputSpec.from_json(one) for one in info["inputs"])
     logits = [
         predict_logits(file=file, runtime=RuntimeSpec.from_json(one.runtime), inputs=inputs, data=data, scratch=scratch)
         for one, file in ((winner, winner_file), (baseline, baseline_file))
     ]
     return judge_quality(
-        candidate=winner.name, logits=logits[0], float_logits=logits[1], labels=read_split(data).labels
+        candidate=winner.name,
+        logits=logits[0],
+        float_logits=logits[1],
+        labels=read_split(data).labels,
+        classes=info["labels"],
     )
-
-
-def read_inputs_of(model_info: Path) -> tuple[InputSpec, ...]:
-    """The inputs that a model's facts name."""
-    return tuple(InputSpec.from_json(one) for one in json.loads(model_info.read_bytes())["inputs"])
 
 
 def _make(spec: CandidateSpec, ground: Ground, file: Path) -> tuple[list[PassReport], How, Reference]:
@@ -234,16 +245,29 @@ def _where(parity: ParityReport, ground: Ground, file: Path, runtime: RuntimeSpe
     return f"{finding.text}; the file is kept as {file}"
 
 
+def too_large(file: Path, limit: int) -> str:
+    """Why a network is too large for the reference evaluator; empty if it is not."""
+    macs = graph_cost(onnx.load(file)).macs
+    if macs is None:
+        return "its multiply-accumulates do not follow from the file"
+    return f"{macs:,} multiply-accumulates an example, limit {limit:,}" if macs > limit else ""
+
+
 def _parity_figures(parity: ParityReport) -> ParityFigures:
     worst = parity.worst
     assert worst is not None  # `require` let only a report with checks pass
     return ParityFigures(
         reference=parity.reference,
         checks=len(parity.checks),
-        max_absolute=max(one.comparison.max_absolute for one in parity.checks),
+        max_absolute=parity.max_absolute,
+        max_relative=parity.max_relative if math.isfinite(parity.max_relative) else None,
+        cosine=parity.cosine,
+        argmax_agreement=parity.argmax_agreement,
         limit=worst.comparison.limit,
         batch_invariant=parity.batch_invariant,
         batch_difference=parity.batch_difference,
+        runs=parity.runs,
+        not_run=dict(parity.not_run),
     )
 
 

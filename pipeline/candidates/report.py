@@ -26,17 +26,27 @@ class ParityFigures(_Data):
         reference: what it was compared with.
         checks: how many replays were compared.
         max_absolute: largest difference on a logit.
+        max_relative: largest difference as a share of the expected logit; None where a zero was expected and not found.
+        cosine: smallest of the checks.
+        argmax_agreement: smallest share of equal decisions of the checks.
         limit: the largest difference allowed where the file came closest to its limit.
         batch_invariant: whether an answer is the same whatever else is in the batch.
         batch_difference: largest difference between an answer alone and in a batch.
+        runs: the ways in which the file was run: as served, without optimizations, in the reference evaluator.
+        not_run: what was left out, by run, and why.
     """
 
     reference: str
     checks: int
     max_absolute: float
+    max_relative: float | None
+    cosine: float
+    argmax_agreement: float
     limit: float
     batch_invariant: bool
     batch_difference: float
+    runs: tuple[str, ...]
+    not_run: dict[str, str]
 
 
 class TimingFigures(_Data):

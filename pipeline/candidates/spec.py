@@ -26,6 +26,7 @@ class CandidateSpec:
         precision: number format of the linear layers' weights.
         optimization: of the runtime's graph optimizer, when served.
         threads: of the runtime, when served.
+        allow_batch_variant: whether it is served in batches even if its answers depend on them.
     """
 
     variant: str
@@ -34,6 +35,7 @@ class CandidateSpec:
     precision: Precision
     optimization: Optimization = "all"
     threads: int = 1
+    allow_batch_variant: bool = False
 
     @property
     def lossy(self) -> bool:
@@ -58,6 +60,7 @@ class CandidateSpec:
             "format": self.format,
             "optimization": self.optimization,
             "threads": self.threads,
+            "allow_batch_variant": self.allow_batch_variant,
         }
         return digest_bytes(json.dumps(document, sort_keys=True).encode())
 
@@ -79,10 +82,23 @@ def candidate_specs(settings: Candidates) -> tuple[CandidateSpec, ...]:
     if variants is None:
         variants = default_variants(settings.pruning_amount, settings.pruning_scope)
     specs = [
-        CandidateSpec(variant=variant.name, passes=variant.passes, format=form, precision=variant.precision)
+        CandidateSpec(
+            variant=variant.name,
+            passes=variant.passes,
+            format=form,
+            precision=variant.precision,
+            allow_batch_variant=settings.allow_batch_variant,
+        )
         for variant in (Variant(name=FLOAT, passes=()), *variants)
         for form in settings.formats
     ]
     if FALLBACK not in [spec.name for spec in specs]:
-        specs.insert(0, CandidateSpec(variant=FLOAT, passes=(), format="onnx", precision="fp32"))
+        fallback = CandidateSpec(
+            variant=FLOAT,
+            passes=(),
+            format="onnx",
+            precision="fp32",
+            allow_batch_variant=settings.allow_batch_variant,
+        )
+        specs.insert(0, fallback)
     return tuple(specs)

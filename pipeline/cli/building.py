@@ -18,6 +18,7 @@ def build(
     overrides: Overrides = None,
     plan: Annotated[bool, typer.Option("--plan", help="say what would run, and change nothing")] = False,
     force: Force = False,
+    strict: Annotated[bool, typer.Option("--strict", help="exit 5 where the test set denies the budget")] = False,
     as_json: Json = False,
 ) -> None:
     """Train, compress, export, verify, measure, select, package, and try the archive in a real server."""
@@ -32,7 +33,13 @@ def build(
         return
     with console.Terminal() as terminal:
         result = builder.build(
-            recipe, run_dir=run_dir, model_store=model_store, overrides=overrides or (), force=force, reporter=terminal
+            recipe,
+            run_dir=run_dir,
+            model_store=model_store,
+            overrides=overrides or (),
+            force=force,
+            strict=strict,
+            reporter=terminal,
         )
     if as_json:
         print_json(result.to_json())

@@ -1,24 +1,135 @@
-"""Commands that prove: verify."""
+"""Commands that prove or vouch: verify, evidence, sign."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pipeline.cli.app import Json, app
+from pipeline.cli.app import Json, app, print_json
 from pipeline.cli.run_check import verify_run_dir
 from pipeline.errors import RecipeError
+
+if TYPE_CHECKING:
+    from pipeline.proof.archive import ArchiveVerification, SplitQuality
+
+Archive = Annotated[Path, typer.Argument(metavar="ARCHIVE", help="a .mar that pipeline build made")]
 
 
 @app.command()
 def verify(
-    target: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="of a build whose candidates are done")],
+    target: Annotated[
+        Path, typer.Argument(metavar="RUN_DIR|ARCHIVE", help="the run directory of a build, or the .mar that it made")
+    ],
+    digest: Annotated[
+        str | None,
+        typer.Option("--digest", metavar="HEX", help="what it must be: the archive's digest or the file's SHA-256"),
+    ] = None,
+    public_key: Annotated[
+        Path | None, typer.Option("--public-key", metavar="PEM", help="to check ARCHIVE.sig with")
+    ] = None,
+    require_signature: Annotated[
+        bool, typer.Option("--require-signature", help="a missing signature is a fault")
+    ] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR|FILE", help="labelled examples (.safetensors) to judge it on again"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Hold every candidate of a run against its source again; names the layer where one differs."""
+    """Hold a run's candidates against their sources again, layer by layer; or check an archive offline.
+
+    An archive: every byte, digest or signature, golden answers; with --data, quality. These options are for archives.
+    """
     if target.is_dir():
+        if digest is not None or public_key is not None or require_signature or data is not None:
+            raise RecipeError(
+                f"{target}: expected an archive with --digest, --public-key, --require-signature or --data, found a "
+                "run directory; leave the option out"
+            )
         verify_run_dir(target, as_json=as_json)
+        return
+    from pipeline import console
+    from pipeline.proof.archive import verify_archive
+
+    with console.Terminal() as terminal:
+        found = verify_archive(
+            target,
+            digest=digest,
+            public_key=public_key,
+            require_signature=require_signature,
+            data=data,
+            reporter=terminal,
+        )
+    if as_json:
+        print_json(found.to_json())
     else:
-        raise RecipeError(f"{target}: expected a run directory, found no such folder")
+        typer.echo("\n".join(_lines(found)))
+
+
+@app.command()
+def evidence(
+    archive: Archive,
+    form: Annotated[
+        Literal["json", "slsa", "cyclonedx", "markdown"],
+        typer.Option("--format", help="as it is, SLSA provenance, CycloneDX ML-BOM, or a model card"),
+    ] = "markdown",
+) -> None:
+    """Tell where an archive comes from and what was measured, from the evidence inside it."""
+    from pipeline.proof.evidence import tell
+
+    found = tell(archive, form)
+    if isinstance(found, str):
+        typer.echo(found, nl=False)
+    else:
+        print_json(found)
+
+
+@app.command()
+def sign(
+    archive: Archive,
+    key: Annotated[Path, typer.Option("--key", metavar="PEM", help="elliptic-curve private key, without a password")],
+) -> None:
+    """Sign an archive (OpenSSF model-signing, local key); the signature is written beside it as ARCHIVE.sig."""
+    from pipeline.proof.evidence import sign_archive
+
+    typer.echo(sign_archive(archive, key))
+
+
+def _lines(found: ArchiveVerification) -> list[str]:
+    """What a person reads of a verification."""
+    golden = found.golden.checks
+    largest = max(one.max_absolute or 0.0 for one in golden)
+    sizes = ", ".join(str(one.batch_size) for one in golden)
+    evidence = "with evidence" if found.evidence else "without evidence of how it was made"
+    lines = [
+        f"{found.archive}: {found.model}, candidate {found.candidate}, {evidence}",
+        f"bytes      canonical, {found.members} members, every digest right",
+        f"digest     {found.digest}",
+        f"vouched    {_vouched(found)}",
+        f"golden     same answers in batches of {sizes}: largest difference {largest:.1e}; {found.golden.environment}",
+    ]
+    if not found.same_handler:
+        lines.append("handler    not this installation's; the model was replayed under this installation's")
+    return lines + [f"quality    {_quality(one)}" for one in found.quality]
+
+
+def _vouched(found: ArchiveVerification) -> str:
+    by = ["the digest given"] if found.pinned else []
+    by += ["the signature"] if found.signature == "valid" else []
+    if by:
+        return f"by {' and '.join(by)}: these are the bytes that were meant"
+    return (
+        "by nobody: whoever altered a member and the list of digests alike made this file too; "
+        "give --digest or --public-key"
+    )
+
+
+def _quality(one: SplitQuality) -> str:
+    which = f"{one.name}, the build's {one.split} split" if one.split else f"{one.name}, not data of the build"
+    text = f"{which}: accuracy {one.accuracy:.4f} ({one.lower:.4f} to {one.upper:.4f}) on {one.examples:,} examples"
+    if one.recorded is None or one.recorded_drop is None or one.recorded_drop_upper is None:
+        return text
+    drop, bound = one.recorded_drop * 100, one.recorded_drop_upper * 100
+    return f"{text}; recorded {one.recorded:.4f}, drop against float {drop:+.2f} points (bound {bound:+.2f})"

@@ -87,7 +87,7 @@ class DataSet:
         if not names or len(set(names)) != len(names):
             raise DataError(f"data set {self.name}: inputs: expected one or more of different names, found {names}")
         for which in SPLITS:
-            _check_split(f"data set {self.name}, {which}", self.split(which), self.inputs, len(self.classes))
+            check_split(f"data set {self.name}, {which}", self.split(which), self.inputs, len(self.classes))
 
     def split(self, which: SplitName) -> Split:
         """The split of that name."""
@@ -147,7 +147,7 @@ class DataSet:
         whole = Split(
             inputs={key: np.ascontiguousarray(raw) for key, raw in inputs.items()}, labels=labels.astype(np.int64)
         )
-        _check_split(f"data set {name}", whole, tuple(specs), len(classes))
+        check_split(f"data set {name}", whole, tuple(specs), len(classes))
         generator = np.random.default_rng(seed)
         parts: dict[SplitName, list[NDArray[np.int64]]] = {which: [] for which in SPLITS}
         for label in np.unique(whole.labels):
@@ -256,7 +256,19 @@ def read_split(path: Path) -> Split:
     return Split(inputs={key.removeprefix(_INPUT): raw for key, raw in arrays.items()}, labels=labels)
 
 
-def _check_split(where: str, split: Split, inputs: Sequence[InputSpec], classes: int) -> None:
+def check_split(where: str, split: Split, inputs: Sequence[InputSpec], classes: int) -> None:
+    """Check a split against what a model takes.
+
+    Args:
+        where: for messages.
+        split: to check.
+        inputs: what one example consists of.
+        classes: number of them.
+
+    Raises:
+        DataError: it is empty, of unequal lengths, of the wrong shape or dtype, out of the domain, or its labels are
+            no class indices.
+    """
     if split.labels.ndim != 1 or split.labels.dtype != np.int64:
         raise DataError(
             f"{where}: labels: expected int64 of shape (N,), found {split.labels.dtype} {split.labels.shape}"

@@ -36,7 +36,7 @@ def main() -> None:
 
     def model(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """As it is served: one example at a time where answers would depend on the batch."""
-        return loaded(inputs) if runtime.batch_invariant else run_chunks(loaded, inputs, 1)
+        return run_chunks(loaded, inputs, 1) if runtime.one_by_one else loaded(inputs)
 
     samples = load_file(job["samples"])
     batches = {size: _batch(samples, specs, size) for size in job["batch_sizes"]}

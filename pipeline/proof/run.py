@@ -137,6 +137,7 @@ def verify_run(
             weights=ground[Kind.WEIGHTS],
             samples=ground[Kind.SAMPLES],
             batch_sizes=recipe.verify.batch_sizes,
+            evaluator_macs=recipe.verify.reference_evaluator_macs,
             scratch=Path(scratch),
         )
         specs = candidate_specs(recipe.candidates)

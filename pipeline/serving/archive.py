@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from importlib import metadata, resources
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from handlers import torchserve_handler
 from handlers.serving import SERVING_FILE, Serving
@@ -28,9 +29,12 @@ from pipeline.errors import FileError, StageError
 # Imported, not only named: a stage that packs depends on the handler's source as on its own.
 HANDLER_FILE = f"{torchserve_handler.__name__.rpartition('.')[2]}.py"
 MANIFEST = "MAR-INF/MANIFEST.json"
+EVIDENCE_FILE = "evidence.json"
 # The oldest time a zip can hold; the archive says nothing of when it was made.
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 _CREATED_ON = "01/01/1980 00:00:00"
+# Of an entry of a zip's central directory without its name: APPNOTE.TXT 6.3.10, section 4.3.12.
+_DIRECTORY_ENTRY_BYTES = 46
 _ARCHIVER_TIMEOUT_S = 300.0
 # Above any archive this product makes, and small enough to be read into memory.
 _MAX_BYTES = 2 << 30
@@ -46,6 +50,7 @@ class Archive:
         digest: SHA-256 of its `serving.json`, which lists the digest of every other member; in every answer.
         sha256: of the whole file.
         members: content by member name.
+        evidence: where it comes from and what was measured, as `evidence.json` says; None if nothing was packed.
     """
 
     path: Path
@@ -53,6 +58,7 @@ class Archive:
     digest: str
     sha256: str
     members: Mapping[str, bytes]
+    evidence: Mapping[str, Any] | None
 
     def to_bytes(self) -> bytes:
         """The file's content, as it was checked."""
@@ -72,14 +78,20 @@ def handler_sources() -> dict[str, bytes]:
     return {HANDLER_FILE: sources.pop(f"handlers/{HANDLER_FILE}"), **sources}
 
 
-def write_archive(path: Path, *, serving: Serving, model: bytes, golden: bytes) -> Archive:
+def write_archive(
+    path: Path, *, serving: Serving, model: bytes, golden: bytes, evidence: Mapping[str, Any] | None = None
+) -> Archive:
     """Build an archive.
+
+    `evidence.json` lists the digests of all members but itself and `serving.json`; `serving.json` those of all members
+    but itself, `evidence.json` included. So one digest, that of `serving.json`, covers everything.
 
     Args:
         path: `<name>.mar`; its folder exists.
         serving: what it holds; `files` is filled in here.
         model: content of `serving.runtime.file`.
         golden: content of `serving.golden.file`.
+        evidence: where the model comes from and what was measured, as JSON values; `members` is filled in here.
 
     Returns:
         The archive, read back and checked.
@@ -93,8 +105,9 @@ def write_archive(path: Path, *, serving: Serving, model: bytes, golden: bytes) 
         serving.golden.file: golden,
         MANIFEST: _manifest(serving),
     }
-    serving = replace(serving, files={name: digest_bytes(content) for name, content in members.items()})
-    members[SERVING_FILE] = (json.dumps(serving.to_json(), indent=1, allow_nan=False) + "\n").encode()
+    if evidence is not None:
+        members[EVIDENCE_FILE] = _dump({**evidence, "members": _digests(members)})
+    members[SERVING_FILE] = _dump(replace(serving, files=_digests(members)).to_json())
     with tempfile.TemporaryDirectory(prefix="mar-") as folder:
         made = _run_archiver(Path(folder), serving, members)
     if made != members:
@@ -122,7 +135,7 @@ def read_archive(path: Path) -> Archive:
         raise FileError(f"{path}: expected a member {SERVING_FILE}, found none; was it made by `pipeline build`?")
     try:
         serving = Serving.from_json(json.loads(members[SERVING_FILE]))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FileError(f"{path}: {SERVING_FILE}: expected a valid description, found: {error}") from error
     for name, expected in serving.files.items():
         if name not in members:
@@ -138,15 +151,65 @@ def read_archive(path: Path) -> Archive:
     for name in (HANDLER_FILE, MANIFEST, serving.runtime.file, serving.golden.file):
         if name not in members:
             raise FileError(f"{path}: expected a member {name}, found none")
-    if _canonical_zip(members) != content:
-        raise FileError(f"{path}: expected the canonical form of its members, found altered bytes between them")
+    canonical = _canonical_zip(members)
+    if canonical != content:
+        raise FileError(
+            f"{path}: expected the canonical form of its members, found altered bytes {_where(canonical, content)}"
+        )
     return Archive(
         path=path,
         serving=serving,
         digest=digest_bytes(members[SERVING_FILE]),
         sha256=digest_bytes(content),
         members=members,
+        evidence=_evidence(path, members, serving),
     )
+
+
+def _digests(members: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: digest_bytes(members[name]) for name in sorted(members)}
+
+
+def _dump(document: object) -> bytes:
+    return (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
+
+
+def _evidence(path: Path, members: Mapping[str, bytes], serving: Serving) -> dict[str, Any] | None:
+    """What `evidence.json` says, if it is there and speaks of these very members."""
+    if EVIDENCE_FILE not in members:
+        return None
+    try:
+        document = json.loads(members[EVIDENCE_FILE])
+        listed = dict(document["members"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise FileError(f"{path}: {EVIDENCE_FILE}: expected a JSON object with `members`, found: {error}") from error
+    expected = {name: digest for name, digest in serving.files.items() if name != EVIDENCE_FILE}
+    differing = sorted(name for name in {*listed, *expected} if listed.get(name) != expected.get(name))
+    if differing:
+        raise FileError(
+            f"{path}: {EVIDENCE_FILE}: expected the digests of the members packed with it, found another one, or none, "
+            f"of {', '.join(differing)}; it belongs to another archive"
+        )
+    return {**document}
+
+
+def _where(canonical: bytes, content: bytes) -> str:
+    """Where two zips of the same members part: at whose headers, between which members, or behind them all."""
+    place = next(
+        (at for at, (one, other) in enumerate(zip(canonical, content, strict=False)) if one != other),
+        min(len(canonical), len(content)),
+    )
+    with zipfile.ZipFile(io.BytesIO(canonical)) as packed:
+        entries = packed.infolist()
+        directory = packed.start_dir
+    if place < directory:
+        owner = max((entry for entry in entries if entry.header_offset <= place), key=lambda one: one.header_offset)
+        return f"in the header of {owner.filename} (byte {place})"
+    for entry in entries:
+        directory += _DIRECTORY_ENTRY_BYTES + len(entry.filename.encode())
+        if place < directory:
+            return f"in the directory entry of {entry.filename} (byte {place})"
+    return f"behind the last member (byte {place})"
 
 
 def _python_files(package: Traversable) -> list[Traversable]:

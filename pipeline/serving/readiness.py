@@ -107,7 +107,8 @@ def golden_request(archive: Archive) -> tuple[bytes, str, NDArray[np.float32]]:
     arrays, logits = golden_answers(archive)
     one = encode_instances(inputs, {name: array[:1] for name, array in arrays.items()})
     if len(one) <= MAX_BODY_BYTES:
-        count = max(1, _PART_BYTES // len(one))
+        # Where the batch shifts an answer, only copies of one example are sure to give what it gives alone.
+        count = max(1, _PART_BYTES // len(one)) if archive.serving.runtime.batch_invariant else 1
         body = encode_instances(inputs, {name: array[:count] for name, array in arrays.items()})
         return body, "application/json", logits[:count]
     raw = arrays[inputs[0].name][0].tobytes()

@@ -72,6 +72,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
         float_logits=logits,
         opset=settings.export.opset,
         batch_sizes=settings.verify.batch_sizes,
+        evaluator_macs=settings.verify.reference_evaluator_macs,
         scratch=outputs.scratch,
     )
     specs = candidate_specs(settings.candidates)

@@ -1,4 +1,4 @@
-"""Pack the winner: model, handler, description, golden inputs and the answers of the code that will serve."""
+"""Pack the winner: model, handler, description, evidence, golden inputs and the answers of the code that will serve."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.artifacts import Kind, digest_file
+from pipeline.artifacts import Kind, digest_bytes, digest_file
 from pipeline.errors import RecipeError
+from pipeline.evidence.document import describe_code, portable_settings
 from pipeline.recipe import Recipe
 from pipeline.stage import Inputs, Outputs, Stage
 
@@ -34,6 +35,7 @@ class PackageSettings(BaseModel):
     golden: str
     golden_size: int
     batch_sizes: tuple[int, ...]
+    recipe: dict[str, Any]  # for the evidence: all that led here
     folder: Path = Field(default=Path(), exclude=True)  # where the recipe lies; its place does not matter
 
     @property
@@ -50,14 +52,16 @@ def settings(recipe: Recipe) -> PackageSettings:
         golden=recipe.package.golden,
         golden_size=recipe.package.golden_size,
         batch_sizes=recipe.verify.batch_sizes,
+        recipe=portable_settings(recipe),
         folder=recipe.folder,
     )
 
 
 def outside(settings: PackageSettings) -> Mapping[str, str]:
-    """Digest of the user's own golden inputs."""
+    """Digests of the code that the evidence names, and of the user's own golden inputs."""
+    code = describe_code(settings.recipe, settings.folder).model_dump_json()
     path = settings.golden_path
-    return {} if path is None else {"golden": digest_file(path)}
+    return {"code": digest_bytes(code.encode())} | ({} if path is None else {"golden": digest_file(path)})
 
 
 def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
@@ -99,8 +103,52 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
         files={},
     )
     path = outputs.path(Kind.ARCHIVE, f"{settings.name}.mar")
-    archive = write_archive(path, serving=serving, model=model.read_bytes(), golden=pack_golden(arrays, logits))
+    archive = write_archive(
+        path,
+        serving=serving,
+        model=model.read_bytes(),
+        golden=pack_golden(arrays, logits),
+        evidence=_evidence(settings, inputs, selection, info),
+    )
     outputs.reporter.log(f"{path.name}: {path.stat().st_size} bytes, SHA-256 {archive.sha256}")
+
+
+def _evidence(
+    settings: PackageSettings, inputs: Inputs, selection: Mapping[str, Any], info: Mapping[str, Any]
+) -> dict[str, Any]:
+    import json
+
+    from pipeline.data.dataset import read_info
+    from pipeline.evidence.document import DataEvidence, Metrics, make_evidence
+
+    data = read_info(inputs.one(Kind.DATA_INFO))
+    order = json.loads(inputs.one(Kind.CANDIDATE_ORDER).read_bytes())
+    reports = [json.loads(inputs.of_candidate(Kind.CANDIDATE_REPORT, name).read_bytes()) for name in order]
+    validation = next(one["quality"] for one in reports if one["name"] == selection["selected"])
+    return make_evidence(
+        model={"name": settings.name, "version": settings.version},
+        recipe=settings.recipe,
+        code=describe_code(settings.recipe, settings.folder),
+        info=info,
+        data=DataEvidence(
+            name=data.name,
+            sizes={**data.sizes},
+            digests={**data.digests},
+            sources=dict(sorted(data.sources.items())),
+        ),
+        weights_sha256=digest_file(inputs.one(Kind.WEIGHTS)),
+        selection=selection,
+        metrics=Metrics(validation=_with_interval(validation), test=_with_interval(selection["test"])),
+        reports=reports,
+    )
+
+
+def _with_interval(quality: Mapping[str, Any]) -> dict[str, Any]:
+    from pipeline.verify.interval import accuracy_interval
+
+    examples = quality["examples"]
+    lower, upper = accuracy_interval(right=round(quality["accuracy"] * examples), examples=examples)
+    return {**quality, "accuracy_lower": lower, "accuracy_upper": upper}
 
 
 def _golden_inputs(settings: PackageSettings, inputs: Inputs, specs: Sequence[InputSpec]) -> dict[str, NDArray[Any]]:
@@ -144,7 +192,16 @@ def _read_golden(path: Path, specs: Sequence[InputSpec], count: int) -> dict[str
 
 STAGE = Stage(
     name="package",
-    reads=(Kind.SELECTION, Kind.CANDIDATE_MODEL, Kind.MODEL_INFO, Kind.VALIDATION_DATA),
+    reads=(
+        Kind.SELECTION,
+        Kind.CANDIDATE_MODEL,
+        Kind.CANDIDATE_ORDER,
+        Kind.CANDIDATE_REPORT,
+        Kind.DATA_INFO,
+        Kind.MODEL_INFO,
+        Kind.VALIDATION_DATA,
+        Kind.WEIGHTS,
+    ),
     writes=(Kind.ARCHIVE,),
     settings=settings,
     run=run,

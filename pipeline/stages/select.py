@@ -14,6 +14,7 @@ class SelectSettings(Section):
     """What the stage sees of a recipe."""
 
     max_accuracy_drop: float
+    max_confident_flips: float
     goal: Literal["latency", "throughput", "size"]
     candidate: str | None
 
@@ -22,6 +23,7 @@ def settings(recipe: Recipe) -> SelectSettings:
     """The stage's view of a recipe."""
     return SelectSettings(
         max_accuracy_drop=recipe.budget.max_accuracy_drop,
+        max_confident_flips=recipe.budget.max_confident_flips,
         goal=recipe.select.goal,
         candidate=recipe.select.candidate,
     )
@@ -29,17 +31,20 @@ def settings(recipe: Recipe) -> SelectSettings:
 
 def run(settings: SelectSettings, inputs: Inputs, outputs: Outputs) -> None:
     """Write `selection.json`: the winner, why, a verdict per candidate, and the winner on test."""
-    from pipeline.candidates.choose import choose
-    from pipeline.candidates.evaluate import read_inputs_of, served_quality
+    from dataclasses import asdict
+
+    from pipeline.candidates.choose import Limits, choose, explain, judge
+    from pipeline.candidates.evaluate import served_quality
     from pipeline.candidates.report import read_report
     from pipeline.candidates.spec import FALLBACK
 
     reports = {name: read_report(path) for name, path in inputs.candidates(Kind.CANDIDATE_REPORT).items()}
     order = json.loads(inputs.one(Kind.CANDIDATE_ORDER).read_bytes())
+    limits = Limits(max_accuracy_drop=settings.max_accuracy_drop, max_confident_flips=settings.max_confident_flips)
     choice = choose(
         [reports[name] for name in order],
         goal=settings.goal,
-        max_accuracy_drop=settings.max_accuracy_drop,
+        limits=limits,
         named=settings.candidate,
     )
     winner = reports[choice.selected]
@@ -48,17 +53,23 @@ def run(settings: SelectSettings, inputs: Inputs, outputs: Outputs) -> None:
         inputs.of_candidate(Kind.CANDIDATE_MODEL, winner.name),
         reports[FALLBACK],
         inputs.of_candidate(Kind.CANDIDATE_MODEL, FALLBACK),
-        inputs=read_inputs_of(inputs.one(Kind.MODEL_INFO)),
+        model_info=inputs.one(Kind.MODEL_INFO),
         data=inputs.one(Kind.TEST_DATA),
         scratch=outputs.scratch,
     )
+    # The winner is chosen: it alone is compared here, once.
+    verdict = judge(test, limits, lossy=winner.lossy, compared=1)
+    if not verdict.allowed:
+        outputs.reporter.log(f"select: on test, {explain(winner.name, test, verdict, limits)}")
     document = {
         "selected": winner.name,
         "why": choice.why,
         "candidate": {"name": winner.name, "identity": winner.identity, "precision": winner.precision},
         "runtime": winner.runtime,
-        "verdicts": {name: {"allowed": one.allowed, "text": one.text} for name, one in choice.verdicts.items()},
+        "verdicts": {name: asdict(one) for name, one in choice.verdicts.items()},
+        "limits": asdict(limits),
         "test": test.to_json(),
+        "test_verdict": asdict(verdict),
     }
     path = outputs.path(Kind.SELECTION, "selection.json")
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

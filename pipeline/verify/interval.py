@@ -6,6 +6,7 @@ import math
 
 from scipy.optimize import brentq
 from scipy.special import ndtri
+from scipy.stats import binomtest
 
 
 def drop_bounds(*, lost: float, gained: float, examples: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -67,3 +68,24 @@ def _upper(lost: float, gained: float, examples: int, quantile: float) -> float:
 
     # Positive at the estimate, where only the spread is left; not positive at 1, where no spread is left.
     return float(brentq(excess, (lost - gained) / examples, 1.0, xtol=1e-12, rtol=1e-12))
+
+
+def accuracy_interval(*, right: int, examples: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Two-sided score interval of a share of right answers.
+
+    Wilson (1927), "Probable inference, the law of succession, and statistical inference", Journal of the American
+    Statistical Association 22, 209-212.
+
+    Args:
+        right: right answers.
+        examples: all examples.
+        confidence: of the interval.
+
+    Returns:
+        Lower and upper end, each in [0, 1].
+
+    Raises:
+        ValueError: no examples, or more right answers than examples.
+    """
+    interval = binomtest(right, examples).proportion_ci(confidence_level=confidence, method="wilson")
+    return float(interval.low), float(interval.high)

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
 from pipeline.verify.layers import LayerFinding, locate_onnx, locate_torchscript
-from pipeline.verify.parity import REAL, ParityReport, synthetic_inputs
+from pipeline.verify.parity import EVALUATOR, REAL, ParityCheck, ParityReport, synthetic_inputs
 from pipeline.verify.reference import Reference
 
 
@@ -39,10 +39,13 @@ def locate(
         The finding. Nothing is raised: what goes wrong on the way says nothing about the failure that is known, and
         becomes a note.
     """
+    failed = _worst(report)
     if report.passed or report.worst is None:
         return LayerFinding()
+    if failed is None:
+        return LayerFinding(note=f"it differs only {EVALUATOR}: what serves it agrees with its source")
     try:
-        arrays = failing_batch(report, inputs, samples)
+        arrays = failing_batch(report, failed, inputs, samples)
         given: dict[str, Any] = {"inputs": inputs, "arrays": arrays, "tolerance": report.tolerance}
         match runtime.kind:
             case "onnxruntime":
@@ -58,23 +61,31 @@ def locate(
         return LayerFinding(note=f"which layer could not be found out: {type(error).__name__}: {reason}")
 
 
-def failing_batch(report: ParityReport, inputs: Sequence[InputSpec], samples: Path) -> dict[str, NDArray[Any]]:
+def failing_batch(
+    report: ParityReport, check: ParityCheck, inputs: Sequence[InputSpec], samples: Path
+) -> dict[str, NDArray[Any]]:
     """The inputs of one call on which the answers differed most.
 
     Args:
-        report: with at least one check.
+        report: of all checks.
+        check: one of them.
         inputs: in the order the model takes them.
         samples: the real inputs of the report.
 
     Returns:
         Arrays (B, *shape) by input name.
     """
-    worst = report.worst
-    assert worst is not None
     stored = load_file(samples)
     arrays = {one.name: stored[f"input.{one.name}"] for one in inputs}
-    if worst.inputs != REAL:
-        arrays = synthetic_inputs(inputs, arrays, max(one.batch_size for one in report.checks))[worst.inputs]
-    row = worst.comparison.position[0] if worst.comparison.position else 0
-    start = row // worst.batch_size * worst.batch_size
-    return {name: array[start : start + worst.batch_size] for name, array in arrays.items()}
+    if check.inputs != REAL:
+        count = max(one.batch_size for one in report.checks if one.run != EVALUATOR)
+        arrays = synthetic_inputs(inputs, arrays, count)[check.inputs]
+    row = check.comparison.position[0] if check.comparison.position else 0
+    start = row // check.batch_size * check.batch_size
+    return {name: array[start : start + check.batch_size] for name, array in arrays.items()}
+
+
+def _worst(report: ParityReport) -> ParityCheck | None:
+    """The failed check furthest beyond its limit, of those that ran what serves; None if there is none."""
+    failed = [one for one in report.checks if one.run != EVALUATOR and not one.comparison.passed]
+    return max(failed, key=lambda one: one.strain, default=None)

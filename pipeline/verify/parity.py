@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,19 @@ from handlers.decode import InputSpec
 from handlers.runtime import run_chunks
 from handlers.serving import RuntimeSpec
 from pipeline.errors import ProofError
-from pipeline.verify.process import Replayed, Run, replay
-from pipeline.verify.reference import Reference
+from pipeline.verify.process import Replayed, Run, replay, require_examples
+from pipeline.verify.reference import Reference, evaluator
 
 REAL = "real"
+SERVED = "as served"
+UNOPTIMIZED = "with graph optimizations off"
+EVALUATOR = "in onnx's reference evaluator"
+# TorchScript's executor records shapes on the first call, compiles on the second and runs what it compiled from the
+# third on. ONNX Runtime does everything at loading; two calls show that it keeps no state.
+CALLS = {"torchscript": 3, "onnxruntime": 2}
+# The reference evaluator takes some 10 ms for a million multiply-accumulates, and a fault of an operator shows in any
+# example.
+_EVALUATOR_EXAMPLES = 4
 # Same answers for the same example alone and in a batch: sums may be taken in another order, nothing more. Dynamic
 # int8 differs by a hundred times that, because the others in the batch shift its scale.
 BATCH_INVARIANT = FLOAT32
@@ -32,12 +41,14 @@ class ParityCheck:
     """One replay held against the reference.
 
     Args:
+        run: `SERVED`, or another way to run the same file: `UNOPTIMIZED`, `EVALUATOR`.
         inputs: which kind: real, zeros, maximum, noise.
         batch_size: examples per call.
         call: 1 for the first; a runtime may compile something else for the second.
         comparison: what came out.
     """
 
+    run: str = SERVED
     inputs: str
     batch_size: int
     call: int
@@ -53,6 +64,7 @@ class ParityCheck:
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
         return {
+            "run": self.run,
             "inputs": self.inputs,
             "batch_size": self.batch_size,
             "call": self.call,
@@ -68,11 +80,12 @@ class ParityReport:
         candidate: its name.
         reference: name of what it was held against.
         tolerance: the limit.
-        checks: one per kind of inputs, batch size and call; empty if it could not be replayed.
+        checks: one per run, kind of inputs, batch size and call; empty if it could not be replayed.
         error: why it could not be replayed, in one clause; empty if it could.
         batch_invariant: whether an example's answer is the same alone and in a batch. If not, it is served alone.
         batch_difference: largest difference between both.
         environment: processor and library versions of the replay.
+        not_run: what was left out, by run, and why.
     """
 
     candidate: str
@@ -83,6 +96,7 @@ class ParityReport:
     batch_invariant: bool = True
     batch_difference: float = 0.0
     environment: str = ""
+    not_run: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -94,8 +108,34 @@ class ParityReport:
         """The check nearest to or furthest beyond its limit, failed ones first; None if there is none."""
         return max(self.checks, key=lambda one: (not one.comparison.passed, one.strain), default=None)
 
+    @property
+    def max_absolute(self) -> float:
+        """Largest absolute difference in any check; infinite where values cannot be compared, or none were."""
+        return max((one.comparison.max_absolute for one in self.checks), default=math.inf)
+
+    @property
+    def max_relative(self) -> float:
+        """Largest relative difference in any check; infinite where a zero was expected and something else found."""
+        return max((one.comparison.max_relative for one in self.checks), default=math.inf)
+
+    @property
+    def cosine(self) -> float:
+        """Smallest cosine in any check; NaN where values cannot be compared, or none were."""
+        values = [one.comparison.cosine for one in self.checks]
+        return math.nan if not values or any(math.isnan(one) for one in values) else min(values)
+
+    @property
+    def argmax_agreement(self) -> float:
+        """Smallest share of equal decisions in any check."""
+        return min((one.comparison.argmax_agreement for one in self.checks), default=0.0)
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The ways in which the file was run, in order."""
+        return tuple(dict.fromkeys(one.run for one in self.checks))
+
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """As JSON values; a number that JSON has no form for is null."""
         worst = self.worst
         return {
             "passed": self.passed,
@@ -104,8 +144,14 @@ class ParityReport:
             "tolerance": self.tolerance.to_json(),
             "error": self.error,
             "worst": worst and worst.to_json(),
+            "max_absolute": _finite(self.max_absolute),
+            "max_relative": _finite(self.max_relative),
+            "cosine": _finite(self.cosine),
+            "argmax_agreement": self.argmax_agreement,
+            "runs": list(self.runs),
+            "not_run": dict(self.not_run),
             "batch_invariant": self.batch_invariant,
-            "batch_difference": self.batch_difference if math.isfinite(self.batch_difference) else None,
+            "batch_difference": _finite(self.batch_difference),
             "environment": self.environment,
             "checks": [one.to_json() for one in self.checks],
         }
@@ -121,7 +167,8 @@ def check_parity(
     samples: Path,
     tolerance: Tolerance,
     batch_sizes: Sequence[int] = (1, 2, 7, 32),
-    calls: int = 2,
+    calls: int | None = None,
+    skip_evaluator: str = "",
     scratch: Path,
 ) -> ParityReport:
     """Replay a model file in a new process and compare it with its reference.
@@ -129,6 +176,9 @@ def check_parity(
     Real samples, zeros, the largest values of the domain and noise go through the code that serves, in chunks of each
     batch size, several calls each. The reference answers the same chunks, so that a candidate whose answers depend on
     the batch is held against the same batch. Whether they do depend on it is found out on the way.
+
+    An ONNX file is run at the optimization level that is served, with graph optimizations off, and, on a few examples,
+    in onnx's reference evaluator: a fault of the file differs in all of them, one of an optimization in the first.
 
     Args:
         candidate: its name, for messages.
@@ -139,36 +189,64 @@ def check_parity(
         samples: safetensors file with `input.<name>` (N, *shape): real inputs.
         tolerance: the limit.
         batch_sizes: examples per call of the model.
-        calls: replays of each kind in each batch size.
+        calls: replays of each kind in each batch size; by default three for TorchScript, two for ONNX.
+        skip_evaluator: why an ONNX file is not run in the reference evaluator, which is for small networks; empty if it
+            is.
         scratch: an existing folder for temporary files.
 
     Returns:
         The report; nothing about the candidate is raised.
+
+    Raises:
+        DataError: there are no samples.
     """
+    require_examples(samples, inputs)
     sizes = sorted({1, *batch_sizes})
+    repeats = CALLS[runtime.kind] if calls is None else calls
+    runtimes = {SERVED: runtime}
+    # Its own file without optimizations reproduces itself: there is nothing to find out.
+    if runtime.kind == "onnxruntime" and runtime.optimization != "none" and not reference.same_file:
+        runtimes[UNOPTIMIZED] = replace(runtime, optimization="none")
     with tempfile.TemporaryDirectory(prefix="parity-", dir=scratch) as name:
         files = {REAL: samples} | _write_synthetic(inputs, load_file(samples), max(sizes), Path(name))
-        runs = [
-            Run(name=f"{kind}.{size}", data=data, batch_size=size, calls=calls)
+        jobs = [
+            Run(name=f"{kind}.{size}", data=data, batch_size=size, calls=repeats)
             for kind, data in files.items()
             for size in sizes
         ]
+        found: dict[str, Replayed] = {}
+        for run, one in runtimes.items():
+            try:
+                found[run] = replay(file=file, runtime=one, inputs=inputs, runs=jobs, scratch=Path(name))
+            except ProofError as error:
+                return ParityReport(
+                    candidate=candidate,
+                    reference=reference.name,
+                    tolerance=tolerance,
+                    checks=(),
+                    error=str(error) if run == SERVED else f"{run}: {error}",
+                )
+        kinds = {
+            kind: {one.name: stored[f"input.{one.name}"] for one in inputs}
+            for kind, stored in ((kind, load_file(data)) for kind, data in files.items())
+        }
+    checks: list[ParityCheck] = []
+    for kind, arrays in kinds.items():
+        for size in sizes:
+            expected = run_chunks(reference.answer, arrays, size)
+            for run, replayed in found.items():
+                for call in range(repeats):
+                    comparison = compare(expected, replayed.answers[f"{kind}.{size}", call], tolerance)
+                    checks.append(
+                        ParityCheck(run=run, inputs=kind, batch_size=size, call=call + 1, comparison=comparison)
+                    )
+    not_run = {EVALUATOR: skip_evaluator} if skip_evaluator else {}
+    if runtime.kind == "onnxruntime" and not skip_evaluator:
         try:
-            found = replay(file=file, runtime=runtime, inputs=inputs, runs=runs, scratch=Path(name))
-        except ProofError as error:
-            return ParityReport(
-                candidate=candidate, reference=reference.name, tolerance=tolerance, checks=(), error=str(error)
-            )
-        checks: list[ParityCheck] = []
-        for kind, data in files.items():
-            stored = load_file(data)
-            arrays = {one.name: stored[f"input.{one.name}"] for one in inputs}
-            for size in sizes:
-                expected = run_chunks(reference.answer, arrays, size)
-                for call in range(calls):
-                    comparison = compare(expected, found.answers[f"{kind}.{size}", call], tolerance)
-                    checks.append(ParityCheck(inputs=kind, batch_size=size, call=call + 1, comparison=comparison))
-    alone_or_not = _batch_comparisons(found, tuple(files), sizes)
+            checks += _evaluator_checks(file, reference, kinds, tolerance)
+        except Exception as error:  # noqa: BLE001 - what it cannot run, it says in many ways; that proves nothing
+            not_run[EVALUATOR] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    alone_or_not = _batch_comparisons(found[SERVED], tuple(files), sizes)
     return ParityReport(
         candidate=candidate,
         reference=reference.name,
@@ -176,7 +254,8 @@ def check_parity(
         checks=tuple(checks),
         batch_invariant=all(one.passed for one in alone_or_not),
         batch_difference=max((one.max_absolute for one in alone_or_not), default=0.0),
-        environment=f"{found.cpu}; {found.libraries}",
+        environment=f"{found[SERVED].cpu}; {found[SERVED].libraries}",
+        not_run=not_run,
     )
 
 
@@ -188,7 +267,8 @@ def require(report: ParityReport, *, where: str = "") -> None:
         where: the layer at which it failed, as one clause; empty if it is not known.
 
     Raises:
-        ProofError: one line naming the candidate, the inputs, both values and the limit.
+        ProofError: one line naming the candidate, the inputs, both values and the limit, and which of the ways to run
+            the file differed, on which calls.
     """
     if not report.passed:
         raise ProofError(f"{failure(report, where=where)}; this artifact is not the same model: nothing was packed")
@@ -207,9 +287,25 @@ def failure(report: ParityReport, *, where: str = "") -> str:
     failed = sum(not one.comparison.passed for one in report.checks)
     return (
         f"{report.candidate}: parity with {report.reference} failed on {worst.inputs} inputs at batch size "
-        f"{worst.batch_size}, call {worst.call}: {worst.comparison.reason} ({failed} of {len(report.checks)} checks "
-        f"failed){f'; {where}' if where else ''}"
+        f"{worst.batch_size}, call {worst.call}, {worst.run}: {worst.comparison.reason} ({failed} of "
+        f"{len(report.checks)} checks failed: {_who_differs(report)}){f'; {where}' if where else ''}"
     )
+
+
+def _who_differs(report: ParityReport) -> str:
+    """How many checks of each run failed, and on which calls if not on all of them."""
+    parts = []
+    for run in report.runs:
+        checks = [one for one in report.checks if one.run == run]
+        failed = [one for one in checks if not one.comparison.passed]
+        calls = sorted({one.call for one in failed})
+        only = "" if not failed or calls == sorted({one.call for one in checks}) else f", on call {_listed(calls)} only"
+        parts.append(f"{run} {len(failed)} of {len(checks)}{only}")
+    return "; ".join(parts)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return " and ".join(str(one) for one in numbers)
 
 
 def synthetic_inputs(
@@ -252,6 +348,20 @@ def _write_synthetic(
     return files
 
 
+def _evaluator_checks(
+    file: Path, reference: Reference, kinds: Mapping[str, Mapping[str, NDArray[Any]]], tolerance: Tolerance
+) -> list[ParityCheck]:
+    """The first examples of each kind, in one batch."""
+    model = evaluator(file)
+    checks = []
+    for kind, arrays in kinds.items():
+        batch = {name: array[:_EVALUATOR_EXAMPLES] for name, array in arrays.items()}
+        size = len(next(iter(batch.values())))
+        comparison = compare(reference.answer(batch), model(batch), tolerance)
+        checks.append(ParityCheck(run=EVALUATOR, inputs=kind, batch_size=size, call=1, comparison=comparison))
+    return checks
+
+
 def _batch_comparisons(found: Replayed, kinds: Sequence[str], sizes: Sequence[int]) -> list[Comparison]:
     """Each example's last answer alone against its last answer in every larger batch."""
     last = max(call for _, call in found.answers)
@@ -261,3 +371,7 @@ def _batch_comparisons(found: Replayed, kinds: Sequence[str], sizes: Sequence[in
         for size in sizes
         if size > 1
     ]
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

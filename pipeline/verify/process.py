@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
+from safetensors import safe_open
 from safetensors.numpy import load_file
 
 import pipeline
 import pipeline.verify.replay
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
-from pipeline.errors import ProofError
+from pipeline.errors import DataError, ProofError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,7 @@ def replay(
         # -P: the working directory is the user's; a torch.py lying there is not ours to import.
         done = subprocess.run(
             [sys.executable, "-P", "-m", pipeline.verify.replay.__name__, str(job)],
-            env=_environment(),
+            env=fresh_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -98,7 +99,7 @@ def replay(
             check=False,
         )
         if done.returncode != 0:
-            raise ProofError(f"{file.name} cannot be replayed ({runtime.kind}): {_reason(done)}")
+            raise ProofError(f"{file.name} cannot be replayed ({runtime.kind}): {failure(done)}")
         learned = json.loads(facts.read_text(encoding="utf-8"))
         found = load_file(answers)
     return Replayed(
@@ -106,7 +107,28 @@ def replay(
     )
 
 
-def _environment() -> dict[str, str]:
+def require_examples(data: Path, inputs: Sequence[InputSpec]) -> None:
+    """Stop where there is nothing to replay: no examples prove nothing.
+
+    Args:
+        data: safetensors file with `input.<name>` (N, *shape) for each input.
+        inputs: of the model.
+
+    Raises:
+        DataError: an input is missing, or there are no examples.
+    """
+    with safe_open(data, framework="numpy") as stored:
+        names = set(stored.keys())
+        for one in inputs:
+            if f"input.{one.name}" not in names:
+                held = ", ".join(sorted(names)) or "nothing"
+                raise DataError(f"{data.name}: expected input {one.name}, found {held}")
+            count = stored.get_slice(f"input.{one.name}").get_shape()[0]
+            if not count:
+                raise DataError(f"{data.name}: expected at least 1 example of input {one.name}, found none")
+
+
+def fresh_environment() -> dict[str, str]:
     """This process's environment, with this very package first on the import path, installed or not."""
     assert pipeline.__file__ is not None
     root = str(Path(pipeline.__file__).resolve().parent.parent)
@@ -114,7 +136,8 @@ def _environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join([root, inherited] if inherited else [root])}
 
 
-def _reason(done: subprocess.CompletedProcess[str]) -> str:
+def failure(done: subprocess.CompletedProcess[str]) -> str:
+    """Why a process ended badly, in one clause: its signal, or its last line on standard error."""
     if done.returncode < 0:
         return f"its process was ended by signal {-done.returncode}"
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]

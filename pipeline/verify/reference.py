@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
 from torch import nn
 
 from handlers.decode import InputSpec
@@ -26,11 +27,13 @@ class Reference:
         name: for people, in messages and tables.
         answer: maps one batch, arrays (B, *shape) by input name, to logits (B, K).
         module: the torch module behind it, if there is one.
+        same_file: whether it is the candidate's own file with graph optimizations off.
     """
 
     name: str
     answer: Model
     module: nn.Module | None = None
+    same_file: bool = False
 
 
 def module_reference(module: nn.Module, inputs: Sequence[InputSpec]) -> Reference:
@@ -60,7 +63,31 @@ def unoptimized_reference(file: Path, inputs: Sequence[InputSpec]) -> Reference:
         inputs: in the order the model takes them.
     """
     runtime = RuntimeSpec(kind="onnxruntime", file=file.name, optimization="none")
-    return Reference(name="the same file with graph optimizations off", answer=load_model(file.parent, runtime, inputs))
+    answer = load_model(file.parent, runtime, inputs)
+    return Reference(name="the same file with graph optimizations off", answer=answer, same_file=True)
+
+
+def evaluator(file: Path) -> Model:
+    """An ONNX file run by onnx's reference evaluator: the operators as their specification defines them, slowly.
+
+    https://onnx.ai/onnx/api/reference.html
+
+    Args:
+        file: the ONNX file.
+
+    Raises:
+        NotImplementedError: it knows no implementation of an operator, such as a runtime's own.
+    """
+    session = ReferenceEvaluator(str(file))
+
+    def answer(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        # Inputs on which the runtimes answer infinity or NaN make numpy warn; the comparison says it better.
+        with np.errstate(all="ignore"):
+            outputs: Any = session.run(None, dict(inputs))
+        logits: NDArray[np.float32] = outputs[0]
+        return logits
+
+    return answer
 
 
 @contextmanager

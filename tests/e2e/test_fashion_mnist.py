@@ -87,7 +87,7 @@ def test_the_winner_judged_against_itself_loses_nothing(folder: Path, result: pi
         model,
         float_row,
         model,
-        inputs=read_archive(result.archive).serving.inputs,
+        model_info=folder / "run" / "train" / "model.json",
         data=folder / "run" / "data" / "test.safetensors",
         scratch=folder,
     )

@@ -66,6 +66,7 @@ def write_faulty_torchscript(built: Built, file: Path, scratch: Path) -> None:
         weights=built.run_dir / "train" / "weights.safetensors",
         samples=built.run_dir / "candidates" / "samples.safetensors",
         batch_sizes=(1,),
+        evaluator_macs=0,
         scratch=scratch,
     )
     module = source.deployable()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.candidates.choose import choose
+from pipeline.candidates.choose import Limits, adjusted_confidence, choose, judge
 from pipeline.candidates.report import (
     CandidateReport,
     ParityFigures,
@@ -13,8 +13,16 @@ from pipeline.candidates.report import (
 )
 from pipeline.errors import ProofError, RecipeError
 from pipeline.recipe import Format, Precision
+from pipeline.verify.interval import drop_bounds
 from pipeline.verify.quality import QualityReport
 
+LIMITS = Limits(max_accuracy_drop=0.01, max_confident_flips=0.001)
+REFUSED = (
+    r"^select\.candidate slim\.onnx\.fp32: over budget: expected a drop provably under 1\.00 points and confident "
+    r"flips on at most 0\.100%, found \+2\.00 points with a bound of 2\.2\d \(95\.0% confidence\) and 0\.000%, "
+    r"on 10000 "
+    r"examples \(smallest provable 0\.2\d points\); raise the limits in \[budget\] or name another candidate$"
+)
 JITTER = (1.0, 1.01, 0.99, 1.005, 0.995, 1.0, 1.002, 0.998, 1.0)
 PRUNED = PassFigures(kind="magnitude-pruning", detail="30 %", sparsity=0.3, weight_share=0.3, compute_share=1.0)
 
@@ -22,6 +30,33 @@ PRUNED = PassFigures(kind="magnitude-pruning", detail="30 %", sparsity=0.3, weig
 def timing(batch_size: int, milliseconds: float) -> TimingFigures:
     values = tuple(milliseconds * factor for factor in JITTER)
     return TimingFigures(batch_size=batch_size, median_ms=milliseconds, rounds_ms=values)
+
+
+def quality(*, lost: int = 0, gained: int = 0, confident: int = 0, examples: int = 10_000) -> QualityReport:
+    bounds = drop_bounds(lost=lost, gained=gained, examples=examples)
+    return QualityReport(
+        examples=examples,
+        accuracy=0.93 - (lost - gained) / examples,
+        float_accuracy=0.93,
+        drop=(lost - gained) / examples,
+        interval_lower=bounds[0],
+        interval_upper=bounds[1],
+        drop_upper=bounds[1],
+        confidence=0.95,
+        flips=lost + gained,
+        lost=lost,
+        gained=gained,
+        confident_flips=confident,
+        near_tie_flips=0,
+        smallest_provable_drop=0.0,
+        worst_class=0,
+        worst_class_name="a",
+        worst_class_drop=0.0,
+        worst_class_examples=1,
+        divergence=0.0,
+        calibration_error=0.0,
+        float_calibration_error=0.0,
+    )
 
 
 def candidate(
@@ -32,9 +67,7 @@ def candidate(
     ms: float = 1.0,
     batch_ms: float = 30.0,
     size: int = 1000,
-    drop: float = 0.0,
-    bound: float = 0.001,
-    provable: float = 0.0005,
+    judged: QualityReport | None = None,
 ) -> CandidateReport:
     lossy = variant != "float" or precision != "fp32"
     return CandidateReport(
@@ -50,55 +83,55 @@ def candidate(
         sha256="0" * 64,
         size=size,
         parity=ParityFigures(
-            reference="torch", checks=1, max_absolute=0, limit=1, batch_invariant=True, batch_difference=0
+            reference="torch",
+            checks=1,
+            max_absolute=0,
+            max_relative=0,
+            cosine=1,
+            argmax_agreement=1,
+            limit=1,
+            batch_invariant=True,
+            batch_difference=0,
+            runs=("as served",),
+            not_run={},
         ),
-        quality=QualityReport(
-            examples=10_000,
-            accuracy=0.93 - drop,
-            float_accuracy=0.93,
-            drop=drop,
-            drop_lower=drop - 0.001,
-            drop_upper=bound,
-            confidence=0.95,
-            flips=2,
-            lost=1,
-            gained=1,
-            smallest_provable_drop=provable,
-        ),
+        quality=judged or quality(),
         timings=(timing(1, ms), timing(32, batch_ms)),
     )
 
 
 def test_fastest_inside_the_budget_wins() -> None:
-    chosen = choose([candidate(), candidate("slim", ms=0.5)], goal="latency", max_accuracy_drop=0.01)
+    chosen = choose([candidate(), candidate("slim", ms=0.5)], goal="latency", limits=LIMITS)
     assert chosen.selected == "slim.onnx.fp32"
     assert chosen.verdicts["slim.onnx.fp32"].text == "within budget"
 
 
 def test_over_budget_is_never_selected() -> None:
-    reports = [candidate(), candidate("slim", ms=0.1, drop=0.02, bound=0.023)]
-    chosen = choose(reports, goal="latency", max_accuracy_drop=0.01)
+    reports = [candidate(), candidate("slim", ms=0.1, judged=quality(lost=200))]
+    chosen = choose(reports, goal="latency", limits=LIMITS)
     assert chosen.selected == "float.onnx.fp32"
     assert chosen.verdicts["slim.onnx.fp32"].text == "over budget"
 
 
 def test_too_few_examples_are_said_to_prove_nothing() -> None:
-    reports = [candidate(), candidate("slim", ms=0.1, bound=0.02, provable=0.015)]
-    chosen = choose(reports, goal="latency", max_accuracy_drop=0.01)
+    reports = [candidate(), candidate("slim", ms=0.1, judged=quality(lost=2, gained=2, examples=100))]
+    chosen = choose(reports, goal="latency", limits=LIMITS)
     assert chosen.selected == "float.onnx.fp32"
-    assert chosen.verdicts["slim.onnx.fp32"].text == "not provable with 10000 examples"
+    assert chosen.verdicts["slim.onnx.fp32"].text == "not provable with 100 examples"
+    # 1.645 * sqrt(4 / 100^2) = 0.033, and a little more of the score interval
+    assert chosen.verdicts["slim.onnx.fp32"].smallest_provable_drop == pytest.approx(0.042, abs=1e-3)
 
 
 def test_a_gain_under_three_percent_loses_to_the_simpler_candidate() -> None:
-    chosen = choose([candidate(), candidate("slim", ms=0.98)], goal="latency", max_accuracy_drop=0.01)
+    chosen = choose([candidate(), candidate("slim", ms=0.98)], goal="latency", limits=LIMITS)
     assert chosen.selected == "float.onnx.fp32"
     assert chosen.why == "slim.onnx.fp32 gains less than 3% latency over this simpler candidate"
 
 
 def test_torchscript_must_earn_its_place_too() -> None:
-    equal = choose([candidate(form="torchscript"), candidate()], goal="latency", max_accuracy_drop=0.01)
+    equal = choose([candidate(form="torchscript"), candidate()], goal="latency", limits=LIMITS)
     assert equal.selected == "float.onnx.fp32"
-    faster = choose([candidate(form="torchscript", ms=0.5), candidate()], goal="latency", max_accuracy_drop=0.01)
+    faster = choose([candidate(form="torchscript", ms=0.5), candidate()], goal="latency", limits=LIMITS)
     assert faster.selected == "float.torchscript.fp32"
 
 
@@ -113,22 +146,73 @@ def test_the_goal_decides(goal: str, winner: str) -> None:
         candidate("wide", batch_ms=10),
         candidate("small", size=100),
     ]
-    assert choose(reports, goal=goal, max_accuracy_drop=0.01).selected == winner  # type: ignore[arg-type]
+    assert choose(reports, goal=goal, limits=LIMITS).selected == winner  # type: ignore[arg-type]
 
 
 def test_named_candidate_is_taken() -> None:
-    chosen = choose(
-        [candidate(), candidate("slow", ms=9)], goal="latency", max_accuracy_drop=0.01, named="slow.onnx.fp32"
-    )
+    chosen = choose([candidate(), candidate("slow", ms=9)], goal="latency", limits=LIMITS, named="slow.onnx.fp32")
     assert (chosen.selected, chosen.why) == ("slow.onnx.fp32", "named by the recipe")
 
 
 def test_named_candidate_over_budget_fails_the_build() -> None:
-    reports = [candidate(), candidate("slim", drop=0.02, bound=0.023)]
-    with pytest.raises(ProofError, match=r"slim.onnx.fp32: over budget: expected a drop provably under 0.0100, found"):
-        choose(reports, goal="latency", max_accuracy_drop=0.01, named="slim.onnx.fp32")
+    reports = [candidate(), candidate("slim", judged=quality(lost=200))]
+    with pytest.raises(ProofError, match=REFUSED):
+        choose(reports, goal="latency", limits=LIMITS, named="slim.onnx.fp32")
 
 
 def test_unknown_name_is_refused() -> None:
     with pytest.raises(RecipeError, match=r"expected one of float.onnx.fp32, found fast"):
-        choose([candidate()], goal="latency", max_accuracy_drop=0.01, named="fast")
+        choose([candidate()], goal="latency", limits=LIMITS, named="fast")
+
+
+def test_the_bound_is_adjusted_for_how_many_lossy_candidates_were_compared() -> None:
+    # +0.38 points; the spread is sqrt(82) / 10,000 = 0.09: bounds of 0.53 alone, and of 0.61 among eight
+    judged = quality(lost=60, gained=22)
+    limits = Limits(max_accuracy_drop=0.0056, max_confident_flips=0.001)
+    one = choose([candidate(), candidate("slim", judged=judged)], goal="latency", limits=limits)
+    others = [candidate(f"slim{number}", judged=quality()) for number in range(7)]
+    many = choose([candidate(), candidate("slim", judged=judged), *others], goal="latency", limits=limits)
+    alone, among = one.verdicts["slim.onnx.fp32"], many.verdicts["slim.onnx.fp32"]
+    assert (alone.confidence, among.confidence) == (0.95, 1 - 0.05 / 8)
+    assert alone.drop_upper == drop_bounds(lost=60, gained=22, examples=10_000)[1]
+    assert among.drop_upper == drop_bounds(lost=60, gained=22, examples=10_000, confidence=1 - 0.05 / 8)[1]
+    assert (alone.text, among.text) == ("within budget", "over budget")
+    assert among.smallest_provable_drop > alone.smallest_provable_drop
+
+
+def test_lossless_candidates_are_not_compared_for_their_drop() -> None:
+    reports = [candidate(), candidate(form="torchscript"), candidate("slim")]
+    assert choose(reports, goal="latency", limits=LIMITS).verdicts["slim.onnx.fp32"].confidence == 0.95
+    assert adjusted_confidence(0) == adjusted_confidence(1) == 0.95
+
+
+def test_too_many_confident_flips_are_never_selected() -> None:
+    for confident, text in ((10, "within budget"), (11, "too many confident flips")):
+        reports = [candidate(), candidate("slim", ms=0.1, judged=quality(lost=6, gained=6, confident=confident))]
+        chosen = choose(reports, goal="latency", limits=LIMITS)
+        assert chosen.verdicts["slim.onnx.fp32"].text == text
+        assert (chosen.selected == "slim.onnx.fp32") is (text == "within budget")
+    reports = [candidate(), candidate("slim", judged=quality(lost=6, gained=6, confident=11))]
+    with pytest.raises(ProofError, match=r"slim\.onnx\.fp32: too many confident flips: .* found .* and 0.110%"):
+        choose(reports, goal="latency", limits=LIMITS, named="slim.onnx.fp32")
+
+
+@pytest.mark.parametrize(
+    ("judged", "text"),
+    [
+        (quality(lost=200, confident=200), "over budget"),
+        (quality(lost=2, gained=2, confident=3, examples=100), "too many confident flips"),
+        (quality(lost=2, gained=2, examples=100), "not provable with 100 examples"),
+        (quality(lost=9, gained=2, examples=100), "over budget"),
+    ],
+)
+def test_the_firmest_reason_is_named(judged: QualityReport, text: str) -> None:
+    assert judge(judged, LIMITS, lossy=True, compared=1).text == text
+    assert judge(judged, LIMITS, lossy=False, compared=1).text == "lossless"
+
+
+def test_nothing_to_choose_from_fails() -> None:
+    with pytest.raises(ProofError, match="candidates: expected at least one to choose from, found an empty list"):
+        choose([], goal="latency", limits=LIMITS)
+    with pytest.raises(ProofError, match=r"expected one inside its limits, found none of slim\.onnx\.fp32"):
+        choose([candidate("slim", judged=quality(lost=300))], goal="latency", limits=LIMITS)

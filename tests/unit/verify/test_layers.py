@@ -250,7 +250,7 @@ def test_from_parity_to_the_layer_on_the_fashion_cnn(exported: Exported, tmp_pat
     report, finding = check(exported, file, tmp_path)
     assert finding.text.startswith("features.3 (Conv2d): 0.8 apart, limit 0.0001")
     assert finding.text.endswith("; its bias differs; everything before it agrees")
-    with pytest.raises(Exception, match=r"checks failed\); features\.3 \(Conv2d\): 0\.8 apart, .*; this artifact"):
+    with pytest.raises(Exception, match=r"checks failed: .*\); features\.3 \(Conv2d\): 0\.8 apart, .*; this artifact"):
         require(report, where=finding.text)
 
 
@@ -266,7 +266,7 @@ def test_the_batch_that_failed_is_the_one_that_is_run_again(exported: Exported, 
     report, _ = check(exported, file, tmp_path)
     worst = report.worst
     assert worst is not None
-    arrays = failing_batch(report, exported.inputs, exported.samples)
+    arrays = failing_batch(report, worst, exported.inputs, exported.samples)
     assert arrays["pixels"].shape == (worst.batch_size, 1, 28, 28)
     if worst.inputs == "real":
         assert worst.comparison.position is not None

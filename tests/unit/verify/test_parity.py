@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,21 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 from torch import Tensor, nn
 
-from handlers.compare import FLOAT32, INT8_DYNAMIC, Tolerance
+from handlers.compare import FLOAT32, INT8_DYNAMIC, Tolerance, compare
 from handlers.decode import InputSpec
+from handlers.runtime import _quiet_torchscript
 from handlers.serving import RuntimeSpec
-from pipeline.errors import ProofError
-from pipeline.verify.parity import ParityReport, check_parity, require, synthetic_inputs
+from pipeline.errors import DataError, ProofError
+from pipeline.verify.parity import (
+    EVALUATOR,
+    SERVED,
+    UNOPTIMIZED,
+    ParityCheck,
+    ParityReport,
+    check_parity,
+    require,
+    synthetic_inputs,
+)
 from pipeline.verify.reference import Reference, module_reference, unoptimized_reference
 
 if TYPE_CHECKING:
@@ -47,21 +58,33 @@ def test_an_export_reproduces_its_module(exported: Exported, tmp_path: Path) -> 
     reference = module_reference(exported.module, exported.inputs)
     report = check(exported, exported.folder / "float.onnx", reference, FLOAT32, tmp_path)
     require(report)
-    # 4 kinds, 4 batch sizes, 2 calls
-    assert len(report.checks) == 32
+    # 4 kinds, 4 batch sizes, 2 calls, with and without optimizations; the 4 kinds in the reference evaluator
+    assert [sum(one.run == run for one in report.checks) for run in report.runs] == [32, 32, 4]
+    assert report.runs == (SERVED, UNOPTIMIZED, EVALUATOR)
     assert {one.inputs for one in report.checks} == {"real", "zeros", "maximum", "noise"}
-    assert {(one.batch_size, one.call) for one in report.checks} == {(b, c) for b in (1, 2, 7, 32) for c in (1, 2)}
+    assert {(one.batch_size, one.call) for one in report.checks if one.run == SERVED} == {
+        (b, c) for b in (1, 2, 7, 32) for c in (1, 2)
+    }
     assert report.worst is not None
     assert report.worst.strain < 0.1, "far inside its limit, or the limit hides nothing"
     assert report.batch_invariant
     assert list(tmp_path.iterdir()) == []
-    assert json.loads(json.dumps(report.to_json()))["passed"] is True
+    document = json.loads(json.dumps(report.to_json(), allow_nan=False))
+    assert document["passed"] is True
+    assert document["runs"] == ["as served", "with graph optimizations off", "in onnx's reference evaluator"]
+    assert 0 < report.max_absolute < 1e-5
+    assert document["max_absolute"] == report.max_absolute
+    assert report.max_relative >= report.max_absolute, "logits are smaller than 1 here"
+    assert report.cosine == pytest.approx(1)
+    assert report.argmax_agreement == 1.0
 
 
 def test_torchscript_reproduces_its_module(exported: Exported, tmp_path: Path) -> None:
     reference = module_reference(exported.module, exported.inputs)
     report = check(exported, exported.folder / "float.pt", reference, FLOAT32, tmp_path)
     require(report)
+    assert {one.call for one in report.checks} == {1, 2, 3}
+    assert report.runs == (SERVED,)
     assert report.batch_invariant
 
 
@@ -70,6 +93,7 @@ def test_dynamic_int8_is_held_against_its_own_source_and_marked(exported: Export
     report = check(exported, file, unoptimized_reference(file, exported.inputs), INT8_DYNAMIC, tmp_path)
     require(report)
     assert report.reference == "the same file with graph optimizations off"
+    assert report.runs == (SERVED, EVALUATOR)
     assert not report.batch_invariant
     assert report.batch_difference > 1e-3
 
@@ -97,8 +121,9 @@ def test_a_changed_bias_is_one_line_with_both_values_and_the_limit(exported: Exp
     report = check(exported, tmp_path / "changed.onnx", reference, FLOAT32, tmp_path)
     pattern = (
         r"^test\.changed\.onnx: parity with its torch module failed on (real|zeros|maximum|noise) inputs at batch size "
-        r"\d+, call [12]: at \[\d+, 3\]: expected \S+, found \S+, difference 0\.01, limit 0\.0001\S* "
-        r"\(32 of 32 checks failed\); .*$"
+        r"\d+, call [12], \S.*: at \[\d+, 3\]: expected \S+, found \S+, difference 0\.01, limit 0\.0001\S* "
+        r"\(68 of 68 checks failed: as served 32 of 32; with graph optimizations off 32 of 32; in onnx's reference "
+        r"evaluator 4 of 4\); .*$"
     )
     with pytest.raises(ProofError, match=pattern):
         require(report)
@@ -166,10 +191,224 @@ def test_another_number_of_outputs_never_passes(exported: Exported, tmp_path: Pa
         require(report)
 
 
+class Identity(nn.Module):
+    def forward(self, values: Tensor) -> Tensor:
+        return values.clone()
+
+
+def graph(path: Path, nodes: list[onnx.NodeProto], outputs: Mapping[str, int], **constants: NDArray[Any]) -> Path:
+    """A file that maps `values` (batch, 3) to outputs of given element types."""
+    made = helper.make_graph(
+        nodes,
+        "few",
+        [helper.make_tensor_value_info("values", TensorProto.FLOAT, ["batch", 3])],
+        [helper.make_tensor_value_info(name, kind, None) for name, kind in outputs.items()],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    return path
+
+
+LOGITS = {"logits": TensorProto.FLOAT}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "outputs", "constants", "message"),
+    [
+        (
+            # 0 / 0 where the input is 0
+            [
+                helper.make_node("Div", ["values", "values"], ["one"]),
+                helper.make_node("Mul", ["one", "values"], ["logits"]),
+            ],
+            LOGITS,
+            {},
+            r"on zeros inputs .* found value at \[0, 0\] is nan",
+        ),
+        (
+            [helper.make_node("Div", ["values", "zero"], ["logits"])],
+            LOGITS,
+            {"zero": np.zeros(1, np.float32)},
+            r"on real inputs .* found value at \[0, 0\] is inf",
+        ),
+        (
+            [helper.make_node("Unsqueeze", ["values", "axis"], ["logits"])],
+            LOGITS,
+            {"axis": np.array([2])},
+            r"shape: expected \[\d+, 3\], found \[\d+, 3, 1\]",
+        ),
+        (
+            [helper.make_node("Cast", ["values"], ["logits"], to=TensorProto.DOUBLE)],
+            {"logits": TensorProto.DOUBLE},
+            {},
+            r"dtype: expected float32, found float64",
+        ),
+        (
+            [helper.make_node("Identity", ["values"], ["logits"]), helper.make_node("Relu", ["values"], ["more"])],
+            {"logits": TensorProto.FLOAT, "more": TensorProto.FLOAT},
+            {},
+            r"cannot be replayed \(onnxruntime\): ValueError: expected one output, found 2: logits, more",
+        ),
+    ],
+    ids=["nan", "infinity", "shape", "dtype", "outputs"],
+)
+def test_what_no_tolerance_may_let_through(
+    exported: Exported,
+    tmp_path: Path,
+    nodes: list[onnx.NodeProto],
+    outputs: Mapping[str, int],
+    constants: dict[str, NDArray[Any]],
+    message: str,
+) -> None:
+    samples = tmp_path / "samples.safetensors"
+    save_file({"input.values": np.ones((8, 3), np.float32)}, samples)
+    endless = Tolerance(absolute=1e30, relative=1e30)
+    reference = module_reference(Identity().eval(), (VALUES,))
+    arguments: dict[str, Any] = {"inputs": (VALUES,), "samples": samples, "batch_sizes": (1, 4)}
+    file = graph(tmp_path / "odd.onnx", nodes, outputs, **constants)
+    report = check(exported, file, reference, endless, tmp_path, **arguments)
+    assert not report.passed
+    with pytest.raises(ProofError, match=message):
+        require(report)
+    json.dumps(report.to_json(), allow_nan=False)
+    twin = graph(tmp_path / "even.onnx", [helper.make_node("Identity", ["values"], ["logits"])], LOGITS)
+    require(check(exported, twin, reference, endless, tmp_path, **arguments))
+
+
+def test_a_zero_that_was_expected_does_not_hide_a_difference(exported: Exported, tmp_path: Path) -> None:
+    samples = tmp_path / "samples.safetensors"
+    save_file({"input.values": np.zeros((8, 3), np.float32)}, samples)
+    shift = {"shift": np.array([1e-3], np.float32)}
+    file = graph(tmp_path / "shifted.onnx", [helper.make_node("Add", ["values", "shift"], ["logits"])], LOGITS, **shift)
+    reference = module_reference(Identity().eval(), (VALUES,))
+    report = check(exported, file, reference, FLOAT32, tmp_path, inputs=(VALUES,), samples=samples, batch_sizes=(1,))
+    assert report.max_relative == np.inf
+    assert report.cosine == 0
+    with pytest.raises(ProofError, match=r"expected 0, found 0\.001, difference 0\.001, limit 0\.0001"):
+        require(report)
+
+
+class Overflowing(nn.Module):
+    """A product of three: fine from left to right, but the last two alone are beyond float32."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        return values * 1e25 * 1e25
+
+
+def test_a_fault_of_the_optimizer_is_told_from_a_fault_of_the_file(exported: Exported, tmp_path: Path) -> None:
+    tiny = InputSpec(name="values", dtype="float32", shape=(3,), low=1e-26, high=1e-25)
+    samples = tmp_path / "samples.safetensors"
+    save_file({"input.values": np.full((8, 3), 5e-26, np.float32)}, samples)
+    # ONNX Runtime folds the factor into the convolution's weight, which makes it infinite.
+    file = graph(
+        tmp_path / "folded.onnx",
+        [
+            helper.make_node("Reshape", ["values", "picture"], ["pixels"]),
+            helper.make_node("Conv", ["pixels", "weight"], ["product"]),
+            helper.make_node("Mul", ["product", "factor"], ["scaled"]),
+            helper.make_node("Reshape", ["scaled", "row"], ["logits"]),
+        ],
+        LOGITS,
+        picture=np.array([0, 1, 1, 3]),
+        weight=np.full((1, 1, 1, 1), 1e25, np.float32),
+        factor=np.full((1, 1, 1, 1), 1e25, np.float32),
+        row=np.array([0, 3]),
+    )
+    reference = module_reference(Overflowing().eval(), (tiny,))
+    report = check(exported, file, reference, FLOAT32, tmp_path, inputs=(tiny,), samples=samples, batch_sizes=(1,))
+    with pytest.raises(
+        ProofError,
+        match=r"call 1, as served: found value at \[0, 0\] is inf \(8 of 20 checks failed: as served 8 of 8; with "
+        r"graph optimizations off 0 of 8; in onnx's reference evaluator 0 of 4\)",
+    ):
+        require(report)
+
+
+class Tiring(nn.Module):
+    """Answers otherwise from its eighth call on."""
+
+    if TYPE_CHECKING:  # torch.jit.script cannot resolve postponed annotations of attributes
+        calls: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, values: Tensor) -> Tensor:
+        self.calls += 1
+        return values + (self.calls >= 8).to(values.dtype)
+
+
+def test_torchscript_that_changes_on_its_third_call(exported: Exported, tmp_path: Path) -> None:
+    samples = tmp_path / "samples.safetensors"
+    save_file({"input.values": np.ones((2, 3), np.float32)}, samples)
+    with _quiet_torchscript():
+        torch.jit.save(torch.jit.script(Tiring().eval()), tmp_path / "tiring.pt")
+    reference = module_reference(Identity().eval(), (VALUES,))
+    arguments: dict[str, Any] = {"inputs": (VALUES,), "samples": samples, "batch_sizes": (1,)}
+    report = check(exported, tmp_path / "tiring.pt", reference, FLOAT32, tmp_path, **arguments)
+    failed = {one.call for one in report.checks if one.inputs == "real" and not one.comparison.passed}
+    # Loading makes three calls, to compile; then two a replay.
+    assert failed == {3}, [(one.call, one.comparison.reason) for one in report.checks if one.inputs == "real"]
+
+
+def test_a_failure_names_the_calls_that_differed() -> None:
+    right = compare(np.ones((1, 2)), np.ones((1, 2)), FLOAT32)
+    wrong = compare(np.ones((1, 2)), np.zeros((1, 2)), FLOAT32)
+    checks = [
+        ParityCheck(inputs="real", batch_size=1, call=call, comparison=wrong if call == 3 else right)
+        for call in (1, 2, 3)
+    ]
+    evaluated = ParityCheck(run=EVALUATOR, inputs="real", batch_size=1, call=1, comparison=right)
+    report = ParityReport(
+        candidate="slim", reference="its torch module", tolerance=FLOAT32, checks=(*checks, evaluated)
+    )
+    with pytest.raises(
+        ProofError,
+        match=r"call 3, as served: .* \(1 of 4 checks failed: as served 1 of 3, on call 3 only; in onnx's reference "
+        r"evaluator 0 of 1\)",
+    ):
+        require(report)
+
+
+def test_what_the_reference_evaluator_does_not_know_is_said(exported: Exported, tmp_path: Path) -> None:
+    samples = tmp_path / "samples.safetensors"
+    save_file({"input.values": np.ones((8, 3), np.float32)}, samples)
+    file = graph(
+        tmp_path / "own.onnx", [helper.make_node("QuickGelu", ["values"], ["logits"], domain="com.microsoft")], LOGITS
+    )
+    model = onnx.load(file)
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    onnx.save(model, file)
+
+    class QuickGelu(nn.Module):
+        def forward(self, values: Tensor) -> Tensor:
+            return values * torch.sigmoid(1.702 * values)
+
+    reference = module_reference(QuickGelu().eval(), (VALUES,))
+    arguments: dict[str, Any] = {"inputs": (VALUES,), "samples": samples, "batch_sizes": (1,)}
+    report = check(exported, file, reference, FLOAT32, tmp_path, **arguments)
+    require(report)
+    assert report.runs == (SERVED, UNOPTIMIZED)
+    assert "QuickGelu" in report.not_run[EVALUATOR]
+    skipped = check(exported, file, reference, FLOAT32, tmp_path, **arguments, skip_evaluator="too large")
+    assert skipped.to_json()["not_run"] == {EVALUATOR: "too large"}
+
+
+def test_no_samples_prove_nothing(exported: Exported, tmp_path: Path) -> None:
+    empty = tmp_path / "samples.safetensors"
+    save_file({"input.pixels": np.zeros((0, 1, 28, 28), np.uint8)}, empty)
+    reference = module_reference(exported.module, exported.inputs)
+    with pytest.raises(
+        DataError, match=r"samples\.safetensors: expected at least 1 example of input pixels, found none"
+    ):
+        check(exported, exported.folder / "float.onnx", reference, FLOAT32, tmp_path, samples=empty)
+
+
 def test_batch_size_one_is_always_among_them(exported: Exported, tmp_path: Path) -> None:
     reference = module_reference(exported.module, exported.inputs)
     report = check(exported, exported.folder / "float.onnx", reference, FLOAT32, tmp_path, batch_sizes=(5,), calls=1)
-    assert sorted({one.batch_size for one in report.checks}) == [1, 5]
+    assert sorted({one.batch_size for one in report.checks if one.run == SERVED}) == [1, 5]
 
 
 def test_nothing_compared_is_not_a_pass() -> None:

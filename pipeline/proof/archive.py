@@ -1,0 +1,286 @@
+"""Check an archive offline: its bytes, who vouches for them, its golden answers, and its quality on given data.
+
+Neither the training code nor a run directory is needed. Nothing is loaded before every byte was checked, and what is
+loaded is the checked copy. The code that runs is this installation's; the archive's own handler is compared with it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from pipeline.artifacts import digest_file
+from pipeline.data.dataset import SPLITS, check_split, read_split
+from pipeline.errors import FileError, ProofError, RecipeError
+from pipeline.evidence.document import Evidence, read_evidence
+from pipeline.evidence.signature import check_signature, signature_path
+from pipeline.serving.archive import Archive, handler_sources, read_archive
+from pipeline.stage import Reporter, Silent
+from pipeline.verify.golden import GoldenReport, replay_golden
+from pipeline.verify.interval import accuracy_interval
+from pipeline.verify.quality import predict_logits
+
+_HEX_DIGITS = 64
+# The same file on the same examples answers with the same labels; on another CPU kind sums are rounded otherwise, and
+# an example whose top two logits are within that rounding may change sides. One in a thousand is far above what was
+# seen (none of 10,000 in float), and far below what a change of the model that a person could have meant does.
+_ALLOWED_CHANGE = 0.001
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitQuality:
+    """Decisions on labelled examples, made again.
+
+    Args:
+        name: of the file.
+        split: which of the build's own splits it is, by its digest; None for other data.
+        examples: number of them.
+        accuracy: share of right answers.
+        lower: of the 95 % interval of the accuracy (Wilson's score interval).
+        upper: likewise.
+        recorded: accuracy that `evidence.json` states for this split; None where it states none.
+        recorded_drop: drop against float that it states; likewise.
+        recorded_drop_upper: its one-sided upper bound; likewise.
+    """
+
+    name: str
+    split: str | None
+    examples: int
+    accuracy: float
+    lower: float
+    upper: float
+    recorded: float | None
+    recorded_drop: float | None
+    recorded_drop_upper: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchiveVerification:
+    """What was proven of an archive; whatever failed was raised.
+
+    Args:
+        archive: its path.
+        model: name and version in it.
+        candidate: that was packed.
+        digest: SHA-256 of its `serving.json`: the archive's identity, also in every answer of a server.
+        sha256: of the whole file.
+        members: number of members, each listed with its digest.
+        evidence: whether it holds `evidence.json`.
+        pinned: whether a digest was given, and was its own.
+        signature: `valid` where a public key was given and fits; `none` where no signature lies beside it.
+        same_handler: whether its handler is this installation's, byte for byte. If not, what was replayed is its model
+            under this installation's handler.
+        golden: the golden batch, replayed in a new process.
+        quality: one per file of data given.
+    """
+
+    archive: Path
+    model: str
+    candidate: str
+    digest: str
+    sha256: str
+    members: int
+    evidence: bool
+    pinned: bool
+    signature: Literal["valid", "none"]
+    same_handler: bool
+    golden: GoldenReport
+    quality: tuple[SplitQuality, ...]
+
+    @property
+    def vouched(self) -> bool:
+        """Whether someone other than the file itself says that it is the right one."""
+        return self.pinned or self.signature == "valid"
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            **asdict(self),
+            "archive": str(self.archive),
+            "golden": self.golden.to_json(),
+            "vouched": self.vouched,
+        }
+
+
+def verify_archive(
+    path: Path | str,
+    *,
+    digest: str | None = None,
+    public_key: Path | None = None,
+    require_signature: bool = False,
+    data: Path | None = None,
+    reporter: Reporter | None = None,
+) -> ArchiveVerification:
+    """Check an archive; see the module.
+
+    Args:
+        path: a `.mar` made by `pipeline build`.
+        digest: what it must be: SHA-256 of its `serving.json` (the digest that builds and servers name) or of the file.
+        public_key: to check `<archive>.sig` with.
+        require_signature: whether a missing signature is a fault.
+        data: labelled examples to judge it on: a split as a build writes it (`data/test.safetensors`), or a folder of
+            them; of a run directory's data folder, validation and test.
+        reporter: told what happens; silent by default.
+
+    Raises:
+        FileError: a byte was altered, or digest or signature is not the expected one; nothing was loaded then.
+        ProofError: golden answers differ, or the quality is not the recorded one.
+        RecipeError: what was asked for cannot be.
+        DataError: the data is none, or does not fit the model.
+    """
+    path, reporter = Path(path), reporter or Silent()
+    _check_request(path, digest=digest, public_key=public_key, require_signature=require_signature)
+    files = _data_files(data)
+    archive = read_archive(path)
+    evidence = None if archive.evidence is None else read_evidence(str(path), archive.evidence)
+    if digest is not None and digest.lower() not in (archive.digest, archive.sha256):
+        raise FileError(
+            f"{path}: expected digest {digest.lower()}, found {archive.digest} (file: {archive.sha256}); "
+            "it is another archive"
+        )
+    with tempfile.TemporaryDirectory(prefix="verify-") as name:
+        scratch = Path(name)
+        signature = _signature(archive, public_key, scratch)
+        reporter.log(f"{path.name}: {len(archive.members)} members, canonical bytes, every digest right")
+        unpacked = scratch / "unpacked"
+        archive.unpack(unpacked)
+        golden = replay_golden(unpacked, archive.digest)
+        _require_golden(archive, golden)
+        reporter.log(f"{path.name}: golden answers agree")
+        quality = tuple(_quality(archive, evidence, file, unpacked, scratch) for file in files)
+    serving = archive.serving
+    return ArchiveVerification(
+        archive=path,
+        model=f"{serving.name} {serving.version}",
+        candidate=serving.candidate,
+        digest=archive.digest,
+        sha256=archive.sha256,
+        members=len(archive.members),
+        evidence=evidence is not None,
+        pinned=digest is not None,
+        signature=signature,
+        same_handler=_same_handler(archive.members),
+        golden=golden,
+        quality=quality,
+    )
+
+
+def _check_request(path: Path, *, digest: str | None, public_key: Path | None, require_signature: bool) -> None:
+    if digest is not None and (len(digest) != _HEX_DIGITS or set(digest.lower()) - set("0123456789abcdef")):
+        raise RecipeError(f"--digest: expected {_HEX_DIGITS} hexadecimal digits (a SHA-256), found {digest!r}")
+    signature = signature_path(path)
+    if public_key is None and require_signature:
+        raise RecipeError("--require-signature: expected the signer's public key too; give --public-key FILE")
+    if public_key is None and signature.exists():
+        raise RecipeError(
+            f"{signature}: expected the signer's public key to check this signature with; give --public-key FILE, "
+            "or move the signature away if nobody vouches for it"
+        )
+    if require_signature and not signature.exists():
+        raise FileError(f"{signature}: expected a signature, found none; sign the archive with `pipeline sign`")
+
+
+def _signature(archive: Archive, public_key: Path | None, scratch: Path) -> Literal["valid", "none"]:
+    """Check the signature of the bytes that were read, whatever happened to the file since."""
+    signature = signature_path(archive.path)
+    if public_key is None or not signature.exists():
+        return "none"
+    checked = scratch / archive.path.name
+    checked.write_bytes(archive.to_bytes())
+    check_signature(checked, signature, public_key)
+    checked.unlink()
+    return "valid"
+
+
+def _require_golden(archive: Archive, golden: GoldenReport) -> None:
+    where = f"{archive.path}: candidate {archive.serving.candidate}"
+    if golden.error:
+        raise ProofError(f"{where}: the golden batch cannot be replayed: {golden.error}")
+    for one in golden.checks:
+        if not one.passed:
+            raise ProofError(
+                f"{where}: golden answers differ at batch size {one.batch_size}: {one.reason}; {golden.environment}"
+            )
+    if not golden.checks:
+        raise ProofError(f"{where}: expected golden answers, found none")
+
+
+def _same_handler(members: Mapping[str, bytes]) -> bool:
+    ours = handler_sources()
+    theirs = {name: content for name, content in members.items() if name.endswith(".py")}
+    return ours == theirs
+
+
+def _data_files(data: Path | None) -> tuple[Path, ...]:
+    """The splits to judge on; of a run directory's data folder not what was trained on."""
+    if data is None:
+        return ()
+    if not data.is_dir():
+        if not data.is_file():
+            raise FileError(f"{data}: expected a split (.safetensors) or a folder of them, found none")
+        return (data,)
+    found = sorted(data.glob("*.safetensors"))
+    held_out = [path for path in found if path.stem != SPLITS[0]]
+    if not held_out:
+        raise FileError(f"{data}: expected a split such as test.safetensors, found {len(found)} .safetensors files")
+    return tuple(held_out)
+
+
+def _quality(archive: Archive, evidence: Evidence | None, file: Path, unpacked: Path, scratch: Path) -> SplitQuality:
+    serving = archive.serving
+    split = read_split(file)
+    check_split(str(file), split, serving.inputs, len(serving.labels))
+    model = unpacked / serving.runtime.file
+    # The unpacked copy is ours, and still this is what is loaded next.
+    if digest_file(model) != serving.files[serving.runtime.file]:
+        raise FileError(f"{model}: expected the member as it was checked, found it altered")
+    logits = predict_logits(file=model, runtime=serving.runtime, inputs=serving.inputs, data=file, scratch=scratch)
+    if logits.shape != (len(split), len(serving.labels)) or not np.isfinite(logits).all():
+        raise ProofError(
+            f"{archive.path}: {file.name}: expected finite logits {(len(split), len(serving.labels))}, "
+            f"found {logits.shape} with NaN or infinity"
+        )
+    right, examples = int((logits.argmax(axis=1) == split.labels).sum()), len(split)
+    lower, upper = accuracy_interval(right=right, examples=examples)
+    which = _which_split(evidence, split.digest())
+    recorded = _recorded(evidence, which)
+    if recorded is not None:
+        before = round(recorded["accuracy"] * examples)
+        allowed = max(1, round(_ALLOWED_CHANGE * examples))
+        if abs(right - before) > allowed:
+            raise ProofError(
+                f"{archive.path}: candidate {serving.candidate}: {which} split: expected {before} of {examples} right "
+                f"within {allowed}, as evidence.json records, found {right}; {file.name} is the very split"
+            )
+    return SplitQuality(
+        name=file.name,
+        split=which,
+        examples=examples,
+        accuracy=right / examples,
+        lower=lower,
+        upper=upper,
+        recorded=None if recorded is None else recorded["accuracy"],
+        recorded_drop=None if recorded is None else recorded["drop"],
+        recorded_drop_upper=None if recorded is None else recorded["drop_upper"],
+    )
+
+
+def _which_split(evidence: Evidence | None, digest: str) -> str | None:
+    if evidence is None:
+        return None
+    return next((name for name, known in evidence.data.digests.items() if known == digest), None)
+
+
+def _recorded(evidence: Evidence | None, which: str | None) -> Mapping[str, Any] | None:
+    match which:
+        case "validation" if evidence is not None:
+            return evidence.metrics.validation
+        case "test" if evidence is not None:
+            return evidence.metrics.test
+        case _:
+            return None

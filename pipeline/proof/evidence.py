@@ -1,0 +1,73 @@
+"""Tell an archive's evidence, and sign an archive; both only after all of its bytes were checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, assert_never
+
+from handlers.decode import InputSpec
+from pipeline.evidence.cyclonedx import cyclonedx_bom
+from pipeline.evidence.document import Subject, read_evidence
+from pipeline.evidence.model_card import model_card
+from pipeline.evidence.signature import sign_file
+from pipeline.evidence.slsa import slsa_statement
+from pipeline.serving.archive import read_archive
+
+Form = Literal["json", "slsa", "cyclonedx", "markdown"]
+
+
+def tell(path: Path, form: Form) -> dict[str, Any] | str:
+    """An archive's evidence in one of its forms; the same archive gives the same text.
+
+    Args:
+        path: a `.mar` made by `pipeline build`.
+        form: `json` as it is, `slsa` an in-toto statement, `cyclonedx` an ML-BOM, `markdown` a model card.
+
+    Returns:
+        JSON values, or text.
+
+    Raises:
+        FileError: a byte was altered, or it holds no evidence.
+    """
+    archive = read_archive(path)
+    evidence = read_evidence(str(path), archive.evidence)
+    subject = Subject(
+        file=path.name,
+        sha256=archive.sha256,
+        digest=archive.digest,
+        inputs=tuple(_input(one) for one in archive.serving.inputs),
+    )
+    match form:
+        case "json":
+            return evidence.model_dump(mode="json")
+        case "slsa":
+            return slsa_statement(evidence, subject)
+        case "cyclonedx":
+            return cyclonedx_bom(evidence, subject)
+        case "markdown":
+            return model_card(evidence, subject)
+        case unreachable:
+            assert_never(unreachable)
+
+
+def sign_archive(path: Path, private_key: Path) -> Path:
+    """Sign an archive whose bytes are in order.
+
+    Args:
+        path: a `.mar` made by `pipeline build`.
+        private_key: elliptic-curve private key, PEM without a password.
+
+    Returns:
+        Where the signature lies.
+
+    Raises:
+        FileError: a byte was altered, or the key cannot be used.
+        RecipeError: model-signing is not installed.
+    """
+    read_archive(path)
+    return sign_file(path, private_key)
+
+
+def _input(spec: InputSpec) -> str:
+    shape = ", ".join(str(size) for size in spec.shape)
+    return f"{spec.name}: {spec.dtype} of shape ({shape}), values from {spec.low:g} to {spec.high:g}"

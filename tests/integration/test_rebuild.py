@@ -1,0 +1,88 @@
+"""A named candidate built again elsewhere: the same bytes for weights, exports and archive."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from pipeline.artifacts import digest_file
+from pipeline.serving.archive import read_archive
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = (
+    "train.epochs=1",
+    "measure.rounds=3",
+    "measure.block_ms=5",
+    "verify.samples=32",
+    'candidates.variants=[{name="cut", passes=[{kind="magnitude-pruning"}, {kind="dynamic-int8"}]}]',
+    "select.candidate=float.onnx.fp32",
+)
+# All but the try through a server: it runs on the finished archive.
+PROGRAM = """
+import sys
+from pathlib import Path
+from pipeline.init import init_project
+from pipeline.recipe import load_recipe
+from pipeline.runner import run_stages
+from pipeline.stage import Silent
+from pipeline.stages import BUILD
+if __name__ == "__main__":
+    init_project(Path("example"))
+    run_stages(BUILD[:-1], load_recipe("example/recipe.toml", sys.argv[1:]), Path("run"), Silent())
+"""
+
+
+def start(folder: Path, **environment: str) -> subprocess.Popen[str]:
+    folder.mkdir(parents=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *SETTINGS],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        umask=0o077 if environment else 0o022,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Of the splits, the weights, every candidate's file and the archive."""
+    kinds = (
+        "data/*.safetensors",
+        "data/data.json",
+        "train/weights.safetensors",
+        "candidates/*/model.*",
+        "package/*.mar",
+    )
+    return {
+        path.relative_to(folder).as_posix(): digest_file(path)
+        for kind in kinds
+        for path in sorted((folder / "run").glob(kind))
+    }
+
+
+def test_another_directory_time_zone_locale_and_user_give_the_same_bytes(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "another place" / "there"
+    builds = [
+        start(here),
+        start(
+            there,
+            TZ="Pacific/Kiritimati",
+            LC_ALL="tr_TR.UTF-8",
+            LANG="tr_TR.UTF-8",
+            HOME=str(tmp_path / "home"),
+            USER="someone",
+            LOGNAME="someone",
+            PYTHONHASHSEED="7",
+        ),
+    ]
+    for build in builds:
+        _, errors = build.communicate()
+        assert build.returncode == 0, errors
+    found = digests(here)
+    assert sum(name.endswith((".onnx", ".pt")) for name in found) == 4
+    assert digests(there) == found
+    archive = read_archive(here / "run" / "package" / "digits.mar")
+    assert archive.evidence is not None
+    assert str(tmp_path).encode() not in archive.to_bytes()

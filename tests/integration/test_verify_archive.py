@@ -1,0 +1,279 @@
+"""`pipeline verify ARCHIVE`: what is proven offline, and that nothing is loaded before every byte was checked."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from handlers.runtime import load_model, run_chunks
+from pipeline.artifacts import digest_bytes
+from pipeline.data.dataset import Split, write_split
+from pipeline.errors import DataError, FileError, PipelineError, ProofError, RecipeError
+from pipeline.proof.archive import verify_archive
+from pipeline.proof.evidence import sign_archive, tell
+from pipeline.serving.archive import Archive, read_archive
+from pipeline.serving.golden import synthetic_inputs
+from tests.evidence_sample import QUALITY, sample_evidence
+from tests.integration.test_altered_archives import zipped
+from tests.served_models import GREY, build_archive
+from tests.unit.evidence.test_signature import make_keys
+
+EXAMPLES = 100
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    labels = np.random.default_rng(3).integers(0, 5, EXAMPLES)
+    return Split(inputs=synthetic_inputs([GREY], EXAMPLES), labels=labels)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory, split: Split) -> Archive:
+    """Its evidence records what the model really gets right on the split."""
+    folder = tmp_path_factory.mktemp("archive")
+    plain = build_archive(folder / "plain", [GREY])
+    plain.unpack(folder / "unpacked")
+    model = load_model(folder / "unpacked", plain.serving.runtime, plain.serving.inputs)
+    right = run_chunks(model, split.inputs, 32).argmax(axis=1) == split.labels
+    quality: dict[str, Any] = {**QUALITY, "examples": EXAMPLES, "accuracy": int(right.sum()) / EXAMPLES}
+    digests = {"train": "4" * 64, "validation": split.digest(), "test": "6" * 64}
+    return build_archive(folder / "evident", [GREY], evidence=sample_evidence(digests=digests, validation=quality))
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def with_member(archive: Archive, path: Path, name: str, content: bytes) -> Path:
+    """An archive that is consistent in itself: the member and its digest in the description altered alike."""
+    members = dict(archive.members)
+    for document in ("evidence.json", "serving.json"):
+        if document in members:
+            before, after = digest_bytes(members[name]).encode(), digest_bytes(content).encode()
+            altered = members[document].replace(before, after)
+            if document == "evidence.json":
+                members["serving.json"] = members["serving.json"].replace(
+                    digest_bytes(members[document]).encode(), digest_bytes(altered).encode()
+                )
+            members[document] = altered
+    members[name] = content
+    path.write_bytes(zipped(iter(sorted(members.items()))))
+    return path
+
+
+def test_command_line(archive: Archive, split: Split, tmp_path: Path) -> None:
+    write_split(tmp_path / "validation.safetensors", split)
+    ended = run("verify", archive.path, "--digest", archive.digest, "--data", tmp_path, "--json")
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    assert found["digest"] == archive.digest
+    assert found["vouched"] is found["pinned"] is found["same_handler"] is found["evidence"] is True
+    assert found["signature"] == "none"
+    assert found["golden"]["passed"] is True
+    assert [one["batch_size"] for one in found["golden"]["checks"]] == [1, 2, 7]
+    [quality] = found["quality"]
+    assert (quality["split"], quality["examples"]) == ("validation", EXAMPLES)
+    assert quality["accuracy"] == quality["recorded"]
+    assert quality["lower"] < quality["accuracy"] < quality["upper"]
+
+
+def test_a_person_is_told_that_nobody_vouches(archive: Archive) -> None:
+    ended = run("verify", archive.path)
+    assert ended.returncode == 0, ended.stderr
+    assert "vouched    by nobody: whoever altered a member and the list of digests alike" in ended.stdout
+    assert f"digest     {archive.digest}" in ended.stdout
+    assert "golden     same answers in batches of 1, 2, 7: largest difference" in ended.stdout
+
+
+def test_torchscript(tmp_path: Path) -> None:
+    archive = build_archive(tmp_path, [GREY], kind="torchscript")
+    found = verify_archive(archive.path, digest=archive.sha256)
+    assert found.golden.passed
+    assert found.pinned
+    assert not found.evidence
+
+
+# Says what was refused, then what was started or loaded all the same.
+PROBE = """
+import sys
+from pathlib import Path
+started = []
+sys.addaudithook(lambda event, _: started.append(event) if event in ("subprocess.Popen", "os.posix_spawn") else None)
+from pipeline.errors import FileError
+from pipeline.proof.archive import verify_archive
+for path in sys.argv[1:]:
+    try:
+        verify_archive(Path(path))
+    except FileError as error:
+        print(error)
+print(*started, *[name for name in ("torch", "onnxruntime", "onnx") if name in sys.modules], sep=",")
+"""
+
+
+def test_nothing_is_loaded_of_an_altered_archive(archive: Archive, tmp_path: Path) -> None:
+    content = archive.path.read_bytes()
+    model = archive.members["model.onnx"]
+    flipped, header = bytearray(content), bytearray(content)
+    flipped[content.index(model) + len(model) // 2] ^= 1
+    header[content.index(b"PK\x01\x02") + 12] ^= 1
+    faults = {
+        "data": bytes(flipped),
+        "header": bytes(header),
+        "cut": content[:-1],
+        "swapped": zipped(iter(sorted({**archive.members, "model.onnx": model[:-1]}.items()))),
+        "added": zipped(iter(sorted({**archive.members, "x.py": b""}.items()))),
+    }
+    paths = [tmp_path / f"{name}.mar" for name in faults]
+    for path, altered in zip(paths, faults.values(), strict=True):
+        path.write_bytes(altered)
+    ended = subprocess.run([sys.executable, "-c", PROBE, *map(str, paths)], capture_output=True, text=True, check=True)
+    *messages, loaded = ended.stdout.splitlines()
+    assert len(messages) == len(faults)
+    assert loaded == "", "neither a process nor a runtime"
+    assert "model.onnx" in messages[0]
+    assert messages[3].split(": ")[1] == "model.onnx"
+
+
+def test_an_altered_archive_ends_the_command_with_3(archive: Archive, tmp_path: Path) -> None:
+    altered = bytearray(archive.path.read_bytes())
+    altered[altered.index(archive.members["model.onnx"])] ^= 1
+    (tmp_path / "a.mar").write_bytes(altered)
+    for command in ("verify", "evidence"):
+        ended = run(command, tmp_path / "a.mar")
+        assert ended.returncode == 3
+        assert "model.onnx" in ended.stderr
+        assert ended.stdout == ""
+
+
+def test_what_only_a_digest_or_a_signature_finds(archive: Archive, tmp_path: Path) -> None:
+    # One class renamed, and every digest made to fit: the file is consistent, and is another archive.
+    members = dict(archive.members)
+    members["serving.json"] = members["serving.json"].replace(b'"coat"', b'"boat"')
+    forged = tmp_path / "forged.mar"
+    forged.write_bytes(zipped(iter(sorted(members.items()))))
+    assert not verify_archive(forged).vouched
+    with pytest.raises(FileError, match=rf"expected digest {archive.digest}, found .*; it is another archive"):
+        verify_archive(forged, digest=archive.digest.upper())
+    keys = make_keys(tmp_path, "key")
+    twin = tmp_path / "twin.mar"
+    twin.write_bytes(archive.path.read_bytes())
+    sign_archive(twin, keys.private).rename(tmp_path / "forged.mar.sig")
+    with pytest.raises(FileError, match=r"forged\.mar\.sig: expected the signature of forged\.mar by the key key\.pub"):
+        verify_archive(forged, public_key=keys.public)
+
+
+def test_signature_on_the_command_line(archive: Archive, tmp_path: Path) -> None:
+    keys = make_keys(tmp_path, "key")
+    path = tmp_path / "a.mar"
+    path.write_bytes(archive.path.read_bytes())
+    insist = ("verify", path, "--public-key", keys.public, "--require-signature")
+    ended = run(*insist)
+    assert ended.returncode == 3
+    assert "a.mar.sig: expected a signature, found none; sign the archive with `pipeline sign`" in ended.stderr
+    ended = run("sign", path, "--key", keys.private)
+    assert (ended.returncode, ended.stdout) == (0, f"{path}.sig\n"), ended.stderr
+    ended = run("verify", path)
+    assert ended.returncode == 2
+    assert "expected the signer's public key to check this signature with; give --public-key FILE" in ended.stderr
+    ended = run(*insist, "--json")
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["signature"] == "valid"
+
+
+def test_nothing_altered_is_signed(archive: Archive, tmp_path: Path) -> None:
+    keys = make_keys(tmp_path, "key")
+    path = tmp_path / "a.mar"
+    path.write_bytes(archive.path.read_bytes()[:-1])
+    with pytest.raises(FileError, match="the file is damaged or truncated"):
+        sign_archive(path, keys.private)
+    assert not (tmp_path / "a.mar.sig").exists()
+
+
+def test_golden_answers_that_differ(tmp_path: Path) -> None:
+    shifted = build_archive(tmp_path, [GREY], golden_shift=0.5)
+    with pytest.raises(ProofError, match=r"candidate float\.onnx\.fp32: golden answers differ at batch size 1: at \["):
+        verify_archive(shifted.path)
+
+
+def test_model_that_cannot_be_loaded(archive: Archive, tmp_path: Path) -> None:
+    path = with_member(archive, tmp_path / "a.mar", "model.onnx", b"no model")
+    with pytest.raises(ProofError, match=r"the golden batch cannot be replayed: .*model\.onnx cannot be loaded"):
+        verify_archive(path)
+
+
+def test_another_handler_is_said_and_not_run(archive: Archive, tmp_path: Path) -> None:
+    trap = f"open({str(tmp_path / 'ran')!r}, 'w')\n".encode() + archive.members["handlers/predictor.py"]
+    path = with_member(archive, tmp_path / "a.mar", "handlers/predictor.py", trap)
+    assert read_archive(path).members["handlers/predictor.py"] == trap
+    found = verify_archive(path)
+    assert not found.same_handler
+    assert not (tmp_path / "ran").exists()
+
+
+def test_quality_that_is_not_the_recorded_one(archive: Archive, split: Split, tmp_path: Path) -> None:
+    write_split(tmp_path / "split.safetensors", split)
+    # Evidence that claims two right answers more than there are; all else is in order.
+    evidence = json.loads(archive.members["evidence.json"])
+    del evidence["members"]
+    evidence["metrics"]["validation"]["accuracy"] += 0.02
+    lying = build_archive(tmp_path / "lying", [GREY], evidence=evidence)
+    expected = round(evidence["metrics"]["validation"]["accuracy"] * EXAMPLES)
+    message = rf"validation split: expected {expected} of 100 right within 1, as evidence\.json records, found"
+    with pytest.raises(ProofError, match=message):
+        verify_archive(lying.path, data=tmp_path / "split.safetensors")
+
+
+def test_other_data_are_judged_without_a_claim(archive: Archive, split: Split, tmp_path: Path) -> None:
+    write_split(tmp_path / "mine.safetensors", split.take(slice(0, 40)))
+    [quality] = verify_archive(archive.path, data=tmp_path / "mine.safetensors").quality
+    assert (quality.split, quality.examples, quality.recorded) == (None, 40, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"digest": "abc"}, RecipeError, "--digest: expected 64 hexadecimal digits"),
+        ({"require_signature": True}, RecipeError, "give --public-key FILE"),
+        ({"data": Path("none")}, FileError, "none: expected a split"),
+    ],
+)
+def test_requests_that_cannot_be(
+    archive: Archive, options: dict[str, Any], error: type[PipelineError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        verify_archive(archive.path, **options)
+
+
+def test_data_that_do_not_fit(archive: Archive, split: Split, tmp_path: Path) -> None:
+    write_split(tmp_path / "a.safetensors", Split(inputs={"other": split.inputs["image"]}, labels=split.labels))
+    with pytest.raises(DataError, match=r"a\.safetensors: expected inputs \['image'\], found \['other'\]"):
+        verify_archive(archive.path, data=tmp_path / "a.safetensors")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileError, match=r"empty: expected a split such as test\.safetensors, found 0"):
+        verify_archive(archive.path, data=tmp_path / "empty")
+
+
+def test_folder_on_the_command_line(tmp_path: Path) -> None:
+    ended = run("verify", tmp_path)
+    assert ended.returncode == 2
+    assert "expected an archive (.mar), found a folder" in ended.stderr
+
+
+def test_forms_of_evidence_on_the_command_line(archive: Archive) -> None:
+    ended = run("evidence", archive.path, "--format", "json")
+    assert json.loads(ended.stdout) == json.loads(archive.members["evidence.json"])
+    ended = run("evidence", archive.path)
+    assert ended.stdout == tell(archive.path, "markdown")
+
+
+def test_archive_without_evidence(tmp_path: Path) -> None:
+    plain = build_archive(tmp_path, [GREY])
+    with pytest.raises(FileError, match=r"tiny\.mar: expected a member evidence\.json, found none"):
+        tell(plain.path, "slsa")
