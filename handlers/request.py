@@ -34,14 +34,14 @@ class Request:
     listed: bool
 
 
-def decode_request(body: bytes | str | Mapping[str, Any], content_type: str, inputs: Sequence[InputSpec]) -> Request:
+def decode_request(body: object, content_type: str, inputs: Sequence[InputSpec]) -> Request:
     """Decode a request body of any accepted form.
 
     A declared type is believed, except that a picture is recognised by its first bytes and an unknown
     type (curl declares a form unless told otherwise) is decided by what the body holds.
 
     Args:
-        body: the bytes as received; text or a parsed document where the server decoded it already.
+        body: the bytes as received; text, or whatever JSON can hold, where the server decoded it already.
         content_type: the declared media type, with or without parameters; empty if there was none.
         inputs: the model's inputs.
 
@@ -51,10 +51,10 @@ def decode_request(body: bytes | str | Mapping[str, Any], content_type: str, inp
     Raises:
         BadRequest: with what was expected and found.
     """
-    if isinstance(body, Mapping):
-        return _from_document(body, inputs)
     if isinstance(body, str):
         body = body.encode("utf-8", "surrogatepass")
+    if not isinstance(body, (bytes, bytearray)):  # a stock TorchServe parses JSON itself: an object, a list, a number
+        return _from_document(body, inputs)
     if len(body) > MAX_BODY_BYTES:
         raise BadRequest(
             "request body too large", expected=f"at most {MAX_BODY_BYTES} bytes", found=f"{len(body)} bytes", status=413
@@ -106,7 +106,7 @@ def check_values(array: NDArray[Any], spec: InputSpec) -> None:
         )
 
 
-def _from_picture(body: bytes, media: str, inputs: Sequence[InputSpec]) -> Request:
+def _from_picture(body: bytes | bytearray, media: str, inputs: Sequence[InputSpec]) -> Request:
     spec = inputs[0]
     if len(inputs) != 1 or spec.decoding is None:
         raise BadRequest(
@@ -118,7 +118,7 @@ def _from_picture(body: bytes, media: str, inputs: Sequence[InputSpec]) -> Reque
     return Request(instances=({spec.name: decode_image(bytes(body), spec)},), listed=False)
 
 
-def _from_raw(body: bytes, inputs: Sequence[InputSpec]) -> Request:
+def _from_raw(body: bytes | bytearray, inputs: Sequence[InputSpec]) -> Request:
     spec = inputs[0]
     if len(inputs) != 1 or spec.dynamic_axes:
         raise BadRequest(
@@ -142,7 +142,7 @@ def _from_raw(body: bytes, inputs: Sequence[InputSpec]) -> Request:
     return Request(instances=({spec.name: array},), listed=False)
 
 
-def _parse(body: bytes) -> Any:
+def _parse(body: bytes | bytearray) -> Any:
     try:
         return json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:

@@ -73,7 +73,7 @@ class Handler:
         logging.getLogger().setLevel(logging.WARNING)
 
     def handle(self, rows: Sequence[Mapping[str, Any]], context: _Context) -> list[bytes]:
-        """Answer a batch of requests; a bad one gets its 4xx and spoils no other.
+        """Answer a batch of requests; a bad one gets its 4xx, or 500 where the fault is ours, and spoils no other.
 
         Args:
             rows: for each request, its parameters by name; the body is called `body`.
@@ -82,25 +82,29 @@ class Handler:
         Returns:
             JSON for each request.
         """
-        requests: list[Request | BadRequest] = []
+        requests: list[Request | Exception] = []
         for index, row in enumerate(rows):
             try:
                 requests.append(_decode(row, index, context, self._predictor))
             except BadRequest as problem:
                 requests.append(problem)
+            except Exception as error:  # TorchServe would fail every request of the batch
+                _LOGGER.exception("request %d of %d cannot be decoded", index, len(rows))
+                requests.append(error)
         good = [request for request in requests if isinstance(request, Request)]
         answers = iter(self._answer(good))
         bodies = []
         for index, request in enumerate(requests):
             context.set_response_content_type(index, "application/json")
             context.set_response_header(index, WORKER_HEADER, self._worker)
-            answer = request if isinstance(request, BadRequest) else next(answers)
+            answer = next(answers) if isinstance(request, Request) else request
             if isinstance(answer, BadRequest):
                 context.set_response_status(answer.status, HTTPStatus(answer.status).phrase, index)
                 bodies.append(json.dumps(answer.to_json()).encode())
             elif isinstance(answer, Exception):
                 context.set_response_status(500, HTTPStatus.INTERNAL_SERVER_ERROR.phrase, index)
-                bodies.append(json.dumps({"error": "the model failed", "found": str(answer)}).encode())
+                what = "the model failed" if isinstance(request, Request) else "the request cannot be decoded"
+                bodies.append(json.dumps({"error": what, "found": str(answer) or type(answer).__name__}).encode())
             else:
                 listed = isinstance(request, Request) and request.listed
                 with_logits = _header(context, index, LOGITS_HEADER) is not None

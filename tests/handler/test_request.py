@@ -70,6 +70,14 @@ def test_json_that_the_server_parsed_already() -> None:
     assert len(decode_request('{"instances": [[1, 2, 0, 0]]}', "text/plain", [TABLE]).instances) == 1
 
 
+@pytest.mark.parametrize(("body", "found"), [([[1, 2, 0, 0]], "list"), (3, "int"), (2.5, "float"), (None, "NoneType")])
+def test_parsed_json_that_is_no_object_is_named(body: object, found: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        decode_request(body, JSON, [TABLE])
+    message = f'JSON of the wrong form: expected an object with the one key "instances", found {found}'
+    assert (str(caught.value), caught.value.status) == (message, 400)
+
+
 def test_several_inputs_by_name() -> None:
     body = listed({"image": PIXELS.tolist(), "features": [1, 2, 0, -0.5]})
     instance = decode_request(body, JSON, [GREY, TABLE]).instances[0]

@@ -69,6 +69,23 @@ def test_one_bad_request_spoils_no_other(handler: Handler) -> None:
         assert headers == {"content-type": "application/json", WORKER_HEADER: str(os.getpid())}
 
 
+def test_what_a_stock_server_parsed_spoils_no_other(handler: Handler, caplog: pytest.LogCaptureFixture) -> None:
+    unforeseen = {"a": 1, 2: "no JSON has such a key"}
+    bodies = [[1, 2], PNG, 3, None, unforeseen]
+    context, answers = ask(handler, [(body, "application/json" if body is not PNG else "image/png") for body in bodies])
+    assert [context.get_response_status(index)[0] for index in range(5)] == [400, 200, 400, 400, 500]
+    assert "label" in answers[1]
+    for index, found in ((0, "list"), (2, "int"), (3, "NoneType")):
+        assert answers[index] == {
+            "error": "JSON of the wrong form",
+            "expected": 'an object with the one key "instances"',
+            "found": found,
+        }
+    assert answers[4]["error"] == "the request cannot be decoded"
+    assert answers[4]["found"].startswith("'<' not supported between instances of")
+    assert "request 4 of 5 cannot be decoded" in caplog.text
+
+
 def test_logits_are_told_on_request(handler: Handler) -> None:
     for name in (LOGITS_HEADER, LOGITS_HEADER.lower()):
         _, (answer,) = ask(handler, [(PNG, "image/png")], **{name: "1"})
