@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata, resources
@@ -122,7 +123,7 @@ def read_archive(path: Path) -> Archive:
         raise FileError(f"{path}: expected a member {SERVING_FILE}, found none; was it made by `pipeline build`?")
     try:
         serving = Serving.from_json(json.loads(members[SERVING_FILE]))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FileError(f"{path}: {SERVING_FILE}: expected a valid description, found: {error}") from error
     for name, expected in serving.files.items():
         if name not in members:
@@ -244,10 +245,9 @@ def _members(path: Path, content: bytes) -> dict[str, bytes]:
                 _check_entry(path, entry)
             if sum(entry.file_size for entry in entries) > len(content):
                 raise FileError(f"{path}: expected stored members, found sizes beyond the file's own")
-            names = [entry.filename for entry in entries]
-            for name in names:
-                if names.count(name) > 1:
-                    raise FileError(f"{path}: {name}: expected each member once, found {names.count(name)}")
+            for name, count in Counter(entry.filename for entry in entries).items():
+                if count > 1:
+                    raise FileError(f"{path}: {name}: expected each member once, found {count}")
             return {entry.filename: packed.read(entry) for entry in entries}
     except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
