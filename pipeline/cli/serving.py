@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from pipeline.cli.app import Json, ModelStore, app, print_json
-from pipeline.errors import FileError, RecipeError
+from pipeline.errors import FileError, PipelineError, RecipeError
 
 
 @app.command()
@@ -82,17 +82,26 @@ def predict(
     url: Annotated[str | None, typer.Option("--url", help="of the server [default: the running one]")] = None,
     as_json: Json = False,
 ) -> None:
-    """Ask the running server about files; prints label and probabilities."""
+    """Ask the running server about files; prints label and probabilities; a refused file stops no other."""
     from pipeline.serving import client
 
-    answers = client.predict(files, url)
-    if as_json:
-        print_json([{"file": str(path), "predictions": [one.to_json() for one in found]} for path, found in answers])
-        return
-    for path, predictions in answers:
-        for one in predictions:
+    documents: list[dict[str, Any]] = []
+    errors: list[PipelineError] = []
+    for path, outcome in client.predict(files, url):
+        if isinstance(outcome, PipelineError):
+            documents.append({"file": str(path), "error": str(outcome)})
+            errors.append(outcome)
+            continue
+        documents.append({"file": str(path), "predictions": [one.to_json() for one in outcome]})
+        for one in () if as_json else outcome:
             others = ", ".join(f"{label} {probability:.4f}" for label, _, probability in one.top[1:])
             typer.echo(f"{path}: {one.label} {one.probability:.4f}" + (f" ({others})" if others else ""))
+    if as_json and any("predictions" in document for document in documents):
+        print_json(documents)
+    for error in errors[1:]:
+        typer.echo(f"error: {error}", err=True)
+    if errors:
+        raise errors[0]
 
 
 def _only_archive(model_store: Path) -> Path:

@@ -294,7 +294,12 @@ def _wait_until_ready(
             with contextlib.suppress(ServerError):
                 found = describe_workers(state.management_url, state.model)
             if len(found) == state.workers and all(worker.status == "READY" for worker in found):
-                readiness.prove_workers(f"{state.url}/predictions/{state.model}", archive, found, deadline=deadline)
+                readiness.prove_workers(
+                    f"{state.url}/predictions/{state.model}",
+                    archive,
+                    lambda: describe_workers(state.management_url, state.model),
+                    deadline=deadline,
+                )
                 return
         time.sleep(_POLL_S)
     failure = readiness.worker_failure(log, settled=True)

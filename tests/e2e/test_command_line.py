@@ -147,6 +147,17 @@ def test_serve_predict_stop(built: Built, tmp_path: Path) -> None:
     shown = run("predict", picture, picture).stdout.splitlines()
     assert len(shown) == 2
     assert shown[0].startswith(f"{picture}: {answer['label']} 0.")
+    bad = tmp_path / "bad.txt"
+    bad.write_text("no picture")
+    mixed = run("predict", bad, picture, tmp_path / "none.png")
+    assert (mixed.returncode, mixed.stdout) == (6, shown[0] + "\n")
+    errors = mixed.stderr.splitlines()
+    assert errors[0].startswith(f"error: {tmp_path}/none.png: expected a readable file")
+    assert errors[1].startswith(f"error: {bad}: refused with 400: ")
+    as_json = run("predict", picture, bad, "--json")
+    first, second = json.loads(as_json.stdout)
+    assert (as_json.returncode, first, second["file"]) == (6, asked, str(bad))
+    assert second["error"].startswith(f"{bad}: refused with 400: ")
     posted = httpx.post(
         url, content=picture.read_bytes(), headers={"content-type": "application/x-www-form-urlencoded"}
     )

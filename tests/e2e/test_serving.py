@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -21,7 +22,15 @@ from handlers.torchserve_handler import WORKER_HEADER
 from pipeline.errors import ServerError
 from pipeline.serving import torchserve
 from pipeline.serving.archive import Archive, read_archive
-from pipeline.serving.client import encode_png, predict, predict_bytes, predict_logits
+from pipeline.serving.client import (
+    Worker,
+    describe_workers,
+    encode_png,
+    predict,
+    predict_bytes,
+    predict_logits,
+)
+from pipeline.serving.readiness import prove_workers
 from pipeline.serving.state import ServerState, read_states
 from tests.served_models import GREY, LABELS, TABLE, build_archive, weights
 
@@ -156,10 +165,17 @@ def test_files(url: str, server: ServerState, tmp_path: Path) -> None:
     picture, document = tmp_path / "photo.png", tmp_path / "two.json"
     picture.write_bytes(PICTURES[1])
     document.write_text(json.dumps({"instances": [PIXELS[2].tolist(), PIXELS[3].tolist()]}))
+    answers: dict[Path, Any] = {}
     for address in (None, server.url, url):
         answers = dict(predict([picture, document], address))
         assert [one.class_id for one in answers[picture]] == [int(EXPECTED[1].argmax())]
         assert [one.class_id for one in answers[document]] == EXPECTED[2:4].argmax(axis=1).tolist()
+    bad = tmp_path / "bad.txt"
+    bad.write_text("no picture")
+    refused, missing, answered = (outcome for _, outcome in predict([bad, tmp_path / "none.png", picture], url))
+    assert str(refused).startswith(f"{bad}: refused with 400: input image: raw body of the wrong length: expected 48 b")
+    assert str(missing).startswith(f"{tmp_path}/none.png: expected a readable file, found: No such file")
+    assert answered == answers[picture]
     with pytest.raises(
         ServerError, match=r"^request: refused with 400: empty request body: expected a PNG or JPEG file"
     ):
@@ -211,6 +227,35 @@ def test_a_worker_that_differs_refuses_and_says_why(tmp_path: Path) -> None:
         assert part in line
     assert read_states() == before
     assert not [process for process in psutil.process_iter(["cmdline"]) if "wrong" in (process.info["cmdline"] or [])]
+
+
+def test_a_worker_that_is_replaced_or_hangs_while_it_is_proven(archive: Archive) -> None:
+    with torchserve.running_server(archive.path, workers=2) as state:
+
+        def describe() -> tuple[Worker, ...]:
+            return describe_workers(state.management_url, state.model)
+
+        def prove(seconds: float) -> None:
+            workers = iter([before])  # the first description is of before
+            prove_workers(
+                f"{state.url}/predictions/tiny",
+                archive,
+                lambda: next(workers, None) or describe(),
+                deadline=time.monotonic() + seconds,
+            )
+
+        before = describe()
+        psutil.Process(before[0].pid).kill()
+        prove(60)
+        assert {worker.pid for worker in describe()} != {worker.pid for worker in before}
+
+        before = describe()
+        for worker in before:
+            psutil.Process(worker.pid).suspend()
+        with pytest.raises(
+            ServerError, match=r"expected golden answers from every worker, found none in time from \d+ \(process"
+        ):
+            prove(2)
 
 
 def test_detached_torchscript_server_lives_until_it_is_stopped(tmp_path: Path) -> None:
