@@ -22,6 +22,12 @@ def serve(
     timeout_s: Annotated[
         float, typer.Option("--timeout", min=1, help="longest wait for it to be ready, seconds")
     ] = 120,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, help="most requests handed to a worker at once")
+    ] = 1,
+    batch_delay_ms: Annotated[
+        int, typer.Option("--batch-delay", metavar="MS", min=1, help="longest wait for a batch to fill, milliseconds")
+    ] = 1,
     model_store: ModelStore = Path("model_store"),
 ) -> None:
     """Run TorchServe; the address is printed once every worker has given the golden answers."""
@@ -35,6 +41,8 @@ def serve(
             workers=workers,
             detach=detach,
             timeout_s=timeout_s,
+            batch_size=batch_size,
+            batch_delay_ms=batch_delay_ms,
             reporter=terminal,
         )
 

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from pipeline.data.dataset import read_split
+from pipeline.serving.state import read_states
 from tests.example_build import Built
 
 Finished = subprocess.CompletedProcess[str]
@@ -131,8 +132,23 @@ def test_serve_predict_stop(built: Built, tmp_path: Path) -> None:
     picture = tmp_path / "digit.png"
     Image.fromarray(test.inputs["image"][0, 0]).save(picture)
     port = free_port()
-    done = run("serve", built.result.archive, "--port", port, "--workers", 2, "--detach")
+    done = run(
+        "serve",
+        built.result.archive,
+        "--port",
+        port,
+        "--workers",
+        2,
+        "--detach",
+        "--batch-size",
+        4,
+        "--batch-delay",
+        30,
+    )
     assert done.returncode == 0, done.stderr
+    [state] = read_states()
+    configuration = Path(state.folder, "config.properties").read_text()
+    assert '"batchSize": 4, "maxBatchDelay": 30,' in configuration
     url = f"http://127.0.0.1:{port}/predictions/digits"
     assert url in done.stderr
     [server] = json.loads(run("status", "--json").stdout)
