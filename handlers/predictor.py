@@ -152,18 +152,28 @@ class Predictor:
             answer["logits"] = logits.tolist()
         return answer
 
-    def encode(self, logits: NDArray[np.float32], *, listed: bool, with_logits: bool = False) -> bytes:
+    def encode(
+        self,
+        logits: NDArray[np.float32],
+        *,
+        listed: bool,
+        with_logits: bool = False,
+        decoded: Sequence[Mapping[str, NDArray[Any]]] | None = None,
+    ) -> bytes:
         """The body of a response.
 
         Args:
             logits: (N, K), one row per instance of the request.
             listed: whether the request was a list of instances.
             with_logits: whether each answer also holds its logits.
+            decoded: the instances, if each answer is also to hold the SHA-256 of its inputs' values, by name.
 
         Returns:
             JSON: one answer, or `{"predictions": [...]}`.
         """
         answers = [self.answer(row, with_logits=with_logits) for row in logits]
+        for answer, instance in zip(answers, decoded or (), strict=False):
+            answer["decoded"] = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in instance.items()}
         document = {"predictions": answers} if listed else answers[0]
         return json.dumps(document, separators=(",", ":")).encode()
 

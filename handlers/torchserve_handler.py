@@ -26,6 +26,8 @@ from handlers.request import Request, decode_request
 WORKER_HEADER = "X-Pipeline-Worker"
 # A request with this header is also told the logits, for comparing answers to the last digit.
 LOGITS_HEADER = "X-Pipeline-Logits"
+# A request with this header is also told the SHA-256 of each decoded input, for comparing decoders.
+DECODED_HEADER = "X-Pipeline-Decoded"
 # In front of the one line that says why a worker will not serve; `pipeline serve` looks for it.
 REFUSAL_MARK = "pipeline-refusal: "
 
@@ -101,14 +103,16 @@ class Handler:
             if isinstance(answer, BadRequest):
                 context.set_response_status(answer.status, HTTPStatus(answer.status).phrase, index)
                 bodies.append(json.dumps(answer.to_json()).encode())
-            elif isinstance(answer, Exception):
+            elif isinstance(answer, Exception) or not isinstance(request, Request):
                 context.set_response_status(500, HTTPStatus.INTERNAL_SERVER_ERROR.phrase, index)
                 what = "the model failed" if isinstance(request, Request) else "the request cannot be decoded"
                 bodies.append(json.dumps({"error": what, "found": str(answer) or type(answer).__name__}).encode())
             else:
-                listed = isinstance(request, Request) and request.listed
                 with_logits = _header(context, index, LOGITS_HEADER) is not None
-                bodies.append(self._predictor.encode(answer, listed=listed, with_logits=with_logits))
+                decoded = request.instances if _header(context, index, DECODED_HEADER) is not None else None
+                bodies.append(
+                    self._predictor.encode(answer, listed=request.listed, with_logits=with_logits, decoded=decoded)
+                )
         return bodies
 
     def _answer(self, requests: Sequence[Request]) -> list[NDArray[np.float32] | Exception]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import json
 import signal
 import subprocess
@@ -17,8 +19,10 @@ import httpx
 import numpy as np
 import psutil
 import pytest
+from PIL import Image
 
-from handlers.torchserve_handler import WORKER_HEADER
+from handlers.decode import BadRequest, decode_image
+from handlers.torchserve_handler import DECODED_HEADER, WORKER_HEADER
 from pipeline.errors import ServerError
 from pipeline.serving import torchserve
 from pipeline.serving.archive import Archive, read_archive
@@ -132,6 +136,51 @@ def test_every_form_gives_the_same_logits(url: str) -> None:
     np.testing.assert_allclose(answers[0], EXPECTED[:1], rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(answers[0], answers[1])
     np.testing.assert_array_equal(answers[0], answers[2])
+
+
+def pictures() -> dict[str, bytes]:
+    """Files of every kind, of odd sizes."""
+    noise = np.random.default_rng(1).integers(0, 256, (23, 17, 4), dtype=np.uint8)
+    colour = Image.fromarray(noise, "RGBA")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    kinds: dict[str, tuple[Image.Image, str, dict[str, Any]]] = {
+        "grey": (Image.fromarray(noise[..., 0]), "PNG", {}),
+        "colour": (colour.convert("RGB"), "PNG", {}),
+        "palette": (colour.convert("RGB").quantize(16), "PNG", {}),
+        "alpha": (colour, "PNG", {}),
+        "grey with alpha": (colour.convert("LA"), "PNG", {}),
+        "16 bits": (Image.fromarray(noise[..., 0].astype(np.uint16) * 251), "PNG", {}),
+        "JPEG": (colour.convert("RGB"), "JPEG", {"quality": 80}),
+        "CMYK": (colour.convert("RGB").convert("CMYK"), "JPEG", {}),
+        "turned JPEG": (colour.convert("RGB"), "JPEG", {"exif": exif}),
+        "turned PNG": (colour.convert("L"), "PNG", {"exif": exif}),
+        "one pixel": (Image.new("L", (1, 1), 77), "PNG", {}),
+        "a line": (Image.fromarray(noise[:1, :, 0]), "PNG", {}),
+    }
+    files = {}
+    for name, (picture, form, options) in kinds.items():
+        buffer = io.BytesIO()
+        picture.save(buffer, format=form, **options)
+        files[name] = buffer.getvalue()
+    return files | {"cut PNG": files["colour"][:-40], "cut JPEG": files["JPEG"][:-40], "text": b"no picture"}
+
+
+def decoded_here(body: bytes) -> tuple[int, dict[str, str]]:
+    try:
+        return 200, {"image": hashlib.sha256(decode_image(body, GREY).tobytes()).hexdigest()}
+    except BadRequest as error:
+        return error.status, error.to_json()
+
+
+def test_the_server_decodes_what_this_side_decodes(url: str) -> None:
+    statuses = []
+    for name, body in pictures().items():
+        response = httpx.post(url, content=body, headers={"content-type": "image/png", DECODED_HEADER: "1"})
+        document = response.json()
+        assert (response.status_code, document.get("decoded", document)) == decoded_here(body), name
+        statuses.append(response.status_code)
+    assert statuses == [200] * 12 + [400] * 3
 
 
 def test_one_bad_request_in_a_batch_spoils_no_other(url: str) -> None:

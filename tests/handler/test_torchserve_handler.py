@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import warnings
@@ -14,7 +15,7 @@ import pytest
 
 from handlers import torchserve_handler
 from handlers.predictor import Predictor, Refusal
-from handlers.torchserve_handler import LOGITS_HEADER, WORKER_HEADER, Handler
+from handlers.torchserve_handler import DECODED_HEADER, LOGITS_HEADER, WORKER_HEADER, Handler
 from pipeline.serving.client import encode_png
 from tests.served_models import GREY, build_archive
 
@@ -90,6 +91,15 @@ def test_logits_are_told_on_request(handler: Handler) -> None:
     for name in (LOGITS_HEADER, LOGITS_HEADER.lower()):
         _, (answer,) = ask(handler, [(PNG, "image/png")], **{name: "1"})
         assert len(answer["logits"]) == 5
+
+
+def test_what_was_decoded_is_told_on_request(handler: Handler) -> None:
+    digest = hashlib.sha256(bytes(range(48))).hexdigest()
+    instances = json.dumps({"instances": [np.arange(48).reshape(1, 8, 6).tolist()] * 2}).encode()
+    rows = [(PNG, "image/png"), (bytes(range(48)), "application/octet-stream"), (instances, "application/json")]
+    _, (picture, raw, listed) = ask(handler, rows, **{DECODED_HEADER: "1"})
+    for answer in (picture, raw, *listed["predictions"]):
+        assert answer["decoded"] == {"image": digest}
 
 
 def test_the_field_of_a_multipart_form_is_the_body(handler: Handler) -> None:
