@@ -28,6 +28,9 @@ def serve(
     batch_delay_ms: Annotated[
         int, typer.Option("--batch-delay", metavar="MS", min=1, help="longest wait for a batch to fill, milliseconds")
     ] = 1,
+    accept_host: Annotated[
+        bool, typer.Option("--accept-host", help="serve although golden answers differ on this machine")
+    ] = False,
     model_store: ModelStore = Path("model_store"),
 ) -> None:
     """Run TorchServe; the address is printed once every worker has given the golden answers."""
@@ -43,6 +46,7 @@ def serve(
             timeout_s=timeout_s,
             batch_size=batch_size,
             batch_delay_ms=batch_delay_ms,
+            accept_host=accept_host,
             reporter=terminal,
         )
 
@@ -65,6 +69,7 @@ def status(as_json: Json = False) -> None:
         typer.echo(
             f"{state.url}/predictions/{state.model}: {word}, {ready} of {state.workers} worker(s), "
             f"version {state.version}, digest {state.digest[:12]}, process {state.pid}"
+            + (f"; accepted host: {state.accepted}" if state.accepted else "")
         )
 
 

@@ -38,6 +38,7 @@ class ServerState:
         folder: the server's private temporary folder.
         ready: whether every worker has given the golden answers.
         stopping: whether it was asked to end.
+        accepted: how its golden answers differ, where an operator accepted this host.
     """
 
     port: int
@@ -52,6 +53,7 @@ class ServerState:
     folder: str
     ready: bool = False
     stopping: bool = False
+    accepted: str | None = None
 
     @property
     def url(self) -> str:

@@ -18,6 +18,7 @@ from PIL import Image
 from pipeline.data.dataset import read_split
 from pipeline.serving.state import read_states
 from tests.example_build import Built
+from tests.served_models import GREY, build_archive
 
 Finished = subprocess.CompletedProcess[str]
 
@@ -183,6 +184,26 @@ def test_serve_predict_stop(built: Built, tmp_path: Path) -> None:
     assert run("stop").stdout == f"stopped http://127.0.0.1:{port}\n"
     assert not [process for process in processes if process.is_running()]
     assert run("status").stdout == "no server is running\n"
+
+
+def test_a_host_whose_answers_differ_can_be_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_ACCEPT_HOST", "1")  # of no effect: the option alone counts
+    wrong = build_archive(tmp_path, [GREY], name="wrong", golden_shift=0.01).path
+    port = free_port()
+    refused = run("serve", wrong, "--port", port, "--detach")
+    assert refused.returncode == 6
+    assert " refuses to serve: candidate float.onnx.fp32: golden answers differ at batch size 1: " in one_line(refused)
+
+    done = run("serve", wrong, "--port", port, "--detach", "--accept-host")
+    assert done.returncode == 0, done.stderr
+    says = "accepted host: golden answers differ by 0.01 at batch size "
+    assert says in done.stderr
+    shown = run("status").stdout
+    assert f"http://127.0.0.1:{port}/predictions/wrong: ready, 1 of 1 worker(s), " in shown
+    assert says in shown
+    [server] = json.loads(run("status", "--json").stdout)
+    assert server["accepted"].startswith("golden answers differ by 0.01 at batch size ")
+    assert run("stop").stdout == f"stopped http://127.0.0.1:{port}\n"
 
 
 def test_a_reader_that_goes_away_is_no_error(built: Built) -> None:
