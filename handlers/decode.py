@@ -28,8 +28,12 @@ DType = Literal["uint8", "float32", "int64"]
 Mode = Literal["L", "RGB"]
 Resize = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
-# A 32-megapixel RGB picture takes 96 MB once decoded: more than any phone's default, and a worker survives it.
+# More than a phone's default, in one picture or in all pictures of a request. Pillow keeps colour in 4 bytes a pixel;
+# the picture and its final form are in memory together, 8 bytes a pixel, whatever the kind: 256 MB. While a progressive
+# JPEG is read, libjpeg also holds its coefficients, 2 bytes a channel: 384 MB for CMYK. Decoding takes a second or two.
 MAX_PIXELS = 32_000_000
+# Pixels that are converted at a time: small beside the picture, large beside the cost of a call.
+_STRIP_PIXELS = 1_000_000
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
@@ -71,6 +75,42 @@ class BadRequest(Exception):  # noqa: N818 - HTTP's name for it
     def to_json(self) -> dict[str, str]:
         """The body of the answer."""
         return {"error": self.error, "expected": self.expected, "found": self.found}
+
+
+class PixelBudget:
+    """How many pixels may still be decoded: one for each request, however many pictures it holds."""
+
+    def __init__(self) -> None:
+        self._left = MAX_PIXELS
+
+    def take(self, kind: str, size: tuple[int, int], result: tuple[int, int]) -> None:
+        """Count a picture before it is decoded.
+
+        Args:
+            kind: of file, for the message.
+            size: width and height, in pixels.
+            result: width and height it will be resized to; a tiny picture can become a large input.
+
+        Raises:
+            BadRequest: it is too large, or the pictures before it left too little.
+        """
+        width, height = size
+        if width * height > MAX_PIXELS:
+            raise BadRequest(
+                f"picture too large ({kind})",
+                expected=f"at most {MAX_PIXELS} pixels",
+                found=f"{width} x {height}",
+                status=413,
+            )
+        first = self._left == MAX_PIXELS
+        self._left -= max(width * height, result[0] * result[1])
+        if self._left < 0 and not first:  # a single picture is never refused for what the model itself asks for
+            raise BadRequest(
+                "pictures of one request too large together",
+                expected=f"at most {MAX_PIXELS} pixels, before or after resizing",
+                found=f"{MAX_PIXELS - self._left} up to a picture of {width} x {height}",
+                status=413,
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,12 +211,13 @@ class InputSpec:
             raise ValueError(f"input specification {document}: {error}") from error
 
 
-def decode_image(body: bytes, spec: InputSpec) -> NDArray[np.uint8]:
+def decode_image(body: bytes, spec: InputSpec, budget: PixelBudget | None = None) -> NDArray[np.uint8]:
     """Decode a PNG or JPEG file by the rules at the top of this module.
 
     Args:
         body: the file's bytes.
         spec: an input with `decoding`.
+        budget: of the request that the picture is part of; one of its own if not given.
 
     Returns:
         uint8 array of `spec.shape`, (C, H, W).
@@ -190,22 +231,22 @@ def decode_image(body: bytes, spec: InputSpec) -> NDArray[np.uint8]:
     kind = picture_kind(body)
     if kind is None:
         _refuse_picture(body, spec)
+    size = (spec.shape[2], spec.shape[1])
     try:
-        picture: Image.Image = (PngImageFile if kind == "PNG" else JpegImageFile)(io.BytesIO(body))
+        picture: Image.Image | None = (PngImageFile if kind == "PNG" else JpegImageFile)(io.BytesIO(body))
     except Exception as error:
         raise _damaged(kind, error) from error
-    if picture.width * picture.height > MAX_PIXELS:
-        raise BadRequest(
-            f"picture too large ({kind})",
-            expected=f"at most {MAX_PIXELS} pixels",
-            found=f"{picture.width} x {picture.height}",
-            status=413,
-        )
+    assert picture is not None
+    (budget or PixelBudget()).take(kind, picture.size, size)
     try:
-        pixels = _to_mode(_oriented(_eight_bits(picture)), spec.decoding.mode)
+        method = _TRANSPOSE.get(picture.getexif().get(_ORIENTATION, 1))
+        pixels = _in_mode(picture, spec.decoding.mode)
+        picture = None  # makes room
+        # After the change of mode, which goes pixel by pixel: the order makes no difference but to memory.
+        if method is not None:
+            pixels = pixels.transpose(method)
     except Exception as error:  # Pillow raises a dozen unrelated types on damaged files
         raise _damaged(kind, error) from error
-    size = (spec.shape[2], spec.shape[1])
     if pixels.size != size:
         pixels = pixels.resize(size, _FILTER[spec.decoding.resize])
     array = np.asarray(pixels, dtype=np.uint8)
@@ -234,29 +275,31 @@ def _refuse_picture(body: bytes, spec: InputSpec) -> NoReturn:
     )
 
 
+def _in_mode(picture: Image.Image, mode: Mode) -> Image.Image:
+    """The picture in the mode asked for, converted in strips so that no intermediate form exists as a whole."""
+    picture.load()
+    if picture.mode == mode and not picture.has_transparency_data:
+        return picture
+    width, height = picture.size
+    rows = max(1, _STRIP_PIXELS // width)
+    pixels = Image.new(mode, picture.size)
+    for top in range(0, height, rows):
+        strip = picture.crop((0, top, width, min(top + rows, height)))
+        pixels.paste(_converted(_eight_bits(strip), mode), (0, top))
+    return pixels
+
+
 def _eight_bits(picture: Image.Image) -> Image.Image:
     """Grey of 16 bits (modes `I;16` and, for some files, `I`) becomes `L`; Pillow reads colour as 8 bits itself."""
     if not picture.mode.startswith("I"):
         return picture
-    orientation = picture.getexif().get(_ORIENTATION, 1)
-    high_byte = (np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8)
-    grey = Image.fromarray(high_byte)
-    grey.getexif()[_ORIENTATION] = orientation
-    return grey
+    return Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8))
 
 
-def _oriented(picture: Image.Image) -> Image.Image:
-    method = _TRANSPOSE.get(picture.getexif().get(_ORIENTATION, 1))
-    return picture if method is None else picture.transpose(method)
-
-
-def _to_mode(picture: Image.Image, mode: Mode) -> Image.Image:
+def _converted(picture: Image.Image, mode: Mode) -> Image.Image:
     if picture.has_transparency_data:
         colour = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", colour.size, (0, 0, 0, 255)), colour).convert("RGB")
     elif picture.mode not in ("L", "RGB", "1"):
         picture = picture.convert("RGB")  # palette, CMYK: by way of RGB also where grey is wanted
-    if picture.mode != mode:
-        return picture.convert(mode)
-    picture.load()
-    return picture
+    return picture if picture.mode == mode else picture.convert(mode)

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.decode import BadRequest, InputSpec, decode_image, picture_kind
+from handlers.decode import BadRequest, InputSpec, PixelBudget, decode_image, picture_kind
 
 # TorchServe's own default for a request; a larger one never reaches a worker there.
 MAX_BODY_BYTES = 6_553_500
@@ -34,14 +34,14 @@ class Request:
     listed: bool
 
 
-def decode_request(body: bytes | str | Mapping[str, Any], content_type: str, inputs: Sequence[InputSpec]) -> Request:
+def decode_request(body: object, content_type: str, inputs: Sequence[InputSpec]) -> Request:
     """Decode a request body of any accepted form.
 
     A declared type is believed, except that a picture is recognised by its first bytes and an unknown
     type (curl declares a form unless told otherwise) is decided by what the body holds.
 
     Args:
-        body: the bytes as received; text or a parsed document where the server decoded it already.
+        body: the bytes as received; text, or whatever JSON can hold, where the server decoded it already.
         content_type: the declared media type, with or without parameters; empty if there was none.
         inputs: the model's inputs.
 
@@ -51,10 +51,11 @@ def decode_request(body: bytes | str | Mapping[str, Any], content_type: str, inp
     Raises:
         BadRequest: with what was expected and found.
     """
-    if isinstance(body, Mapping):
-        return _from_document(body, inputs)
     if isinstance(body, str):
         body = body.encode("utf-8", "surrogatepass")
+    if not isinstance(body, (bytes, bytearray)):  # a stock TorchServe parses JSON itself: an object, a list, a number
+        return _from_document(body, inputs)
+    body = bytes(body)
     if len(body) > MAX_BODY_BYTES:
         raise BadRequest(
             "request body too large", expected=f"at most {MAX_BODY_BYTES} bytes", found=f"{len(body)} bytes", status=413
@@ -70,7 +71,7 @@ def decode_request(body: bytes | str | Mapping[str, Any], content_type: str, inp
         return _from_picture(body, media, inputs)
     if body.lstrip()[:1] == b"{":
         return _from_document(_parse(body), inputs)
-    shown = f"content type {media or '(none)'} and a body beginning with {bytes(body[:8])!r}"
+    shown = f"content type {media or '(none)'} and a body beginning with {body[:8]!r}"
     raise BadRequest("request body of an unknown kind", expected=_forms(inputs), found=shown, status=415)
 
 
@@ -115,7 +116,7 @@ def _from_picture(body: bytes, media: str, inputs: Sequence[InputSpec]) -> Reque
             found=media or "a picture",
             status=415,
         )
-    return Request(instances=({spec.name: decode_image(bytes(body), spec)},), listed=False)
+    return Request(instances=({spec.name: decode_image(body, spec)},), listed=False)
 
 
 def _from_raw(body: bytes, inputs: Sequence[InputSpec]) -> Request:
@@ -162,12 +163,14 @@ def _from_document(document: Any, inputs: Sequence[InputSpec]) -> Request:
     if not isinstance(instances, list) or not 1 <= len(instances) <= MAX_INSTANCES:
         found = f"{len(instances)} of them" if isinstance(instances, list) else type(instances).__name__
         raise BadRequest("instances of the wrong number", expected=f"a list of 1 to {MAX_INSTANCES}", found=found)
+    budget = PixelBudget()
     return Request(
-        instances=tuple(_instance(instance, index, inputs) for index, instance in enumerate(instances)), listed=True
+        instances=tuple(_instance(instance, index, inputs, budget) for index, instance in enumerate(instances)),
+        listed=True,
     )
 
 
-def _instance(instance: Any, index: int, inputs: Sequence[InputSpec]) -> dict[str, NDArray[Any]]:
+def _instance(instance: Any, index: int, inputs: Sequence[InputSpec], budget: PixelBudget) -> dict[str, NDArray[Any]]:
     names = [spec.name for spec in inputs]
     if isinstance(instance, dict) and set(instance) == set(names):
         values = instance
@@ -178,10 +181,10 @@ def _instance(instance: Any, index: int, inputs: Sequence[InputSpec]) -> dict[st
         raise BadRequest(
             f"instance {index}: wrong inputs", expected=f"an object with the keys {sorted(names)}", found=found
         )
-    return {spec.name: _value(values[spec.name], index, spec) for spec in inputs}
+    return {spec.name: _value(values[spec.name], index, spec, budget) for spec in inputs}
 
 
-def _value(value: Any, index: int, spec: InputSpec) -> NDArray[Any]:
+def _value(value: Any, index: int, spec: InputSpec, budget: PixelBudget) -> NDArray[Any]:
     where = f"instance {index}, input {spec.name}"
     if isinstance(value, dict):
         if spec.decoding is None or set(value) != {"b64"} or not isinstance(value["b64"], str):
@@ -191,7 +194,7 @@ def _value(value: Any, index: int, spec: InputSpec) -> NDArray[Any]:
             body = base64.b64decode(value["b64"], validate=True)
         except (binascii.Error, ValueError) as error:
             raise BadRequest(f"{where}: not base64", expected="base64 of a PNG or JPEG", found=str(error)) from error
-        return decode_image(body, spec)
+        return decode_image(body, spec, budget)
     array = _numbers(value, where, spec)
     shape_fits = len(array.shape) == len(spec.shape) and all(
         found == expected or (axis in spec.dynamic_axes and found > 0)

@@ -26,8 +26,14 @@ from handlers.request import Request, decode_request
 WORKER_HEADER = "X-Pipeline-Worker"
 # A request with this header is also told the logits, for comparing answers to the last digit.
 LOGITS_HEADER = "X-Pipeline-Logits"
+# A request with this header is also told the SHA-256 of each decoded input, for comparing decoders.
+DECODED_HEADER = "X-Pipeline-Decoded"
 # In front of the one line that says why a worker will not serve; `pipeline serve` looks for it.
 REFUSAL_MARK = "pipeline-refusal: "
+# In front of the one line that says how far off a worker is that serves because an operator accepted this host.
+ACCEPTED_MARK = "pipeline-accepted-host: "
+# Environment: `1` lets a worker serve although its golden answers differ. Altered files are refused all the same.
+ACCEPT_HOST = "PIPELINE_ACCEPT_HOST"
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -59,21 +65,23 @@ class Handler:
         """Load the archive and replay its golden batch.
 
         Raises:
-            Refusal: a file was altered, or an answer differs; the line is logged as well.
+            Refusal: a file was altered, or an answer differs and nobody accepted that; the line is logged as well.
         """
         folder = Path(context.system_properties["model_dir"])
         try:
             _require_own_sources(folder)
             self._predictor = Predictor.load(folder)
-            self._predictor.require_self_test()
+            accepted = self._predictor.require_self_test(accept_host=os.environ.get(ACCEPT_HOST) == "1")
         except Refusal as refusal:
             _LOGGER.error("%s%s", REFUSAL_MARK, refusal)  # noqa: TRY400 - one line; TorchServe logs the traceback
             raise
+        if accepted is not None:
+            _LOGGER.warning("%s%s", ACCEPTED_MARK, accepted)
         # The worker's standard output is a pipe that the server reads line by line, several lines a request at INFO.
         logging.getLogger().setLevel(logging.WARNING)
 
     def handle(self, rows: Sequence[Mapping[str, Any]], context: _Context) -> list[bytes]:
-        """Answer a batch of requests; a bad one gets its 4xx and spoils no other.
+        """Answer a batch of requests; a bad one gets its 4xx, or 500 where the fault is ours, and spoils no other.
 
         Args:
             rows: for each request, its parameters by name; the body is called `body`.
@@ -82,29 +90,35 @@ class Handler:
         Returns:
             JSON for each request.
         """
-        requests: list[Request | BadRequest] = []
+        requests: list[Request | Exception] = []
         for index, row in enumerate(rows):
             try:
                 requests.append(_decode(row, index, context, self._predictor))
             except BadRequest as problem:
                 requests.append(problem)
+            except Exception as error:  # TorchServe would fail every request of the batch
+                _LOGGER.exception("request %d of %d cannot be decoded", index, len(rows))
+                requests.append(error)
         good = [request for request in requests if isinstance(request, Request)]
         answers = iter(self._answer(good))
         bodies = []
         for index, request in enumerate(requests):
             context.set_response_content_type(index, "application/json")
             context.set_response_header(index, WORKER_HEADER, self._worker)
-            answer = request if isinstance(request, BadRequest) else next(answers)
+            answer = next(answers) if isinstance(request, Request) else request
             if isinstance(answer, BadRequest):
                 context.set_response_status(answer.status, HTTPStatus(answer.status).phrase, index)
                 bodies.append(json.dumps(answer.to_json()).encode())
-            elif isinstance(answer, Exception):
+            elif isinstance(answer, Exception) or not isinstance(request, Request):
                 context.set_response_status(500, HTTPStatus.INTERNAL_SERVER_ERROR.phrase, index)
-                bodies.append(json.dumps({"error": "the model failed", "found": str(answer)}).encode())
+                what = "the model failed" if isinstance(request, Request) else "the request cannot be decoded"
+                bodies.append(json.dumps({"error": what, "found": str(answer) or type(answer).__name__}).encode())
             else:
-                listed = isinstance(request, Request) and request.listed
                 with_logits = _header(context, index, LOGITS_HEADER) is not None
-                bodies.append(self._predictor.encode(answer, listed=listed, with_logits=with_logits))
+                decoded = request.instances if _header(context, index, DECODED_HEADER) is not None else None
+                bodies.append(
+                    self._predictor.encode(answer, listed=request.listed, with_logits=with_logits, decoded=decoded)
+                )
         return bodies
 
     def _answer(self, requests: Sequence[Request]) -> list[NDArray[np.float32] | Exception]:

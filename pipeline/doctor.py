@@ -160,14 +160,19 @@ def check_java() -> Check:
 
 
 def check_port(port: int) -> Check:
-    """The port that `pipeline serve` takes by default is free, or held by a server of ours."""
+    """The port that `pipeline serve` takes by default is free; a server of ours that holds it is in the way as well."""
     from pipeline.serving.state import read_states
 
     if _is_free(port):
         return Check(name="port", ok=True, found=f"{port} free")
     ours = next((state for state in read_states() if state.port == port), None)
     if ours is not None:
-        return Check(name="port", ok=True, found=f"{port} held by our own server of {ours.model} {ours.version}")
+        return Check(
+            name="port",
+            ok=False,
+            found=f"{port} held by our own server of {ours.model} {ours.version}",
+            remedy=f"end it with `pipeline stop --port {port}`, or `pipeline serve --port N` with a free one",
+        )
     remedy = f"end what holds it (`ss -ltnp sport = :{port}` says what), or `pipeline serve --port N` with a free one"
     return Check(name="port", ok=False, found=f"{port} in use", remedy=remedy)
 
@@ -205,18 +210,18 @@ def check_temp(folder: Path) -> Check:
 
 
 def check_data() -> Check:
-    """Fashion-MNIST, whole, is on this machine. Nothing is fetched: whether that works shows when it is tried."""
-    from pipeline.data.fashion_mnist_files import cache_folder, locate
+    """Fashion-MNIST, whole, is on this machine. Required: nothing is fetched here, so nobody knows that it could be."""
+    from pipeline.data.fashion_mnist_files import DEBIAN_PACKAGE, cache_folder, locate
 
     folder = locate()
     if folder is not None:
         return Check(name="data", ok=True, found=f"Fashion-MNIST in {folder}")
     remedy = (
-        "the first build fetches it from the web or from the Debian package; try that alone with "
-        '`python -c "from pipeline.data.fashion_mnist_files import ensure; ensure()"`, '
+        f"the build will try the web, then the Debian package {DEBIAN_PACKAGE}, and fail if it gets neither; try now "
+        'with `python -c "from pipeline.data.fashion_mnist_files import ensure; ensure()"`, '
         f"or put its four .gz files into {cache_folder()}"
     )
-    return Check(name="data", ok=False, found="Fashion-MNIST is not on this machine yet", remedy=remedy)
+    return Check(name="data", ok=False, found="Fashion-MNIST not fetched yet", remedy=remedy)
 
 
 def probe(python: str, program: str) -> tuple[bool, str]:

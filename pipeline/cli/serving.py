@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from pipeline.cli.app import Json, ModelStore, app, print_json
-from pipeline.errors import FileError, RecipeError
+from pipeline.errors import FileError, PipelineError, RecipeError
 
 
 @app.command()
@@ -22,6 +22,15 @@ def serve(
     timeout_s: Annotated[
         float, typer.Option("--timeout", min=1, help="longest wait for it to be ready, seconds")
     ] = 120,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, help="most requests handed to a worker at once")
+    ] = 1,
+    batch_delay_ms: Annotated[
+        int, typer.Option("--batch-delay", metavar="MS", min=1, help="longest wait for a batch to fill, milliseconds")
+    ] = 1,
+    accept_host: Annotated[
+        bool, typer.Option("--accept-host", help="serve although golden answers differ on this machine")
+    ] = False,
     model_store: ModelStore = Path("model_store"),
 ) -> None:
     """Run TorchServe; the address is printed once every worker has given the golden answers."""
@@ -35,6 +44,9 @@ def serve(
             workers=workers,
             detach=detach,
             timeout_s=timeout_s,
+            batch_size=batch_size,
+            batch_delay_ms=batch_delay_ms,
+            accept_host=accept_host,
             reporter=terminal,
         )
 
@@ -57,6 +69,7 @@ def status(as_json: Json = False) -> None:
         typer.echo(
             f"{state.url}/predictions/{state.model}: {word}, {ready} of {state.workers} worker(s), "
             f"version {state.version}, digest {state.digest[:12]}, process {state.pid}"
+            + (f"; accepted host: {state.accepted}" if state.accepted else "")
         )
 
 
@@ -82,17 +95,26 @@ def predict(
     url: Annotated[str | None, typer.Option("--url", help="of the server [default: the running one]")] = None,
     as_json: Json = False,
 ) -> None:
-    """Ask the running server about files; prints label and probabilities."""
+    """Ask the running server about files; prints label and probabilities; a refused file stops no other."""
     from pipeline.serving import client
 
-    answers = client.predict(files, url)
-    if as_json:
-        print_json([{"file": str(path), "predictions": [one.to_json() for one in found]} for path, found in answers])
-        return
-    for path, predictions in answers:
-        for one in predictions:
+    documents: list[dict[str, Any]] = []
+    errors: list[PipelineError] = []
+    for path, outcome in client.predict(files, url):
+        if isinstance(outcome, PipelineError):
+            documents.append({"file": str(path), "error": str(outcome)})
+            errors.append(outcome)
+            continue
+        documents.append({"file": str(path), "predictions": [one.to_json() for one in outcome]})
+        for one in () if as_json else outcome:
             others = ", ".join(f"{label} {probability:.4f}" for label, _, probability in one.top[1:])
             typer.echo(f"{path}: {one.label} {one.probability:.4f}" + (f" ({others})" if others else ""))
+    if as_json and any("predictions" in document for document in documents):
+        print_json(documents)
+    for error in errors[1:]:
+        typer.echo(f"error: {error}", err=True)
+    if errors:
+        raise errors[0]
 
 
 def _only_archive(model_store: Path) -> Path:

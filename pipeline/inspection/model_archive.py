@@ -95,7 +95,7 @@ def _document(archive: str, member: str, data: dict[str, bytes]) -> dict[str, An
         return None
     try:
         document = json.loads(data[member])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FileError(f"{archive}: {member}: expected JSON, found: {error}; the archive is damaged") from error
     if not isinstance(document, dict):
         raise FileError(f"{archive}: {member}: expected a JSON object, found {type(document).__name__}")

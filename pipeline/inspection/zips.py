@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -11,6 +12,10 @@ from pipeline.artifacts import digest_bytes
 
 # What Python raises on a damaged zip: bad headers, cut members, unknown compression, absurd offsets.
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, RuntimeError, ValueError)
+# What is read stays in memory. Weights shrink to a tenth at best; only a file made to fill the memory holds more.
+_MAX_UNPACKED_BYTES = 512 << 20
+_MAX_RATIO = 4
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +43,24 @@ def read_members(stream: BinaryIO) -> tuple[tuple[MemberSpec, ...], dict[str, by
         The members in the archive's order, folders left out, and their bytes by name.
 
     Raises:
-        ZIP_ERRORS: the file is not a whole zip, or a member fails its checksum.
+        ZIP_ERRORS: the file is not a whole zip, a member fails its checksum, or it unpacks to far more than itself.
     """
     with zipfile.ZipFile(stream) as archive:
-        data = {one.filename: archive.read(one) for one in archive.infolist() if not one.is_dir()}
+        entries = [one for one in archive.infolist() if not one.is_dir()]
+        largest = max(_MAX_UNPACKED_BYTES, _MAX_RATIO * stream.seek(0, os.SEEK_END))
+        unpacked = sum(one.file_size for one in entries)
+        if unpacked > largest:
+            raise zipfile.BadZipFile(f"members of {unpacked} bytes unpacked, at most {largest} are read")
+        data = {one.filename: _read(archive, one) for one in entries}
     members = tuple(
         MemberSpec(name=name, size=len(content), sha256=digest_bytes(content)) for name, content in data.items()
     )
     return members, data
+
+
+def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """In chunks: read at once, zipfile would unpack all there is, whatever size the header admits to."""
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # of others, even a chunk is unbounded
+        raise zipfile.BadZipFile(f"{entry.filename}: compression method {entry.compress_type}, only 0 and 8 are read")
+    with archive.open(entry) as member:
+        return b"".join(iter(lambda: member.read(_CHUNK_BYTES), b""))

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata, resources
@@ -307,10 +308,9 @@ def _members(path: Path, content: bytes) -> dict[str, bytes]:
                 _check_entry(path, entry)
             if sum(entry.file_size for entry in entries) > len(content):
                 raise FileError(f"{path}: expected stored members, found sizes beyond the file's own")
-            names = [entry.filename for entry in entries]
-            for name in names:
-                if names.count(name) > 1:
-                    raise FileError(f"{path}: {name}: expected each member once, found {names.count(name)}")
+            for name, count in Counter(entry.filename for entry in entries).items():
+                if count > 1:
+                    raise FileError(f"{path}: {name}: expected each member once, found {count}")
             return {entry.filename: packed.read(entry) for entry in entries}
     except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from PIL import Image
 
 from handlers.decode import InputSpec, picture_kind
 from handlers.torchserve_handler import LOGITS_HEADER, WORKER_HEADER
-from pipeline.errors import FileError, RecipeError, ServerError
+from pipeline.errors import FileError, PipelineError, RecipeError, ServerError
 from pipeline.serving.state import ServerState, read_states
 
 DEFAULT_URL = "http://127.0.0.1:8080"
-_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+_TIMEOUT_S = 60.0
+_CONNECT_TIMEOUT_S = 5.0
+_TIMEOUT = httpx.Timeout(_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,25 +90,35 @@ class Worker:
     status: str
 
 
-def predict(files: Sequence[Path], url: str | None = None) -> list[tuple[Path, tuple[Prediction, ...]]]:
-    """Ask a running server about files.
+def predict(
+    files: Sequence[Path], url: str | None = None
+) -> Iterator[tuple[Path, tuple[Prediction, ...] | PipelineError]]:
+    """Ask a running server about files, one after the other.
 
     Args:
         files: PNG or JPEG pictures, JSON documents (`.json`), or raw bytes.
         url: the server's address, with or without `/predictions/<name>`; by default the one server that
             `pipeline serve` started.
 
-    Returns:
-        Each file, in order, with one answer, or one per instance of a JSON document.
+    Yields:
+        Each file, in order, with one answer, or one per instance of a JSON document; or with the error of a file that
+        cannot be read (`FileError`) or is refused (`ServerError`).
 
     Raises:
-        FileError: a file cannot be read.
         RecipeError: no server was named and none, or more than one, is known.
-        ServerError: the server does not answer, or refuses a file.
+        ServerError: the server does not answer.
     """
     address = prediction_url(url)
     with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client:
-        return [(path, _predict_file(client, address, path)) for path in files]
+        for path in files:
+            outcome: tuple[Prediction, ...] | PipelineError
+            try:
+                outcome = _predict_file(client, address, path)
+            except (FileError, ServerError) as error:
+                if isinstance(error.__cause__, httpx.HTTPError):  # nor will it answer for the next file
+                    raise
+                outcome = error
+            yield path, outcome
 
 
 def predict_file(url: str, path: Path) -> tuple[Prediction, ...]:
@@ -125,9 +137,13 @@ def predict_bytes(url: str, body: bytes, content_type: str) -> tuple[Prediction,
         return _predictions(_post(client, url, body, content_type, "request"))
 
 
-def predict_logits(url: str, body: bytes, content_type: str) -> Logits:
-    """Like `predict_bytes`, with the logits instead of labels, and the worker that answered."""
-    with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client:
+def predict_logits(url: str, body: bytes, content_type: str, *, timeout_s: float = _TIMEOUT_S) -> Logits:
+    """Like `predict_bytes`, with the logits instead of labels, and the worker that answered.
+
+    `timeout_s` is the longest wait, in seconds.
+    """
+    timeout = httpx.Timeout(timeout_s, connect=min(_CONNECT_TIMEOUT_S, timeout_s))
+    with httpx.Client(timeout=timeout, trust_env=False) as client:
         response = _post(client, url, body, content_type, "request", {LOGITS_HEADER: "1"})
     document = _document(response)
     answers = document.get("predictions", [document])

@@ -14,6 +14,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from handlers.torchserve_handler import ACCEPT_HOST
 from pipeline.errors import ServerError
 from pipeline.serving.archive import Archive
 from pipeline.serving.java import Java
@@ -180,11 +181,20 @@ def command(folder: Path, java: Java) -> list[str]:
     ]
 
 
-def environment(folder: Path, java: Java, *, threads: int) -> dict[str, str]:
-    """The server's environment: nothing that steers TorchServe or Python from outside, one thread count for all."""
+def environment(folder: Path, java: Java, *, threads: int, accept_host: bool) -> dict[str, str]:
+    """The server's environment: nothing that steers TorchServe, Python or our handler from outside.
+
+    Args:
+        folder: the server's own.
+        java: that runs it.
+        threads: one count for all libraries.
+        accept_host: whether workers may serve although their golden answers differ.
+    """
     kept: Mapping[str, str] = os.environ
     inherited = {
-        name: value for name, value in kept.items() if not name.startswith("TS_") and name not in ("PYTHONPATH", "TEMP")
+        name: value
+        for name, value in kept.items()
+        if not name.startswith("TS_") and name not in ("PYTHONPATH", "TEMP", ACCEPT_HOST)
     }
     return {
         **inherited,
@@ -193,6 +203,7 @@ def environment(folder: Path, java: Java, *, threads: int) -> dict[str, str]:
         "TEMP": str(folder),
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
+        **({ACCEPT_HOST: "1"} if accept_host else {}),
     }
 
 

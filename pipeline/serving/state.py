@@ -17,6 +17,8 @@ _SCHEMA = 1
 _SAME_START_S = 1.0
 # Begins the name of a server's private folder, the only kind of folder that is removed.
 FOLDER_PREFIX = "pipeline-ts-"
+# How the programs of a server are called: the server, and its workers.
+_PROGRAMS = ("java", "python")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +33,12 @@ class ServerState:
         digest: of the archive's description.
         archive: path of the archive.
         workers: how many.
-        pid: of the Java process.
+        pid: of the Java process, which leads a session of its own: also that session's id.
         started: when that process started, in seconds since 1970.
         folder: the server's private temporary folder.
         ready: whether every worker has given the golden answers.
         stopping: whether it was asked to end.
+        accepted: how its golden answers differ, where an operator accepted this host.
     """
 
     port: int
@@ -50,6 +53,7 @@ class ServerState:
     folder: str
     ready: bool = False
     stopping: bool = False
+    accepted: str | None = None
 
     @property
     def url(self) -> str:
@@ -118,12 +122,18 @@ def read_states() -> list[ServerState]:
 
 
 def leftover_processes(state: ServerState) -> list[psutil.Process]:
-    """Every process that belongs to a server: its Java, and whatever has its private folder on the command line."""
+    """Every process that belongs to a server: Java and Python, of its session, with its folder on the command line.
+
+    Session ids are used again, and anyone may look into the folder (`tail -f .../server.log`): it takes all three.
+    """
     found = []
     for process in psutil.process_iter(["pid", "cmdline", "status"]):
         command = process.info["cmdline"] or []
         if process.pid != os.getpid() and any(state.folder in part for part in command):
-            found.append(process)
+            with contextlib.suppress(psutil.Error, OSError):
+                ours = os.getsid(process.pid) == state.pid
+                if ours and Path(process.exe()).name.startswith(_PROGRAMS):
+                    found.append(process)
     return found
 
 

@@ -86,6 +86,7 @@ class ServerStatus:
             "archive": state.archive,
             "pid": state.pid,
             "ready": self.ready,
+            "accepted": state.accepted,
             "workers": [{"id": one.name, "pid": one.pid, "status": one.status} for one in self.workers],
         }
 
@@ -99,6 +100,7 @@ def serve(
     timeout_s: float = DEFAULT_TIMEOUT_S,
     batch_size: int = 1,
     batch_delay_ms: int = 1,
+    accept_host: bool = False,
     reporter: Reporter | None = None,
 ) -> ServerState:
     """Serve an archive; return when it has ended, or with `detach` as soon as it is ready.
@@ -111,6 +113,7 @@ def serve(
         timeout_s: longest wait for it to be ready, in seconds.
         batch_size: most requests handed to a worker at once.
         batch_delay_ms: longest wait for a batch to fill, in milliseconds.
+        accept_host: serve although golden answers differ on this machine; `status` says by how much.
         reporter: told the address once every worker has given the golden answers.
 
     Returns:
@@ -130,10 +133,13 @@ def serve(
             timeout_s=timeout_s,
             batch_size=batch_size,
             batch_delay_ms=batch_delay_ms,
+            accept_host=accept_host,
             dies_with_us=not detach,
         )
         try:
             tell.log(f"{state.url}/predictions/{state.model} is ready, {workers} worker(s)")
+            if state.accepted is not None:
+                tell.log(f"accepted host: {state.accepted}")
             if detach:
                 return state
             process.wait()
@@ -168,6 +174,7 @@ def running_server(
         timeout_s=timeout_s,
         batch_size=batch_size,
         batch_delay_ms=batch_delay_ms,
+        accept_host=False,
         dies_with_us=True,
     )
     try:
@@ -220,6 +227,7 @@ def _start(
     timeout_s: float,
     batch_size: int,
     batch_delay_ms: int,
+    accept_host: bool,
     dies_with_us: bool,
 ) -> tuple[ServerState, subprocess.Popen[bytes]]:
     deadline = time.monotonic() + timeout_s
@@ -236,7 +244,7 @@ def _start(
             process = subprocess.Popen(
                 [*(_die_with_parent() if dies_with_us else ()), *command(folder, java)],
                 cwd=folder,
-                env=environment(folder, java, threads=archive.serving.runtime.threads),
+                env=environment(folder, java, threads=archive.serving.runtime.threads, accept_host=accept_host),
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
@@ -244,8 +252,8 @@ def _start(
             )
         state = _state(archive, ports, workers, folder, process.pid)
         write_state(state)
-        _wait_until_ready(state, process, archive, deadline=deadline, timeout_s=timeout_s)
-        state = replace(state, ready=True)
+        _wait_until_ready(state, process, archive, deadline=deadline, timeout_s=timeout_s, accept_host=accept_host)
+        state = replace(state, ready=True, accepted=readiness.accepted_difference(folder / LOG_FILE))
         write_state(state)
     except BaseException:
         if state is None:
@@ -276,7 +284,13 @@ def _state(archive: Archive, ports: Ports, workers: int, folder: Path, pid: int)
 
 
 def _wait_until_ready(
-    state: ServerState, process: subprocess.Popen[bytes], archive: Archive, *, deadline: float, timeout_s: float
+    state: ServerState,
+    process: subprocess.Popen[bytes],
+    archive: Archive,
+    *,
+    deadline: float,
+    timeout_s: float,
+    accept_host: bool,
 ) -> None:
     log = Path(state.folder) / LOG_FILE
     noticed: float | None = None
@@ -294,7 +308,13 @@ def _wait_until_ready(
             with contextlib.suppress(ServerError):
                 found = describe_workers(state.management_url, state.model)
             if len(found) == state.workers and all(worker.status == "READY" for worker in found):
-                readiness.prove_workers(f"{state.url}/predictions/{state.model}", archive, found, deadline=deadline)
+                readiness.prove_workers(
+                    f"{state.url}/predictions/{state.model}",
+                    archive,
+                    lambda: describe_workers(state.management_url, state.model),
+                    deadline=deadline,
+                    accept_host=accept_host,
+                )
                 return
         time.sleep(_POLL_S)
     failure = readiness.worker_failure(log, settled=True)

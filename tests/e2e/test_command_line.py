@@ -18,7 +18,9 @@ from PIL import Image
 
 from pipeline.data.dataset import read_split
 from pipeline.serving.archive import read_archive
+from pipeline.serving.state import read_states
 from tests.example_build import Built
+from tests.served_models import GREY, build_archive
 
 Finished = subprocess.CompletedProcess[str]
 
@@ -169,8 +171,23 @@ def test_serve_predict_stop(built: Built, tmp_path: Path) -> None:
     picture = tmp_path / "digit.png"
     Image.fromarray(test.inputs["image"][0, 0]).save(picture)
     port = free_port()
-    done = run("serve", built.result.archive, "--port", port, "--workers", 2, "--detach")
+    done = run(
+        "serve",
+        built.result.archive,
+        "--port",
+        port,
+        "--workers",
+        2,
+        "--detach",
+        "--batch-size",
+        4,
+        "--batch-delay",
+        30,
+    )
     assert done.returncode == 0, done.stderr
+    [state] = read_states()
+    configuration = Path(state.folder, "config.properties").read_text()
+    assert '"batchSize": 4, "maxBatchDelay": 30,' in configuration
     url = f"http://127.0.0.1:{port}/predictions/digits"
     assert url in done.stderr
     [server] = json.loads(run("status", "--json").stdout)
@@ -185,6 +202,17 @@ def test_serve_predict_stop(built: Built, tmp_path: Path) -> None:
     shown = run("predict", picture, picture).stdout.splitlines()
     assert len(shown) == 2
     assert shown[0].startswith(f"{picture}: {answer['label']} 0.")
+    bad = tmp_path / "bad.txt"
+    bad.write_text("no picture")
+    mixed = run("predict", bad, picture, tmp_path / "none.png")
+    assert (mixed.returncode, mixed.stdout) == (6, shown[0] + "\n")
+    errors = mixed.stderr.splitlines()
+    assert errors[0].startswith(f"error: {tmp_path}/none.png: expected a readable file")
+    assert errors[1].startswith(f"error: {bad}: refused with 400: ")
+    as_json = run("predict", picture, bad, "--json")
+    first, second = json.loads(as_json.stdout)
+    assert (as_json.returncode, first, second["file"]) == (6, asked, str(bad))
+    assert second["error"].startswith(f"{bad}: refused with 400: ")
     posted = httpx.post(
         url, content=picture.read_bytes(), headers={"content-type": "application/x-www-form-urlencoded"}
     )
@@ -194,6 +222,26 @@ def test_serve_predict_stop(built: Built, tmp_path: Path) -> None:
     assert run("stop").stdout == f"stopped http://127.0.0.1:{port}\n"
     assert not [process for process in processes if process.is_running()]
     assert run("status").stdout == "no server is running\n"
+
+
+def test_a_host_whose_answers_differ_can_be_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_ACCEPT_HOST", "1")  # of no effect: the option alone counts
+    wrong = build_archive(tmp_path, [GREY], name="wrong", golden_shift=0.01).path
+    port = free_port()
+    refused = run("serve", wrong, "--port", port, "--detach")
+    assert refused.returncode == 6
+    assert " refuses to serve: candidate float.onnx.fp32: golden answers differ at batch size 1: " in one_line(refused)
+
+    done = run("serve", wrong, "--port", port, "--detach", "--accept-host")
+    assert done.returncode == 0, done.stderr
+    says = "accepted host: golden answers differ by 0.01 at batch size "
+    assert says in done.stderr
+    shown = run("status").stdout
+    assert f"http://127.0.0.1:{port}/predictions/wrong: ready, 1 of 1 worker(s), " in shown
+    assert says in shown
+    [server] = json.loads(run("status", "--json").stdout)
+    assert server["accepted"].startswith("golden answers differ by 0.01 at batch size ")
+    assert run("stop").stdout == f"stopped http://127.0.0.1:{port}\n"
 
 
 def test_a_reader_that_goes_away_is_no_error(built: Built) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import json
 import signal
 import subprocess
@@ -11,17 +13,28 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import psutil
 import pytest
+from PIL import Image
 
-from handlers.torchserve_handler import WORKER_HEADER
+from handlers.decode import BadRequest, decode_image
+from handlers.torchserve_handler import DECODED_HEADER, WORKER_HEADER
 from pipeline.errors import ServerError
 from pipeline.serving import torchserve
 from pipeline.serving.archive import Archive, read_archive
-from pipeline.serving.client import encode_png, predict, predict_bytes, predict_logits
+from pipeline.serving.client import (
+    Worker,
+    describe_workers,
+    encode_png,
+    predict,
+    predict_bytes,
+    predict_logits,
+)
+from pipeline.serving.readiness import prove_workers
 from pipeline.serving.state import ServerState, read_states
 from tests.served_models import GREY, LABELS, TABLE, build_archive, weights
 
@@ -125,6 +138,51 @@ def test_every_form_gives_the_same_logits(url: str) -> None:
     np.testing.assert_array_equal(answers[0], answers[2])
 
 
+def pictures() -> dict[str, bytes]:
+    """Files of every kind, of odd sizes."""
+    noise = np.random.default_rng(1).integers(0, 256, (23, 17, 4), dtype=np.uint8)
+    colour = Image.fromarray(noise, "RGBA")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    kinds: dict[str, tuple[Image.Image, str, dict[str, Any]]] = {
+        "grey": (Image.fromarray(noise[..., 0]), "PNG", {}),
+        "colour": (colour.convert("RGB"), "PNG", {}),
+        "palette": (colour.convert("RGB").quantize(16), "PNG", {}),
+        "alpha": (colour, "PNG", {}),
+        "grey with alpha": (colour.convert("LA"), "PNG", {}),
+        "16 bits": (Image.fromarray(noise[..., 0].astype(np.uint16) * 251), "PNG", {}),
+        "JPEG": (colour.convert("RGB"), "JPEG", {"quality": 80}),
+        "CMYK": (colour.convert("RGB").convert("CMYK"), "JPEG", {}),
+        "turned JPEG": (colour.convert("RGB"), "JPEG", {"exif": exif}),
+        "turned PNG": (colour.convert("L"), "PNG", {"exif": exif}),
+        "one pixel": (Image.new("L", (1, 1), 77), "PNG", {}),
+        "a line": (Image.fromarray(noise[:1, :, 0]), "PNG", {}),
+    }
+    files = {}
+    for name, (picture, form, options) in kinds.items():
+        buffer = io.BytesIO()
+        picture.save(buffer, format=form, **options)
+        files[name] = buffer.getvalue()
+    return files | {"cut PNG": files["colour"][:-40], "cut JPEG": files["JPEG"][:-40], "text": b"no picture"}
+
+
+def decoded_here(body: bytes) -> tuple[int, dict[str, str]]:
+    try:
+        return 200, {"image": hashlib.sha256(decode_image(body, GREY).tobytes()).hexdigest()}
+    except BadRequest as error:
+        return error.status, error.to_json()
+
+
+def test_the_server_decodes_what_this_side_decodes(url: str) -> None:
+    statuses = []
+    for name, body in pictures().items():
+        response = httpx.post(url, content=body, headers={"content-type": "image/png", DECODED_HEADER: "1"})
+        document = response.json()
+        assert (response.status_code, document.get("decoded", document)) == decoded_here(body), name
+        statuses.append(response.status_code)
+    assert statuses == [200] * 12 + [400] * 3
+
+
 def test_one_bad_request_in_a_batch_spoils_no_other(url: str) -> None:
     bodies = [picture if row % 3 else b"damaged" for row, picture in enumerate(PICTURES)]
     with ThreadPoolExecutor(len(bodies)) as pool:
@@ -156,10 +214,17 @@ def test_files(url: str, server: ServerState, tmp_path: Path) -> None:
     picture, document = tmp_path / "photo.png", tmp_path / "two.json"
     picture.write_bytes(PICTURES[1])
     document.write_text(json.dumps({"instances": [PIXELS[2].tolist(), PIXELS[3].tolist()]}))
+    answers: dict[Path, Any] = {}
     for address in (None, server.url, url):
         answers = dict(predict([picture, document], address))
         assert [one.class_id for one in answers[picture]] == [int(EXPECTED[1].argmax())]
         assert [one.class_id for one in answers[document]] == EXPECTED[2:4].argmax(axis=1).tolist()
+    bad = tmp_path / "bad.txt"
+    bad.write_text("no picture")
+    refused, missing, answered = (outcome for _, outcome in predict([bad, tmp_path / "none.png", picture], url))
+    assert str(refused).startswith(f"{bad}: refused with 400: input image: raw body of the wrong length: expected 48 b")
+    assert str(missing).startswith(f"{tmp_path}/none.png: expected a readable file, found: No such file")
+    assert answered == answers[picture]
     with pytest.raises(
         ServerError, match=r"^request: refused with 400: empty request body: expected a PNG or JPEG file"
     ):
@@ -211,6 +276,35 @@ def test_a_worker_that_differs_refuses_and_says_why(tmp_path: Path) -> None:
         assert part in line
     assert read_states() == before
     assert not [process for process in psutil.process_iter(["cmdline"]) if "wrong" in (process.info["cmdline"] or [])]
+
+
+def test_a_worker_that_is_replaced_or_hangs_while_it_is_proven(archive: Archive) -> None:
+    with torchserve.running_server(archive.path, workers=2) as state:
+
+        def describe() -> tuple[Worker, ...]:
+            return describe_workers(state.management_url, state.model)
+
+        def prove(seconds: float) -> None:
+            workers = iter([before])  # the first description is of before
+            prove_workers(
+                f"{state.url}/predictions/tiny",
+                archive,
+                lambda: next(workers, None) or describe(),
+                deadline=time.monotonic() + seconds,
+            )
+
+        before = describe()
+        psutil.Process(before[0].pid).kill()
+        prove(60)
+        assert {worker.pid for worker in describe()} != {worker.pid for worker in before}
+
+        before = describe()
+        for worker in before:
+            psutil.Process(worker.pid).suspend()
+        with pytest.raises(
+            ServerError, match=r"expected golden answers from every worker, found none in time from \d+ \(process"
+        ):
+            prove(2)
 
 
 def test_detached_torchscript_server_lives_until_it_is_stopped(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from typing import Any
 
@@ -188,6 +190,71 @@ def test_decompression_bomb_is_refused_before_it_is_decoded() -> None:
         decode_image(body, GREY)
     assert str(caught.value) == f"picture too large (PNG): expected at most {MAX_PIXELS} pixels, found 60000 x 60000"
     assert caught.value.status == 413
+
+
+PEAK = """
+import io, resource, struct, sys, zlib
+from handlers.decode import ImageDecoding, InputSpec, decode_image
+def chunk(name, content):
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+depth, colour, row = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+packer = zlib.compressobj(1)
+data = b"".join(packer.compress(bytes([0]) + bytes([77]) * row) for _ in range(5700)) + packer.flush()
+header = chunk(b"IHDR", struct.pack(">IIBBBBB", 5600, 5700, depth, colour, 0, 0, 0))
+body = bytes([137]) + b"PNG\\r\\n\\x1a\\n" + header + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+spec = InputSpec(name="x", dtype="uint8", shape=(3, 8, 8), low=0, high=255, decoding=ImageDecoding(mode="RGB"))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(decode_image(body, spec).max(), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.parametrize(
+    ("depth", "colour", "row", "value"), [(8, 4, 5600 * 2, 23), (16, 0, 5600 * 2, 77), (8, 6, 5600 * 4, 23)]
+)
+def test_the_largest_picture_takes_no_more_than_itself_and_its_result(
+    depth: int, colour: int, row: int, value: int
+) -> None:
+    command = [sys.executable, "-c", PEAK, str(depth), str(colour), str(row)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    largest, peak_mb = map(int, done.stdout.split())
+    assert largest == value
+    assert peak_mb < 8 * 32 + 40
+
+
+@pytest.mark.parametrize("target", ["L", "RGB"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGB with a key", "CMYK", "I;16"])
+def test_strips_are_the_whole_picture(mode: str, target: Any) -> None:
+    width, height = 1501, 1403  # three strips
+    colour = Image.fromarray(noise(height, width, 4), "RGBA")
+    options: dict[str, Any] = {"exif": b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"}
+    match mode:
+        case "I;16":
+            grey = np.random.default_rng(1).integers(0, 65536, (height, width)).astype(np.uint16)
+            body = encoded(Image.fromarray(grey), **options)
+            expected = Image.fromarray((grey >> 8).astype(np.uint8))
+        case "P" | "PA":
+            stored = (colour if mode == "PA" else colour.convert("RGB")).quantize(32)
+            body = encoded(stored, **options)
+            expected = on_black(stored.convert("RGBA"))
+        case "RGB with a key":
+            body = encoded(colour.convert("RGB").quantize(8).convert("RGB"), transparency=(1, 2, 3), **options)
+            expected = on_black(Image.open(io.BytesIO(body)).convert("RGBA"))
+        case "CMYK":
+            body = encoded(colour.convert("RGB").convert("CMYK"), "JPEG", **options)
+            expected = Image.open(io.BytesIO(body)).convert("RGB")
+        case _:
+            stored = colour.convert(mode)
+            body = encoded(stored, **options)
+            expected = on_black(stored.convert("RGBA")) if "A" in mode else stored
+    turned = expected.convert(target).transpose(Image.Transpose.ROTATE_270)
+    shape = (1 if target == "L" else 3, width, height)
+    spec = InputSpec(name="image", dtype="uint8", shape=shape, low=0, high=255, decoding=ImageDecoding(mode=target))
+    wanted = np.asarray(turned).reshape(width, height, -1).transpose(2, 0, 1)
+    np.testing.assert_array_equal(decode_image(body, spec), wanted)
+
+
+def on_black(picture: Image.Image) -> Image.Image:
+    return Image.alpha_composite(Image.new("RGBA", picture.size, (0, 0, 0, 255)), picture).convert("RGB")
 
 
 def test_random_damage_never_gets_past_a_bad_request() -> None:

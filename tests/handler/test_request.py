@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,6 +69,14 @@ def test_json_instances(content_type: str) -> None:
 def test_json_that_the_server_parsed_already() -> None:
     assert len(decode_request({"instances": [[1, 2, 0, 0]]}, JSON, [TABLE]).instances) == 1
     assert len(decode_request('{"instances": [[1, 2, 0, 0]]}', "text/plain", [TABLE]).instances) == 1
+
+
+@pytest.mark.parametrize(("body", "found"), [([[1, 2, 0, 0]], "list"), (3, "int"), (2.5, "float"), (None, "NoneType")])
+def test_parsed_json_that_is_no_object_is_named(body: object, found: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        decode_request(body, JSON, [TABLE])
+    message = f'JSON of the wrong form: expected an object with the one key "instances", found {found}'
+    assert (str(caught.value), caught.value.status) == (message, 400)
 
 
 def test_several_inputs_by_name() -> None:
@@ -209,6 +218,31 @@ def test_too_large_a_body() -> None:
     with pytest.raises(BadRequest, match="request body too large: expected at most") as caught:
         decode_request(bytes(MAX_BODY_BYTES + 1), RAW, [GREY])
     assert caught.value.status == 413
+
+
+def flat_png(width: int, height: int) -> dict[str, str]:
+    buffer = io.BytesIO()
+    Image.new("L", (width, height), 9).save(buffer, format="PNG")
+    return {"b64": base64.b64encode(buffer.getvalue()).decode()}
+
+
+def test_the_pictures_of_a_request_share_one_limit() -> None:
+    four = flat_png(2000, 2000)
+    assert len(decode_request(listed(*[four] * 8), JSON, [GREY]).instances) == 8
+    with pytest.raises(BadRequest) as caught:
+        decode_request(listed(*[four] * 9), JSON, [GREY])
+    assert str(caught.value) == (
+        "pictures of one request too large together: expected at most 32000000 pixels, before or after resizing, "
+        "found 36000000 up to a picture of 2000 x 2000"
+    )
+    assert caught.value.status == 413
+
+
+def test_what_small_pictures_are_resized_to_counts_as_well() -> None:
+    large = replace(GREY, shape=(1, 5000, 5000))
+    assert len(decode_request(listed(flat_png(1, 1)), JSON, [large]).instances) == 1
+    with pytest.raises(BadRequest, match=r"too large together: .* found 50000000 up to a picture of 1 x 1"):
+        decode_request(listed(flat_png(1, 1), flat_png(1, 1)), JSON, [large])
 
 
 def test_picture_for_several_inputs() -> None:

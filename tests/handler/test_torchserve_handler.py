@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import warnings
@@ -14,7 +15,7 @@ import pytest
 
 from handlers import torchserve_handler
 from handlers.predictor import Predictor, Refusal
-from handlers.torchserve_handler import LOGITS_HEADER, WORKER_HEADER, Handler
+from handlers.torchserve_handler import DECODED_HEADER, LOGITS_HEADER, WORKER_HEADER, Handler
 from pipeline.serving.client import encode_png
 from tests.served_models import GREY, build_archive
 
@@ -69,10 +70,36 @@ def test_one_bad_request_spoils_no_other(handler: Handler) -> None:
         assert headers == {"content-type": "application/json", WORKER_HEADER: str(os.getpid())}
 
 
+def test_what_a_stock_server_parsed_spoils_no_other(handler: Handler, caplog: pytest.LogCaptureFixture) -> None:
+    unforeseen = {"a": 1, 2: "no JSON has such a key"}
+    bodies = [[1, 2], PNG, 3, None, unforeseen]
+    context, answers = ask(handler, [(body, "application/json" if body is not PNG else "image/png") for body in bodies])
+    assert [context.get_response_status(index)[0] for index in range(5)] == [400, 200, 400, 400, 500]
+    assert "label" in answers[1]
+    for index, found in ((0, "list"), (2, "int"), (3, "NoneType")):
+        assert answers[index] == {
+            "error": "JSON of the wrong form",
+            "expected": 'an object with the one key "instances"',
+            "found": found,
+        }
+    assert answers[4]["error"] == "the request cannot be decoded"
+    assert answers[4]["found"].startswith("'<' not supported between instances of")
+    assert "request 4 of 5 cannot be decoded" in caplog.text
+
+
 def test_logits_are_told_on_request(handler: Handler) -> None:
     for name in (LOGITS_HEADER, LOGITS_HEADER.lower()):
         _, (answer,) = ask(handler, [(PNG, "image/png")], **{name: "1"})
         assert len(answer["logits"]) == 5
+
+
+def test_what_was_decoded_is_told_on_request(handler: Handler) -> None:
+    digest = hashlib.sha256(bytes(range(48))).hexdigest()
+    instances = json.dumps({"instances": [np.arange(48).reshape(1, 8, 6).tolist()] * 2}).encode()
+    rows = [(PNG, "image/png"), (bytes(range(48)), "application/octet-stream"), (instances, "application/json")]
+    _, (picture, raw, listed) = ask(handler, rows, **{DECODED_HEADER: "1"})
+    for answer in (picture, raw, *listed["predictions"]):
+        assert answer["decoded"] == {"image": digest}
 
 
 def test_the_field_of_a_multipart_form_is_the_body(handler: Handler) -> None:

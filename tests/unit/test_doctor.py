@@ -1,13 +1,26 @@
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pipeline import doctor
-from pipeline.doctor import Check, check_disk, check_other_ports, check_port, check_python, check_temp, healthy
+from pipeline.data import fashion_mnist_files
+from pipeline.doctor import (
+    Check,
+    check_data,
+    check_disk,
+    check_other_ports,
+    check_port,
+    check_python,
+    check_temp,
+    healthy,
+)
+from pipeline.serving.state import ServerState, write_state
 
 
 @pytest.mark.parametrize(
@@ -30,6 +43,41 @@ def test_a_port_in_use_is_named_with_two_ways_out() -> None:
     assert "--port" in check.remedy
     assert (others.ok, others.required, others.found) == (False, False, f"{port} in use")
     assert check_port(port).ok
+
+
+def test_a_port_that_our_own_server_holds_is_in_the_way_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_STATE", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        write_state(
+            ServerState(
+                port=port,
+                management_port=1,
+                model="tiny",
+                version="1.0",
+                digest="d",
+                archive="tiny.mar",
+                workers=1,
+                pid=os.getpid(),
+                started=psutil.Process().create_time(),
+                folder=str(tmp_path / "folder"),
+            )
+        )
+        check = check_port(port)
+    assert (check.ok, check.required) == (False, True)
+    assert check.found == f"{port} held by our own server of tiny 1.0"
+    assert check.remedy == f"end it with `pipeline stop --port {port}`, or `pipeline serve --port N` with a free one"
+
+
+def test_data_that_is_still_to_be_fetched_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_DATA", str(tmp_path))
+    monkeypatch.setattr(fashion_mnist_files, "SYSTEM_FOLDER", tmp_path / "none")
+    check = check_data()
+    assert (check.ok, check.required, check.found) == (False, True, "Fashion-MNIST not fetched yet")
+    assert check.remedy.startswith(
+        "the build will try the web, then the Debian package dataset-fashion-mnist, and fail if it gets neither; try "
+    )
+    assert not healthy([check])
 
 
 def test_too_little_disk_space_says_how_much_is_needed(tmp_path: Path) -> None:

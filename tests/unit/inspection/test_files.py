@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,15 +110,49 @@ def test_an_archive_of_another_origin(tmp_path: Path) -> None:
     [
         ({"a": b""}, r"expected the member MAR-INF/MANIFEST\.json, found none among 1"),
         ({"MAR-INF/MANIFEST.json": b"{"}, r"MAR-INF/MANIFEST\.json: expected JSON, found: "),
+        ({"MAR-INF/MANIFEST.json": b"[" * 200_000}, r"MANIFEST\.json: expected JSON, found: maximum recursion depth"),
         ({"MAR-INF/MANIFEST.json": b"[]"}, "expected a JSON object, found list"),
         ({"MAR-INF/MANIFEST.json": manifest_of("m.onnx")}, r"expected the model file m\.onnx that its manifest names"),
         ({"MAR-INF/MANIFEST.json": manifest_of("m.onnx"), "m.onnx": b"no"}, r"m\.onnx: expected a valid ONNX model"),
     ],
-    ids=["no manifest", "broken manifest", "manifest of another kind", "no model", "broken model"],
+    ids=["no manifest", "broken manifest", "nested manifest", "manifest of another kind", "no model", "broken model"],
 )
 def test_archives_that_are_none(members: dict[str, bytes], message: str, tmp_path: Path) -> None:
     with pytest.raises(FileError, match=message):
         inspect(pack(tmp_path / "m.mar", members))
+
+
+def bomb(path: Path, size: int, method: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as archive, archive.open("zeros", "w") as member:
+        for _ in range(size >> 20):
+            member.write(bytes(1 << 20))
+    return path
+
+
+@pytest.mark.parametrize("ending", [".mar", ".pt"])
+def test_files_that_unpack_to_far_more_than_themselves(ending: str, tmp_path: Path) -> None:
+    path = bomb(tmp_path / f"m{ending}", 1 << 20)
+    path.write_bytes(path.read_bytes().replace((1 << 20).to_bytes(4, "little"), (600 << 20).to_bytes(4, "little")))
+    with pytest.raises(FileError, match="found: members of 629145600 bytes unpacked, at most 536870912 are read; the"):
+        inspect(path)
+
+
+def test_a_header_that_admits_to_less_than_there_is(tmp_path: Path) -> None:
+    path = bomb(tmp_path / "m.mar", 64 << 20)
+    content = path.read_bytes().replace((64 << 20).to_bytes(4, "little"), (1 << 20).to_bytes(4, "little"))
+    path.write_bytes(content)
+    tracemalloc.start()
+    with pytest.raises(FileError, match="found: Bad CRC-32 for file 'zeros'; the file is damaged"):
+        inspect(path)
+    assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_compressions_that_nothing_bounds(method: int, tmp_path: Path) -> None:
+    path = bomb(tmp_path / "m.mar", 1 << 20, method)
+    with pytest.raises(FileError, match=rf"found: zeros: compression method {method}, only 0 and 8 are read; the"):
+        inspect(path)
 
 
 @pytest.mark.parametrize("file", ["float.onnx", "float.pt"])

@@ -161,6 +161,21 @@ def test_description_that_is_not_one(archive: Archive, tmp_path: Path) -> None:
     assert message == "serving.json: expected a valid description, found: schema: expected 1, found 9"
 
 
+def test_description_nested_beyond_any_parser(archive: Archive, tmp_path: Path) -> None:
+    message = refusal(tmp_path / "a.mar", rewritten({**archive.members, "serving.json": b"[" * 200_000}))
+    assert message.startswith("serving.json: expected a valid description, found: maximum recursion depth exceeded")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")  # zipfile's own, for the file made here
+def test_a_member_that_is_there_twice(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as packed:
+        for number in range(10_000):
+            packed.writestr(f"{number}", b"")
+        packed.writestr("7", b"")
+    assert refusal(tmp_path / "a.mar", buffer.getvalue()) == "7: expected each member once, found 2"
+
+
 def test_description_that_leaves_out_the_handler(archive: Archive, tmp_path: Path) -> None:
     serving: Serving = archive.serving
     files = {name: digest for name, digest in serving.files.items() if name != "torchserve_handler.py"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +13,15 @@ import pytest
 
 from pipeline.errors import RecipeError
 from pipeline.serving.client import prediction_url
-from pipeline.serving.state import FOLDER_PREFIX, ServerState, read_state, read_states, remove_state, write_state
+from pipeline.serving.state import (
+    FOLDER_PREFIX,
+    ServerState,
+    leftover_processes,
+    read_state,
+    read_states,
+    remove_state,
+    write_state,
+)
 
 
 @pytest.fixture
@@ -72,6 +82,28 @@ def test_another_server_at_the_port_is_not_forgotten(state: ServerState) -> None
     write_state(state)
     remove_state(replace(state, pid=1))
     assert read_state(9999) == state
+
+
+def test_who_looks_into_a_servers_folder_does_not_belong_to_it(state: ServerState) -> None:
+    log = Path(state.folder, "server.log")
+    log.touch()
+    watching = ["tail", "-f", str(log)]
+    working = [sys.executable, "-c", "input()", str(log)]
+    processes = []
+    try:
+        for command, own_session in ((watching, False), (watching, True), (working, False), (working, True)):
+            processes.append(
+                subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=own_session
+                )
+            )
+        found = [[one.pid for one in leftover_processes(replace(state, pid=each.pid))] for each in processes]
+        assert found == [[], [], [], [processes[3].pid]]
+        assert leftover_processes(state) == []
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
 
 
 def test_address(state: ServerState) -> None:
