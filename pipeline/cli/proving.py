@@ -13,6 +13,7 @@ from pipeline.errors import RecipeError
 
 if TYPE_CHECKING:
     from pipeline.proof.archive import ArchiveVerification, SplitQuality
+    from pipeline.serving.check import ServedVerification
 
 Archive = Annotated[Path, typer.Argument(metavar="ARCHIVE", help="a .mar that pipeline build made")]
 
@@ -36,17 +37,22 @@ def verify(
         Path | None,
         typer.Option("--data", metavar="DIR|FILE", help="labelled examples (.safetensors) to judge it on again"),
     ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option("--url", metavar="URL", help="of a running server that must answer as the archive does"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Hold a run's candidates against their sources again, layer by layer; or check an archive offline.
 
-    An archive: every byte, digest or signature, golden answers; with --data, quality. These options are for archives.
+    An archive: every byte, digest or signature, golden answers; with --data, quality; with --url, all of it through a
+    running server as well. These options are for archives.
     """
     if target.is_dir():
-        if digest is not None or public_key is not None or require_signature or data is not None:
+        if require_signature or any(one is not None for one in (digest, public_key, data, url)):
             raise RecipeError(
-                f"{target}: expected an archive with --digest, --public-key, --require-signature or --data, found a "
-                "run directory; leave the option out"
+                f"{target}: expected an archive with --digest, --public-key, --require-signature, --data or --url, "
+                "found a run directory; leave the option out"
             )
         verify_run_dir(target, as_json=as_json)
         return
@@ -60,6 +66,7 @@ def verify(
             public_key=public_key,
             require_signature=require_signature,
             data=data,
+            url=url,
             reporter=terminal,
         )
     if as_json:
@@ -112,7 +119,24 @@ def _lines(found: ArchiveVerification) -> list[str]:
     ]
     if not found.same_handler:
         lines.append("handler    not this installation's; the model was replayed under this installation's")
-    return lines + [f"quality    {_quality(one)}" for one in found.quality]
+    lines += [f"quality    {_quality(one)}" for one in found.quality]
+    return lines if found.served is None else lines + _served(found.served)
+
+
+def _served(served: ServedVerification) -> list[str]:
+    """What the running server answered."""
+    largest = max(one.max_absolute for one in served.forms)
+    forms = ", ".join(dict.fromkeys(one.form for one in served.forms))
+    at_once = max(one.at_once for one in served.forms)
+    golden = (
+        f"served     {served.url}: {served.posted} golden requests ({forms}; alone and {at_once} at once), "
+        f"{served.workers} worker(s): same answers, largest difference {largest:.1e}"
+    )
+    return [golden] + [
+        f"served     {one.name}: accuracy {one.accuracy:.4f} on {one.examples} of {one.available:,} examples; "
+        f"{one.flips} flips against the in-process answers"
+        for one in served.quality
+    ]
 
 
 def _vouched(found: ArchiveVerification) -> str:

@@ -20,6 +20,7 @@ from pipeline.errors import FileError, ProofError, RecipeError
 from pipeline.evidence.document import Evidence, read_evidence
 from pipeline.evidence.signature import check_signature, signature_path
 from pipeline.serving.archive import Archive, handler_sources, read_archive
+from pipeline.serving.check import ServedVerification, verify_served
 from pipeline.stage import Reporter, Silent
 from pipeline.verify.golden import GoldenReport, replay_golden
 from pipeline.verify.interval import accuracy_interval
@@ -77,6 +78,7 @@ class ArchiveVerification:
             under this installation's handler.
         golden: the golden batch, replayed in a new process.
         quality: one per file of data given.
+        served: what a running server answered; None if none was named.
     """
 
     archive: Path
@@ -91,6 +93,7 @@ class ArchiveVerification:
     same_handler: bool
     golden: GoldenReport
     quality: tuple[SplitQuality, ...]
+    served: ServedVerification | None = None
 
     @property
     def vouched(self) -> bool:
@@ -103,6 +106,7 @@ class ArchiveVerification:
             **asdict(self),
             "archive": str(self.archive),
             "golden": self.golden.to_json(),
+            "served": None if self.served is None else self.served.to_json(),
             "vouched": self.vouched,
         }
 
@@ -114,6 +118,7 @@ def verify_archive(
     public_key: Path | None = None,
     require_signature: bool = False,
     data: Path | None = None,
+    url: str | None = None,
     reporter: Reporter | None = None,
 ) -> ArchiveVerification:
     """Check an archive; see the module.
@@ -125,11 +130,13 @@ def verify_archive(
         require_signature: whether a missing signature is a fault.
         data: labelled examples to judge it on: a split as a build writes it (`data/test.safetensors`), or a folder of
             them; of a run directory's data folder, validation and test.
+        url: of a running server whose answers are to be compared with the archive's own, golden inputs and `data`.
         reporter: told what happens; silent by default.
 
     Raises:
         FileError: a byte was altered, or digest or signature is not the expected one; nothing was loaded then.
-        ProofError: golden answers differ, or the quality is not the recorded one.
+        ProofError: golden answers differ, the quality is not the recorded one, or the server answers otherwise.
+        ServerError: the server does not answer.
         RecipeError: what was asked for cannot be.
         DataError: the data is none, or does not fit the model.
     """
@@ -153,6 +160,9 @@ def verify_archive(
         _require_golden(archive, golden)
         reporter.log(f"{path.name}: golden answers agree")
         quality = tuple(_quality(archive, evidence, file, unpacked, scratch) for file in files)
+    served = None
+    if url is not None:
+        served = verify_served(archive, url, data={file.name: read_split(file) for file in files}, reporter=reporter)
     serving = archive.serving
     return ArchiveVerification(
         archive=path,
@@ -167,6 +177,7 @@ def verify_archive(
         same_handler=_same_handler(archive.members),
         golden=golden,
         quality=quality,
+        served=served,
     )
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,37 @@ def predict_logits(url: str, body: bytes, content_type: str, *, timeout_s: float
     """
     timeout = httpx.Timeout(timeout_s, connect=min(_CONNECT_TIMEOUT_S, timeout_s))
     with httpx.Client(timeout=timeout, trust_env=False) as client:
-        response = _post(client, url, body, content_type, "request", {LOGITS_HEADER: "1"})
+        return _logits(client, url, body, content_type, "request")
+
+
+def predict_many_logits(
+    url: str, bodies: Sequence[bytes], content_type: str, *, at_once: int = 1, names: Sequence[str] = ()
+) -> Iterator[Logits]:
+    """Like `predict_logits` for many bodies.
+
+    Args:
+        url: ends in `/predictions/<name>`.
+        bodies: one request each.
+        content_type: of all of them.
+        at_once: requests that may be under way together.
+        names: of the bodies, for messages; by default their positions.
+
+    Yields:
+        An answer each, in the order of the bodies.
+
+    Raises:
+        ServerError: the server does not answer, or refuses a body.
+    """
+    named = list(zip(bodies, names or [f"request {row}" for row in range(len(bodies))], strict=True))
+    with (
+        httpx.Client(timeout=_TIMEOUT, trust_env=False) as client,
+        ThreadPoolExecutor(max_workers=at_once) as pool,
+    ):
+        yield from pool.map(lambda one: _logits(client, url, one[0], content_type, one[1]), named)
+
+
+def _logits(client: httpx.Client, url: str, body: bytes, content_type: str, what: str) -> Logits:
+    response = _post(client, url, body, content_type, what, {LOGITS_HEADER: "1"})
     document = _document(response)
     answers = document.get("predictions", [document])
     try:
@@ -203,11 +234,12 @@ def is_healthy(url: str) -> bool:
         return False
 
 
-def prediction_url(url: str | None) -> str:
+def prediction_url(url: str | None, *, model: str | None = None) -> str:
     """The full address to post to.
 
     Args:
         url: as a person gives it: nothing, a host, or a whole address.
+        model: its name, where it is known; else that of the server that was started here counts.
 
     Raises:
         RecipeError: the model's name is not in the address and no known server has it.
@@ -230,6 +262,8 @@ def prediction_url(url: str | None) -> str:
         return f"{base}{path}"
     if path:
         raise RecipeError(f"--url {url}: expected the path /predictions/<name>, found {path}")
+    if model is not None:
+        return f"{base}/predictions/{model}"
     local = base.replace("//localhost:", "//127.0.0.1:")
     for state in states:
         if state.url == local:

@@ -1,0 +1,309 @@
+"""Whether a running server answers as an archive does: `pipeline verify ARCHIVE --url`, and `smoke` in every build.
+
+The golden inputs go over the wire in every form that the model takes, alone and several at once, and what comes back is
+held against the golden answers. Labelled examples, where given, are held against the answers of a new process.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handlers.compare import Comparison, Tolerance, compare
+from handlers.decode import InputSpec, decode_image
+from handlers.request import MAX_BODY_BYTES
+from pipeline.data.dataset import Split, check_split
+from pipeline.errors import ProofError, ServerError
+from pipeline.serving.archive import Archive
+from pipeline.serving.client import Logits, encode_instances, encode_png, predict_many_logits, prediction_url
+from pipeline.serving.golden import answers
+from pipeline.serving.readiness import golden_answers
+from pipeline.stage import Reporter, Silent
+
+# Requests under way together: enough to fill a batch of the usual sizes, far below TorchServe's queue of 100.
+AT_ONCE = 8
+# Of each split: a minute or two through a small server.
+MAX_EXAMPLES = 500
+PNG, RAW, JSON = "image/png", "application/octet-stream", "application/json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedForm:
+    """Golden inputs posted in one form.
+
+    Args:
+        form: the content type.
+        at_once: requests under way together.
+        posted: number of requests.
+        max_absolute: largest difference of a logit from the golden one.
+        limit: the largest difference allowed where the answer came closest to it.
+        argmax_agreement: share of answers with the golden label.
+    """
+
+    form: str
+    at_once: int
+    posted: int
+    max_absolute: float
+    limit: float
+    argmax_agreement: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedQuality:
+    """Decisions of the served model on labelled examples.
+
+    Args:
+        name: of the data.
+        form: the content type they were posted as.
+        examples: number that was posted, spread over the data.
+        available: number that there are.
+        correct: right labels.
+        accuracy: share of them.
+        flips: labels other than the in-process ones; within the tolerance, so only at near ties.
+        comparison: of the logits with the in-process ones, as JSON values.
+    """
+
+    name: str
+    form: str
+    examples: int
+    available: int
+    correct: int
+    accuracy: float
+    flips: int
+    comparison: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedVerification:
+    """What a running server answered; whatever differed was raised.
+
+    Args:
+        url: that was posted to.
+        digest: of the archive, also in every answer.
+        workers: that answered.
+        forms: the golden inputs, by form and number of requests at once.
+        too_large: forms that were left out, because one example does not fit into a request.
+        quality: one per data given.
+    """
+
+    url: str
+    digest: str
+    workers: int
+    forms: tuple[ServedForm, ...]
+    too_large: tuple[str, ...]
+    quality: tuple[ServedQuality, ...]
+
+    @property
+    def posted(self) -> int:
+        """Golden requests."""
+        return sum(one.posted for one in self.forms)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {"passed": True, **asdict(self)}
+
+
+def verify_served(
+    archive: Archive,
+    url: str,
+    *,
+    data: Mapping[str, Split] | None = None,
+    max_examples: int = MAX_EXAMPLES,
+    reporter: Reporter | None = None,
+) -> ServedVerification:
+    """Compare a running server's answers with an archive's; see the module.
+
+    Args:
+        archive: that the server is said to run.
+        url: of the server, with or without `/predictions/<name>`.
+        data: labelled examples by name.
+        max_examples: posted of each.
+        reporter: told what happens; silent by default.
+
+    Raises:
+        ProofError: an answer, a label or the digest differs.
+        ServerError: the server does not answer, or refuses a request.
+        DataError: the data does not fit the model.
+    """
+    reporter = reporter or Silent()
+    serving = archive.serving
+    address = prediction_url(url, model=serving.name)
+    arrays, expected = golden_answers(archive)
+    encoded = _encoded(serving.inputs, arrays)
+    bodies = {form: rows for form, rows in encoded.items() if max(map(len, rows)) <= MAX_BODY_BYTES}
+    if not bodies:
+        raise ServerError(f"{archive.path}: expected inputs that fit into a request of {MAX_BODY_BYTES} bytes")
+    forms: list[ServedForm] = []
+    workers: set[int] = set()
+    for form, rows in bodies.items():
+        for at_once in (1, AT_ONCE):
+            found = []
+            for answer in _posted(archive, address, form, rows, at_once):
+                workers.add(answer.worker)
+                found.append(answer)
+            comparison = _require_same(archive, _where(form, at_once), expected, found)
+            forms.append(
+                ServedForm(
+                    form=form,
+                    at_once=at_once,
+                    posted=len(found),
+                    max_absolute=comparison.max_absolute,
+                    limit=comparison.limit,
+                    argmax_agreement=comparison.argmax_agreement,
+                )
+            )
+        reporter.log(f"{address}: {len(rows)} golden inputs as {form}, alone and {AT_ONCE} at once: same answers")
+    quality = [
+        _quality(archive, address, next(iter(bodies)), name, split, max_examples, reporter, workers)
+        for name, split in (data or {}).items()
+    ]
+    return ServedVerification(
+        url=address,
+        digest=archive.digest,
+        workers=len(workers),
+        forms=tuple(forms),
+        too_large=tuple(form for form in encoded if form not in bodies),
+        quality=tuple(quality),
+    )
+
+
+def _encoded(inputs: Sequence[InputSpec], arrays: Mapping[str, NDArray[Any]]) -> dict[str, list[bytes]]:
+    """A request per example in each form: PNG, raw and JSON where the model takes pictures, else JSON only."""
+    count = len(next(iter(arrays.values())))
+    spec = inputs[0]
+    bodies: dict[str, list[bytes]] = {}
+    if len(inputs) == 1 and spec.decoding is not None:
+        pictures = arrays[spec.name]
+        bodies[PNG] = [encode_png(picture) for picture in pictures]
+        for row, body in enumerate(bodies[PNG]):
+            if not np.array_equal(decode_image(body, spec), pictures[row]):
+                raise ProofError(f"{PNG}, example {row}: expected it to decode to the same pixels, found others")
+        if not spec.dynamic_axes:
+            bodies[RAW] = [np.ascontiguousarray(picture).tobytes() for picture in pictures]
+    rows = [{name: array[row : row + 1] for name, array in arrays.items()} for row in range(count)]
+    bodies[JSON] = [encode_instances(inputs, row) for row in rows]
+    return bodies
+
+
+def _posted(archive: Archive, url: str, form: str, bodies: Sequence[bytes], at_once: int) -> Iterator[Logits]:
+    """One answer per body."""
+    names = [f"{form}, example {row}" for row in range(len(bodies))]
+    runtime = archive.serving.runtime
+    if at_once == 1 or runtime.batch_invariant or runtime.one_by_one:
+        yield from predict_many_logits(url, bodies, form, at_once=at_once, names=names)
+        return
+    # Where the batch shifts an answer, only copies of one example are sure to give what it gives alone.
+    for body, name in zip(bodies, names, strict=True):
+        copies = list(predict_many_logits(url, [body] * at_once, form, at_once=at_once, names=[name] * at_once))
+        differing = [one for one in copies if not np.array_equal(one.values, copies[0].values)]
+        yield differing[-1] if differing else copies[0]
+
+
+def _require_same(archive: Archive, where: str, expected: NDArray[np.float32], found: Sequence[Logits]) -> Comparison:
+    """Compare logits, labels and digest; raise at the first difference."""
+    serving = archive.serving
+    shape = (1, expected.shape[1])
+    other = next((row for row, one in enumerate(found) if one.values.shape != shape), None)
+    if other is not None:
+        raise ProofError(
+            f"{where}, example {other}: expected logits {list(shape)} of archive {archive.digest}, "
+            f"found {list(found[other].values.shape)} of {found[other].digest}"
+        )
+    values = np.concatenate([one.values for one in found])
+    comparison = compare(expected, values, serving.golden.tolerance)
+    stranger = next((one.digest for one in found if one.digest != archive.digest), None)
+    told = (
+        "" if stranger is None else f"; it serves another archive: expected digest {archive.digest}, found {stranger}"
+    )
+    if not comparison.passed:
+        row = "" if comparison.position is None else f", example {comparison.position[0]}"
+        raise ProofError(
+            f"{where}{row}: candidate {serving.candidate}: the server's logits differ from the in-process ones: "
+            f"{comparison.reason}{told}"
+        )
+    if stranger is not None:
+        raise ProofError(
+            f"{where}: expected answers of archive {archive.digest}, found {stranger}, which answers alike"
+        )
+    for place, one in enumerate(found):
+        _require_decision(archive, f"{where}, example {place}", expected, place, one)
+    return comparison
+
+
+def _require_decision(archive: Archive, where: str, expected: NDArray[np.float32], row: int, answer: Logits) -> None:
+    """The same class wherever the margin exceeds what the tolerance can turn, and the label that belongs to it."""
+    serving = archive.serving
+    right, best = int(expected[row].argmax()), int(answer.values[0].argmax())
+    margin, limit = _margin(expected[row]), _limit(expected, row, serving.golden.tolerance)
+    if best != right and margin > 2 * limit:
+        raise ProofError(
+            f"{where}: expected class {right}, ahead by {margin:.3g}, found {best}; a logit may differ by {limit:.3g}"
+        )
+    if answer.labels != (serving.labels[best],):
+        raise ProofError(f"{where}: expected label {serving.labels[best]}, found {', '.join(answer.labels)}")
+
+
+def _quality(
+    archive: Archive,
+    url: str,
+    form: str,
+    name: str,
+    split: Split,
+    max_examples: int,
+    reporter: Reporter,
+    workers: set[int],
+) -> ServedQuality:
+    serving = archive.serving
+    check_split(name, split, serving.inputs, len(serving.labels))
+    # Spread over the data, so that sorted ones give more than their first class.
+    rows = np.unique(np.linspace(0, len(split) - 1, min(max_examples, len(split))).astype(np.int64))
+    chosen = split.take(rows)
+    bodies = _encoded(serving.inputs, chosen.inputs)[form]
+    with tempfile.TemporaryDirectory(prefix="served-") as folder:
+        archive.unpack(Path(folder))
+        expected = answers(Path(folder), serving.runtime, serving.inputs, chosen.inputs, [1])[1]
+    # In batches a model may answer otherwise than alone; where it does, it is asked alone.
+    runtime = serving.runtime
+    at_once = AT_ONCE if runtime.batch_invariant or runtime.one_by_one else 1
+    found = []
+    for answer in _posted(archive, url, form, bodies, at_once):
+        found.append(answer)
+        workers.add(answer.worker)
+        reporter.progress(name, len(found), len(bodies))
+    comparison = _require_same(archive, f"{name}, {_where(form, at_once)}", expected, found)
+    decisions = np.array([int(one.values[0].argmax()) for one in found])
+    correct = int((decisions == chosen.labels).sum())
+    return ServedQuality(
+        name=name,
+        form=form,
+        examples=len(found),
+        available=len(split),
+        correct=correct,
+        accuracy=correct / len(found),
+        flips=int((decisions != expected.argmax(axis=1)).sum()),
+        comparison=comparison.to_json(),
+    )
+
+
+def _where(form: str, at_once: int) -> str:
+    return f"{form}, {'alone' if at_once == 1 else f'{at_once} at once'}"
+
+
+def _margin(logits: NDArray[np.float32]) -> float:
+    """Between the two largest."""
+    if logits.size < 2:
+        return 0.0
+    second, first = np.sort(logits)[-2:]
+    return float(first - second)
+
+
+def _limit(expected: NDArray[np.float32], row: int, tolerance: Tolerance) -> float:
+    """The largest difference allowed to a logit of a row; see `Tolerance`."""
+    largest, overall = float(np.abs(expected[row]).max()), float(np.abs(expected).max())
+    return tolerance.absolute + tolerance.relative * largest + tolerance.scale * overall

@@ -1,0 +1,133 @@
+"""`pipeline verify ARCHIVE --url`: a real server that runs the archive, another one, or is gone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from pipeline.data.dataset import Split, write_split
+from pipeline.errors import ProofError, ServerError
+from pipeline.serving import torchserve
+from pipeline.serving.archive import Archive
+from pipeline.serving.check import AT_ONCE, verify_served
+from pipeline.serving.golden import synthetic_inputs
+from pipeline.serving.state import ServerState
+from tests import served_models
+from tests.served_models import GREY, TABLE, build_archive, linear_onnx, weights
+
+EXAMPLES = 30
+PICTURE_FORMS = ["image/png", "application/octet-stream", "application/json"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIPELINE_STATE", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    return build_archive(tmp_path_factory.mktemp("archive"), [GREY])
+
+
+@pytest.fixture(scope="module")
+def server(archive: Archive) -> Iterator[ServerState]:
+    with torchserve.running_server(archive.path, workers=2, batch_size=4, batch_delay_ms=5) as state:
+        yield state
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    inputs = synthetic_inputs([GREY], EXAMPLES)
+    logits = inputs["image"].reshape(EXAMPLES, -1).astype(np.float32) @ weights(48)
+    labels = logits.argmax(axis=1)
+    labels[:3] = (labels[:3] + 1) % 5
+    return Split(inputs=inputs, labels=labels)
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    """The same but for one weight, and answers to match: nothing is wrong with it, only it is not what is served."""
+    model = onnx.load_from_string(linear_onnx([GREY]))
+    changed = weights(48)
+    changed[20, 1] += np.float32(0.01)
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(changed, "weight"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(served_models, "linear_onnx", lambda _: model.SerializeToString())
+        return build_archive(tmp_path_factory.mktemp("other"), [GREY])
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipeline", "verify", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_served_model_is_the_archives(archive: Archive, server: ServerState, split: Split, tmp_path: Path) -> None:
+    write_split(tmp_path / "test.safetensors", split)
+    ended = run(archive.path, "--url", server.url, "--data", tmp_path, "--json")
+    assert ended.returncode == 0, ended.stderr
+    served = json.loads(ended.stdout)["served"]
+    assert served["url"] == f"{server.url}/predictions/tiny"
+    assert served["digest"] == archive.digest
+    assert served["workers"] == 2
+    assert [(one["form"], one["at_once"]) for one in served["forms"]] == [
+        (form, at_once) for form in PICTURE_FORMS for at_once in (1, AT_ONCE)
+    ]
+    assert all(one["posted"] == 9 and one["max_absolute"] <= one["limit"] for one in served["forms"])
+    [quality] = served["quality"]
+    assert (quality["name"], quality["examples"], quality["correct"]) == ("test.safetensors", EXAMPLES, EXAMPLES - 3)
+    assert quality["flips"] == 0
+
+
+def test_a_person_is_told(archive: Archive, server: ServerState) -> None:
+    ended = run(archive.path, "--url", f"{server.url}/predictions/tiny")
+    assert ended.returncode == 0, ended.stderr
+    assert f"served     {server.url}/predictions/tiny: 54 golden requests (image/png, " in ended.stdout
+
+
+def test_only_so_many_examples_are_posted(archive: Archive, server: ServerState, split: Split) -> None:
+    [quality] = verify_served(archive, server.url, data={"mine": split}, max_examples=7).quality
+    assert (quality.examples, quality.available) == (7, EXAMPLES)
+
+
+def test_a_server_that_runs_another_archive(other: Archive, archive: Archive, server: ServerState) -> None:
+    ended = run(other.path, "--url", server.url)
+    assert ended.returncode == 5
+    [line] = ended.stderr.strip().splitlines()[-1:]
+    assert "image/png, alone, example " in line
+    assert ": the server's logits differ from the in-process ones: at [" in line
+    assert ", limit 0.000" in line
+    assert line.endswith(f"expected digest {other.digest}, found {archive.digest}")
+
+
+def test_a_server_that_answers_alike_under_another_digest(
+    archive: Archive, server: ServerState, tmp_path: Path
+) -> None:
+    twin = build_archive(tmp_path, [GREY], evidence={"note": "the same weights, packed otherwise"})
+    with pytest.raises(ProofError, match=rf"expected answers of archive {twin.digest}, found {archive.digest}"):
+        verify_served(twin, server.url)
+
+
+def test_a_server_that_has_no_such_model(server: ServerState, tmp_path: Path) -> None:
+    elsewhere = build_archive(tmp_path, [GREY], name="elsewhere")
+    with pytest.raises(ServerError, match="example 0: refused with 404"):
+        verify_served(elsewhere, server.url)
+
+
+def test_tables_are_posted_as_json_then_the_server_is_gone(tmp_path: Path) -> None:
+    table = build_archive(tmp_path, [TABLE])
+    with torchserve.running_server(table.path) as state:
+        served = verify_served(table, state.url)
+    assert [one.form for one in served.forms] == ["application/json"] * 2
+    ended = run(table.path, "--url", state.url)
+    assert ended.returncode == 6
+    assert "expected an answer, found: " in ended.stderr
