@@ -21,16 +21,9 @@ QUALITY: dict[str, Any] = {
 PARITY = {"reference": "its torch module", "checks": 32, "max_absolute": 1e-6, "limit": 1e-4}
 
 
-def sample_evidence(
-    *, digests: dict[str, str] | None = None, validation: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    """A whole document but for `members`.
-
-    Args:
-        digests: of the splits.
-        validation: quality on validation, in place of the made-up one.
-    """
-    recipe = Recipe.model_validate(
+def sample_recipe() -> Recipe:
+    """One with names of places in it."""
+    return Recipe.model_validate(
         {
             "name": "tiny",
             "model": {"factory": "nets:build", "weights": "/home/someone/w.pth", "arguments": {"file": "~/a/b.json"}},
@@ -38,7 +31,11 @@ def sample_evidence(
             "train": {"epochs": 0, "seed": 5},
         }
     )
-    report = {
+
+
+def sample_report() -> dict[str, Any]:
+    """Of the float network."""
+    return {
         "name": "float.onnx.fp32",
         "identity": "0" * 64,
         "variant": "float",
@@ -53,9 +50,20 @@ def sample_evidence(
         "quality": QUALITY,
         "timings": [{"median_ms": 0.1}],
     }
+
+
+def sample_evidence(
+    *, digests: dict[str, str] | None = None, validation: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """A whole document but for `members`.
+
+    Args:
+        digests: of the splits.
+        validation: quality on validation, in place of the made-up one.
+    """
     return make_evidence(
         model={"name": "tiny", "version": "1.0"},
-        recipe=portable_settings(recipe),
+        recipe=portable_settings(sample_recipe()),
         code=Code(
             name="pipeline",
             version="0.1.0",
@@ -78,5 +86,5 @@ def sample_evidence(
             "verdicts": {"float.onnx.fp32": {"text": "within budget"}},
         },
         metrics=Metrics(validation=validation or QUALITY, test=QUALITY),
-        reports=[report],
+        reports=[sample_report()],
     )

@@ -13,8 +13,9 @@ import pytest
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
 from pipeline.artifacts import Kind
-from pipeline.data.dataset import Split, write_split
+from pipeline.data.dataset import DataSet, Split, describe, write_info, write_split
 from pipeline.errors import ProofError, RecipeError
+from pipeline.evidence.document import portable_settings
 from pipeline.serving.archive import read_archive
 from pipeline.serving.golden import synthetic_inputs
 from pipeline.serving.state import read_states
@@ -23,6 +24,7 @@ from pipeline.stages.package import PackageSettings, outside
 from pipeline.stages.package import run as run_package
 from pipeline.stages.smoke import SmokeSettings
 from pipeline.stages.smoke import run as run_smoke
+from tests.evidence_sample import QUALITY, sample_recipe, sample_report
 from tests.served_models import GREY, LABELS, TABLE, linear_onnx, weights
 
 CANDIDATE = "float.onnx.fp32"
@@ -48,23 +50,43 @@ def made(folder: Path, spec: InputSpec, *, model: bytes | None = None) -> dict[t
         "selected": CANDIDATE,
         "candidate": {"name": CANDIDATE, "identity": "0" * 64, "precision": "fp32"},
         "runtime": runtime.to_json(),
+        "why": "named by the recipe",
+        "verdicts": {CANDIDATE: {"text": "lossless"}},
+        "test": QUALITY,
     }
     (folder / "selection.json").write_text(json.dumps(selection))
-    info = {"name": "linear", "task": "classification", "inputs": [spec.to_json()], "labels": list(LABELS)}
+    info = {
+        "name": "linear",
+        "task": "classification",
+        "inputs": [spec.to_json()],
+        "labels": list(LABELS),
+        "parameters": 240,
+    }
     (folder / "model.json").write_text(json.dumps(info))
     arrays = synthetic_inputs([spec], 40)
     logits = arrays[spec.name].reshape(40, -1).astype(np.float32) @ weights(int(np.prod(spec.shape)))
-    write_split(folder / "validation.safetensors", Split(inputs=arrays, labels=logits.argmax(axis=1)))
+    split = Split(inputs=arrays, labels=logits.argmax(axis=1))
+    write_split(folder / "validation.safetensors", split)
+    data = DataSet(name="noise", train=split, validation=split, test=split, classes=LABELS, inputs=(spec,), sources={})
+    write_info(folder / "data.json", describe(data))
+    (folder / "weights.safetensors").write_bytes(b"weights")
+    (folder / "order.json").write_text(json.dumps([CANDIDATE]))
+    (folder / "report.json").write_text(json.dumps(sample_report()))
     return {
         (Kind.SELECTION, None): folder / "selection.json",
         (Kind.MODEL_INFO, None): folder / "model.json",
         (Kind.CANDIDATE_MODEL, CANDIDATE): folder / "model.onnx",
         (Kind.VALIDATION_DATA, None): folder / "validation.safetensors",
+        (Kind.DATA_INFO, None): folder / "data.json",
+        (Kind.WEIGHTS, None): folder / "weights.safetensors",
+        (Kind.CANDIDATE_ORDER, None): folder / "order.json",
+        (Kind.CANDIDATE_REPORT, CANDIDATE): folder / "report.json",
     }
 
 
 def settings(**changes: Any) -> PackageSettings:
     fields = {"name": "tiny", "version": "2.1", "golden": "validation", "golden_size": 8, "batch_sizes": (1, 3)}
+    fields["recipe"] = portable_settings(sample_recipe())
     return PackageSettings(**{**fields, **changes})
 
 
@@ -110,7 +132,7 @@ def test_golden_inputs_need_not_be_the_users_data(golden: str, tmp_path: Path) -
     own = np.full((3, 1, 8, 6), 7, dtype=np.uint8)
     np.save(tmp_path / "golden.npy", own)
     asked = settings(golden=golden, folder=tmp_path)
-    assert set(outside(asked)) == ({"golden"} if golden == "golden.npy" else set())
+    assert set(outside(asked)) == ({"code", "golden"} if golden == "golden.npy" else {"code"})
     assert "folder" not in asked.model_dump()
     archive = read_archive(pack(tmp_path, made(tmp_path, GREY), golden=golden, folder=tmp_path))
     held = archive.members["golden.safetensors"]

@@ -7,13 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from pipeline.artifacts import digest_file
 from pipeline.serving.archive import read_archive
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = (
     "train.epochs=1",
-    "measure.rounds=3",
+    "measure.rounds=6",
     "measure.block_ms=5",
     "verify.samples=32",
     'candidates.variants=[{name="cut", passes=[{kind="magnitude-pruning"}, {kind="dynamic-int8"}]}]',
@@ -62,6 +64,7 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_another_directory_time_zone_locale_and_user_give_the_same_bytes(tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "another place" / "there"
     builds = [

@@ -262,8 +262,8 @@ def test_data_that_do_not_fit(archive: Archive, split: Split, tmp_path: Path) ->
 
 def test_folder_on_the_command_line(tmp_path: Path) -> None:
     ended = run("verify", tmp_path)
-    assert ended.returncode == 2
-    assert "expected an archive (.mar), found a folder" in ended.stderr
+    assert ended.returncode == 3
+    assert "expected a run directory of pipeline build, found no manifest.json in it" in ended.stderr
 
 
 def test_forms_of_evidence_on_the_command_line(archive: Archive) -> None:

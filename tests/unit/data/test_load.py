@@ -69,7 +69,7 @@ def test_what_can_go_wrong(folder: Path, fields: dict[str, Any], error: type[Pip
 def test_files_under_the_path_are_watched_without_calling_the_factory(folder: Path) -> None:
     data = _data(path="files")
     before = outside_digests(data, folder)
-    assert set(before) == {"data.factory mine.py", "data.path value.txt"}
+    assert set(before) == {"data.factory mine.py", "data.factory numpy", "data.path value.txt"}
     (folder / "files" / "value.txt").write_text("4")
     (folder / "files" / "more.txt").write_text("")
     after = outside_digests(data, folder)
