@@ -84,6 +84,7 @@ def test_build_from_another_directory_is_up_to_date_and_prints_the_table(built: 
             assert row["drop_upper"] > row["quality"]["drop_upper"], "adjusted for the candidates compared"
 
 
+@pytest.mark.slow
 def test_strict_fails_where_the_test_set_cannot_confirm_the_budget(built: Built, tmp_path: Path) -> None:
     folder, store = tmp_path / "example", tmp_path / "store"
     shutil.copytree(built.recipe.parent, folder)

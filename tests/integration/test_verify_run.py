@@ -110,6 +110,7 @@ def test_planted_faults_go_through_the_command_line(built: Built, run_dir: Path,
     assert all(found[name]["parity"]["passed"] and not found[name]["altered"] for name in twins)
 
 
+@pytest.mark.slow
 def test_an_intact_run_passes_and_layers_of_a_candidate_over_budget_are_ranked(run_dir: Path) -> None:
     selection = run_dir / "select" / "selection.json"
     document = json.loads(selection.read_text())
