@@ -219,13 +219,14 @@ def start(recipe: Path, run_dir: Path, store: Path, *overrides: str) -> subproce
     )
 
 
+@pytest.mark.slow
 def test_killed_in_every_stage_it_ends_with_the_same_weights_and_archive(built: Built, tmp_path: Path) -> None:
     chosen = "select.candidate=float.onnx.fp32"
     few = ('candidates.formats=["onnx"]', 'candidates.variants=[{name="float",passes=[{kind="dynamic-int8"}]}]')
     overrides = (*QUICK, *few, chosen)
     run_dir, store = tmp_path / "run", tmp_path / "store"
     # At the start of a stage, and in the middle of the longer ones: an epoch, two candidates, a server.
-    moments = ["data: not", "train: not", "train: epoch 2", "candidates: float.onnx.fp32", "select: ", "golden", "http"]
+    moments = ["data: not", "train: not", "train: epoch 2", "candidates: float.onnx.fp32", "select: ", "package: ", "smoke: "]
     for moment in moments:
         process = start(built.recipe, run_dir, store, *overrides)
         assert process.stderr is not None
