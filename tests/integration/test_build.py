@@ -226,7 +226,15 @@ def test_killed_in_every_stage_it_ends_with_the_same_weights_and_archive(built: 
     overrides = (*QUICK, *few, chosen)
     run_dir, store = tmp_path / "run", tmp_path / "store"
     # At the start of a stage, and in the middle of the longer ones: an epoch, two candidates, a server.
-    moments = ["data: not", "train: not", "train: epoch 2", "candidates: float.onnx.fp32", "select: ", "package: ", "smoke: "]
+    moments = [
+        "data: not",
+        "train: not",
+        "train: epoch 2",
+        "candidates: float.onnx.fp32",
+        "select: ",
+        "package: ",
+        "smoke: ",
+    ]
     for moment in moments:
         process = start(built.recipe, run_dir, store, *overrides)
         assert process.stderr is not None
