@@ -27,6 +27,7 @@ class Kind(Enum):
     CANDIDATE_ORDER = "candidate-order"
     CANDIDATE_MODEL = "candidate-model"
     CANDIDATE_REPORT = "candidate-report"
+    TUNED_WEIGHTS = "tuned-weights"
     SELECTION = "selection"
     ARCHIVE = "archive"
     SMOKE_REPORT = "smoke-report"
@@ -34,7 +35,7 @@ class Kind(Enum):
     @property
     def per_candidate(self) -> bool:
         """Whether there is one file of this kind per candidate rather than one per run."""
-        return self in (Kind.CANDIDATE_MODEL, Kind.CANDIDATE_REPORT)
+        return self in (Kind.CANDIDATE_MODEL, Kind.CANDIDATE_REPORT, Kind.TUNED_WEIGHTS)
 
 
 @dataclass(frozen=True, kw_only=True)

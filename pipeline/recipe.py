@@ -109,45 +109,149 @@ class MagnitudePruning(Section):
     )
 
 
+class ChannelPruning(Section):
+    """Remove whole channels, those of smallest weights, so that the network really gets smaller and faster."""
+
+    kind: Literal["channel-pruning"] = "channel-pruning"
+    keep: float = Field(default=0.5, gt=0, le=1, description="share of the channels that stay")
+    scope: Literal["layer", "global"] = Field(
+        default="layer", description="rank channels within each layer, or over all layers together"
+    )
+    layers: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
+        default={},
+        description="share that stays in single layers, by module name, instead of `keep`; of layers that share their "
+        "channels (around a residual connection) the largest share counts",
+    )
+    round_to: int = Field(
+        default=8, ge=1, description="channel counts become multiples of this, which CPUs like, and never 0"
+    )
+    importance: Literal["l1", "l2"] = Field(
+        default="l2", description="norm of a channel's weights in all layers that write or read it"
+    )
+
+
+class FineTune(Section):
+    """Train a pruned network to answer as the float network does on the training inputs (distillation)."""
+
+    kind: Literal["fine-tune"] = "fine-tune"
+    epochs: int = Field(default=3, ge=1, description="passes over the training data")
+    batch_size: int = Field(default=128, ge=2, description="examples per step")
+    learning_rate: float = Field(default=2e-3, gt=0, description="peak learning rate, reached after 30 % of the steps")
+    temperature: float = Field(
+        default=4.0, gt=0, description="both networks' logits are divided by it before they are compared"
+    )
+    label_weight: float = Field(
+        default=0.0, ge=0, le=1, description="share of the labels' own loss in the whole; 0 needs no labels"
+    )
+    seed: int = Field(default=0, ge=0, description="of shuffling, augmentation and dropout")
+
+
 class DynamicInt8(Section):
     """Linear layers with int8 weights; activations quantized as they come."""
 
     kind: Literal["dynamic-int8"] = "dynamic-int8"
 
 
-Pass = Annotated[MagnitudePruning | DynamicInt8, Field(discriminator="kind")]
+class StaticInt8(Section):
+    """Convolution and linear layers in int8, activations too, on scales found on training data; ONNX only."""
+
+    kind: Literal["static-int8"] = "static-int8"
+    examples: int = Field(default=512, ge=1, description="training examples that activations are measured on")
+    method: Literal["minmax", "entropy", "percentile"] = Field(
+        default="minmax", description="how an activation's range follows from what was measured"
+    )
+    activations: Literal["uint8", "int8"] = Field(
+        default="uint8", description="number format of activations; uint8 is fast on x86-64, int8 on ARM"
+    )
+    reduce_range: bool = Field(
+        default=True,
+        description="weights of 7 bits: without VNNI, a CPU adds products of 8-bit ones in 16 bits that overflow",
+    )
+    keep: tuple[str, ...] = Field(default=(), description="names of modules that stay in float")
+
+
+Pass = Annotated[
+    ChannelPruning | FineTune | MagnitudePruning | DynamicInt8 | StaticInt8,
+    Field(discriminator="kind"),
+]
 Format = Literal["torchscript", "onnx"]
-Precision = Literal["fp32", "int8-dynamic"]
+Precision = Literal["fp32", "int8-dynamic", "int8-static"]
+
+_QUANTIZATION = ("dynamic-int8", "static-int8")
+# What may not come before what, and why.
+_ORDER = (
+    *(
+        (
+            kind,
+            int8,
+            f"{'pruning' if kind.endswith('pruning') else kind} after quantization: expected {kind} before {int8}, "
+            "because quantized layers no longer hold float weights and "
+            f"{'pruning' if kind.endswith('pruning') else 'training'} them silently does nothing; swap the passes",
+        )
+        for kind in ("channel-pruning", "fine-tune", "magnitude-pruning")
+        for int8 in _QUANTIZATION
+    ),
+    (
+        "channel-pruning",
+        "fine-tune",
+        "expected channel-pruning before fine-tune, because the channels that go take the training with them; swap the "
+        "passes",
+    ),
+    (
+        "channel-pruning",
+        "magnitude-pruning",
+        "expected channel-pruning before magnitude-pruning, because the channels that go take zeros with them and the "
+        "share of zeros is no longer what was asked for; swap the passes",
+    ),
+    (
+        "fine-tune",
+        "magnitude-pruning",
+        "expected fine-tune before magnitude-pruning, because training fills the zeros again; swap the passes",
+    ),
+)
 
 
 class Variant(Section):
     """One network to compare with float: a name and the passes that make it."""
 
     name: str = Field(pattern=_NAME, description="short name, first part of the candidates' names")
-    passes: tuple[Pass, ...] = Field(description="in order; pruning comes before quantization")
+    passes: tuple[Pass, ...] = Field(
+        description="in order: channel-pruning, fine-tune, magnitude-pruning, then dynamic-int8 or static-int8"
+    )
 
     @model_validator(mode="after")
     def _order(self) -> Variant:
         kinds = [one.kind for one in self.passes]
-        if "dynamic-int8" in kinds and "magnitude-pruning" in kinds[kinds.index("dynamic-int8") :]:
-            raise ValueError(
-                "pruning after quantization: expected magnitude-pruning before dynamic-int8, because "
-                "quantized layers no longer hold float weights and pruning them silently does nothing; swap the passes"
-            )
-        for kind in set(kinds):
+        for kind in dict.fromkeys(kinds):
             if kinds.count(kind) > 1:
                 raise ValueError(f"pass {kind} given {kinds.count(kind)} times, expected once at most")
+        if set(_QUANTIZATION) <= set(kinds):
+            raise ValueError("expected one of dynamic-int8 and static-int8, found both: each quantizes the float network")
+        for first, second, reason in _ORDER:
+            if first in kinds and second in kinds and kinds.index(first) > kinds.index(second):
+                raise ValueError(reason)
+        if "fine-tune" in kinds and "channel-pruning" not in kinds:
+            raise ValueError(
+                "expected channel-pruning before fine-tune, found none: without it there is nothing to win back; "
+                "leave fine-tune out, or train longer with train.epochs"
+            )
         return self
 
     @property
-    def pruning(self) -> tuple[Pass, ...]:
+    def float_passes(self) -> tuple[Pass, ...]:
         """The passes that act on the float network; they make what `name` names."""
-        return tuple(one for one in self.passes if not isinstance(one, DynamicInt8))
+        return float_passes(self.passes)
 
     @property
     def precision(self) -> Precision:
-        """Number format of the linear layers' weights."""
-        return "int8-dynamic" if any(isinstance(one, DynamicInt8) for one in self.passes) else "fp32"
+        """Number format of the weights."""
+        kinds = {one.kind for one in self.passes}
+        return "int8-dynamic" if "dynamic-int8" in kinds else "int8-static" if "static-int8" in kinds else "fp32"
+
+
+def float_passes(passes: Sequence[Pass]) -> tuple[Pass, ...]:
+    """Those of some passes that act on the float network; an ONNX file is quantized after its export."""
+    return tuple(one for one in passes if one.kind not in _QUANTIZATION)
 
 
 class Candidates(Section):
@@ -162,7 +266,8 @@ class Candidates(Section):
     formats: tuple[Format, ...] = Field(
         default=("torchscript", "onnx"),
         min_length=1,
-        description="what each variant is exported to; float.onnx.fp32 is always there",
+        description="what each variant is exported to (one with static-int8 to ONNX alone); float.onnx.fp32 is always "
+        "there",
     )
     allow_batch_variant: bool = Field(
         default=False,
@@ -177,13 +282,18 @@ class Candidates(Section):
         networks: dict[str, tuple[Pass, ...]] = {"float": ()}
         seen = {("float", "fp32")}
         for variant in self.variants or ():
-            if networks.setdefault(variant.name, variant.pruning) != variant.pruning:
+            if networks.setdefault(variant.name, variant.float_passes) != variant.float_passes:
                 raise ValueError(f"variant {variant.name!r} names two different networks; give each its own name")
             if (variant.name, variant.precision) in seen:
                 raise ValueError(
                     f"variant {variant.name!r} at {variant.precision} is given twice (float at fp32 is built in)"
                 )
             seen.add((variant.name, variant.precision))
+            if variant.precision == "int8-static" and "onnx" not in self.formats:
+                raise ValueError(
+                    f"variant {variant.name!r}: static-int8 quantizes ONNX files: expected onnx among formats, found "
+                    f"{', '.join(self.formats)}; add it, or use dynamic-int8"
+                )
         return self
 
 

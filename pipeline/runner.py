@@ -68,7 +68,7 @@ def check_order(stages: Sequence[Stage[Any]]) -> None:
         for kind in stage.reads:
             if kind not in written:
                 raise StageError(f"stage {stage.name} reads {kind.value}, which no earlier stage writes")
-        for kind in stage.writes:
+        for kind in (*stage.writes, *stage.may_write):
             if kind in written:
                 raise StageError(f"stage {stage.name} writes {kind.value}, which stage {written[kind]} writes already")
             written[kind] = stage.name
@@ -157,7 +157,7 @@ def plan_stages(stages: Sequence[Stage[Any]], recipe: Recipe, run_dir: Path) -> 
             settings = stage.settings(recipe)
             reason = _need(stage, settings, _inputs(stage, manifest), manifest, run_dir).reason
         if reason:
-            pending.update(dict.fromkeys(stage.writes, stage.name))
+            pending.update(dict.fromkeys((*stage.writes, *stage.may_write), stage.name))
             outcomes.append(Outcome(stage=stage.name, action="would run", reason=reason))
         else:
             outcomes.append(Outcome(stage=stage.name, action="up to date"))
@@ -257,7 +257,7 @@ def _collect(stage: Stage[Any], outputs: Outputs) -> tuple[Artifact, ...]:
     """Check what a stage left behind against what it declared."""
     artifacts = []
     for (kind, candidate), path in outputs.declared.items():
-        if kind not in stage.writes:
+        if kind not in (*stage.writes, *stage.may_write):
             raise StageError(f"stage {stage.name}: wrote {kind.value}, which it does not declare under `writes`")
         if not path.is_file():
             raise StageError(f"stage {stage.name}: declared {kind.value} as {path.name}, but there is no such file")

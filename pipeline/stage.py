@@ -128,6 +128,7 @@ class Stage(Generic[S]):
         name: also its folder in the run directory.
         reads: the kinds of artifact it is handed.
         writes: the kinds it must leave behind.
+        may_write: the kinds it leaves behind where there is something to leave.
         settings: the only settings it sees.
         run: reads files, writes files.
         outside: digests, by name, of what the stage reads from outside the run directory: the
@@ -140,3 +141,4 @@ class Stage(Generic[S]):
     settings: Callable[[Recipe], S]
     run: Callable[[S, Inputs, Outputs], None]
     outside: Callable[[S], Mapping[str, str]] = nothing_outside
+    may_write: tuple[Kind, ...] = ()

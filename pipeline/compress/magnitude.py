@@ -8,7 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from pipeline.compress.touched import PassReport, layer_macs, refuse_quantized, report, weighted_layers
+from pipeline.compress.touched import (
+    PassReport,
+    layer_macs,
+    refuse_computed,
+    refuse_quantized,
+    report,
+    weighted_layers,
+)
 from pipeline.errors import RecipeError
 
 
@@ -39,12 +46,7 @@ def prune(
         raise RecipeError(
             "magnitude-pruning: expected at least one convolution or linear layer, found none; leave the pass out"
         )
-    computed = [name for name, layer in layers.items() if "weight" not in dict(layer.named_parameters(recurse=False))]
-    if computed:
-        raise RecipeError(
-            f"magnitude-pruning: expected plain weights, found {computed[0]}.weight computed from other parameters; "
-            "call torch.nn.utils.parametrize.remove_parametrizations in the factory"
-        )
+    refuse_computed(network, "magnitude-pruning")
     # A weight that several layers share is ranked and counted once.
     weights = list({id(layer.weight): layer.weight.detach() for layer in layers.values()}.values())
     for group in [[weight] for weight in weights] if scope == "layer" else [weights]:

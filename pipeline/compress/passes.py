@@ -4,41 +4,63 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from pathlib import Path
 from typing import assert_never
 
 from torch import Tensor, nn
 
-from pipeline.compress import dynamic, magnitude
+from pipeline.compress import channels, dynamic, magnitude, tuned
 from pipeline.compress.touched import PassReport
-from pipeline.recipe import DynamicInt8, MagnitudePruning, Pass
+from pipeline.errors import RecipeError
+from pipeline.recipe import ChannelPruning, DynamicInt8, FineTune, MagnitudePruning, Pass, StaticInt8
 
 
 def apply_passes(
-    network: nn.Module, passes: Sequence[Pass], *, example: tuple[Tensor, ...]
+    network: nn.Module, passes: Sequence[Pass], *, example: tuple[Tensor, ...], weights: Path | None = None
 ) -> tuple[nn.Module, list[PassReport]]:
     """Apply passes in order; the same weights and passes give the same network, bit for bit.
 
-    That is how a compressed network crosses a file without pickled code: float weights, and the passes again.
+    That is how a compressed network crosses a file without pickled code: float weights, and the passes again. Nothing
+    is trained here: what a fine-tune pass learned is read from a file.
 
     Args:
         network: with float weights, alone or with its preprocessing in front; left as it is.
         passes: what to do, in order.
         example: positional inputs of the network, each (B, ...), to count multiply-accumulates on.
+        weights: what the fine-tune pass among them made.
 
     Returns:
         A compressed copy in evaluation mode, and a report per pass.
 
     Raises:
         RecipeError: a pass cannot act on this network, or comes after one that leaves it nothing to act on.
+        DataError: the tuned weights are those of another network.
     """
     compressed = copy.deepcopy(network).eval()
     reports: list[PassReport] = []
     for one in passes:
         match one:
+            case ChannelPruning():
+                made = channels.prune(
+                    compressed,
+                    keep=one.keep,
+                    scope=one.scope,
+                    layers=one.layers,
+                    round_to=one.round_to,
+                    importance=one.importance,
+                    example=example,
+                )
+            case FineTune():
+                made = tuned.load(compressed, weights, epochs=one.epochs, example=example)
             case MagnitudePruning():
                 made = magnitude.prune(compressed, amount=one.amount, scope=one.scope, example=example)
             case DynamicInt8():
                 compressed, made = dynamic.quantize(compressed, example=example)
+            case StaticInt8():
+                raise RecipeError(
+                    "static-int8 of a torch module: expected an ONNX file, which is quantized after its export; "
+                    "use dynamic-int8"
+                )
             case _:
                 assert_never(one)
         reports.append(made)

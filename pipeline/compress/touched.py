@@ -24,10 +24,12 @@ class LayerTouch:
     Args:
         name: of the module (or of the ONNX node), as the user knows it.
         kind: class name of the module, or operator of the node.
-        weights: number of values in its weights, biases not included.
+        weights: number of values in its weights after the pass, biases not included.
         zeros: how many of them are zero after the pass.
-        macs: multiply-accumulates for one example.
+        macs: multiply-accumulates for one example after the pass.
         touched: whether the pass acted on it.
+        removed_weights: values of its weights that are gone.
+        removed_macs: multiply-accumulates that are gone.
     """
 
     name: str
@@ -36,6 +38,8 @@ class LayerTouch:
     zeros: int
     macs: int
     touched: bool
+    removed_weights: int = 0
+    removed_macs: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,33 +50,47 @@ class PassReport:
         kind: the pass, as recipes name it.
         detail: its settings in words.
         layers: every layer with weights, touched or not, in the network's order.
-        parameters: number of values in all parameters, biases and normalisation included.
+        parameters: number of values in all parameters after the pass, biases and normalisation included.
+        removed_parameters: number of values that are gone.
     """
 
     kind: str
     detail: str
     layers: tuple[LayerTouch, ...]
     parameters: int
+    removed_parameters: int = 0
 
     @property
     def touched_weights(self) -> int:
-        """Number of values in the weights the pass acted on."""
+        """Number of values in the weights the pass acted on and left."""
         return sum(layer.weights for layer in self.layers if layer.touched)
 
     @property
     def weight_share(self) -> float:
-        """Touched weights as a fraction of all parameters."""
-        return _fraction(self.touched_weights, self.parameters)
+        """Weights of the touched layers as a fraction of all parameters, both before the pass."""
+        touched = sum(layer.weights + layer.removed_weights for layer in self.layers if layer.touched)
+        return _fraction(touched, self.parameters + self.removed_parameters)
 
     @property
     def compute_share(self) -> float:
-        """Multiply-accumulates of the touched layers as a fraction of those of all layers with weights."""
-        touched = sum(layer.macs for layer in self.layers if layer.touched)
-        return _fraction(touched, sum(layer.macs for layer in self.layers))
+        """Multiply-accumulates of the touched layers as a fraction of those of all, both before the pass."""
+        touched = sum(layer.macs + layer.removed_macs for layer in self.layers if layer.touched)
+        return _fraction(touched, sum(layer.macs + layer.removed_macs for layer in self.layers))
+
+    @property
+    def removed_weight_share(self) -> float:
+        """Parameters that are gone as a fraction of all before the pass."""
+        return _fraction(self.removed_parameters, self.parameters + self.removed_parameters)
+
+    @property
+    def removed_compute_share(self) -> float:
+        """Multiply-accumulates that are gone as a fraction of all before the pass."""
+        removed = sum(layer.removed_macs for layer in self.layers)
+        return _fraction(removed, removed + sum(layer.macs for layer in self.layers))
 
     @property
     def sparsity(self) -> float:
-        """Zero weights as a fraction of all parameters."""
+        """Zero weights as a fraction of all parameters, both after the pass."""
         return _fraction(sum(layer.zeros for layer in self.layers), self.parameters)
 
     @property
@@ -91,6 +109,9 @@ class PassReport:
             "compute_share": self.compute_share,
             "sparsity": self.sparsity,
             "touched_sparsity": self.touched_sparsity,
+            "removed_parameters": self.removed_parameters,
+            "removed_weight_share": self.removed_weight_share,
+            "removed_compute_share": self.removed_compute_share,
             "layers": [
                 {
                     "name": layer.name,
@@ -100,6 +121,8 @@ class PassReport:
                     "sparsity": _fraction(layer.zeros, layer.weights),
                     "macs": layer.macs,
                     "touched": layer.touched,
+                    "removed_weights": layer.removed_weights,
+                    "removed_macs": layer.removed_macs,
                 }
                 for layer in self.layers
             ],
@@ -167,6 +190,20 @@ def report(
             )
         )
     return PassReport(kind=kind, detail=detail, layers=tuple(layers), parameters=parameters)
+
+
+def refuse_computed(network: nn.Module, action: str) -> None:
+    """Stop before a pass that would change a weight which the network computes anew on each call.
+
+    Raises:
+        RecipeError: a convolution or linear layer's weight is computed from other parameters.
+    """
+    for name, layer in weighted_layers(network).items():
+        if isinstance(layer, _ConvNd | nn.Linear) and "weight" not in dict(layer.named_parameters(recurse=False)):
+            raise RecipeError(
+                f"{action}: expected plain weights, found {name}.weight computed from other parameters; "
+                "call torch.nn.utils.parametrize.remove_parametrizations in the factory"
+            )
 
 
 def refuse_quantized(network: nn.Module, action: str) -> None:

@@ -97,6 +97,14 @@ class ModelSpec:
         }
 
 
+def inner_network(module: nn.Module) -> nn.Module:
+    """The network alone, whose module names are its user's own, from behind its preprocessing if there is one."""
+    if not isinstance(module, Deployable | DeployableOfSeveral):
+        return module
+    network: nn.Module = module.network
+    return network
+
+
 def count_parameters(network: nn.Module) -> int:
     """Number of values in a network's parameters, each shared tensor once; buffers not included."""
     return sum(parameter.numel() for parameter in network.parameters())

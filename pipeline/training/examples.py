@@ -34,18 +34,21 @@ class Examples:
         """Number of examples."""
         return len(self.labels)
 
-    def take(self, indices: Tensor | slice, *, horizontal_flip: bool = False) -> tuple[Tensor, ...]:
+    def draw_mirrored(self, count: int) -> Tensor:
+        """Which of some examples to mirror, (count,) bool, each with probability 1/2."""
+        return (torch.rand(count) < 0.5).to(self.labels.device)
+
+    def take(self, indices: Tensor | slice, *, mirrored_B: Tensor | None = None) -> tuple[Tensor, ...]:
         """Raw inputs of some examples, pictures channels-last.
 
         Args:
             indices: which ones, on the same device.
-            horizontal_flip: mirror each example's pictures, all or none of them, with probability 1/2.
+            mirrored_B: which of them have their pictures mirrored, all or none of an example's; None for none.
         """
         raw = tuple(one[indices] for one in self.inputs)
-        if horizontal_flip:
-            mirrored = (torch.rand(len(raw[0])) < 0.5).to(self.labels.device).view(-1, 1, 1, 1)
+        if mirrored_B is not None:
             raw = tuple(
-                torch.where(mirrored, one.flip(-1), one) if is_picture else one
+                torch.where(mirrored_B.view(-1, 1, 1, 1), one.flip(-1), one) if is_picture else one
                 for one, is_picture in zip(raw, self.pictures, strict=True)
             )
         return tuple(
@@ -69,6 +72,26 @@ def batches(order: Tensor, batch_size: int) -> Sequence[Tensor]:
     if len(cut) > 1 and len(cut[-1]) == 1:
         cut[-2:] = [torch.cat(cut[-2:])]
     return cut
+
+
+def predict(model: nn.Module, examples: Examples, *, mirrored: bool = False) -> Tensor:
+    """Logits (N, K) of a deployable model in evaluation mode; the mode it was in is restored.
+
+    Args:
+        model: raw inputs to logits (B, K).
+        examples: on the model's device.
+        mirrored: of all pictures mirrored.
+    """
+    training = model.training
+    model.eval()
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(examples), _EVALUATION_BATCH):
+            part = slice(start, start + _EVALUATION_BATCH)
+            every = torch.ones_like(examples.labels[part], dtype=torch.bool) if mirrored else None
+            parts.append(model(*examples.take(part, mirrored_B=every)))
+    model.train(training)
+    return torch.cat(parts)
 
 
 def evaluate(model: nn.Module, examples: Examples) -> Metrics:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from pipeline.data.dataset import Split
@@ -25,6 +25,8 @@ from pipeline.training.memory import keep_freed_memory
 from pipeline.training.optimize import OptimizerName, ScheduleName, make_optimizer, make_schedule
 
 _STEPS_PER_REPORT = 10
+# From logits (B, K), labels (B,), indices of the examples (B,) and whether each was mirrored (B,), None if none was.
+Loss = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,8 @@ class _Run:
     device: torch.device
     scratch: Path
     peak_learning_rate: float
+    loss: Loss
+    task: str
 
 
 def build_network(spec: ModelSpec, *, seed: int) -> nn.Module:
@@ -72,12 +76,14 @@ def train_network(
     learning_rate: float,
     weight_decay: float,
     schedule: ScheduleName,
-    label_smoothing: float,
+    label_smoothing: float = 0.0,
     horizontal_flip: bool,
     seed: int,
     device: DeviceName,
     scratch: Path,
     reporter: Reporter,
+    loss: Loss | None = None,
+    task: str = "train",
 ) -> Trained:
     """Train a network in place; afterwards it is on the CPU in evaluation mode.
 
@@ -101,6 +107,8 @@ def train_network(
         device: where to train.
         scratch: folder of the checkpoint, which is written after each epoch.
         reporter: told loss and accuracy while it runs.
+        loss: instead of the cross-entropy with the labels.
+        task: what this is, for messages.
 
     Raises:
         RecipeError: the loss is no longer finite, the device is not there, or there is nothing to flip or train.
@@ -129,6 +137,8 @@ def train_network(
                 device=target,
                 scratch=scratch,
                 peak_learning_rate=learning_rate,
+                loss=loss or _cross_entropy(label_smoothing),
+                task=task,
             )
             done = _train(
                 run,
@@ -136,12 +146,11 @@ def train_network(
                 held_out,
                 epochs=epochs,
                 batch_size=batch_size,
-                label_smoothing=label_smoothing,
                 horizontal_flip=horizontal_flip,
                 reporter=reporter,
             )
         final = done[-1].validation if done else evaluate(model, held_out)
-        _check_finite(final, "on validation", learning_rate)
+        _check_finite(final, "on validation", learning_rate, task)
     network.cpu().eval()
     _to_memory_format(network, torch.contiguous_format)
     return Trained(epochs=done, final=final)
@@ -154,38 +163,36 @@ def _train(
     *,
     epochs: int,
     batch_size: int,
-    label_smoothing: float,
     horizontal_flip: bool,
     reporter: Reporter,
 ) -> tuple[Epoch, ...]:
     """All epochs that a checkpoint does not hold yet, each evaluated and followed by a checkpoint."""
     done = _resume(run)
     if done:
-        reporter.log(f"train: continues after epoch {len(done)} of {epochs}")
+        reporter.log(f"{run.task}: continues after epoch {len(done)} of {epochs}")
     run.model.train()
     for epoch in range(len(done) + 1, epochs + 1):
         started = time.perf_counter()
 
         def report(step: int, steps: int, so_far: Metrics, epoch: int = epoch) -> None:
-            _check_finite(so_far, f"at epoch {epoch}, step {step}", run.peak_learning_rate)
+            _check_finite(so_far, f"at epoch {epoch}, step {step}", run.peak_learning_rate, run.task)
             completed = (epoch - 1) * steps + step
-            reporter.progress("train", completed, epochs * steps, f"epoch {epoch}/{epochs}, {so_far}")
+            reporter.progress(run.task, completed, epochs * steps, f"epoch {epoch}/{epochs}, {so_far}")
 
         while_training = _train_epoch(
             run,
             examples,
             batch_size=batch_size,
-            label_smoothing=label_smoothing,
             horizontal_flip=horizontal_flip,
             report=report,
         )
         after = evaluate(run.model, held_out)
-        _check_finite(after, f"on validation after epoch {epoch}", run.peak_learning_rate)
+        _check_finite(after, f"on validation after epoch {epoch}", run.peak_learning_rate, run.task)
         rate = float(run.schedule.get_last_lr()[0])
         done = (*done, Epoch(epoch=epoch, learning_rate=rate, train=while_training, validation=after))
         _save(run, done)
         seconds = time.perf_counter() - started
-        reporter.log(f"train: epoch {epoch}/{epochs}, {while_training}; validation {after}; {seconds:.1f} s")
+        reporter.log(f"{run.task}: epoch {epoch}/{epochs}, {while_training}; validation {after}; {seconds:.1f} s")
     return done
 
 
@@ -194,7 +201,6 @@ def _train_epoch(
     examples: Examples,
     *,
     batch_size: int,
-    label_smoothing: float,
     horizontal_flip: bool,
     report: Callable[[int, int, Metrics], None],
 ) -> Metrics:
@@ -205,9 +211,10 @@ def _train_epoch(
     seen = 0
     so_far = Metrics(loss=math.nan, accuracy=math.nan)
     for step, indices in enumerate(order, start=1):
-        logits_BK = run.model(*examples.take(indices, horizontal_flip=horizontal_flip))
+        mirrored_B = examples.draw_mirrored(len(indices)) if horizontal_flip else None
+        logits_BK = run.model(*examples.take(indices, mirrored_B=mirrored_B))
         labels_B = examples.labels[indices]
-        loss = F.cross_entropy(logits_BK, labels_B, label_smoothing=label_smoothing)
+        loss = run.loss(logits_BK, labels_B, indices, mirrored_B)
         run.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         run.optimizer.step()
@@ -226,11 +233,18 @@ def _to_memory_format(module: nn.Module, memory_format: torch.memory_format) -> 
     module.to(memory_format=memory_format)  # type: ignore[call-overload]
 
 
-def _check_finite(found: Metrics, where: str, learning_rate: float) -> None:
+def _cross_entropy(label_smoothing: float) -> Loss:
+    def loss(logits_BK: Tensor, labels_B: Tensor, _indices_B: Tensor, _mirrored_B: Tensor | None) -> Tensor:
+        return F.cross_entropy(logits_BK, labels_B, label_smoothing=label_smoothing)
+
+    return loss
+
+
+def _check_finite(found: Metrics, where: str, learning_rate: float, task: str) -> None:
     if not math.isfinite(found.loss):
         raise RecipeError(
-            f"train: expected a finite loss, found {found.loss} {where}; lower train.learning_rate (now "
-            f"{learning_rate:g}), or check model.preprocessing and model.weights"
+            f"{task}: expected a finite loss, found {found.loss} {where}; lower {task.partition(' ')[0]}.learning_rate "
+            f"(now {learning_rate:g}), or check model.preprocessing and model.weights"
         )
 
 

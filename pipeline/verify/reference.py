@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from torch import nn
 from handlers.decode import InputSpec
 from handlers.runtime import Model, load_model
 from handlers.serving import RuntimeSpec
+from pipeline.threads import one_thread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,14 +88,3 @@ def evaluator(file: Path) -> Model:
         return logits
 
     return answer
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Sums in the same order whatever the machine's number of cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -162,7 +162,7 @@ def test_flips_mirror_about_half_of_the_pictures_and_only_pictures() -> None:
     table = torch.arange(2000).reshape(1000, 2)
     examples = Examples(inputs=(pictures, table), labels=torch.zeros(1000, dtype=torch.int64), pictures=(True, False))
     torch.manual_seed(0)
-    seen, same = examples.take(torch.arange(1000), horizontal_flip=True)
+    seen, same = examples.take(torch.arange(1000), mirrored_B=examples.draw_mirrored(1000))
     mirrored = (seen == pictures.flip(-1)).all(dim=-1).flatten()
     assert torch.equal(same, table)
     assert ((seen == pictures).all(dim=-1).flatten() ^ mirrored).all()

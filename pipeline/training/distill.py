@@ -1,0 +1,127 @@
+"""Fine-tuning of a compressed network: it learns to answer as the float network does on the training inputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pipeline.data.dataset import Split
+from pipeline.models.spec import ModelSpec
+from pipeline.stage import Reporter
+from pipeline.training.device import DeviceName, choose_device
+from pipeline.training.examples import predict, to_examples
+from pipeline.training.loop import Loss, Trained, train_network
+
+# Nothing to regularise: the float network's answers say more than labels do, and few epochs cannot learn them by heart.
+_WEIGHT_DECAY = 0.0
+
+
+def teacher_logits(
+    spec: ModelSpec, teacher: nn.Module, train: Split, *, horizontal_flip: bool, device: DeviceName
+) -> Tensor:
+    """The float network's answers on the training inputs, once for all epochs and all of its compressed networks.
+
+    Args:
+        spec: of the model.
+        teacher: the float network, without its preprocessing; left on the CPU.
+        train: raw inputs; labels are not looked at.
+        horizontal_flip: whether the mirrored pictures are asked for too.
+
+    Returns:
+        (1, N, K) float32 on the CPU; (2, N, K) with the mirrored pictures' answers second.
+    """
+    target = choose_device(device)
+    examples = to_examples(spec, train, target)
+    model = spec.deployable(teacher).to(target).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    answers_VNK = [predict(model, examples, mirrored=mirrored).cpu() for mirrored in (False, True)[: 1 + horizontal_flip]]
+    teacher.cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return torch.stack(answers_VNK)
+
+
+def distill(
+    spec: ModelSpec,
+    network: nn.Module,
+    *,
+    teacher_VNK: Tensor,
+    train: Split,
+    validation: Split,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    temperature: float,
+    label_weight: float,
+    seed: int,
+    device: DeviceName,
+    scratch: Path,
+    reporter: Reporter,
+    task: str,
+) -> Trained:
+    """Train a compressed network in place; afterwards it is on the CPU in evaluation mode.
+
+    The same arguments give bitwise the same weights, also when the run was killed in between and called again with the
+    same scratch folder.
+
+    Args:
+        spec: of the model; gives the preprocessing and the order of the inputs.
+        network: the compressed network, without its preprocessing.
+        teacher_VNK: as `teacher_logits` gives it; pictures are mirrored with probability 1/2 where it has two answers.
+        train: raw inputs, and labels for `label_weight`.
+        validation: evaluated after each epoch; never trained on.
+        epochs: passes over the training data.
+        batch_size: examples per step.
+        learning_rate: peak of a one-cycle schedule.
+        temperature: logits are divided by it before they are compared.
+        label_weight: share of the cross-entropy with the labels in the loss.
+        seed: of shuffling, augmentation and dropout.
+        device: where to train.
+        scratch: folder of the checkpoint, which is written after each epoch.
+        reporter: told loss and accuracy while it runs.
+        task: what this is, for messages; begins with the pass's name.
+
+    Raises:
+        RecipeError: the loss is no longer finite, or the device is not there.
+    """
+    return train_network(
+        spec,
+        network,
+        train=train,
+        validation=validation,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer="adamw",
+        learning_rate=learning_rate,
+        weight_decay=_WEIGHT_DECAY,
+        schedule="one-cycle",
+        horizontal_flip=len(teacher_VNK) > 1,
+        seed=seed,
+        device=device,
+        scratch=scratch,
+        reporter=reporter,
+        loss=distillation_loss(teacher_VNK.to(choose_device(device)), temperature=temperature, label_weight=label_weight),
+        task=task,
+    )
+
+
+def distillation_loss(teacher_VNK: Tensor, *, temperature: float, label_weight: float) -> Loss:
+    """Divergence from the teacher's softened answers, times the temperature squared, mixed with the labels' own loss.
+
+    Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531, section 2.
+
+    Args:
+        teacher_VNK: logits per example; of mirrored pictures second.
+        temperature: of both networks' softmax.
+        label_weight: share of the cross-entropy with the labels.
+    """
+    targets_VNK = F.log_softmax(teacher_VNK / temperature, dim=-1)
+
+    def loss(logits_BK: Tensor, labels_B: Tensor, indices_B: Tensor, mirrored_B: Tensor | None) -> Tensor:
+        version = 0 if mirrored_B is None else mirrored_B.long()
+        answers_BK = F.log_softmax(logits_BK / temperature, dim=-1)
+        soft = F.kl_div(answers_BK, targets_VNK[version, indices_B], log_target=True, reduction="batchmean")
+        soft = soft * temperature**2
+        return torch.lerp(soft, F.cross_entropy(logits_BK, labels_B), label_weight) if label_weight else soft
+
+    return loss
