@@ -43,6 +43,8 @@ FLOAT32 = Tolerance(absolute=1e-4, relative=1e-4)
 # logits of 0.2).
 INT8_DYNAMIC = Tolerance(absolute=1e-3, relative=0.0, scale=5e-3)
 
+INT8_STATIC = Tolerance(absolute=1e-3, relative=0.0, scale=1e-2)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:

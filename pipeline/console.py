@@ -196,16 +196,20 @@ def result_table(result: BuildResult) -> Table:
 
 
 def pass_table(result: BuildResult) -> Table:
-    """What each pass really touched; the same pass on the same network is said once."""
+    """What each pass really touched, and what it removed; the same pass on the same network is said once."""
+    removes = any(one.removed_weight_share for row in result.candidates for one in row.report.passes)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("network", no_wrap=True)
     table.add_column("pass")
-    for heading in ("of the weights", "of the compute", "zeros"):
+    gone = ("weights gone", "compute gone") if removes else ()
+    for heading in ("of the weights", "of the compute", "zeros", *gone):
         table.add_column(heading, justify="right", no_wrap=True)
     said = set()
     for row in result.candidates:
         for one in row.report.passes:
-            shares = (f"{one.weight_share:.1%}", f"{one.compute_share:.1%}", f"{one.sparsity:.0%}")
+            shares = [f"{one.weight_share:.1%}", f"{one.compute_share:.1%}", f"{one.sparsity:.0%}"]
+            if removes:
+                shares += [f"{one.removed_weight_share:.1%}", f"{one.removed_compute_share:.1%}"]
             if (line := (row.report.variant, f"{one.kind}: {one.detail}", *shares)) not in said:
                 table.add_row(*line)
                 said.add(line)

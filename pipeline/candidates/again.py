@@ -2,93 +2,60 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import nn
-
 from handlers.serving import RuntimeSpec
-from pipeline.candidates.evaluate import read_inputs, runtime_of, tolerance_of, too_large
+from pipeline.candidates.evaluate import runtime_of, tolerance_of, too_large
+from pipeline.candidates.ground import Ground
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.compress.passes import apply_passes
-from pipeline.models.spec import ModelSpec
-from pipeline.models.weights import load_weights
 from pipeline.verify.layers import LayerFinding
 from pipeline.verify.locate import locate
 from pipeline.verify.parity import ParityReport, check_parity
 from pipeline.verify.reference import Reference, module_reference, unoptimized_reference
 
 
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """What candidates were made from.
-
-    Args:
-        model: the float model.
-        weights: of the float network.
-        samples: real inputs that parity is checked on.
-        batch_sizes: examples per call in the parity check.
-        evaluator_macs: multiply-accumulates up to which the reference evaluator is asked too.
-        scratch: for temporary files.
-    """
-
-    model: ModelSpec
-    weights: Path
-    samples: Path
-    batch_sizes: tuple[int, ...]
-    evaluator_macs: int
-    scratch: Path
-
-    def deployable(self) -> nn.Module:
-        """The float network behind its preprocessing, in evaluation mode."""
-        network = self.model.build()
-        load_weights(self.weights, network)
-        return self.model.deployable(network.eval())
-
-    def example(self) -> tuple[torch.Tensor, ...]:
-        """Two samples, positional in the order of the model's inputs."""
-        return tuple(torch.from_numpy(array[:2].copy()) for array in read_inputs(self.samples, self.model))
-
-
-def check_again(spec: CandidateSpec, source: Source, file: Path) -> tuple[ParityReport, LayerFinding]:
+def check_again(
+    spec: CandidateSpec, ground: Ground, file: Path, *, tuned: Path | None
+) -> tuple[ParityReport, LayerFinding]:
     """Rebuild a candidate's reference from weights and passes, and hold its file against it.
 
     Args:
         spec: what the candidate is.
-        source: what it was made from.
+        ground: what it was made from.
         file: its model file; a TorchScript file's digest is known by now.
+        tuned: its fine-tuned weights, if it has any.
 
     Returns:
         The parity report, and the layer at fault where it failed.
     """
-    reference = _reference(spec, source, file)
+    reference = _reference(spec, ground, file, tuned)
     runtime: RuntimeSpec = runtime_of(spec)
     parity = check_parity(
         candidate=spec.name,
         file=file,
         runtime=runtime,
         reference=reference,
-        inputs=source.model.inputs,
-        samples=source.samples,
-        tolerance=tolerance_of(spec),
-        batch_sizes=source.batch_sizes,
-        skip_evaluator=too_large(file, source.evaluator_macs),
-        scratch=source.scratch,
+        inputs=ground.model.inputs,
+        samples=ground.samples,
+        tolerance=tolerance_of(spec.precision),
+        batch_sizes=ground.batch_sizes,
+        skip_evaluator=too_large(file, ground.evaluator_macs),
+        scratch=ground.scratch,
     )
     finding = locate(
         parity,
         file=file,
         runtime=runtime,
         reference=reference,
-        inputs=source.model.inputs,
-        samples=source.samples,
+        inputs=ground.model.inputs,
+        samples=ground.samples,
     )
     return parity, finding
 
 
-def _reference(spec: CandidateSpec, source: Source, file: Path) -> Reference:
+def _reference(spec: CandidateSpec, ground: Ground, file: Path, tuned: Path | None) -> Reference:
     if spec.format == "onnx" and spec.precision != "fp32":
-        return unoptimized_reference(file, source.model.inputs)
-    module, _ = apply_passes(source.deployable(), spec.passes, example=source.example())
-    return module_reference(module, source.model.inputs)
+        return unoptimized_reference(file, ground.model.inputs)
+    module, _ = apply_passes(ground.deployable(), spec.passes, example=ground.example(), weights=tuned)
+    return module_reference(module, ground.model.inputs)

@@ -4,84 +4,45 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, replace
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import assert_never
 
 import numpy as np
 import onnx
-import torch
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
-from torch import Tensor, nn
+from safetensors.numpy import save_file
 
-from handlers.compare import FLOAT32, INT8_DYNAMIC, Tolerance
+from handlers.compare import FLOAT32, INT8_DYNAMIC, INT8_STATIC, Tolerance
 from handlers.decode import InputSpec
 from handlers.runtime import run_chunks
 from handlers.serving import RuntimeSpec
 from pipeline.artifacts import digest_file
+from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport, How, ParityFigures, PassFigures
 from pipeline.candidates.spec import CandidateSpec
-from pipeline.compress.onnx_dynamic import quantize_file
+from pipeline.candidates.tune import calibration_inputs, tuned_weights
+from pipeline.compress import onnx_dynamic, onnx_static
 from pipeline.compress.passes import apply_passes
 from pipeline.compress.touched import PassReport
 from pipeline.data.dataset import read_split
+from pipeline.errors import RecipeError
 from pipeline.export.onnx import export_onnx
 from pipeline.export.torchscript import export_torchscript
 from pipeline.inspection.graph import graph_cost
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weights import load_weights
+from pipeline.recipe import DynamicInt8, Pass, Precision, StaticInt8
 from pipeline.verify.locate import locate
 from pipeline.verify.parity import ParityReport, check_parity, require
 from pipeline.verify.quality import QualityReport, judge_quality, predict_logits
 from pipeline.verify.reference import Reference, module_reference, unoptimized_reference
 
-# What the exporters trace on: two or more, or the batch axis may freeze at 1.
-_EXAMPLE_ROWS = 2
 _FLOAT_BATCH = 128
 _MODEL_FILE = {"onnx": "model.onnx", "torchscript": "model.pt"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ground:
-    """What all candidates of a build share.
-
-    Args:
-        model: the float model.
-        weights: of the float network.
-        samples: real validation inputs, their labels and the float network's logits.
-        validation: the validation split.
-        float_logits: of the float network on it, (N, K) float32.
-        opset: ONNX operator set version.
-        batch_sizes: examples per call in the parity check.
-        evaluator_macs: multiply-accumulates up to which the reference evaluator is asked too.
-        scratch: for temporary files.
-    """
-
-    model: ModelSpec
-    weights: Path
-    samples: Path
-    validation: Path
-    float_logits: NDArray[np.float32]
-    opset: int
-    batch_sizes: tuple[int, ...]
-    evaluator_macs: int
-    scratch: Path
-
-    def network(self) -> nn.Module:
-        """The float network with its weights, in evaluation mode."""
-        network = self.model.build()
-        load_weights(self.weights, network)
-        return network.eval()
-
-    def example(self) -> tuple[Tensor, ...]:
-        """The first samples, positional in the order of the model's inputs, (2, *shape) each."""
-        return tuple(torch.from_numpy(array[:_EXAMPLE_ROWS].copy()) for array in read_inputs(self.samples, self.model))
-
-
-def read_inputs(path: Path, model: ModelSpec) -> list[NDArray[np.generic]]:
-    """The raw inputs in a samples or split file, (N, *shape) each, in the order of the model's inputs."""
-    stored = load_file(path)
-    return [stored[f"input.{spec.name}"] for spec in model.inputs]
+# In a candidate's folder, where it was fine-tuned.
+TUNED_FILE = "tuned.safetensors"
 
 
 def float_logits(model: ModelSpec, weights: Path, data: Path) -> NDArray[np.float32]:
@@ -109,18 +70,29 @@ def runtime_of(spec: CandidateSpec) -> RuntimeSpec:
     )
 
 
-def tolerance_of(spec: CandidateSpec) -> Tolerance:
-    """How far a candidate's answers may be from its reference's."""
-    return FLOAT32 if spec.precision == "fp32" else INT8_DYNAMIC
+def tolerance_of(precision: Precision) -> Tolerance:
+    """How far the answers of a candidate may be from its reference's."""
+    match precision:
+        case "fp32":
+            return FLOAT32
+        case "int8-dynamic":
+            return INT8_DYNAMIC
+        case "int8-static":
+            return INT8_STATIC
+        case _:
+            assert_never(precision)
 
 
-def evaluate(spec: CandidateSpec, ground: Ground, folder: Path) -> CandidateReport:
+def evaluate(
+    spec: CandidateSpec, ground: Ground, folder: Path, *, float_logits: NDArray[np.float32]
+) -> CandidateReport:
     """Make a candidate's file in its folder, prove it, and judge it.
 
     Args:
         spec: what to make.
         ground: what it is made from and held against.
-        folder: its own; ends with the model file in it.
+        folder: its own; ends with the model file in it, and the tuned weights where it was fine-tuned.
+        float_logits: of the float network on the validation split, (N, K).
 
     Returns:
         The report, not timed yet.
@@ -130,7 +102,10 @@ def evaluate(spec: CandidateSpec, ground: Ground, folder: Path) -> CandidateRepo
         RecipeError: a pass or an export cannot be done on this network.
     """
     file = folder / _MODEL_FILE[spec.format]
-    passes, how, reference = _make(spec, ground, file)
+    tuned = tuned_weights(spec.passes, ground, name=spec.variant)
+    if tuned is not None:
+        shutil.copyfile(tuned, folder / TUNED_FILE)
+    passes, how, reference = _make(spec, ground, file, tuned)
     runtime = runtime_of(spec)
     parity = check_parity(
         candidate=spec.name,
@@ -139,7 +114,7 @@ def evaluate(spec: CandidateSpec, ground: Ground, folder: Path) -> CandidateRepo
         reference=reference,
         inputs=ground.model.inputs,
         samples=ground.samples,
-        tolerance=tolerance_of(spec),
+        tolerance=tolerance_of(spec.precision),
         batch_sizes=ground.batch_sizes,
         skip_evaluator=too_large(file, ground.evaluator_macs),
         scratch=ground.scratch,
@@ -155,7 +130,7 @@ def evaluate(spec: CandidateSpec, ground: Ground, folder: Path) -> CandidateRepo
         logits=predict_logits(
             file=file, runtime=runtime, inputs=ground.model.inputs, data=ground.validation, scratch=ground.scratch
         ),
-        float_logits=ground.float_logits,
+        float_logits=float_logits,
         labels=read_split(ground.validation).labels,
         classes=ground.model.labels,
     )
@@ -167,7 +142,8 @@ def evaluate(spec: CandidateSpec, ground: Ground, folder: Path) -> CandidateRepo
         precision=spec.precision,
         lossy=spec.lossy,
         how=how,
-        passes=tuple(_pass_figures(one) for one in passes),
+        passes=tuple(_pass_figures(one, made) for one, made in zip(spec.passes, passes, strict=True)),
+        tuned_sha256=None if tuned is None else digest_file(tuned),
         runtime=runtime.to_json(),
         sha256=digest_file(file),
         size=file.stat().st_size,
@@ -212,22 +188,56 @@ def served_quality(
     )
 
 
-def _make(spec: CandidateSpec, ground: Ground, file: Path) -> tuple[list[PassReport], How, Reference]:
+def _make(
+    spec: CandidateSpec, ground: Ground, file: Path, tuned: Path | None
+) -> tuple[list[PassReport], How, Reference]:
     """Write the candidate's file; say what its passes did, how it was made, and what it must reproduce."""
     example = ground.example()
-    deployable = ground.model.deployable(ground.network())
+    deployable = ground.deployable()
     if spec.format == "torchscript":
-        module, passes = apply_passes(deployable, spec.passes, example=example)
+        module, passes = apply_passes(deployable, spec.passes, example=example, weights=tuned)
         made = export_torchscript(module, file, example=example)
         return passes, made.method, module_reference(module, ground.model.inputs)
-    module, passes = apply_passes(deployable, spec.pruning, example=example)
+    module, passes = apply_passes(deployable, spec.float_passes, example=example, weights=tuned)
     float_file = file if spec.precision == "fp32" else file.with_name("float.onnx")
     export_onnx(module, float_file, inputs=ground.model.inputs, example=example, opset=ground.opset)
     if spec.precision == "fp32":
         return passes, "export", module_reference(module, ground.model.inputs)
-    passes = [*passes, quantize_file(float_file, file)]
+    passes = [*passes, quantize_file(spec.passes[-1], float_file, file, ground)]
     float_file.unlink()
     return passes, "quantize", unoptimized_reference(file, ground.model.inputs)
+
+
+def quantize_file(
+    one: Pass, source: Path, destination: Path, ground: Ground, *, keep: tuple[str, ...] = ()
+) -> PassReport:
+    """Quantize an exported float file.
+
+    Args:
+        one: the pass that does it.
+        source: the ONNX file, left as it is.
+        destination: where the quantized file goes.
+        ground: for the training examples that activations are measured on.
+        keep: names of modules whose layers stay in float, besides those that the pass names.
+
+    Raises:
+        RecipeError: the file holds no layer that it could act on.
+    """
+    match one:
+        case DynamicInt8():
+            return onnx_dynamic.quantize_file(source, destination, keep=keep)
+        case StaticInt8():
+            return onnx_static.quantize_file(
+                source,
+                destination,
+                examples=calibration_inputs(ground, one.examples),
+                method=one.method,
+                activations=one.activations,
+                reduce_range=one.reduce_range,
+                keep=(*one.keep, *keep),
+            )
+        case _:
+            raise RecipeError(f"{one.kind}: expected a pass that quantizes an ONNX file (dynamic-int8, static-int8)")
 
 
 def too_large(file: Path, limit: int) -> str:
@@ -274,10 +284,13 @@ def _parity_figures(parity: ParityReport) -> ParityFigures:
     )
 
 
-def _pass_figures(report: PassReport) -> PassFigures:
+def _pass_figures(one: Pass, report: PassReport) -> PassFigures:
     return PassFigures(
         kind=report.kind,
         detail=report.detail,
+        settings=one.model_dump(mode="json", exclude={"kind"}),
+        removed_weight_share=report.removed_weight_share,
+        removed_compute_share=report.removed_compute_share,
         sparsity=report.sparsity,
         weight_share=report.weight_share,
         compute_share=report.compute_share,

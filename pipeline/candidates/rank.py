@@ -6,28 +6,28 @@ import copy
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
 from handlers.runtime import load_model, run_chunks
-from pipeline.candidates.again import Source
-from pipeline.candidates.evaluate import runtime_of
+from pipeline.candidates.evaluate import quantize_file, runtime_of
+from pipeline.candidates.ground import Ground
 from pipeline.candidates.spec import CandidateSpec
-from pipeline.compress.onnx_dynamic import quantize_file
 from pipeline.compress.passes import apply_passes
-from pipeline.compress.touched import weighted_layers
+from pipeline.compress.touched import weighted_layers, weights_of
 from pipeline.data.dataset import Split
 from pipeline.errors import RecipeError
 from pipeline.export.onnx import export_onnx
-from pipeline.recipe import DynamicInt8, Pass
+from pipeline.recipe import ChannelPruning, FineTune, Pass
 from pipeline.verify.reference import module_reference
 
 _BATCH = 128
-_INT8 = DynamicInt8().kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,29 +73,31 @@ class Ranking:
 
 
 def rank_layers(
-    spec: CandidateSpec, source: Source, validation: Split, *, opset: int, limit_s: float = 120.0
+    spec: CandidateSpec, ground: Ground, validation: Split, *, tuned: Path | None, limit_s: float = 120.0
 ) -> Ranking:
     """Measure what each layer that a pass touched would win back if that pass left it out.
 
+    What was pruned before a fine-tune pass is not tried: with another structure it would have to be trained again.
+
     Args:
         spec: a lossy candidate.
-        source: what it was made from.
+        ground: what it was made from.
         validation: the examples to measure on; a few hundred will do.
-        opset: ONNX operator set version the candidate was exported with.
+        tuned: its fine-tuned weights, if it has any.
         limit_s: no further layer is tried after so many seconds.
     """
     started = time.monotonic()
-    network = source.deployable()
+    network = ground.deployable()
     arrays = {name: np.ascontiguousarray(values) for name, values in validation.inputs.items()}
-    before = run_chunks(module_reference(network, source.model.inputs).answer, arrays, _BATCH)
-    whole = _answers(spec, source, network, arrays, opset=opset)
+    before = run_chunks(module_reference(network, ground.model.inputs).answer, arrays, _BATCH)
+    whole = _answers(spec, ground, network, arrays, tuned)
     accuracy, divergence = _judge(whole, before, validation.labels)
-    tried = sorted(_touched(spec, source, network), key=lambda one: -one.weights)
+    tried = sorted(_touched(spec, ground, network, tuned), key=lambda one: -one.weights)
     gains: list[LayerGain] = []
     for one in tried:
         if gains and time.monotonic() - started > limit_s:
             break
-        found = _answers(spec, source, network, arrays, opset=opset, keep=one)
+        found = _answers(spec, ground, network, arrays, tuned, keep=one)
         right, distance = _judge(found, before, validation.labels)
         name = one.layer.removeprefix("network.")
         gains.append(LayerGain(layer=name, kind=one.kind, accuracy=right - accuracy, divergence=divergence - distance))
@@ -118,63 +120,78 @@ class _Kept:
     weights: int = 0
 
 
-def _touched(spec: CandidateSpec, source: Source, network: nn.Module) -> list[_Kept]:
-    torch_passes = spec.pruning if _onnx_int8(spec) else spec.passes
-    _, reports = apply_passes(network, torch_passes, example=source.example())
+def _touched(spec: CandidateSpec, ground: Ground, network: nn.Module, tuned: Path | None) -> list[_Kept]:
+    torch_passes = spec.float_passes if _onnx_int8(spec) else spec.passes
+    compressed, reports = apply_passes(network, torch_passes, example=ground.example(), weights=tuned)
+    last = max((place for place, one in enumerate(torch_passes) if isinstance(one, FineTune)), default=-1)
     touched = [
         _Kept(kind=report.kind, layer=layer.name, weights=layer.weights)
-        for report in reports
+        for report in reports[last + 1 :]
         for layer in report.layers
         if layer.touched
     ]
     if _onnx_int8(spec):
-        linear = [(name, one) for name, one in weighted_layers(network).items() if isinstance(one, nn.Linear)]
-        touched += [_Kept(kind=_INT8, layer=name, weights=one.weight.numel()) for name, one in linear]
+        int8 = spec.passes[-1].kind
+        kinds = (nn.Linear, _ConvNd) if spec.precision == "int8-static" else (nn.Linear,)
+        layers = [(name, one) for name, one in weighted_layers(compressed).items() if isinstance(one, kinds)]
+        touched += [
+            _Kept(kind=int8, layer=name, weights=sum(weight.numel() for weight in weights_of(one)))
+            for name, one in layers
+        ]
     return touched
 
 
 def _answers(
     spec: CandidateSpec,
-    source: Source,
+    ground: Ground,
     network: nn.Module,
     arrays: Mapping[str, NDArray[Any]],
+    tuned: Path | None,
     *,
-    opset: int,
     keep: _Kept | None = None,
 ) -> NDArray[np.float32]:
     """Logits of a candidate, as it would be with one layer left out of one pass."""
     # What depends on its batch is served one by one.
-    size = _BATCH if spec.precision == "fp32" else 1
-    inputs = source.model.inputs
+    size = 1 if spec.precision == "int8-dynamic" else _BATCH
+    inputs = ground.model.inputs
     if not _onnx_int8(spec):
-        module = _compressed(network, spec.passes, source, keep)
+        module = _compressed(network, spec.passes, ground, tuned, keep)
         return run_chunks(module_reference(module, inputs).answer, arrays, size)
-    in_float = [keep.layer] if keep is not None and keep.kind == _INT8 else []
+    int8 = spec.passes[-1]
+    in_float = (keep.layer,) if keep is not None and keep.kind == int8.kind else ()
     unpruned = keep.layer if keep is not None and not in_float else ""
     runtime = runtime_of(spec)
-    plain, quantized = source.scratch / f"float-{spec.name}-{unpruned}.onnx", source.scratch / runtime.file
+    plain, quantized = ground.scratch / f"float-{spec.name}-{unpruned}.onnx", ground.scratch / runtime.file
     if not plain.exists():
-        module = _compressed(network, spec.pruning, source, keep)
-        export_onnx(module, plain, inputs=inputs, example=source.example(), opset=opset)
+        module = _compressed(network, spec.float_passes, ground, tuned, keep)
+        export_onnx(module, plain, inputs=inputs, example=ground.example(), opset=ground.opset)
     try:
-        quantize_file(plain, quantized, keep=in_float)
+        quantize_file(int8, plain, quantized, ground, keep=in_float)
     except RecipeError:
         if not in_float:
             raise
         quantized.write_bytes(plain.read_bytes())  # it was the only one
-    return run_chunks(load_model(source.scratch, runtime, inputs), arrays, size)
+    return run_chunks(load_model(ground.scratch, runtime, inputs), arrays, size)
 
 
 def _onnx_int8(spec: CandidateSpec) -> bool:
     return spec.format == "onnx" and spec.precision != "fp32"
 
 
-def _compressed(network: nn.Module, passes: Sequence[Pass], source: Source, keep: _Kept | None) -> nn.Module:
+def _compressed(
+    network: nn.Module, passes: Sequence[Pass], ground: Ground, tuned: Path | None, keep: _Kept | None
+) -> nn.Module:
     module = network
     for one in passes:
-        before = module
-        module, _ = apply_passes(before, (one,), example=source.example())
-        if keep is not None and keep.kind == one.kind:
+        before, left_out = module, keep is not None and keep.kind == one.kind
+        if left_out and keep is not None and isinstance(one, ChannelPruning):
+            # Layers that share its channels keep theirs too.
+            name = keep.layer.removeprefix("network.")
+            whole = one.model_copy(update={"layers": {**one.layers, name: 1.0}})
+            module, _ = apply_passes(before, (whole,), example=ground.example())
+            continue
+        module, _ = apply_passes(before, (one,), example=ground.example(), weights=tuned)
+        if left_out and keep is not None:
             module.set_submodule(keep.layer, copy.deepcopy(before.get_submodule(keep.layer)))
     return module.eval()
 

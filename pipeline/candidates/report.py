@@ -68,6 +68,9 @@ class PassFigures(_Data):
         sparsity: zero weights as a fraction of all parameters.
         weight_share: touched weights as a fraction of all parameters.
         compute_share: multiply-accumulates of the touched layers as a fraction of all layers'.
+        removed_weight_share: parameters that are gone as a fraction of those before the pass.
+        removed_compute_share: multiply-accumulates that are gone as a fraction of those before the pass.
+        settings: of the pass, as the recipe gives them.
     """
 
     kind: str
@@ -75,10 +78,13 @@ class PassFigures(_Data):
     sparsity: float
     weight_share: float
     compute_share: float
+    removed_weight_share: float = 0.0
+    removed_compute_share: float = 0.0
+    settings: dict[str, Any] = {}
 
 
 class CandidateReport(_Data):
-    """Everything measured about one candidate."""
+    """Everything measured about one candidate; `tuned_sha256` is of its fine-tuned weights, None without any."""
 
     name: str
     identity: str
@@ -88,6 +94,7 @@ class CandidateReport(_Data):
     lossy: bool
     how: How
     passes: tuple[PassFigures, ...]
+    tuned_sha256: str | None = None
     runtime: dict[str, Any]
     sha256: str
     size: int

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.artifacts import digest_bytes
-from pipeline.recipe import Candidates, DynamicInt8, Format, MagnitudePruning, Pass, Precision, Variant
+from pipeline.recipe import (
+    Candidates,
+    DynamicInt8,
+    Format,
+    MagnitudePruning,
+    Pass,
+    Precision,
+    Variant,
+    float_passes,
+)
 
 Optimization = Literal["all", "none"]
 
@@ -23,7 +32,7 @@ class CandidateSpec:
         variant: name of the network the passes make; `float` for none.
         passes: applied to the float network, in order.
         format: what it is exported to.
-        precision: number format of the linear layers' weights.
+        precision: number format of the weights.
         optimization: of the runtime's graph optimizer, when served.
         threads: of the runtime, when served.
         allow_batch_variant: whether it is served in batches even if its answers depend on them.
@@ -43,9 +52,9 @@ class CandidateSpec:
         return bool(self.passes)
 
     @property
-    def pruning(self) -> tuple[Pass, ...]:
+    def float_passes(self) -> tuple[Pass, ...]:
         """The passes that act on the float network; an ONNX file is quantized after its export."""
-        return tuple(one for one in self.passes if not isinstance(one, DynamicInt8))
+        return float_passes(self.passes)
 
     @property
     def name(self) -> str:
@@ -91,6 +100,7 @@ def candidate_specs(settings: Candidates) -> tuple[CandidateSpec, ...]:
         )
         for variant in (Variant(name=FLOAT, passes=()), *variants)
         for form in settings.formats
+        if form == "onnx" or variant.precision != "int8-static"
     ]
     if FALLBACK not in [spec.name for spec in specs]:
         fallback = CandidateSpec(

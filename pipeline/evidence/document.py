@@ -33,6 +33,7 @@ _REPORTED = (
     "lossy",
     "how",
     "passes",
+    "tuned_sha256",
     "sha256",
     "size",
     "parity",
@@ -86,6 +87,8 @@ class CandidateEvidence(_Data):
 
     Args:
         verdict: of the budget.
+        passes: what each did, and its settings.
+        tuned_sha256: of its fine-tuned weights, None without any.
         sha256: of its model file.
         parity: largest difference from its reference, the limit and more.
         quality: decisions against float on validation, with intervals.
@@ -99,6 +102,7 @@ class CandidateEvidence(_Data):
     lossy: bool
     how: str
     passes: tuple[dict[str, Any], ...]
+    tuned_sha256: str | None = None
     sha256: str
     size: int
     parity: dict[str, Any]

@@ -99,6 +99,11 @@ def graph_cost(model: onnx.ModelProto) -> GraphCost:
         if node.op_type == "Constant":
             tensors.update((node.output[0], one.t) for one in node.attribute if one.name == "value")
     shapes = shapes_at_batch_one(model) | {name: tuple(one.dims) for name, one in tensors.items()}
+    # A quantized weight is learned behind its dequantizing, a bias too, which is an integer there.
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in tensors:
+            weight = onnx.TensorProto(data_type=onnx.TensorProto.INT8, dims=tensors[node.input[0]].dims)
+            tensors[node.output[0]] = weight
     behind_weights: set[str] = set()
     scales: set[str] = set()
     costs: list[NodeCost] = []

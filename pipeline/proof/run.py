@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.artifacts import Artifact, Kind, digest_file
-from pipeline.candidates.again import Source, check_again
+from pipeline.candidates.again import check_again
+from pipeline.candidates.ground import Ground
 from pipeline.candidates.rank import Ranking, rank_layers
 from pipeline.candidates.report import read_report
 from pipeline.candidates.spec import CandidateSpec, candidate_specs
@@ -30,7 +31,9 @@ from pipeline.verify.parity import ParityReport, failure
 # Enough to tell layers apart, and a second or so per layer of a small network.
 RANKING_EXAMPLES = 512
 # What a candidate is held against follows from these.
-_GROUND = (Kind.DATA_INFO, Kind.WEIGHTS, Kind.VALIDATION_DATA, Kind.SAMPLES, Kind.CANDIDATE_REPORT)
+_GROUND = (Kind.DATA_INFO, Kind.WEIGHTS, Kind.TRAIN_DATA, Kind.VALIDATION_DATA, Kind.SAMPLES)
+# And, candidate by candidate, from these.
+_GROUND_EACH = (Kind.CANDIDATE_REPORT, Kind.TUNED_WEIGHTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,29 +128,36 @@ def verify_run(
     """
     say = reporter or Silent()
     manifest, recipe, record = _read(run_dir)
-    ground = _ground(run_dir, manifest)
+    paths = _ground(run_dir, manifest)
     _check_factory(recipe, record)
-    model = load_model_spec(recipe.model, recipe.folder, read_info(ground[Kind.DATA_INFO]))
+    model = load_model_spec(recipe.model, recipe.folder, read_info(paths[Kind.DATA_INFO, None]))
     files = {one.candidate: one for one in record.artifacts if one.kind is Kind.CANDIDATE_MODEL}
     over = _over_budget(run_dir, manifest, recipe) if ranking_examples else set()
     found = []
     with tempfile.TemporaryDirectory(prefix="pipeline-verify-") as scratch:
-        source = Source(
+        ground = Ground(
             model=model,
-            weights=ground[Kind.WEIGHTS],
-            samples=ground[Kind.SAMPLES],
+            weights=paths[Kind.WEIGHTS, None],
+            train=paths[Kind.TRAIN_DATA, None],
+            validation=paths[Kind.VALIDATION_DATA, None],
+            samples=paths[Kind.SAMPLES, None],
+            opset=recipe.export.opset,
             batch_sizes=recipe.verify.batch_sizes,
             evaluator_macs=recipe.verify.reference_evaluator_macs,
+            horizontal_flip=recipe.train.horizontal_flip,
+            device=recipe.train.device,
             scratch=Path(scratch),
+            reporter=say,
         )
         specs = candidate_specs(recipe.candidates)
         for done, spec in enumerate(specs):
             say.progress("verify", done, len(specs), spec.name)
-            one = _verify(spec, source, run_dir, files[spec.name])
+            tuned = paths.get((Kind.TUNED_WEIGHTS, spec.name))
+            one = _verify(spec, ground, run_dir, files[spec.name], tuned)
             if spec.name in over and one.parity is not None and one.parity.passed:
                 say.log(f"verify: {spec.name} is over its budget: ranking its layers on {ranking_examples} examples")
-                validation = read_split(ground[Kind.VALIDATION_DATA]).take(slice(ranking_examples))
-                ranking = rank_layers(spec, source, validation, opset=recipe.export.opset)
+                validation = read_split(ground.validation).take(slice(ranking_examples))
+                ranking = rank_layers(spec, ground, validation, tuned=tuned)
                 one = CandidateVerification(**{**vars(one), "ranking": ranking})
             found.append(one)
         say.progress("verify", len(specs), len(specs))
@@ -184,18 +194,18 @@ def _read(run_dir: Path) -> tuple[Manifest, Recipe, StageRecord]:
     return manifest, recipe, record
 
 
-def _ground(run_dir: Path, manifest: Manifest) -> Mapping[Kind, Path]:
-    """The files that references are made of, each as the build recorded it."""
+def _ground(run_dir: Path, manifest: Manifest) -> Mapping[tuple[Kind, str | None], Path]:
+    """The files that references are made of, by kind and candidate, each as the build recorded it."""
     paths = {}
     for record in manifest.stages.values():
         for one in record.artifacts:
-            if one.kind in _GROUND:
+            if one.kind in (*_GROUND, *_GROUND_EACH):
                 if digest_file(run_dir / one.path) != one.sha256:
                     raise FileError(
                         f"{run_dir / one.path}: expected the file that the build recorded, found another; candidates "
                         "cannot be held against it: run pipeline build again"
                     )
-                paths[one.kind] = run_dir / one.path
+                paths[one.kind, one.candidate] = run_dir / one.path
     return paths
 
 
@@ -207,13 +217,15 @@ def _check_factory(recipe: Recipe, record: StageRecord) -> None:
             raise FileError(f"{recipe.folder}: {name} changed since the build; run pipeline build")
 
 
-def _verify(spec: CandidateSpec, source: Source, run_dir: Path, artifact: Artifact) -> CandidateVerification:
+def _verify(
+    spec: CandidateSpec, ground: Ground, run_dir: Path, artifact: Artifact, tuned: Path | None
+) -> CandidateVerification:
     file = run_dir / artifact.path
     altered = digest_file(file) != artifact.sha256
     if altered and spec.format == "torchscript":
         # It is not data alone: only what the build made is loaded.
         return CandidateVerification(candidate=spec.name, file=file, altered=True, parity=None, finding=LayerFinding())
-    parity, finding = check_again(spec, source, file)
+    parity, finding = check_again(spec, ground, file, tuned=tuned)
     return CandidateVerification(candidate=spec.name, file=file, altered=altered, parity=parity, finding=finding)
 
 

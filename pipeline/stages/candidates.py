@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 
 
 class CandidatesSettings(Section):
-    """What the stage sees of a recipe; the recipe's folder is left out of the cache key."""
+    """What the stage sees of a recipe; the recipe's folder is left out of the cache key.
+
+    Of training, it is what fine-tuning does likewise.
+    """
 
     model: Model
+    horizontal_flip: bool
+    device: Literal["auto", "cpu", "cuda", "mps"]
     candidates: Candidates
     export: Export
     verify: Verify
@@ -32,6 +37,8 @@ def settings(recipe: Recipe) -> CandidatesSettings:
     """The stage's view of a recipe."""
     return CandidatesSettings(
         model=recipe.model,
+        horizontal_flip=recipe.train.horizontal_flip,
+        device=recipe.train.device,
         candidates=recipe.candidates,
         export=recipe.export,
         verify=recipe.verify,
@@ -50,9 +57,10 @@ def outside(settings: CandidatesSettings) -> dict[str, str]:
 
 
 def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
-    """Write the samples, and a model file and a report per candidate."""
+    """Write the samples, and a model file, a report and fine-tuned weights, if any, per candidate."""
     from handlers.serving import RuntimeSpec
-    from pipeline.candidates.evaluate import Ground, evaluate, float_logits, write_samples
+    from pipeline.candidates.evaluate import TUNED_FILE, evaluate, float_logits, write_samples
+    from pipeline.candidates.ground import Ground
     from pipeline.candidates.report import TimingFigures, read_report, write_report
     from pipeline.candidates.spec import candidate_specs
     from pipeline.data.dataset import read_info
@@ -67,13 +75,16 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     ground = Ground(
         model=model,
         weights=weights,
-        samples=samples,
+        train=inputs.one(Kind.TRAIN_DATA),
         validation=validation,
-        float_logits=logits,
+        samples=samples,
         opset=settings.export.opset,
         batch_sizes=settings.verify.batch_sizes,
         evaluator_macs=settings.verify.reference_evaluator_macs,
+        horizontal_flip=settings.horizontal_flip,
+        device=settings.device,
         scratch=outputs.scratch,
+        reporter=outputs.reporter,
     )
     specs = candidate_specs(settings.candidates)
     folders = {spec.name: outputs.scratch / f"{spec.name}-{spec.identity[:16]}" for spec in specs}
@@ -85,7 +96,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
         if not _is_whole(finished):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            write_report(finished, evaluate(spec, ground, folder))
+            write_report(finished, evaluate(spec, ground, folder, float_logits=logits))
         reports.append(read_report(finished))
         outputs.reporter.log(f"candidates: {_summary(reports[-1])}")
     outputs.reporter.progress("candidates", len(specs), len(specs))
@@ -110,6 +121,9 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
         file = str(report.runtime["file"])
         target = outputs.path(Kind.CANDIDATE_MODEL, file, candidate=spec.name)
         shutil.copyfile(folders[spec.name] / file, target)
+        if report.tuned_sha256 is not None:
+            target = outputs.path(Kind.TUNED_WEIGHTS, TUNED_FILE, candidate=spec.name)
+            shutil.copyfile(folders[spec.name] / TUNED_FILE, target)
         path = outputs.path(Kind.CANDIDATE_REPORT, "report.json", candidate=spec.name)
         write_report(path, report.model_copy(update={"timings": figures}))
     order = json.dumps([spec.name for spec in specs]) + "\n"
@@ -117,15 +131,19 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
 
 
 def _is_whole(finished: Path) -> bool:
-    """Whether a candidate was finished by an earlier, interrupted run, and its file is as it was then."""
+    """Whether a candidate was finished by an earlier, interrupted run, and its files are as they were then."""
     from pipeline.artifacts import digest_file
+    from pipeline.candidates.evaluate import TUNED_FILE
     from pipeline.candidates.report import read_report
 
     if not finished.exists():
         return False
     report = read_report(finished)
-    model = finished.parent / str(report.runtime["file"])
-    return model.is_file() and digest_file(model) == report.sha256
+    files = {str(report.runtime["file"]): report.sha256}
+    if report.tuned_sha256 is not None:
+        files[TUNED_FILE] = report.tuned_sha256
+    paths = {finished.parent / name: digest for name, digest in files.items()}
+    return all(path.is_file() and digest_file(path) == digest for path, digest in paths.items())
 
 
 def _summary(report: CandidateReport) -> str:
@@ -139,9 +157,10 @@ def _summary(report: CandidateReport) -> str:
 
 STAGE = Stage(
     name="candidates",
-    reads=(Kind.DATA_INFO, Kind.VALIDATION_DATA, Kind.WEIGHTS),
+    reads=(Kind.DATA_INFO, Kind.TRAIN_DATA, Kind.VALIDATION_DATA, Kind.WEIGHTS),
     writes=(Kind.SAMPLES, Kind.CANDIDATE_ORDER, Kind.CANDIDATE_MODEL, Kind.CANDIDATE_REPORT),
     settings=settings,
     run=run,
     outside=outside,
+    may_write=(Kind.TUNED_WEIGHTS,),
 )

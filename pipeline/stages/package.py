@@ -69,9 +69,9 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
     import json
     from dataclasses import replace
 
-    from handlers.compare import FLOAT32, INT8_DYNAMIC
     from handlers.decode import InputSpec
     from handlers.serving import Golden, RuntimeSpec, Serving
+    from pipeline.candidates.evaluate import tolerance_of
     from pipeline.serving.archive import write_archive
     from pipeline.serving.golden import answers, pack_golden
 
@@ -98,7 +98,7 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
         golden=Golden(
             file=GOLDEN_FILE,
             batch_sizes=settings.batch_sizes,
-            tolerance=FLOAT32 if precision == "fp32" else INT8_DYNAMIC,
+            tolerance=tolerance_of(precision),
         ),
         files={},
     )

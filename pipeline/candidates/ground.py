@@ -1,0 +1,70 @@
+"""What candidates are made from and held against: the same for all of a build."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+from torch import Tensor, nn
+
+from pipeline.models.spec import Deployable, DeployableOfSeveral, ModelSpec
+from pipeline.models.weights import load_weights
+from pipeline.stage import Reporter, Silent
+from pipeline.training.device import DeviceName
+
+# What the exporters trace on: two or more, or the batch axis may freeze at 1.
+_EXAMPLE_ROWS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """What all candidates of a build share.
+
+    Args:
+        model: the float model.
+        weights: of the float network.
+        train: the training split: what is trained and calibrated on.
+        validation: the validation split: what candidates are judged on.
+        samples: real validation inputs, their labels and the float network's logits: what parity is checked on.
+        opset: ONNX operator set version.
+        batch_sizes: examples per call in the parity check.
+        evaluator_macs: multiply-accumulates up to which the reference evaluator is asked too.
+        horizontal_flip: whether pictures are mirrored in training.
+        device: where to train.
+        scratch: for temporary files, and for tuned weights that several candidates share. It belongs to one state of
+            the code: what was tuned by other code is not looked for.
+        reporter: told how training goes.
+    """
+
+    model: ModelSpec
+    weights: Path
+    train: Path
+    validation: Path
+    samples: Path
+    opset: int
+    batch_sizes: tuple[int, ...]
+    evaluator_macs: int
+    horizontal_flip: bool
+    device: DeviceName
+    scratch: Path
+    reporter: Reporter = Silent()
+
+    def network(self) -> nn.Module:
+        """The float network with its weights, in evaluation mode."""
+        network = self.model.build()
+        load_weights(self.weights, network)
+        return network.eval()
+
+    def deployable(self) -> Deployable | DeployableOfSeveral:
+        """The float network behind its preprocessing, in evaluation mode."""
+        return self.model.deployable(self.network())
+
+    def example(self) -> tuple[Tensor, ...]:
+        """The first samples, positional in the order of the model's inputs, (2, *shape) each."""
+        stored = load_file(self.samples)
+        arrays: list[NDArray[np.generic]] = [stored[f"input.{one.name}"] for one in self.model.inputs]
+        return tuple(torch.from_numpy(array[:_EXAMPLE_ROWS].copy()) for array in arrays)

@@ -1,0 +1,117 @@
+"""Fine-tuned weights, made once for all candidates of the same network, and the training examples int8 is measured on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+
+from pipeline.artifacts import digest_bytes, digest_file
+from pipeline.candidates.ground import Ground
+from pipeline.compress.passes import apply_passes
+from pipeline.data.dataset import read_split
+from pipeline.models.spec import inner_network
+from pipeline.models.weights import save_weights
+from pipeline.recipe import FineTune, Pass
+from pipeline.training.distill import distill, teacher_logits
+
+_FOLDER = "tuned"
+_KEY_DIGITS = 16
+
+
+def tuned_weights(passes: Sequence[Pass], ground: Ground, *, name: str) -> Path | None:
+    """The weights that the fine-tune pass among some passes makes, trained now unless they are there.
+
+    The same passes, float weights and training data give the same file, whatever the format and precision of the
+    candidate. An interrupted training goes on after its last finished epoch.
+
+    Args:
+        passes: of one candidate.
+        ground: what it is made from; the weights stay in its scratch folder.
+        name: of the network, for messages.
+
+    Returns:
+        The file; None without a fine-tune pass.
+
+    Raises:
+        RecipeError: a pass cannot act on this network, or its loss is no longer finite.
+    """
+    place = next((place for place, one in enumerate(passes) if isinstance(one, FineTune)), None)
+    if place is None:
+        return None
+    one = passes[place]
+    assert isinstance(one, FineTune)
+    before = passes[:place]
+    key = _key(ground, *(other.model_dump(mode="json") for other in (*before, one)))
+    file = ground.scratch / _FOLDER / f"{key}.safetensors"
+    if file.exists():
+        return file
+    folder = file.with_suffix("")
+    folder.mkdir(parents=True, exist_ok=True)
+    compressed, _ = apply_passes(ground.deployable(), before, example=ground.example())
+    network = inner_network(compressed)
+    train = read_split(ground.train)
+    distill(
+        ground.model,
+        network,
+        teacher_VNK=_teacher(ground),
+        train=train,
+        validation=read_split(ground.validation),
+        epochs=one.epochs,
+        batch_size=one.batch_size,
+        learning_rate=one.learning_rate,
+        temperature=one.temperature,
+        label_weight=one.label_weight,
+        seed=one.seed,
+        device=ground.device,
+        scratch=folder,
+        reporter=ground.reporter,
+        task=f"fine-tune {name}",
+    )
+    save_weights(folder / file.name, network)
+    (folder / file.name).replace(file)
+    shutil.rmtree(folder)
+    return file
+
+
+def calibration_inputs(ground: Ground, count: int) -> Mapping[str, NDArray[Any]]:
+    """Raw training inputs (N, *shape) by name, at most so many, drawn over the whole split; the same on every call."""
+    split = read_split(ground.train)
+    drawn = np.sort(np.random.default_rng(0).permutation(len(split))[:count])
+    return split.take(drawn).inputs
+
+
+def _teacher(ground: Ground) -> torch.Tensor:
+    """The float network's answers on the training inputs, kept for the next network."""
+    file = ground.scratch / _FOLDER / f"teacher-{_key(ground)}.safetensors"
+    if not file.exists():
+        ground.reporter.log("fine-tune: the float network answers the training inputs")
+        answers_VNK = teacher_logits(
+            ground.model,
+            ground.network(),
+            read_split(ground.train),
+            horizontal_flip=ground.horizontal_flip,
+            device=ground.device,
+        )
+        partial = file.with_suffix(".partial")
+        save_file({"logits": answers_VNK}, partial)
+        partial.replace(file)
+    return load_file(file)["logits"]
+
+
+def _key(ground: Ground, *settings: Any) -> str:
+    document = {
+        "weights": digest_file(ground.weights),
+        "train": digest_file(ground.train),
+        "horizontal_flip": ground.horizontal_flip,
+        "device": ground.device,
+        "settings": settings,
+    }
+    return digest_bytes(json.dumps(document, sort_keys=True).encode())[:_KEY_DIGITS]

@@ -1,0 +1,105 @@
+"""What both int8 passes of an ONNX file share: reading, preparing for ONNX Runtime's quantizer, reporting, writing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from pipeline.compress.touched import LayerTouch, PassReport
+from pipeline.errors import FileError, ProofError, RecipeError
+from pipeline.inspection.graph import GraphCost, module_name
+
+
+def read_model(source: Path) -> onnx.ModelProto:
+    """Read an ONNX file.
+
+    Raises:
+        FileError: it is none.
+    """
+    try:
+        return onnx.load(source)
+    except Exception as error:
+        raise FileError(f"{source}: expected an ONNX file, found: {' '.join(str(error).split())}") from error
+
+
+def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy that the quantizer takes."""
+    copied = onnx.ModelProto()
+    copied.CopyFrom(model)
+    # The shapes the exporter recorded name the batch axis otherwise than the quantizer infers it, which it then calls
+    # "Inferred shape and existing shape differ".
+    del copied.graph.value_info[:]
+    # The exporter has optimized the graph already; without this note the quantizer logs that it should be.
+    copied.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
+    return copied
+
+
+def node_names(model: onnx.ModelProto, modules: Collection[str]) -> list[str]:
+    """Nodes of some modules, as the quantizer knows them: it makes a MatMul of each Gemm before it looks."""
+    names = [node.name for node in model.graph.node if module_name(node) in modules]
+    return [*names, *(f"{name}_MatMul" for name in names)]
+
+
+def report(
+    *, kind: str, detail: str, operators: Collection[str], source: onnx.ModelProto, made: Collection[str], cost: GraphCost
+) -> PassReport:
+    """What the quantizer touched.
+
+    Args:
+        kind: of the pass.
+        detail: its settings in words.
+        operators: which it may touch.
+        source: the float model.
+        made: names of the quantized model's tensors.
+        cost: of the float model.
+
+    Raises:
+        RecipeError: nothing.
+    """
+    tensors = {one.name: one for one in source.graph.initializer}
+    layers = []
+    for node in cost.nodes:
+        if node.weight in tensors:
+            values = onnx.numpy_helper.to_array(tensors[node.weight])
+            layers.append(
+                LayerTouch(
+                    name=node.name,
+                    kind=node.operator,
+                    weights=int(values.size),
+                    zeros=int(values.size - np.count_nonzero(values)),
+                    macs=node.macs or 0,
+                    touched=f"{node.weight}_quantized" in made,
+                )
+            )
+    if not any(layer.touched for layer in layers):
+        found = ", ".join(sorted({layer.kind for layer in layers})) or "none"
+        listed = " or ".join((", ".join(list(operators)[:-1]), list(operators)[-1]))
+        raise RecipeError(
+            f"{kind}: expected at least one {listed} with constant weights, found weights in: {found}; leave the pass out"
+        )
+    return PassReport(kind=kind, detail=detail, layers=tuple(layers), parameters=sum(cost.parameters.values()))
+
+
+def write_model(model: onnx.ModelProto, destination: Path, *, what: str) -> None:
+    """Write a quantized model, checked, in one step; the same model gives the same bytes.
+
+    Args:
+        model: to write; the quantizer's notes are dropped.
+        destination: of the file.
+        what: was done to which file, for messages.
+
+    Raises:
+        ProofError: the graph is invalid.
+    """
+    del model.metadata_props[:]
+    content = model.SerializeToString(deterministic=True)
+    try:
+        onnx.checker.check_model(content, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ProofError(f"{what}: expected a valid graph, found: {' '.join(str(error).split())}") from error
+    partial = destination.with_name(destination.name + ".partial")
+    partial.write_bytes(content)
+    partial.replace(destination)
