@@ -6,6 +6,7 @@ import difflib
 import tomllib
 from collections.abc import Sequence
 from importlib import resources
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -178,37 +179,30 @@ Format = Literal["torchscript", "onnx"]
 Precision = Literal["fp32", "int8-dynamic", "int8-static"]
 
 _QUANTIZATION = ("dynamic-int8", "static-int8")
-# What may not come before what, and why.
-_ORDER = (
-    *(
-        (
-            kind,
-            int8,
-            f"{'pruning' if kind.endswith('pruning') else kind} after quantization: expected {kind} before {int8}, "
-            "because quantized layers no longer hold float weights and "
-            f"{'pruning' if kind.endswith('pruning') else 'training'} them silently does nothing; swap the passes",
-        )
-        for kind in ("channel-pruning", "fine-tune", "magnitude-pruning")
-        for int8 in _QUANTIZATION
-    ),
-    (
-        "channel-pruning",
-        "fine-tune",
-        "expected channel-pruning before fine-tune, because the channels that go take the training with them; swap the "
-        "passes",
-    ),
-    (
-        "channel-pruning",
-        "magnitude-pruning",
-        "expected channel-pruning before magnitude-pruning, because the channels that go take zeros with them and the "
-        "share of zeros is no longer what was asked for; swap the passes",
-    ),
-    (
-        "fine-tune",
-        "magnitude-pruning",
-        "expected fine-tune before magnitude-pruning, because training fills the zeros again; swap the passes",
-    ),
-)
+
+
+def _refusal(earlier: str, later: str) -> str:
+    """Why a kind of pass may not come after another; empty if it may."""
+    order = f"expected {later} before {earlier}, because"
+    match (earlier, later):
+        case ("dynamic-int8" | "static-int8", "dynamic-int8" | "static-int8"):
+            return "expected one of dynamic-int8 and static-int8, found both: each quantizes the float network"
+        case ("dynamic-int8" | "static-int8", _):
+            what, act = (later, "training") if later == "fine-tune" else ("pruning", "pruning")
+            return (
+                f"{what} after quantization: {order} quantized layers no longer hold float weights and {act} them "
+                "silently does nothing; swap the passes"
+            )
+        case ("fine-tune", "channel-pruning"):
+            return f"{order} the channels that go take the training with them; swap the passes"
+        case ("magnitude-pruning", "channel-pruning"):
+            return (
+                f"{order} the channels that go take zeros with them, and the share of zeros is no longer as "
+                "asked; swap the passes"
+            )
+        case ("magnitude-pruning", "fine-tune"):
+            return f"{order} training fills the zeros again; swap the passes"
+    return ""
 
 
 class Variant(Section):
@@ -225,10 +219,8 @@ class Variant(Section):
         for kind in dict.fromkeys(kinds):
             if kinds.count(kind) > 1:
                 raise ValueError(f"pass {kind} given {kinds.count(kind)} times, expected once at most")
-        if set(_QUANTIZATION) <= set(kinds):
-            raise ValueError("expected one of dynamic-int8 and static-int8, found both: each quantizes the float network")
-        for first, second, reason in _ORDER:
-            if first in kinds and second in kinds and kinds.index(first) > kinds.index(second):
+        for earlier, later in combinations(kinds, 2):
+            if reason := _refusal(earlier, later):
                 raise ValueError(reason)
         if "fine-tune" in kinds and "channel-pruning" not in kinds:
             raise ValueError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +51,7 @@ class Ground:
     horizontal_flip: bool
     device: DeviceName
     scratch: Path
-    reporter: Reporter = Silent()
+    reporter: Reporter = field(default_factory=Silent)
 
     def network(self) -> nn.Module:
         """The float network with its weights, in evaluation mode."""

@@ -1,4 +1,4 @@
-"""Fine-tuned weights, made once for all candidates of the same network, and the training examples int8 is measured on."""
+"""What candidates take from training data: tuned weights, made once per network, and examples to calibrate int8 on."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def prune(
         exact = _remove(graph, inner, whole, gone)
         _check_same(inner, whole, values, exact=exact)
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(trained[name])
+        parameter.requires_grad = trained[name]
     share = f"{keep * 100:g} % of the channels {'per layer' if scope == 'layer' else 'over all layers'} stay"
     own = f", {len(layers)} layers with a share of their own" if layers else ""
     return _report(
@@ -182,7 +182,7 @@ def _source(values: Tensor) -> nn.Module:
 def _trace(inner: nn.Module, values: tuple[Tensor, ...]) -> tuple[Any, set[nn.Module]]:
     """The library's graph of what depends on what, and the layers that stand for the inputs."""
     for parameter in inner.parameters():
-        parameter.requires_grad_(requires_grad=True)  # the library follows gradients
+        parameter.requires_grad = True  # the library follows gradients
     with torch.random.fork_rng(devices=[]):
         traced = _Traced(inner, values).eval()
     try:
@@ -277,8 +277,8 @@ def _check_prunable(found: Sequence[_Coupled], layers: Mapping[str, float]) -> N
     prunable = [name for one in found for name in one.layers]
     if not prunable:
         raise RecipeError(
-            f"{_KIND}: expected convolution or linear layers whose channels may go, found none (inputs and outputs keep "
-            "theirs); leave the pass out"
+            f"{_KIND}: expected convolution or linear layers whose channels may go, found none (inputs and outputs "
+            "keep theirs); leave the pass out"
         )
     for name in layers:
         if name not in prunable:

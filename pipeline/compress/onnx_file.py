@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,13 @@ def node_names(model: onnx.ModelProto, modules: Collection[str]) -> list[str]:
 
 
 def report(
-    *, kind: str, detail: str, operators: Collection[str], source: onnx.ModelProto, made: Collection[str], cost: GraphCost
+    *,
+    kind: str,
+    detail: str,
+    operators: Sequence[str],
+    source: onnx.ModelProto,
+    made: Collection[str],
+    cost: GraphCost,
 ) -> PassReport:
     """What the quantizer touched.
 
@@ -56,8 +62,11 @@ def report(
         made: names of the quantized model's tensors.
         cost: of the float model.
 
+    Returns:
+        The report.
+
     Raises:
-        RecipeError: nothing.
+        RecipeError: nothing was.
     """
     tensors = {one.name: one for one in source.graph.initializer}
     layers = []
@@ -76,9 +85,10 @@ def report(
             )
     if not any(layer.touched for layer in layers):
         found = ", ".join(sorted({layer.kind for layer in layers})) or "none"
-        listed = " or ".join((", ".join(list(operators)[:-1]), list(operators)[-1]))
+        listed = ", ".join(operators[:-1])
         raise RecipeError(
-            f"{kind}: expected at least one {listed} with constant weights, found weights in: {found}; leave the pass out"
+            f"{kind}: expected at least one {listed} or {operators[-1]} with constant weights, found weights in: "
+            f"{found}; leave the pass out"
         )
     return PassReport(kind=kind, detail=detail, layers=tuple(layers), parameters=sum(cost.parameters.values()))
 

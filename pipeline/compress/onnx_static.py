@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -105,8 +106,8 @@ def quantize_file(
     _logits_in_float(quantized)
     made = report(
         kind="static-int8",
-        detail=f"int8 weights{' (7 bits)' if reduce_range else ''} per output channel, {activations} activations, {method} "
-        f"over {count} training examples{f', {len(keep)} modules in float' if keep else ''} (ONNX Runtime)",
+        detail=f"int8 weights{' (7 bits)' if reduce_range else ''} per output channel, {activations} activations, "
+        f"{method} over {count} training examples{f', {len(keep)} modules in float' if keep else ''} (ONNX Runtime)",
         operators=OPERATORS,
         source=model,
         made={one.name for one in quantized.graph.initializer},
@@ -126,7 +127,7 @@ class _Batches(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime pub
 
     def __len__(self) -> int:
         """Number of batches."""
-        return -(-self.count // _BATCH)
+        return math.ceil(self.count / _BATCH)
 
     def set_range(self, start_index: int, end_index: int) -> None:
         """Give these batches next."""

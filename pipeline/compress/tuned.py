@@ -36,7 +36,7 @@ def load(network: nn.Module, weights: Path | None, *, epochs: int, example: tupl
     load_weights(weights, inner_network(network))
     return report(
         kind="fine-tune",
-        detail=f"{epochs} epochs of distillation from float on training data",
+        detail=f"{epochs} {'epoch' if epochs == 1 else 'epochs'} of distillation from float on training data",
         network=network,
         touched=set(weighted_layers(network)),
         macs=layer_macs(network, example),

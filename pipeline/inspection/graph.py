@@ -102,8 +102,8 @@ def graph_cost(model: onnx.ModelProto) -> GraphCost:
     # A quantized weight is learned behind its dequantizing, a bias too, which is an integer there.
     for node in graph.node:
         if node.op_type == "DequantizeLinear" and node.input[0] in tensors:
-            weight = onnx.TensorProto(data_type=onnx.TensorProto.INT8, dims=tensors[node.input[0]].dims)
-            tensors[node.output[0]] = weight
+            dims = tensors[node.input[0]].dims
+            tensors[node.output[0]] = onnx.TensorProto(data_type=onnx.TensorProto.INT8, dims=dims)
     behind_weights: set[str] = set()
     scales: set[str] = set()
     costs: list[NodeCost] = []

@@ -29,6 +29,7 @@ def teacher_logits(
         teacher: the float network, without its preprocessing; left on the CPU.
         train: raw inputs; labels are not looked at.
         horizontal_flip: whether the mirrored pictures are asked for too.
+        device: where to run it.
 
     Returns:
         (1, N, K) float32 on the CPU; (2, N, K) with the mirrored pictures' answers second.
@@ -36,7 +37,9 @@ def teacher_logits(
     target = choose_device(device)
     examples = to_examples(spec, train, target)
     model = spec.deployable(teacher).to(target).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    answers_VNK = [predict(model, examples, mirrored=mirrored).cpu() for mirrored in (False, True)[: 1 + horizontal_flip]]
+    answers_VNK = [
+        predict(model, examples, mirrored=mirrored).cpu() for mirrored in (False, True)[: 1 + horizontal_flip]
+    ]
     teacher.cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return torch.stack(answers_VNK)
 
@@ -100,7 +103,9 @@ def distill(
         device=device,
         scratch=scratch,
         reporter=reporter,
-        loss=distillation_loss(teacher_VNK.to(choose_device(device)), temperature=temperature, label_weight=label_weight),
+        loss=distillation_loss(
+            teacher_VNK.to(choose_device(device)), temperature=temperature, label_weight=label_weight
+        ),
         task=task,
     )
 

@@ -20,10 +20,11 @@ from handlers.compare import Comparison, Tolerance, compare
 from handlers.decode import InputSpec
 from handlers.runtime import load_model
 from handlers.serving import RuntimeSpec
+from pipeline.threads import one_thread
 from pipeline.verify.align import align
 from pipeline.verify.constants import differing_constants, folded_constants, named_constants
 from pipeline.verify.onnx_trace import OnnxTrace
-from pipeline.verify.reference import module_reference, one_thread
+from pipeline.verify.reference import module_reference
 from pipeline.verify.trace import COMPILING_CALLS, ByModule, Step, TorchTrace, Trace
 
 # Values of this many bytes are kept at a time, on each side.

@@ -14,7 +14,7 @@ import torch
 from onnx import numpy_helper
 
 from pipeline.artifacts import Artifact, digest_file
-from pipeline.candidates.again import Source
+from pipeline.candidates.ground import Ground
 from pipeline.data.dataset import read_info
 from pipeline.errors import FileError
 from pipeline.export.torchscript import export_torchscript
@@ -61,18 +61,23 @@ def write_faulty_torchscript(built: Built, file: Path, scratch: Path) -> None:
     """The float network exported with a batch norm that has another running mean."""
     recipe = load_recipe(built.recipe, built.overrides)
     model = load_model_spec(recipe.model, recipe.folder, read_info(built.run_dir / "data" / "data.json"))
-    source = Source(
+    ground = Ground(
         model=model,
         weights=built.run_dir / "train" / "weights.safetensors",
+        train=built.run_dir / "data" / "train.safetensors",
+        validation=built.run_dir / "data" / "validation.safetensors",
         samples=built.run_dir / "candidates" / "samples.safetensors",
+        opset=20,
         batch_sizes=(1,),
         evaluator_macs=0,
+        horizontal_flip=False,
+        device="cpu",
         scratch=scratch,
     )
-    module = source.deployable()
+    module = ground.deployable()
     with torch.no_grad():
         dict(module.named_buffers())["network.body.inner.1.running_mean"].add_(0.5)
-    export_torchscript(module, file, example=source.example())
+    export_torchscript(module, file, example=ground.example())
 
 
 def test_planted_faults_go_through_the_command_line(built: Built, run_dir: Path, tmp_path: Path) -> None:

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import RecipeError
-from pipeline.recipe import DynamicInt8, MagnitudePruning, builtin_recipes, load_recipe
+from pipeline.recipe import (
+    ChannelPruning,
+    DynamicInt8,
+    FineTune,
+    MagnitudePruning,
+    StaticInt8,
+    builtin_recipes,
+    load_recipe,
+)
 
 MINIMAL = """
 [model]
@@ -99,6 +107,49 @@ def test_pruning_before_quantization_is_accepted(tmp_path: Path) -> None:
 def test_two_different_candidates_never_share_a_name(tmp_path: Path, variants: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         load_recipe(write(tmp_path, MINIMAL + variants))
+
+
+CUT, TUNE, ZERO = '{ kind = "channel-pruning" }', '{ kind = "fine-tune" }', '{ kind = "magnitude-pruning" }'
+DYNAMIC, STATIC = '{ kind = "dynamic-int8" }', '{ kind = "static-int8" }'
+
+
+@pytest.mark.parametrize(
+    ("passes", "reason"),
+    [
+        ((STATIC, CUT), "pruning after quantization: expected channel-pruning before static-int8"),
+        ((CUT, STATIC, TUNE), "fine-tune after quantization: .* training them silently does nothing"),
+        ((DYNAMIC, ZERO), "expected magnitude-pruning before dynamic-int8"),
+        ((TUNE, CUT), "the channels that go take the training with them"),
+        ((ZERO, CUT), "the channels that go take zeros with them"),
+        ((CUT, ZERO, TUNE), "training fills the zeros again"),
+        ((TUNE,), "expected channel-pruning before fine-tune, found none"),
+        ((DYNAMIC, STATIC), "expected one of dynamic-int8 and static-int8, found both"),
+    ],
+)
+def test_passes_in_a_wrong_order_are_refused_with_the_reason(
+    tmp_path: Path, passes: tuple[str, ...], reason: str
+) -> None:
+    text = f'[[candidates.variants]]\nname = "a"\npasses = [{", ".join(passes)}]\n'
+    with pytest.raises(RecipeError, match=reason):
+        load_recipe(write(tmp_path, MINIMAL + text))
+
+
+def test_one_network_at_three_precisions(tmp_path: Path) -> None:
+    variants = [
+        f'[[candidates.variants]]\nname = "slim"\npasses = [{", ".join((CUT, TUNE, *last))}]\n'
+        for last in ((), (STATIC,), (DYNAMIC,))
+    ]
+    found = load_recipe(write(tmp_path, MINIMAL + "".join(variants))).candidates.variants
+    assert found is not None
+    assert [one.precision for one in found] == ["fp32", "int8-static", "int8-dynamic"]
+    assert all(one.float_passes == (ChannelPruning(), FineTune()) for one in found)
+    assert found[1].passes[-1] == StaticInt8()
+
+
+def test_static_int8_without_onnx_is_refused(tmp_path: Path) -> None:
+    text = f'[candidates]\nformats = ["torchscript"]\n[[candidates.variants]]\nname = "float"\npasses = [{STATIC}]\n'
+    with pytest.raises(RecipeError, match="variant 'float': static-int8 quantizes ONNX files: expected onnx among for"):
+        load_recipe(write(tmp_path, MINIMAL + text))
 
 
 def test_no_training_without_weights_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -215,3 +216,18 @@ def test_unreadable_manifest_is_named_and_force_mends_it(tmp_path: Path, content
     with pytest.raises(FileError, match="build with --force or into another --run-dir"):
         go(tmp_path, first())
     assert go(tmp_path, first(), force=True) == ["ran"]
+
+
+def test_what_a_stage_may_write_it_may_leave_out(tmp_path: Path) -> None:
+    def with_samples(settings: Epochs, inputs: Inputs, outputs: Outputs) -> None:
+        write_epochs(settings, inputs, outputs)
+        if settings.epochs > 3:
+            outputs.path(Kind.SAMPLES, "s.txt").write_text("s")
+
+    stage = replace(first(with_samples), may_write=(Kind.SAMPLES,))
+    assert go(tmp_path, stage) == ["ran"]
+    assert not (tmp_path / "first" / "s.txt").exists()
+    assert go(tmp_path, stage, epochs=4) == ["ran"]
+    assert (tmp_path / "first" / "s.txt").exists()
+    with pytest.raises(StageError, match="stage first: wrote samples, which it does not declare"):
+        go(tmp_path, first(with_samples), epochs=5)

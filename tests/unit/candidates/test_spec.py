@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.candidates.spec import candidate_specs
-from pipeline.recipe import Candidates
+from pipeline.recipe import Candidates, DynamicInt8, StaticInt8, Variant
 
 
 def test_how_a_candidate_is_served_is_part_of_its_identity() -> None:
@@ -13,3 +13,14 @@ def test_how_a_candidate_is_served_is_part_of_its_identity() -> None:
     assert not any(one.allow_batch_variant for one in usual)
     assert all(one.allow_batch_variant for one in allowed), "float.onnx.fp32, which nobody asked for, among them"
     assert not {one.identity for one in usual} & {one.identity for one in allowed}
+
+
+def test_static_int8_is_made_of_onnx_files_alone() -> None:
+    variants = (Variant(name="float", passes=(StaticInt8(),)), Variant(name="float", passes=(DynamicInt8(),)))
+    assert [one.name for one in candidate_specs(Candidates(variants=variants))] == [
+        "float.torchscript.fp32",
+        "float.onnx.fp32",
+        "float.onnx.int8-static",
+        "float.torchscript.int8-dynamic",
+        "float.onnx.int8-dynamic",
+    ]

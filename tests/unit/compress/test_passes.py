@@ -1,22 +1,30 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from pipeline.compress.passes import apply_passes
-from pipeline.errors import RecipeError
-from pipeline.recipe import DynamicInt8, MagnitudePruning, Pass
+from pipeline.errors import DataError, RecipeError
+from pipeline.models.weights import save_weights
+from pipeline.recipe import ChannelPruning, DynamicInt8, FineTune, MagnitudePruning, Pass, StaticInt8
 
+SLIM = ChannelPruning(round_to=2)
 EVERY_PASS: list[tuple[Pass, ...]] = [
     (),
     (MagnitudePruning(amount=0.3, scope="layer"),),
     (MagnitudePruning(amount=0.6, scope="global"),),
     (DynamicInt8(),),
     (MagnitudePruning(), DynamicInt8()),
+    (SLIM,),
+    (ChannelPruning(round_to=1, scope="global", importance="l1", layers={"0": 0.25}),),
+    (SLIM, FineTune()),
+    (SLIM, FineTune(), MagnitudePruning(), DynamicInt8()),
 ]
+PRUNED_THEN_INT8: tuple[Pass, ...] = (MagnitudePruning(), DynamicInt8())
 EXAMPLE = (torch.zeros(2, 1, 8, 8),)
 
 
@@ -39,15 +47,18 @@ def bits(network: nn.Module) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("passes", EVERY_PASS, ids=lambda passes: "+".join(one.kind for one in passes) or "none")
-def test_float_weights_and_the_same_passes_give_the_same_bits(passes: tuple[Pass, ...]) -> None:
+def test_float_weights_and_the_same_passes_give_the_same_bits(passes: tuple[Pass, ...], tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    tuned = tmp_path / "tuned.safetensors"
+    save_weights(tuned, apply_passes(small_network(), (SLIM,), example=EXAMPLE)[0])
     torch.manual_seed(0)
-    first, _ = apply_passes(small_network(), passes, example=EXAMPLE)
+    first, _ = apply_passes(small_network(), passes, example=EXAMPLE, weights=tuned)
     torch.manual_seed(0)
     weights = copy.deepcopy(small_network().state_dict())
     torch.manual_seed(1)
     rebuilt = small_network()
     rebuilt.load_state_dict(weights, strict=True)
-    second, _ = apply_passes(rebuilt, passes, example=EXAMPLE)
+    second, _ = apply_passes(rebuilt, passes, example=EXAMPLE, weights=tuned)
     ones, others = bits(first), bits(second)
     assert list(ones) == list(others)
     assert all(torch.equal(ones[name], others[name]) for name in ones)
@@ -59,7 +70,7 @@ def test_float_weights_and_the_same_passes_give_the_same_bits(passes: tuple[Pass
 def test_the_network_is_left_as_it_was() -> None:
     network = small_network().train()
     before = copy.deepcopy(network.state_dict())
-    compressed, reports = apply_passes(network, EVERY_PASS[-1], example=EXAMPLE)
+    compressed, reports = apply_passes(network, PRUNED_THEN_INT8, example=EXAMPLE)
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
     assert network.training
     assert not compressed.training
@@ -67,10 +78,31 @@ def test_the_network_is_left_as_it_was() -> None:
 
 
 def test_the_second_report_still_sees_the_zeros_of_the_first() -> None:
-    _, reports = apply_passes(small_network(), EVERY_PASS[-1], example=EXAMPLE)
+    _, reports = apply_passes(small_network(), PRUNED_THEN_INT8, example=EXAMPLE)
     assert reports[1].touched_sparsity == pytest.approx(0.3, abs=1e-3)
 
 
 def test_pruning_after_quantization_is_refused() -> None:
     with pytest.raises(RecipeError, match="magnitude-pruning after quantization"):
         apply_passes(small_network(), (DynamicInt8(), MagnitudePruning()), example=EXAMPLE)
+
+
+def test_tuned_weights_are_loaded_strictly(tmp_path: Path) -> None:
+    tuned = tmp_path / "tuned.safetensors"
+    slim, _ = apply_passes(small_network(), (SLIM,), example=EXAMPLE)
+    with torch.no_grad():
+        slim.get_parameter("0.weight").fill_(0.5)
+    save_weights(tuned, slim)
+    made, reports = apply_passes(small_network(), (SLIM, FineTune(epochs=2)), example=EXAMPLE, weights=tuned)
+    assert made.get_parameter("0.weight").shape == (2, 1, 3, 3)
+    assert bool((made.get_parameter("0.weight") == 0.5).all())
+    assert reports[1].detail == "2 epochs of distillation from float on training data"
+    with pytest.raises(DataError, match=r"of another shape: 0\.weight"):
+        apply_passes(small_network(), (FineTune(),), example=EXAMPLE, weights=tuned)
+    with pytest.raises(RecipeError, match="fine-tune: expected the weights that it made, found none"):
+        apply_passes(small_network(), (SLIM, FineTune()), example=EXAMPLE)
+
+
+def test_static_int8_is_for_files() -> None:
+    with pytest.raises(RecipeError, match="static-int8 of a torch module: expected an ONNX file"):
+        apply_passes(small_network(), (StaticInt8(),), example=EXAMPLE)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from handlers.runtime import load_model
+from handlers.serving import RuntimeSpec
+from pipeline.compress.onnx_static import quantize_file
+from pipeline.compress.touched import PassReport
+from pipeline.errors import RecipeError
+from pipeline.inspection.graph import graph_cost
+
+if TYPE_CHECKING:
+    from tests.unit.conftest import Exported
+
+
+def quantized(exported: Exported, file: Path, **settings: Any) -> PassReport:
+    defaults: dict[str, Any] = {"method": "minmax", "activations": "uint8", "reduce_range": True}
+    examples = {"pixels": exported.pictures[:40]}
+    return quantize_file(exported.folder / "float.onnx", file, examples=examples, **{**defaults, **settings})
+
+
+def tensors(file: Path) -> dict[str, Any]:
+    return {one.name: numpy_helper.to_array(one) for one in onnx.load(file).graph.initializer}
+
+
+def test_pixels_in_logits_out_and_int8_between(exported: Exported, tmp_path: Path) -> None:
+    report = quantized(exported, tmp_path / "int8.onnx")
+    model = onnx.load(tmp_path / "int8.onnx")
+    makers = {name: node for node in model.graph.node for name in node.output}
+    assert model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    logits = makers[model.graph.output[0].name]
+    assert logits.op_type == "Gemm", "int8 logits would make ties"
+    for node in model.graph.node:
+        if node.op_type in ("Conv", "Gemm"):
+            assert [makers[name].op_type for name in node.input[:2]] == ["DequantizeLinear"] * 2
+    preprocessing = [node.op_type for node in model.graph.node if node.op_type in ("Cast", "Mul", "Add")]
+    assert preprocessing == ["Cast", "Mul", "Add"]
+    assert makers[next(node for node in model.graph.node if node.op_type == "Mul").input[0]].op_type == "Cast"
+    assert [layer.touched for layer in report.layers] == [True] * 4
+    assert report.compute_share == 1.0
+    assert report.detail == (
+        "int8 weights (7 bits) per output channel, uint8 activations, minmax over 40 training examples (ONNX Runtime)"
+    )
+
+
+def test_weights_have_7_bits_unless_asked_otherwise_and_a_scale_per_channel(exported: Exported, tmp_path: Path) -> None:
+    quantized(exported, tmp_path / "seven.onnx")
+    quantized(exported, tmp_path / "eight.onnx", reduce_range=False)
+    for name, largest in (("seven.onnx", 64), ("eight.onnx", 127)):
+        found = tensors(tmp_path / name)
+        weights = {key: value for key, value in found.items() if key.endswith(".weight_quantized")}
+        assert [found[key.replace("_quantized", "_scale")].shape for key in sorted(weights)] == [
+            (512,),
+            (10,),
+            (32,),
+            (64,),
+        ]
+        assert max(int(np.abs(value.astype(int)).max()) for value in weights.values()) == largest
+
+
+@pytest.mark.parametrize("method", ["minmax", "entropy", "percentile"])
+def test_the_same_file_and_examples_give_the_same_bytes(
+    exported: Exported, tmp_path: Path, method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one.onnx", "two.onnx"):
+        quantized(exported, tmp_path / name, method=method)
+    assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "two.onnx").read_bytes()
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["one.onnx", "two.onnx"]
+    assert capsys.readouterr().out == "", "standard output belongs to --json"
+
+
+@pytest.mark.parametrize("activations", ["uint8", "int8"])
+def test_it_answers_nearly_as_float_alone_and_in_a_batch(exported: Exported, tmp_path: Path, activations: str) -> None:
+    quantized(exported, tmp_path / "int8.onnx", activations=activations)
+    before = load_model(exported.folder, RuntimeSpec(kind="onnxruntime", file="float.onnx"), exported.inputs)
+    after = load_model(tmp_path, RuntimeSpec(kind="onnxruntime", file="int8.onnx"), exported.inputs)
+    expected, found = before({"pixels": exported.pictures}), after({"pixels": exported.pictures})
+    assert np.abs(expected - found).max() < 0.05 * np.abs(expected).max()
+    alone = np.concatenate([after({"pixels": exported.pictures[place : place + 1]}) for place in range(8)])
+    assert np.array_equal(alone, found[:8])
+
+
+def test_kept_modules_stay_in_float(exported: Exported, tmp_path: Path) -> None:
+    report = quantized(exported, tmp_path / "int8.onnx", keep=("features", "network.classifier.4"))
+    assert [(layer.name, layer.touched) for layer in report.layers] == [
+        ("network.features.0", False),
+        ("network.features.3", False),
+        ("network.classifier.1", True),
+        ("network.classifier.4", False),
+    ]
+    assert tensors(tmp_path / "int8.onnx")["network.features.0.weight"].dtype == np.float32
+    with pytest.raises(RecipeError, match=r"static-int8: keep: expected names of modules \(.*\), found feature$"):
+        quantized(exported, tmp_path / "int8.onnx", keep=("feature",))
+    everything = ("features", "classifier")
+    with pytest.raises(RecipeError, match="static-int8: expected at least one Conv, Gemm or MatMul with constant weig"):
+        quantized(exported, tmp_path / "int8.onnx", keep=everything)
+
+
+def test_its_parameters_and_compute_are_counted_as_in_float(exported: Exported, tmp_path: Path) -> None:
+    quantized(exported, tmp_path / "int8.onnx")
+    costs = [graph_cost(onnx.load(file)) for file in (exported.folder / "float.onnx", tmp_path / "int8.onnx")]
+    assert sum(costs[0].parameters.values()) == sum(costs[1].parameters.values()) == 1_630_090
+    assert costs[0].macs == costs[1].macs

@@ -1,0 +1,133 @@
+"""Fine-tuning by distillation on a few hundred tiny pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from handlers.decode import InputSpec
+from pipeline.data.dataset import Split
+from pipeline.models.preprocess import ToFloat
+from pipeline.models.spec import ModelSpec
+from pipeline.stage import Silent
+from pipeline.training.distill import distill, distillation_loss, teacher_logits
+from pipeline.training.loop import Trained
+
+SPEC = ModelSpec(
+    name="m",
+    build=lambda: nn.Sequential(nn.Flatten(), nn.Linear(6, 8), nn.ReLU(), nn.Dropout(0.1), nn.Linear(8, 3)),
+    preprocess=ToFloat,
+    inputs=(InputSpec(name="x", dtype="uint8", shape=(1, 2, 3), low=0, high=9),),
+    labels=("a", "b", "c"),
+)
+
+
+class KilledError(Exception):
+    """What a reporter raises in the middle of a training."""
+
+
+class Killer(Silent):
+    """Ends the training after an epoch."""
+
+    def log(self, message: str) -> None:
+        if "epoch 2/3" in message:
+            raise KilledError
+
+
+def split(seed: int, count: int, labels: int | None = None) -> Split:
+    raw = np.random.default_rng(seed).integers(0, 10, size=(count, 1, 2, 3)).astype(np.uint8)
+    true = raw.reshape(count, 3, 2).sum(axis=2).argmax(axis=1).astype(np.int64)
+    return Split(inputs={"x": raw}, labels=true if labels is None else np.full_like(true, labels))
+
+
+def network(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return SPEC.build()
+
+
+def tuned(folder: Path, reporter: Any = None, *, flip: bool = True, **changes: Any) -> tuple[nn.Module, Trained]:
+    folder.mkdir(exist_ok=True)
+    student, train = network(1), changes.pop("train", split(0, 257))
+    answers = teacher_logits(SPEC, network(0).eval(), train, horizontal_flip=flip, device="cpu")
+    defaults: dict[str, Any] = {"epochs": 3, "batch_size": 32, "learning_rate": 0.05, "temperature": 4.0}
+    trained = distill(
+        SPEC,
+        student,
+        teacher_VNK=answers,
+        train=train,
+        validation=split(2, 100),
+        label_weight=changes.pop("label_weight", 0.0),
+        seed=changes.pop("seed", 0),
+        device="cpu",
+        scratch=folder,
+        reporter=reporter or Silent(),
+        task="fine-tune slim",
+        **{**defaults, **changes},
+    )
+    return student, trained
+
+
+def bits(module: nn.Module) -> list[Tensor]:
+    return list(module.state_dict().values())
+
+
+def same(one: nn.Module, other: nn.Module) -> bool:
+    return all(torch.equal(left, right) for left, right in zip(bits(one), bits(other), strict=True))
+
+
+def test_the_teacher_is_asked_once_about_each_picture_and_its_mirror_image() -> None:
+    teacher, train = network(0).eval(), split(0, 40)
+    raw = torch.from_numpy(train.inputs["x"]).float()
+    answers = teacher_logits(SPEC, teacher, train, horizontal_flip=True, device="cpu")
+    assert answers.shape == (2, 40, 3)
+    with torch.no_grad():
+        assert torch.allclose(answers[0], teacher(raw), atol=1e-5)
+        assert torch.allclose(answers[1], teacher(raw.flip(-1)), atol=1e-5)
+    assert teacher_logits(SPEC, teacher, train, horizontal_flip=False, device="cpu").shape == (1, 40, 3)
+
+
+def test_the_loss_is_hintons() -> None:
+    answers, found = torch.randn(2, 5, 3), torch.randn(2, 3)
+    labels, indices, mirrored = torch.tensor([0, 2]), torch.tensor([4, 1]), torch.tensor([True, False])
+    wanted = torch.stack([answers[1, 4], answers[0, 1]])
+    before, after = (wanted / 2).softmax(1), (found / 2).softmax(1)
+    soft = 4 * (before * (before.log() - after.log())).sum(1).mean()
+    hard = -found.log_softmax(1)[torch.arange(2), labels].mean()
+    loss = distillation_loss(answers, temperature=2.0, label_weight=0.0)
+    assert loss(found, labels, indices, mirrored).item() == pytest.approx(soft.item(), rel=1e-5)
+    mixed = distillation_loss(answers, temperature=2.0, label_weight=0.25)
+    assert mixed(found, labels, indices, mirrored).item() == pytest.approx((0.75 * soft + 0.25 * hard).item(), rel=1e-5)
+
+
+def test_it_comes_closer_to_the_teacher_without_any_label(tmp_path: Path) -> None:
+    pictures = torch.from_numpy(split(2, 100).inputs["x"]).float()
+    student, _ = tuned(tmp_path / "a", epochs=20, train=split(0, 257, labels=0))
+    with torch.no_grad():
+        wanted = network(0).eval()(pictures).argmax(1)
+        before = (network(1).eval()(pictures).argmax(1) == wanted).float().mean()
+        after = (student(pictures).argmax(1) == wanted).float().mean()
+    assert after > max(before, 0.8)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_it_is_bitwise_repeatable_and_a_seed_matters(tmp_path: Path, flip: bool) -> None:
+    one, trained = tuned(tmp_path / "a", flip=flip)
+    two, again = tuned(tmp_path / "b", flip=flip)
+    other, _ = tuned(tmp_path / "c", flip=flip, seed=1)
+    assert same(one, two)
+    assert trained == again
+    assert not same(one, other)
+    assert not one.training
+
+
+def test_an_interrupted_one_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    whole, _ = tuned(tmp_path / "whole")
+    with pytest.raises(KilledError):
+        tuned(tmp_path / "cut", Killer())
+    resumed, _ = tuned(tmp_path / "cut")
+    assert same(whole, resumed)
