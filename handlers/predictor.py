@@ -87,7 +87,8 @@ class Predictor:
             calls = -(-len(expected) // size)
             # TorchScript compiles during its first calls of a shape: what is tested is what will answer.
             for _ in range(-(-3 // calls) if self.serving.runtime.kind == "torchscript" else 1):
-                report[size] = compare(expected, run_chunks(self._model, inputs, size), self.serving.golden.tolerance)
+                found = run_chunks(self._model, inputs, size)
+                report[size] = compare(expected, found, self.serving.golden.tolerance, batch_size=size)
                 if not report[size].passed:
                     break
         return report

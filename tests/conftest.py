@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,9 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.example_build import Built
+
+# A shell that runs the tests in the background makes them ignore Ctrl-C, and every process they start as well.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
 LEVELS = ("unit", "handler", "integration", "e2e")

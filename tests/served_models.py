@@ -16,8 +16,9 @@ from handlers.compare import FLOAT32, INT8_DYNAMIC
 from handlers.decode import ImageDecoding, InputSpec
 from handlers.runtime import load_model, run_chunks
 from handlers.serving import Golden, RuntimeSpec, Serving
+from pipeline.data.synthetic import synthetic_inputs
 from pipeline.serving.archive import Archive, write_archive
-from pipeline.serving.golden import pack_golden, synthetic_inputs
+from pipeline.serving.golden import pack_golden
 
 LABELS = ("ankle boot", "bag", "coat", "dress", "sneaker")
 GREY = InputSpec(

@@ -9,6 +9,7 @@ import traceback
 from pipeline.cli import building, looking, proving, serving
 from pipeline.cli.app import app
 from pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, FileError, PipelineError, RecipeError
+from pipeline.process import terminated_as_interrupt
 
 __all__ = ["app", "building", "looking", "main", "proving", "serving"]
 
@@ -24,7 +25,8 @@ def _run(arguments: list[str]) -> int:
         # An option of every command, though the parser knows it in front of them only.
         arguments = ["--debug", *(one for one in arguments if one != "--debug")]
     try:
-        code = app(arguments, standalone_mode=False)
+        with terminated_as_interrupt():
+            code = app(arguments, standalone_mode=False)
         sys.stdout.flush()
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED

@@ -13,7 +13,7 @@ from pipeline.errors import RecipeError
 
 if TYPE_CHECKING:
     from pipeline.proof.archive import ArchiveVerification, SplitQuality
-    from pipeline.serving.check import ServedVerification
+    from pipeline.serving.check import ServedQuality, ServedVerification
 
 Archive = Annotated[Path, typer.Argument(metavar="ARCHIVE", help="a .mar that pipeline build made")]
 
@@ -41,6 +41,10 @@ def verify(
         str | None,
         typer.Option("--url", metavar="URL", help="of a running server that must answer as the archive does"),
     ] = None,
+    float_model: Annotated[
+        Path | None,
+        typer.Option("--float-model", metavar="FILE", help="the build's float.onnx.fp32/model.onnx, for --url --data"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Hold a run's candidates against their sources again, layer by layer; or check an archive offline.
@@ -49,10 +53,10 @@ def verify(
     running server as well. These options are for archives.
     """
     if target.is_dir():
-        if require_signature or any(one is not None for one in (digest, public_key, data, url)):
+        if require_signature or any(one is not None for one in (digest, public_key, data, url, float_model)):
             raise RecipeError(
-                f"{target}: expected an archive with --digest, --public-key, --require-signature, --data or --url, "
-                "found a run directory; leave the option out"
+                f"{target}: expected an archive with --digest, --public-key, --require-signature, --data, --url or "
+                "--float-model, found a run directory; leave the option out"
             )
         verify_run_dir(target, as_json=as_json)
         return
@@ -67,6 +71,7 @@ def verify(
             require_signature=require_signature,
             data=data,
             url=url,
+            float_model=float_model,
             reporter=terminal,
         )
     if as_json:
@@ -134,9 +139,15 @@ def _served(served: ServedVerification) -> list[str]:
     )
     return [golden] + [
         f"served     {one.name}: accuracy {one.accuracy:.4f} on {one.examples} of {one.available:,} examples; "
-        f"{one.flips} flips against the in-process answers"
+        f"{one.flips} flips against the in-process answers{_against_float(one)}"
         for one in served.quality
     ]
+
+
+def _against_float(one: ServedQuality) -> str:
+    if one.float_flips is None or one.float_accuracy is None:
+        return ""
+    return f", {one.float_flips} against float (accuracy {one.float_accuracy:.4f})"
 
 
 def _vouched(found: ArchiveVerification) -> str:

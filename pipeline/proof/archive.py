@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline.artifacts import digest_file
+from pipeline.candidates.spec import FALLBACK
 from pipeline.data.dataset import SPLITS, check_split, read_split
 from pipeline.errors import FileError, ProofError, RecipeError
 from pipeline.evidence.document import Evidence, read_evidence
@@ -119,6 +120,7 @@ def verify_archive(
     require_signature: bool = False,
     data: Path | None = None,
     url: str | None = None,
+    float_model: Path | None = None,
     reporter: Reporter | None = None,
 ) -> ArchiveVerification:
     """Check an archive; see the module.
@@ -131,6 +133,8 @@ def verify_archive(
         data: labelled examples to judge it on: a split as a build writes it (`data/test.safetensors`), or a folder of
             them; of a run directory's data folder, validation and test.
         url: of a running server whose answers are to be compared with the archive's own, golden inputs and `data`.
+        float_model: the build's `float.onnx.fp32` file, known by its digest in the evidence; the labels of the served
+            model on `data` are compared with its own too.
         reporter: told what happens; silent by default.
 
     Raises:
@@ -142,6 +146,8 @@ def verify_archive(
     """
     path, reporter = Path(path), reporter or Silent()
     _check_request(path, digest=digest, public_key=public_key, require_signature=require_signature)
+    if float_model is not None and (url is None or data is None):
+        raise RecipeError("--float-model: expected --url and --data as well, to post and compare; give them")
     files = _data_files(data)
     archive = read_archive(path)
     evidence = None if archive.evidence is None else read_evidence(str(path), archive.evidence)
@@ -160,9 +166,15 @@ def verify_archive(
         _require_golden(archive, golden)
         reporter.log(f"{path.name}: golden answers agree")
         quality = tuple(_quality(archive, evidence, file, unpacked, scratch) for file in files)
-    served = None
-    if url is not None:
-        served = verify_served(archive, url, data={file.name: read_split(file) for file in files}, reporter=reporter)
+        served = None
+        if url is not None:
+            served = verify_served(
+                archive,
+                url,
+                data={file.name: read_split(file) for file in files},
+                float_model=None if float_model is None else _checked_float(path, evidence, float_model, scratch),
+                reporter=reporter,
+            )
     serving = archive.serving
     return ArchiveVerification(
         archive=path,
@@ -219,6 +231,18 @@ def _require_golden(archive: Archive, golden: GoldenReport) -> None:
             )
     if not golden.checks:
         raise ProofError(f"{where}: expected golden answers, found none")
+
+
+def _checked_float(path: Path, evidence: Evidence | None, file: Path, scratch: Path) -> Path:
+    """A copy of the float network's file, which is the one that the evidence speaks of."""
+    row = next((one for one in evidence.candidates if one.name == FALLBACK), None) if evidence else None
+    if row is None:
+        raise FileError(f"{path}: --float-model: expected a digest of {FALLBACK} in evidence.json, found none")
+    copy = scratch / "float.onnx"
+    copy.write_bytes(file.read_bytes())
+    if (found := digest_file(copy)) != row.sha256:
+        raise FileError(f"{file}: expected {FALLBACK} of the build, SHA-256 {row.sha256}, found {found}")
+    return copy
 
 
 def _same_handler(members: Mapping[str, bytes]) -> bool:

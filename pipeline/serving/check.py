@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.compare import Comparison, Tolerance, compare
+from handlers.compare import Comparison, compare
 from handlers.decode import InputSpec, decode_image
 from handlers.request import MAX_BODY_BYTES
+from handlers.serving import RuntimeSpec
 from pipeline.data.dataset import Split, check_split
 from pipeline.errors import ProofError, ServerError
 from pipeline.serving.archive import Archive
@@ -67,6 +68,8 @@ class ServedQuality:
         accuracy: share of them.
         flips: labels other than the in-process ones; within the tolerance, so only at near ties.
         comparison: of the logits with the in-process ones, as JSON values.
+        float_flips: labels other than the float network's; None where that was not given.
+        float_accuracy: of the float network on the same examples; likewise.
     """
 
     name: str
@@ -77,6 +80,8 @@ class ServedQuality:
     accuracy: float
     flips: int
     comparison: Mapping[str, Any]
+    float_flips: int | None
+    float_accuracy: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +120,7 @@ def verify_served(
     *,
     data: Mapping[str, Split] | None = None,
     max_examples: int = MAX_EXAMPLES,
+    float_model: Path | None = None,
     reporter: Reporter | None = None,
 ) -> ServedVerification:
     """Compare a running server's answers with an archive's; see the module.
@@ -124,6 +130,8 @@ def verify_served(
         url: of the server, with or without `/predictions/<name>`.
         data: labelled examples by name.
         max_examples: posted of each.
+        float_model: the float network's ONNX file, trusted; where it is given, the served model's labels are also held
+            against the float network's.
         reporter: told what happens; silent by default.
 
     Raises:
@@ -160,7 +168,7 @@ def verify_served(
             )
         reporter.log(f"{address}: {len(rows)} golden inputs as {form}, alone and {AT_ONCE} at once: same answers")
     quality = [
-        _quality(archive, address, next(iter(bodies)), name, split, max_examples, reporter, workers)
+        _quality(archive, address, next(iter(bodies)), name, split, max_examples, float_model, reporter, workers)
         for name, split in (data or {}).items()
     ]
     return ServedVerification(
@@ -216,7 +224,7 @@ def _require_same(archive: Archive, where: str, expected: NDArray[np.float32], f
             f"found {list(found[other].values.shape)} of {found[other].digest}"
         )
     values = np.concatenate([one.values for one in found])
-    comparison = compare(expected, values, serving.golden.tolerance)
+    comparison = compare(expected, values, serving.golden.tolerance, batch_size=1)
     stranger = next((one.digest for one in found if one.digest != archive.digest), None)
     told = (
         "" if stranger is None else f"; it serves another archive: expected digest {archive.digest}, found {stranger}"
@@ -232,21 +240,10 @@ def _require_same(archive: Archive, where: str, expected: NDArray[np.float32], f
             f"{where}: expected answers of archive {archive.digest}, found {stranger}, which answers alike"
         )
     for place, one in enumerate(found):
-        _require_decision(archive, f"{where}, example {place}", expected, place, one)
+        label = serving.labels[int(one.values[0].argmax())]
+        if one.labels != (label,):
+            raise ProofError(f"{where}, example {place}: expected label {label}, found {', '.join(one.labels)}")
     return comparison
-
-
-def _require_decision(archive: Archive, where: str, expected: NDArray[np.float32], row: int, answer: Logits) -> None:
-    """The same class wherever the margin exceeds what the tolerance can turn, and the label that belongs to it."""
-    serving = archive.serving
-    right, best = int(expected[row].argmax()), int(answer.values[0].argmax())
-    margin, limit = _margin(expected[row]), _limit(expected, row, serving.golden.tolerance)
-    if best != right and margin > 2 * limit:
-        raise ProofError(
-            f"{where}: expected class {right}, ahead by {margin:.3g}, found {best}; a logit may differ by {limit:.3g}"
-        )
-    if answer.labels != (serving.labels[best],):
-        raise ProofError(f"{where}: expected label {serving.labels[best]}, found {', '.join(answer.labels)}")
 
 
 def _quality(
@@ -256,6 +253,7 @@ def _quality(
     name: str,
     split: Split,
     max_examples: int,
+    float_model: Path | None,
     reporter: Reporter,
     workers: set[int],
 ) -> ServedQuality:
@@ -279,6 +277,7 @@ def _quality(
     comparison = _require_same(archive, f"{name}, {_where(form, at_once)}", expected, found)
     decisions = np.array([int(one.values[0].argmax()) for one in found])
     correct = int((decisions == chosen.labels).sum())
+    floats = None if float_model is None else _float_decisions(float_model, serving.inputs, chosen)
     return ServedQuality(
         name=name,
         form=form,
@@ -288,22 +287,17 @@ def _quality(
         accuracy=correct / len(found),
         flips=int((decisions != expected.argmax(axis=1)).sum()),
         comparison=comparison.to_json(),
+        float_flips=None if floats is None else int((decisions != floats).sum()),
+        float_accuracy=None if floats is None else float((floats == chosen.labels).mean()),
     )
+
+
+def _float_decisions(file: Path, inputs: Sequence[InputSpec], split: Split) -> NDArray[np.int64]:
+    runtime = RuntimeSpec(kind="onnxruntime", file=file.name)
+    logits = answers(file.parent, runtime, inputs, split.inputs, [AT_ONCE])[AT_ONCE]
+    decisions: NDArray[np.int64] = logits.argmax(axis=1)
+    return decisions
 
 
 def _where(form: str, at_once: int) -> str:
     return f"{form}, {'alone' if at_once == 1 else f'{at_once} at once'}"
-
-
-def _margin(logits: NDArray[np.float32]) -> float:
-    """Between the two largest."""
-    if logits.size < 2:
-        return 0.0
-    second, first = np.sort(logits)[-2:]
-    return float(first - second)
-
-
-def _limit(expected: NDArray[np.float32], row: int, tolerance: Tolerance) -> float:
-    """The largest difference allowed to a logit of a row; see `Tolerance`."""
-    largest, overall = float(np.abs(expected[row]).max()), float(np.abs(expected).max())
-    return tolerance.absolute + tolerance.relative * largest + tolerance.scale * overall

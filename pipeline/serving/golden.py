@@ -21,36 +21,18 @@ from pipeline.errors import ProofError, StageError
 from pipeline.process import failure, module_command, module_environment
 
 _TIMEOUT_S = 600.0
-_SEED = 0
-# Where a domain has no bounds: wide enough to leave the linear range of any usual preprocessing.
-_UNBOUNDED = 3.0
 
 
-def synthetic_inputs(inputs: Sequence[InputSpec], count: int) -> dict[str, NDArray[Any]]:
-    """Inputs that are nobody's data: all lowest, all highest, and even noise over the domain.
+def near_ties(logits: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """Rows whose two largest logits are closest, the closest first.
 
     Args:
-        inputs: of the model.
-        count: how many.
-
-    Returns:
-        Arrays (count, *shape) by input name, the same every time.
+        logits: (N, K).
+        count: how many, if there are so many.
     """
-    generator = np.random.default_rng(_SEED)
-    arrays = {}
-    for spec in inputs:
-        dtype = np.dtype(spec.dtype)
-        low = spec.low if np.isfinite(spec.low) else -_UNBOUNDED
-        high = spec.high if np.isfinite(spec.high) else _UNBOUNDED
-        noise: NDArray[Any]
-        if dtype.kind == "f":
-            noise = generator.uniform(low, high, (count, *spec.shape)).astype(dtype)
-        else:
-            noise = generator.integers(int(low), int(high), (count, *spec.shape), dtype=dtype, endpoint=True)
-        noise[:1] = low
-        noise[1:2] = high
-        arrays[spec.name] = noise
-    return arrays
+    ordered = np.sort(logits, axis=1)
+    margins = ordered[:, -1] - ordered[:, -2] if logits.shape[1] > 1 else ordered[:, 0]
+    return np.argsort(margins, kind="stable")[:count].astype(np.int64)
 
 
 def answers(

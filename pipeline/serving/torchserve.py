@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -12,12 +11,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import psutil
 
 from pipeline.errors import ServerError
+from pipeline.process import terminated_as_interrupt
 from pipeline.serving import readiness
 from pipeline.serving.archive import Archive, read_archive
 from pipeline.serving.client import Worker, describe_workers, is_healthy
@@ -125,7 +124,7 @@ def serve(
         KeyboardInterrupt: it was interrupted or terminated in the foreground; nothing is left running.
     """
     tell = reporter or Silent()
-    with _terminated_as_interrupt():
+    with terminated_as_interrupt():
         state, process = _start(
             read_archive(archive),
             port=port,
@@ -356,21 +355,3 @@ def _die_with_parent() -> tuple[str, ...]:
     if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
         return ()
     return (sys.executable, "-I", "-S", "-c", _ASK_AND_RUN)
-
-
-@contextlib.contextmanager
-def _terminated_as_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block as Ctrl-C does, so that its `finally` runs."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 GOLDEN_FILE = "golden.safetensors"
 _TOP = 5
+# Zeros, the largest values of the domain, noise.
+_EXTREMES = 3
 
 
 class PackageSettings(BaseModel):
@@ -82,7 +84,9 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
     specs = tuple(InputSpec.from_json(spec) for spec in info["inputs"])
     arrays = _golden_inputs(settings, inputs, specs)
     outputs.reporter.log(f"golden answers of {selection['selected']}, batch sizes {list(settings.batch_sizes)}")
-    logits = answers(model.parent, runtime, specs, arrays, settings.batch_sizes)
+    # An archive whose examples are answered one at a time has no other answers to prove.
+    batch_sizes = (1,) if runtime.one_by_one else settings.batch_sizes
+    logits = answers(model.parent, runtime, specs, arrays, batch_sizes)
     precision = selection["candidate"]["precision"]
     serving = Serving(
         name=settings.name,
@@ -97,7 +101,7 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
         top=min(_TOP, len(info["labels"])),
         golden=Golden(
             file=GOLDEN_FILE,
-            batch_sizes=settings.batch_sizes,
+            batch_sizes=batch_sizes,
             tolerance=tolerance_of(precision),
         ),
         files={},
@@ -152,19 +156,38 @@ def _with_interval(quality: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _golden_inputs(settings: PackageSettings, inputs: Inputs, specs: Sequence[InputSpec]) -> dict[str, NDArray[Any]]:
-    import numpy as np
-
-    from pipeline.data.dataset import read_split
-    from pipeline.serving.golden import synthetic_inputs
+    from pipeline.data.synthetic import synthetic_inputs
 
     if settings.golden == "synthetic":
         return synthetic_inputs(specs, settings.golden_size)
     if (path := settings.golden_path) is not None:
         return _read_golden(path, specs, settings.golden_size)
+    return _validation_golden(settings.golden_size, inputs, specs)
+
+
+def _validation_golden(size: int, inputs: Inputs, specs: Sequence[InputSpec]) -> dict[str, NDArray[Any]]:
+    """Ordinary examples, then a quarter near ties of the float network, then zeros, the maximum and noise."""
+    from dataclasses import replace
+
+    import numpy as np
+    from safetensors.numpy import load_file
+
+    from pipeline.data.dataset import read_split
+    from pipeline.data.synthetic import synthetic_inputs
+    from pipeline.serving.golden import near_ties
+
     split = read_split(inputs.one(Kind.VALIDATION_DATA))
+    size = min(size, len(split))
+    extremes = min(_EXTREMES, size // 4)
+    # The samples are the first rows of the split, with the float network's logits.
+    ties = near_ties(load_file(inputs.one(Kind.SAMPLES))["logits"], size // 4)
+    others = np.setdiff1d(np.arange(len(split)), ties)
     # Spread over the split, so that a sorted one gives more than its first class.
-    rows = np.unique(np.linspace(0, len(split) - 1, min(settings.golden_size, len(split))).astype(np.int64))
-    return split.take(rows).inputs
+    easy = others[np.linspace(0, len(others) - 1, size - len(ties) - extremes).astype(np.int64)]
+    chosen = split.take(np.concatenate([easy, ties])).inputs
+    shaped = [replace(spec, shape=split.inputs[spec.name].shape[1:]) for spec in specs]
+    ends = synthetic_inputs(shaped, extremes, real=split.inputs)
+    return {spec.name: np.concatenate([chosen[spec.name], ends[spec.name]]) for spec in specs}
 
 
 def _read_golden(path: Path, specs: Sequence[InputSpec], count: int) -> dict[str, NDArray[Any]]:
@@ -199,6 +222,7 @@ STAGE = Stage(
         Kind.CANDIDATE_REPORT,
         Kind.DATA_INFO,
         Kind.MODEL_INFO,
+        Kind.SAMPLES,
         Kind.VALIDATION_DATA,
         Kind.WEIGHTS,
     ),

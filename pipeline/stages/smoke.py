@@ -34,6 +34,7 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
     """
     import json
 
+    from pipeline.candidates.spec import FALLBACK
     from pipeline.data.dataset import read_split
     from pipeline.serving.archive import read_archive
     from pipeline.serving.check import verify_served
@@ -43,7 +44,12 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
     split = read_split(inputs.one(Kind.VALIDATION_DATA)).take(slice(0, settings.pictures))
     with running_server(archive.path, timeout_s=settings.timeout_s) as server:
         served = verify_served(
-            archive, server.url, data={"smoke": split}, max_examples=settings.pictures, reporter=outputs.reporter
+            archive,
+            server.url,
+            data={"smoke": split},
+            max_examples=settings.pictures,
+            float_model=inputs.of_candidate(Kind.CANDIDATE_MODEL, FALLBACK),
+            reporter=outputs.reporter,
         )
     [posted] = served.quality
     report = {
@@ -53,6 +59,7 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
         "posted": posted.examples,
         "content_type": posted.form,
         "correct": posted.correct,
+        "float_flips": posted.float_flips,
         "comparison": dict(posted.comparison),
         "forms": [asdict(one) for one in served.forms],
     }
@@ -62,7 +69,7 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
 
 STAGE = Stage(
     name="smoke",
-    reads=(Kind.ARCHIVE, Kind.VALIDATION_DATA),
+    reads=(Kind.ARCHIVE, Kind.CANDIDATE_MODEL, Kind.VALIDATION_DATA),
     writes=(Kind.SMOKE_REPORT,),
     settings=settings,
     run=run,

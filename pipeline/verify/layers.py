@@ -30,8 +30,8 @@ from pipeline.verify.trace import COMPILING_CALLS, ByModule, Step, TorchTrace, T
 # Values of this many bytes are kept at a time, on each side.
 _WINDOW_BYTES = 64 << 20
 # On top of a file's own limit. Inside a network, values near zero are sums that cancel among large ones: their rounding
-# follows the large ones (some 1e-7 of them per sum, a few sums deep).
-_INSIDE_SCALE = 1e-5
+# follows the large ones (some 1e-7 of them per sum, a few sums deep; allowed is 1e-5 of the largest).
+_INSIDE_STEPS = 2.55e-3
 # Operators that change nothing in evaluation mode; exporters leave them out.
 _IDENTITIES = ("dropout", "alpha_dropout", "feature_dropout", "detach", "alias", "contiguous")
 
@@ -198,7 +198,7 @@ def _first_difference(
     reference: Trace, found: Trace, pairs: Sequence[tuple[int, int]], tolerance: Tolerance
 ) -> tuple[int, Comparison] | None:
     """Number of the first pair that differs, and the comparison."""
-    inside = replace(tolerance, scale=max(tolerance.scale, _INSIDE_SCALE))
+    inside = replace(tolerance, steps=max(tolerance.steps, _INSIDE_STEPS), same_decision=False)
     for window in _windows(pairs, reference.steps, found.steps):
         expected = reference.outputs({pairs[number][0] for number in window})
         answers = found.outputs({pairs[number][1] for number in window})

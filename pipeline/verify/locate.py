@@ -11,8 +11,9 @@ from safetensors.numpy import load_file
 
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
+from pipeline.data.synthetic import synthetic_kinds
 from pipeline.verify.layers import LayerFinding, locate_onnx, locate_torchscript
-from pipeline.verify.parity import EVALUATOR, REAL, ParityCheck, ParityReport, synthetic_inputs
+from pipeline.verify.parity import EVALUATOR, REAL, ParityCheck, ParityReport
 from pipeline.verify.reference import Reference
 
 
@@ -79,7 +80,7 @@ def failing_batch(
     arrays = {one.name: stored[f"input.{one.name}"] for one in inputs}
     if check.inputs != REAL:
         count = max(one.batch_size for one in report.checks if one.run != EVALUATOR)
-        arrays = synthetic_inputs(inputs, arrays, count)[check.inputs]
+        arrays = synthetic_kinds(inputs, count, real=arrays)[check.inputs]
     row = check.comparison.position[0] if check.comparison.position else 0
     start = row // check.batch_size * check.batch_size
     return {name: array[start : start + check.batch_size] for name, array in arrays.items()}

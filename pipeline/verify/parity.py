@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
@@ -17,6 +16,7 @@ from handlers.compare import FLOAT32, Comparison, Tolerance, compare
 from handlers.decode import InputSpec
 from handlers.runtime import run_chunks
 from handlers.serving import RuntimeSpec
+from pipeline.data.synthetic import synthetic_kinds
 from pipeline.errors import ProofError
 from pipeline.verify.process import Replayed, Run, replay, require_examples
 from pipeline.verify.reference import Reference, evaluator
@@ -236,7 +236,7 @@ def check_parity(
             expected = run_chunks(reference.answer, arrays, size)
             for run, replayed in found.items():
                 for call in range(repeats):
-                    comparison = compare(expected, replayed.answers[f"{kind}.{size}", call], tolerance)
+                    comparison = compare(expected, replayed.answers[f"{kind}.{size}", call], tolerance, batch_size=size)
                     checks.append(
                         ParityCheck(run=run, inputs=kind, batch_size=size, call=call + 1, comparison=comparison)
                     )
@@ -308,41 +308,12 @@ def _listed(numbers: Sequence[int]) -> str:
     return " and ".join(str(one) for one in numbers)
 
 
-def synthetic_inputs(
-    inputs: Sequence[InputSpec], real: Mapping[str, NDArray[Any]], count: int
-) -> dict[str, dict[str, NDArray[Any]]]:
-    """Inputs that no data set holds: zeros, the largest values of the domain, and noise.
-
-    Args:
-        inputs: what one example consists of. Where a domain has no end, the real values' own is taken.
-        real: real inputs (N, *shape) by name.
-        count: examples of each kind.
-
-    Returns:
-        Arrays (count, *shape) by input name, by kind; the same on every call.
-    """
-    random = np.random.default_rng(0)
-    kinds: dict[str, dict[str, NDArray[Any]]] = {"zeros": {}, "maximum": {}, "noise": {}}
-    for one in inputs:
-        shape, dtype = (count, *one.shape), np.dtype(one.dtype)
-        low = one.low if math.isfinite(one.low) else float(real[one.name].min())
-        high = one.high if math.isfinite(one.high) else float(real[one.name].max())
-        kinds["zeros"][one.name] = np.full(shape, min(max(0.0, low), high), dtype)
-        kinds["maximum"][one.name] = np.full(shape, high, dtype)
-        kinds["noise"][one.name] = (
-            random.integers(math.ceil(low), math.floor(high), shape, dtype=dtype, endpoint=True)
-            if dtype.kind in "iu"
-            else random.uniform(low, high, shape).astype(dtype)
-        )
-    return kinds
-
-
 def _write_synthetic(
     inputs: Sequence[InputSpec], samples: Mapping[str, NDArray[Any]], count: int, folder: Path
 ) -> dict[str, Path]:
     real = {one.name: samples[f"input.{one.name}"] for one in inputs}
     files = {}
-    for kind, arrays in synthetic_inputs(inputs, real, count).items():
+    for kind, arrays in synthetic_kinds(inputs, count, real=real).items():
         files[kind] = folder / f"{kind}.safetensors"
         save_file({f"input.{name}": array for name, array in arrays.items()}, files[kind])
     return files

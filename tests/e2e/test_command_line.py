@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -251,14 +252,15 @@ def test_a_reader_that_goes_away_is_no_error(built: Built) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_interrupt_ends_with_130_and_continues(built: Built, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_ends_with_130_and_continues(number: signal.Signals, built: Built, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pipeline", "build", str(built.recipe), "--run-dir", str(tmp_path / "run")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("train: epoch"):
             break
-    process.send_signal(2)
+    process.send_signal(number)
     rest = process.stderr.read()
     process.stderr.close()
     assert process.wait(timeout=60) == 130

@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load, load_file, save_file
 
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
 from pipeline.artifacts import Kind
 from pipeline.data.dataset import DataSet, Split, describe, write_info, write_split
+from pipeline.data.synthetic import synthetic_inputs
 from pipeline.errors import ProofError, RecipeError
 from pipeline.evidence.document import portable_settings
 from pipeline.serving.archive import read_archive
-from pipeline.serving.golden import synthetic_inputs
 from pipeline.serving.state import read_states
 from pipeline.stage import Inputs, Outputs, Silent
 from pipeline.stages.package import PackageSettings, outside
@@ -28,6 +29,7 @@ from tests.evidence_sample import QUALITY, sample_recipe, sample_report
 from tests.served_models import GREY, LABELS, TABLE, linear_onnx, weights
 
 CANDIDATE = "float.onnx.fp32"
+SAMPLES = 24
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -67,6 +69,7 @@ def made(folder: Path, spec: InputSpec, *, model: bytes | None = None) -> dict[t
     logits = arrays[spec.name].reshape(40, -1).astype(np.float32) @ weights(int(np.prod(spec.shape)))
     split = Split(inputs=arrays, labels=logits.argmax(axis=1))
     write_split(folder / "validation.safetensors", split)
+    save_file({"logits": logits[:SAMPLES]}, folder / "samples.safetensors")
     data = DataSet(name="noise", train=split, validation=split, test=split, classes=LABELS, inputs=(spec,), sources={})
     write_info(folder / "data.json", describe(data))
     (folder / "weights.safetensors").write_bytes(b"weights")
@@ -77,6 +80,7 @@ def made(folder: Path, spec: InputSpec, *, model: bytes | None = None) -> dict[t
         (Kind.MODEL_INFO, None): folder / "model.json",
         (Kind.CANDIDATE_MODEL, CANDIDATE): folder / "model.onnx",
         (Kind.VALIDATION_DATA, None): folder / "validation.safetensors",
+        (Kind.SAMPLES, None): folder / "samples.safetensors",
         (Kind.DATA_INFO, None): folder / "data.json",
         (Kind.WEIGHTS, None): folder / "weights.safetensors",
         (Kind.CANDIDATE_ORDER, None): folder / "order.json",
@@ -117,6 +121,26 @@ def test_packed_and_looked_at_through_a_server(spec: InputSpec, content_type: st
     assert (report["posted"], report["correct"], report["content_type"]) == (6, 6, content_type)
     assert report["comparison"]["passed"]
     assert read_states() == []
+
+
+@pytest.mark.parametrize(("size", "ties", "extremes"), [(3, 0, 0), (8, 2, 2), (32, 8, 3)])
+def test_golden_inputs_are_easy_ones_near_ties_and_extremes(
+    size: int, ties: int, extremes: int, tmp_path: Path
+) -> None:
+    files = made(tmp_path, GREY)
+    archive = read_archive(pack(tmp_path, files, golden_size=size))
+    golden = load(archive.members["golden.safetensors"])["input.image"]
+    pictures = load_file(files[Kind.VALIDATION_DATA, None])["input.image"]
+    logits = np.sort(load_file(files[Kind.SAMPLES, None])["logits"], axis=1)
+    closest = np.argsort(logits[:, -1] - logits[:, -2], kind="stable")[:ties]
+    assert len(golden) == size
+    easy = size - ties - extremes
+    np.testing.assert_array_equal(golden[easy : easy + ties], pictures[closest])
+    np.testing.assert_array_equal(golden[easy + ties :][:1], np.zeros((min(extremes, 1), 1, 8, 6), np.uint8))
+    np.testing.assert_array_equal(golden[easy + ties :][1:2], np.full((min(extremes, 1), 1, 8, 6), 255, np.uint8))
+    real = {picture.tobytes() for picture in pictures}
+    assert all(picture.tobytes() in real for picture in golden[:easy])
+    assert len({picture.tobytes() for picture in golden[: easy + ties]}) == easy + ties
 
 
 def test_same_inputs_same_archive(tmp_path: Path) -> None:

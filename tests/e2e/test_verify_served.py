@@ -13,14 +13,16 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from pipeline.artifacts import digest_file
 from pipeline.data.dataset import Split, write_split
+from pipeline.data.synthetic import synthetic_inputs
 from pipeline.errors import ProofError, ServerError
 from pipeline.serving import torchserve
 from pipeline.serving.archive import Archive
 from pipeline.serving.check import AT_ONCE, verify_served
-from pipeline.serving.golden import synthetic_inputs
 from pipeline.serving.state import ServerState
 from tests import served_models
+from tests.evidence_sample import sample_evidence
 from tests.served_models import GREY, TABLE, build_archive, linear_onnx, weights
 
 EXAMPLES = 30
@@ -86,6 +88,34 @@ def test_the_served_model_is_the_archives(archive: Archive, server: ServerState,
     [quality] = served["quality"]
     assert (quality["name"], quality["examples"], quality["correct"]) == ("test.safetensors", EXAMPLES, EXAMPLES - 3)
     assert quality["flips"] == 0
+
+
+def test_labels_of_the_served_model_are_held_against_floats(split: Split, archive: Archive, tmp_path: Path) -> None:
+    evidence = sample_evidence()
+    model = onnx.load_from_string(linear_onnx([GREY]))
+    changed = weights(48)
+    changed[:, 0] += np.float32(1)
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(changed, "weight"))
+    other_float, stranger = tmp_path / "float.onnx", tmp_path / "stranger.onnx"
+    onnx.save(model, other_float)
+    stranger.write_bytes(archive.members["model.onnx"])
+    evidence["candidates"][0]["sha256"] = digest_file(other_float)
+    lossy = build_archive(tmp_path / "packed", [GREY], evidence=evidence)
+    write_split(tmp_path / "test.safetensors", split)
+    pixels = split.inputs["image"].reshape(EXAMPLES, -1).astype(np.float32)
+    flips = int(((pixels @ changed).argmax(axis=1) != (pixels @ weights(48)).argmax(axis=1)).sum())
+    with torchserve.running_server(lossy.path) as state:
+        asked = (lossy.path, "--url", state.url, "--data", tmp_path / "test.safetensors", "--float-model")
+        ended = run(*asked, other_float)
+        refused = run(*asked, stranger)
+    assert ended.returncode == 0, ended.stderr
+    assert flips > 0
+    assert f"0 flips against the in-process answers, {flips} against float (accuracy " in ended.stdout
+    assert refused.returncode == 3
+    assert f"{stranger}: expected float.onnx.fp32 of the build, SHA-256 {digest_file(other_float)}" in refused.stderr
+    alone = run(lossy.path, "--float-model", other_float)
+    assert alone.returncode == 2
+    assert "--float-model: expected --url and --data as well" in alone.stderr
 
 
 def test_a_person_is_told(archive: Archive, server: ServerState) -> None:

@@ -76,3 +76,27 @@ def test_zero_expected_and_not_found_is_infinitely_far() -> None:
 def test_disagreement_of_decisions_is_counted_by_row() -> None:
     found = np.array([[1.0, -2.0, 0.5], [3.5, 3.0, -1.0]], np.float32)
     assert compare(LOGITS, found, FLOAT32).argmax_agreement == 0.5
+
+
+def test_an_output_step_is_that_of_the_values_own_call() -> None:
+    expected = np.array([[255.0, 0.0], [2.55, 0.0], [2.55, 1.0]], dtype=np.float32)
+    found = expected + np.array([[0, 0], [0.5, 0], [0, 0]], dtype=np.float32)
+    steps = Tolerance(absolute=0, relative=0, steps=1)
+    assert compare(expected, found, steps).passed, "one call: a step is 1"
+    assert compare(expected, found, steps, batch_size=2).passed, "the first two share a call"
+    alone = compare(expected, found, steps, batch_size=1)
+    assert (alone.passed, alone.position) == (False, (1, 0))
+    assert alone.limit == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(("lead", "passes"), [(0.9, True), (1.1, False)])
+def test_a_decision_may_turn_only_within_the_limit(lead: float, passes: bool) -> None:
+    expected = np.array([[0.0, 0.0, 9.0], [1.0 + lead, 1.0, 0.0]])
+    found = expected + np.array([[0.0, 0.0, 0.0], [-0.75, 0.75, 0.0]])
+    assert compare(expected, found, Tolerance(absolute=1, relative=0)).passed
+    comparison = compare(expected, found, Tolerance(absolute=1, relative=0, same_decision=True))
+    assert comparison.passed is passes
+    if not passes:
+        assert comparison.reason == (
+            "at [1]: expected 0 to be the largest, ahead of 1 by 1.1, found it behind; a lead above 1 must stay one"
+        )

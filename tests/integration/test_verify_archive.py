@@ -14,11 +14,11 @@ import pytest
 from handlers.runtime import load_model, run_chunks
 from pipeline.artifacts import digest_bytes
 from pipeline.data.dataset import Split, write_split
+from pipeline.data.synthetic import synthetic_inputs
 from pipeline.errors import DataError, FileError, PipelineError, ProofError, RecipeError
 from pipeline.proof.archive import verify_archive
 from pipeline.proof.evidence import sign_archive, tell
 from pipeline.serving.archive import Archive, read_archive
-from pipeline.serving.golden import synthetic_inputs
 from tests.evidence_sample import QUALITY, sample_evidence
 from tests.integration.test_altered_archives import zipped
 from tests.served_models import GREY, build_archive

@@ -28,7 +28,6 @@ from pipeline.verify.parity import (
     ParityReport,
     check_parity,
     require,
-    synthetic_inputs,
 )
 from pipeline.verify.reference import Reference, module_reference, unoptimized_reference
 
@@ -421,28 +420,3 @@ def test_the_worst_check_is_a_failed_one(exported: Exported, tmp_path: Path) -> 
     broken = replace(report.checks[3], comparison=replace(report.checks[3].comparison, passed=False))
     mixed = replace(report, checks=(*report.checks[:3], broken, *report.checks[4:]))
     assert mixed.worst is broken
-
-
-def test_synthetic_inputs_keep_to_the_domain() -> None:
-    specs = (
-        InputSpec(name="image", dtype="uint8", shape=(1, 2, 2), low=0, high=255),
-        InputSpec(name="token", dtype="int64", shape=(5,), low=1, high=9),
-        InputSpec(name="free", dtype="float32", shape=(2,), low=-np.inf, high=np.inf),
-    )
-    real: dict[str, NDArray[Any]] = {
-        "image": np.zeros((4, 1, 2, 2), np.uint8),
-        "token": np.ones((4, 5), np.int64),
-        "free": np.array([[-1.5, 2.5]], np.float32),
-    }
-    kinds = synthetic_inputs(specs, real, 6)
-    for arrays in kinds.values():
-        for one in specs:
-            assert arrays[one.name].shape == (6, *one.shape)
-            assert arrays[one.name].dtype == one.dtype
-    assert set(kinds["zeros"]["token"].ravel()) == {1}, "zero is outside the domain: its nearest value"
-    assert set(kinds["maximum"]["image"].ravel()) == {255}
-    assert set(kinds["maximum"]["free"].ravel()) == {2.5}
-    assert 1 <= kinds["noise"]["token"].min() <= kinds["noise"]["token"].max() <= 9
-    assert len(np.unique(kinds["noise"]["free"])) > 2
-    again = synthetic_inputs(specs, real, 6)
-    assert all(np.array_equal(kinds[kind][name], again[kind][name]) for kind in kinds for name in kinds[kind])

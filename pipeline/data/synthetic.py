@@ -1,0 +1,66 @@
+"""Inputs that are nobody's data: zeros, the largest values of the domain, noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handlers.decode import InputSpec
+
+_SEED = 0
+# Where neither the domain nor real values have bounds: wide enough to leave any usual preprocessing's linear range.
+_UNBOUNDED = 3.0
+
+
+def synthetic_kinds(
+    inputs: Sequence[InputSpec], count: int, *, real: Mapping[str, NDArray[Any]] | None = None
+) -> dict[str, dict[str, NDArray[Any]]]:
+    """Examples of each kind: `zeros` (or the value of the domain nearest to it), `maximum`, `noise`.
+
+    Args:
+        inputs: what one example consists of.
+        count: examples of each kind.
+        real: real inputs (N, *shape) by name; their smallest and largest values count where a domain has no bound.
+
+    Returns:
+        Arrays (count, *shape) by input name, by kind; the same on every call.
+    """
+    generator = np.random.default_rng(_SEED)
+    kinds: dict[str, dict[str, NDArray[Any]]] = {"zeros": {}, "maximum": {}, "noise": {}}
+    for spec in inputs:
+        shape, dtype = (count, *spec.shape), np.dtype(spec.dtype)
+        low, high = _domain(spec, None if real is None else real[spec.name])
+        kinds["zeros"][spec.name] = np.full(shape, min(max(0.0, low), high), dtype)
+        kinds["maximum"][spec.name] = np.full(shape, high, dtype)
+        kinds["noise"][spec.name] = (
+            generator.integers(math.ceil(low), math.floor(high), shape, dtype=dtype, endpoint=True)
+            if dtype.kind in "iu"
+            else generator.uniform(low, high, shape).astype(dtype)
+        )
+    return kinds
+
+
+def synthetic_inputs(
+    inputs: Sequence[InputSpec], count: int, *, real: Mapping[str, NDArray[Any]] | None = None
+) -> dict[str, NDArray[Any]]:
+    """One example of zeros, one of the largest values, the rest noise; see `synthetic_kinds`.
+
+    Returns:
+        Arrays (count, *shape) by input name.
+    """
+    kinds = synthetic_kinds(inputs, count, real=real)
+    return {
+        spec.name: np.concatenate(
+            [kinds["zeros"][spec.name][:1], kinds["maximum"][spec.name][:1], kinds["noise"][spec.name]]
+        )[:count]
+        for spec in inputs
+    }
+
+
+def _domain(spec: InputSpec, real: NDArray[Any] | None) -> tuple[float, float]:
+    low, high = (-_UNBOUNDED, _UNBOUNDED) if real is None else (float(real.min()), float(real.max()))
+    return spec.low if math.isfinite(spec.low) else low, spec.high if math.isfinite(spec.high) else high

@@ -1,0 +1,48 @@
+"""Inputs that are nobody's data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handlers.decode import InputSpec
+from pipeline.data.synthetic import synthetic_inputs, synthetic_kinds
+
+
+def test_synthetic_kinds_keep_to_the_domain() -> None:
+    specs = (
+        InputSpec(name="image", dtype="uint8", shape=(1, 2, 2), low=0, high=255),
+        InputSpec(name="token", dtype="int64", shape=(5,), low=1, high=9),
+        InputSpec(name="free", dtype="float32", shape=(2,), low=-np.inf, high=np.inf),
+    )
+    real: dict[str, NDArray[Any]] = {
+        "image": np.zeros((4, 1, 2, 2), np.uint8),
+        "token": np.ones((4, 5), np.int64),
+        "free": np.array([[-1.5, 2.5]], np.float32),
+    }
+    kinds = synthetic_kinds(specs, 6, real=real)
+    for arrays in kinds.values():
+        for one in specs:
+            assert arrays[one.name].shape == (6, *one.shape)
+            assert arrays[one.name].dtype == one.dtype
+    assert set(kinds["zeros"]["token"].ravel()) == {1}, "zero is outside the domain: its nearest value"
+    assert set(kinds["maximum"]["image"].ravel()) == {255}
+    assert set(kinds["maximum"]["free"].ravel()) == {2.5}
+    assert 1 <= kinds["noise"]["token"].min() <= kinds["noise"]["token"].max() <= 9
+    assert len(np.unique(kinds["noise"]["free"])) > 2
+    again = synthetic_kinds(specs, 6, real=real)
+    assert all(np.array_equal(kinds[kind][name], again[kind][name]) for kind in kinds for name in kinds[kind])
+
+
+def test_synthetic_inputs_are_zeros_the_maximum_and_noise() -> None:
+    specs = (
+        InputSpec(name="age", dtype="float32", shape=(2,), low=18.0, high=99.0),
+        InputSpec(name="free", dtype="float32", shape=(2,), low=-np.inf, high=np.inf),
+    )
+    arrays = synthetic_inputs(specs, 5)
+    assert arrays["age"][:2].tolist() == [[18, 18], [99, 99]]
+    assert arrays["free"][:2].tolist() == [[0, 0], [3, 3]], "without any bound: some unit variances"
+    assert len(np.unique(arrays["age"][2:])) == 6
+    assert synthetic_inputs(specs, 1)["age"].tolist() == [[18, 18]]
