@@ -289,6 +289,27 @@ class Candidates(Section):
         return self
 
 
+Goal = Literal["latency", "throughput", "size"]
+
+
+class Search(Section):
+    """The search for the smallest network inside the budget: channels pruned, fine-tuned, in float and in int8."""
+
+    effort: Literal["off", "quick", "deep"] = Field(
+        default="quick",
+        description="off: none; quick: a few networks, 3 epochs of fine-tuning each; deep: more and finer, 20 epochs",
+    )
+    max_minutes: float | None = Field(
+        default=None, gt=0, description="no new work starts after these; 5 for quick, 90 for deep if not given"
+    )
+    goal: Goal | None = Field(default=None, description="another name for select.goal")
+
+    @property
+    def limit_s(self) -> float:
+        """Seconds after which the search ends."""
+        return 60 * (self.max_minutes or (90 if self.effort == "deep" else 5))
+
+
 class Export(Section):
     """How files are exported."""
 
@@ -349,7 +370,7 @@ class Budget(Section):
 class Select(Section):
     """Which of the candidates inside their limits wins."""
 
-    goal: Literal["latency", "throughput", "size"] = Field(
+    goal: Goal = Field(
         default="latency", description="latency at batch 1, throughput at the largest measured batch, or file size"
     )
     candidate: str | None = Field(default=None, description="take this one, by name, if it is inside its limits")
@@ -390,10 +411,21 @@ class Recipe(Section):
     verify: Verify = Verify()
     measure: Measure = Measure()
     budget: Budget = Budget()
+    search: Search = Search()
     select: Select = Select()
     package: Package = Package()
     smoke: Smoke = Smoke()
     folder: Path = Field(default=Path(), exclude=True, description="set by the loader")
+
+    @model_validator(mode="after")
+    def _one_goal(self) -> Recipe:
+        given = self.select.goal if "goal" in self.select.model_fields_set else None
+        if given is not None and self.search.goal not in (None, given):
+            raise ValueError(
+                f"search.goal {self.search.goal} and select.goal {given}: expected the same, for what is searched is "
+                "what is selected; give one of them"
+            )
+        return self
 
     @model_validator(mode="after")
     def _weights_or_training(self) -> Recipe:
@@ -403,6 +435,11 @@ class Recipe(Section):
                 "or train.epochs of 1 or more"
             )
         return self
+
+    @property
+    def goal(self) -> Goal:
+        """What the candidates compete in."""
+        return self.search.goal or self.select.goal
 
     @property
     def model_name(self) -> str:

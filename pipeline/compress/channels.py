@@ -69,9 +69,8 @@ class _Coupled:
         return self.channels // self.blocks
 
     def rounded(self, share: float, round_to: int) -> int:
-        """How many places of a block stay: the nearest multiple, one at least, all where there are no more."""
-        step = round_to // math.gcd(round_to, self.blocks)
-        return min(self.places, max(step, math.floor(share * self.places / step + 0.5) * step))
+        """How many places of a block stay."""
+        return _rounded(self.places, self.blocks, share, round_to)
 
 
 def prune(
@@ -134,6 +133,51 @@ def prune(
     return _report(
         network, example, before, detail=f"{share}{own}, in multiples of {round_to} ({importance.upper()} norm)"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prunable:
+    """Layers that share their channels, some of which may go.
+
+    Args:
+        layers: names of those that write the channels.
+        channels: how many there are.
+        blocks: of equal size, that lose the same places.
+    """
+
+    layers: tuple[str, ...]
+    channels: int
+    blocks: int
+
+    def stay(self, share: float, *, round_to: int) -> int:
+        """How many channels stay."""
+        return self.blocks * _rounded(self.channels // self.blocks, self.blocks, share, round_to)
+
+
+def prunable(network: nn.Module, *, example: tuple[Tensor, ...]) -> tuple[Prunable, ...]:
+    """The layers whose channels `prune` may remove, in the network's order.
+
+    Args:
+        network: with float weights, alone or with its preprocessing in front; left as it is.
+        example: positional inputs of the network, each (B, ...).
+
+    Raises:
+        RecipeError: as `prune` does.
+    """
+    refuse_quantized(network, _KIND)
+    refuse_computed(network, _KIND)
+    inner, values = _behind_preprocessing(copy.deepcopy(network), example)
+    with evaluation(inner):
+        graph, sources = _trace(inner, values)
+        found = _coupled(graph, inner, sources, norm=_NORMS["l2"])
+    _check_prunable(found, {})
+    return tuple(Prunable(layers=one.layers, channels=one.channels, blocks=one.blocks) for one in found)
+
+
+def _rounded(places: int, blocks: int, share: float, round_to: int) -> int:
+    """The nearest multiple, one at least, all where there are no more."""
+    step = round_to // math.gcd(round_to, blocks)
+    return min(places, max(step, math.floor(share * places / step + 0.5) * step))
 
 
 def _behind_preprocessing(network: nn.Module, example: tuple[Tensor, ...]) -> tuple[nn.Module, tuple[Tensor, ...]]:

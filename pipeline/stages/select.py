@@ -24,7 +24,7 @@ def settings(recipe: Recipe) -> SelectSettings:
     return SelectSettings(
         max_accuracy_drop=recipe.budget.max_accuracy_drop,
         max_confident_flips=recipe.budget.max_confident_flips,
-        goal=recipe.select.goal,
+        goal=recipe.goal,
         candidate=recipe.select.candidate,
     )
 

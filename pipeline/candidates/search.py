@@ -1,0 +1,241 @@
+"""The search for the smallest network that stays inside the budget: prune, fine-tune, look, and go on from there."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pipeline.candidates.choose import Limits, Verdict, judge
+from pipeline.candidates.ground import Ground
+from pipeline.candidates.report import CandidateReport
+from pipeline.candidates.spec import FLOAT, CandidateSpec
+from pipeline.candidates.widths import Ladder, Plan, plans, scan
+from pipeline.errors import RecipeError
+from pipeline.manifest import write_atomically
+from pipeline.recipe import ChannelPruning, FineTune, Pass, StaticInt8
+from pipeline.stage import Reporter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How much a search tries.
+
+    Args:
+        networks: at most so many are trained.
+        epochs: of fine-tuning each.
+        first: cost of the first network, as a share of the float network's.
+        resolution: the search ends when the narrowest that fits and the widest that does not are so near in cost.
+    """
+
+    networks: int
+    epochs: int
+    first: float
+    resolution: float
+
+
+EFFORTS = {
+    "quick": Effort(networks=4, epochs=3, first=0.15, resolution=1.6),
+    "deep": Effort(networks=10, epochs=20, first=0.08, resolution=1.15),
+}
+# Of the float network's cost. Wider, there is nothing to gain; narrower, a call costs what any call costs.
+_WIDEST, _NARROWEST = 0.7, 0.005
+_STEP = 2.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One network that was tried: its step on the ladder, its cost, and whether a candidate made of it fits."""
+
+    step: int
+    cost: float
+    fits: bool
+
+
+class TimeIsUpError(Exception):
+    """The search's time is over; what is finished counts."""
+
+
+class Clock:
+    """Counts the seconds of a search over interruptions, and ends it from within whatever reports progress.
+
+    Args:
+        file: where the seconds used so far are kept.
+        limit_s: of all runs together.
+        reporter: told what is reported here.
+    """
+
+    def __init__(self, file: Path, limit_s: float, reporter: Reporter) -> None:
+        self._file = file
+        self._limit_s = limit_s
+        self._reporter = reporter
+        self._before = float(file.read_text()) if file.exists() else 0.0
+        self._started = time.monotonic()
+        self._saved = self._before
+
+    @property
+    def used_s(self) -> float:
+        """Seconds so far."""
+        return self._before + time.monotonic() - self._started
+
+    def check(self) -> None:
+        """End the search if its time is over.
+
+        Raises:
+            TimeIsUpError: it is.
+        """
+        if self.used_s > self._saved + 1:
+            self._saved = self.used_s
+            write_atomically(self._file, f"{self._saved:.1f}\n".encode())
+        if self.used_s > self._limit_s:
+            raise TimeIsUpError
+
+    def log(self, message: str) -> None:
+        """One finished line."""
+        self._reporter.log(message)
+
+    def progress(self, task: str, completed: int, total: int, detail: str = "") -> None:
+        """How far a task is; the place where a search ends whose time is over."""
+        self._reporter.progress(task, completed, total, detail)
+        if completed < total:
+            self.check()
+
+
+def next_cost(trials: Sequence[Trial], effort: Effort) -> float | None:
+    """The cost of the network to try next: bisection between what fits and what does not, in ratios.
+
+    Returns:
+        As a share of the float network's cost; None where nothing is left to try.
+    """
+    if len(trials) >= effort.networks:
+        return None
+    fitting = min((one.cost for one in trials if one.fits), default=None)
+    failing = max((one.cost for one in trials if not one.fits and one.cost < (fitting or math.inf)), default=None)
+    if fitting is not None and failing is not None:
+        return math.sqrt(fitting * failing) if fitting / failing > effort.resolution else None
+    if fitting is not None:
+        return fitting / _STEP if fitting / _STEP >= _NARROWEST else None
+    if failing is not None:
+        return failing * _STEP if failing * _STEP <= _WIDEST else None
+    return effort.first
+
+
+def int8_specs(*, formats: Sequence[str], allow_batch_variant: bool) -> list[CandidateSpec]:
+    """The cheap candidate that a search begins with: the float network in static int8."""
+    if "onnx" not in formats:
+        return []
+    return [
+        CandidateSpec(
+            variant=FLOAT,
+            passes=(StaticInt8(),),
+            format="onnx",
+            precision="int8-static",
+            allow_batch_variant=allow_batch_variant,
+        )
+    ]
+
+
+def search(
+    ground: Ground,
+    *,
+    effort: Literal["quick", "deep"],
+    limits: Limits,
+    compared: int,
+    seed: int,
+    allow_batch_variant: bool,
+    evaluate: Callable[[CandidateSpec], CandidateReport],
+    gains: Callable[[Sequence[CandidateReport], Sequence[CandidateReport]], bool],
+    clock: Clock,
+) -> list[CandidateSpec]:
+    """Look for the narrowest network inside the budget.
+
+    Which layers get how narrow follows from a scan of what each can lose; how narrow all of them together, from
+    bisection: each network is pruned, fine-tuned, exported in float and in int8, proven and judged like any other
+    candidate. The search ends when nothing is left to try, when a narrower network is no faster, or when its time is
+    over.
+
+    Args:
+        ground: what candidates are made from.
+        effort: how much is tried.
+        limits: the budget.
+        compared: lossy candidates besides those of the search, for the adjusted bound.
+        seed: of fine-tuning.
+        allow_batch_variant: as the recipe says.
+        evaluate: makes, proves and judges a candidate, or gives what an earlier run made of it.
+        gains: whether the first candidates are better than the others in what is searched for.
+        clock: of the search.
+
+    Returns:
+        The specifications that were evaluated, in the order of the search.
+    """
+    scale = EFFORTS[effort]
+    compared += 2 * scale.networks
+    made: list[CandidateSpec] = []
+    trials: list[Trial] = []
+    best: list[CandidateReport] = []
+    try:
+        ladder = Ladder(plans=plans(scan(ground, clock)), ground=ground)
+    except RecipeError as error:
+        clock.log(f"search: no narrower network: {error}")
+        return made
+    except TimeIsUpError:
+        clock.log("search: its time was over before the first network")
+        return made
+    why = "nothing is left to try"
+    while ladder.plans and (wanted := next_cost(trials, scale)) is not None:
+        step = ladder.nearest(wanted)
+        if step in [one.step for one in trials]:
+            why = "no other network lies between"
+            break
+        cost = ladder.cost(step)
+        specs = _specs(
+            ladder.plans[step], cost, epochs=scale.epochs, seed=seed, allow_batch_variant=allow_batch_variant
+        )
+        reports: list[CandidateReport] = []
+        try:
+            clock.check()
+            for spec in specs:
+                reports.append(evaluate(spec))
+                made.append(spec)
+        except TimeIsUpError:
+            why = "its time is over"
+            break
+        verdicts = [judge(one.quality, limits, lossy=True, compared=compared) for one in reports]
+        fitting = [one for one, verdict in zip(reports, verdicts, strict=True) if verdict.allowed]
+        trials.append(Trial(step=step, cost=cost, fits=bool(fitting)))
+        clock.log(f"search: {_told(specs[0].variant, cost, reports, verdicts)}")
+        if fitting and best and cost < min(one.cost for one in trials[:-1] if one.fits) and not gains(fitting, best):
+            why = "a narrower network is no better any more"
+            break
+        best = fitting if fitting and cost == min(one.cost for one in trials if one.fits) else best
+    clock.log(f"search: ended after {len(trials)} networks and {clock.used_s / 60:.1f} minutes: {why}")
+    return made
+
+
+def _specs(plan: Plan, cost: float, *, epochs: int, seed: int, allow_batch_variant: bool) -> list[CandidateSpec]:
+    """A narrower network in float and in static int8."""
+    pruning: ChannelPruning = plan.pruning
+    passes: tuple[Pass, ...] = (pruning, FineTune(epochs=epochs, seed=seed))
+    variant = f"slim{cost * 100:.3g}"
+    return [
+        CandidateSpec(
+            variant=variant,
+            passes=(*passes, *quantization),
+            format="onnx",
+            precision="int8-static" if quantization else "fp32",
+            allow_batch_variant=allow_batch_variant,
+        )
+        for quantization in ((), (StaticInt8(),))
+    ]
+
+
+def _told(variant: str, cost: float, reports: Sequence[CandidateReport], verdicts: Sequence[Verdict]) -> str:
+    rows = "; ".join(
+        f"{report.precision} drop {report.quality.drop * 100:+.2f} points (bound {verdict.drop_upper * 100:+.2f}), "
+        f"{verdict.text}"
+        for report, verdict in zip(reports, verdicts, strict=True)
+    )
+    return f"{variant}, {cost:.1%} of the float network's cost: {rows}"

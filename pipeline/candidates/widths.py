@@ -1,0 +1,143 @@
+"""How wide each layer of a smaller network should be: a scan of what single layers can lose, and a ladder of plans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+from handlers.runtime import run_chunks
+from pipeline.candidates.ground import Ground
+from pipeline.candidates.tune import calibration_inputs
+from pipeline.compress.channels import prunable
+from pipeline.compress.passes import apply_passes
+from pipeline.recipe import ChannelPruning
+from pipeline.stage import Reporter
+from pipeline.verify.reference import module_reference
+
+# Shares of a layer's channels that are tried.
+LEVELS = (0.75, 0.5, 0.375, 0.25, 0.1875, 0.125, 0.0625)
+# Training examples that a scan looks at; enough to tell layers apart.
+SCAN_EXAMPLES = 1000
+_BATCH = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sensitivity:
+    """What one layer, pruned alone, does to the answers.
+
+    Args:
+        layer: name of the module; of layers that share their channels the first.
+        divergence: mean Kullback-Leibler divergence from float in nats, by the share of channels that stay; never
+            falling as the share does.
+    """
+
+    layer: str
+    divergence: Mapping[float, float]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Shares of channels that stay, by layer; layers that are not named keep all."""
+
+    shares: tuple[tuple[str, float], ...]
+
+    @property
+    def pruning(self) -> ChannelPruning:
+        """The pass that does it."""
+        return ChannelPruning(keep=1.0, layers=dict(self.shares))
+
+
+@dataclass
+class Ladder:
+    """Plans from wide to narrow, and what each costs; costs are found out as they are asked for.
+
+    Args:
+        plans: each at least as narrow in every layer as the one before.
+        ground: of the network that is pruned.
+    """
+
+    plans: Sequence[Plan]
+    ground: Ground
+    _costs: dict[int, float] = field(default_factory=dict)
+
+    def cost(self, step: int) -> float:
+        """Parameters and multiply-accumulates that a plan leaves, as a share of the float network's."""
+        if step not in self._costs:
+            _, [report] = apply_passes(
+                self.ground.deployable(), (self.plans[step].pruning,), example=self.ground.example()
+            )
+            left = report.parameters + sum(layer.macs for layer in report.layers)
+            gone = report.removed_parameters + sum(layer.removed_macs for layer in report.layers)
+            self._costs[step] = left / (left + gone)
+        return self._costs[step]
+
+    def nearest(self, cost: float) -> int:
+        """The number of the plan whose cost is nearest, as a ratio."""
+        low, high = 0, len(self.plans) - 1
+        while low < high:  # costs fall from plan to plan
+            middle = (low + high) // 2
+            if self.cost(middle) > cost:
+                low = middle + 1
+            else:
+                high = middle
+        return min({max(low - 1, 0), low}, key=lambda step: abs(np.log(self.cost(step) / cost)))
+
+
+def scan(ground: Ground, reporter: Reporter) -> list[Sensitivity]:
+    """Prune each layer alone, to each level, without training, and see how far the answers move on training examples.
+
+    Li et al. 2017, "Pruning Filters for Efficient ConvNets", arXiv:1608.08710, section 3.2, with the divergence from
+    float in place of the accuracy.
+
+    Raises:
+        RecipeError: the network has no channels that may go, or cannot be traced.
+    """
+    deployable, example = ground.deployable(), ground.example()
+    inputs = calibration_inputs(ground, SCAN_EXAMPLES)
+    expected = run_chunks(module_reference(deployable, ground.model.inputs).answer, inputs, _BATCH)
+    layers = prunable(deployable, example=example)
+    found = []
+    for done, one in enumerate(layers):
+        reporter.progress("sensitivity", done, len(layers), one.layers[0])
+        divergence: dict[float, float] = {}
+        largest = 0.0
+        stayed = one.channels
+        for level in LEVELS:
+            plan = Plan(((one.layers[0], level),))
+            if (stay := one.stay(level, round_to=plan.pruning.round_to)) == stayed:
+                continue
+            stayed = stay
+            pruned, _ = apply_passes(deployable, (plan.pruning,), example=example)
+            answers = run_chunks(module_reference(pruned, ground.model.inputs).answer, inputs, _BATCH)
+            largest = max(largest, _divergence(expected, answers))
+            divergence[level] = largest
+        found.append(Sensitivity(layer=one.layers[0], divergence=divergence))
+    reporter.progress("sensitivity", len(layers), len(layers))
+    return found
+
+
+def plans(sensitivities: Sequence[Sensitivity]) -> list[Plan]:
+    """Plans from wide to narrow: at each step every layer is as narrow as it can be without moving answers too far.
+
+    What "too far" is grows from step to step, over all divergences that were seen.
+    """
+    limits = sorted({value for one in sensitivities for value in one.divergence.values()})
+    made = []
+    for limit in limits:
+        shares = [
+            (one.layer, min(fits))
+            for one in sensitivities
+            if (fits := [level for level, value in one.divergence.items() if value <= limit])
+        ]
+        made.append(Plan(tuple(shares)))
+    return list(dict.fromkeys(made))
+
+
+def _divergence(expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:
+    """Mean Kullback-Leibler divergence of answers from float's, in nats."""
+    reference, answers = log_softmax(expected.astype(np.float64), axis=1), log_softmax(found.astype(np.float64), axis=1)
+    return float(np.mean(np.sum(np.exp(reference) * (reference - answers), axis=1)))
