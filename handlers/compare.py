@@ -52,6 +52,10 @@ FLOAT32 = Tolerance(absolute=1e-4, relative=1e-4)
 # network: 0.0005 on logits of 0.2).
 INT8_DYNAMIC = Tolerance(absolute=1e-3, relative=0.0, steps=1.25, same_decision=True)
 
+# Static int8, the same file with and without graph optimizations: integer kernels on one side, float sums of the same
+# quantized values on the other. Where a sum lies on a rounding boundary, an activation differs by a whole step, and the
+# layers behind it spread that. Measured on six files of four networks, 2,400 inputs each: up to 0.0038 of a row's
+# largest logit (1 step), and equal decisions throughout; quantization itself costs 0.007.
 INT8_STATIC = Tolerance(absolute=1e-3, relative=0.0, steps=2.55, same_decision=True)
 
 _STEPS_IN_RANGE = 255

@@ -1,0 +1,167 @@
+"""Candidates that are pruned, fine-tuned and quantized on scales: made one at a time, proven, and proven again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import pipeline
+from pipeline.artifacts import digest_file
+from pipeline.candidates.again import check_again
+from pipeline.candidates.evaluate import TUNED_FILE, evaluate, float_logits
+from pipeline.candidates.ground import Ground
+from pipeline.candidates.report import CandidateReport
+from pipeline.candidates.spec import CandidateSpec, candidate_specs
+from pipeline.candidates.tune import calibration_inputs, tuned_weights
+from pipeline.data.dataset import read_info, read_split
+from pipeline.evidence.document import read_evidence
+from pipeline.models.load import load_model_spec
+from pipeline.proof.run import verify_run
+from pipeline.recipe import Candidates, ChannelPruning, FineTune, Pass, StaticInt8, Variant, load_recipe
+from pipeline.serving.archive import read_archive
+from tests.example_build import QUICK, Built
+
+SLIM: tuple[Pass, ...] = (ChannelPruning(), FineTune(epochs=2, batch_size=64))
+
+
+class Lines:
+    """A reporter that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def log(self, message: str) -> None:
+        self.said.append(message)
+
+    def progress(self, task: str, completed: int, total: int, detail: str = "") -> None:
+        """Drop the step."""
+
+
+def ground_of(built: Built, scratch: Path, reporter: Lines) -> Ground:
+    recipe = load_recipe(built.recipe, built.overrides)
+    data = built.run_dir / "data"
+    scratch.mkdir()
+    return Ground(
+        model=load_model_spec(recipe.model, recipe.folder, read_info(data / "data.json")),
+        weights=built.run_dir / "train" / "weights.safetensors",
+        train=data / "train.safetensors",
+        validation=data / "validation.safetensors",
+        samples=built.run_dir / "candidates" / "samples.safetensors",
+        opset=20,
+        batch_sizes=(1, 7),
+        evaluator_macs=0,
+        horizontal_flip=False,
+        device="cpu",
+        scratch=scratch,
+        reporter=reporter,
+    )
+
+
+def specs() -> dict[str, CandidateSpec]:
+    variants = (Variant(name="slim", passes=SLIM), Variant(name="slim", passes=(*SLIM, StaticInt8(examples=64))))
+    return {one.name: one for one in candidate_specs(Candidates(variants=variants))}
+
+
+def test_one_tuned_network_is_shared_and_rebuilt_from_its_weights(built: Built, tmp_path: Path) -> None:
+    said = Lines()
+    ground = ground_of(built, tmp_path / "scratch", said)
+    logits = float_logits(ground.model, ground.weights, ground.validation)
+    names = ("slim.onnx.fp32", "slim.onnx.int8-static", "slim.torchscript.fp32")
+    reports: dict[str, CandidateReport] = {}
+    for name in names:
+        (tmp_path / name).mkdir()
+        reports[name] = evaluate(specs()[name], ground, tmp_path / name, float_logits=logits)
+    epochs = [line for line in said.said if line.startswith("fine-tune slim: epoch")]
+    assert len(epochs) == 2, "trained once for all three"
+    assert len({digest_file(tmp_path / name / TUNED_FILE) for name in names}) == 1
+    assert {one.tuned_sha256 for one in reports.values()} == {digest_file(tmp_path / names[0] / TUNED_FILE)}
+
+    plain, int8 = reports["slim.onnx.fp32"], reports["slim.onnx.int8-static"]
+    assert plain.lossy
+    assert plain.passes[0].removed_weight_share > 0.6
+    assert plain.passes[1].settings["epochs"] == 2
+    assert int8.passes[2].settings["examples"] == 64
+    assert "minmax over 64 training examples" in int8.passes[2].detail
+    assert int8.parity.batch_invariant
+    assert int8.parity.reference == "the same file with graph optimizations off"
+    float_size = (built.run_dir / "candidates" / "float.onnx.fp32" / "model.onnx").stat().st_size
+    assert float_size > 2 * plain.size > 2 * int8.size
+
+    for name in names:
+        file = tmp_path / name / str(reports[name].runtime["file"])
+        parity, _ = check_again(specs()[name], ground, file, tuned=tmp_path / name / TUNED_FILE)
+        assert parity.passed, name
+    other = load_file(tmp_path / names[0] / TUNED_FILE)
+    other["head.bias"] = other["head.bias"] + 0.5
+    save_file(other, tmp_path / "other.safetensors")
+    file = tmp_path / "slim.onnx.fp32" / "model.onnx"
+    parity, finding = check_again(specs()["slim.onnx.fp32"], ground, file, tuned=tmp_path / "other.safetensors")
+    assert not parity.passed
+    assert finding.text.startswith("head (Linear): ")
+
+
+def test_tuned_weights_depend_on_what_made_them_and_on_nothing_else(built: Built, tmp_path: Path) -> None:
+    one, two = (ground_of(built, tmp_path / name, Lines()) for name in ("one", "two"))
+    assert tuned_weights((ChannelPruning(),), one, name="slim") is None
+    first = tuned_weights(SLIM, one, name="slim")
+    second = tuned_weights((*SLIM, StaticInt8()), two, name="another")
+    assert first is not None
+    assert second is not None
+    assert first.name == second.name
+    assert first.read_bytes() == second.read_bytes()
+    other = tuned_weights((ChannelPruning(), FineTune(epochs=1, batch_size=64)), one, name="slim")
+    assert other is not None
+    assert other.name != first.name
+
+
+def test_calibration_takes_training_examples_from_all_over_the_split(built: Built, tmp_path: Path) -> None:
+    ground = ground_of(built, tmp_path / "scratch", Lines())
+    train = read_split(ground.train).inputs["image"]
+    drawn = calibration_inputs(ground, 100)["image"]
+    assert np.array_equal(drawn, calibration_inputs(ground, 100)["image"])
+    assert len(drawn) == 100
+    assert not np.array_equal(drawn, train[:100])
+    assert {one.tobytes() for one in drawn} <= {one.tobytes() for one in train}
+    assert len(calibration_inputs(ground, 10**6)["image"]) == len(train)
+
+
+@pytest.mark.slow
+def test_a_build_packs_one_and_its_run_is_verified_with_layers_ranked(built: Built, tmp_path: Path) -> None:
+    slim = '{kind="channel-pruning"}, {kind="fine-tune", epochs=2, batch_size=64}'
+    variants = [
+        f'{{name="slim", passes=[{slim}]}}',
+        f'{{name="slim", passes=[{slim}, {{kind="static-int8"}}]}}',
+        '{name="cut", passes=[{kind="channel-pruning"}]}',
+    ]
+    overrides = [
+        *QUICK,
+        'candidates.formats=["onnx"]',
+        f"candidates.variants=[{', '.join(variants)}]",
+        "select.candidate=slim.onnx.int8-static",
+        "budget.max_accuracy_drop=0.9",
+        "budget.max_confident_flips=1",
+    ]
+    run_dir = tmp_path / "run"
+    result = pipeline.build(built.recipe, run_dir=run_dir, model_store=tmp_path / "store", overrides=overrides)
+    archive = read_archive(result.archive)
+    assert archive.serving.precision == "int8-static"
+    packed = read_evidence("archive", archive.evidence).packed
+    assert packed.tuned_sha256 == digest_file(run_dir / "candidates" / "slim.onnx.int8-static" / TUNED_FILE)
+    assert [one["kind"] for one in packed.passes] == ["channel-pruning", "fine-tune", "static-int8"]
+    assert packed.passes[2]["settings"]["method"] == "minmax"
+
+    selection = run_dir / "select" / "selection.json"
+    selection.write_text(selection.read_text().replace('"allowed": true', '"allowed": false'))
+    found = verify_run(run_dir, ranking_examples=64)
+    found.require()
+    ranked = {
+        one.candidate: {(gain.kind, gain.layer) for gain in one.ranking.gains}
+        for one in found.candidates
+        if one.ranking
+    }
+    convolutions = {"stem.0", "body.inner.0", "body.inner.3"}
+    assert ranked["slim.onnx.int8-static"] == {("static-int8", name) for name in (*convolutions, "head")}
+    assert ranked["cut.onnx.fp32"] == {("channel-pruning", name) for name in (*convolutions, "head")}
