@@ -27,6 +27,7 @@ class Kind(Enum):
     CANDIDATE_ORDER = "candidate-order"
     CANDIDATE_MODEL = "candidate-model"
     CANDIDATE_REPORT = "candidate-report"
+    EAGER_REPORT = "eager-report"
     SELECTION = "selection"
     ARCHIVE = "archive"
     SMOKE_REPORT = "smoke-report"
