@@ -86,6 +86,7 @@ def measure_served(archive: Archive, *, rounds: int, timeout_s: float, reporter:
             one_connection(f"{server.url}/predictions/{server.model}", bodies, form) as ask,
             TimingProcess(bare) as process,
         ):
+            process.load()
             for _ in range(_WARM_UP_REQUESTS):
                 ask()
             requests = _Requests(ask=ask)

@@ -27,7 +27,7 @@ def bench(
     rounds: Annotated[int, typer.Option("--rounds", min=6, help="interleaved rounds")] = 12,
     block_ms: Annotated[
         float, typer.Option("--block-ms", min=5, help="length of one timed block, milliseconds")
-    ] = 50.0,
+    ] = 60.0,
     served: Annotated[
         bool, typer.Option("--served/--no-served", help="also over HTTP, through a server of its own")
     ] = True,

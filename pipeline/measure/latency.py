@@ -103,6 +103,8 @@ def measure_latency(
     """
     with ExitStack() as stack:
         processes = [stack.enter_context(TimingProcess(subject)) for subject in subjects]
+        for one in processes:
+            one.load()
         timings = interleave(
             processes,
             rounds=rounds,
@@ -116,7 +118,7 @@ def measure_latency(
 
 
 class TimingProcess:
-    """A subject's process, waited on for one answer at a time; a context manager."""
+    """A subject's process, waited on for one answer at a time; a context manager, of which `load` comes first."""
 
     def __init__(self, subject: Subject) -> None:
         self.name = subject.name
@@ -135,11 +137,6 @@ class TimingProcess:
         )
 
     def __enter__(self) -> Self:
-        try:
-            self.load_s = float(self._read()["load_s"])
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
         return self
 
     def __exit__(
@@ -149,14 +146,25 @@ class TimingProcess:
         self._process.communicate()
         self._errors.close()
 
+    def load(self) -> None:
+        """Wait until its libraries are imported, then load and warm up the subject."""
+        self._read()
+        self.load_s = float(self._ask({})["load_s"])
+
     def time(self, batch_size: int, block_s: float) -> float:
         """Seconds per call over one block."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"batch_size": batch_size, "block_s": block_s}) + "\n")
-        self._process.stdin.flush()
-        answer = self._read()
+        answer = self._ask({"batch_size": batch_size, "block_s": block_s})
         self.peak_bytes = int(answer["peak_bytes"])
         return float(answer["seconds"])
+
+    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # why it ended is read below
+        return self._read()
 
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout is not None

@@ -58,10 +58,8 @@ def main() -> None:
 
 
 def read_job() -> dict[str, Any]:
-    """What this process is to time, from its command line; from here on it runs on its own cores only."""
+    """What this process is to time, from its command line."""
     job: dict[str, Any] = json.loads(sys.argv[1])
-    if job["cores"] is not None:
-        os.sched_setaffinity(0, job["cores"])
     return job
 
 
@@ -87,6 +85,10 @@ def serve(job: Mapping[str, Any], load: Callable[[], Prepare]) -> None:
             answers.write(json.dumps(document) + "\n")
             answers.flush()
 
+        answer({})  # imported: the others may do so at the same time, but load and run only when it is their turn
+        sys.stdin.readline()
+        if job["cores"] is not None:
+            os.sched_setaffinity(0, job["cores"])
         sizes = sorted(job["batch_sizes"])
         started = time.perf_counter()
         prepare = load()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 # Around the point: right, left, above, below, then between; the first that is free is taken, the nearest ring first.
 _DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1), (2, 1), (2, -1), (-2, 1), (-2, -1))
 _NEAR = (1.0, 1.5, 2.0, 3.0, 4.0)
-_FAR = (5.0, 7.0, 10.0, 14.0)
+_FAR = (5.0, 7.0, 9.0)
 
 
 @dataclass(frozen=True, kw_only=True)
