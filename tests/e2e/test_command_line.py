@@ -139,8 +139,6 @@ def test_mistakes_are_one_line_with_an_exit_code(built: Built, tmp_path: Path) -
         (7, "weights.safetensors", ["build", built.recipe.parent / "weights.toml", "--run-dir", tmp_path / "run"]),
         (3, "expected a finished build", ["report", tmp_path]),
         (3, "expected a run directory of pipeline build", ["bench", tmp_path]),
-        (3, "none.mar", ["bench", tmp_path / "none.mar"]),
-        (3, "broken.mar", ["bench", broken]),
         (2, "--threads 4096: expected at most", ["bench", built.run_dir, "--threads", 4096]),
         (2, "--rounds", ["bench", built.run_dir, "--rounds", 2]),
         (3, "none.onnx", ["inspect", tmp_path / "none.onnx"]),
