@@ -16,7 +16,7 @@ unexport UV_PYTHON UV_SYSTEM_PYTHON UV_TARGET UV_PREFIX UV_PROJECT_ENVIRONMENT
 
 COMPILE := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-.PHONY: help set-up demo test test-all check lock clean
+.PHONY: help set-up demo test test-all check bench lock clean
 
 help: ## say what there is
 	@echo "usage: make TARGET, where TARGET is"
@@ -39,6 +39,10 @@ check: $(STAMP) ## lint, format, types, import rules, lock file in step with pyp
 	$(PYTHON) -m mypy
 	$(VENV)/bin/lint-imports --no-logo
 	@PYTHON=$(PYTHON) COMPILE="$(COMPILE)" bash scripts/check-lock
+
+bench: $(STAMP) ## time the default recipe's candidates again on this host (a build comes first if there is none)
+	@test -f runs/fashion-cnn/smoke/smoke.json || $(PYTHON) -m pipeline build
+	$(PYTHON) -m pipeline bench runs/fashion-cnn
 
 lock: $(STAMP) ## renew requirements.lock and docker/*.lock after a change of the ranges (UPGRADE=1: newest versions)
 	$(UV) $(COMPILE) $(if $(UPGRADE),--upgrade) --all-extras --output-file requirements.lock pyproject.toml

@@ -28,6 +28,7 @@ class Kind(Enum):
     CANDIDATE_MODEL = "candidate-model"
     CANDIDATE_REPORT = "candidate-report"
     TUNED_WEIGHTS = "tuned-weights"
+    EAGER_REPORT = "eager-report"
     SELECTION = "selection"
     ARCHIVE = "archive"
     SMOKE_REPORT = "smoke-report"

@@ -6,14 +6,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.artifacts import Artifact, Kind, digest_bytes, digest_file
-from pipeline.candidates.choose import Limits, Verdict, explain
-from pipeline.candidates.report import CandidateReport, read_report
-from pipeline.candidates.spec import candidate_specs
+from pipeline.candidates.choose import LOSSLESS, WITHIN, Limits, Verdict, explain
+from pipeline.candidates.report import CandidateReport, EagerReport, read_report
+from pipeline.candidates.spec import FALLBACK, candidate_specs
+from pipeline.candidates.speed import SpeedUp, speed_ups
 from pipeline.errors import FileError, ProofError, RecipeError
 from pipeline.manifest import Manifest, read_manifest, write_atomically
+from pipeline.plots.front import Cost, Point, pareto_front
 from pipeline.recipe import DEFAULT_RECIPE, Recipe, load_recipe
 from pipeline.runner import Outcome, outdated, plan_stages, run_stages
 from pipeline.stage import Reporter, Silent
@@ -37,6 +39,7 @@ class Row:
             number of lossy candidates compared, so larger than that of the report, which looks at this one alone.
         confidence: of that bound; that of all bounds together is 95 %.
         smallest_provable_drop: no smaller budget could have been proven with so many examples.
+        speed: how many times faster than eager and than `float.onnx.fp32`, per batch size.
         selected: whether it is the one in the archive.
     """
 
@@ -45,6 +48,7 @@ class Row:
     drop_upper: float
     confidence: float
     smallest_provable_drop: float
+    speed: tuple[SpeedUp, ...]
     selected: bool
 
 
@@ -56,6 +60,7 @@ class BuildResult:
         recipe: its name.
         run_dir: where everything lies.
         candidates: the table, in the order of the recipe.
+        eager: the float network run by torch itself, timed in the same rounds: a reference.
         selected: name of the winner.
         why: why it won.
         limits: what a lossy candidate may lose.
@@ -69,6 +74,7 @@ class BuildResult:
     recipe: str
     run_dir: Path
     candidates: tuple[Row, ...]
+    eager: EagerReport
     selected: str
     why: str
     limits: Limits
@@ -78,8 +84,32 @@ class BuildResult:
     archive_sha256: str
     stages: tuple[Outcome, ...]
 
+    def points(self) -> tuple[Point, ...]:
+        """The candidates as points of the trade-off."""
+        return tuple(
+            Point(
+                name=row.report.name,
+                drop=row.report.quality.drop if row.report.lossy else 0.0,
+                drop_low=row.report.quality.interval_lower if row.report.lossy else 0.0,
+                drop_high=row.drop_upper if row.report.lossy else 0.0,
+                latency_ms=row.report.timing(1).rounds_ms,
+                size=row.report.size,
+                allowed=row.verdict in (LOSSLESS, WITHIN),
+                selected=row.selected,
+            )
+            for row in self.candidates
+        )
+
+    def fronts(self) -> dict[str, tuple[Cost, ...]]:
+        """By candidate, the costs in which no other one is better at no larger a drop; see `pareto_front`."""
+        points = self.points()
+        costs: tuple[Cost, ...] = ("latency", "size")
+        fronts = {cost: pareto_front(points, cost) for cost in costs}
+        return {one.name: tuple(cost for cost in costs if one.name in fronts[cost]) for one in points}
+
     def to_json(self) -> dict[str, Any]:
         """As plain data, the same that the table shows."""
+        fronts = self.fronts()
         return {
             "recipe": self.recipe,
             "run_dir": str(self.run_dir),
@@ -92,10 +122,13 @@ class BuildResult:
                     "drop_upper": row.drop_upper,
                     "confidence": row.confidence,
                     "smallest_provable_drop": row.smallest_provable_drop,
+                    "front": list(fronts[row.report.name]),
+                    "speed": [one.to_json() for one in row.speed],
                     "selected": row.selected,
                 }
                 for row in self.candidates
             ],
+            "eager": self.eager.model_dump(mode="json"),
             "limits": asdict(self.limits),
             "test": self.test.to_json(),
             "test_verdict": asdict(self.test_verdict),
@@ -145,6 +178,7 @@ def build(
         packed = _one(manifest, Kind.ARCHIVE)
         _publish(folder / packed.path, archive, packed.sha256)
         results.append(_result(folder, manifest, archive, ()))
+        draw(results[0])
 
     with user_modules(loaded.folder):
         _, outcomes = run_stages(BUILD, loaded, folder, reporter or Silent(), force=force, finish=publish)
@@ -183,10 +217,10 @@ def plan(
 
 
 def report(run_dir: Path | str, *, model_store: Path | str | None = None) -> BuildResult:
-    """The result of a finished build, read from its run directory.
+    """The result of a finished build, read from its run directory; its picture is drawn there again.
 
     Raises:
-        FileError: there is no finished build.
+        FileError: there is no finished build, or the picture cannot be written.
     """
     folder = Path(run_dir)
     manifest = read_manifest(folder)
@@ -196,7 +230,40 @@ def report(run_dir: Path | str, *, model_store: Path | str | None = None) -> Bui
         raise FileError(f"{folder}: expected a finished build, found {missing} still to run; run pipeline build first")
     packed = folder / _one(manifest, Kind.ARCHIVE).path
     stored = (Path(model_store) if model_store is not None else DEFAULT_MODEL_STORE) / packed.name
-    return _result(folder, manifest, stored if stored.is_file() else packed, ())
+    result = _result(folder, manifest, stored if stored.is_file() else packed, ())
+    draw(result)
+    return result
+
+
+def draw(result: BuildResult) -> tuple[Path, ...]:
+    """Draw the trade-off between accuracy and latency or size into the run directory, as PNG and as SVG.
+
+    Returns:
+        The files; the same result gives the same bytes.
+
+    Raises:
+        FileError: they cannot be written.
+    """
+    from pipeline.plots.pareto import draw_pareto
+
+    forms: tuple[Literal["png", "svg"], ...] = ("png", "svg")
+    paths = []
+    for form in forms:
+        path = result.run_dir / f"pareto.{form}"
+        picture = draw_pareto(
+            result.points(),
+            title=f"{result.recipe}: what its candidates lose and gain",
+            why=result.why,
+            budget=result.limits.max_accuracy_drop,
+            reference=FALLBACK,
+            form=form,
+        )
+        try:
+            write_atomically(path, picture)
+        except OSError as error:
+            raise FileError(f"{path}: expected to write the picture there, found: {error.strerror}") from error
+        paths.append(path)
+    return tuple(paths)
 
 
 def resolve(recipe: str | Path | Recipe, overrides: Sequence[str] = ()) -> Recipe:
@@ -259,6 +326,7 @@ def _result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tuple[Ou
         for one in record.artifacts
         if one.kind is Kind.CANDIDATE_REPORT
     }
+    eager = EagerReport.model_validate_json((run_dir / _one(manifest, Kind.EAGER_REPORT).path).read_bytes())
     rows = tuple(
         Row(
             report=reports[name],
@@ -266,6 +334,7 @@ def _result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tuple[Ou
             drop_upper=verdict["drop_upper"],
             confidence=verdict["confidence"],
             smallest_provable_drop=verdict["smallest_provable_drop"],
+            speed=speed_ups(reports[name], eager=eager, baseline=reports[FALLBACK]),
             selected=name == selection["selected"],
         )
         for name, verdict in selection["verdicts"].items()
@@ -274,6 +343,7 @@ def _result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tuple[Ou
         recipe=manifest.recipe,
         run_dir=run_dir,
         candidates=rows,
+        eager=eager,
         selected=selection["selected"],
         why=selection["why"],
         limits=Limits(**selection["limits"]),

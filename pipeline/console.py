@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -15,10 +15,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from pipeline.candidates.spec import FALLBACK
+
 if TYPE_CHECKING:
     from pipeline.builder import BuildResult, Row
     from pipeline.candidates.choose import Limits
-    from pipeline.candidates.report import CandidateReport
+    from pipeline.candidates.report import CandidateReport, EagerTiming
+    from pipeline.measure.gain import Ratio
     from pipeline.runner import Outcome
 
 # Wide enough for the table where the width of a terminal is not known.
@@ -72,12 +75,17 @@ def print_plan(outcomes: Sequence[Outcome]) -> None:
 
 def print_result(result: BuildResult) -> None:
     """The table, what each pass did, the winner, and where the archive is."""
+    show(lambda console: _draw_result(console, result))
+
+
+def show(draw: Callable[[Console], None]) -> None:
+    """Draw on standard output, in the terminal's width, or wide enough for the tables."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_PIPE_WIDTH)
     # Rich ends the process when its reader goes away; written here, that is an error like any other.
     with console.capture() as drawn:
-        _draw_result(console, result)
+        draw(console)
     sys.stdout.write(drawn.get())
 
 
@@ -108,9 +116,12 @@ def _draw_result(console: Console, result: BuildResult) -> None:
     if lossy:
         console.print(decision_table(lossy))
         console.print(decision_legend(lossy, result.limits), style="dim")
+    console.print(speed_table(result))
+    console.print(SPEED_LEGEND, style="dim")
     console.print(pass_table(result))
     console.print(
-        f"Selected [bold]{result.selected}[/bold]: {result.why}.\n{test_lines(result)}\nArchive: {result.archive}"
+        f"Selected [bold]{result.selected}[/bold]: {result.why}.\n{test_lines(result)}\nArchive: {result.archive}\n"
+        f"Picture of the trade-off: {result.run_dir / 'pareto.png'}"
     )
 
 
@@ -193,6 +204,51 @@ def result_table(result: BuildResult) -> Table:
             style="bold green" if row.selected else None,
         )
     return table
+
+
+def speed_table(result: BuildResult) -> Table:
+    """How many times faster than eager and than float in ONNX Runtime, at the smallest and the largest batch."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
+    table.add_column("  speed of", no_wrap=True)
+    measured = [timing.batch_size for timing in result.eager.timings]
+    sizes = sorted({min(measured), max(measured)})
+    for size in sizes:
+        for heading in (f"x eager at {size}", f"x float at {size}"):
+            table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("front", no_wrap=True)
+    eager = [cell for size in sizes for cell in _eager_cells(result.eager.timing(size))]
+    table.add_row("  eager torch, no candidate", *eager, "-", style="dim")
+    fronts = result.fronts()
+    for row in result.candidates:
+        name = row.report.name
+        cells = []
+        for one in row.speed:
+            if one.batch_size in sizes:
+                cells += [_ratio(one.over_eager), "-" if name == FALLBACK else _ratio(one.over_float)]
+        table.add_row(
+            ("* " if row.selected else "  ") + name,
+            *cells,
+            " ".join(fronts[name]) or "-",
+            style="bold green" if row.selected else None,
+        )
+    return table
+
+
+SPEED_LEGEND = (
+    "x: how many times faster, and its 95 % interval over paired rounds; + a certain gain of more than 3 %,\n"
+    "- a certain loss, else no claim. eager: the same network in torch, faster memory format; float: float.onnx.fp32;\n"
+    "front: no other candidate is certainly faster (or smaller), or more accurate, and no worse in the other."
+)
+
+
+def _ratio(found: Ratio) -> str:
+    """A ratio, its interval, and what may be claimed of it: `+` faster, `-` slower."""
+    sign = {"faster": "+", "slower": "-", "none": " "}[found.claim()]
+    return f"{found.value:.2f} ({found.low:.2f}-{found.high:.2f}){sign}"
+
+
+def _eager_cells(timing: EagerTiming) -> tuple[str, str]:
+    return f"{timing.median_ms:.3f} ms ", f"{timing.layout} "
 
 
 def pass_table(result: BuildResult) -> Table:

@@ -59,6 +59,34 @@ class TimingFigures(_Data):
     rounds_ms: tuple[float, ...]
 
 
+class EagerTiming(TimingFigures):
+    """Of the float network run by torch itself.
+
+    Args:
+        layout: the memory format that was the faster one at this batch size: `NCHW`, `channels-last`, or `as given`
+            where no input is a picture.
+    """
+
+    layout: str
+
+
+class EagerReport(_Data):
+    """The float network run by torch itself, timed in the candidates' rounds: a reference, never selected."""
+
+    timings: tuple[EagerTiming, ...]
+
+    def timing(self, batch_size: int) -> EagerTiming:
+        """The timing at a batch size.
+
+        Raises:
+            KeyError: it was not measured.
+        """
+        for timing in self.timings:
+            if timing.batch_size == batch_size:
+                return timing
+        raise KeyError(batch_size)
+
+
 class PassFigures(_Data):
     """What one pass really did.
 

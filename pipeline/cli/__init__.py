@@ -6,12 +6,12 @@ import os
 import sys
 import traceback
 
-from pipeline.cli import building, looking, proving, serving
+from pipeline.cli import building, looking, measuring, proving, serving
 from pipeline.cli.app import app
 from pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, FileError, PipelineError, RecipeError
 from pipeline.process import terminated_as_interrupt
 
-__all__ = ["app", "building", "looking", "main", "proving", "serving"]
+__all__ = ["app", "building", "looking", "main", "measuring", "proving", "serving"]
 
 
 def main() -> None:

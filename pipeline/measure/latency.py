@@ -1,10 +1,9 @@
-"""One-thread latency of several candidates, measured side by side in interleaved rounds."""
+"""Latency of several subjects side by side: one pinned process each, interleaved rounds."""
 
 from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -18,127 +17,126 @@ from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
 from pipeline.errors import StageError
 from pipeline.measure import worker
+from pipeline.measure.rounds import Timing, interleave
 from pipeline.process import module_command, module_environment
 from pipeline.stage import Reporter
 
 
 @dataclass(frozen=True, kw_only=True)
-class Timing:
-    """Latency of one candidate at one batch size.
+class Subject:
+    """What is timed, and the module that does it.
 
     Args:
-        batch_size: examples per call.
-        rounds_s: seconds per call, one value per round; the same index is the same round for every candidate.
+        name: unique among those timed together.
+        worker: a module that, run as a program, calls `pipeline.measure.worker.serve`.
+        job: what that module is told, as JSON values.
+        batch_sizes: examples per call.
+        threads: that it computes with; its process is pinned to as many cores.
     """
 
-    batch_size: int
-    rounds_s: tuple[float, ...]
-
-    @property
-    def median_s(self) -> float:
-        """Median over rounds, seconds per call."""
-        return statistics.median(self.rounds_s)
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain data, in milliseconds."""
-        rounds = [round(value * 1e3, 6) for value in self.rounds_s]
-        return {"batch_size": self.batch_size, "median_ms": round(self.median_s * 1e3, 6), "rounds_ms": rounds}
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Timing:
-        """The inverse of `to_json`."""
-        return cls(batch_size=document["batch_size"], rounds_s=tuple(value / 1e3 for value in document["rounds_ms"]))
+    name: str
+    worker: str
+    job: Mapping[str, Any]
+    batch_sizes: tuple[int, ...]
+    threads: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
-    """What is timed: a file, and how it is run."""
+class Measurement:
+    """What one subject's process found.
 
-    name: str
-    folder: Path
-    runtime: RuntimeSpec
+    Args:
+        timings: one per batch size.
+        load_s: from the file to the first answer, in seconds, the library being imported already.
+        peak_bytes: the most memory the process held, all batch sizes together, interpreter and libraries included.
+    """
+
+    timings: tuple[Timing, ...]
+    load_s: float
+    peak_bytes: int
 
 
-def measure_latency(
-    subjects: Sequence[Subject],
+def file_subject(
+    name: str,
+    folder: Path,
+    runtime: RuntimeSpec,
     *,
     inputs: Sequence[InputSpec],
     samples: Path,
     batch_sizes: Sequence[int],
-    rounds: int,
-    block_s: float,
-    reporter: Reporter,
-) -> dict[str, tuple[Timing, ...]]:
-    """Time every subject in every round, one process each, pinned to one core.
+) -> Subject:
+    """A model file, run as it is served.
 
-    The order is turned by one from round to round, so that none always runs after the same other.
+    Args:
+        name: unique among those timed together.
+        folder: where the file lies.
+        runtime: how it is run, and with how many threads.
+        inputs: what it takes.
+        samples: a samples file; its first inputs are what is timed on.
+        batch_sizes: examples per call.
+    """
+    job = {
+        "folder": str(folder),
+        "runtime": runtime.to_json(),
+        "inputs": [spec.to_json() for spec in inputs],
+        "samples": str(samples),
+    }
+    return Subject(name=name, worker=worker.__name__, job=job, batch_sizes=tuple(batch_sizes), threads=runtime.threads)
+
+
+def measure_latency(
+    subjects: Sequence[Subject], *, rounds: int, block_s: float, reporter: Reporter
+) -> dict[str, Measurement]:
+    """Time every subject in every round; see `interleave`.
 
     Args:
         subjects: what to time.
-        inputs: what they take.
-        samples: a samples file; its first inputs are what is timed on.
-        batch_sizes: examples per call.
         rounds: how often each is timed.
         block_s: length of one timed block, in seconds.
         reporter: told after each round.
 
     Returns:
-        By subject name, one timing per batch size.
+        By subject name.
 
     Raises:
         StageError: a timing process ended by itself.
     """
-    seconds: dict[tuple[str, int], list[float]] = {}
     with ExitStack() as stack:
-        workers = [
-            stack.enter_context(_Worker(subject, inputs=inputs, samples=samples, batch_sizes=batch_sizes))
-            for subject in subjects
-        ]
-        for turn in range(rounds):
-            first = turn % len(workers)
-            for one in [*workers[first:], *workers[:first]]:
-                for size in batch_sizes:
-                    seconds.setdefault((one.name, size), []).append(one.time(size, block_s))
-            reporter.progress("timing", turn + 1, rounds)
-    return {
-        subject.name: tuple(
-            Timing(batch_size=size, rounds_s=tuple(seconds[subject.name, size])) for size in batch_sizes
+        processes = [stack.enter_context(TimingProcess(subject)) for subject in subjects]
+        for one in processes:
+            one.load()
+        timings = interleave(
+            processes,
+            rounds=rounds,
+            block_s=block_s,
+            progress=lambda done: reporter.progress("timing", done, rounds),
         )
-        for subject in subjects
-    }
-
-
-class _Worker:
-    """A timing process, waited on for one answer at a time."""
-
-    def __init__(
-        self, subject: Subject, *, inputs: Sequence[InputSpec], samples: Path, batch_sizes: Sequence[int]
-    ) -> None:
-        self.name = subject.name
-        job = {
-            "folder": str(subject.folder),
-            "runtime": subject.runtime.to_json(),
-            "inputs": [spec.to_json() for spec in inputs],
-            "samples": str(samples),
-            "batch_sizes": list(batch_sizes),
-            "core": _core(),
+        return {
+            one.name: Measurement(timings=timings[one.name], load_s=one.load_s, peak_bytes=one.peak_bytes)
+            for one in processes
         }
+
+
+class TimingProcess:
+    """A subject's process, waited on for one answer at a time; a context manager, of which `load` comes first."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.name = subject.name
+        self.batch_sizes = subject.batch_sizes
+        self.load_s = 0.0
+        self.peak_bytes = 0
+        job = {**subject.job, "batch_sizes": list(subject.batch_sizes), "cores": _cores(subject.threads)}
         self._errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed in __exit__
         self._process = subprocess.Popen(
-            module_command(worker.__name__, json.dumps(job)),
+            module_command(subject.worker, json.dumps(job)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
-            env=module_environment(threads=subject.runtime.threads),
+            env=module_environment(threads=subject.threads),
         )
 
     def __enter__(self) -> Self:
-        try:
-            self._read()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
         return self
 
     def __exit__(
@@ -148,12 +146,25 @@ class _Worker:
         self._process.communicate()
         self._errors.close()
 
+    def load(self) -> None:
+        """Wait until its libraries are imported, then load and warm up the subject."""
+        self._read()
+        self.load_s = float(self._ask({})["load_s"])
+
     def time(self, batch_size: int, block_s: float) -> float:
         """Seconds per call over one block."""
+        answer = self._ask({"batch_size": batch_size, "block_s": block_s})
+        self.peak_bytes = int(answer["peak_bytes"])
+        return float(answer["seconds"])
+
+    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"batch_size": batch_size, "block_s": block_s}) + "\n")
-        self._process.stdin.flush()
-        return float(self._read()["seconds"])
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # why it ended is read below
+        return self._read()
 
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout is not None
@@ -167,8 +178,8 @@ class _Worker:
         return answer
 
 
-def _core() -> int | None:
-    """The last core this process may use; None where a process cannot be pinned."""
+def _cores(count: int) -> list[int] | None:
+    """The last cores this process may use, as many as asked for; None where a process cannot be pinned."""
     if not hasattr(os, "sched_getaffinity"):
         return None
-    return max(os.sched_getaffinity(0))
+    return sorted(os.sched_getaffinity(0))[-count:]

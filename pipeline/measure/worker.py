@@ -1,77 +1,144 @@
-"""Times one candidate, in a process of its own: `python -m pipeline.measure.worker JOB`.
+"""Times one subject, in a process of its own; run as a program, a model file: `python -m pipeline.measure.worker JOB`.
 
 Reads one JSON request a line, answers one JSON line. Between requests it waits on its standard
-input, so that it takes nothing from the candidate whose turn it is.
+input, so that it takes nothing from the subject whose turn it is.
 """
 
 from __future__ import annotations
 
+import gc
+import importlib
 import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from handlers.decode import InputSpec
-from handlers.runtime import Model, load_model, run_chunks
+from handlers.runtime import load_model, run_chunks
 from handlers.serving import RuntimeSpec
 
-_WARM_UP_CALLS = 20
+# TorchScript compiles on its first three calls; beyond that a large network need not be called often.
+_WARM_UP_CALLS, _LEAST_WARM_UP_CALLS, _WARM_UP_S = 20, 4, 0.5
+# Of a block, in front of it and not counted: what the subjects before left in the caches goes.
+_UNCOUNTED = 0.1
+_LIBRARY = {"onnxruntime": "onnxruntime", "torchscript": "torch"}
+
+Call = Callable[[], object]
+Prepare = Callable[[int], Call]
 
 
 def main() -> None:
-    """Serve requests until standard input closes."""
-    job = json.loads(sys.argv[1])
-    if job["core"] is not None:
-        os.sched_setaffinity(0, {job["core"]})
+    """Time a model file as it is served."""
+    job = read_job()
     specs = [InputSpec.from_json(one) for one in job["inputs"]]
     runtime = RuntimeSpec.from_json(job["runtime"])
-    loaded = load_model(Path(job["folder"]), runtime, specs)
+    importlib.import_module(_LIBRARY[runtime.kind])
 
-    def model(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """As it is served: one example at a time where answers would depend on the batch."""
-        return run_chunks(loaded, inputs, 1) if runtime.one_by_one else loaded(inputs)
+    def load() -> Prepare:
+        model = load_model(Path(job["folder"]), runtime, specs)
+        samples = load_file(job["samples"])
 
-    samples = load_file(job["samples"])
-    batches = {size: _batch(samples, specs, size) for size in job["batch_sizes"]}
-    for batch in batches.values():
-        for _ in range(_WARM_UP_CALLS):
-            model(batch)
-    _answer({"ready": True})
-    for line in sys.stdin:
-        request = json.loads(line)
-        _answer({"seconds": _time_block(model, batches[request["batch_size"]], request["block_s"])})
+        def prepare(size: int) -> Call:
+            batch = take_batch(samples, specs, size)
+            if runtime.one_by_one:  # as it is served, where answers would depend on the batch
+                return lambda: run_chunks(model, batch, 1)
+            return lambda: model(batch)
+
+        return prepare
+
+    serve(job, load)
 
 
-def _batch(samples: Mapping[str, NDArray[Any]], specs: list[InputSpec], size: int) -> dict[str, NDArray[Any]]:
-    """The first `size` samples, repeated where there are fewer."""
+def read_job() -> dict[str, Any]:
+    """What this process is to time, from its command line."""
+    job: dict[str, Any] = json.loads(sys.argv[1])
+    return job
+
+
+def take_batch(samples: Mapping[str, NDArray[Any]], specs: list[InputSpec], size: int) -> dict[str, NDArray[Any]]:
+    """The first `size` samples by input name, repeated where there are fewer."""
     return {
         spec.name: np.ascontiguousarray(np.resize(samples[f"input.{spec.name}"], (size, *spec.shape))) for spec in specs
     }
 
 
-def _time_block(model: Model, batch: dict[str, NDArray[Any]], block_s: float) -> float:
-    """Seconds per call over a block of calls at least `block_s` long, after one that is not counted."""
-    model(batch)
+def serve(job: Mapping[str, Any], load: Callable[[], Prepare]) -> None:
+    """Serve requests until standard input closes.
+
+    Args:
+        job: as `read_job` gives it.
+        load: loads the subject, its library being imported already; returns what prepares a call at a batch size,
+            with its inputs allocated.
+    """
+    with os.fdopen(os.dup(sys.stdout.fileno()), "w") as answers:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a user's factory prints is no answer
+
+        def answer(document: Mapping[str, float]) -> None:
+            answers.write(json.dumps(document) + "\n")
+            answers.flush()
+
+        answer({})  # imported: the others may do so at the same time, but load and run only when it is their turn
+        sys.stdin.readline()
+        if job["cores"] is not None:
+            os.sched_setaffinity(0, job["cores"])
+        sizes = sorted(job["batch_sizes"])
+        started = time.perf_counter()
+        prepare = load()
+        calls = {sizes[0]: prepare(sizes[0])}
+        calls[sizes[0]]()
+        load_s = time.perf_counter() - started
+        calls |= {size: prepare(size) for size in sizes[1:]}
+        for call in calls.values():
+            _warm_up(call)
+        gc.collect()
+        gc.disable()  # a collection would fall into some blocks and not into others
+        answer({"load_s": load_s})
+        for line in sys.stdin:
+            request = json.loads(line)
+            seconds = _time_block(calls[request["batch_size"]], request["block_s"])
+            answer({"seconds": seconds, "peak_bytes": _peak_bytes()})
+
+
+def _warm_up(call: Call) -> None:
+    started = time.perf_counter()
+    for done in range(_WARM_UP_CALLS):
+        if done >= _LEAST_WARM_UP_CALLS and time.perf_counter() - started > _WARM_UP_S:
+            break
+        call()
+
+
+def _time_block(call: Call, block_s: float) -> float:
+    """Seconds per call over a block of calls at least `block_s` long, after a short one that is not counted."""
+    _block(call, block_s * _UNCOUNTED)
+    return _block(call, block_s)
+
+
+def _block(call: Call, block_s: float) -> float:
     calls = 0
     started = time.perf_counter()
     while True:
-        model(batch)
+        call()
         calls += 1
         elapsed = time.perf_counter() - started
         if elapsed >= block_s:
             return elapsed / calls
 
 
-def _answer(document: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(document) + "\n")
-    sys.stdout.flush()
+def _peak_bytes() -> int:
+    """The most memory this process held; on Linux not `ru_maxrss`, which starts with that of the parent process."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return int(psutil.Process().memory_info().rss)
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
 
 
 if __name__ == "__main__":

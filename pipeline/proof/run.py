@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from pydantic import ValidationError
 
 from pipeline.artifacts import Artifact, Kind, digest_file
 from pipeline.candidates.again import check_again
@@ -19,21 +16,16 @@ from pipeline.candidates.report import read_report
 from pipeline.candidates.spec import CandidateSpec, candidate_specs
 from pipeline.data.dataset import read_info, read_split
 from pipeline.errors import FileError, ProofError
-from pipeline.manifest import MANIFEST_NAME, Manifest, StageRecord, read_manifest
+from pipeline.manifest import Manifest
 from pipeline.models.load import load_model_spec
+from pipeline.proof.open import open_run
 from pipeline.recipe import Recipe
-from pipeline.runner import setting_parts
 from pipeline.stage import Reporter, Silent
-from pipeline.stages import candidates as stage
 from pipeline.verify.layers import LayerFinding
 from pipeline.verify.parity import ParityReport, failure
 
 # Enough to tell layers apart, and a second or so per layer of a small network.
 RANKING_EXAMPLES = 512
-# What a candidate is held against follows from these.
-_GROUND = (Kind.DATA_INFO, Kind.WEIGHTS, Kind.TRAIN_DATA, Kind.VALIDATION_DATA, Kind.SAMPLES)
-# And, candidate by candidate, from these.
-_GROUND_EACH = (Kind.CANDIDATE_REPORT, Kind.TUNED_WEIGHTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,11 +119,9 @@ def verify_run(
         FileError: no finished candidates, or what they are held against is missing, altered or out of date.
     """
     say = reporter or Silent()
-    manifest, recipe, record = _read(run_dir)
-    paths = _ground(run_dir, manifest)
-    _check_factory(recipe, record)
+    opened = open_run(run_dir)
+    manifest, recipe, paths = opened.manifest, opened.recipe, opened.ground
     model = load_model_spec(recipe.model, recipe.folder, read_info(paths[Kind.DATA_INFO, None]))
-    files = {one.candidate: one for one in record.artifacts if one.kind is Kind.CANDIDATE_MODEL}
     over = _over_budget(run_dir, manifest, recipe) if ranking_examples else set()
     found = []
     with tempfile.TemporaryDirectory(prefix="pipeline-verify-") as scratch:
@@ -153,7 +143,7 @@ def verify_run(
         for done, spec in enumerate(specs):
             say.progress("verify", done, len(specs), spec.name)
             tuned = paths.get((Kind.TUNED_WEIGHTS, spec.name))
-            one = _verify(spec, ground, run_dir, files[spec.name], tuned)
+            one = _verify(spec, ground, run_dir, opened.models[spec.name], tuned)
             if spec.name in over and one.parity is not None and one.parity.passed:
                 say.log(f"verify: {spec.name} is over its budget: ranking its layers on {ranking_examples} examples")
                 validation = read_split(ground.validation).take(slice(ranking_examples))
@@ -162,59 +152,6 @@ def verify_run(
             found.append(one)
         say.progress("verify", len(specs), len(specs))
     return RunVerification(run_dir=run_dir, recipe=manifest.recipe, candidates=tuple(found))
-
-
-def _read(run_dir: Path) -> tuple[Manifest, Recipe, StageRecord]:
-    manifest = read_manifest(run_dir)
-    if manifest is None:
-        raise FileError(f"{run_dir}: expected a run directory of pipeline build, found no {MANIFEST_NAME} in it")
-    record = manifest.stages.get(stage.STAGE.name)
-    if record is None:
-        raise FileError(
-            f"{run_dir}: expected finished candidates, found none; run pipeline build first: where a candidate fails "
-            "there, it names the layer"
-        )
-    try:
-        recipe = Recipe.model_validate({**manifest.settings, "folder": Path(manifest.folder)})
-    except ValidationError as error:
-        raise FileError(
-            f"{run_dir / MANIFEST_NAME}: expected the recipe of this build, found none that this version can read; "
-            "run pipeline build again"
-        ) from error
-    current = setting_parts(stage.settings(recipe))
-    current |= {
-        f"input {one.path}": one.sha256
-        for other in manifest.stages.values()
-        for one in other.artifacts
-        if one.kind in stage.STAGE.reads
-    }
-    stale = sorted(name for name, value in current.items() if record.parts.get(name) != value)
-    if stale:
-        raise FileError(f"{run_dir}: candidates are those of an earlier build: {stale[0]} changed; run pipeline build")
-    return manifest, recipe, record
-
-
-def _ground(run_dir: Path, manifest: Manifest) -> Mapping[tuple[Kind, str | None], Path]:
-    """The files that references are made of, by kind and candidate, each as the build recorded it."""
-    paths = {}
-    for record in manifest.stages.values():
-        for one in record.artifacts:
-            if one.kind in (*_GROUND, *_GROUND_EACH):
-                if digest_file(run_dir / one.path) != one.sha256:
-                    raise FileError(
-                        f"{run_dir / one.path}: expected the file that the build recorded, found another; candidates "
-                        "cannot be held against it: run pipeline build again"
-                    )
-                paths[one.kind, one.candidate] = run_dir / one.path
-    return paths
-
-
-def _check_factory(recipe: Recipe, record: StageRecord) -> None:
-    """A reference made by other source would be another network."""
-    for name, digest in stage.outside(stage.settings(recipe)).items():
-        known = record.parts.get(f"outside {name}")
-        if name.startswith("model.") and digest != known:
-            raise FileError(f"{recipe.folder}: {name} changed since the build; run pipeline build")
 
 
 def _verify(

@@ -143,7 +143,7 @@ def verify_served(
     serving = archive.serving
     address = prediction_url(url, model=serving.name)
     arrays, expected = golden_answers(archive)
-    encoded = _encoded(serving.inputs, arrays)
+    encoded = encode_requests(serving.inputs, arrays)
     bodies = {form: rows for form, rows in encoded.items() if max(map(len, rows)) <= MAX_BODY_BYTES}
     if not bodies:
         raise ServerError(f"{archive.path}: expected inputs that fit into a request of {MAX_BODY_BYTES} bytes")
@@ -181,7 +181,7 @@ def verify_served(
     )
 
 
-def _encoded(inputs: Sequence[InputSpec], arrays: Mapping[str, NDArray[Any]]) -> dict[str, list[bytes]]:
+def encode_requests(inputs: Sequence[InputSpec], arrays: Mapping[str, NDArray[Any]]) -> dict[str, list[bytes]]:
     """A request per example in each form: PNG, raw and JSON where the model takes pictures, else JSON only."""
     count = len(next(iter(arrays.values())))
     spec = inputs[0]
@@ -262,7 +262,7 @@ def _quality(
     # Spread over the data, so that sorted ones give more than their first class.
     rows = np.unique(np.linspace(0, len(split) - 1, min(max_examples, len(split))).astype(np.int64))
     chosen = split.take(rows)
-    bodies = _encoded(serving.inputs, chosen.inputs)[form]
+    bodies = encode_requests(serving.inputs, chosen.inputs)[form]
     with tempfile.TemporaryDirectory(prefix="served-") as folder:
         archive.unpack(Path(folder))
         expected = answers(Path(folder), serving.runtime, serving.inputs, chosen.inputs, [1])[1]

@@ -57,14 +57,15 @@ def outside(settings: CandidatesSettings) -> dict[str, str]:
 
 
 def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
-    """Write the samples, and a model file, a report and fine-tuned weights, if any, per candidate."""
+    """Write the samples; per candidate a model file, a report and fine-tuned weights, if any; and eager's timings."""
     from handlers.serving import RuntimeSpec
+    from pipeline.candidates.eager import EagerSource, eager_subjects, fastest_eager
     from pipeline.candidates.evaluate import TUNED_FILE, evaluate, float_logits, write_samples
     from pipeline.candidates.ground import Ground
     from pipeline.candidates.report import TimingFigures, read_report, write_report
     from pipeline.candidates.spec import candidate_specs
     from pipeline.data.dataset import read_info
-    from pipeline.measure.latency import Subject, measure_latency
+    from pipeline.measure.latency import file_subject, measure_latency
     from pipeline.models.load import load_model_spec
 
     model = load_model_spec(settings.model, settings.folder, read_info(inputs.one(Kind.DATA_INFO)))
@@ -100,24 +101,35 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
         reports.append(read_report(finished))
         outputs.reporter.log(f"candidates: {_summary(reports[-1])}")
     outputs.reporter.progress("candidates", len(specs), len(specs))
-    timings = measure_latency(
-        [
-            Subject(
-                name=spec.name,
-                folder=folders[spec.name],
-                runtime=RuntimeSpec.from_json(report.runtime),
-            )
-            for spec, report in zip(specs, reports, strict=True)
-        ],
-        inputs=model.inputs,
+    batch_sizes = settings.measure.batch_sizes
+    source = EagerSource(
+        settings=settings.model,
+        folder=settings.folder,
+        data_info=inputs.one(Kind.DATA_INFO),
+        weights=weights,
         samples=samples,
-        batch_sizes=settings.measure.batch_sizes,
+    )
+    measured = measure_latency(
+        [
+            *eager_subjects(source, model, batch_sizes=batch_sizes, threads=1),
+            *(
+                file_subject(
+                    spec.name,
+                    folders[spec.name],
+                    RuntimeSpec.from_json(report.runtime),
+                    inputs=model.inputs,
+                    samples=samples,
+                    batch_sizes=batch_sizes,
+                )
+                for spec, report in zip(specs, reports, strict=True)
+            ),
+        ],
         rounds=settings.measure.rounds,
         block_s=settings.measure.block_ms / 1e3,
         reporter=outputs.reporter,
     )
     for spec, report in zip(specs, reports, strict=True):
-        figures = tuple(TimingFigures.model_validate(one.to_json()) for one in timings[spec.name])
+        figures = tuple(TimingFigures.model_validate(one.to_json()) for one in measured[spec.name].timings)
         file = str(report.runtime["file"])
         target = outputs.path(Kind.CANDIDATE_MODEL, file, candidate=spec.name)
         shutil.copyfile(folders[spec.name] / file, target)
@@ -126,6 +138,8 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
             shutil.copyfile(folders[spec.name] / TUNED_FILE, target)
         path = outputs.path(Kind.CANDIDATE_REPORT, "report.json", candidate=spec.name)
         write_report(path, report.model_copy(update={"timings": figures}))
+    eager = fastest_eager(measured).model_dump_json(indent=1) + "\n"
+    outputs.path(Kind.EAGER_REPORT, "eager.json").write_text(eager, encoding="utf-8")
     order = json.dumps([spec.name for spec in specs]) + "\n"
     outputs.path(Kind.CANDIDATE_ORDER, "order.json").write_text(order, encoding="utf-8")
 
@@ -158,7 +172,7 @@ def _summary(report: CandidateReport) -> str:
 STAGE = Stage(
     name="candidates",
     reads=(Kind.DATA_INFO, Kind.TRAIN_DATA, Kind.VALIDATION_DATA, Kind.WEIGHTS),
-    writes=(Kind.SAMPLES, Kind.CANDIDATE_ORDER, Kind.CANDIDATE_MODEL, Kind.CANDIDATE_REPORT),
+    writes=(Kind.SAMPLES, Kind.CANDIDATE_ORDER, Kind.CANDIDATE_MODEL, Kind.CANDIDATE_REPORT, Kind.EAGER_REPORT),
     settings=settings,
     run=run,
     outside=outside,

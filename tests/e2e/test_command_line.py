@@ -58,7 +58,19 @@ def free_port() -> int:
 def test_help_lists_the_commands() -> None:
     done = run("--help")
     assert done.returncode == 0
-    for command in ("build", "train", "report", "init", "inspect", "doctor", "serve", "status", "stop", "predict"):
+    for command in (
+        "build",
+        "train",
+        "report",
+        "bench",
+        "init",
+        "inspect",
+        "doctor",
+        "serve",
+        "status",
+        "stop",
+        "predict",
+    ):
         assert f"  {command} " in done.stdout
 
 
@@ -127,6 +139,9 @@ def test_mistakes_are_one_line_with_an_exit_code(built: Built, tmp_path: Path) -
         (2, "expected a module no_data", ["build", recipe, "--run-dir", tmp_path / "run"]),
         (7, "weights.safetensors", ["build", built.recipe.parent / "weights.toml", "--run-dir", tmp_path / "run"]),
         (3, "expected a finished build", ["report", tmp_path]),
+        (3, "expected a run directory of pipeline build", ["bench", tmp_path]),
+        (2, "--threads 4096: expected at most", ["bench", built.run_dir, "--threads", 4096]),
+        (2, "--rounds", ["bench", built.run_dir, "--rounds", 2]),
         (3, "none.onnx", ["inspect", tmp_path / "none.onnx"]),
         (3, "broken.mar", ["serve", broken]),
         (3, "expected an archive (.mar), found none", ["serve", "--model-store", tmp_path / "empty"]),

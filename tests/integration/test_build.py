@@ -53,6 +53,35 @@ def test_pruned_candidates_really_hold_zeros(built: Built) -> None:
     assert pruned.passes[0].sparsity == pytest.approx(0.3, abs=0.01)
 
 
+def test_eager_is_timed_in_the_same_rounds_and_is_no_candidate(built: Built) -> None:
+    result = built.result
+    assert [timing.batch_size for timing in result.eager.timings] == [1, 32]
+    assert all(len(timing.rounds_ms) == 6 for timing in result.eager.timings)
+    assert all(timing.layout in ("NCHW", "channels-last") for timing in result.eager.timings)
+    for row in result.candidates:
+        assert row.report.name != "eager"
+        assert [one.batch_size for one in row.speed] == [1, 32]
+        for one in row.speed:
+            assert 0 < one.over_eager.low <= one.over_eager.value <= one.over_eager.high
+            assert (one.over_float.value == 1) is (row.report.name == "float.onnx.fp32")
+
+
+def test_the_trade_off_is_drawn_and_report_draws_it_again(built: Built) -> None:
+    pictures = [built.run_dir / name for name in ("pareto.png", "pareto.svg")]
+    before = [path.read_bytes() for path in pictures]
+    assert before[0].startswith(b"\x89PNG")
+    assert built.result.selected.encode() in before[1]
+    for path in pictures:
+        path.unlink()
+    builder.report(built.run_dir, model_store=built.model_store)
+    assert [path.read_bytes() for path in pictures] == before
+    fronts = built.result.fronts()
+    assert any("latency" in costs for costs in fronts.values())
+    assert any("size" in costs for costs in fronts.values())
+    document = built.result.to_json()
+    assert [set(row["front"]) <= {"latency", "size"} for row in document["candidates"]] == [True] * 8
+
+
 def test_the_archive_holds_the_winner(built: Built) -> None:
     archive = read_archive(built.result.archive)
     assert built.result.archive == built.model_store / "digits.mar"

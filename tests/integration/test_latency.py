@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,9 @@ from safetensors.numpy import save_file
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
 from pipeline.errors import StageError
-from pipeline.measure.latency import Subject, Timing, measure_latency
+from pipeline.measure.gain import speed_up
+from pipeline.measure.latency import Measurement, Subject, file_subject, measure_latency
+from pipeline.measure.rounds import Timing
 from pipeline.stage import Silent
 
 INPUTS = [InputSpec(name="x", dtype="float32", shape=(4,), low=-1, high=1)]
@@ -39,36 +43,72 @@ def folder(tmp_path: Path) -> Path:
 
 
 def subject(folder: Path, name: str, file: str = "model.onnx") -> Subject:
-    return Subject(name=name, folder=folder, runtime=RuntimeSpec(kind="onnxruntime", file=file))
-
-
-def measure(folder: Path, *subjects: Subject) -> dict[str, tuple[Timing, ...]]:
-    return measure_latency(
-        subjects,
+    return file_subject(
+        name,
+        folder,
+        RuntimeSpec(kind="onnxruntime", file=file),
         inputs=INPUTS,
         samples=folder / "samples.safetensors",
         batch_sizes=(1, 8),
-        rounds=3,
-        block_s=0.005,
-        reporter=Silent(),
     )
 
 
+def measure(*subjects: Subject) -> dict[str, Measurement]:
+    return measure_latency(subjects, rounds=3, block_s=0.005, reporter=Silent())
+
+
 def test_every_subject_gets_a_value_per_round_and_batch_size(folder: Path) -> None:
-    timings = measure(folder, subject(folder, "a"), subject(folder, "b"))
+    timings = measure(subject(folder, "a"), subject(folder, "b"))
     assert list(timings) == ["a", "b"]
-    for timing in timings.values():
-        assert [one.batch_size for one in timing] == [1, 8]
-        assert all(len(one.rounds_s) == 3 and min(one.rounds_s) > 0 for one in timing)
+    for found in timings.values():
+        assert [one.batch_size for one in found.timings] == [1, 8]
+        assert all(len(one.rounds_s) == 3 and min(one.rounds_s) > 0 for one in found.timings)
+        assert found.load_s > 0
+        assert found.peak_bytes > 1_000_000
 
 
 def test_a_timing_survives_json(folder: Path) -> None:
-    timing = measure(folder, subject(folder, "a"))["a"][0]
+    timing = measure(subject(folder, "a"))["a"].timings[0]
     again = Timing.from_json(timing.to_json())
     assert again.batch_size == timing.batch_size
     assert again.rounds_s == pytest.approx(timing.rounds_s, abs=1e-8)
 
 
+def test_a_file_shows_no_gain_over_its_own_copies(folder: Path) -> None:
+    for name in ("second", "third"):
+        (folder / name).mkdir()
+        shutil.copyfile(folder / "model.onnx", folder / name / "model.onnx")
+    subjects = [subject(folder, "first")]
+    subjects += [
+        replace(subjects[0], name=name, job={**subjects[0].job, "folder": str(folder / name)})
+        for name in ("second", "third")
+    ]
+    found = measure_latency(subjects, rounds=15, block_s=0.01, reporter=Silent())
+    first, second, third = ([one.rounds_s for one in found[name].timings] for name in ("first", "second", "third"))
+    for place in range(2):
+        noise = speed_up(first[place], third[place])
+        assert speed_up(first[place], second[place]).claim(noise) == "none"
+
+
+def test_what_a_factory_prints_is_no_answer(folder: Path) -> None:
+    # The module runs as a program of its own, as the one that times eager does.
+    program = folder / "talks.py"
+    program.write_text(
+        "import os\n"
+        "from pipeline.measure.worker import read_job, serve\n"
+        "def load():\n"
+        "    print('loading')\n"
+        "    os.system('echo from a child')\n"
+        "    return lambda size: lambda: print('called')\n"
+        "serve(read_job(), load)\n"
+    )
+    talks = Subject(name="talks", worker="talks", job={}, batch_sizes=(1,), threads=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder))
+        [timing] = measure_latency([talks], rounds=2, block_s=0.005, reporter=Silent())["talks"].timings
+    assert len(timing.rounds_s) == 2
+
+
 def test_a_file_that_cannot_be_loaded_is_named(folder: Path) -> None:
     with pytest.raises(StageError, match=r"timing broken: the process ended with 1: .*none\.onnx"):
-        measure(folder, subject(folder, "broken", "none.onnx"))
+        measure(subject(folder, "broken", "none.onnx"))

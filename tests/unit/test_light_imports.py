@@ -15,6 +15,7 @@ LIGHT = (
     "pipeline.cli.app",
     "pipeline.cli.building",
     "pipeline.cli.looking",
+    "pipeline.cli.measuring",
     "pipeline.cli.proving",
     "pipeline.cli.run_check",
     "pipeline.cli.serving",
@@ -28,6 +29,7 @@ LIGHT = (
     "pipeline.stage",
 )
 AREAS = (
+    "bench",
     "candidates",
     "compress",
     "data",
@@ -36,6 +38,7 @@ AREAS = (
     "inspection",
     "measure",
     "models",
+    "plots",
     "proof",
     "serving",
     "training",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.measure.gain import speed_up
+from pipeline.measure.gain import Ratio, estimate, speed_up
 
 
 def rounds(mean: float, noise: float, seed: int, count: int = 9) -> list[float]:
@@ -38,6 +38,46 @@ def test_what_slows_a_whole_round_cancels() -> None:
     load = np.asarray([1, 5, 1, 3, 1, 2, 1])
     ratio = speed_up(list(2.0 * load), list(1.0 * load))
     assert (ratio.low, ratio.value, ratio.high) == (2, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "noise", "claim"),
+    [
+        ((2.0, 1.9, 2.1), None, "faster"),
+        ((2.0, 1.9, 2.1), (1.0, 0.99, 1.02), "faster"),
+        ((0.5, 0.45, 0.55), (1.0, 0.99, 1.02), "slower"),
+        ((1.02, 1.01, 1.03), None, "none"),
+        ((1.2, 0.9, 1.5), None, "none"),
+        ((0.98, 0.97, 0.99), None, "none"),
+        # Its own copy was as much faster, or as much slower: that is what this host does by itself.
+        ((1.06, 1.04, 1.08), (1.05, 1.02, 1.07), "none"),
+        ((1.06, 1.04, 1.08), (0.95, 0.93, 0.98), "none"),
+        ((0.94, 0.92, 0.96), (1.05, 1.02, 1.09), "none"),
+        ((2.0, 1.9, 2.1), (1.05, 1.02, 1.07), "faster"),
+    ],
+)
+def test_what_may_be_claimed(
+    ratio: tuple[float, float, float], noise: tuple[float, float, float] | None, claim: str
+) -> None:
+    def made(values: tuple[float, float, float]) -> Ratio:
+        return Ratio(value=values[0], low=values[1], high=values[2])
+
+    assert made(ratio).claim(made(noise) if noise else None) == claim
+
+
+def test_a_ratio_turned_round_is_that_of_the_other() -> None:
+    slow, fast = rounds(2e-3, 0.02, 1), rounds(1e-3, 0.02, 2)
+    forth, back = speed_up(slow, fast), speed_up(fast, slow)
+    assert (forth.claim(), back.claim()) == ("faster", "slower")
+    assert forth.inverse.value == pytest.approx(back.value)
+
+
+def test_a_median_has_an_interval_over_rounds() -> None:
+    found = estimate([1.0, 1.0, 1.0, 9.0, 1.0, 1.0, 1.0])
+    assert (found.low, found.value, found.high) == (1, 1, 1)
+    found = estimate(rounds(1e-3, 0.05, 3, count=50)).scaled(1e3)
+    assert found.low < found.value < found.high
+    assert found.value == pytest.approx(1, rel=0.05)
 
 
 @pytest.mark.parametrize(("baseline", "candidate"), [([], []), ([1.0], [1.0, 2.0])])

@@ -1,0 +1,1 @@
+"""`pipeline bench`: time a finished run or an archive again, on the host where it will run."""

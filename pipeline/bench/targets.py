@@ -1,0 +1,182 @@
+"""What there is to time in a run directory or an archive, each file checked before it is loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx
+
+from handlers.decode import InputSpec
+from handlers.serving import RuntimeSpec
+from pipeline.artifacts import Artifact, Kind, digest_file
+from pipeline.candidates.eager import EagerSource
+from pipeline.candidates.report import read_report
+from pipeline.candidates.spec import FALLBACK, candidate_specs
+from pipeline.data.dataset import read_info
+from pipeline.errors import FileError
+from pipeline.inspection.graph import graph_cost
+from pipeline.models.load import load_model_spec
+from pipeline.models.spec import ModelSpec
+from pipeline.proof.open import OpenedRun, open_run
+from pipeline.serving.archive import Archive, read_archive
+
+NO_EAGER = "an archive holds neither the network's source nor its weights; bench the run directory"
+NO_FLOAT = "an archive holds the packed candidate alone; bench the run directory"
+NO_ARCHIVE = "the build has packed none yet; run pipeline build"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimedFile:
+    """A candidate's file, its digest checked.
+
+    Args:
+        name: of the candidate.
+        file: its model file.
+        runtime: how it is served.
+        macs: multiply-accumulates for one example; None if unknown.
+    """
+
+    name: str
+    file: Path
+    runtime: RuntimeSpec
+    macs: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What is timed.
+
+    Args:
+        files: candidates, in the recipe's order.
+        baseline: name of the file that ratios are over, and whose copy shows the noise.
+        inputs: what all of them take.
+        samples: real inputs.
+        selected: the packed candidate; None where a run has none yet.
+        archive: to serve; None likewise.
+        eager: what the float network is made from, and its specification; None for an archive.
+        left_out: what is not there, and why.
+    """
+
+    files: tuple[TimedFile, ...]
+    baseline: str
+    inputs: tuple[InputSpec, ...]
+    samples: Path
+    selected: str | None
+    archive: Archive | None
+    eager: tuple[EagerSource, ModelSpec] | None
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+
+def open_target(path: Path, scratch: Path) -> Target:
+    """Open and check.
+
+    Args:
+        path: a run directory, or a `.mar`.
+        scratch: an archive is unpacked there.
+
+    Raises:
+        FileError: missing, altered, or out of date.
+    """
+    return _open_run(open_run(path)) if path.is_dir() else _open_archive(read_archive(path), scratch)
+
+
+def _open_run(run: OpenedRun) -> Target:
+    recipe = run.recipe
+    model = load_model_spec(recipe.model, recipe.folder, read_info(run.ground[Kind.DATA_INFO, None]))
+    one_per_run = {one.kind: one for record in run.manifest.stages.values() for one in record.artifacts}
+    reports = {one.name: one for one in map(read_report, _report_paths(run))}
+    specs = candidate_specs(recipe.candidates)
+    checked = {spec.name: run.require(run.models[spec.name]) for spec in specs}
+    by_variant = {
+        reports[name].variant: macs
+        for name, file in checked.items()
+        if file.suffix == ".onnx" and (macs := _macs(file)) is not None
+    }
+    files = tuple(
+        TimedFile(
+            name=spec.name,
+            file=checked[spec.name],
+            runtime=RuntimeSpec.from_json(reports[spec.name].runtime),
+            # TorchScript says nothing of its cost; the same network as ONNX does.
+            macs=by_variant.get(spec.variant),
+        )
+        for spec in specs
+    )
+    archive, selected = _packed(run, one_per_run)
+    return Target(
+        files=files,
+        baseline=FALLBACK,
+        inputs=model.inputs,
+        samples=run.ground[Kind.SAMPLES, None],
+        selected=selected,
+        archive=archive,
+        eager=(
+            EagerSource(
+                settings=recipe.model,
+                folder=recipe.folder,
+                data_info=run.ground[Kind.DATA_INFO, None],
+                weights=run.ground[Kind.WEIGHTS, None],
+                samples=run.ground[Kind.SAMPLES, None],
+            ),
+            model,
+        ),
+        left_out={} if archive is not None else {"served": NO_ARCHIVE},
+    )
+
+
+def _report_paths(run: OpenedRun) -> list[Path]:
+    return [
+        run.run_dir / one.path
+        for record in run.manifest.stages.values()
+        for one in record.artifacts
+        if one.kind is Kind.CANDIDATE_REPORT
+    ]
+
+
+def _packed(run: OpenedRun, artifacts: Mapping[Kind, Artifact]) -> tuple[Archive | None, str | None]:
+    """The archive of these very candidates, and which one it holds."""
+    if Kind.ARCHIVE not in artifacts or Kind.SELECTION not in artifacts:
+        return None, None
+    selection = json.loads(run.require(artifacts[Kind.SELECTION]).read_bytes())
+    archive = read_archive(run.require(artifacts[Kind.ARCHIVE]))
+    serving, selected = archive.serving, str(selection["selected"])
+    model = run.models.get(serving.candidate)
+    if serving.candidate != selected or model is None or serving.files[serving.runtime.file] != model.sha256:
+        return None, None  # of an earlier build
+    return archive, selected
+
+
+def _open_archive(archive: Archive, scratch: Path) -> Target:
+    unpacked = scratch / "unpacked"
+    archive.unpack(unpacked)
+    serving = archive.serving
+    file = unpacked / serving.runtime.file
+    if digest_file(file) != serving.files[serving.runtime.file]:
+        raise FileError(f"{file}: expected the member as it was checked, found it altered; run it again")
+    left_out = {"eager": NO_EAGER}
+    if serving.candidate != FALLBACK:
+        left_out["float"] = NO_FLOAT
+    return Target(
+        files=(
+            TimedFile(
+                name=serving.candidate,
+                file=file,
+                runtime=serving.runtime,
+                macs=_macs(file) if file.suffix == ".onnx" else None,
+            ),
+        ),
+        baseline=serving.candidate,
+        inputs=serving.inputs,
+        samples=unpacked / serving.golden.file,
+        selected=serving.candidate,
+        archive=archive,
+        eager=None,
+        left_out=left_out,
+    )
+
+
+def _macs(file: Path) -> int | None:
+    return graph_cost(onnx.load(file)).macs

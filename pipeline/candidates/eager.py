@@ -1,0 +1,141 @@
+"""The float network run by torch itself, as fairly as it can be: what a speed-up is over. Never a candidate.
+
+In evaluation and inference mode, behind the same preprocessing as every candidate (raw values in, logits out), its
+input allocated as a tensor beforehand, as many threads as the others; in both memory formats that torch has for
+pictures, of which the faster counts. Run as a program, it times one: `python -m pipeline.candidates.eager JOB`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors.numpy import load_file
+
+from pipeline.candidates.report import EagerReport, EagerTiming
+from pipeline.data.dataset import read_info
+from pipeline.measure.latency import Measurement, Subject
+from pipeline.measure.rounds import Timing
+from pipeline.measure.worker import Call, Prepare, read_job, serve, take_batch
+from pipeline.models.load import load_model_spec
+from pipeline.models.spec import ModelSpec
+from pipeline.models.weights import load_weights
+from pipeline.recipe import Model
+
+Layout = Literal["NCHW", "channels-last", "as given"]
+_PICTURES: tuple[Layout, ...] = ("NCHW", "channels-last")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EagerSource:
+    """What the network is made from.
+
+    Args:
+        settings: the recipe's section.
+        folder: of the recipe; the user's factories are imported from there.
+        data_info: facts of the data set.
+        weights: of the float network.
+        samples: a samples file; its first inputs are what is timed on.
+    """
+
+    settings: Model
+    folder: Path
+    data_info: Path
+    weights: Path
+    samples: Path
+
+
+def eager_subjects(
+    source: EagerSource, model: ModelSpec, *, batch_sizes: Sequence[int], threads: int
+) -> tuple[Subject, ...]:
+    """A subject per memory format: two where an input is a picture (C, H, W), else one.
+
+    Args:
+        source: what the network is made from.
+        model: its specification.
+        batch_sizes: examples per call.
+        threads: that it computes with.
+    """
+    job = {
+        "model": source.settings.model_dump(mode="json"),
+        "folder": str(source.folder),
+        "data_info": str(source.data_info),
+        "weights": str(source.weights),
+        "samples": str(source.samples),
+        "threads": threads,
+    }
+    return tuple(
+        Subject(
+            name=subject_name(layout),
+            worker=__name__,
+            job={**job, "layout": layout},
+            batch_sizes=tuple(batch_sizes),
+            threads=threads,
+        )
+        for layout in _layouts(model)
+    )
+
+
+def fastest_eager(measured: Mapping[str, Measurement]) -> EagerReport:
+    """Of the memory formats, at each batch size, the one with the lower median.
+
+    Args:
+        measured: by subject name, the others of the run among them.
+    """
+    found: dict[int, list[tuple[Timing, Layout]]] = {}
+    for layout in (*_PICTURES, "as given"):
+        for timing in measured[subject_name(layout)].timings if subject_name(layout) in measured else ():
+            found.setdefault(timing.batch_size, []).append((timing, layout))
+    best = [min(ones, key=lambda one: one[0].median_s) for ones in found.values()]
+    return EagerReport(
+        timings=tuple(EagerTiming.model_validate({**timing.to_json(), "layout": layout}) for timing, layout in best)
+    )
+
+
+def subject_name(layout: str) -> str:
+    """Name of the subject in one memory format."""
+    return f"eager, {layout}"
+
+
+def main() -> None:
+    """Time the network in one memory format."""
+    job = read_job()
+    torch.set_num_threads(job["threads"])
+
+    def load() -> Prepare:
+        settings = Model.model_validate(job["model"])
+        model = load_model_spec(settings, Path(job["folder"]), read_info(Path(job["data_info"])))
+        network = model.build()
+        load_weights(Path(job["weights"]), network)
+        module = model.deployable(network.eval())
+        if job["layout"] == "channels-last":
+            # torch's stubs know no `to` with a memory format alone.
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        samples = load_file(job["samples"])
+
+        def prepare(size: int) -> Call:
+            batch = take_batch(samples, list(model.inputs), size)
+            tensors = [_allocate(torch.from_numpy(batch[spec.name]), job["layout"]) for spec in model.inputs]
+            return lambda: module(*tensors)
+
+        return prepare
+
+    with torch.inference_mode():
+        serve(job, load)
+
+
+def _allocate(values: torch.Tensor, layout: Layout) -> torch.Tensor:
+    if layout == "channels-last" and values.dim() == 4:
+        return values.contiguous(memory_format=torch.channels_last)
+    return values
+
+
+def _layouts(model: ModelSpec) -> tuple[Layout, ...]:
+    return _PICTURES if any(len(spec.shape) == 3 for spec in model.inputs) else ("as given",)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Open a run directory: what a build recorded there, each file as it was then, or an error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from pipeline.artifacts import Artifact, Kind, digest_file
+from pipeline.errors import FileError
+from pipeline.manifest import MANIFEST_NAME, Manifest, StageRecord, read_manifest
+from pipeline.recipe import Recipe
+from pipeline.runner import setting_parts
+from pipeline.stages import candidates as stage
+
+# What a candidate is held against follows from these, and candidate by candidate from the last two.
+_GROUND = (
+    Kind.DATA_INFO,
+    Kind.WEIGHTS,
+    Kind.TRAIN_DATA,
+    Kind.VALIDATION_DATA,
+    Kind.SAMPLES,
+    Kind.CANDIDATE_REPORT,
+    Kind.TUNED_WEIGHTS,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedRun:
+    """A run directory whose candidates are done and up to date.
+
+    Args:
+        run_dir: where.
+        manifest: of the build.
+        recipe: that was built.
+        ground: what references are made of, by kind and candidate; their digests are right.
+        models: model files by candidate; not looked at yet.
+    """
+
+    run_dir: Path
+    manifest: Manifest
+    recipe: Recipe
+    ground: Mapping[tuple[Kind, str | None], Path]
+    models: Mapping[str, Artifact]
+
+    def require(self, artifact: Artifact) -> Path:
+        """An artifact's file, as the build recorded it.
+
+        Raises:
+            FileError: it is missing or altered.
+        """
+        path = self.run_dir / artifact.path
+        if digest_file(path) != artifact.sha256:
+            raise FileError(
+                f"{path}: expected the file that the build recorded, found another; run pipeline build again"
+            )
+        return path
+
+
+def open_run(run_dir: Path) -> OpenedRun:
+    """Read a run directory; nothing of it is loaded or changed.
+
+    Raises:
+        FileError: no finished candidates, or what they are held against is missing, altered or out of date.
+    """
+    manifest, recipe, record = _read(run_dir)
+    opened = OpenedRun(
+        run_dir=run_dir,
+        manifest=manifest,
+        recipe=recipe,
+        ground=_ground(run_dir, manifest),
+        models={str(one.candidate): one for one in record.artifacts if one.kind is Kind.CANDIDATE_MODEL},
+    )
+    _check_factory(recipe, record)
+    return opened
+
+
+def _read(run_dir: Path) -> tuple[Manifest, Recipe, StageRecord]:
+    manifest = read_manifest(run_dir)
+    if manifest is None:
+        raise FileError(f"{run_dir}: expected a run directory of pipeline build, found no {MANIFEST_NAME} in it")
+    record = manifest.stages.get(stage.STAGE.name)
+    if record is None:
+        raise FileError(
+            f"{run_dir}: expected finished candidates, found none; run pipeline build first: where a candidate fails "
+            "there, it names the layer"
+        )
+    try:
+        recipe = Recipe.model_validate({**manifest.settings, "folder": Path(manifest.folder)})
+    except ValidationError as error:
+        raise FileError(
+            f"{run_dir / MANIFEST_NAME}: expected the recipe of this build, found none that this version can read; "
+            "run pipeline build again"
+        ) from error
+    current = setting_parts(stage.settings(recipe))
+    current |= {
+        f"input {one.path}": one.sha256
+        for other in manifest.stages.values()
+        for one in other.artifacts
+        if one.kind in stage.STAGE.reads
+    }
+    stale = sorted(name for name, value in current.items() if record.parts.get(name) != value)
+    if stale:
+        raise FileError(f"{run_dir}: candidates are those of an earlier build: {stale[0]} changed; run pipeline build")
+    return manifest, recipe, record
+
+
+def _ground(run_dir: Path, manifest: Manifest) -> Mapping[tuple[Kind, str | None], Path]:
+    """The files that references are made of, each as the build recorded it."""
+    paths = {}
+    for record in manifest.stages.values():
+        for one in record.artifacts:
+            if one.kind in _GROUND:
+                if digest_file(run_dir / one.path) != one.sha256:
+                    raise FileError(
+                        f"{run_dir / one.path}: expected the file that the build recorded, found another; candidates "
+                        "cannot be held against it: run pipeline build again"
+                    )
+                paths[one.kind, one.candidate] = run_dir / one.path
+    return paths
+
+
+def _check_factory(recipe: Recipe, record: StageRecord) -> None:
+    """A reference made by other source would be another network."""
+    for name, digest in stage.outside(stage.settings(recipe)).items():
+        known = record.parts.get(f"outside {name}")
+        if name.startswith("model.") and digest != known:
+            raise FileError(f"{recipe.folder}: {name} changed since the build; run pipeline build")
