@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pipeline.artifacts import Artifact, Kind, digest_bytes, digest_file
 from pipeline.candidates.choose import LOSSLESS, WITHIN, Limits, Verdict, explain
 from pipeline.candidates.report import CandidateReport, EagerReport, read_report
-from pipeline.candidates.spec import FALLBACK, candidate_specs
+from pipeline.candidates.spec import FALLBACK, SLIM, candidate_specs
 from pipeline.candidates.speed import SpeedUp, speed_ups
 from pipeline.errors import FileError, ProofError, RecipeError
 from pipeline.manifest import Manifest, read_manifest, write_atomically
@@ -276,8 +276,10 @@ def resolve(recipe: str | Path | Recipe, overrides: Sequence[str] = ()) -> Recip
         raise RecipeError(f"overrides {', '.join(overrides)}: expected none for a recipe that is loaded already")
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
     names = [spec.name for spec in candidate_specs(loaded.candidates)]
-    if loaded.select.candidate is not None and loaded.select.candidate not in names:
-        raise RecipeError(f"select.candidate: expected one of {', '.join(names)}, found {loaded.select.candidate}")
+    named, searched = loaded.select.candidate, loaded.search.effort != "off"
+    if named is not None and named not in names and not (searched and named.startswith(SLIM)):
+        others = f", or one that the search makes ({SLIM}...)" if searched else ""
+        raise RecipeError(f"select.candidate: expected one of {', '.join(names)}{others}, found {named}")
     return loaded
 
 

@@ -13,8 +13,7 @@ from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
 from pipeline.artifacts import Artifact, Kind, digest_file
 from pipeline.candidates.eager import EagerSource
-from pipeline.candidates.report import read_report
-from pipeline.candidates.spec import FALLBACK, candidate_specs
+from pipeline.candidates.spec import FALLBACK
 from pipeline.data.dataset import read_info
 from pipeline.errors import FileError
 from pipeline.inspection.graph import graph_cost
@@ -87,23 +86,21 @@ def _open_run(run: OpenedRun) -> Target:
     recipe = run.recipe
     model = load_model_spec(recipe.model, recipe.folder, read_info(run.ground[Kind.DATA_INFO, None]))
     one_per_run = {one.kind: one for record in run.manifest.stages.values() for one in record.artifacts}
-    reports = {one.name: one for one in map(read_report, _report_paths(run))}
-    specs = candidate_specs(recipe.candidates)
-    checked = {spec.name: run.require(run.models[spec.name]) for spec in specs}
+    checked = {one.name: run.require(run.models[one.name]) for one in run.reports}
     by_variant = {
-        reports[name].variant: macs
-        for name, file in checked.items()
-        if file.suffix == ".onnx" and (macs := _macs(file)) is not None
+        one.variant: macs
+        for one in run.reports
+        if one.format == "onnx" and (macs := _macs(checked[one.name])) is not None
     }
     files = tuple(
         TimedFile(
-            name=spec.name,
-            file=checked[spec.name],
-            runtime=RuntimeSpec.from_json(reports[spec.name].runtime),
+            name=one.name,
+            file=checked[one.name],
+            runtime=RuntimeSpec.from_json(one.runtime),
             # TorchScript says nothing of its cost; the same network as ONNX does.
-            macs=by_variant.get(spec.variant),
+            macs=by_variant.get(one.variant),
         )
-        for spec in specs
+        for one in run.reports
     )
     archive, selected = _packed(run, one_per_run)
     return Target(
@@ -125,15 +122,6 @@ def _open_run(run: OpenedRun) -> Target:
         ),
         left_out={} if archive is not None else {"served": NO_ARCHIVE},
     )
-
-
-def _report_paths(run: OpenedRun) -> list[Path]:
-    return [
-        run.run_dir / one.path
-        for record in run.manifest.stages.values()
-        for one in record.artifacts
-        if one.kind is Kind.CANDIDATE_REPORT
-    ]
 
 
 def _packed(run: OpenedRun, artifacts: Mapping[Kind, Artifact]) -> tuple[Archive | None, str | None]:

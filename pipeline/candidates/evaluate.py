@@ -20,7 +20,7 @@ from handlers.runtime import run_chunks
 from handlers.serving import RuntimeSpec
 from pipeline.artifacts import digest_file
 from pipeline.candidates.ground import Ground
-from pipeline.candidates.report import CandidateReport, How, ParityFigures, PassFigures
+from pipeline.candidates.report import CandidateReport, How, ParityFigures, PassFigures, read_report, write_report
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.candidates.tune import calibration_inputs, tuned_weights
 from pipeline.compress import onnx_dynamic, onnx_static
@@ -43,6 +43,7 @@ _FLOAT_BATCH = 128
 _MODEL_FILE = {"onnx": "model.onnx", "torchscript": "model.pt"}
 # In a candidate's folder, where it was fine-tuned.
 TUNED_FILE = "tuned.safetensors"
+_NAME_DIGITS = 16
 
 
 def float_logits(model: ModelSpec, weights: Path, data: Path) -> NDArray[np.float32]:
@@ -81,6 +82,34 @@ def tolerance_of(precision: Precision) -> Tolerance:
             return INT8_STATIC
         case _:
             assert_never(precision)
+
+
+def folder_of(spec: CandidateSpec, ground: Ground) -> Path:
+    """Where a candidate is made, in the scratch folder."""
+    return ground.scratch / f"{spec.name}-{spec.identity[:_NAME_DIGITS]}"
+
+
+def evaluate_once(spec: CandidateSpec, ground: Ground, *, float_logits: NDArray[np.float32]) -> CandidateReport:
+    """Evaluate a candidate in its folder, unless an earlier, interrupted run did; see `evaluate`."""
+    folder = folder_of(spec, ground)
+    finished = folder / "report.json"
+    if not _is_whole(finished):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        write_report(finished, evaluate(spec, ground, folder, float_logits=float_logits))
+    return read_report(finished)
+
+
+def _is_whole(finished: Path) -> bool:
+    """Whether a candidate was finished, and its files are as they were then."""
+    if not finished.exists():
+        return False
+    report = read_report(finished)
+    files = {str(report.runtime["file"]): report.sha256}
+    if report.tuned_sha256 is not None:
+        files[TUNED_FILE] = report.tuned_sha256
+    paths = {finished.parent / name: digest for name, digest in files.items()}
+    return all(path.is_file() and digest_file(path) == digest for path, digest in paths.items())
 
 
 def evaluate(

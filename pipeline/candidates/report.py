@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from pipeline.candidates.spec import CandidateSpec
 from pipeline.manifest import write_atomically
-from pipeline.recipe import Format, Precision
+from pipeline.recipe import Format, Pass, Precision
 from pipeline.verify.quality import QualityReport
 
 How = Literal["script", "trace", "export", "quantize"]
@@ -129,6 +130,20 @@ class CandidateReport(_Data):
     parity: ParityFigures
     quality: QualityReport
     timings: tuple[TimingFigures, ...] = ()
+
+    @property
+    def spec(self) -> CandidateSpec:
+        """What the candidate is, as it was asked for."""
+        passes = [{"kind": one.kind, **one.settings} for one in self.passes]
+        return CandidateSpec(
+            variant=self.variant,
+            passes=TypeAdapter(tuple[Pass, ...]).validate_python(passes),
+            format=self.format,
+            precision=self.precision,
+            optimization=self.runtime["optimization"],
+            threads=self.runtime["threads"],
+            allow_batch_variant=self.runtime["allow_batch_variant"],
+        )
 
     def timing(self, batch_size: int) -> TimingFigures:
         """The timing at a batch size.

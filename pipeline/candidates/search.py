@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from handlers.serving import RuntimeSpec
 from pipeline.candidates.choose import Limits, Verdict, judge
+from pipeline.candidates.evaluate import folder_of
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport
-from pipeline.candidates.spec import FLOAT, CandidateSpec
+from pipeline.candidates.spec import SLIM, CandidateSpec
 from pipeline.candidates.widths import Ladder, Plan, plans, scan
 from pipeline.errors import RecipeError
 from pipeline.manifest import write_atomically
-from pipeline.recipe import ChannelPruning, FineTune, Pass, StaticInt8
+from pipeline.measure.gain import MINIMUM_GAIN, speed_up
+from pipeline.measure.latency import file_subject, measure_latency
+from pipeline.recipe import ChannelPruning, FineTune, Goal, Measure, Pass, StaticInt8
 from pipeline.stage import Reporter
 
 
@@ -123,21 +127,6 @@ def next_cost(trials: Sequence[Trial], effort: Effort) -> float | None:
     return effort.first
 
 
-def int8_specs(*, formats: Sequence[str], allow_batch_variant: bool) -> list[CandidateSpec]:
-    """The cheap candidate that a search begins with: the float network in static int8."""
-    if "onnx" not in formats:
-        return []
-    return [
-        CandidateSpec(
-            variant=FLOAT,
-            passes=(StaticInt8(),),
-            format="onnx",
-            precision="int8-static",
-            allow_batch_variant=allow_batch_variant,
-        )
-    ]
-
-
 def search(
     ground: Ground,
     *,
@@ -219,7 +208,7 @@ def _specs(plan: Plan, cost: float, *, epochs: int, seed: int, allow_batch_varia
     """A narrower network in float and in static int8."""
     pruning: ChannelPruning = plan.pruning
     passes: tuple[Pass, ...] = (pruning, FineTune(epochs=epochs, seed=seed))
-    variant = f"slim{cost * 100:.3g}"
+    variant = f"{SLIM}{cost * 100:.3g}"
     return [
         CandidateSpec(
             variant=variant,
@@ -239,3 +228,46 @@ def _told(variant: str, cost: float, reports: Sequence[CandidateReport], verdict
         for report, verdict in zip(reports, verdicts, strict=True)
     )
     return f"{variant}, {cost:.1%} of the float network's cost: {rows}"
+
+
+def gains(
+    narrower: Sequence[CandidateReport],
+    wider: Sequence[CandidateReport],
+    ground: Ground,
+    *,
+    goal: Goal,
+    measure: Measure,
+) -> bool:
+    """Whether the best of some candidates is really better than the best of others.
+
+    Args:
+        narrower: candidates made of one network.
+        wider: those of another.
+        ground: what they are made from; their files lie in its scratch folder.
+        goal: what they compete in.
+        measure: how they are timed.
+    """
+    if goal == "size":
+        return min(one.size for one in narrower) * (1 + MINIMUM_GAIN) < min(one.size for one in wider)
+    batch_size = 1 if goal == "latency" else max(measure.batch_sizes)
+    measured = measure_latency(
+        [
+            file_subject(
+                one.name,
+                folder_of(one.spec, ground),
+                RuntimeSpec.from_json(one.runtime),
+                inputs=ground.model.inputs,
+                samples=ground.samples,
+                batch_sizes=(batch_size,),
+            )
+            for one in (*narrower, *wider)
+        ],
+        rounds=measure.rounds,
+        block_s=measure.block_ms / 1e3,
+        reporter=ground.reporter,
+    )
+    rounds = [
+        min((measured[one.name].timings[0] for one in ones), key=lambda timing: timing.median_s).rounds_s
+        for ones in (wider, narrower)
+    ]
+    return speed_up(*rounds).is_gain

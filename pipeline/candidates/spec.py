@@ -14,6 +14,7 @@ from pipeline.recipe import (
     MagnitudePruning,
     Pass,
     Precision,
+    StaticInt8,
     Variant,
     float_passes,
 )
@@ -22,6 +23,8 @@ Optimization = Literal["all", "none"]
 
 FLOAT = "float"
 FALLBACK = "float.onnx.fp32"
+# What the names of networks begin with that a search makes.
+SLIM = "slim"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +78,13 @@ class CandidateSpec:
 
 
 def default_variants(amount: float, scope: Literal["layer", "global"]) -> tuple[Variant, ...]:
-    """Pruned, float in int8, and pruned in int8."""
+    """Pruned, float in int8, dynamic and static, and pruned in int8."""
     pruning = MagnitudePruning(amount=amount, scope=scope)
     pruned = f"pruned{amount * 100:g}" + ("-global" if scope == "global" else "")
     return (
         Variant(name=pruned, passes=(pruning,)),
         Variant(name=FLOAT, passes=(DynamicInt8(),)),
+        Variant(name=FLOAT, passes=(StaticInt8(),)),
         Variant(name=pruned, passes=(pruning, DynamicInt8())),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,19 +10,21 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pipeline.artifacts import Artifact, Kind, digest_file
+from pipeline.candidates.report import CandidateReport, read_report
 from pipeline.errors import FileError
 from pipeline.manifest import MANIFEST_NAME, Manifest, StageRecord, read_manifest
 from pipeline.recipe import Recipe
 from pipeline.runner import setting_parts
 from pipeline.stages import candidates as stage
 
-# What a candidate is held against follows from these, and candidate by candidate from the last two.
+# Which candidates there are and what they are held against follows from these; the last two are of each candidate.
 _GROUND = (
     Kind.DATA_INFO,
     Kind.WEIGHTS,
     Kind.TRAIN_DATA,
     Kind.VALIDATION_DATA,
     Kind.SAMPLES,
+    Kind.CANDIDATE_ORDER,
     Kind.CANDIDATE_REPORT,
     Kind.TUNED_WEIGHTS,
 )
@@ -36,6 +39,7 @@ class OpenedRun:
         manifest: of the build.
         recipe: that was built.
         ground: what references are made of, by kind and candidate; their digests are right.
+        reports: of every candidate, in the order of the table.
         models: model files by candidate; not looked at yet.
     """
 
@@ -43,6 +47,7 @@ class OpenedRun:
     manifest: Manifest
     recipe: Recipe
     ground: Mapping[tuple[Kind, str | None], Path]
+    reports: tuple[CandidateReport, ...]
     models: Mapping[str, Artifact]
 
     def require(self, artifact: Artifact) -> Path:
@@ -66,11 +71,14 @@ def open_run(run_dir: Path) -> OpenedRun:
         FileError: no finished candidates, or what they are held against is missing, altered or out of date.
     """
     manifest, recipe, record = _read(run_dir)
+    ground = _ground(run_dir, manifest)
+    order = json.loads(ground[Kind.CANDIDATE_ORDER, None].read_bytes())
     opened = OpenedRun(
         run_dir=run_dir,
         manifest=manifest,
         recipe=recipe,
-        ground=_ground(run_dir, manifest),
+        ground=ground,
+        reports=tuple(read_report(ground[Kind.CANDIDATE_REPORT, name]) for name in order),
         models={str(one.candidate): one for one in record.artifacts if one.kind is Kind.CANDIDATE_MODEL},
     )
     _check_factory(recipe, record)

@@ -13,7 +13,7 @@ from pipeline.candidates.again import check_again
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.rank import Ranking, rank_layers
 from pipeline.candidates.report import read_report
-from pipeline.candidates.spec import CandidateSpec, candidate_specs
+from pipeline.candidates.spec import CandidateSpec
 from pipeline.data.dataset import read_info, read_split
 from pipeline.errors import FileError, ProofError
 from pipeline.manifest import Manifest
@@ -139,7 +139,7 @@ def verify_run(
             scratch=Path(scratch),
             reporter=say,
         )
-        specs = candidate_specs(recipe.candidates)
+        specs = [one.spec for one in opened.reports]
         for done, spec in enumerate(specs):
             say.progress("verify", done, len(specs), spec.name)
             tuned = paths.get((Kind.TUNED_WEIGHTS, spec.name))

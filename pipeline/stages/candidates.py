@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from pipeline.artifacts import Kind
-from pipeline.recipe import Candidates, Export, Measure, Model, Recipe, Section, Verify
+from pipeline.recipe import Budget, Candidates, Export, Goal, Measure, Model, Recipe, Search, Section, Verify
 from pipeline.stage import Inputs, Outputs, Stage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.candidates.ground import Ground
     from pipeline.candidates.report import CandidateReport
+    from pipeline.candidates.spec import CandidateSpec
 
 
 class CandidatesSettings(Section):
@@ -26,7 +30,11 @@ class CandidatesSettings(Section):
     model: Model
     horizontal_flip: bool
     device: Literal["auto", "cpu", "cuda", "mps"]
+    seed: int
     candidates: Candidates
+    search: Search
+    goal: Goal
+    budget: Budget
     export: Export
     verify: Verify
     measure: Measure
@@ -39,7 +47,11 @@ def settings(recipe: Recipe) -> CandidatesSettings:
         model=recipe.model,
         horizontal_flip=recipe.train.horizontal_flip,
         device=recipe.train.device,
+        seed=recipe.train.seed,
         candidates=recipe.candidates,
+        search=recipe.search,
+        goal=recipe.goal,
+        budget=recipe.budget,
         export=recipe.export,
         verify=recipe.verify,
         measure=recipe.measure,
@@ -60,9 +72,9 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     """Write the samples; per candidate a model file, a report and fine-tuned weights, if any; and eager's timings."""
     from handlers.serving import RuntimeSpec
     from pipeline.candidates.eager import EagerSource, eager_subjects, fastest_eager
-    from pipeline.candidates.evaluate import TUNED_FILE, evaluate, float_logits, write_samples
+    from pipeline.candidates.evaluate import TUNED_FILE, evaluate_once, float_logits, folder_of, write_samples
     from pipeline.candidates.ground import Ground
-    from pipeline.candidates.report import TimingFigures, read_report, write_report
+    from pipeline.candidates.report import TimingFigures, write_report
     from pipeline.candidates.spec import candidate_specs
     from pipeline.data.dataset import read_info
     from pipeline.measure.latency import file_subject, measure_latency
@@ -87,20 +99,20 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
         scratch=outputs.scratch,
         reporter=outputs.reporter,
     )
-    specs = candidate_specs(settings.candidates)
-    folders = {spec.name: outputs.scratch / f"{spec.name}-{spec.identity[:16]}" for spec in specs}
-    reports: list[CandidateReport] = []
+    reports: dict[str, CandidateReport] = {}
+
+    def make(spec: CandidateSpec) -> CandidateReport:
+        reports[spec.name] = evaluate_once(spec, ground, float_logits=logits)
+        outputs.reporter.log(f"candidates: {_summary(reports[spec.name])}")
+        return reports[spec.name]
+
+    specs = list(candidate_specs(settings.candidates))
     for done, spec in enumerate(specs):
         outputs.reporter.progress("candidates", done, len(specs), spec.name)
-        folder = folders[spec.name]
-        finished = folder / "report.json"
-        if not _is_whole(finished):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            write_report(finished, evaluate(spec, ground, folder, float_logits=logits))
-        reports.append(read_report(finished))
-        outputs.reporter.log(f"candidates: {_summary(reports[-1])}")
+        make(spec)
     outputs.reporter.progress("candidates", len(specs), len(specs))
+    if settings.search.effort != "off":
+        specs += _search(settings, ground, make, compared=sum(spec.lossy for spec in specs))
     batch_sizes = settings.measure.batch_sizes
     source = EagerSource(
         settings=settings.model,
@@ -115,27 +127,27 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
             *(
                 file_subject(
                     spec.name,
-                    folders[spec.name],
-                    RuntimeSpec.from_json(report.runtime),
+                    folder_of(spec, ground),
+                    RuntimeSpec.from_json(reports[spec.name].runtime),
                     inputs=model.inputs,
                     samples=samples,
                     batch_sizes=batch_sizes,
                 )
-                for spec, report in zip(specs, reports, strict=True)
+                for spec in specs
             ),
         ],
         rounds=settings.measure.rounds,
         block_s=settings.measure.block_ms / 1e3,
         reporter=outputs.reporter,
     )
-    for spec, report in zip(specs, reports, strict=True):
+    for spec in specs:
+        report, folder = reports[spec.name], folder_of(spec, ground)
         figures = tuple(TimingFigures.model_validate(one.to_json()) for one in measured[spec.name].timings)
         file = str(report.runtime["file"])
-        target = outputs.path(Kind.CANDIDATE_MODEL, file, candidate=spec.name)
-        shutil.copyfile(folders[spec.name] / file, target)
+        shutil.copyfile(folder / file, outputs.path(Kind.CANDIDATE_MODEL, file, candidate=spec.name))
         if report.tuned_sha256 is not None:
             target = outputs.path(Kind.TUNED_WEIGHTS, TUNED_FILE, candidate=spec.name)
-            shutil.copyfile(folders[spec.name] / TUNED_FILE, target)
+            shutil.copyfile(folder / TUNED_FILE, target)
         path = outputs.path(Kind.CANDIDATE_REPORT, "report.json", candidate=spec.name)
         write_report(path, report.model_copy(update={"timings": figures}))
     eager = fastest_eager(measured).model_dump_json(indent=1) + "\n"
@@ -144,20 +156,38 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     outputs.path(Kind.CANDIDATE_ORDER, "order.json").write_text(order, encoding="utf-8")
 
 
-def _is_whole(finished: Path) -> bool:
-    """Whether a candidate was finished by an earlier, interrupted run, and its files are as they were then."""
-    from pipeline.artifacts import digest_file
-    from pipeline.candidates.evaluate import TUNED_FILE
-    from pipeline.candidates.report import read_report
+def _search(
+    settings: CandidatesSettings,
+    ground: Ground,
+    make: Callable[[CandidateSpec], CandidateReport],
+    *,
+    compared: int,
+) -> list[CandidateSpec]:
+    """The candidates that a search makes, inside its time."""
+    from dataclasses import replace
 
-    if not finished.exists():
-        return False
-    report = read_report(finished)
-    files = {str(report.runtime["file"]): report.sha256}
-    if report.tuned_sha256 is not None:
-        files[TUNED_FILE] = report.tuned_sha256
-    paths = {finished.parent / name: digest for name, digest in files.items()}
-    return all(path.is_file() and digest_file(path) == digest for path, digest in paths.items())
+    from pipeline.candidates.choose import Limits
+    from pipeline.candidates.search import Clock, gains, search
+
+    effort = settings.search.effort
+    assert effort != "off"
+    limit_s = settings.search.limit_s
+    ground.reporter.log(f"search: {effort}, for {settings.goal}, {limit_s / 60:g} minutes at most")
+    clock = Clock(ground.scratch / "search-seconds", limit_s, ground.reporter)
+    timed = replace(ground, reporter=clock)
+    return search(
+        timed,
+        effort=effort,
+        limits=Limits(
+            max_accuracy_drop=settings.budget.max_accuracy_drop, max_confident_flips=settings.budget.max_confident_flips
+        ),
+        compared=compared,
+        seed=settings.seed,
+        allow_batch_variant=settings.candidates.allow_batch_variant,
+        evaluate=make,
+        gains=lambda narrower, wider: gains(narrower, wider, timed, goal=settings.goal, measure=settings.measure),
+        clock=clock,
+    )
 
 
 def _summary(report: CandidateReport) -> str:
