@@ -11,13 +11,20 @@ from torch import nn
 from handlers.serving import RuntimeSpec
 from pipeline.candidates.evaluate import read_inputs, runtime_of, tolerance_of, too_large
 from pipeline.candidates.spec import CandidateSpec
+from pipeline.compress.onnx_dynamic import quantize_file
 from pipeline.compress.passes import apply_passes
+from pipeline.export.onnx import export_onnx
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weights import load_weights
 from pipeline.verify.layers import LayerFinding
 from pipeline.verify.locate import locate
 from pipeline.verify.parity import ParityReport, check_parity
-from pipeline.verify.reference import Reference, module_reference, unoptimized_reference
+from pipeline.verify.reference import Reference, module_reference, remade_reference, unoptimized_reference
+
+
+def is_quantized_onnx(spec: CandidateSpec) -> bool:
+    """Whether a candidate was quantized as an ONNX file, and has no torch source."""
+    return spec.format == "onnx" and spec.precision != "fp32"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,18 +58,39 @@ class Source:
         return tuple(torch.from_numpy(array[:2].copy()) for array in read_inputs(self.samples, self.model))
 
 
-def check_again(spec: CandidateSpec, source: Source, file: Path) -> tuple[ParityReport, LayerFinding]:
+def quantize_again(spec: CandidateSpec, source: Source, *, opset: int) -> Path:
+    """A quantized ONNX candidate's file, made from weights and passes once more.
+
+    Args:
+        spec: what the candidate is.
+        source: what it was made from; the file lies in its scratch folder.
+        opset: ONNX operator set version it was exported with.
+    """
+    folder = source.scratch / f"again-{spec.name}"
+    folder.mkdir()
+    plain, quantized = folder / "float.onnx", folder / runtime_of(spec).file
+    module, _ = apply_passes(source.deployable(), spec.pruning, example=source.example())
+    export_onnx(module, plain, inputs=source.model.inputs, example=source.example(), opset=opset)
+    quantize_file(plain, quantized)
+    return quantized
+
+
+def check_again(
+    spec: CandidateSpec, source: Source, file: Path, *, original: Path | None = None
+) -> tuple[ParityReport, LayerFinding]:
     """Rebuild a candidate's reference from weights and passes, and hold its file against it.
 
     Args:
         spec: what the candidate is.
         source: what it was made from.
         file: its model file; a TorchScript file's digest is known by now.
+        original: of a quantized ONNX file that was altered, the file that the build made; without it, such a file is
+            held against itself with graph optimizations off.
 
     Returns:
         The parity report, and the layer at fault where it failed.
     """
-    reference = _reference(spec, source, file)
+    reference = _reference(spec, source, file, original)
     runtime: RuntimeSpec = runtime_of(spec)
     parity = check_parity(
         candidate=spec.name,
@@ -87,8 +115,10 @@ def check_again(spec: CandidateSpec, source: Source, file: Path) -> tuple[Parity
     return parity, finding
 
 
-def _reference(spec: CandidateSpec, source: Source, file: Path) -> Reference:
-    if spec.format == "onnx" and spec.precision != "fp32":
+def _reference(spec: CandidateSpec, source: Source, file: Path, original: Path | None) -> Reference:
+    if original is not None:
+        return remade_reference(original, source.model.inputs)
+    if is_quantized_onnx(spec):
         return unoptimized_reference(file, source.model.inputs)
     module, _ = apply_passes(source.deployable(), spec.passes, example=source.example())
     return module_reference(module, source.model.inputs)

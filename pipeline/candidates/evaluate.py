@@ -34,6 +34,7 @@ from pipeline.verify.locate import locate
 from pipeline.verify.parity import ParityReport, check_parity, require
 from pipeline.verify.quality import QualityReport, judge_quality, predict_logits
 from pipeline.verify.reference import Reference, module_reference, unoptimized_reference
+from pipeline.verify.steady import require_steady
 
 # What the exporters trace on: two or more, or the batch axis may freeze at 1.
 _EXAMPLE_ROWS = 2
@@ -85,11 +86,16 @@ def read_inputs(path: Path, model: ModelSpec) -> list[NDArray[np.generic]]:
 
 
 def float_logits(model: ModelSpec, weights: Path, data: Path) -> NDArray[np.float32]:
-    """The float network's answers on a split, (N, K): what every lossy candidate is judged against."""
+    """The float network's answers on a split, (N, K): what every lossy candidate is judged against.
+
+    Raises:
+        ProofError: it answers otherwise from call to call, or from batch to batch.
+    """
     network = model.build()
     load_weights(weights, network)
-    reference = module_reference(model.deployable(network.eval()), model.inputs)
-    return run_chunks(reference.answer, read_split(data).inputs, _FLOAT_BATCH)
+    module, examples = model.deployable(network.eval()), read_split(data).inputs
+    require_steady(module, model.inputs, examples)
+    return run_chunks(module_reference(module, model.inputs).answer, examples, _FLOAT_BATCH)
 
 
 def write_samples(path: Path, *, validation: Path, logits: NDArray[np.float32], count: int) -> None:

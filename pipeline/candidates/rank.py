@@ -14,7 +14,7 @@ from scipy.special import log_softmax
 from torch import nn
 
 from handlers.runtime import load_model, run_chunks
-from pipeline.candidates.again import Source
+from pipeline.candidates.again import Source, is_quantized_onnx
 from pipeline.candidates.evaluate import runtime_of
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.compress.onnx_dynamic import quantize_file
@@ -119,7 +119,7 @@ class _Kept:
 
 
 def _touched(spec: CandidateSpec, source: Source, network: nn.Module) -> list[_Kept]:
-    torch_passes = spec.pruning if _onnx_int8(spec) else spec.passes
+    torch_passes = spec.pruning if is_quantized_onnx(spec) else spec.passes
     _, reports = apply_passes(network, torch_passes, example=source.example())
     touched = [
         _Kept(kind=report.kind, layer=layer.name, weights=layer.weights)
@@ -127,7 +127,7 @@ def _touched(spec: CandidateSpec, source: Source, network: nn.Module) -> list[_K
         for layer in report.layers
         if layer.touched
     ]
-    if _onnx_int8(spec):
+    if is_quantized_onnx(spec):
         linear = [(name, one) for name, one in weighted_layers(network).items() if isinstance(one, nn.Linear)]
         touched += [_Kept(kind=_INT8, layer=name, weights=one.weight.numel()) for name, one in linear]
     return touched
@@ -146,7 +146,7 @@ def _answers(
     # What depends on its batch is served one by one.
     size = _BATCH if spec.precision == "fp32" else 1
     inputs = source.model.inputs
-    if not _onnx_int8(spec):
+    if not is_quantized_onnx(spec):
         module = _compressed(network, spec.passes, source, keep)
         return run_chunks(module_reference(module, inputs).answer, arrays, size)
     in_float = [keep.layer] if keep is not None and keep.kind == _INT8 else []
@@ -163,10 +163,6 @@ def _answers(
             raise
         quantized.write_bytes(plain.read_bytes())  # it was the only one
     return run_chunks(load_model(source.scratch, runtime, inputs), arrays, size)
-
-
-def _onnx_int8(spec: CandidateSpec) -> bool:
-    return spec.format == "onnx" and spec.precision != "fp32"
 
 
 def _compressed(network: nn.Module, passes: Sequence[Pass], source: Source, keep: _Kept | None) -> nn.Module:

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.artifacts import Artifact, Kind, digest_file
-from pipeline.candidates.again import Source, check_again
+from pipeline.candidates.again import Source, check_again, is_quantized_onnx, quantize_again
 from pipeline.candidates.rank import Ranking, rank_layers
 from pipeline.candidates.report import read_report
 from pipeline.candidates.spec import CandidateSpec, candidate_specs
@@ -143,7 +143,7 @@ def verify_run(
         specs = candidate_specs(recipe.candidates)
         for done, spec in enumerate(specs):
             say.progress("verify", done, len(specs), spec.name)
-            one = _verify(spec, source, run_dir, files[spec.name])
+            one = _verify(spec, source, run_dir, files[spec.name], opset=recipe.export.opset)
             if spec.name in over and one.parity is not None and one.parity.passed:
                 say.log(f"verify: {spec.name} is over its budget: ranking its layers on {ranking_examples} examples")
                 validation = read_split(ground[Kind.VALIDATION_DATA]).take(slice(ranking_examples))
@@ -207,13 +207,20 @@ def _check_factory(recipe: Recipe, record: StageRecord) -> None:
             raise FileError(f"{recipe.folder}: {name} changed since the build; run pipeline build")
 
 
-def _verify(spec: CandidateSpec, source: Source, run_dir: Path, artifact: Artifact) -> CandidateVerification:
+def _verify(
+    spec: CandidateSpec, source: Source, run_dir: Path, artifact: Artifact, *, opset: int
+) -> CandidateVerification:
     file = run_dir / artifact.path
     altered = digest_file(file) != artifact.sha256
     if altered and spec.format == "torchscript":
         # It is not data alone: only what the build made is loaded.
         return CandidateVerification(candidate=spec.name, file=file, altered=True, parity=None, finding=LayerFinding())
-    parity, finding = check_again(spec, source, file)
+    original = None
+    if altered and is_quantized_onnx(spec):
+        made = quantize_again(spec, source, opset=opset)
+        # With other library versions it may be another file, and proves nothing.
+        original = made if digest_file(made) == artifact.sha256 else None
+    parity, finding = check_again(spec, source, file, original=original)
     return CandidateVerification(candidate=spec.name, file=file, altered=altered, parity=parity, finding=finding)
 
 

@@ -72,8 +72,10 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
     from handlers.compare import FLOAT32, INT8_DYNAMIC
     from handlers.decode import InputSpec
     from handlers.serving import Golden, RuntimeSpec, Serving
+    from pipeline.data.dataset import read_info
     from pipeline.serving.archive import write_archive
     from pipeline.serving.golden import answers, pack_golden
+    from pipeline.serving.pictures import PICTURES_FILE, make_pictures
 
     selection = json.loads(inputs.one(Kind.SELECTION).read_bytes())
     info = json.loads(inputs.one(Kind.MODEL_INFO).read_bytes())
@@ -83,6 +85,8 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
     arrays = _golden_inputs(settings, inputs, specs)
     outputs.reporter.log(f"golden answers of {selection['selected']}, batch sizes {list(settings.batch_sizes)}")
     logits = answers(model.parent, runtime, specs, arrays, settings.batch_sizes)
+    # As the data set describes them, not the model: decoded by another description, they differ.
+    pictures = make_pictures(read_info(inputs.one(Kind.DATA_INFO)).inputs)
     precision = selection["candidate"]["precision"]
     serving = Serving(
         name=settings.name,
@@ -100,6 +104,7 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
             batch_sizes=settings.batch_sizes,
             tolerance=FLOAT32 if precision == "fp32" else INT8_DYNAMIC,
         ),
+        pictures=None if pictures is None else PICTURES_FILE,
         files={},
     )
     path = outputs.path(Kind.ARCHIVE, f"{settings.name}.mar")
@@ -108,6 +113,7 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
         serving=serving,
         model=model.read_bytes(),
         golden=pack_golden(arrays, logits),
+        pictures=pictures or b"",
         evidence=_evidence(settings, inputs, selection, info),
     )
     outputs.reporter.log(f"{path.name}: {path.stat().st_size} bytes, SHA-256 {archive.sha256}")
@@ -130,6 +136,8 @@ def _evidence(
         recipe=settings.recipe,
         code=describe_code(settings.recipe, settings.folder),
         info=info,
+        inputs=[one.to_json() for one in data.inputs],
+        labels=data.classes,
         data=DataEvidence(
             name=data.name,
             sizes={**data.sizes},
