@@ -66,6 +66,7 @@ def test_channels_in_another_order_are_refused_by_the_worker(tmp_path: Path) -> 
     assert " of 144 values different, by up to " in line
 
 
+@pytest.mark.slow
 def test_another_resize_filter_behind_a_server_that_was_let_through(tmp_path: Path) -> None:
     archive = build_archive(tmp_path / "twin", [GREY])
     faulty = with_handler(

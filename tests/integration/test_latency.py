@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
 from pipeline.errors import StageError
+from pipeline.measure.gain import speed_up
 from pipeline.measure.latency import Subject, Timing, measure_latency
 from pipeline.stage import Silent
 
@@ -42,13 +43,13 @@ def subject(folder: Path, name: str, file: str = "model.onnx") -> Subject:
     return Subject(name=name, folder=folder, runtime=RuntimeSpec(kind="onnxruntime", file=file))
 
 
-def measure(folder: Path, *subjects: Subject) -> dict[str, tuple[Timing, ...]]:
+def measure(folder: Path, *subjects: Subject, rounds: int = 3) -> dict[str, tuple[Timing, ...]]:
     return measure_latency(
         subjects,
         inputs=INPUTS,
         samples=folder / "samples.safetensors",
         batch_sizes=(1, 8),
-        rounds=3,
+        rounds=rounds,
         block_s=0.005,
         reporter=Silent(),
     )
@@ -60,6 +61,19 @@ def test_every_subject_gets_a_value_per_round_and_batch_size(folder: Path) -> No
     for timing in timings.values():
         assert [one.batch_size for one in timing] == [1, 8]
         assert all(len(one.rounds_s) == 3 and min(one.rounds_s) > 0 for one in timing)
+
+
+def test_a_file_and_its_copy_show_no_gain(folder: Path) -> None:
+    write_model(folder / "copy.onnx")
+    assert (folder / "copy.onnx").read_bytes() == (folder / "model.onnx").read_bytes()
+    claims = []
+    # One claim in twenty is what a 95 % interval allows, on a busy machine too: a real gain would be claimed each time.
+    for _ in range(4):
+        timings = measure(folder, subject(folder, "a"), subject(folder, "b", "copy.onnx"), rounds=9)
+        one, other = timings["a"][0].rounds_s, timings["b"][0].rounds_s
+        claims.append((speed_up(one, other).is_gain, speed_up(other, one).is_gain))
+    for direction in zip(*claims, strict=True):
+        assert not all(direction)
 
 
 def test_a_timing_survives_json(folder: Path) -> None:
