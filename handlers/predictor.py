@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handlers.compare import Comparison, compare
+from handlers.pictures import picture_difference
 from handlers.runtime import Model, describe_cpu, describe_libraries, load_model, run_chunks
 from handlers.serving import SERVING_FILE, Golden, RuntimeSpec, Serving
 
@@ -31,13 +32,23 @@ class Predictor:
         digest: SHA-256 of `serving.json`, which lists the digest of every other file.
         model: the loaded model file.
         golden: arrays of the golden file.
+        pictures: arrays of the pictures file; empty where there is none.
     """
 
-    def __init__(self, *, serving: Serving, digest: str, model: Model, golden: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(
+        self,
+        *,
+        serving: Serving,
+        digest: str,
+        model: Model,
+        golden: Mapping[str, NDArray[Any]],
+        pictures: Mapping[str, NDArray[Any]],
+    ) -> None:
         self.serving = serving
         self.digest = digest
         self._model = model
         self._golden = golden
+        self._pictures = pictures
         # Answers are proven up to the largest golden batch; beyond it, a request is run in parts.
         self._chunk = 1 if serving.runtime.one_by_one else max(serving.golden.batch_sizes)
         self._tail = {"version": serving.version, "digest": digest}
@@ -59,12 +70,13 @@ class Predictor:
             raise Refusal(f"{folder.name}/{SERVING_FILE}: expected a readable description, found: {error}") from error
         for name, expected in serving.files.items():
             _check_digest(folder, name, expected)
-        for name in (serving.runtime.file, serving.golden.file):
+        for name in serving.needed:
             if name not in serving.files:
                 raise Refusal(f"{SERVING_FILE}: expected a digest of {name}, found none")
         from safetensors.numpy import load_file
 
         golden = load_file(folder / serving.golden.file)
+        pictures = {} if serving.pictures is None else load_file(folder / serving.pictures)
         try:
             model = load_model(folder, serving.runtime, serving.inputs)
         except Exception as error:
@@ -72,7 +84,8 @@ class Predictor:
             raise Refusal(
                 f"candidate {serving.candidate}: {serving.runtime.file} cannot be loaded: {reason}"
             ) from error
-        return cls(serving=serving, digest=hashlib.sha256(content).hexdigest(), model=model, golden=golden)
+        digest = hashlib.sha256(content).hexdigest()
+        return cls(serving=serving, digest=digest, model=model, golden=golden, pictures=pictures)
 
     def self_test(self) -> dict[int, Comparison]:
         """Replay the golden inputs in every batch size, several calls each, and compare with the golden answers.
@@ -93,21 +106,29 @@ class Predictor:
                     break
         return report
 
+    def picture_difference(self) -> str:
+        """Decode the pictures packed with the model; one clause on the first that decodes otherwise, or empty."""
+        return picture_difference(self._pictures, self.serving.inputs)
+
     def require_self_test(self, *, accept_host: bool = False) -> str | None:
-        """Replay the golden batch and refuse to go on if an answer differs.
+        """Decode the pictures, replay the golden batch, and refuse to go on if anything differs.
 
         Args:
             accept_host: go on nevertheless, because an operator said so, and say how far the answers are.
 
         Returns:
-            One line on the batch size whose answers differ most, if the host had to be accepted.
+            One line on the batch size whose answers differ most, or else on the picture that decodes otherwise, if the
+            host had to be accepted.
 
         Raises:
             Refusal: one line with candidate, difference, limit, processor and library versions.
         """
+        pictures = self.picture_difference()
+        if pictures and not accept_host:
+            raise Refusal(f"candidate {self.serving.candidate}: {pictures}")
         differing = [(size, comparison) for size, comparison in self.self_test().items() if not comparison.passed]
         if not differing:
-            return None
+            return pictures or None
         host = f"CPU {describe_cpu()}; {describe_libraries(self.serving.runtime)}"
         if not accept_host:
             size, comparison = differing[0]

@@ -100,6 +100,8 @@ class Serving:
         runtime: how the model file is run.
         top: how many labels an answer lists.
         golden: inputs and answers to replay before serving.
+        pictures: safetensors file of pictures to decode before serving (`handlers.pictures`); None where no input is a
+            picture.
         files: SHA-256 by file name of everything else in the folder.
     """
 
@@ -114,7 +116,14 @@ class Serving:
     runtime: RuntimeSpec
     top: int
     golden: Golden
+    pictures: str | None
     files: Mapping[str, str]
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Names of the files that a worker loads."""
+        pictures = () if self.pictures is None else (self.pictures,)
+        return (self.runtime.file, self.golden.file, *pictures)
 
     def to_json(self) -> dict[str, Any]:
         """The document of `serving.json`."""
@@ -132,6 +141,7 @@ class Serving:
                 "batch_sizes": list(self.golden.batch_sizes),
                 "tolerance": self.golden.tolerance.to_json(),
             },
+            "pictures": self.pictures,
             "files": dict(sorted(self.files.items())),
         }
 
@@ -164,6 +174,7 @@ class Serving:
                     batch_sizes=tuple(int(size) for size in golden["batch_sizes"]),
                     tolerance=Tolerance(**golden["tolerance"]),
                 ),
+                pictures=None if document["pictures"] is None else str(document["pictures"]),
                 files={str(name): str(digest) for name, digest in document["files"].items()},
             )
         except (KeyError, TypeError, AttributeError) as error:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline.artifacts import digest_bytes
 from pipeline.evidence.document import Code, DataEvidence, Metrics, make_evidence, portable_settings
 from pipeline.recipe import Recipe
-from tests.served_models import LABELS
+from tests.served_models import GREY, LABELS, linear_onnx
 
 QUALITY: dict[str, Any] = {
     "examples": 100,
@@ -44,7 +45,7 @@ def sample_report() -> dict[str, Any]:
         "lossy": True,
         "how": "export",
         "passes": [{"kind": "magnitude-pruning", "detail": "30 % of each layer"}],
-        "sha256": "1" * 64,
+        "sha256": digest_bytes(linear_onnx([GREY])),
         "size": 1234,
         "parity": PARITY,
         "quality": QUALITY,
@@ -72,7 +73,9 @@ def sample_evidence(
             libraries={"torch": "2.13.0+cpu", "Pillow": "11.0"},
             user_sources={"nets.py": "3" * 64},
         ),
-        info={"task": "classification", "labels": list(LABELS), "parameters": 240},
+        info={"task": "classification", "parameters": 240},
+        inputs=[GREY.to_json()],
+        labels=LABELS,
         data=DataEvidence(
             name="pictures",
             sizes={"train": 300, "validation": 100, "test": 100},

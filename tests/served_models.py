@@ -19,6 +19,7 @@ from handlers.serving import Golden, RuntimeSpec, Serving
 from pipeline.data.synthetic import synthetic_inputs
 from pipeline.serving.archive import Archive, write_archive
 from pipeline.serving.golden import pack_golden
+from pipeline.serving.pictures import PICTURES_FILE, make_pictures
 
 LABELS = ("ankle boot", "bag", "coat", "dress", "sneaker")
 GREY = InputSpec(
@@ -104,6 +105,7 @@ def build_archive(
     arrays: dict[str, NDArray[Any]] = synthetic_inputs(inputs, 9)
     model = load_model(folder, runtime, inputs)
     logits = {size: run_chunks(model, arrays, size) + np.float32(golden_shift) for size in BATCH_SIZES}
+    pictures = make_pictures(inputs)
     serving = Serving(
         name=name,
         version="1.0",
@@ -120,6 +122,7 @@ def build_archive(
             batch_sizes=BATCH_SIZES,
             tolerance=FLOAT32 if batch_invariant else INT8_DYNAMIC,
         ),
+        pictures=None if pictures is None else PICTURES_FILE,
         files={},
     )
     path = folder / f"{name}.mar"
@@ -128,5 +131,6 @@ def build_archive(
         serving=serving,
         model=(folder / runtime.file).read_bytes(),
         golden=pack_golden(arrays, logits),
+        pictures=pictures or b"",
         evidence=evidence,
     )

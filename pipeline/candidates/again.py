@@ -5,18 +5,41 @@ from __future__ import annotations
 from pathlib import Path
 
 from handlers.serving import RuntimeSpec
-from pipeline.candidates.evaluate import runtime_of, tolerance_of, too_large
+from pipeline.candidates.evaluate import quantize_file, runtime_of, tolerance_of, too_large
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.compress.passes import apply_passes
+from pipeline.export.onnx import export_onnx
 from pipeline.verify.layers import LayerFinding
 from pipeline.verify.locate import locate
 from pipeline.verify.parity import ParityReport, check_parity
-from pipeline.verify.reference import Reference, module_reference, unoptimized_reference
+from pipeline.verify.reference import Reference, module_reference, remade_reference, unoptimized_reference
+
+
+def is_quantized_onnx(spec: CandidateSpec) -> bool:
+    """Whether a candidate was quantized as an ONNX file, and has no torch source."""
+    return spec.format == "onnx" and spec.precision != "fp32"
+
+
+def quantize_again(spec: CandidateSpec, ground: Ground, *, tuned: Path | None) -> Path:
+    """A quantized ONNX candidate's file, made from weights and passes once more.
+
+    Args:
+        spec: what the candidate is.
+        ground: what it was made from; the file lies in its scratch folder.
+        tuned: its fine-tuned weights, if it has any.
+    """
+    folder = ground.scratch / f"again-{spec.name}"
+    folder.mkdir()
+    plain, quantized = folder / "float.onnx", folder / runtime_of(spec).file
+    module, _ = apply_passes(ground.deployable(), spec.float_passes, example=ground.example(), weights=tuned)
+    export_onnx(module, plain, inputs=ground.model.inputs, example=ground.example(), opset=ground.opset)
+    quantize_file(spec.passes[-1], plain, quantized, ground)
+    return quantized
 
 
 def check_again(
-    spec: CandidateSpec, ground: Ground, file: Path, *, tuned: Path | None
+    spec: CandidateSpec, ground: Ground, file: Path, *, tuned: Path | None, original: Path | None = None
 ) -> tuple[ParityReport, LayerFinding]:
     """Rebuild a candidate's reference from weights and passes, and hold its file against it.
 
@@ -25,11 +48,13 @@ def check_again(
         ground: what it was made from.
         file: its model file; a TorchScript file's digest is known by now.
         tuned: its fine-tuned weights, if it has any.
+        original: of a quantized ONNX file that was altered, the file that the build made; without it, such a file is
+            held against itself with graph optimizations off.
 
     Returns:
         The parity report, and the layer at fault where it failed.
     """
-    reference = _reference(spec, ground, file, tuned)
+    reference = _reference(spec, ground, file, tuned, original)
     runtime: RuntimeSpec = runtime_of(spec)
     parity = check_parity(
         candidate=spec.name,
@@ -54,8 +79,10 @@ def check_again(
     return parity, finding
 
 
-def _reference(spec: CandidateSpec, ground: Ground, file: Path, tuned: Path | None) -> Reference:
-    if spec.format == "onnx" and spec.precision != "fp32":
+def _reference(spec: CandidateSpec, ground: Ground, file: Path, tuned: Path | None, original: Path | None) -> Reference:
+    if original is not None:
+        return remade_reference(original, ground.model.inputs)
+    if is_quantized_onnx(spec):
         return unoptimized_reference(file, ground.model.inputs)
     module, _ = apply_passes(ground.deployable(), spec.passes, example=ground.example(), weights=tuned)
     return module_reference(module, ground.model.inputs)

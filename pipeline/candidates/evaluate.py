@@ -38,6 +38,7 @@ from pipeline.verify.locate import locate
 from pipeline.verify.parity import ParityReport, check_parity, require
 from pipeline.verify.quality import QualityReport, judge_quality, predict_logits
 from pipeline.verify.reference import Reference, module_reference, unoptimized_reference
+from pipeline.verify.steady import require_steady
 
 _FLOAT_BATCH = 128
 _MODEL_FILE = {"onnx": "model.onnx", "torchscript": "model.pt"}
@@ -47,11 +48,16 @@ _NAME_DIGITS = 16
 
 
 def float_logits(model: ModelSpec, weights: Path, data: Path) -> NDArray[np.float32]:
-    """The float network's answers on a split, (N, K): what every lossy candidate is judged against."""
+    """The float network's answers on a split, (N, K): what every lossy candidate is judged against.
+
+    Raises:
+        ProofError: it answers otherwise from call to call, or from batch to batch.
+    """
     network = model.build()
     load_weights(weights, network)
-    reference = module_reference(model.deployable(network.eval()), model.inputs)
-    return run_chunks(reference.answer, read_split(data).inputs, _FLOAT_BATCH)
+    module, examples = model.deployable(network.eval()), read_split(data).inputs
+    require_steady(module, model.inputs, examples)
+    return run_chunks(module_reference(module, model.inputs).answer, examples, _FLOAT_BATCH)
 
 
 def write_samples(path: Path, *, validation: Path, logits: NDArray[np.float32], count: int) -> None:

@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from handlers.runtime import load_model, run_chunks
+from pipeline.candidates.again import is_quantized_onnx
 from pipeline.candidates.evaluate import quantize_file, runtime_of
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.spec import CandidateSpec
@@ -121,7 +122,7 @@ class _Kept:
 
 
 def _touched(spec: CandidateSpec, ground: Ground, network: nn.Module, tuned: Path | None) -> list[_Kept]:
-    torch_passes = spec.float_passes if _onnx_int8(spec) else spec.passes
+    torch_passes = spec.float_passes if is_quantized_onnx(spec) else spec.passes
     compressed, reports = apply_passes(network, torch_passes, example=ground.example(), weights=tuned)
     last = max((place for place, one in enumerate(torch_passes) if isinstance(one, FineTune)), default=-1)
     touched = [
@@ -130,7 +131,7 @@ def _touched(spec: CandidateSpec, ground: Ground, network: nn.Module, tuned: Pat
         for layer in report.layers
         if layer.touched
     ]
-    if _onnx_int8(spec):
+    if is_quantized_onnx(spec):
         int8 = spec.passes[-1].kind
         kinds = (nn.Linear, _ConvNd) if spec.precision == "int8-static" else (nn.Linear,)
         layers = [(name, one) for name, one in weighted_layers(compressed).items() if isinstance(one, kinds)]
@@ -154,7 +155,7 @@ def _answers(
     # What depends on its batch is served one by one.
     size = 1 if spec.precision == "int8-dynamic" else _BATCH
     inputs = ground.model.inputs
-    if not _onnx_int8(spec):
+    if not is_quantized_onnx(spec):
         module = _compressed(network, spec.passes, ground, tuned, keep)
         return run_chunks(module_reference(module, inputs).answer, arrays, size)
     int8 = spec.passes[-1]
@@ -172,10 +173,6 @@ def _answers(
             raise
         quantized.write_bytes(plain.read_bytes())  # it was the only one
     return run_chunks(load_model(ground.scratch, runtime, inputs), arrays, size)
-
-
-def _onnx_int8(spec: CandidateSpec) -> bool:
-    return spec.format == "onnx" and spec.precision != "fp32"
 
 
 def _compressed(

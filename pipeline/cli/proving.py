@@ -137,7 +137,8 @@ def _served(served: ServedVerification) -> list[str]:
         f"served     {served.url}: {served.posted} golden requests ({forms}; alone and {at_once} at once), "
         f"{served.workers} worker(s): same answers, largest difference {largest:.1e}"
     )
-    return [golden] + [
+    decoded = f"; {served.pictures} pictures of other sizes decoded to the same pixels" if served.pictures else ""
+    return [f"{golden}{decoded}"] + [
         f"served     {one.name}: accuracy {one.accuracy:.4f} on {one.examples} of {one.available:,} examples; "
         f"{one.flips} flips against the in-process answers{_against_float(one)}"
         for one in served.quality

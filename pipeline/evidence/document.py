@@ -129,7 +129,8 @@ class Evidence(_Data):
         candidate: name of the packed candidate.
         why: it was chosen.
         task: what the logits mean.
-        labels: one per logit.
+        inputs: what one example of the data consists of, as `serving.json` describes it too.
+        labels: the data's classes, one per logit.
         parameters: values in the float network's parameters.
         recipe: resolved settings; of a path on the builder's machine only the last part.
         seeds: of the split and of training.
@@ -146,6 +147,7 @@ class Evidence(_Data):
     candidate: str
     why: str
     task: str
+    inputs: tuple[dict[str, Any], ...]
     labels: tuple[str, ...]
     parameters: int
     recipe: dict[str, Any]
@@ -233,6 +235,8 @@ def make_evidence(
     recipe: Mapping[str, Any],
     code: Code,
     info: Mapping[str, Any],
+    inputs: Sequence[Mapping[str, Any]],
+    labels: Sequence[str],
     data: DataEvidence,
     weights_sha256: str,
     selection: Mapping[str, Any],
@@ -246,6 +250,8 @@ def make_evidence(
         recipe: as `portable_settings` gives it.
         code: as `describe_code` gives it.
         info: facts of the model, as the train stage writes them.
+        inputs: of the data set, as JSON values.
+        labels: classes of the data set.
         data: facts of the data set.
         weights_sha256: of the float network's weights.
         selection: as the select stage writes it.
@@ -264,7 +270,8 @@ def make_evidence(
         candidate=packed.name,
         why=selection["why"],
         task=info["task"],
-        labels=tuple(info["labels"]),
+        inputs=tuple(dict(one) for one in inputs),
+        labels=tuple(labels),
         parameters=info["parameters"],
         recipe=dict(recipe),
         seeds={"data": recipe["data"]["seed"], "train": recipe["train"]["seed"]},

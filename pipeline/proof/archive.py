@@ -16,18 +16,21 @@ import numpy as np
 
 from pipeline.artifacts import digest_file
 from pipeline.candidates.spec import FALLBACK
-from pipeline.data.dataset import SPLITS, check_split, read_split
+from pipeline.data.dataset import SPLITS, check_split, read_info, read_split
 from pipeline.errors import FileError, ProofError, RecipeError
 from pipeline.evidence.document import Evidence, read_evidence
 from pipeline.evidence.signature import check_signature, signature_path
 from pipeline.serving.archive import Archive, handler_sources, read_archive
 from pipeline.serving.check import ServedVerification, verify_served
+from pipeline.serving.description import require_description, require_model
 from pipeline.stage import Reporter, Silent
 from pipeline.verify.golden import GoldenReport, replay_golden
 from pipeline.verify.interval import accuracy_interval
 from pipeline.verify.quality import predict_logits
 
 _HEX_DIGITS = 64
+# Beside the splits, as the data stage writes it.
+_DATA_INFO = "data.json"
 # The same file on the same examples answers with the same labels; on another CPU kind sums are rounded otherwise, and
 # an example whose top two logits are within that rounding may change sides. One in a thousand is far above what was
 # seen (none of 10,000 in float), and far below what a change of the model that a person could have meant does.
@@ -131,7 +134,8 @@ def verify_archive(
         public_key: to check `<archive>.sig` with.
         require_signature: whether a missing signature is a fault.
         data: labelled examples to judge it on: a split as a build writes it (`data/test.safetensors`), or a folder of
-            them; of a run directory's data folder, validation and test.
+            them; of a run directory's data folder, validation and test, and its `data.json` is held against the
+            archive's description.
         url: of a running server whose answers are to be compared with the archive's own, golden inputs and `data`.
         float_model: the build's `float.onnx.fp32` file, known by its digest in the evidence; the labels of the served
             model on `data` are compared with its own too.
@@ -139,7 +143,8 @@ def verify_archive(
 
     Raises:
         FileError: a byte was altered, or digest or signature is not the expected one; nothing was loaded then.
-        ProofError: golden answers differ, the quality is not the recorded one, or the server answers otherwise.
+        ProofError: its description is not that of its evidence or of the data, pictures or golden answers differ, the
+            quality is not the recorded one, or the server answers otherwise.
         ServerError: the server does not answer.
         RecipeError: what was asked for cannot be.
         DataError: the data is none, or does not fit the model.
@@ -160,11 +165,12 @@ def verify_archive(
         scratch = Path(name)
         signature = _signature(archive, public_key, scratch)
         reporter.log(f"{path.name}: {len(archive.members)} members, canonical bytes, every digest right")
+        _require_own_description(archive, evidence, data)
         unpacked = scratch / "unpacked"
         archive.unpack(unpacked)
         golden = replay_golden(unpacked, archive.digest)
         _require_golden(archive, golden)
-        reporter.log(f"{path.name}: golden answers agree")
+        reporter.log(f"{path.name}: pictures and golden answers agree")
         quality = tuple(_quality(archive, evidence, file, unpacked, scratch) for file in files)
         served = None
         if url is not None:
@@ -220,10 +226,24 @@ def _signature(archive: Archive, public_key: Path | None, scratch: Path) -> Lite
     return "valid"
 
 
+def _require_own_description(archive: Archive, evidence: Evidence | None, data: Path | None) -> None:
+    """What the description says was packed, must be what was judged, on data of that kind."""
+    if evidence is not None:
+        source = "evidence.json"
+        require_description(archive, inputs=evidence.inputs, labels=evidence.labels, source=source)
+        require_model(archive, candidate=evidence.candidate, sha256=evidence.packed.sha256, source=source)
+    if data is not None and (data / _DATA_INFO).is_file():
+        info = read_info(data / _DATA_INFO)
+        described = [one.to_json() for one in info.inputs]
+        require_description(archive, inputs=described, labels=info.classes, source=str(data / _DATA_INFO))
+
+
 def _require_golden(archive: Archive, golden: GoldenReport) -> None:
     where = f"{archive.path}: candidate {archive.serving.candidate}"
     if golden.error:
         raise ProofError(f"{where}: the golden batch cannot be replayed: {golden.error}")
+    if golden.pictures:
+        raise ProofError(f"{where}: {golden.pictures}; {golden.environment}")
     for one in golden.checks:
         if not one.passed:
             raise ProofError(

@@ -80,7 +80,13 @@ def handler_sources() -> dict[str, bytes]:
 
 
 def write_archive(
-    path: Path, *, serving: Serving, model: bytes, golden: bytes, evidence: Mapping[str, Any] | None = None
+    path: Path,
+    *,
+    serving: Serving,
+    model: bytes,
+    golden: bytes,
+    pictures: bytes,
+    evidence: Mapping[str, Any] | None = None,
 ) -> Archive:
     """Build an archive.
 
@@ -92,6 +98,7 @@ def write_archive(
         serving: what it holds; `files` is filled in here.
         model: content of `serving.runtime.file`.
         golden: content of `serving.golden.file`.
+        pictures: content of `serving.pictures`, if it names a file.
         evidence: where the model comes from and what was measured, as JSON values; `members` is filled in here.
 
     Returns:
@@ -106,6 +113,8 @@ def write_archive(
         serving.golden.file: golden,
         MANIFEST: _manifest(serving),
     }
+    if serving.pictures is not None:
+        members[serving.pictures] = pictures
     if evidence is not None:
         members[EVIDENCE_FILE] = _dump({**evidence, "members": _digests(members)})
     members[SERVING_FILE] = _dump(replace(serving, files=_digests(members)).to_json())
@@ -149,7 +158,7 @@ def read_archive(path: Path) -> Archive:
     for name in members:
         if name not in serving.files and name != SERVING_FILE:
             raise FileError(f"{path}: {name}: expected only members listed in {SERVING_FILE}, found one more")
-    for name in (HANDLER_FILE, MANIFEST, serving.runtime.file, serving.golden.file):
+    for name in (HANDLER_FILE, MANIFEST, *serving.needed):
         if name not in members:
             raise FileError(f"{path}: expected a member {name}, found none")
     canonical = _canonical_zip(members)

@@ -1,7 +1,8 @@
 """Whether a running server answers as an archive does: `pipeline verify ARCHIVE --url`, and `smoke` in every build.
 
 The golden inputs go over the wire in every form that the model takes, alone and several at once, and what comes back is
-held against the golden answers. Labelled examples, where given, are held against the answers of a new process.
+held against the golden answers. Pictures of other sizes must be decoded to the pixels packed with them. Labelled
+examples, where given, are held against the answers of a new process.
 """
 
 from __future__ import annotations
@@ -14,15 +15,25 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load
 
 from handlers.compare import Comparison, compare
 from handlers.decode import InputSpec, decode_image
+from handlers.pictures import stored_pictures
 from handlers.request import MAX_BODY_BYTES
 from handlers.serving import RuntimeSpec
+from pipeline.artifacts import digest_bytes
 from pipeline.data.dataset import Split, check_split
 from pipeline.errors import ProofError, ServerError
 from pipeline.serving.archive import Archive
-from pipeline.serving.client import Logits, encode_instances, encode_png, predict_many_logits, prediction_url
+from pipeline.serving.client import (
+    Logits,
+    encode_instances,
+    encode_png,
+    predict_decoded,
+    predict_many_logits,
+    prediction_url,
+)
 from pipeline.serving.golden import answers
 from pipeline.serving.readiness import golden_answers
 from pipeline.stage import Reporter, Silent
@@ -93,6 +104,7 @@ class ServedVerification:
         digest: of the archive, also in every answer.
         workers: that answered.
         forms: the golden inputs, by form and number of requests at once.
+        pictures: of other sizes, decoded by the server to the pixels packed with them.
         too_large: forms that were left out, because one example does not fit into a request.
         quality: one per data given.
     """
@@ -101,6 +113,7 @@ class ServedVerification:
     digest: str
     workers: int
     forms: tuple[ServedForm, ...]
+    pictures: int
     too_large: tuple[str, ...]
     quality: tuple[ServedQuality, ...]
 
@@ -135,7 +148,7 @@ def verify_served(
         reporter: told what happens; silent by default.
 
     Raises:
-        ProofError: an answer, a label or the digest differs.
+        ProofError: an answer, a label, a decoded picture or the digest differs.
         ServerError: the server does not answer, or refuses a request.
         DataError: the data does not fit the model.
     """
@@ -167,6 +180,7 @@ def verify_served(
                 )
             )
         reporter.log(f"{address}: {len(rows)} golden inputs as {form}, alone and {AT_ONCE} at once: same answers")
+    pictures = _require_same_pixels(archive, address)
     quality = [
         _quality(archive, address, next(iter(bodies)), name, split, max_examples, float_model, reporter, workers)
         for name, split in (data or {}).items()
@@ -176,6 +190,7 @@ def verify_served(
         digest=archive.digest,
         workers=len(workers),
         forms=tuple(forms),
+        pictures=pictures,
         too_large=tuple(form for form in encoded if form not in bodies),
         quality=tuple(quality),
     )
@@ -197,6 +212,26 @@ def encode_requests(inputs: Sequence[InputSpec], arrays: Mapping[str, NDArray[An
     rows = [{name: array[row : row + 1] for name, array in arrays.items()} for row in range(count)]
     bodies[JSON] = [encode_instances(inputs, row) for row in rows]
     return bodies
+
+
+def _require_same_pixels(archive: Archive, url: str) -> int:
+    """Post the pictures packed with the model; the number of those that fit into a request of one input."""
+    serving = archive.serving
+    if serving.pictures is None or len(serving.inputs) != 1:
+        return 0
+    posted = 0
+    for spec, number, body, pixels in stored_pictures(load(archive.members[serving.pictures]), serving.inputs):
+        if len(body) > MAX_BODY_BYTES:
+            continue
+        name = f"{PNG}, picture {number}"
+        expected, found = digest_bytes(pixels.tobytes()), predict_decoded(url, body, PNG, name=name).get(spec.name)
+        if found != expected:
+            raise ProofError(
+                f"{name}: candidate {serving.candidate}: expected the server to decode it to the pixels packed with it "
+                f"(SHA-256 {expected}), found others ({found}); it decodes with another Pillow, filter or mode"
+            )
+        posted += 1
+    return posted
 
 
 def _posted(archive: Archive, url: str, form: str, bodies: Sequence[bytes], at_once: int) -> Iterator[Logits]:

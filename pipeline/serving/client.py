@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from handlers.decode import InputSpec, picture_kind
-from handlers.torchserve_handler import LOGITS_HEADER, WORKER_HEADER
+from handlers.torchserve_handler import DECODED_HEADER, LOGITS_HEADER, WORKER_HEADER
 from pipeline.errors import FileError, PipelineError, RecipeError, ServerError
 from pipeline.serving.state import ServerState, read_states
 
@@ -150,6 +150,26 @@ def predict_logits(url: str, body: bytes, content_type: str, *, timeout_s: float
     timeout = httpx.Timeout(timeout_s, connect=min(_CONNECT_TIMEOUT_S, timeout_s))
     with httpx.Client(timeout=timeout, trust_env=False) as client:
         return _logits(client, url, body, content_type, "request")
+
+
+def predict_decoded(url: str, body: bytes, content_type: str, *, name: str) -> dict[str, str]:
+    """SHA-256 of the values that the server decodes a request to, by input name.
+
+    Args:
+        url: ends in `/predictions/<name>`.
+        body: of one instance.
+        content_type: of it.
+        name: of the body, for messages.
+
+    Raises:
+        ServerError: the server does not answer, refuses the body, or names no digests.
+    """
+    with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client:
+        response = _post(client, url, body, content_type, name, {DECODED_HEADER: "1"})
+    try:
+        return {str(one): str(digest) for one, digest in _document(response)["decoded"].items()}
+    except (KeyError, AttributeError) as error:
+        raise ServerError(f"{url}: expected digests of what was decoded, found: {response.text[:200]}") from error
 
 
 def predict_many_logits(

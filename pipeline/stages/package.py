@@ -74,8 +74,10 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
     from handlers.decode import InputSpec
     from handlers.serving import Golden, RuntimeSpec, Serving
     from pipeline.candidates.evaluate import tolerance_of
+    from pipeline.data.dataset import read_info
     from pipeline.serving.archive import write_archive
     from pipeline.serving.golden import answers, pack_golden
+    from pipeline.serving.pictures import PICTURES_FILE, make_pictures
 
     selection = json.loads(inputs.one(Kind.SELECTION).read_bytes())
     info = json.loads(inputs.one(Kind.MODEL_INFO).read_bytes())
@@ -87,6 +89,8 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
     # An archive whose examples are answered one at a time has no other answers to prove.
     batch_sizes = (1,) if runtime.one_by_one else settings.batch_sizes
     logits = answers(model.parent, runtime, specs, arrays, batch_sizes)
+    # As the data set describes them, not the model: decoded by another description, they differ.
+    pictures = make_pictures(read_info(inputs.one(Kind.DATA_INFO)).inputs)
     precision = selection["candidate"]["precision"]
     serving = Serving(
         name=settings.name,
@@ -104,6 +108,7 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
             batch_sizes=batch_sizes,
             tolerance=tolerance_of(precision),
         ),
+        pictures=None if pictures is None else PICTURES_FILE,
         files={},
     )
     path = outputs.path(Kind.ARCHIVE, f"{settings.name}.mar")
@@ -112,6 +117,7 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
         serving=serving,
         model=model.read_bytes(),
         golden=pack_golden(arrays, logits),
+        pictures=pictures or b"",
         evidence=_evidence(settings, inputs, selection, info),
     )
     outputs.reporter.log(f"{path.name}: {path.stat().st_size} bytes, SHA-256 {archive.sha256}")
@@ -134,6 +140,8 @@ def _evidence(
         recipe=settings.recipe,
         code=describe_code(settings.recipe, settings.folder),
         info=info,
+        inputs=[one.to_json() for one in data.inputs],
+        labels=data.classes,
         data=DataEvidence(
             name=data.name,
             sizes={**data.sizes},

@@ -1,4 +1,8 @@
-"""Look through a running server: what `pipeline verify ARCHIVE --url` does, on a server started and stopped here."""
+"""Look through a running server: what `pipeline verify ARCHIVE --url` does, on a server started and stopped here.
+
+First the archive's description is held against the data set and the selected candidate: what the packager got wrong
+there, the archive's own golden answers cannot show.
+"""
 
 from __future__ import annotations
 
@@ -29,18 +33,26 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
     """Write `smoke.json`: golden inputs and validation examples posted, and how far the answers are from ours.
 
     Raises:
-        ProofError: an answer differs.
+        ProofError: the archive describes another model than was selected, or an answer differs.
         ServerError: the server did not start, answer or stop.
     """
     import json
 
+    from pipeline.artifacts import digest_file
     from pipeline.candidates.spec import FALLBACK
-    from pipeline.data.dataset import read_split
+    from pipeline.data.dataset import read_info, read_split
     from pipeline.serving.archive import read_archive
     from pipeline.serving.check import verify_served
+    from pipeline.serving.description import require_description, require_model
     from pipeline.serving.torchserve import running_server
 
     archive = read_archive(inputs.one(Kind.ARCHIVE))
+    data = read_info(inputs.one(Kind.DATA_INFO))
+    described = [one.to_json() for one in data.inputs]
+    require_description(archive, inputs=described, labels=data.classes, source=f"data set {data.name}")
+    selected = json.loads(inputs.one(Kind.SELECTION).read_bytes())["selected"]
+    sha256 = digest_file(inputs.of_candidate(Kind.CANDIDATE_MODEL, selected))
+    require_model(archive, candidate=selected, sha256=sha256, source="the selection")
     split = read_split(inputs.one(Kind.VALIDATION_DATA)).take(slice(0, settings.pictures))
     with running_server(archive.path, timeout_s=settings.timeout_s) as server:
         served = verify_served(
@@ -69,7 +81,7 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
 
 STAGE = Stage(
     name="smoke",
-    reads=(Kind.ARCHIVE, Kind.CANDIDATE_MODEL, Kind.VALIDATION_DATA),
+    reads=(Kind.ARCHIVE, Kind.CANDIDATE_MODEL, Kind.DATA_INFO, Kind.SELECTION, Kind.VALIDATION_DATA),
     writes=(Kind.SMOKE_REPORT,),
     settings=settings,
     run=run,

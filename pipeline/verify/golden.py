@@ -51,17 +51,20 @@ class GoldenReport:
     Args:
         checks: one per batch size; empty where the model could not be loaded or run.
         error: why it could not, in one clause; else empty.
+        pictures: one clause on the first picture packed with it that decodes otherwise here; empty where none does.
         environment: processor and library versions it ran on.
     """
 
     checks: tuple[GoldenCheck, ...]
     error: str = ""
+    pictures: str = ""
     environment: str = ""
 
     @property
     def passed(self) -> bool:
-        """Whether every batch size passed, and there was one."""
-        return not self.error and bool(self.checks) and all(one.passed for one in self.checks)
+        """Whether every picture and every batch size passed, and there was one."""
+        whole = not self.error and not self.pictures and bool(self.checks)
+        return whole and all(one.passed for one in self.checks)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -69,7 +72,7 @@ class GoldenReport:
 
 
 def replay_golden(folder: Path, digest: str) -> GoldenReport:
-    """Load an unpacked archive as a worker does, and replay its golden batch.
+    """Load an unpacked archive as a worker does, decode its pictures, and replay its golden batch.
 
     Args:
         folder: of the archive's members; each is checked against `serving.json` again before the model is loaded.
@@ -93,7 +96,7 @@ def replay_golden(folder: Path, digest: str) -> GoldenReport:
         return GoldenReport(checks=(), error=failure(done))
     document = json.loads(done.stdout.splitlines()[-1])
     checks = tuple(GoldenCheck(**one) for one in document["checks"])
-    return GoldenReport(checks=checks, environment=document["environment"])
+    return GoldenReport(checks=checks, pictures=document["pictures"], environment=document["environment"])
 
 
 def main(folder: Path, digest: str) -> int:
@@ -108,6 +111,7 @@ def main(folder: Path, digest: str) -> int:
             sys.stderr.write(f"{SERVING_FILE}: expected SHA-256 {digest}, found another file\n")
             return 1
         predictor = Predictor.load(folder)
+        pictures = predictor.picture_difference()
         report = predictor.self_test()
     except Exception as error:  # noqa: BLE001 - whatever a runtime raises, it is this archive's failure
         sys.stderr.write(f"{' '.join(str(error).split()) or type(error).__name__}\n")
@@ -124,7 +128,7 @@ def main(folder: Path, digest: str) -> int:
         for size, comparison in report.items()
     ]
     environment = f"{describe_cpu()}; {describe_libraries(predictor.serving.runtime)}"
-    sys.stdout.write(json.dumps({"checks": checks, "environment": environment}) + "\n")
+    sys.stdout.write(json.dumps({"checks": checks, "pictures": pictures, "environment": environment}) + "\n")
     return 0
 
 

@@ -130,10 +130,12 @@ def locate_onnx(
     inputs: Sequence[InputSpec],
     arrays: Mapping[str, NDArray[Any]],
     tolerance: Tolerance,
+    original: Path | None = None,
 ) -> LayerFinding:
     """Find the first module of a network whose output differs in an ONNX file.
 
-    The file is compared with the module without graph optimizations first; if they agree, with itself, optimized.
+    The file is compared with the module, or the original, without graph optimizations first; if they agree, with
+    itself, optimized.
 
     Args:
         file: the file.
@@ -142,8 +144,18 @@ def locate_onnx(
         inputs: in the order the module takes them.
         arrays: one batch (B, *shape) by input name, on which the answers differ.
         tolerance: of the answers.
+        original: the file as it was made, for a quantized one that was altered since.
     """
     plain = OnnxTrace(file, arrays)
+    if original is not None:
+        made = OnnxTrace(original, arrays)
+        pairs = align([one.module for one in made.steps], [one.module for one in plain.steps])
+        difference = _first_difference(made, plain, pairs, tolerance)
+        if difference is not None:
+            one, other = pairs[difference[0]]
+            changed = differing_constants(made.constants(one), plain.constants(other))
+            names = tuple(name.removeprefix(f"{made.steps[one].module}.") for name in changed)
+            return _finding(made.steps, pairs, difference, names, "")
     if module is not None:
         with one_thread():
             reference = ByModule(_module_trace(module, inputs, arrays))
@@ -161,6 +173,23 @@ def locate_onnx(
     if difference is not None:
         return _finding(plain.steps, pairs, difference, (), note)
     return LayerFinding(note=f"{note}, and only where layers are fused: asked for by itself, each layer agrees")
+
+
+def locate_between(
+    reference: Trace, found: Trace, *, pairs: Sequence[tuple[int, int]], tolerance: Tolerance
+) -> LayerFinding:
+    """Find the first module at which two runs of one network part.
+
+    Args:
+        reference: of the one run.
+        found: of the other.
+        pairs: positions of the same step in both.
+        tolerance: of the answers.
+    """
+    difference = _first_difference(reference, found, pairs, tolerance)
+    if difference is None:
+        return _nothing_found(reference)
+    return _finding(reference.steps, pairs, difference, (), "")
 
 
 def label(step: Step) -> str:

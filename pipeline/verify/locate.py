@@ -50,7 +50,7 @@ def locate(
         given: dict[str, Any] = {"inputs": inputs, "arrays": arrays, "tolerance": report.tolerance}
         match runtime.kind:
             case "onnxruntime":
-                return locate_onnx(file, runtime=runtime, module=reference.module, **given)
+                return locate_onnx(file, runtime=runtime, module=reference.module, original=reference.file, **given)
             case "torchscript":
                 if reference.module is None:
                     return LayerFinding(note="which layer is not known: there is no torch module to compare with")

@@ -28,12 +28,14 @@ class Reference:
         answer: maps one batch, arrays (B, *shape) by input name, to logits (B, K).
         same_file: whether it is the candidate's own file with graph optimizations off.
         module: the torch module behind it, if there is one.
+        file: the ONNX file behind it, if it is another than the candidate's.
     """
 
     name: str
     answer: Model
     same_file: bool = False
     module: nn.Module | None = None
+    file: Path | None = None
 
 
 def module_reference(module: nn.Module, inputs: Sequence[InputSpec]) -> Reference:
@@ -65,6 +67,17 @@ def unoptimized_reference(file: Path, inputs: Sequence[InputSpec]) -> Reference:
     runtime = RuntimeSpec(kind="onnxruntime", file=file.name, optimization="none")
     answer = load_model(file.parent, runtime, inputs)
     return Reference(name="the same file with graph optimizations off", answer=answer, same_file=True)
+
+
+def remade_reference(file: Path, inputs: Sequence[InputSpec]) -> Reference:
+    """A quantized ONNX file made once more, for one that was altered since: run as it is written.
+
+    Args:
+        file: the file made once more.
+        inputs: in the order the model takes them.
+    """
+    answer = unoptimized_reference(file, inputs).answer
+    return Reference(name="the file that the build made", answer=answer, file=file)
 
 
 def evaluator(file: Path) -> Model:

@@ -81,6 +81,7 @@ def test_the_served_model_is_the_archives(archive: Archive, server: ServerState,
     assert served["url"] == f"{server.url}/predictions/tiny"
     assert served["digest"] == archive.digest
     assert served["workers"] == 2
+    assert served["pictures"] == 2
     assert [(one["form"], one["at_once"]) for one in served["forms"]] == [
         (form, at_once) for form in PICTURE_FORMS for at_once in (1, AT_ONCE)
     ]
@@ -157,6 +158,7 @@ def test_tables_are_posted_as_json_then_the_server_is_gone(tmp_path: Path) -> No
     table = build_archive(tmp_path, [TABLE])
     with torchserve.running_server(table.path) as state:
         served = verify_served(table, state.url)
+    assert served.pictures == 0
     assert [one.form for one in served.forms] == ["application/json"] * 2
     ended = run(table.path, "--url", state.url)
     assert ended.returncode == 6

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from pipeline.artifacts import digest_bytes
 from pipeline.errors import FileError
 from pipeline.serving.archive import Archive, read_archive
 from tests.evidence_sample import sample_evidence
+from tests.faulty_archives import zipped
 from tests.served_models import GREY, build_archive
 
 LOCAL_HEADER = 30
@@ -32,18 +32,6 @@ def inside(content: bytes) -> dict[str, range]:
             start = entry.header_offset + LOCAL_HEADER + len(entry.filename.encode())
             places[entry.filename] = range(start, start + entry.file_size)
         return places
-
-
-def zipped(members: Iterator[tuple[str, bytes]]) -> bytes:
-    """Members as the product packs them, but in the order given."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as packed:
-        for name, content in members:
-            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            entry.create_system = 3
-            entry.external_attr = 0o100644 << 16
-            packed.writestr(entry, content)
-    return buffer.getvalue()
 
 
 def refusal(path: Path, content: bytes) -> str:
@@ -112,20 +100,20 @@ def test_bytes_appended_or_put_between(archive: Archive, tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ["model.onnx", "golden.safetensors", "evidence.json", "handlers/predictor.py"])
 def test_member_with_another_content_and_checksum(archive: Archive, name: str, tmp_path: Path) -> None:
     members = {**archive.members, name: b"{}"}
-    message = refusal(tmp_path / "a.mar", zipped(iter(sorted(members.items()))))
+    message = refusal(tmp_path / "a.mar", zipped(sorted(members.items())))
     assert message.startswith(f"{name}: expected SHA-256 {digest_bytes(archive.members[name])}, found")
 
 
 def test_two_members_swapped(archive: Archive, tmp_path: Path) -> None:
     one, other = "handlers/compare.py", "handlers/decode.py"
     members = {**archive.members, one: archive.members[other], other: archive.members[one]}
-    message = refusal(tmp_path / "a.mar", zipped(iter(sorted(members.items()))))
+    message = refusal(tmp_path / "a.mar", zipped(sorted(members.items())))
     assert message.startswith((f"{one}: expected SHA-256", f"{other}: expected SHA-256"))
 
 
 def test_added_member(archive: Archive, tmp_path: Path) -> None:
     members = {**archive.members, "torch.py": b"import os"}
-    message = refusal(tmp_path / "a.mar", zipped(iter(sorted(members.items()))))
+    message = refusal(tmp_path / "a.mar", zipped(sorted(members.items())))
     assert message == "torch.py: expected only members listed in serving.json, found one more"
 
 
@@ -137,9 +125,7 @@ def test_removed_member(archive: Archive, name: str, tmp_path: Path) -> None:
 
 def test_renamed_member(archive: Archive, tmp_path: Path) -> None:
     members = {("network.onnx" if name == "model.onnx" else name): data for name, data in archive.members.items()}
-    assert (
-        refusal(tmp_path / "a.mar", zipped(iter(sorted(members.items())))) == "expected a member model.onnx, found none"
-    )
+    assert refusal(tmp_path / "a.mar", zipped(sorted(members.items()))) == "expected a member model.onnx, found none"
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")  # of the library that writes the fault

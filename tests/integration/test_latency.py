@@ -53,8 +53,8 @@ def subject(folder: Path, name: str, file: str = "model.onnx") -> Subject:
     )
 
 
-def measure(*subjects: Subject) -> dict[str, Measurement]:
-    return measure_latency(subjects, rounds=3, block_s=0.005, reporter=Silent())
+def measure(*subjects: Subject, rounds: int = 3) -> dict[str, Measurement]:
+    return measure_latency(subjects, rounds=rounds, block_s=0.005, reporter=Silent())
 
 
 def test_every_subject_gets_a_value_per_round_and_batch_size(folder: Path) -> None:
@@ -65,6 +65,19 @@ def test_every_subject_gets_a_value_per_round_and_batch_size(folder: Path) -> No
         assert all(len(one.rounds_s) == 3 and min(one.rounds_s) > 0 for one in found.timings)
         assert found.load_s > 0
         assert found.peak_bytes > 1_000_000
+
+
+def test_a_file_and_its_copy_show_no_gain(folder: Path) -> None:
+    write_model(folder / "copy.onnx")
+    assert (folder / "copy.onnx").read_bytes() == (folder / "model.onnx").read_bytes()
+    claims = []
+    # One claim in twenty is what a 95 % interval allows, on a busy machine too: a real gain would be claimed each time.
+    for _ in range(4):
+        found = measure(subject(folder, "a"), subject(folder, "b", "copy.onnx"), rounds=9)
+        one, other = found["a"].timings[0].rounds_s, found["b"].timings[0].rounds_s
+        claims.append((speed_up(one, other).is_gain, speed_up(other, one).is_gain))
+    for direction in zip(*claims, strict=True):
+        assert not all(direction)
 
 
 def test_a_timing_survives_json(folder: Path) -> None:

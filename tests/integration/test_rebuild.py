@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from pipeline.artifacts import digest_file
 from pipeline.serving.archive import read_archive
 
 ROOT = Path(__file__).resolve().parents[2]
+NOBODY = 65534
 SETTINGS = (
     "train.epochs=1",
     "measure.rounds=6",
@@ -36,13 +39,18 @@ if __name__ == "__main__":
 """
 
 
-def start(folder: Path, **environment: str) -> subprocess.Popen[str]:
+def start(folder: Path, *, user: int | None = None, **environment: str) -> subprocess.Popen[str]:
     folder.mkdir(parents=True)
+    if user is not None:
+        os.chown(folder, user, user)
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *SETTINGS],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         umask=0o077 if environment else 0o022,
+        user=user,
+        group=user,
+        extra_groups=None if user is None else [],
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -64,17 +72,42 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.fixture
+def another_user() -> int | None:
+    """A user who can run this installation; None where there is none, or this user may not become another."""
+    if os.geteuid() != 0:
+        return None
+    program = [sys.executable, "-c", "import pipeline, torch"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    try:
+        subprocess.run(program, env=environment, user=NOBODY, group=NOBODY, extra_groups=[], check=True)
+    except (PermissionError, subprocess.CalledProcessError):
+        return None
+    return NOBODY
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Path]:
+    """A folder that any user may enter; pytest's own let in nobody else."""
+    with tempfile.TemporaryDirectory(prefix="another place ") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @pytest.mark.slow
-def test_another_directory_time_zone_locale_and_user_give_the_same_bytes(tmp_path: Path) -> None:
-    here, there = tmp_path / "here", tmp_path / "another place" / "there"
+def test_another_directory_time_zone_locale_and_user_give_the_same_bytes(
+    tmp_path: Path, elsewhere: Path, another_user: int | None
+) -> None:
+    here, there = tmp_path / "here", elsewhere / "there"
     builds = [
         start(here),
         start(
             there,
+            user=another_user,
             TZ="Pacific/Kiritimati",
             LC_ALL="tr_TR.UTF-8",
             LANG="tr_TR.UTF-8",
-            HOME=str(tmp_path / "home"),
+            HOME=str(there / "home"),
             USER="someone",
             LOGNAME="someone",
             PYTHONHASHSEED="7",

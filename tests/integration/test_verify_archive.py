@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from handlers.runtime import load_model, run_chunks
-from pipeline.artifacts import digest_bytes
 from pipeline.data.dataset import Split, write_split
 from pipeline.data.synthetic import synthetic_inputs
 from pipeline.errors import DataError, FileError, PipelineError, ProofError, RecipeError
@@ -20,7 +19,7 @@ from pipeline.proof.archive import verify_archive
 from pipeline.proof.evidence import sign_archive, tell
 from pipeline.serving.archive import Archive, read_archive
 from tests.evidence_sample import QUALITY, sample_evidence
-from tests.integration.test_altered_archives import zipped
+from tests.faulty_archives import judged_anew, made_again, zipped
 from tests.served_models import GREY, build_archive
 from tests.unit.evidence.test_signature import make_keys
 
@@ -49,23 +48,6 @@ def archive(tmp_path_factory: pytest.TempPathFactory, split: Split) -> Archive:
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def with_member(archive: Archive, path: Path, name: str, content: bytes) -> Path:
-    """An archive that is consistent in itself: the member and its digest in the description altered alike."""
-    members = dict(archive.members)
-    for document in ("evidence.json", "serving.json"):
-        if document in members:
-            before, after = digest_bytes(members[name]).encode(), digest_bytes(content).encode()
-            altered = members[document].replace(before, after)
-            if document == "evidence.json":
-                members["serving.json"] = members["serving.json"].replace(
-                    digest_bytes(members[document]).encode(), digest_bytes(altered).encode()
-                )
-            members[document] = altered
-    members[name] = content
-    path.write_bytes(zipped(iter(sorted(members.items()))))
-    return path
 
 
 def test_command_line(archive: Archive, split: Split, tmp_path: Path) -> None:
@@ -127,8 +109,8 @@ def test_nothing_is_loaded_of_an_altered_archive(archive: Archive, tmp_path: Pat
         "data": bytes(flipped),
         "header": bytes(header),
         "cut": content[:-1],
-        "swapped": zipped(iter(sorted({**archive.members, "model.onnx": model[:-1]}.items()))),
-        "added": zipped(iter(sorted({**archive.members, "x.py": b""}.items()))),
+        "swapped": zipped(sorted({**archive.members, "model.onnx": model[:-1]}.items())),
+        "added": zipped(sorted({**archive.members, "x.py": b""}.items())),
     }
     paths = [tmp_path / f"{name}.mar" for name in faults]
     for path, altered in zip(paths, faults.values(), strict=True):
@@ -153,11 +135,12 @@ def test_an_altered_archive_ends_the_command_with_3(archive: Archive, tmp_path: 
 
 
 def test_what_only_a_digest_or_a_signature_finds(archive: Archive, tmp_path: Path) -> None:
-    # One class renamed, and every digest made to fit: the file is consistent, and is another archive.
-    members = dict(archive.members)
-    members["serving.json"] = members["serving.json"].replace(b'"coat"', b'"boat"')
+    # One class renamed wherever it stands, and every digest made to fit: consistent, and another archive.
+    labels = ["boat" if one == "coat" else one for one in archive.serving.labels]
     forged = tmp_path / "forged.mar"
-    forged.write_bytes(zipped(iter(sorted(members.items()))))
+    made_again(
+        archive, forged, serving=lambda one: one.update(labels=labels), evidence=lambda one: one.update(labels=labels)
+    )
     assert not verify_archive(forged).vouched
     with pytest.raises(FileError, match=rf"expected digest {archive.digest}, found .*; it is another archive"):
         verify_archive(forged, digest=archive.digest.upper())
@@ -203,14 +186,17 @@ def test_golden_answers_that_differ(tmp_path: Path) -> None:
 
 
 def test_model_that_cannot_be_loaded(archive: Archive, tmp_path: Path) -> None:
-    path = with_member(archive, tmp_path / "a.mar", "model.onnx", b"no model")
+    no_model = b"no model"
+    path, judged = tmp_path / "a.mar", judged_anew(archive, no_model)
+    made_again(archive, path, members={"model.onnx": no_model}, evidence=judged)
     with pytest.raises(ProofError, match=r"the golden batch cannot be replayed: .*model\.onnx cannot be loaded"):
         verify_archive(path)
 
 
 def test_another_handler_is_said_and_not_run(archive: Archive, tmp_path: Path) -> None:
     trap = f"open({str(tmp_path / 'ran')!r}, 'w')\n".encode() + archive.members["handlers/predictor.py"]
-    path = with_member(archive, tmp_path / "a.mar", "handlers/predictor.py", trap)
+    path = tmp_path / "a.mar"
+    made_again(archive, path, members={"handlers/predictor.py": trap})
     assert read_archive(path).members["handlers/predictor.py"] == trap
     found = verify_archive(path)
     assert not found.same_handler

@@ -41,6 +41,12 @@ def change_onnx(file: Path, initializer: str, change: float) -> None:
     onnx.save(model, file)
 
 
+def freeze_batch(file: Path) -> None:
+    model = onnx.load(file)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(model, file)
+
+
 def record_anew(run_dir: Path, file: Path) -> None:
     """Let the manifest say what the file is now, as if the build had written it so."""
     manifest = read_manifest(run_dir)
@@ -84,6 +90,8 @@ def test_planted_faults_go_through_the_command_line(built: Built, run_dir: Path,
     candidates = run_dir / "candidates"
     change_onnx(candidates / "float.onnx.fp32" / "model.onnx", "network.head.bias", 0.5)
     change_onnx(candidates / "pruned30.onnx.fp32" / "model.onnx", "preprocess.offset", 0.2)
+    change_onnx(candidates / "float.onnx.int8-dynamic" / "model.onnx", "network.head.bias", 0.5)
+    freeze_batch(candidates / "pruned30.onnx.int8-dynamic" / "model.onnx")
     faulty = candidates / "float.torchscript.fp32" / "model.pt"
     write_faulty_torchscript(built, faulty, tmp_path)
     record_anew(run_dir, faulty)
@@ -110,8 +118,16 @@ def test_planted_faults_go_through_the_command_line(built: Built, run_dir: Path,
     offset = found["pruned30.onnx.fp32"]["layer"]
     assert (offset["layer"], offset["constants"]) == ("preprocess (Affine)", ["offset"])
     assert found["pruned30.torchscript.fp32"]["parity"] is None, "a file that the build did not make is not loaded"
-    twins = [name for name in found if name.endswith("int8-dynamic")]
-    assert len(twins) == 4
+    quantized = found["float.onnx.int8-dynamic"]
+    assert (quantized["altered"], quantized["parity"]["reference"]) == (True, "the file that the build made")
+    assert quantized["layer"]["layer"].startswith("head")
+    assert quantized["layer"]["constants"] == ["bias"]
+    frozen = found["pruned30.onnx.int8-dynamic"]
+    assert frozen["parity"]["passed"] is False
+    assert "cannot be replayed" in frozen["parity"]["error"]
+    assert "batch size 2, run real" in frozen["parity"]["error"]
+    twins = [name for name in found if name.endswith("torchscript.int8-dynamic")]
+    assert len(twins) == 2
     assert all(found[name]["parity"]["passed"] and not found[name]["altered"] for name in twins)
 
 

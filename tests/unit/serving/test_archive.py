@@ -56,11 +56,13 @@ def test_members(archive: Archive) -> None:
         "handlers/__init__.py",
         "handlers/compare.py",
         "handlers/decode.py",
+        "handlers/pictures.py",
         "handlers/predictor.py",
         "handlers/request.py",
         "handlers/runtime.py",
         "handlers/serving.py",
         "model.onnx",
+        "pictures.safetensors",
         "serving.json",
         "torchserve_handler.py",
     ]

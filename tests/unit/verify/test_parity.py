@@ -20,6 +20,7 @@ from handlers.decode import InputSpec
 from handlers.runtime import _quiet_torchscript
 from handlers.serving import RuntimeSpec
 from pipeline.errors import DataError, ProofError
+from pipeline.verify.locate import locate
 from pipeline.verify.parity import (
     EVALUATOR,
     SERVED,
@@ -420,3 +421,47 @@ def test_the_worst_check_is_a_failed_one(exported: Exported, tmp_path: Path) -> 
     broken = replace(report.checks[3], comparison=replace(report.checks[3].comparison, passed=False))
     mixed = replace(report, checks=(*report.checks[:3], broken, *report.checks[4:]))
     assert mixed.worst is broken
+
+
+class SoftmaxOfAll(nn.Module):
+    def forward(self, values: Tensor) -> Tensor:
+        return values.flatten(1).softmax(1)
+
+
+def test_a_difference_that_only_the_reference_evaluator_shows(exported: Exported, tmp_path: Path) -> None:
+    # Until opset 13, Softmax took the axes from `axis` on together; the evaluator knows the newer meaning only.
+    pair = InputSpec(name="values", dtype="float32", shape=(2, 3), low=-4.0, high=4.0)
+    samples = tmp_path / "samples.safetensors"
+    save_file({"input.values": np.random.default_rng(0).uniform(-4, 4, (8, 2, 3)).astype(np.float32)}, samples)
+    reference = module_reference(SoftmaxOfAll().eval(), (pair,))
+    reports = {}
+    for opset, flat_first in ((11, False), (13, True)):
+        softmax, flatten = helper.make_node("Softmax", ["a"], ["b"], axis=1), helper.make_node("Flatten", ["b"], ["c"])
+        nodes = [flatten, softmax] if flat_first else [softmax, flatten]
+        for node, (before, after) in zip(nodes, (("values", "middle"), ("middle", "logits")), strict=True):
+            node.input[0], node.output[0] = before, after
+        made = helper.make_graph(
+            nodes,
+            "softmax",
+            [helper.make_tensor_value_info("values", TensorProto.FLOAT, ["batch", 2, 3])],
+            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 6])],
+        )
+        file = tmp_path / f"softmax{opset}.onnx"
+        onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), file)
+        reports[opset] = check(exported, file, reference, FLOAT32, tmp_path, inputs=(pair,), samples=samples)
+    require(reports[13])
+    assert {one.run for one in reports[11].checks if not one.comparison.passed} == {EVALUATOR}
+    finding = locate(
+        reports[11],
+        file=tmp_path / "softmax11.onnx",
+        runtime=RuntimeSpec(kind="onnxruntime", file="softmax11.onnx"),
+        reference=reference,
+        inputs=(pair,),
+        samples=samples,
+    )
+    with pytest.raises(
+        ProofError,
+        match=r"as served 0 of 32; with graph optimizations off 0 of 32; in onnx's reference evaluator \d of 4\); it "
+        r"differs only in onnx's reference evaluator: what serves it agrees with its source; this artifact",
+    ):
+        require(reports[11], where=finding.text)

@@ -1,0 +1,72 @@
+"""Pictures that travel with a model, and the pixels that they must decode to.
+
+Golden inputs are decoded already, and their pictures have the input's own size: another resize filter, another order of
+channels or another Pillow shows in these only. The file holds `file.<input>.<number>`, a PNG file's bytes, and
+`pixels.<input>.<number>`, what it decodes to.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handlers.decode import BadRequest, InputSpec, decode_image
+
+
+def stored_pictures(
+    stored: Mapping[str, NDArray[Any]], inputs: Sequence[InputSpec]
+) -> Iterator[tuple[InputSpec, int, bytes, NDArray[np.uint8]]]:
+    """Each picture: its input, its number, the PNG file, and the pixels it must decode to.
+
+    Args:
+        stored: arrays of the pictures file.
+        inputs: of the model; those that are no pictures have none.
+    """
+    for spec in inputs:
+        number = 0
+        while f"file.{spec.name}.{number}" in stored:
+            body = stored[f"file.{spec.name}.{number}"].tobytes()
+            yield spec, number, body, stored[f"pixels.{spec.name}.{number}"]
+            number += 1
+
+
+def picture_difference(stored: Mapping[str, NDArray[Any]], inputs: Sequence[InputSpec]) -> str:
+    """Decode every picture here, and compare the pixels: they must be the same to the last bit.
+
+    Args:
+        stored: arrays of the pictures file.
+        inputs: of the model, as it is served.
+
+    Returns:
+        One clause on the first picture that decodes otherwise, or on an input of pictures that has none; empty where
+        all agree.
+    """
+    found = list(stored_pictures(stored, inputs))
+    for spec in inputs:
+        if spec.decoding is not None and not any(one.name == spec.name for one, *_ in found):
+            return f"input {spec.name}: expected pictures packed with it, found none"
+    for spec, number, body, expected in found:
+        if spec.decoding is None:
+            return f"input {spec.name}: expected pictures to decode, as packed with it, found an input that is none"
+        try:
+            pixels = decode_image(body, spec)
+        except BadRequest as problem:
+            return f"input {spec.name}, picture {number}: {problem}"
+        if pixels.shape != expected.shape:
+            return (
+                f"input {spec.name}, picture {number}: expected pixels of shape {list(expected.shape)}, found "
+                f"{list(pixels.shape)}"
+            )
+        if not np.array_equal(pixels, expected):
+            apart = np.abs(pixels.astype(np.int64) - expected)
+            return (
+                f"input {spec.name}, picture {number}: expected the pixels packed with it, found "
+                f"{(apart > 0).sum()} of {apart.size} values different, by up to {apart.max()}, decoded as "
+                f"{spec.decoding.mode} with {spec.decoding.resize} resizing by Pillow "
+                f"{importlib.metadata.version('Pillow')}"
+            )
+    return ""

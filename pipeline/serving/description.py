@@ -1,0 +1,76 @@
+"""Whether an archive's `serving.json` says of the model what its data and its judgement say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+from typing import Any
+
+from pipeline.errors import ProofError
+from pipeline.serving.archive import Archive
+
+
+def require_description(
+    archive: Archive, *, inputs: Sequence[Mapping[str, Any]], labels: Sequence[str], source: str
+) -> None:
+    """Stop where answers would be named wrongly, or pictures decoded otherwise than the data were.
+
+    Golden answers are logits of arrays: they cannot show either.
+
+    Args:
+        archive: that was read and checked.
+        inputs: what one example consists of, each as JSON values.
+        labels: one per logit.
+        source: who says so, for the message.
+
+    Raises:
+        ProofError: `serving.json` says otherwise; names the class, or the input and its field.
+    """
+    serving = archive.serving
+    where = f"{archive.path}: candidate {serving.candidate}: serving.json"
+    for index, (expected, found) in enumerate(zip_longest(labels, serving.labels)):
+        if expected != found:
+            raise ProofError(
+                f"{where}: labels: expected {_shown(expected)} for class {index}, as {source} says, found "
+                f"{_shown(found)}; answers would be named wrongly: build the archive again"
+            )
+    described = [one.to_json() for one in serving.inputs]
+    nothing: Mapping[str, Any] = {}
+    for wanted, given in zip_longest(inputs, described, fillvalue=nothing):
+        for field in {**wanted, **given}:
+            if wanted.get(field) != given.get(field):
+                raise ProofError(
+                    f"{where}: input {given.get('name', wanted.get('name'))}: {field}: expected "
+                    f"{_shown(wanted.get(field))}, as {source} says, found {_shown(given.get(field))}; the model would "
+                    "be given something else than it was judged on: build the archive again"
+                )
+
+
+def require_model(archive: Archive, *, candidate: str, sha256: str, source: str) -> None:
+    """Stop where the packed model file is another than the one that was judged.
+
+    Args:
+        archive: that was read and checked.
+        candidate: that was selected.
+        sha256: of its model file.
+        source: who says so, for the message.
+
+    Raises:
+        ProofError: it is another candidate, or another file.
+    """
+    serving = archive.serving
+    file = serving.runtime.file
+    if serving.candidate != candidate:
+        raise ProofError(
+            f"{archive.path}: serving.json: expected candidate {candidate}, as {source} says, found "
+            f"{serving.candidate}; build the archive again"
+        )
+    if serving.files[file] != sha256:
+        raise ProofError(
+            f"{archive.path}: {file}: expected the file of candidate {candidate} that was judged (SHA-256 {sha256}, as "
+            f"{source} says), found {serving.files[file]}; build the archive again"
+        )
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else str(value)

@@ -1,0 +1,64 @@
+"""Pictures to pack with a model: made here, nobody's data, of sizes that must be resized."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.numpy import save
+
+from handlers.decode import InputSpec
+from handlers.pictures import picture_difference
+from pipeline.errors import ProofError
+
+PICTURES_FILE = "pictures.safetensors"
+# Height, width and channels: a colour one and a grey one, of sizes and shares that no usual input has.
+_SIZES = ((47, 61, 3), (11, 13, 1))
+
+
+def make_pictures(inputs: Sequence[InputSpec]) -> bytes | None:
+    """Pictures for every input that is one, and their pixels; the same inputs give the same bytes.
+
+    The pixels are made by Pillow from the picture in memory, not by the decoder that serves: a fault of that one shows.
+
+    Args:
+        inputs: as the data set describes them.
+
+    Returns:
+        The content of the file; None where no input is a picture.
+
+    Raises:
+        ProofError: the decoder that serves makes other pixels of them.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    for spec in inputs:
+        if spec.decoding is None:
+            continue
+        _, height, width = spec.shape
+        for number, size in enumerate(_SIZES):
+            picture = _picture(*size)
+            file = io.BytesIO()
+            picture.save(file, format="PNG", compress_level=0)  # what is compressed differs between zlib versions
+            resized = picture.convert(spec.decoding.mode).resize(
+                (width, height), Image.Resampling[spec.decoding.resize.upper()]
+            )
+            pixels = np.asarray(resized, dtype=np.uint8).reshape(height, width, -1)
+            arrays[f"file.{spec.name}.{number}"] = np.frombuffer(file.getvalue(), dtype=np.uint8)
+            arrays[f"pixels.{spec.name}.{number}"] = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    if not arrays:
+        return None
+    if difference := picture_difference(arrays, inputs):
+        raise ProofError(f"{difference}; the decoder that serves is at fault: nothing was packed")
+    content: bytes = save(arrays)
+    return content
+
+
+def _picture(height: int, width: int, channels: int) -> Image.Image:
+    """A pattern without symmetry; whole numbers only, so that it is the same everywhere."""
+    row, column, channel = np.ogrid[:height, :width, :channels]
+    pixels = ((row * 37 + column * 101 + row * column * 11 + channel * 73) % 256).astype(np.uint8)
+    return Image.fromarray(pixels if channels > 1 else pixels[..., 0])
