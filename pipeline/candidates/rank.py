@@ -129,7 +129,7 @@ def _touched(spec: CandidateSpec, ground: Ground, network: nn.Module, tuned: Pat
         _Kept(kind=report.kind, layer=layer.name, weights=layer.weights)
         for report in reports[last + 1 :]
         for layer in report.layers
-        if layer.touched
+        if layer.touched and (report.kind != ChannelPruning().kind or _narrower(layer.name, network, compressed))
     ]
     if is_quantized_onnx(spec):
         int8 = spec.passes[-1].kind
@@ -140,6 +140,16 @@ def _touched(spec: CandidateSpec, ground: Ground, network: nn.Module, tuned: Pat
             for name, one in layers
         ]
     return touched
+
+
+def _narrower(layer: str, before: nn.Module, after: nn.Module) -> bool:
+    """Whether a layer lost channels of its own, and not only some of those it reads."""
+    widths = []
+    for network in (before, after):
+        module = network.get_submodule(layer)
+        assert isinstance(module, _ConvNd | nn.Linear)
+        widths.append(module.out_channels if isinstance(module, _ConvNd) else module.out_features)
+    return widths[1] < widths[0]
 
 
 def _answers(
@@ -185,7 +195,10 @@ def _compressed(
             # Layers that share its channels keep theirs too.
             name = keep.layer.removeprefix("network.")
             whole = one.model_copy(update={"layers": {**one.layers, name: 1.0}})
-            module, _ = apply_passes(before, (whole,), example=ground.example())
+            try:
+                module, _ = apply_passes(before, (whole,), example=ground.example())
+            except RecipeError:
+                module = copy.deepcopy(before)  # it was the only one
             continue
         module, _ = apply_passes(before, (one,), example=ground.example(), weights=tuned)
         if left_out and keep is not None:
