@@ -55,9 +55,9 @@ INT8_DYNAMIC = Tolerance(absolute=1e-3, relative=0.0, steps=1.25, same_decision=
 # Static int8, the same file with and without graph optimizations: integer kernels on one side, float sums of the same
 # quantized values on the other. Most answers agree to the last bit; where a sum lies on a rounding boundary, an
 # activation differs by a whole step, and the layers behind it spread that, up to a half of what quantization itself
-# costs. Measured, 2,400 inputs each, as a share of a row's largest logit: up to 0.0038 (1 step) on six files of three trained
-# networks (quantization: 0.007), 0.0076 on an untrained MobileNetV2 (0.019). An untrained ResNet-18, at 0.066 (0.22),
-# fails: what hangs on rounding so much is another model on the next kind of CPU.
+# costs. Measured, 2,400 inputs each, as a share of a row's largest logit: up to 0.0038 (1 step) on six files of three
+# trained networks (quantization: 0.007), 0.0076 on an untrained MobileNetV2 (0.019). An untrained ResNet-18, at 0.066
+# (0.22), fails: what hangs on rounding so much is another model on the next kind of CPU.
 INT8_STATIC = Tolerance(absolute=1e-3, relative=0.0, steps=5.1, same_decision=True)
 
 _STEPS_IN_RANGE = 255
