@@ -9,7 +9,14 @@ import pipeline
 from pipeline.init import init_project
 
 # Enough to learn something, and no more timing than it takes to have figures.
-QUICK = ("train.epochs=3", "measure.rounds=6", "measure.block_ms=5", "verify.samples=32", "smoke.pictures=4")
+QUICK = (
+    "train.epochs=3",
+    "search.effort=off",
+    "measure.rounds=6",
+    "measure.block_ms=5",
+    "verify.samples=32",
+    "smoke.pictures=4",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from pipeline.artifacts import Kind
-from pipeline.recipe import Budget, Candidates, Export, Goal, Measure, Model, Recipe, Search, Section, Verify
+from pipeline.recipe import Budget, Candidates, Export, Goal, Measure, Model, Recipe, Section, Verify
 from pipeline.stage import Inputs, Outputs, Stage
 
 if TYPE_CHECKING:
@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     from pipeline.candidates.ground import Ground
     from pipeline.candidates.report import CandidateReport
     from pipeline.candidates.spec import CandidateSpec
+
+
+class Searching(Section):
+    """What a search depends on besides."""
+
+    effort: Literal["quick", "deep"]
+    limit_s: float
+    goal: Goal
+    budget: Budget
+    seed: int
 
 
 class CandidatesSettings(Section):
@@ -30,11 +40,8 @@ class CandidatesSettings(Section):
     model: Model
     horizontal_flip: bool
     device: Literal["auto", "cpu", "cuda", "mps"]
-    seed: int
     candidates: Candidates
-    search: Search
-    goal: Goal
-    budget: Budget
+    search: Searching | None
     export: Export
     verify: Verify
     measure: Measure
@@ -47,15 +54,24 @@ def settings(recipe: Recipe) -> CandidatesSettings:
         model=recipe.model,
         horizontal_flip=recipe.train.horizontal_flip,
         device=recipe.train.device,
-        seed=recipe.train.seed,
         candidates=recipe.candidates,
-        search=recipe.search,
-        goal=recipe.goal,
-        budget=recipe.budget,
+        search=_searching(recipe),
         export=recipe.export,
         verify=recipe.verify,
         measure=recipe.measure,
         folder=recipe.folder,
+    )
+
+
+def _searching(recipe: Recipe) -> Searching | None:
+    if recipe.search.effort == "off":
+        return None
+    return Searching(
+        effort=recipe.search.effort,
+        limit_s=recipe.search.limit_s,
+        goal=recipe.goal,
+        budget=recipe.budget,
+        seed=recipe.train.seed,
     )
 
 
@@ -111,8 +127,8 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
         outputs.reporter.progress("candidates", done, len(specs), spec.name)
         make(spec)
     outputs.reporter.progress("candidates", len(specs), len(specs))
-    if settings.search.effort != "off":
-        specs += _search(settings, ground, make, compared=sum(spec.lossy for spec in specs))
+    if settings.search is not None:
+        specs += _search(settings.search, settings, ground, make, compared=sum(spec.lossy for spec in specs))
     batch_sizes = settings.measure.batch_sizes
     source = EagerSource(
         settings=settings.model,
@@ -157,6 +173,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
 
 
 def _search(
+    wanted: Searching,
     settings: CandidatesSettings,
     ground: Ground,
     make: Callable[[CandidateSpec], CandidateReport],
@@ -169,23 +186,20 @@ def _search(
     from pipeline.candidates.choose import Limits
     from pipeline.candidates.search import Clock, gains, search
 
-    effort = settings.search.effort
-    assert effort != "off"
-    limit_s = settings.search.limit_s
-    ground.reporter.log(f"search: {effort}, for {settings.goal}, {limit_s / 60:g} minutes at most")
-    clock = Clock(ground.scratch / "search-seconds", limit_s, ground.reporter)
+    ground.reporter.log(f"search: {wanted.effort}, for {wanted.goal}, {wanted.limit_s / 60:g} minutes at most")
+    clock = Clock(ground.scratch / "search-seconds", wanted.limit_s, ground.reporter)
     timed = replace(ground, reporter=clock)
     return search(
         timed,
-        effort=effort,
+        effort=wanted.effort,
         limits=Limits(
-            max_accuracy_drop=settings.budget.max_accuracy_drop, max_confident_flips=settings.budget.max_confident_flips
+            max_accuracy_drop=wanted.budget.max_accuracy_drop, max_confident_flips=wanted.budget.max_confident_flips
         ),
         compared=compared,
-        seed=settings.seed,
+        seed=wanted.seed,
         allow_batch_variant=settings.candidates.allow_batch_variant,
         evaluate=make,
-        gains=lambda narrower, wider: gains(narrower, wider, timed, goal=settings.goal, measure=settings.measure),
+        gains=lambda narrower, wider: gains(narrower, wider, timed, goal=wanted.goal, measure=settings.measure),
         clock=clock,
     )
 
