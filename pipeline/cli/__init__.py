@@ -16,6 +16,9 @@ __all__ = ["app", "building", "looking", "main", "measuring", "proving", "servin
 
 def main() -> None:
     """Run the command line; the exit code follows from the error's class."""
+    # Read when torch is loaded. Its threads spin while they wait, by default: beside one other busy process, training
+    # then took five times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(_run(sys.argv[1:]))
 
 

@@ -35,14 +35,14 @@ def test_every_candidate_has_a_row_with_figures(built: Built) -> None:
     result = built.result
     names = [row.report.name for row in result.candidates]
     assert names == [spec.name for spec in candidate_specs(load_recipe(built.recipe).candidates)]
-    assert len(names) == 8
+    assert len(names) == 9
     for row in result.candidates:
         report = row.report
         assert report.parity.nearest <= report.parity.limit
         assert report.quality.examples == 539
         assert [timing.batch_size for timing in report.timings] == [1, 32]
         assert report.lossy is (report.variant != "float" or report.precision != "fp32")
-        assert report.parity.batch_invariant is (report.precision == "fp32")
+        assert report.parity.batch_invariant is (report.precision != "int8-dynamic")
         model = built.run_dir / "candidates" / report.name / str(report.runtime["file"])
         assert digest_file(model) == report.sha256
     assert [row.report.name for row in result.candidates if row.selected] == [result.selected]
@@ -79,7 +79,7 @@ def test_the_trade_off_is_drawn_and_report_draws_it_again(built: Built) -> None:
     assert any("latency" in costs for costs in fronts.values())
     assert any("size" in costs for costs in fronts.values())
     document = built.result.to_json()
-    assert [set(row["front"]) <= {"latency", "size"} for row in document["candidates"]] == [True] * 8
+    assert [set(row["front"]) <= {"latency", "size"} for row in document["candidates"]] == [True] * 9
 
 
 def test_the_archive_holds_the_winner(built: Built) -> None:
@@ -100,7 +100,7 @@ def test_the_server_was_asked_and_answered_the_same(built: Built) -> None:
 def test_result_is_plain_json(built: Built) -> None:
     document = json.loads(json.dumps(built.result.to_json()))
     assert document["selected"] == built.result.selected
-    assert len(document["candidates"]) == 8
+    assert len(document["candidates"]) == 9
 
 
 def test_report_reads_the_same_again(built: Built) -> None:
@@ -131,6 +131,7 @@ def test_a_second_build_runs_nothing(built: Built) -> None:
         ("verify.reference_evaluator_macs=0", "candidates"),
         ("candidates.allow_batch_variant=true", "candidates"),
         ("measure.rounds=7", "candidates"),
+        ("search.effort=quick", "candidates"),
         ("budget.max_accuracy_drop=0.02", "select"),
         ("budget.max_confident_flips=0.002", "select"),
         ("select.goal=size", "select"),
