@@ -137,14 +137,14 @@ class FineTune(Section):
     kind: Literal["fine-tune"] = "fine-tune"
     epochs: int = Field(default=3, ge=1, description="passes over the training data")
     batch_size: int = Field(default=128, ge=2, description="examples per step")
-    learning_rate: float = Field(default=2e-3, gt=0, description="peak learning rate, reached after 30 % of the steps")
+    learning_rate: float = Field(default=5e-3, gt=0, description="peak learning rate, reached after 30 % of the steps")
     temperature: float = Field(
         default=4.0, gt=0, description="both networks' logits are divided by it before they are compared"
     )
     label_weight: float = Field(
         default=0.0, ge=0, le=1, description="share of the labels' own loss in the whole; 0 needs no labels"
     )
-    seed: int = Field(default=0, ge=0, description="of shuffling, augmentation and dropout")
+    seed: int = Field(default=0, ge=0, description="of shuffling and augmentation")
 
 
 class DynamicInt8(Section):

@@ -44,6 +44,7 @@ def sample_report() -> dict[str, Any]:
         "precision": "fp32",
         "lossy": True,
         "how": "export",
+        "tuned_sha256": None,
         "passes": [{"kind": "magnitude-pruning", "detail": "30 % of each layer"}],
         "sha256": digest_bytes(linear_onnx([GREY])),
         "size": 1234,

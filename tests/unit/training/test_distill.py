@@ -123,6 +123,7 @@ def test_it_is_bitwise_repeatable_and_a_seed_matters(tmp_path: Path, flip: bool)
     assert trained == again
     assert not same(one, other)
     assert not one.training
+    assert one.get_submodule("3").p == 0.1, "dropout is off while it learns, and back afterwards"
 
 
 def test_an_interrupted_one_goes_on_to_the_same_weights(tmp_path: Path) -> None:
