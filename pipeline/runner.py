@@ -185,7 +185,9 @@ def _inputs(stage: Stage[Any], manifest: Manifest) -> tuple[Artifact, ...]:
 
 
 def _need(stage: Stage[Any], settings: Any, files: Sequence[Artifact], manifest: Manifest, run_dir: Path) -> _Need:
-    sources = collect(stage.run.__module__, _ROOT, within=_PACKAGES)
+    # A stage's package imports all stages, to put them in order: what another one does is not this one's source.
+    module = stage.run.__module__
+    sources = collect(module, _ROOT, within=_PACKAGES, leave_out=(module.rpartition(".")[0],))
     parts = setting_parts(settings)
     parts |= {f"source {path}": digest for path, digest in sources.files.items()}
     parts |= {f"library {name}": version for name, version in library_versions(sources.libraries).items()}

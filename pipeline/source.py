@@ -59,18 +59,22 @@ def _installed_root(top: str) -> Path | None:
     return origin.parent.parent if origin.name == "__init__.py" else origin.parent
 
 
-def collect(module: str, folder: Path, *, within: Collection[str] | None = None) -> Sources:
+def collect(
+    module: str, folder: Path, *, within: Collection[str] | None = None, leave_out: Collection[str] = ()
+) -> Sources:
     """Follow a module's imports, those inside functions included.
 
     Args:
         module: dotted name.
         folder: what it is looked up in; imports found elsewhere are libraries.
         within: only these top-level names count as lying in the folder; all by default.
+        leave_out: packages whose own `__init__` does not count, nor what it imports.
     """
     files: dict[str, str] = {}
     libraries: set[str] = set()
     waiting = [module]
     seen: set[str] = set()
+    left_out = {folder.joinpath(*one.split("."), "__init__.py") for one in leave_out}
     while waiting:
         name = waiting.pop()
         if name in seen:
@@ -83,6 +87,8 @@ def collect(module: str, folder: Path, *, within: Collection[str] | None = None)
                 libraries.add(top)
             continue
         for path in found:
+            if path in left_out:
+                continue
             content = path.read_bytes()
             files[path.relative_to(folder).as_posix()] = digest_bytes(content)
             package = name if path.name == "__init__.py" else name.rpartition(".")[0]

@@ -83,3 +83,14 @@ def test_the_libraries_of_a_factory_count_with_their_versions(tmp_path: Path) ->
     found = factory_digests("nets:build", tmp_path)
     assert found["numpy"] == metadata.version("numpy")
     assert "pipeline" not in found
+
+
+def test_a_package_that_only_lists_its_modules_can_be_left_out(tmp_path: Path) -> None:
+    package = tmp_path / "stages"
+    package.mkdir()
+    (package / "__init__.py").write_text("from stages import one, two\n")
+    (package / "one.py").write_text("import json\n")
+    (package / "two.py").write_text("from stages import one\n")
+    assert set(collect("stages.one", tmp_path).files) == {"stages/__init__.py", "stages/one.py", "stages/two.py"}
+    assert set(collect("stages.one", tmp_path, leave_out=["stages"]).files) == {"stages/one.py"}
+    assert set(collect("stages.two", tmp_path, leave_out=["stages"]).files) == {"stages/one.py", "stages/two.py"}
