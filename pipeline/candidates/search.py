@@ -20,7 +20,7 @@ from pipeline.errors import RecipeError
 from pipeline.manifest import write_atomically
 from pipeline.measure.gain import MINIMUM_GAIN, speed_up
 from pipeline.measure.latency import file_subject, measure_latency
-from pipeline.recipe import ChannelPruning, FineTune, Goal, Measure, Pass, StaticInt8
+from pipeline.recipe import DynamicInt8, FineTune, Goal, Measure, Pass, StaticInt8, Variant
 from pipeline.stage import Reporter
 
 
@@ -48,6 +48,8 @@ EFFORTS = {
 # Of the float network's cost. Wider, there is nothing to gain; narrower, a call costs what any call costs.
 _WIDEST, _NARROWEST = 0.7, 0.005
 _STEP = 2.5
+# Each network is tried in float and in both kinds of int8.
+_INT8: tuple[tuple[Pass, ...], ...] = ((), (DynamicInt8(),), (StaticInt8(),))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +163,7 @@ def search(
         The specifications that were evaluated, in the order of the search.
     """
     scale = EFFORTS[effort]
-    compared += 2 * scale.networks
+    compared += len(_INT8) * scale.networks
     made: list[CandidateSpec] = []
     trials: list[Trial] = []
     best: list[CandidateReport] = []
@@ -205,19 +207,19 @@ def search(
 
 
 def _specs(plan: Plan, cost: float, *, epochs: int, seed: int, allow_batch_variant: bool) -> list[CandidateSpec]:
-    """A narrower network in float and in static int8."""
-    pruning: ChannelPruning = plan.pruning
-    passes: tuple[Pass, ...] = (pruning, FineTune(epochs=epochs, seed=seed))
-    variant = f"{SLIM}{cost * 100:.3g}"
+    """A narrower network in float, in dynamic and in static int8."""
+    name = f"{SLIM}{cost * 100:.3g}"
+    passes: tuple[Pass, ...] = (plan.pruning, FineTune(epochs=epochs, seed=seed))
+    variants = [Variant(name=name, passes=(*passes, *int8)) for int8 in _INT8]
     return [
         CandidateSpec(
-            variant=variant,
-            passes=(*passes, *quantization),
+            variant=variant.name,
+            passes=variant.passes,
             format="onnx",
-            precision="int8-static" if quantization else "fp32",
+            precision=variant.precision,
             allow_batch_variant=allow_batch_variant,
         )
-        for quantization in ((), (StaticInt8(),))
+        for variant in variants
     ]
 
 
