@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.artifacts import Artifact, Kind, digest_bytes, digest_file
 from pipeline.candidates.choose import LOSSLESS, WITHIN, Limits, Verdict, explain
+from pipeline.candidates.outcome import outcome
 from pipeline.candidates.report import CandidateReport, EagerReport, read_report
 from pipeline.candidates.spec import FALLBACK, SLIM, candidate_specs
 from pipeline.candidates.speed import SpeedUp, speed_ups
@@ -40,6 +41,7 @@ class Row:
         confidence: of that bound; that of all bounds together is 95 %.
         smallest_provable_drop: no smaller budget could have been proven with so many examples.
         speed: how many times faster than eager and than `float.onnx.fp32`, per batch size.
+        outcome: what it gains over float in what is searched for, and what kept it from winning, in one clause.
         selected: whether it is the one in the archive.
     """
 
@@ -49,6 +51,7 @@ class Row:
     confidence: float
     smallest_provable_drop: float
     speed: tuple[SpeedUp, ...]
+    outcome: str
     selected: bool
 
 
@@ -124,6 +127,7 @@ class BuildResult:
                     "smallest_provable_drop": row.smallest_provable_drop,
                     "front": list(fronts[row.report.name]),
                     "speed": [one.to_json() for one in row.speed],
+                    "outcome": row.outcome,
                     "selected": row.selected,
                 }
                 for row in self.candidates
@@ -330,15 +334,7 @@ def _result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tuple[Ou
     }
     eager = EagerReport.model_validate_json((run_dir / _one(manifest, Kind.EAGER_REPORT).path).read_bytes())
     rows = tuple(
-        Row(
-            report=reports[name],
-            verdict=verdict["text"],
-            drop_upper=verdict["drop_upper"],
-            confidence=verdict["confidence"],
-            smallest_provable_drop=verdict["smallest_provable_drop"],
-            speed=speed_ups(reports[name], eager=eager, baseline=reports[FALLBACK]),
-            selected=name == selection["selected"],
-        )
+        _row(reports[name], Verdict(**verdict), selection, eager=eager, baseline=reports[FALLBACK])
         for name, verdict in selection["verdicts"].items()
     )
     return BuildResult(
@@ -354,4 +350,33 @@ def _result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tuple[Ou
         archive=archive,
         archive_sha256=_one(manifest, Kind.ARCHIVE).sha256,
         stages=outcomes,
+    )
+
+
+def _row(
+    report: CandidateReport,
+    verdict: Verdict,
+    selection: Mapping[str, Any],
+    *,
+    eager: EagerReport,
+    baseline: CandidateReport,
+) -> Row:
+    speed = speed_ups(report, eager=eager, baseline=baseline)
+    return Row(
+        report=report,
+        verdict=verdict.text,
+        drop_upper=verdict.drop_upper,
+        confidence=verdict.confidence,
+        smallest_provable_drop=verdict.smallest_provable_drop,
+        speed=speed,
+        outcome=outcome(
+            report,
+            verdict=verdict.text,
+            drop_upper=verdict.drop_upper,
+            limits=Limits(**selection["limits"]),
+            speed=speed,
+            float_size=baseline.size,
+            goal=selection["goal"],
+        ),
+        selected=report.name == selection["selected"],
     )

@@ -119,6 +119,9 @@ def _draw_result(console: Console, result: BuildResult) -> None:
     console.print(speed_table(result))
     console.print(SPEED_LEGEND, style="dim")
     console.print(pass_table(result))
+    for row in result.candidates:
+        if not row.selected and row.report.name != FALLBACK:
+            console.print(f"{row.report.name}: {row.outcome}.", style="dim", markup=False)
     console.print(
         f"Selected [bold]{result.selected}[/bold]: {result.why}.\n{test_lines(result)}\nArchive: {result.archive}\n"
         f"Picture of the trade-off: {result.run_dir / 'pareto.png'}"

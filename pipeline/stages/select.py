@@ -67,6 +67,7 @@ def run(settings: SelectSettings, inputs: Inputs, outputs: Outputs) -> None:
         "candidate": {"name": winner.name, "identity": winner.identity, "precision": winner.precision},
         "runtime": winner.runtime,
         "verdicts": {name: asdict(one) for name, one in choice.verdicts.items()},
+        "goal": settings.goal,
         "limits": asdict(limits),
         "test": test.to_json(),
         "test_verdict": asdict(verdict),

@@ -1,0 +1,78 @@
+"""Why a candidate was taken or not, in one line each."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from pipeline.candidates.choose import LOSSLESS, WITHIN, Limits
+from pipeline.candidates.report import CandidateReport
+from pipeline.candidates.speed import SpeedUp
+from pipeline.measure.gain import MINIMUM_GAIN
+from pipeline.recipe import Goal
+
+
+def outcome(
+    report: CandidateReport,
+    *,
+    verdict: str,
+    drop_upper: float,
+    limits: Limits,
+    speed: tuple[SpeedUp, ...],
+    float_size: int,
+    goal: Goal,
+) -> str:
+    """What was found of a candidate in what is searched for, and what kept it from winning.
+
+    Args:
+        report: of the candidate.
+        verdict: of the budget.
+        drop_upper: the bound that was held against the budget.
+        limits: the budget.
+        speed: against float in ONNX Runtime, by batch size.
+        float_size: of the float network's ONNX file, in bytes.
+        goal: what the candidates compete in.
+
+    Returns:
+        One clause.
+    """
+    gain, found = _gain(report, speed, float_size, goal)
+    if verdict not in (LOSSLESS, WITHIN):
+        quality = report.quality
+        return (
+            f"{found}, {verdict}: drop {quality.drop * 100:+.2f} points, bound {drop_upper * 100:+.2f} of "
+            f"{limits.max_accuracy_drop * 100:.2f} allowed; confident flips {quality.confident_share:.2%} of "
+            f"{limits.max_confident_flips:.2%} allowed"
+        )
+    if gain:
+        return found
+    cause = _cause(report)
+    return f"{found}, no benefit{f': {cause}' if cause else ''}"
+
+
+def _gain(report: CandidateReport, speed: tuple[SpeedUp, ...], float_size: int, goal: Goal) -> tuple[bool, str]:
+    """Whether a gain over float in ONNX Runtime may be claimed, and the ratio in words."""
+    match goal:
+        case "size":
+            smaller = float_size / report.size
+            return smaller > 1 + MINIMUM_GAIN, f"{smaller:.2f}x smaller than float"
+        case "latency":
+            one = min(speed, key=lambda found: found.batch_size)
+        case "throughput":
+            one = max(speed, key=lambda found: found.batch_size)
+        case _:
+            assert_never(goal)
+    return one.over_float.is_gain, f"{one.over_float.value:.2f}x float at batch {one.batch_size}"
+
+
+def _cause(report: CandidateReport) -> str:
+    """What is known of passes that make nothing faster; empty where nothing is."""
+    match report.passes[-1].kind if report.passes else "":
+        case "static-int8":
+            return "quantizing and dequantizing cost what the int8 kernels gain on layers of this size"
+        case "dynamic-int8":
+            alone = "" if report.parity.batch_invariant else ", and a batch is answered one by one"
+            return f"scales are found anew in each call, convolutions stay in float{alone}"
+        case "magnitude-pruning":
+            return "zeros are stored and multiplied like any other value"
+        case _:
+            return ""
