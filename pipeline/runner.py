@@ -25,6 +25,7 @@ from pipeline.stage import Inputs, Outputs, Reporter, Stage
 _PACKAGES = ("pipeline", "handlers")
 _ROOT = Path(__file__).resolve().parent.parent
 _SCRATCH = ".scratch"
+_CACHE = ".cache"
 _KEY_DIGITS = 16
 
 
@@ -240,7 +241,14 @@ def _run(
     temporary.mkdir()
     scratch.mkdir(parents=True, exist_ok=True)
     found = {(artifact.kind, artifact.candidate): run_dir / artifact.path for artifact in files}
-    outputs = Outputs(stage=stage.name, folder=temporary, scratch=scratch, reporter=reporter, declared={})
+    outputs = Outputs(
+        stage=stage.name,
+        folder=temporary,
+        scratch=scratch,
+        cache=run_dir / _CACHE / stage.name,
+        reporter=reporter,
+        declared={},
+    )
     try:
         stage.run(settings, Inputs(stage=stage.name, files=found), outputs)
         artifacts = _collect(stage, outputs)

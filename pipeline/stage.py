@@ -82,6 +82,8 @@ class Outputs:
         folder: a temporary folder; the runner renames it when the stage is done.
         scratch: a folder that outlives an interruption, under the stage's cache key; what a later
             call of the same stage finds there was written by the same code from the same inputs.
+        cache: a folder that outlives the stage and a change of its key: what lies there is named by a digest of all
+            that it was made from, code included, and the stage removes what it has no more use for.
         reporter: where to say what is going on.
         declared: filled by `path`; read by the runner.
     """
@@ -89,6 +91,7 @@ class Outputs:
     stage: str
     folder: Path
     scratch: Path
+    cache: Path
     reporter: Reporter
     declared: dict[tuple[Kind, str | None], Path]
 

@@ -35,8 +35,8 @@ class Ground:
         evaluator_macs: multiply-accumulates up to which the reference evaluator is asked too.
         horizontal_flip: whether pictures are mirrored in training.
         device: where to train.
-        scratch: for temporary files, and for tuned weights that several candidates share. It belongs to one state of
-            the code: what was tuned by other code is not looked for.
+        scratch: for temporary files, and for candidates that an interrupted run finished.
+        cache: for tuned weights, which several candidates share, and a later search of other extent.
         reporter: told how training goes.
     """
 
@@ -51,6 +51,7 @@ class Ground:
     horizontal_flip: bool
     device: DeviceName
     scratch: Path
+    cache: Path
     reporter: Reporter = field(default_factory=Silent)
 
     def network(self) -> nn.Module:

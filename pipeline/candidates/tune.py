@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ from pipeline.data.dataset import read_split
 from pipeline.models.spec import inner_network
 from pipeline.models.weights import save_weights
 from pipeline.recipe import FineTune, Pass
+from pipeline.source import collect, library_versions
 from pipeline.training.distill import distill, teacher_logits
 
-_FOLDER = "tuned"
 _KEY_DIGITS = 16
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 def tuned_weights(passes: Sequence[Pass], ground: Ground, *, name: str) -> Path | None:
@@ -34,7 +36,7 @@ def tuned_weights(passes: Sequence[Pass], ground: Ground, *, name: str) -> Path 
 
     Args:
         passes: of one candidate.
-        ground: what it is made from; the weights stay in its scratch folder.
+        ground: what it is made from; the weights stay in its cache.
         name: of the network, for messages.
 
     Returns:
@@ -50,8 +52,9 @@ def tuned_weights(passes: Sequence[Pass], ground: Ground, *, name: str) -> Path 
     assert isinstance(one, FineTune)
     before = passes[:place]
     key = _key(ground, *(other.model_dump(mode="json") for other in (*before, one)))
-    file = ground.scratch / _FOLDER / f"{key}.safetensors"
+    file = ground.cache / f"{key}.safetensors"
     if file.exists():
+        file.touch()  # `forget_untouched` spares it
         return file
     folder = file.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
@@ -81,6 +84,19 @@ def tuned_weights(passes: Sequence[Pass], ground: Ground, *, name: str) -> Path 
     return file
 
 
+def forget_untouched(cache: Path, *, since: float) -> None:
+    """Remove what was neither made nor used since then.
+
+    Args:
+        cache: of the grounds; it need not exist.
+        since: seconds since the epoch.
+    """
+    for one in cache.glob("*"):
+        files = [one, *one.rglob("*")]
+        if max(path.stat().st_mtime for path in files) < since:
+            shutil.rmtree(one) if one.is_dir() else one.unlink()
+
+
 def calibration_inputs(ground: Ground, count: int) -> Mapping[str, NDArray[Any]]:
     """Raw training inputs (N, *shape) by name, at most so many, drawn over the whole split; the same on every call."""
     split = read_split(ground.train)
@@ -90,8 +106,10 @@ def calibration_inputs(ground: Ground, count: int) -> Mapping[str, NDArray[Any]]
 
 def _teacher(ground: Ground) -> torch.Tensor:
     """The float network's answers on the training inputs, kept for the next network."""
-    file = ground.scratch / _FOLDER / f"teacher-{_key(ground)}.safetensors"
-    if not file.exists():
+    file = ground.cache / f"teacher-{_key(ground)}.safetensors"
+    if file.exists():
+        file.touch()
+    else:
         ground.reporter.log("fine-tune: the float network answers the training inputs")
         answers_VNK = teacher_logits(
             ground.model,
@@ -108,6 +126,7 @@ def _teacher(ground: Ground) -> torch.Tensor:
 
 def _key(ground: Ground, *settings: Any) -> str:
     document = {
+        "code": _code(),
         "weights": digest_file(ground.weights),
         "train": digest_file(ground.train),
         "horizontal_flip": ground.horizontal_flip,
@@ -115,3 +134,10 @@ def _key(ground: Ground, *settings: Any) -> str:
         "settings": settings,
     }
     return digest_bytes(json.dumps(document, sort_keys=True).encode())[:_KEY_DIGITS]
+
+
+@lru_cache(maxsize=1)
+def _code() -> dict[str, str]:
+    """What trains: other code, or another version of a library, may make other weights."""
+    sources = collect(__name__, _ROOT, within=("pipeline", "handlers"))
+    return {**sources.files, **library_versions(sources.libraries)}

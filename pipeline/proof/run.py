@@ -137,6 +137,7 @@ def verify_run(
             horizontal_flip=recipe.train.horizontal_flip,
             device=recipe.train.device,
             scratch=Path(scratch),
+            cache=Path(scratch),
             reporter=say,
         )
         specs = [one.spec for one in opened.reports]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -92,10 +93,12 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.candidates.ground import Ground
     from pipeline.candidates.report import TimingFigures, write_report
     from pipeline.candidates.spec import candidate_specs
+    from pipeline.candidates.tune import forget_untouched
     from pipeline.data.dataset import read_info
     from pipeline.measure.latency import file_subject, measure_latency
     from pipeline.models.load import load_model_spec
 
+    started = time.time()
     model = load_model_spec(settings.model, settings.folder, read_info(inputs.one(Kind.DATA_INFO)))
     weights, validation = inputs.one(Kind.WEIGHTS), inputs.one(Kind.VALIDATION_DATA)
     logits = float_logits(model, weights, validation)
@@ -113,6 +116,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
         horizontal_flip=settings.horizontal_flip,
         device=settings.device,
         scratch=outputs.scratch,
+        cache=outputs.cache,
         reporter=outputs.reporter,
     )
     reports: dict[str, CandidateReport] = {}
@@ -168,6 +172,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
         write_report(path, report.model_copy(update={"timings": figures}))
     eager = fastest_eager(measured).model_dump_json(indent=1) + "\n"
     outputs.path(Kind.EAGER_REPORT, "eager.json").write_text(eager, encoding="utf-8")
+    forget_untouched(outputs.cache, since=started)
     order = json.dumps([spec.name for spec in specs]) + "\n"
     outputs.path(Kind.CANDIDATE_ORDER, "order.json").write_text(order, encoding="utf-8")
 

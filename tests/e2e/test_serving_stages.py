@@ -41,7 +41,9 @@ def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def outputs(folder: Path, stage: str) -> Outputs:
     (folder / stage).mkdir()
-    return Outputs(stage=stage, folder=folder / stage, scratch=folder, reporter=Silent(), declared={})
+    return Outputs(
+        stage=stage, folder=folder / stage, scratch=folder, cache=folder / "cache", reporter=Silent(), declared={}
+    )
 
 
 def made(folder: Path, spec: InputSpec, *, model: bytes | None = None) -> dict[tuple[Kind, str | None], Path]:

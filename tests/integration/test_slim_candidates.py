@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from pipeline.candidates.evaluate import TUNED_FILE, evaluate, float_logits
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.spec import CandidateSpec, candidate_specs
-from pipeline.candidates.tune import calibration_inputs, tuned_weights
+from pipeline.candidates.tune import calibration_inputs, forget_untouched, tuned_weights
 from pipeline.data.dataset import read_info, read_split
 from pipeline.evidence.document import read_evidence
 from pipeline.models.load import load_model_spec
@@ -56,6 +57,7 @@ def ground_of(built: Built, scratch: Path, reporter: Lines) -> Ground:
         horizontal_flip=False,
         device="cpu",
         scratch=scratch,
+        cache=scratch / "cache",
         reporter=reporter,
     )
 
@@ -115,6 +117,18 @@ def test_tuned_weights_depend_on_what_made_them_and_on_nothing_else(built: Built
     other = tuned_weights((ChannelPruning(), FineTune(epochs=1, batch_size=64)), one, name="slim")
     assert other is not None
     assert other.name != first.name
+
+
+def test_what_was_not_used_again_leaves_the_cache(tmp_path: Path) -> None:
+    forget_untouched(tmp_path / "none", since=0)
+    (tmp_path / "half").mkdir()
+    for name in ("old", "half/checkpoint", "used"):
+        (tmp_path / name).write_text("")
+    for path in (tmp_path / "old", tmp_path / "half"):
+        os.utime(path, (100, 100))
+    os.utime(tmp_path / "half" / "checkpoint", (300, 300))
+    forget_untouched(tmp_path, since=200)
+    assert {path.name for path in tmp_path.iterdir()} == {"half", "used"}
 
 
 def test_calibration_takes_training_examples_from_all_over_the_split(built: Built, tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ def write_faulty_torchscript(built: Built, file: Path, scratch: Path) -> None:
         horizontal_flip=False,
         device="cpu",
         scratch=scratch,
+        cache=scratch,
     )
     module = ground.deployable()
     with torch.no_grad():

@@ -1,0 +1,115 @@
+"""The search on a real network: what it makes goes through parity and quality like everything else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+import pipeline
+from pipeline.candidates.choose import Limits
+from pipeline.candidates.evaluate import evaluate_once, float_logits
+from pipeline.candidates.report import CandidateReport
+from pipeline.candidates.search import EFFORTS, Clock, Effort, gains, search
+from pipeline.candidates.spec import CandidateSpec
+from pipeline.proof.run import verify_run
+from pipeline.recipe import Measure
+from tests.example_build import Built
+from tests.integration.test_slim_candidates import Lines, ground_of
+
+GENEROUS = Limits(max_accuracy_drop=0.9, max_confident_flips=1.0)
+FEW = ("candidates.variants=[]", 'candidates.formats=["onnx"]', "search.effort=quick", "budget.max_accuracy_drop=0.9")
+
+
+def searched(built: Built, folder: Path, said: Lines, limit_s: float) -> list[CandidateReport]:
+    ground = ground_of(built, folder, said)
+    logits = float_logits(ground.model, ground.weights, ground.validation)
+    reports: list[CandidateReport] = []
+
+    def make(spec: CandidateSpec) -> CandidateReport:
+        reports.append(evaluate_once(spec, ground, float_logits=logits))
+        return reports[-1]
+
+    def better(narrower: Sequence[CandidateReport], wider: Sequence[CandidateReport]) -> bool:
+        return gains(narrower, wider, ground, goal="size", measure=Measure())
+
+    made = search(
+        ground,
+        effort="quick",
+        limits=GENEROUS,
+        compared=4,
+        seed=0,
+        allow_batch_variant=False,
+        evaluate=make,
+        gains=better,
+        clock=Clock(folder / "search-seconds", limit_s, said),
+    )
+    assert [one.name for one in made] == [one.name for one in reports]
+    return reports
+
+
+def test_a_network_is_made_proven_and_judged(built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(EFFORTS, "quick", Effort(networks=1, epochs=1, first=0.3, resolution=2.0))
+    said = Lines()
+    reports = searched(built, tmp_path / "scratch", said, 600)
+    assert [one.precision for one in reports] == ["fp32", "int8-dynamic", "int8-static"]
+    [variant] = {one.variant for one in reports}
+    cost = float(variant.removeprefix("slim"))
+    assert 15 < cost < 60, "the step of the ladder that is nearest to 30 %"
+    whole = (built.run_dir / "candidates" / "float.onnx.fp32" / "model.onnx").stat().st_size
+    assert all(one.size < whole for one in reports)
+    assert all(one.parity.nearest <= one.parity.limit for one in reports)
+    assert all(one.spec.identity == one.identity for one in reports)
+    assert any(
+        line.startswith(f"search: {variant}, {cost:.1f}% of the float network's cost: fp32") for line in said.said
+    )
+    assert said.said[-1].endswith("minutes: nothing is left to try")
+
+
+def test_a_search_without_time_makes_nothing(built: Built, tmp_path: Path) -> None:
+    said = Lines()
+    assert searched(built, tmp_path / "scratch", said, 0.0) == []
+    assert said.said[-1] == "search: its time was over before the first network"
+
+
+@pytest.mark.slow
+def test_a_build_searches_and_goes_on_where_it_was_killed(built: Built, tmp_path: Path) -> None:
+    shutil.copytree(built.run_dir, tmp_path / "run")
+    shutil.copytree(built.run_dir, tmp_path / "whole")
+    sets = [*built.overrides, *FEW]
+    command = [sys.executable, "-m", "pipeline", "build", str(built.recipe), "--run-dir", str(tmp_path / "run")]
+    command += [part for one in sets for part in ("--set", one)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("fine-tune slim") and "epoch 2/3" in line:
+                break
+        process.kill()
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert ": continues after epoch 2" in done.stderr
+    assert "search: ended after " in done.stderr
+    rows = {row["name"]: row for row in json.loads(done.stdout)["candidates"]}
+    slim = {name for name in rows if name.startswith("slim")}
+    assert len(slim) >= 3
+
+    longer = subprocess.run(
+        [*command, "--set", "search.max_minutes=9"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert longer.returncode == 0, longer.stderr
+    assert "candidates: setting search.limit_s changed" in longer.stderr
+    assert "fine-tune slim" not in longer.stderr, "what was trained is there"
+
+    whole = pipeline.build(built.recipe, run_dir=tmp_path / "whole", model_store=tmp_path / "store", overrides=sets)
+    files = {row.report.name: row.report.sha256 for row in whole.candidates}
+    same = files.keys() & rows.keys()
+    assert slim & same, "which networks come after the first may hang on a timing"
+    assert {name: files[name] for name in same} == {name: rows[name]["sha256"] for name in same}
+    verified = verify_run(tmp_path / "whole", ranking_examples=0)
+    verified.require()
+    assert {one.candidate for one in verified.candidates} == files.keys()
