@@ -280,7 +280,7 @@ def resolve(recipe: str | Path | Recipe, overrides: Sequence[str] = ()) -> Recip
         raise RecipeError(f"overrides {', '.join(overrides)}: expected none for a recipe that is loaded already")
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
     names = [spec.name for spec in candidate_specs(loaded.candidates)]
-    named, searched = loaded.select.candidate, loaded.search.effort != "off"
+    named, searched = loaded.select.candidate, loaded.search_effort != "off"
     if named is not None and named not in names and not (searched and named.startswith(SLIM)):
         others = f", or one that the search makes ({SLIM}...)" if searched else ""
         raise RecipeError(f"select.candidate: expected one of {', '.join(names)}{others}, found {named}")

@@ -295,19 +295,15 @@ Goal = Literal["latency", "throughput", "size"]
 class Search(Section):
     """The search for the smallest network inside the budget: channels pruned, fine-tuned, in float and in int8."""
 
-    effort: Literal["off", "quick", "deep"] = Field(
-        default="quick",
-        description="off: none; quick: a few networks, 3 epochs of fine-tuning each; deep: more and finer, 20 epochs",
+    effort: Literal["off", "quick", "deep"] | None = Field(
+        default=None,
+        description="off: none; quick: a few networks, 3 epochs of fine-tuning each; deep: more and finer, 20 epochs. "
+        "If not given quick, or off where candidates.variants says which networks to compare",
     )
     max_minutes: float | None = Field(
         default=None, gt=0, description="no new work starts after these; 5 for quick, 90 for deep if not given"
     )
     goal: Goal | None = Field(default=None, description="another name for select.goal")
-
-    @property
-    def limit_s(self) -> float:
-        """Seconds after which the search ends."""
-        return 60 * (self.max_minutes or (90 if self.effort == "deep" else 5))
 
 
 class Export(Section):
@@ -435,6 +431,16 @@ class Recipe(Section):
                 "or train.epochs of 1 or more"
             )
         return self
+
+    @property
+    def search_effort(self) -> Literal["off", "quick", "deep"]:
+        """How much is searched."""
+        return self.search.effort or ("quick" if self.candidates.variants is None else "off")
+
+    @property
+    def search_limit_s(self) -> float:
+        """Seconds after which the search ends."""
+        return 60 * (self.search.max_minutes or (90 if self.search_effort == "deep" else 5))
 
     @property
     def goal(self) -> Goal:

@@ -65,11 +65,12 @@ def settings(recipe: Recipe) -> CandidatesSettings:
 
 
 def _searching(recipe: Recipe) -> Searching | None:
-    if recipe.search.effort == "off":
+    effort = recipe.search_effort
+    if effort == "off":
         return None
     return Searching(
-        effort=recipe.search.effort,
-        limit_s=recipe.search.limit_s,
+        effort=effort,
+        limit_s=recipe.search_limit_s,
         goal=recipe.goal,
         budget=recipe.budget,
         seed=recipe.train.seed,

@@ -177,3 +177,19 @@ def test_broken_toml_is_named(tmp_path: Path) -> None:
 def test_malformed_override_is_named(tmp_path: Path, override: str) -> None:
     with pytest.raises(RecipeError, match="--set"):
         load_recipe(write(tmp_path, 'name = "x"\n' + MINIMAL), [override])
+
+
+def test_a_search_is_quick_unless_the_networks_are_named() -> None:
+    assert load_recipe("fashion-cnn").search_effort == "quick"
+    assert load_recipe("fashion-cnn").search_limit_s == 300
+    named = ["candidates.variants=[]"]
+    assert load_recipe("fashion-cnn", named).search_effort == "off"
+    deep = load_recipe("fashion-cnn", [*named, "search.effort=deep"])
+    assert (deep.search_effort, deep.search_limit_s) == ("deep", 5400)
+
+
+def test_what_is_searched_is_what_is_selected() -> None:
+    assert load_recipe("fashion-cnn", ["search.goal=size"]).goal == "size"
+    assert load_recipe("fashion-cnn", ["select.goal=size"]).goal == "size"
+    with pytest.raises(RecipeError, match="search.goal size and select.goal latency: expected the same"):
+        load_recipe("fashion-cnn", ["search.goal=size", "select.goal=latency"])
