@@ -191,5 +191,5 @@ def test_a_search_is_quick_unless_the_networks_are_named() -> None:
 def test_what_is_searched_is_what_is_selected() -> None:
     assert load_recipe("fashion-cnn", ["search.goal=size"]).goal == "size"
     assert load_recipe("fashion-cnn", ["select.goal=size"]).goal == "size"
-    with pytest.raises(RecipeError, match="search.goal size and select.goal latency: expected the same"):
+    with pytest.raises(RecipeError, match=r"search\.goal size and select\.goal latency: expected the same"):
         load_recipe("fashion-cnn", ["search.goal=size", "select.goal=latency"])
