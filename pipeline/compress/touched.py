@@ -98,36 +98,6 @@ class PassReport:
         """Zero weights as a fraction of the weights the pass acted on."""
         return _fraction(sum(layer.zeros for layer in self.layers if layer.touched), self.touched_weights)
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything above, ready for JSON."""
-        return {
-            "kind": self.kind,
-            "detail": self.detail,
-            "parameters": self.parameters,
-            "touched_weights": self.touched_weights,
-            "weight_share": self.weight_share,
-            "compute_share": self.compute_share,
-            "sparsity": self.sparsity,
-            "touched_sparsity": self.touched_sparsity,
-            "removed_parameters": self.removed_parameters,
-            "removed_weight_share": self.removed_weight_share,
-            "removed_compute_share": self.removed_compute_share,
-            "layers": [
-                {
-                    "name": layer.name,
-                    "kind": layer.kind,
-                    "weights": layer.weights,
-                    "zeros": layer.zeros,
-                    "sparsity": _fraction(layer.zeros, layer.weights),
-                    "macs": layer.macs,
-                    "touched": layer.touched,
-                    "removed_weights": layer.removed_weights,
-                    "removed_macs": layer.removed_macs,
-                }
-                for layer in self.layers
-            ],
-        }
-
 
 def weighted_layers(network: nn.Module) -> dict[str, nn.Module]:
     """Convolution, linear and recurrent layers by name, in the network's order; a shared layer once."""

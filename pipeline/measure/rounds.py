@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +29,6 @@ class Timing:
         """As plain data, in milliseconds."""
         rounds = [round(value * 1e3, 6) for value in self.rounds_s]
         return {"batch_size": self.batch_size, "median_ms": round(self.median_s * 1e3, 6), "rounds_ms": rounds}
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`."""
-        return cls(batch_size=document["batch_size"], rounds_s=tuple(value / 1e3 for value in document["rounds_ms"]))
 
 
 class Timer(Protocol):

@@ -126,12 +126,6 @@ def predict(
             yield path, outcome
 
 
-def predict_file(url: str, path: Path) -> tuple[Prediction, ...]:
-    """Ask about one file; see `predict`. `url` ends in `/predictions/<name>`."""
-    with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client:
-        return _predict_file(client, url, path)
-
-
 def predict_bytes(url: str, body: bytes, content_type: str) -> tuple[Prediction, ...]:
     """Ask about a body of a given media type; `url` ends in `/predictions/<name>`.
 

@@ -17,7 +17,6 @@ from handlers.serving import RuntimeSpec
 from pipeline.errors import StageError
 from pipeline.measure.gain import speed_up
 from pipeline.measure.latency import Measurement, Subject, file_subject, measure_latency
-from pipeline.measure.rounds import Timing
 from pipeline.stage import Silent
 
 INPUTS = [InputSpec(name="x", dtype="float32", shape=(4,), low=-1, high=1)]
@@ -78,13 +77,6 @@ def test_a_file_and_its_copy_show_no_gain(folder: Path) -> None:
         claims.append((speed_up(one, other).is_gain, speed_up(other, one).is_gain))
     for direction in zip(*claims, strict=True):
         assert not all(direction)
-
-
-def test_a_timing_survives_json(folder: Path) -> None:
-    timing = measure(subject(folder, "a"))["a"].timings[0]
-    again = Timing.from_json(timing.to_json())
-    assert again.batch_size == timing.batch_size
-    assert again.rounds_s == pytest.approx(timing.rounds_s, abs=1e-8)
 
 
 def test_a_file_shows_no_gain_over_its_own_copies(folder: Path) -> None:
