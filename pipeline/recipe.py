@@ -301,7 +301,9 @@ class Search(Section):
         "If not given quick, or off where candidates.variants says which networks to compare",
     )
     max_minutes: float | None = Field(
-        default=None, gt=0, description="no new work starts after these; 5 for quick, 90 for deep if not given"
+        default=None,
+        gt=0,
+        description="the search ends after these, with what is finished; 5 for quick, 90 for deep if not given",
     )
     goal: Goal | None = Field(default=None, description="another name for select.goal")
 

@@ -166,42 +166,43 @@ def search(
     compared += len(_INT8) * scale.networks
     made: list[CandidateSpec] = []
     trials: list[Trial] = []
-    best: list[CandidateReport] = []
-    try:
+
+    def tried() -> str:
+        """Try one network after the other; why it ended."""
         ladder = Ladder(plans=plans(scan(ground, clock)), ground=ground)
-    except RecipeError as error:
-        clock.log(f"search: no narrower network: {error}")
-        return made
-    except TimeIsUpError:
-        clock.log("search: its time was over before the first network")
-        return made
-    why = "nothing is left to try"
-    while ladder.plans and (wanted := next_cost(trials, scale)) is not None:
-        step = ladder.nearest(wanted)
-        if step in [one.step for one in trials]:
-            why = "no other network lies between"
-            break
-        cost = ladder.cost(step)
-        specs = _specs(
-            ladder.plans[step], cost, epochs=scale.epochs, seed=seed, allow_batch_variant=allow_batch_variant
-        )
-        reports: list[CandidateReport] = []
-        try:
-            clock.check()
+        best: list[CandidateReport] = []
+        while ladder.plans and (wanted := next_cost(trials, scale)) is not None:
+            step = ladder.nearest(wanted)
+            if step in [one.step for one in trials]:
+                return "no other network lies between"
+            cost = ladder.cost(step)
+            specs = _specs(
+                ladder.plans[step], cost, epochs=scale.epochs, seed=seed, allow_batch_variant=allow_batch_variant
+            )
+            reports: list[CandidateReport] = []
             for spec in specs:
+                clock.check()
                 reports.append(evaluate(spec))
                 made.append(spec)
-        except TimeIsUpError:
-            why = "its time is over"
-            break
-        verdicts = [judge(one.quality, limits, lossy=True, compared=compared) for one in reports]
-        fitting = [one for one, verdict in zip(reports, verdicts, strict=True) if verdict.allowed]
-        trials.append(Trial(step=step, cost=cost, fits=bool(fitting)))
-        clock.log(f"search: {_told(specs[0].variant, cost, reports, verdicts)}")
-        if fitting and best and cost < min(one.cost for one in trials[:-1] if one.fits) and not gains(fitting, best):
-            why = "a narrower network is no better any more"
-            break
-        best = fitting if fitting and cost == min(one.cost for one in trials if one.fits) else best
+            verdicts = [judge(one.quality, limits, lossy=True, compared=compared) for one in reports]
+            fitting = [one for one, verdict in zip(reports, verdicts, strict=True) if verdict.allowed]
+            narrowest = all(cost < one.cost for one in trials if one.fits)
+            trials.append(Trial(step=step, cost=cost, fits=bool(fitting)))
+            clock.log(f"search: {_told(specs[0].variant, cost, reports, verdicts)}")
+            if fitting and narrowest:
+                if best and not gains(fitting, best):
+                    return "a narrower network is no better any more"
+                best = fitting
+        return "nothing is left to try"
+
+    try:
+        why = tried()
+    except TimeIsUpError:
+        why = "its time is over"
+    except RecipeError as error:
+        if trials:
+            raise
+        why = f"this network cannot be made narrower: {error}"
     clock.log(f"search: ended after {len(trials)} networks and {clock.used_s / 60:.1f} minutes: {why}")
     return made
 

@@ -122,7 +122,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     )
     reports: dict[str, CandidateReport] = {}
 
-    def make(spec: CandidateSpec) -> CandidateReport:
+    def make(spec: CandidateSpec, ground: Ground) -> CandidateReport:
         reports[spec.name] = evaluate_once(spec, ground, float_logits=logits)
         outputs.reporter.log(f"candidates: {_summary(reports[spec.name])}")
         return reports[spec.name]
@@ -130,7 +130,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     specs = list(candidate_specs(settings.candidates))
     for done, spec in enumerate(specs):
         outputs.reporter.progress("candidates", done, len(specs), spec.name)
-        make(spec)
+        make(spec, ground)
     outputs.reporter.progress("candidates", len(specs), len(specs))
     if settings.search is not None:
         specs += _search(settings.search, settings, ground, make, compared=sum(spec.lossy for spec in specs))
@@ -182,7 +182,7 @@ def _search(
     wanted: Searching,
     settings: CandidatesSettings,
     ground: Ground,
-    make: Callable[[CandidateSpec], CandidateReport],
+    make: Callable[[CandidateSpec, Ground], CandidateReport],
     *,
     compared: int,
 ) -> list[CandidateSpec]:
@@ -204,7 +204,7 @@ def _search(
         compared=compared,
         seed=wanted.seed,
         allow_batch_variant=settings.candidates.allow_batch_variant,
-        evaluate=make,
+        evaluate=lambda spec: make(spec, timed),
         gains=lambda narrower, wider: gains(narrower, wider, timed, goal=wanted.goal, measure=settings.measure),
         clock=clock,
     )

@@ -74,7 +74,7 @@ def test_a_network_is_made_proven_and_judged(built: Built, tmp_path: Path, monke
 def test_a_search_without_time_makes_nothing(built: Built, tmp_path: Path) -> None:
     said = Lines()
     assert searched(built, tmp_path / "scratch", said, 0.0) == []
-    assert said.said[-1] == "search: its time was over before the first network"
+    assert said.said[-1] == "search: ended after 0 networks and 0.0 minutes: its time is over"
 
 
 @pytest.mark.slow
