@@ -30,7 +30,7 @@ class Effort:
 
     Args:
         networks: at most so many are trained.
-        epochs: of fine-tuning each.
+        epochs: of fine-tuning for a network as costly as float; a cheaper one gets more, see `epochs_for`.
         first: cost of the first network, as a share of the float network's.
         resolution: the search ends when the narrowest that fits and the widest that does not are so near in cost.
     """
@@ -42,8 +42,8 @@ class Effort:
 
 
 EFFORTS = {
-    "quick": Effort(networks=4, epochs=3, first=0.15, resolution=1.6),
-    "deep": Effort(networks=10, epochs=20, first=0.08, resolution=1.15),
+    "quick": Effort(networks=4, epochs=2, first=0.15, resolution=1.6),
+    "deep": Effort(networks=10, epochs=10, first=0.08, resolution=1.15),
 }
 # Of the float network's cost. Wider, there is nothing to gain; narrower, a call costs what any call costs.
 _WIDEST, _NARROWEST = 0.7, 0.005
@@ -129,6 +129,16 @@ def next_cost(trials: Sequence[Trial], effort: Effort) -> float | None:
     return effort.first
 
 
+def epochs_for(cost: float, effort: Effort) -> int:
+    """Epochs of fine-tuning: the narrower, the more there is to win back, and the less time an epoch takes.
+
+    Args:
+        cost: as a share of the float network's.
+        effort: of the search.
+    """
+    return max(1, round(effort.epochs / math.sqrt(cost)))
+
+
 def search(
     ground: Ground,
     *,
@@ -177,7 +187,11 @@ def search(
                 return "no other network lies between"
             cost = ladder.cost(step)
             specs = _specs(
-                ladder.plans[step], cost, epochs=scale.epochs, seed=seed, allow_batch_variant=allow_batch_variant
+                ladder.plans[step],
+                cost,
+                epochs=epochs_for(cost, scale),
+                seed=seed,
+                allow_batch_variant=allow_batch_variant,
             )
             reports: list[CandidateReport] = []
             for spec in specs:

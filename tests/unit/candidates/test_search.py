@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.candidates.search import EFFORTS, Clock, Effort, TimeIsUpError, Trial, next_cost
+from pipeline.candidates.search import EFFORTS, Clock, Effort, TimeIsUpError, Trial, epochs_for, next_cost
 from pipeline.candidates.widths import Plan, Sensitivity, plans
 from pipeline.stage import Silent
 
@@ -37,6 +37,11 @@ def test_it_ends_with_the_number_of_networks() -> None:
     assert next_cost(many[:3], EFFORT) is not None
     assert next_cost(many, EFFORT) is None
     assert EFFORTS["deep"].networks > EFFORTS["quick"].networks
+
+
+def test_a_narrower_network_is_tuned_for_longer() -> None:
+    assert [epochs_for(cost, EFFORTS["quick"]) for cost in (1.0, 0.25, 0.04)] == [2, 4, 10]
+    assert epochs_for(0.25, EFFORTS["deep"]) == 20
 
 
 def test_plans_narrow_every_layer_as_far_as_the_answers_may_move() -> None:
