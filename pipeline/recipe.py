@@ -297,8 +297,8 @@ class Search(Section):
 
     effort: Literal["off", "quick", "deep"] | None = Field(
         default=None,
-        description="off: none; quick: a few networks, fine-tuned for some epochs each; deep: more, at finer steps, for "
-        "five times as many. If not given quick, or off where candidates.variants says which networks to compare",
+        description="off: none; quick: a few networks, fine-tuned for some epochs each; deep: more, at finer steps, "
+        "for five times as many. If not given quick, or off where candidates.variants says which networks to compare",
     )
     max_minutes: float | None = Field(
         default=None,
