@@ -84,6 +84,7 @@ def build_archive(
     inputs: Sequence[InputSpec],
     *,
     name: str = "tiny",
+    candidate: str = "float.onnx.fp32",
     kind: Literal["onnxruntime", "torchscript"] = "onnxruntime",
     batch_invariant: bool = True,
     allow_batch_variant: bool = False,
@@ -109,7 +110,7 @@ def build_archive(
     serving = Serving(
         name=name,
         version="1.0",
-        candidate="float.onnx.fp32",
+        candidate=candidate,
         identity="0" * 64,
         precision="fp32",
         task="classification",

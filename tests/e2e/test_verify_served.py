@@ -100,8 +100,10 @@ def test_labels_of_the_served_model_are_held_against_floats(split: Split, archiv
     other_float, stranger = tmp_path / "float.onnx", tmp_path / "stranger.onnx"
     onnx.save(model, other_float)
     stranger.write_bytes(archive.members["model.onnx"])
-    evidence["candidates"][0]["sha256"] = digest_file(other_float)
-    lossy = build_archive(tmp_path / "packed", [GREY], evidence=evidence)
+    [row] = evidence["candidates"]
+    evidence["candidates"] = [{**row, "sha256": digest_file(other_float)}, {**row, "name": "slim.onnx.fp32"}]
+    evidence["candidate"] = "slim.onnx.fp32"
+    lossy = build_archive(tmp_path / "packed", [GREY], candidate="slim.onnx.fp32", evidence=evidence)
     write_split(tmp_path / "test.safetensors", split)
     pixels = split.inputs["image"].reshape(EXAMPLES, -1).astype(np.float32)
     flips = int(((pixels @ changed).argmax(axis=1) != (pixels @ weights(48)).argmax(axis=1)).sum())
