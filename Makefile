@@ -7,6 +7,8 @@ PYTHON := $(VENV)/bin/python
 STAMP  := $(VENV)/.set-up
 UV     := $(PYTHON) -m uv
 NEEDED_GB := 8
+# Two files of tests at a time: many of them wait for a server.
+TWO_AT_ONCE := --numprocesses 2 --dist loadfile
 
 # A shell that stands in another environment must not redirect the installation. Settings of pip and
 # uv that say where packages come from (mirrors, certificates, proxies) are honoured.
@@ -28,10 +30,10 @@ demo: $(STAMP) ## train, compress, export, verify, archive, serve, and ask the s
 	@VENV=$(VENV) bash scripts/demo
 
 test: $(STAMP) ## run the tests, without the slow ones
-	$(PYTHON) -m pytest -m "not slow"
+	$(PYTHON) -m pytest $(TWO_AT_ONCE) -m "not slow"
 
 test-all: $(STAMP) ## run all tests
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest $(TWO_AT_ONCE)
 
 check: $(STAMP) ## lint, format, types, import rules, lock file in step with pyproject.toml
 	$(PYTHON) -m ruff check .
