@@ -93,3 +93,14 @@ def test_the_winner_judged_against_itself_loses_nothing(folder: Path, result: pi
     )
     assert (quality.drop, quality.lost, quality.gained) == (0, 0, 0)
     assert 0 < quality.drop_upper < 0.001
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["fashion-mlp", "fashion-cnn-wide"])
+def test_the_other_recipes_are_built(recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_STATE", str(tmp_path / "state"))
+    sets = [*QUICK[:2], "candidates.variants=[]", *QUICK[3:]]
+    result = pipeline.build(recipe, run_dir=tmp_path / "run", model_store=tmp_path / "store", overrides=sets)
+    assert result.selected == "float.onnx.fp32"
+    assert result.test.accuracy > 0.75
+    assert result.archive == tmp_path / "store" / f"{recipe}.mar"
