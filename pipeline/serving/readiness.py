@@ -28,8 +28,8 @@ _GAVE_UP = re.compile(
 _PORT_TAKEN = re.compile(r"Address already in use|BindException")
 # Golden inputs posted in one request, as JSON: enough to mean something, small beside the server's limit.
 _PART_BYTES = 1 << 20
-# TorchServe's answers for a worker that ended, and while there is none in its place.
-_WORKER_GONE = re.compile(r"refused with 50[37]:")
+# TorchServe's answers for a worker that ended, at once or a little later, and while there is none in its place.
+_WORKER_GONE = re.compile(r"refused with (?:50[37]:|500: Worker died)")
 # Between two rounds of golden requests.
 _PAUSE_S = 0.1
 
