@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -221,7 +222,7 @@ def plan(
 
 
 def report(run_dir: Path | str, *, model_store: Path | str | None = None) -> BuildResult:
-    """The result of a finished build, read from its run directory; its picture is drawn there again.
+    """The result of a finished build, read from its run directory; its picture is drawn there again if that can be written to.
 
     Raises:
         FileError: there is no finished build, or the picture cannot be written.
@@ -235,7 +236,8 @@ def report(run_dir: Path | str, *, model_store: Path | str | None = None) -> Bui
     packed = folder / _one(manifest, Kind.ARCHIVE).path
     stored = (Path(model_store) if model_store is not None else DEFAULT_MODEL_STORE) / packed.name
     result = _result(folder, manifest, stored if stored.is_file() else packed, ())
-    draw(result)
+    if os.access(folder, os.W_OK):
+        draw(result)
     return result
 
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from pipeline.candidates.choose import ERROR_RATE
 from pipeline.candidates.spec import FALLBACK
 
 if TYPE_CHECKING:
@@ -173,6 +174,7 @@ def decision_table(rows: Sequence[Row]) -> Table:
 def decision_legend(rows: Sequence[Row], limits: Limits) -> str:
     """What the columns of `decision_table` mean."""
     quality = rows[0].report.quality
+    together = round(ERROR_RATE / (1 - rows[0].confidence))
     return (
         f"on {quality.examples:,} validation examples; lost: right in float, wrong here; gained: the reverse; "
         "confident: float's top two at least 0.5\n"
@@ -180,7 +182,8 @@ def decision_legend(rows: Sequence[Row], limits: Limits) -> str:
         "its own drop in points; KL in nats;\n"
         f"ECE: 15 bins, float {quality.float_calibration_error:.3f}; provable: the smallest drop in points that so "
         f"many examples can prove.\n"
-        f"Each bound holds with {rows[0].confidence:.2%}, all {len(rows)} together with 95 % (Bonferroni)."
+        f"Each bound holds with {rows[0].confidence:.2%}, all {together} that could have been "
+        "compared together with 95 % (Bonferroni)."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Sequence
 from importlib import resources
@@ -298,7 +299,8 @@ class Search(Section):
     effort: Literal["off", "quick", "deep"] | None = Field(
         default=None,
         description="off: none; quick: a few networks, fine-tuned for some epochs each; deep: more, at finer steps, "
-        "for five times as many. If not given quick, or off where candidates.variants says which networks to compare",
+        "for five times as many. If not given quick, or off where candidates.variants or select.candidate says which "
+        "networks to compare, or nothing is exported to ONNX",
     )
     max_minutes: float | None = Field(
         default=None,
@@ -426,6 +428,16 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _names_of_a_search(self) -> Recipe:
+        taken = [one.name for one in self.candidates.variants or () if re.fullmatch(r"slim[\d.]+", one.name)]
+        if taken and self.search_effort != "off":
+            raise ValueError(
+                f"variant {taken[0]!r}: expected another name, because a search names its networks so; rename it, or "
+                "set search.effort to off"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _weights_or_training(self) -> Recipe:
         if self.train.epochs == 0 and self.model.weights is None:
             raise ValueError(
@@ -437,7 +449,11 @@ class Recipe(Section):
     @property
     def search_effort(self) -> Literal["off", "quick", "deep"]:
         """How much is searched."""
-        return self.search.effort or ("quick" if self.candidates.variants is None else "off")
+        if self.search.effort is not None:
+            return self.search.effort
+        candidates, named = self.candidates, self.select.candidate
+        chosen = candidates.variants is not None or (named is not None and not named.startswith("slim"))
+        return "off" if chosen or "onnx" not in candidates.formats else "quick"
 
     @property
     def search_limit_s(self) -> float:

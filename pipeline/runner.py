@@ -127,6 +127,7 @@ def run_stages(
             reporter.log(f"{stage.name}: {need.reason}")
             if force:
                 _forget(run_dir, stage.name)
+                shutil.rmtree(run_dir / _CACHE / stage.name, ignore_errors=True)
             started = time.perf_counter()
             artifacts = _run(stage, settings, files, need.key, run_dir, reporter)
             seconds = time.perf_counter() - started

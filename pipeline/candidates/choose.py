@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from pipeline.candidates.report import CandidateReport
 from pipeline.errors import ProofError, RecipeError
 from pipeline.measure.gain import MINIMUM_GAIN, speed_up
+from pipeline.recipe import Goal
 from pipeline.verify.interval import drop_bounds, smallest_provable_drop
 from pipeline.verify.quality import QualityReport
-
-Goal = Literal["latency", "throughput", "size"]
 
 # What may go wrong over all candidates together: a bound that does not hold.
 ERROR_RATE = 0.05
@@ -69,7 +67,7 @@ def adjusted_confidence(compared: int) -> float:
     Association 56, 52-64.
 
     Args:
-        compared: lossy candidates that could be selected.
+        compared: lossy candidates that could be selected, planned ones of a search included.
     """
     return 1 - ERROR_RATE / max(compared, 1)
 
@@ -120,13 +118,22 @@ def explain(name: str, quality: QualityReport, verdict: Verdict, limits: Limits)
     )
 
 
-def choose(reports: Sequence[CandidateReport], *, goal: Goal, limits: Limits, named: str | None = None) -> Choice:
+def choose(
+    reports: Sequence[CandidateReport],
+    *,
+    goal: Goal,
+    limits: Limits,
+    compared: int | None = None,
+    named: str | None = None,
+) -> Choice:
     """Pick the winner.
 
     Args:
         reports: every candidate, `float.onnx.fp32` among them.
         goal: `latency` at batch 1, `throughput` at the largest batch measured, or file `size`.
         limits: the budget.
+        compared: lossy candidates that could have been among them: a search says beforehand how many it may make, for
+            how many it made followed from what it saw. Those that are there if None.
         named: take this one if it is inside its limits.
 
     Raises:
@@ -135,7 +142,8 @@ def choose(reports: Sequence[CandidateReport], *, goal: Goal, limits: Limits, na
     """
     if not reports:
         raise ProofError("candidates: expected at least one to choose from, found an empty list; nothing was proven")
-    compared = sum(report.lossy for report in reports)
+    if compared is None:
+        compared = sum(report.lossy for report in reports)
     by_name = {report.name: report for report in reports}
     verdicts = {report.name: judge(report.quality, limits, lossy=report.lossy, compared=compared) for report in reports}
     if named is not None:

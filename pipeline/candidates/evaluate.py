@@ -90,9 +90,14 @@ def tolerance_of(precision: Precision) -> Tolerance:
             assert_never(precision)
 
 
-def folder_of(spec: CandidateSpec, ground: Ground) -> Path:
+def folder_of(one: CandidateSpec | CandidateReport, ground: Ground) -> Path:
     """Where a candidate is made, in the scratch folder."""
-    return ground.scratch / f"{spec.name}-{spec.identity[:_NAME_DIGITS]}"
+    return ground.scratch / f"{one.name}-{one.identity[:_NAME_DIGITS]}"
+
+
+def is_evaluated(spec: CandidateSpec, ground: Ground) -> bool:
+    """Whether an earlier, interrupted run made a candidate, and its files are as they were then."""
+    return _is_whole(folder_of(spec, ground) / "report.json")
 
 
 def evaluate_once(spec: CandidateSpec, ground: Ground, *, float_logits: NDArray[np.float32]) -> CandidateReport:

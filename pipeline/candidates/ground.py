@@ -37,6 +37,7 @@ class Ground:
         device: where to train.
         scratch: for temporary files, and for candidates that an interrupted run finished.
         cache: for tuned weights, which several candidates share, and a later search of other extent.
+        model_key: digest of all that the model is made of besides its weights: source, arguments, preprocessing.
         reporter: told how training goes.
     """
 
@@ -52,6 +53,7 @@ class Ground:
     device: DeviceName
     scratch: Path
     cache: Path
+    model_key: str = ""
     reporter: Reporter = field(default_factory=Silent)
 
     def network(self) -> nn.Module:

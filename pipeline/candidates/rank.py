@@ -170,9 +170,9 @@ def _answers(
         return run_chunks(module_reference(module, inputs).answer, arrays, size)
     int8 = spec.passes[-1]
     in_float = (keep.layer,) if keep is not None and keep.kind == int8.kind else ()
-    unpruned = keep.layer if keep is not None and not in_float else ""
+    unpruned = f"{keep.kind}-{keep.layer}" if keep is not None and not in_float else "nothing"
     runtime = runtime_of(spec)
-    plain, quantized = ground.scratch / f"float-{spec.name}-{unpruned}.onnx", ground.scratch / runtime.file
+    plain, quantized = ground.scratch / f"float-{spec.name}-without-{unpruned}.onnx", ground.scratch / runtime.file
     if not plain.exists():
         module = _compressed(network, spec.float_passes, ground, tuned, keep)
         export_onnx(module, plain, inputs=inputs, example=ground.example(), opset=ground.opset)

@@ -51,10 +51,8 @@ def tuned_weights(passes: Sequence[Pass], ground: Ground, *, name: str) -> Path 
     one = passes[place]
     assert isinstance(one, FineTune)
     before = passes[:place]
-    key = _key(ground, *(other.model_dump(mode="json") for other in (*before, one)))
-    file = ground.cache / f"{key}.safetensors"
+    file = _tuned_file(passes[: place + 1], ground)
     if file.exists():
-        file.touch()  # `forget_untouched` spares it
         return file
     folder = file.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,17 +82,30 @@ def tuned_weights(passes: Sequence[Pass], ground: Ground, *, name: str) -> Path 
     return file
 
 
-def forget_untouched(cache: Path, *, since: float) -> None:
-    """Remove what was neither made nor used since then.
+def forget_others(ground: Ground, used: Sequence[Sequence[Pass]]) -> None:
+    """Remove from the cache what none of some candidates was made from; half-done training stays, to be continued.
 
     Args:
-        cache: of the grounds; it need not exist.
-        since: seconds since the epoch.
+        ground: whose cache it is; it need not exist.
+        used: passes of the candidates.
     """
-    for one in cache.glob("*"):
-        files = [one, *one.rglob("*")]
-        if max(path.stat().st_mtime for path in files) < since:
-            shutil.rmtree(one) if one.is_dir() else one.unlink()
+    keep = {_teacher_file(ground)}
+    for passes in used:
+        place = next((place for place, one in enumerate(passes) if isinstance(one, FineTune)), None)
+        if place is not None:
+            keep.add(_tuned_file(passes[: place + 1], ground))
+    for one in ground.cache.glob("*.safetensors"):
+        if one not in keep:
+            one.unlink()
+
+
+def _tuned_file(passes: Sequence[Pass], ground: Ground) -> Path:
+    """Where the weights lie that some passes, the last of which is the fine-tune pass, make."""
+    return ground.cache / f"{_key(ground, *(one.model_dump(mode='json') for one in passes))}.safetensors"
+
+
+def _teacher_file(ground: Ground) -> Path:
+    return ground.cache / f"teacher-{_key(ground)}.safetensors"
 
 
 def calibration_inputs(ground: Ground, count: int) -> Mapping[str, NDArray[Any]]:
@@ -106,10 +117,8 @@ def calibration_inputs(ground: Ground, count: int) -> Mapping[str, NDArray[Any]]
 
 def _teacher(ground: Ground) -> torch.Tensor:
     """The float network's answers on the training inputs, kept for the next network."""
-    file = ground.cache / f"teacher-{_key(ground)}.safetensors"
-    if file.exists():
-        file.touch()
-    else:
+    file = _teacher_file(ground)
+    if not file.exists():
         ground.reporter.log("fine-tune: the float network answers the training inputs")
         answers_VNK = teacher_logits(
             ground.model,
@@ -127,6 +136,7 @@ def _teacher(ground: Ground) -> torch.Tensor:
 def _key(ground: Ground, *settings: Any) -> str:
     document = {
         "code": _code(),
+        "model": ground.model_key,
         "weights": digest_file(ground.weights),
         "train": digest_file(ground.train),
         "horizontal_flip": ground.horizontal_flip,
@@ -139,5 +149,8 @@ def _key(ground: Ground, *settings: Any) -> str:
 @lru_cache(maxsize=1)
 def _code() -> dict[str, str]:
     """What trains: other code, or another version of a library, may make other weights."""
-    sources = collect(__name__, _ROOT, within=("pipeline", "handlers"))
-    return {**sources.files, **library_versions(sources.libraries)}
+    found: dict[str, str] = {}
+    for module in (__name__, "pipeline.models.load"):  # the built-in networks are named there
+        sources = collect(module, _ROOT, within=("pipeline", "handlers"))
+        found |= {**sources.files, **library_versions(sources.libraries)}
+    return found

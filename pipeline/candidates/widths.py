@@ -113,7 +113,8 @@ def scan(ground: Ground, reporter: Reporter) -> list[Sensitivity]:
             stayed = stay
             pruned, _ = apply_passes(deployable, (plan.pruning,), example=example)
             answers = run_chunks(module_reference(pruned, ground.model.inputs).answer, inputs, _BATCH)
-            largest = max(largest, _divergence(expected, answers))
+            found_here = _divergence(expected, answers)
+            largest = max(largest, found_here if np.isfinite(found_here) else np.inf)
             divergence[level] = largest
         found.append(Sensitivity(layer=one.layers[0], divergence=divergence))
     reporter.progress("sensitivity", len(layers), len(layers))
@@ -125,7 +126,7 @@ def plans(sensitivities: Sequence[Sensitivity]) -> list[Plan]:
 
     What "too far" is grows from step to step, over all divergences that were seen.
     """
-    limits = sorted({value for one in sensitivities for value in one.divergence.values()})
+    limits = sorted({value for one in sensitivities for value in one.divergence.values() if np.isfinite(value)})
     made = []
     for limit in limits:
         shares = [

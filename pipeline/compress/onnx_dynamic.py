@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from pipeline.compress.onnx_file import node_names, prepared, read_model, report, write_model
+from pipeline.compress.onnx_file import node_names, prepared, quantizing, read_model, report, write_model
 from pipeline.compress.touched import PassReport
 from pipeline.inspection.graph import graph_cost
 
@@ -41,15 +41,16 @@ def quantize_file(source: Path, destination: Path, *, keep: Collection[str] = ()
     model = read_model(source)
     with tempfile.TemporaryDirectory(prefix="pipeline-int8-") as folder:
         path = Path(folder) / "model.onnx"
-        quantize_dynamic(
-            prepared(model),
-            path,
-            op_types_to_quantize=list(OPERATORS),
-            per_channel=PER_CHANNEL,
-            reduce_range=REDUCE_RANGE,
-            weight_type=QuantType.QInt8,
-            nodes_to_exclude=node_names(model, keep),
-        )
+        with quantizing("dynamic-int8"):
+            quantize_dynamic(
+                prepared(model),
+                path,
+                op_types_to_quantize=list(OPERATORS),
+                per_channel=PER_CHANNEL,
+                reduce_range=REDUCE_RANGE,
+                weight_type=QuantType.QInt8,
+                nodes_to_exclude=node_names(model, keep),
+            )
         quantized = onnx.load(path)
     made = report(
         kind="dynamic-int8",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -113,3 +114,22 @@ def write_model(model: onnx.ModelProto, destination: Path, *, what: str) -> None
     partial = destination.with_name(destination.name + ".partial")
     partial.write_bytes(content)
     partial.replace(destination)
+
+
+@contextmanager
+def quantizing(kind: str) -> Iterator[None]:
+    """Whatever ONNX Runtime's quantizer raises on a graph says that it cannot take it.
+
+    Args:
+        kind: of the pass.
+
+    Raises:
+        RecipeError: it raised something.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise RecipeError(
+            f"{kind}: expected a graph that ONNX Runtime's quantizer takes, found {type(error).__name__}: "
+            f"{' '.join(str(error).split())[:200]}; leave the pass out"
+        ) from error

@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-from pipeline.compress.onnx_file import node_names, prepared, read_model, report, write_model
+from pipeline.compress.onnx_file import node_names, prepared, quantizing, read_model, report, write_model
 from pipeline.compress.touched import PassReport
 from pipeline.errors import RecipeError
 from pipeline.inspection.graph import graph_cost, module_name
@@ -86,7 +86,8 @@ def quantize_file(
     count = len(next(iter(examples.values())))
     with tempfile.TemporaryDirectory(prefix="pipeline-int8-") as folder:
         path = Path(folder) / "model.onnx"
-        with contextlib.redirect_stdout(io.StringIO()):  # the histograms of two of the methods are announced there
+        # The histograms of two of the methods are announced on standard output.
+        with quantizing("static-int8"), contextlib.redirect_stdout(io.StringIO()):
             quantize_static(
                 prepared(model),
                 path,

@@ -72,7 +72,7 @@ def open_run(run_dir: Path) -> OpenedRun:
     """
     manifest, recipe, record = _read(run_dir)
     ground = _ground(run_dir, manifest)
-    order = json.loads(ground[Kind.CANDIDATE_ORDER, None].read_bytes())
+    order = json.loads(ground[Kind.CANDIDATE_ORDER, None].read_bytes())["order"]
     opened = OpenedRun(
         run_dir=run_dir,
         manifest=manifest,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from pipeline.artifacts import Kind
+from pipeline.errors import RecipeError
 from pipeline.recipe import Budget, Candidates, Export, Goal, Measure, Model, Recipe, Section, Verify
 from pipeline.stage import Inputs, Outputs, Stage
 
@@ -64,6 +64,20 @@ def settings(recipe: Recipe) -> CandidatesSettings:
     )
 
 
+def _model_key(settings: CandidatesSettings, data_info: Path) -> str:
+    """Digest of all that the model is made of besides its weights."""
+    from pipeline.artifacts import digest_bytes, digest_file
+    from pipeline.models.load import outside_digests
+
+    model = settings.model.model_copy(update={"weights": None})
+    parts = [
+        model.model_dump(mode="json"),
+        outside_digests(model, settings.folder),
+        digest_file(data_info),
+    ]
+    return digest_bytes(json.dumps(parts, sort_keys=True).encode())
+
+
 def _searching(recipe: Recipe) -> Searching | None:
     effort = recipe.search_effort
     if effort == "off":
@@ -93,13 +107,12 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.candidates.evaluate import TUNED_FILE, evaluate_once, float_logits, folder_of, write_samples
     from pipeline.candidates.ground import Ground
     from pipeline.candidates.report import TimingFigures, write_report
-    from pipeline.candidates.spec import candidate_specs
-    from pipeline.candidates.tune import forget_untouched
+    from pipeline.candidates.search import planned
+    from pipeline.candidates.tune import forget_others
     from pipeline.data.dataset import read_info
     from pipeline.measure.latency import file_subject, measure_latency
     from pipeline.models.load import load_model_spec
 
-    started = time.time()
     model = load_model_spec(settings.model, settings.folder, read_info(inputs.one(Kind.DATA_INFO)))
     weights, validation = inputs.one(Kind.WEIGHTS), inputs.one(Kind.VALIDATION_DATA)
     logits = float_logits(model, weights, validation)
@@ -118,6 +131,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
         device=settings.device,
         scratch=outputs.scratch,
         cache=outputs.cache,
+        model_key=_model_key(settings, inputs.one(Kind.DATA_INFO)),
         reporter=outputs.reporter,
     )
     reports: dict[str, CandidateReport] = {}
@@ -127,13 +141,11 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
         outputs.reporter.log(f"candidates: {_summary(reports[spec.name])}")
         return reports[spec.name]
 
-    specs = list(candidate_specs(settings.candidates))
-    for done, spec in enumerate(specs):
-        outputs.reporter.progress("candidates", done, len(specs), spec.name)
-        make(spec, ground)
-    outputs.reporter.progress("candidates", len(specs), len(specs))
+    specs = _make_asked(settings, ground, make)
+    compared = sum(spec.lossy for spec in specs)
     if settings.search is not None:
-        specs += _search(settings.search, settings, ground, make, compared=sum(spec.lossy for spec in specs))
+        specs += _search(settings.search, settings, ground, make, compared=compared)
+        compared += planned(settings.search.effort)
     batch_sizes = settings.measure.batch_sizes
     source = EagerSource(
         settings=settings.model,
@@ -173,9 +185,32 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
         write_report(path, report.model_copy(update={"timings": figures}))
     eager = fastest_eager(measured).model_dump_json(indent=1) + "\n"
     outputs.path(Kind.EAGER_REPORT, "eager.json").write_text(eager, encoding="utf-8")
-    forget_untouched(outputs.cache, since=started)
-    order = json.dumps([spec.name for spec in specs]) + "\n"
+    forget_others(ground, [spec.passes for spec in specs])
+    order = json.dumps({"order": [spec.name for spec in specs], "compared": compared}) + "\n"
     outputs.path(Kind.CANDIDATE_ORDER, "order.json").write_text(order, encoding="utf-8")
+
+
+def _make_asked(
+    settings: CandidatesSettings, ground: Ground, make: Callable[[CandidateSpec, Ground], CandidateReport]
+) -> list[CandidateSpec]:
+    """The candidates that the recipe asks for."""
+    from pipeline.candidates.spec import candidate_specs
+
+    asked = candidate_specs(settings.candidates)
+    made = []
+    for done, spec in enumerate(asked):
+        ground.reporter.progress("candidates", done, len(asked), spec.name)
+        try:
+            make(spec, ground)
+        except RecipeError as error:
+            if settings.candidates.variants is not None or not spec.lossy:
+                raise
+            # Nobody asked for it by name: a network without linear layers, for example, has no use for dynamic int8.
+            ground.reporter.log(f"candidates: {spec.name} is left out: {error}")
+        else:
+            made.append(spec)
+    ground.reporter.progress("candidates", len(asked), len(asked))
+    return made
 
 
 def _search(
@@ -205,7 +240,7 @@ def _search(
         seed=wanted.seed,
         allow_batch_variant=settings.candidates.allow_batch_variant,
         evaluate=lambda spec: make(spec, timed),
-        gains=lambda narrower, wider: gains(narrower, wider, timed, goal=wanted.goal, measure=settings.measure),
+        gains=lambda narrower, wider: gains(narrower, wider, ground, goal=wanted.goal, measure=settings.measure),
         clock=clock,
     )
 

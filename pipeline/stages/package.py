@@ -132,7 +132,7 @@ def _evidence(
     from pipeline.evidence.document import DataEvidence, Metrics, make_evidence
 
     data = read_info(inputs.one(Kind.DATA_INFO))
-    order = json.loads(inputs.one(Kind.CANDIDATE_ORDER).read_bytes())
+    order = json.loads(inputs.one(Kind.CANDIDATE_ORDER).read_bytes())["order"]
     reports = [json.loads(inputs.of_candidate(Kind.CANDIDATE_REPORT, name).read_bytes()) for name in order]
     validation = next(one["quality"] for one in reports if one["name"] == selection["selected"])
     return make_evidence(

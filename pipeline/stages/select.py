@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Literal
 
 from pipeline.artifacts import Kind
-from pipeline.recipe import Recipe, Section
+from pipeline.recipe import Goal, Recipe, Section
 from pipeline.stage import Inputs, Outputs, Stage
 
 
@@ -15,7 +14,7 @@ class SelectSettings(Section):
 
     max_accuracy_drop: float
     max_confident_flips: float
-    goal: Literal["latency", "throughput", "size"]
+    goal: Goal
     candidate: str | None
 
 
@@ -39,10 +38,11 @@ def run(settings: SelectSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.candidates.spec import FALLBACK
 
     reports = {name: read_report(path) for name, path in inputs.candidates(Kind.CANDIDATE_REPORT).items()}
-    order = json.loads(inputs.one(Kind.CANDIDATE_ORDER).read_bytes())
+    listed = json.loads(inputs.one(Kind.CANDIDATE_ORDER).read_bytes())
     limits = Limits(max_accuracy_drop=settings.max_accuracy_drop, max_confident_flips=settings.max_confident_flips)
     choice = choose(
-        [reports[name] for name in order],
+        [reports[name] for name in listed["order"]],
+        compared=listed["compared"],
         goal=settings.goal,
         limits=limits,
         named=settings.candidate,

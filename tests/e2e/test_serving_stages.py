@@ -75,7 +75,7 @@ def made(folder: Path, spec: InputSpec, *, model: bytes | None = None) -> dict[t
     data = DataSet(name="noise", train=split, validation=split, test=split, classes=LABELS, inputs=(spec,), sources={})
     write_info(folder / "data.json", describe(data))
     (folder / "weights.safetensors").write_bytes(b"weights")
-    (folder / "order.json").write_text(json.dumps([CANDIDATE]))
+    (folder / "order.json").write_text(json.dumps({"order": [CANDIDATE], "compared": 0}))
     (folder / "report.json").write_text(json.dumps(sample_report()))
     return {
         (Kind.SELECTION, None): folder / "selection.json",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from pipeline.candidates.evaluate import TUNED_FILE, evaluate, float_logits
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.spec import CandidateSpec, candidate_specs
-from pipeline.candidates.tune import calibration_inputs, forget_untouched, tuned_weights
+from pipeline.candidates.tune import calibration_inputs, forget_others, tuned_weights
 from pipeline.data.dataset import read_info, read_split
 from pipeline.evidence.document import read_evidence
 from pipeline.models.load import load_model_spec
@@ -44,7 +44,7 @@ class Lines:
 def ground_of(built: Built, scratch: Path, reporter: Lines) -> Ground:
     recipe = load_recipe(built.recipe, built.overrides)
     data = built.run_dir / "data"
-    scratch.mkdir()
+    scratch.mkdir(exist_ok=True)
     return Ground(
         model=load_model_spec(recipe.model, recipe.folder, read_info(data / "data.json")),
         weights=built.run_dir / "train" / "weights.safetensors",
@@ -119,16 +119,23 @@ def test_tuned_weights_depend_on_what_made_them_and_on_nothing_else(built: Built
     assert other.name != first.name
 
 
-def test_what_was_not_used_again_leaves_the_cache(tmp_path: Path) -> None:
-    forget_untouched(tmp_path / "none", since=0)
-    (tmp_path / "half").mkdir()
-    for name in ("old", "half/checkpoint", "used"):
-        (tmp_path / name).write_text("")
-    for path in (tmp_path / "old", tmp_path / "half"):
-        os.utime(path, (100, 100))
-    os.utime(tmp_path / "half" / "checkpoint", (300, 300))
-    forget_untouched(tmp_path, since=200)
-    assert {path.name for path in tmp_path.iterdir()} == {"half", "used"}
+def test_the_cache_keeps_what_was_used_and_what_is_half_done(built: Built, tmp_path: Path) -> None:
+    ground = ground_of(built, tmp_path / "scratch", Lines())
+    forget_others(ground, [SLIM])
+    used, other = (tuned_weights((ChannelPruning(keep=keep), *SLIM[1:]), ground, name="slim") for keep in (0.5, 0.25))
+    assert used is not None
+    assert other is not None
+    (ground.cache / "half").mkdir()
+    forget_others(ground, [(), (*SLIM, StaticInt8())])
+    assert {path.name for path in ground.cache.iterdir()} == {
+        "half",
+        used.name,
+        next(ground.cache.glob("teacher*")).name,
+    }
+    another = replace(ground, model_key="another activation")
+    fresh = tuned_weights(SLIM, another, name="slim")
+    assert fresh is not None
+    assert fresh.name != used.name, "other source of the same weights is another network"
 
 
 def test_calibration_takes_training_examples_from_all_over_the_split(built: Built, tmp_path: Path) -> None:

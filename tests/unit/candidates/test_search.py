@@ -14,15 +14,17 @@ EFFORT = Effort(networks=6, epochs=1, first=0.2, resolution=1.5)
 
 
 def trials(*found: tuple[float, bool]) -> list[Trial]:
-    return [Trial(step=step, cost=cost, fits=fits) for step, (cost, fits) in enumerate(found)]
+    return [Trial(cost=cost, fits=fits) for cost, fits in found]
 
 
 def test_it_goes_narrower_while_networks_fit_and_wider_while_none_does() -> None:
     assert next_cost([], EFFORT) == 0.2
     assert next_cost(trials((0.2, True)), EFFORT) == pytest.approx(0.08)
     assert next_cost(trials((0.2, False)), EFFORT) == pytest.approx(0.5)
-    assert next_cost(trials((0.2, False), (0.5, False)), EFFORT) is None, "wider than what could gain anything"
-    assert next_cost(trials((0.01, True)), EFFORT) is None, "a call costs what any call costs"
+    assert next_cost(trials((0.2, False), (0.4, False)), EFFORT) == pytest.approx(0.7), "wider could gain nothing"
+    assert next_cost(trials((0.2, False), (0.5, False)), EFFORT) is None, "near enough to the widest"
+    assert next_cost(trials((0.01, True)), EFFORT) == pytest.approx(0.005), "a call costs what any call costs"
+    assert next_cost(trials((0.006, True)), EFFORT) is None
 
 
 def test_then_it_halves_what_lies_between_in_ratios() -> None:
