@@ -222,7 +222,7 @@ def plan(
 
 
 def report(run_dir: Path | str, *, model_store: Path | str | None = None) -> BuildResult:
-    """The result of a finished build, read from its run directory; its picture is drawn there again if that can be written to.
+    """The result of a finished build, read from its run directory; its picture is drawn there again, if that may be.
 
     Raises:
         FileError: there is no finished build, or the picture cannot be written.
