@@ -32,6 +32,8 @@ from pipeline.models.spec import Deployable, DeployableOfSeveral, inner_network
 from pipeline.threads import one_thread
 
 _KIND = "channel-pruning"
+# Layers named in what is said of the pass.
+_LISTED = 6
 _NORMS = {"l1": 1, "l2": 2}
 # Layers whose channels may go. What mixes channels in another way (attention, a recurrent layer, a bare parameter)
 # keeps all of them, and so does what is joined to it.
@@ -129,7 +131,9 @@ def prune(
     for name, parameter in network.named_parameters():
         parameter.requires_grad = trained[name]
     share = f"{keep * 100:g} % of the channels {'per layer' if scope == 'layer' else 'over all layers'} stay"
-    own = f", {len(layers)} layers with a share of their own" if layers else ""
+    listed = [f"{name} {own * 100:g} %" for name, own in layers.items()]
+    more = [f"{len(listed) - _LISTED} more"] if len(listed) > _LISTED else []
+    own = f" ({', '.join([*listed[:_LISTED], *more])})" if listed else ""
     return _report(
         network, example, before, detail=f"{share}{own}, in multiples of {round_to} ({importance.upper()} norm)"
     )

@@ -96,11 +96,14 @@ def _metrics(split: str, quality: dict[str, Any]) -> list[dict[str, Any]]:
             "value": repr(quality[key]),
             "slice": split,
             "confidenceInterval": {
-                "lowerBound": repr(quality[f"{key}_lower"]),
-                "upperBound": repr(quality[f"{key}_upper"]),
+                "lowerBound": repr(quality[lower]),
+                "upperBound": repr(quality[upper]),
             },
         }
-        for name, key in (("accuracy", "accuracy"), ("accuracy drop against float", "drop"))
+        for name, key, lower, upper in (
+            ("accuracy", "accuracy", "accuracy_lower", "accuracy_upper"),
+            ("accuracy drop against float", "drop", "interval_lower", "interval_upper"),
+        )
     ]
 
 

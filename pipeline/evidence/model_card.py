@@ -64,7 +64,7 @@ def _data(evidence: Evidence) -> Iterator[str]:
 def _results(evidence: Evidence, subject: Subject) -> Iterator[str]:
     yield "## Quality"
     yield ""
-    yield "Accuracy with its 95 % interval; drop against the float network with its one-sided bounds."
+    yield "Accuracy with its 95 % interval; drop against the float network likewise."
     yield ""
     yield "| split | examples | accuracy | float | drop |"
     yield "|---|--:|---|---|---|"
@@ -110,7 +110,7 @@ def _quality(quality: dict[str, Any]) -> str:
     return (
         f"{quality['accuracy']:.4f} ({quality['accuracy_lower']:.4f} to {quality['accuracy_upper']:.4f}) | "
         f"{quality['float_accuracy']:.4f} | {_points(quality['drop'])} points "
-        f"({_points(quality['drop_lower'])} to {_points(quality['drop_upper'])})"
+        f"({_points(quality['interval_lower'])} to {_points(quality['interval_upper'])})"
     )
 
 

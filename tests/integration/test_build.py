@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -19,6 +20,7 @@ from pipeline.artifacts import digest_file
 from pipeline.candidates.spec import candidate_specs
 from pipeline.errors import ProofError, RecipeError, StageError
 from pipeline.manifest import read_manifest
+from pipeline.proof.evidence import Form, tell
 from pipeline.recipe import load_recipe
 from pipeline.serving.archive import read_archive
 from tests.example_build import QUICK, Built
@@ -88,6 +90,15 @@ def test_the_archive_holds_the_winner(built: Built) -> None:
     assert archive.serving.candidate == built.result.selected
     assert archive.sha256 == built.result.archive_sha256 == digest_file(built.result.archive)
     assert archive.serving.labels == tuple("0123456789")
+
+
+def test_its_evidence_is_told_in_every_form(built: Built) -> None:
+    quality = built.result.test
+    for form in get_args(Form):
+        assert built.result.selected in str(tell(built.result.archive, form))
+    low, high = quality.interval_lower * 100, quality.interval_upper * 100
+    said = f"{quality.drop * 100:+.2f} points ({low:+.2f} to {high:+.2f})"
+    assert said in str(tell(built.result.archive, "markdown"))
 
 
 def test_the_server_was_asked_and_answered_the_same(built: Built) -> None:

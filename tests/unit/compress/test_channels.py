@@ -214,9 +214,7 @@ def test_the_network_is_pruned_and_not_its_preprocessing() -> None:
     }
     assert [layer.touched for layer in report.layers] == [False, True, True, True, True]
     assert report.layers[1].removed_weights == 24 * 9
-    assert report.detail == (
-        "50 % of the channels per layer stay, 1 layers with a share of their own, in multiples of 8 (L2 norm)"
-    )
+    assert report.detail == ("50 % of the channels per layer stay (features.0 25 %), in multiples of 8 (L2 norm)")
 
 
 def test_layers_that_share_channels_take_the_largest_share_given() -> None:
