@@ -168,4 +168,7 @@ def _quality(one: SplitQuality) -> str:
     if one.recorded is None or one.recorded_drop is None or one.recorded_drop_upper is None:
         return text
     drop, bound = one.recorded_drop * 100, one.recorded_drop_upper * 100
-    return f"{text}; recorded {one.recorded:.4f}, drop against float {drop:+.2f} points (95 % bound of this one alone {bound:+.2f})"
+    return (
+        f"{text}; recorded {one.recorded:.4f}, drop against float {drop:+.2f} points (95 % bound of this one alone "
+        f"{bound:+.2f})"
+    )
