@@ -159,8 +159,10 @@ def choose(
             f"candidates: expected one inside its limits, found none of {', '.join(by_name)}; "
             "the float network, exported, always is: add it"
         )
-    best = min(allowed, key=lambda report: _cost(report, goal))
-    for report in sorted(allowed, key=lambda report: (_complexity(report), _cost(report, goal))):
+    # Against one of them, round by round, as gains are claimed: what slowed a whole round slowed all.
+    costs = {report.name: _cost(report, goal, reference=reports[0]) for report in allowed}
+    best = min(allowed, key=lambda report: costs[report.name])
+    for report in sorted(allowed, key=lambda report: (_complexity(report), costs[report.name])):
         if not _gains(best, report, goal):
             break
     if report.name == best.name:
@@ -178,14 +180,12 @@ def _largest_batch(report: CandidateReport) -> int:
     return max(timing.batch_size for timing in report.timings)
 
 
-def _cost(report: CandidateReport, goal: Goal) -> float:
-    match goal:
-        case "latency":
-            return report.timing(1).median_ms
-        case "throughput":
-            return report.timing(_largest_batch(report)).median_ms
-        case "size":
-            return float(report.size)
+def _cost(report: CandidateReport, goal: Goal, *, reference: CandidateReport) -> float:
+    """The less, the better: bytes, or the time as a multiple of the reference's."""
+    if goal == "size":
+        return float(report.size)
+    batch = 1 if goal == "latency" else _largest_batch(report)
+    return speed_up(report.timing(batch).rounds_ms, reference.timing(batch).rounds_ms).value
 
 
 def _gains(best: CandidateReport, other: CandidateReport, goal: Goal) -> bool:

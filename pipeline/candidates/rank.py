@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
@@ -26,6 +25,7 @@ from pipeline.data.dataset import Split
 from pipeline.errors import RecipeError
 from pipeline.export.onnx import export_onnx
 from pipeline.recipe import ChannelPruning, FineTune, Pass
+from pipeline.verify.quality import kl_divergence, log_softmax
 from pipeline.verify.reference import module_reference
 
 _BATCH = 128
@@ -208,6 +208,4 @@ def _compressed(
 
 def _judge(logits: NDArray[np.float32], before: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[float, float]:
     """Accuracy, and the mean Kullback-Leibler divergence of the answers from those of float, in nats."""
-    ours, floats = (log_softmax(one.astype(np.float64), axis=1) for one in (logits, before))
-    divergence = (np.exp(floats) * (floats - ours)).sum(axis=1).mean()
-    return float((logits.argmax(axis=1) == labels).mean()), float(divergence)
+    return float((logits.argmax(axis=1) == labels).mean()), kl_divergence(log_softmax(before), log_softmax(logits))

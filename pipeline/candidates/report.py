@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
@@ -13,6 +14,7 @@ from pipeline.manifest import write_atomically
 from pipeline.recipe import Format, Pass, Precision
 from pipeline.verify.quality import QualityReport
 
+T = TypeVar("T", bound="TimingFigures")
 How = Literal["script", "trace", "export", "quantize"]
 
 
@@ -71,6 +73,13 @@ class EagerTiming(TimingFigures):
     layout: str
 
 
+def _timing_at(timings: Sequence[T], batch_size: int) -> T:
+    for timing in timings:
+        if timing.batch_size == batch_size:
+            return timing
+    raise KeyError(batch_size)
+
+
 class EagerReport(_Data):
     """The float network run by torch itself, timed in the candidates' rounds: a reference, never selected."""
 
@@ -82,10 +91,7 @@ class EagerReport(_Data):
         Raises:
             KeyError: it was not measured.
         """
-        for timing in self.timings:
-            if timing.batch_size == batch_size:
-                return timing
-        raise KeyError(batch_size)
+        return _timing_at(self.timings, batch_size)
 
 
 class PassFigures(_Data):
@@ -133,7 +139,7 @@ class CandidateReport(_Data):
 
     @property
     def spec(self) -> CandidateSpec:
-        """What the candidate is, as it was asked for."""
+        """What the candidate is: enough to make it again."""
         passes = [{"kind": one.kind, **one.settings} for one in self.passes]
         return CandidateSpec(
             variant=self.variant,
@@ -151,10 +157,7 @@ class CandidateReport(_Data):
         Raises:
             KeyError: it was not measured.
         """
-        for timing in self.timings:
-            if timing.batch_size == batch_size:
-                return timing
-        raise KeyError(batch_size)
+        return _timing_at(self.timings, batch_size)
 
 
 def read_report(path: Path) -> CandidateReport:

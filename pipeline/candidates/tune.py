@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from pipeline.artifacts import digest_bytes, digest_file
 from pipeline.candidates.ground import Ground
 from pipeline.compress.passes import apply_passes
 from pipeline.data.dataset import read_split
+from pipeline.manifest import write_atomically
 from pipeline.models.spec import inner_network
 from pipeline.models.weights import save_weights
 from pipeline.recipe import FineTune, Pass
@@ -127,9 +128,7 @@ def _teacher(ground: Ground) -> torch.Tensor:
             horizontal_flip=ground.horizontal_flip,
             device=ground.device,
         )
-        partial = file.with_suffix(".partial")
-        save_file({"logits": answers_VNK}, partial)
-        partial.replace(file)
+        write_atomically(file, save({"logits": answers_VNK}))
     return load_file(file)["logits"]
 
 

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 from handlers.runtime import run_chunks
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.tune import calibration_inputs
 from pipeline.compress.channels import prunable
 from pipeline.compress.passes import apply_passes
+from pipeline.errors import RecipeError
 from pipeline.recipe import ChannelPruning
 from pipeline.stage import Reporter
+from pipeline.verify.quality import kl_divergence, log_softmax
 from pipeline.verify.reference import module_reference
 
 # Shares of a layer's channels that are tried.
@@ -98,9 +98,10 @@ def scan(ground: Ground, reporter: Reporter) -> list[Sensitivity]:
     """
     deployable, example = ground.deployable(), ground.example()
     inputs = calibration_inputs(ground, SCAN_EXAMPLES)
-    expected = run_chunks(module_reference(deployable, ground.model.inputs).answer, inputs, _BATCH)
+    expected = log_softmax(run_chunks(module_reference(deployable, ground.model.inputs).answer, inputs, _BATCH))
     layers = prunable(deployable, example=example)
     found = []
+    refused: RecipeError | None = None
     for done, one in enumerate(layers):
         reporter.progress("sensitivity", done, len(layers), one.layers[0])
         divergence: dict[float, float] = {}
@@ -111,13 +112,21 @@ def scan(ground: Ground, reporter: Reporter) -> list[Sensitivity]:
             if (stay := one.stay(level, round_to=plan.pruning.round_to)) == stayed:
                 continue
             stayed = stay
-            pruned, _ = apply_passes(deployable, (plan.pruning,), example=example)
+            try:
+                pruned, _ = apply_passes(deployable, (plan.pruning,), example=example)
+            except RecipeError as error:
+                # Its forward counts on so many channels, as `x.view(-1, 400)` does; others may still go.
+                refused = error
+                break
             answers = run_chunks(module_reference(pruned, ground.model.inputs).answer, inputs, _BATCH)
-            found_here = _divergence(expected, answers)
-            largest = max(largest, found_here if np.isfinite(found_here) else np.inf)
+            # NaN is never the larger of two: an answer that is none counts as infinitely far.
+            apart = kl_divergence(expected, log_softmax(answers)) if np.isfinite(answers).all() else np.inf
+            largest = max(largest, apart)
             divergence[level] = largest
         found.append(Sensitivity(layer=one.layers[0], divergence=divergence))
     reporter.progress("sensitivity", len(layers), len(layers))
+    if refused is not None and not any(one.divergence for one in found):
+        raise refused
     return found
 
 
@@ -136,9 +145,3 @@ def plans(sensitivities: Sequence[Sensitivity]) -> list[Plan]:
         ]
         made.append(Plan(tuple(shares)))
     return list(dict.fromkeys(made))
-
-
-def _divergence(expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:
-    """Mean Kullback-Leibler divergence of answers from float's, in nats."""
-    reference, answers = log_softmax(expected.astype(np.float64), axis=1), log_softmax(found.astype(np.float64), axis=1)
-    return float(np.mean(np.sum(np.exp(reference) * (reference - answers), axis=1)))

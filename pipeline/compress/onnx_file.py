@@ -12,6 +12,7 @@ import onnx
 from pipeline.compress.touched import LayerTouch, PassReport
 from pipeline.errors import FileError, ProofError, RecipeError
 from pipeline.inspection.graph import GraphCost, module_name
+from pipeline.manifest import write_atomically
 
 
 def read_model(source: Path) -> onnx.ModelProto:
@@ -111,9 +112,7 @@ def write_model(model: onnx.ModelProto, destination: Path, *, what: str) -> None
         onnx.checker.check_model(content, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ProofError(f"{what}: expected a valid graph, found: {' '.join(str(error).split())}") from error
-    partial = destination.with_name(destination.name + ".partial")
-    partial.write_bytes(content)
-    partial.replace(destination)
+    write_atomically(destination, content)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from handlers.decode import InputSpec
 from pipeline.errors import ProofError, RecipeError
 from pipeline.export.mode import require_exportable
+from pipeline.manifest import write_atomically
 
 OUTPUT = "logits"
 BATCH = "batch"
@@ -69,9 +70,7 @@ def export_onnx(
         onnx.checker.check_model(content, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ProofError(f"export to ONNX: expected a valid graph, found: {' '.join(str(error).split())}") from error
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    write_atomically(path, content)
 
 
 def _dynamic_shapes(module: nn.Module, inputs: Sequence[InputSpec]) -> tuple[Any, ...]:

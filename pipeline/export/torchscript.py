@@ -26,6 +26,7 @@ from torch.jit._trace import TracerWarning
 from handlers.compare import FLOAT32, compare
 from pipeline.errors import ProofError, RecipeError
 from pipeline.export.mode import require_exportable
+from pipeline.manifest import write_atomically
 
 _MANGLED = re.compile(rb"___torch_mangle_(\d+)")
 # The earliest time a zip can hold.
@@ -80,9 +81,7 @@ def export_torchscript(module: nn.Module, path: Path, *, example: tuple[Tensor, 
         content = _canonical(buffer.getvalue())
         loaded = torch.jit.load(io.BytesIO(content), map_location="cpu")  # type: ignore[no-untyped-call]
         _check(module, loaded, example, made.method)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    write_atomically(path, content)
     return made
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+
 import pytest
 
 from pipeline.candidates.choose import Limits, adjusted_confidence, choose, judge
@@ -216,3 +218,18 @@ def test_nothing_to_choose_from_fails() -> None:
         choose([], goal="latency", limits=LIMITS)
     with pytest.raises(ProofError, match=r"expected one inside its limits, found none of slim\.onnx\.fp32"):
         choose([candidate("slim", judged=quality(lost=300))], goal="latency", limits=LIMITS)
+
+
+def test_rounds_are_compared_one_by_one() -> None:
+    # The machine was four times as slow in most rounds, but the plain median of the second is the lower one.
+    busy = (4.0, 4.0, 4.0, 4.0, 4.0, 1.0, 1.0, 1.0, 1.0)
+    slim = tuple(0.8 * one for one in busy)
+    lucky = (*(0.99 * one for one in busy[:4]), 3.0, *(0.99 * one for one in busy[5:]))
+    timed = [
+        candidate(name).model_copy(
+            update={"timings": (TimingFigures(batch_size=1, median_ms=statistics.median(rounds), rounds_ms=rounds),)}
+        )
+        for name, rounds in (("float", busy), ("lucky", lucky), ("slim", slim))
+    ]
+    assert timed[1].timing(1).median_ms < timed[2].timing(1).median_ms
+    assert choose(timed, goal="latency", limits=LIMITS).selected == "slim.onnx.fp32"

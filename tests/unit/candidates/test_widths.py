@@ -1,0 +1,85 @@
+"""What single layers can lose, on networks of which some layers refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+from torch import Tensor, nn
+
+from handlers.decode import InputSpec
+from pipeline.candidates.ground import Ground
+from pipeline.candidates.widths import Ladder, plans, scan
+from pipeline.data.dataset import Split, write_split
+from pipeline.errors import RecipeError
+from pipeline.models.spec import ModelSpec
+from pipeline.models.weights import save_weights
+from pipeline.stage import Silent
+
+IMAGE = InputSpec(name="image", dtype="float32", shape=(1, 8, 8), low=0, high=1)
+
+
+class CountsOnItsSize(nn.Module):
+    """As LeNet is often written: the last convolution's channels are a number in `forward`."""
+
+    def __init__(self, *, hidden: bool = True) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 32, 3)
+        self.hidden = nn.Linear(32 * 36, 64) if hidden else nn.Identity()
+        self.head = nn.Linear(64 if hidden else 32 * 36, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.hidden(self.convolution(images).view(-1, 32 * 36)))
+        return logits
+
+
+def ground(folder: Path, *, hidden: bool) -> Ground:
+    torch.manual_seed(0)
+    spec = ModelSpec(
+        name="m",
+        build=lambda: CountsOnItsSize(hidden=hidden),
+        preprocess=nn.Identity,
+        inputs=(IMAGE,),
+        labels=("a", "b", "c", "d", "e"),
+    )
+    pictures = np.random.default_rng(0).random((40, 1, 8, 8), dtype=np.float32)
+    split = Split(inputs={"image": pictures}, labels=np.zeros(40, np.int64))
+    write_split(folder / "train.safetensors", split)
+    save_file({"input.image": pictures}, folder / "samples.safetensors")
+    save_weights(folder / "weights.safetensors", spec.build())
+    return Ground(
+        model=spec,
+        weights=folder / "weights.safetensors",
+        train=folder / "train.safetensors",
+        validation=folder / "train.safetensors",
+        samples=folder / "samples.safetensors",
+        opset=20,
+        batch_sizes=(1,),
+        evaluator_macs=0,
+        horizontal_flip=False,
+        device="cpu",
+        scratch=folder,
+        cache=folder,
+    )
+
+
+def test_a_layer_that_cannot_be_pruned_keeps_its_channels_and_the_others_go(tmp_path: Path) -> None:
+    made = ground(tmp_path, hidden=True)
+    found = {one.layer: one.divergence for one in scan(made, Silent())}
+    assert not found["convolution"]
+    values = list(found["hidden"].values())
+    assert len(values) >= 4
+    assert values == sorted(values)
+    ladder = Ladder(plans=plans(scan(made, Silent())), ground=made)
+    costs = [ladder.cost(step) for step in range(len(ladder.plans))]
+    assert costs == sorted(costs, reverse=True)
+    assert costs[-1] < costs[0] < 1
+    assert ladder.nearest(costs[1]) == 1
+
+
+def test_where_every_layer_refuses_it_says_why(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"expected a network that runs with fewer channels, .* take sizes from"):
+        scan(ground(tmp_path, hidden=False), Silent())
