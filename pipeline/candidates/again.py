@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from handlers.serving import RuntimeSpec
-from pipeline.candidates.evaluate import quantize_file, runtime_of, tolerance_of, too_large
+from pipeline.candidates.evaluate import hold_against, make_file, runtime_of
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.compress.passes import apply_passes
-from pipeline.export.onnx import export_onnx
 from pipeline.verify.layers import LayerFinding
-from pipeline.verify.locate import locate
-from pipeline.verify.parity import ParityReport, check_parity
+from pipeline.verify.parity import ParityReport
 from pipeline.verify.reference import Reference, module_reference, remade_reference, unoptimized_reference
 
 
@@ -31,11 +28,9 @@ def quantize_again(spec: CandidateSpec, ground: Ground, *, tuned: Path | None) -
     """
     folder = ground.scratch / f"again-{spec.name}"
     folder.mkdir()
-    plain, quantized = folder / "float.onnx", folder / runtime_of(spec).file
-    module, _ = apply_passes(ground.deployable(), spec.float_passes, example=ground.example(), weights=tuned)
-    export_onnx(module, plain, inputs=ground.model.inputs, example=ground.example(), opset=ground.opset)
-    quantize_file(spec.passes[-1], plain, quantized, ground)
-    return quantized
+    file = folder / runtime_of(spec).file
+    make_file(spec, ground, file, tuned=tuned)
+    return file
 
 
 def check_again(
@@ -54,29 +49,7 @@ def check_again(
     Returns:
         The parity report, and the layer at fault where it failed.
     """
-    reference = _reference(spec, ground, file, tuned, original)
-    runtime: RuntimeSpec = runtime_of(spec)
-    parity = check_parity(
-        candidate=spec.name,
-        file=file,
-        runtime=runtime,
-        reference=reference,
-        inputs=ground.model.inputs,
-        samples=ground.samples,
-        tolerance=tolerance_of(spec.precision),
-        batch_sizes=ground.batch_sizes,
-        skip_evaluator=too_large(file, ground.evaluator_macs),
-        scratch=ground.scratch,
-    )
-    finding = locate(
-        parity,
-        file=file,
-        runtime=runtime,
-        reference=reference,
-        inputs=ground.model.inputs,
-        samples=ground.samples,
-    )
-    return parity, finding
+    return hold_against(_reference(spec, ground, file, tuned, original), spec, ground, file)
 
 
 def _reference(spec: CandidateSpec, ground: Ground, file: Path, tuned: Path | None, original: Path | None) -> Reference:

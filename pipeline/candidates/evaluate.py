@@ -34,6 +34,7 @@ from pipeline.inspection.graph import graph_cost
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weights import load_weights
 from pipeline.recipe import DynamicInt8, Pass, Precision, StaticInt8
+from pipeline.verify.layers import LayerFinding
 from pipeline.verify.locate import locate
 from pipeline.verify.parity import ParityReport, check_parity, require
 from pipeline.verify.quality import QualityReport, judge_quality, predict_logits
@@ -145,23 +146,11 @@ def evaluate(
     tuned = tuned_weights(spec.passes, ground, name=spec.variant)
     if tuned is not None:
         shutil.copyfile(tuned, folder / TUNED_FILE)
-    passes, how, reference = _make(spec, ground, file, tuned)
-    runtime = runtime_of(spec)
-    parity = check_parity(
-        candidate=spec.name,
-        file=file,
-        runtime=runtime,
-        reference=reference,
-        inputs=ground.model.inputs,
-        samples=ground.samples,
-        tolerance=tolerance_of(spec.precision),
-        batch_sizes=ground.batch_sizes,
-        skip_evaluator=too_large(file, ground.evaluator_macs),
-        scratch=ground.scratch,
-    )
-    require(parity, where=_where(parity, ground, file, runtime, reference))
+    passes, how, reference = make_file(spec, ground, file, tuned=tuned)
+    parity, finding = hold_against(reference, spec, ground, file)
+    require(parity, where=f"{finding.text}; the file is kept as {file}" if not parity.passed else "")
     runtime = replace(
-        runtime,
+        runtime_of(spec),
         batch_invariant=parity.batch_invariant,
         allow_batch_variant=spec.allow_batch_variant and not parity.batch_invariant,
     )
@@ -228,8 +217,46 @@ def served_quality(
     )
 
 
-def _make(
-    spec: CandidateSpec, ground: Ground, file: Path, tuned: Path | None
+def hold_against(
+    reference: Reference, spec: CandidateSpec, ground: Ground, file: Path
+) -> tuple[ParityReport, LayerFinding]:
+    """Hold a candidate's file against what it must reproduce.
+
+    Args:
+        reference: what it must reproduce.
+        spec: what the candidate is.
+        ground: what it was made from.
+        file: its model file.
+
+    Returns:
+        The parity report, and the layer at fault where it failed.
+    """
+    runtime = runtime_of(spec)
+    parity = check_parity(
+        candidate=spec.name,
+        file=file,
+        runtime=runtime,
+        reference=reference,
+        inputs=ground.model.inputs,
+        samples=ground.samples,
+        tolerance=tolerance_of(spec.precision),
+        batch_sizes=ground.batch_sizes,
+        skip_evaluator=_too_large(file, ground.evaluator_macs),
+        scratch=ground.scratch,
+    )
+    finding = locate(
+        parity,
+        file=file,
+        runtime=runtime,
+        reference=reference,
+        inputs=ground.model.inputs,
+        samples=ground.samples,
+    )
+    return parity, finding
+
+
+def make_file(
+    spec: CandidateSpec, ground: Ground, file: Path, *, tuned: Path | None
 ) -> tuple[list[PassReport], How, Reference]:
     """Write the candidate's file; say what its passes did, how it was made, and what it must reproduce."""
     example = ground.example()
@@ -280,7 +307,7 @@ def quantize_file(
             raise RecipeError(f"{one.kind}: expected a pass that quantizes an ONNX file (dynamic-int8, static-int8)")
 
 
-def too_large(file: Path, limit: int) -> str:
+def _too_large(file: Path, limit: int) -> str:
     """Why an ONNX file is too large for the reference evaluator; empty if it is not, and for another format."""
     if file.suffix != ".onnx":
         return ""
@@ -288,21 +315,6 @@ def too_large(file: Path, limit: int) -> str:
     if macs is None:
         return "its multiply-accumulates do not follow from the file"
     return f"{macs:,} multiply-accumulates an example, limit {limit:,}" if macs > limit else ""
-
-
-def _where(parity: ParityReport, ground: Ground, file: Path, runtime: RuntimeSpec, reference: Reference) -> str:
-    """The layer at which parity failed, and where the file is; empty if it passed."""
-    if parity.passed:
-        return ""
-    finding = locate(
-        parity,
-        file=file,
-        runtime=runtime,
-        reference=reference,
-        inputs=ground.model.inputs,
-        samples=ground.samples,
-    )
-    return f"{finding.text}; the file is kept as {file}"
 
 
 def _parity_figures(parity: ParityReport) -> ParityFigures:
