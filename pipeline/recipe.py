@@ -93,6 +93,9 @@ class Train(Section):
     )
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the target spread over all classes")
     horizontal_flip: bool = Field(default=False, description="mirror each training picture with probability 1/2")
+    shift: int = Field(
+        default=0, ge=0, description="move each training picture by up to so many pixels each way, zeros coming in"
+    )
     seed: int = Field(default=0, ge=0, description="of initialisation, shuffling, augmentation and dropout")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         default="auto", description="where to train; auto takes CUDA, then MPS, then the CPU"

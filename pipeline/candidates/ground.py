@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from pipeline.models.spec import Deployable, DeployableOfSeveral, ModelSpec
 from pipeline.models.weights import load_weights
 from pipeline.stage import Reporter, Silent
+from pipeline.training.augment import Augmentation
 from pipeline.training.device import DeviceName
 
 # What the exporters trace on: two or more, or the batch axis may freeze at 1.
@@ -33,7 +34,7 @@ class Ground:
         opset: ONNX operator set version.
         batch_sizes: examples per call in the parity check.
         evaluator_macs: multiply-accumulates up to which the reference evaluator is asked too.
-        horizontal_flip: whether pictures are mirrored in training.
+        augmentation: how training pictures are moved.
         device: where to train.
         scratch: for temporary files, and for candidates that an interrupted run finished.
         cache: for tuned weights, which several candidates share, and a later search of other extent.
@@ -49,7 +50,7 @@ class Ground:
     opset: int
     batch_sizes: tuple[int, ...]
     evaluator_macs: int
-    horizontal_flip: bool
+    augmentation: Augmentation
     device: DeviceName
     scratch: Path
     cache: Path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from safetensors.torch import load_file, save
 from pipeline.artifacts import digest_bytes, digest_file
 from pipeline.candidates.ground import Ground
 from pipeline.compress.passes import apply_passes
-from pipeline.data.dataset import read_split
+from pipeline.data.dataset import Split, read_split
 from pipeline.manifest import write_atomically
 from pipeline.models.spec import inner_network
 from pipeline.models.weights import save_weights
@@ -63,7 +64,8 @@ def tuned_weights(passes: Sequence[Pass], ground: Ground, *, name: str) -> Path 
     distill(
         ground.model,
         network,
-        teacher_VNK=_teacher(ground),
+        teacher_VNK=_teacher(ground, train),
+        copies_VN3=ground.augmentation.copies(len(train)),
         train=train,
         validation=read_split(ground.validation),
         epochs=one.epochs,
@@ -116,16 +118,16 @@ def calibration_inputs(ground: Ground, count: int) -> Mapping[str, NDArray[Any]]
     return split.take(drawn).inputs
 
 
-def _teacher(ground: Ground) -> torch.Tensor:
-    """The float network's answers on the training inputs, kept for the next network."""
+def _teacher(ground: Ground, train: Split) -> torch.Tensor:
+    """The float network's answers on copies of the training inputs, (V, N, K), kept for the next network."""
     file = _teacher_file(ground)
     if not file.exists():
         ground.reporter.log("fine-tune: the float network answers the training inputs")
         answers_VNK = teacher_logits(
             ground.model,
             ground.network(),
-            read_split(ground.train),
-            horizontal_flip=ground.horizontal_flip,
+            train,
+            copies_VN3=ground.augmentation.copies(len(train)),
             device=ground.device,
         )
         write_atomically(file, save({"logits": answers_VNK}))
@@ -138,7 +140,7 @@ def _key(ground: Ground, *settings: Any) -> str:
         "model": ground.model_key,
         "weights": digest_file(ground.weights),
         "train": digest_file(ground.train),
-        "horizontal_flip": ground.horizontal_flip,
+        "augmentation": asdict(ground.augmentation),
         "device": ground.device,
         "settings": settings,
     }

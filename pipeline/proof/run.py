@@ -21,6 +21,7 @@ from pipeline.models.load import load_model_spec
 from pipeline.proof.open import open_run
 from pipeline.recipe import Recipe
 from pipeline.stage import Reporter, Silent
+from pipeline.training.augment import Augmentation
 from pipeline.verify.layers import LayerFinding
 from pipeline.verify.parity import ParityReport, failure
 
@@ -134,7 +135,7 @@ def verify_run(
             opset=recipe.export.opset,
             batch_sizes=recipe.verify.batch_sizes,
             evaluator_macs=recipe.verify.reference_evaluator_macs,
-            horizontal_flip=recipe.train.horizontal_flip,
+            augmentation=Augmentation(horizontal_flip=recipe.train.horizontal_flip, shift=recipe.train.shift),
             device=recipe.train.device,
             scratch=Path(scratch),
             cache=Path(scratch),

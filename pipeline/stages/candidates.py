@@ -40,6 +40,7 @@ class CandidatesSettings(Section):
 
     model: Model
     horizontal_flip: bool
+    shift: int
     device: Literal["auto", "cpu", "cuda", "mps"]
     candidates: Candidates
     search: Searching | None
@@ -54,6 +55,7 @@ def settings(recipe: Recipe) -> CandidatesSettings:
     return CandidatesSettings(
         model=recipe.model,
         horizontal_flip=recipe.train.horizontal_flip,
+        shift=recipe.train.shift,
         device=recipe.train.device,
         candidates=recipe.candidates,
         search=_searching(recipe),
@@ -112,6 +114,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.data.dataset import read_info
     from pipeline.measure.latency import file_subject, measure_latency
     from pipeline.models.load import load_model_spec
+    from pipeline.training.augment import Augmentation
 
     model = load_model_spec(settings.model, settings.folder, read_info(inputs.one(Kind.DATA_INFO)))
     weights, validation = inputs.one(Kind.WEIGHTS), inputs.one(Kind.VALIDATION_DATA)
@@ -127,7 +130,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
         opset=settings.export.opset,
         batch_sizes=settings.verify.batch_sizes,
         evaluator_macs=settings.verify.reference_evaluator_macs,
-        horizontal_flip=settings.horizontal_flip,
+        augmentation=Augmentation(horizontal_flip=settings.horizontal_flip, shift=settings.shift),
         device=settings.device,
         scratch=outputs.scratch,
         cache=outputs.cache,

@@ -37,6 +37,7 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.data.dataset import read_info, read_split
     from pipeline.models.load import load_model_spec
     from pipeline.models.weights import load_weights, save_weights
+    from pipeline.training.augment import Augmentation
     from pipeline.training.history import draw_learning_curves, write_history
     from pipeline.training.loop import build_network, train_network
 
@@ -57,7 +58,7 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
         weight_decay=train.weight_decay,
         schedule=train.schedule,
         label_smoothing=train.label_smoothing,
-        horizontal_flip=train.horizontal_flip,
+        augmentation=Augmentation(horizontal_flip=train.horizontal_flip, shift=train.shift),
         seed=train.seed,
         device=train.device,
         scratch=outputs.scratch,

@@ -14,6 +14,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from pipeline.data.dataset import Split
 from pipeline.models.spec import ModelSpec
 from pipeline.stage import Reporter
+from pipeline.training.augment import Augmentation
 from pipeline.training.device import DeviceName, choose_device
 from pipeline.training.examples import predict, to_examples
 from pipeline.training.loop import Loss, Trained, train_network
@@ -23,7 +24,7 @@ _WEIGHT_DECAY = 0.0
 
 
 def teacher_logits(
-    spec: ModelSpec, teacher: nn.Module, train: Split, *, horizontal_flip: bool, device: DeviceName
+    spec: ModelSpec, teacher: nn.Module, train: Split, *, copies_VN3: Tensor, device: DeviceName
 ) -> Tensor:
     """The float network's answers on the training inputs, once for all epochs and all of its compressed networks.
 
@@ -31,18 +32,16 @@ def teacher_logits(
         spec: of the model.
         teacher: the float network, without its preprocessing; left on the CPU.
         train: raw inputs; labels are not looked at.
-        horizontal_flip: whether the mirrored pictures are asked for too.
+        copies_VN3: how the pictures of each copy of the training data are moved.
         device: where to run it.
 
     Returns:
-        (1, N, K) float32 on the CPU; (2, N, K) with the mirrored pictures' answers second.
+        (V, N, K) float32 on the CPU, per copy.
     """
     target = choose_device(device)
     examples = to_examples(spec, train, target)
     model = spec.deployable(teacher).to(target).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    answers_VNK = [
-        predict(model, examples, mirrored=mirrored).cpu() for mirrored in (False, True)[: 1 + horizontal_flip]
-    ]
+    answers_VNK = [predict(model, examples, moves_N3).cpu() for moves_N3 in copies_VN3.to(target)]
     teacher.cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return torch.stack(answers_VNK)
 
@@ -52,6 +51,7 @@ def distill(
     network: nn.Module,
     *,
     teacher_VNK: Tensor,
+    copies_VN3: Tensor,
     train: Split,
     validation: Split,
     epochs: int,
@@ -73,7 +73,8 @@ def distill(
     Args:
         spec: of the model; gives the preprocessing and the order of the inputs.
         network: the compressed network, without its preprocessing.
-        teacher_VNK: as `teacher_logits` gives it; pictures are mirrored with probability 1/2 where it has two answers.
+        teacher_VNK: as `teacher_logits` gives it.
+        copies_VN3: of which it gave it; in each epoch, one copy of each example is looked at.
         train: raw inputs, and labels for `label_weight`.
         validation: evaluated after each epoch; never trained on.
         epochs: passes over the training data.
@@ -81,7 +82,7 @@ def distill(
         learning_rate: peak of a one-cycle schedule.
         temperature: logits are divided by it before they are compared.
         label_weight: share of the cross-entropy with the labels in the loss.
-        seed: of shuffling and augmentation.
+        seed: of shuffling, and of which copies are looked at.
         device: where to train.
         scratch: folder of the checkpoint, which is written after each epoch.
         reporter: told loss and accuracy while it runs.
@@ -103,7 +104,8 @@ def distill(
             learning_rate=learning_rate,
             weight_decay=_WEIGHT_DECAY,
             schedule="one-cycle",
-            horizontal_flip=len(teacher_VNK) > 1,
+            augmentation=Augmentation(),
+            copies_VN3=copies_VN3,
             seed=seed,
             device=device,
             scratch=scratch,
@@ -136,16 +138,16 @@ def distillation_loss(teacher_VNK: Tensor, *, temperature: float, label_weight: 
     Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531, section 2.
 
     Args:
-        teacher_VNK: logits per example; of mirrored pictures second.
+        teacher_VNK: logits per copy and example.
         temperature: of both networks' softmax.
         label_weight: share of the cross-entropy with the labels.
     """
     targets_VNK = F.log_softmax(teacher_VNK / temperature, dim=-1)
 
-    def loss(logits_BK: Tensor, labels_B: Tensor, indices_B: Tensor, mirrored_B: Tensor | None) -> Tensor:
-        version = 0 if mirrored_B is None else mirrored_B.long()
+    def loss(logits_BK: Tensor, labels_B: Tensor, indices_B: Tensor, copy_B: Tensor | None) -> Tensor:
+        assert copy_B is not None  # the teacher answered copies
         answers_BK = F.log_softmax(logits_BK / temperature, dim=-1)
-        soft = F.kl_div(answers_BK, targets_VNK[version, indices_B], log_target=True, reduction="batchmean")
+        soft = F.kl_div(answers_BK, targets_VNK[copy_B, indices_B], log_target=True, reduction="batchmean")
         soft = soft * temperature**2
         return torch.lerp(soft, F.cross_entropy(logits_BK, labels_B), label_weight) if label_weight else soft
 

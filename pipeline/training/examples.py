@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pipeline.data.dataset import Split
 from pipeline.models.spec import ModelSpec
+from pipeline.training.augment import moved
 from pipeline.training.history import Metrics
 
 _EVALUATION_BATCH = 500
@@ -34,27 +35,23 @@ class Examples:
         """Number of examples."""
         return len(self.labels)
 
-    def draw_mirrored(self, count: int) -> Tensor:
-        """Which of some examples to mirror, (count,) bool, each with probability 1/2."""
-        return (torch.rand(count) < 0.5).to(self.labels.device)
-
-    def take(self, indices: Tensor | slice, *, mirrored_B: Tensor | None = None) -> tuple[Tensor, ...]:
+    def take(self, indices: Tensor, moves_B3: Tensor | None = None) -> tuple[Tensor, ...]:
         """Raw inputs of some examples, pictures channels-last.
 
         Args:
             indices: which ones, on the same device.
-            mirrored_B: which of them have their pictures mirrored, all or none of an example's; None for none.
+            moves_B3: how their pictures are moved, all of an example alike; None for not at all.
         """
-        raw = tuple(one[indices] for one in self.inputs)
-        if mirrored_B is not None:
-            raw = tuple(
-                torch.where(mirrored_B.view(-1, 1, 1, 1), one.flip(-1), one) if is_picture else one
-                for one, is_picture in zip(raw, self.pictures, strict=True)
-            )
         return tuple(
-            one.contiguous(memory_format=torch.channels_last) if is_picture else one
-            for one, is_picture in zip(raw, self.pictures, strict=True)
+            _pictures(one, indices, moves_B3) if is_picture else one[indices]
+            for one, is_picture in zip(self.inputs, self.pictures, strict=True)
         )
+
+
+def _pictures(pictures_NCHW: Tensor, indices_B: Tensor, moves_B3: Tensor | None) -> Tensor:
+    if moves_B3 is not None:
+        return moved(pictures_NCHW, indices_B, moves_B3)
+    return pictures_NCHW[indices_B].contiguous(memory_format=torch.channels_last)
 
 
 def to_examples(spec: ModelSpec, split: Split, device: torch.device) -> Examples:
@@ -74,24 +71,20 @@ def batches(order: Tensor, batch_size: int) -> Sequence[Tensor]:
     return cut
 
 
-def predict(model: nn.Module, examples: Examples, *, mirrored: bool = False) -> Tensor:
+def predict(model: nn.Module, examples: Examples, moves_N3: Tensor) -> Tensor:
     """Logits (N, K) of a deployable model in evaluation mode; the mode it was in is restored.
 
     Args:
         model: raw inputs to logits (B, K).
         examples: on the model's device.
-        mirrored: of all pictures mirrored.
+        moves_N3: how each one's pictures are moved.
     """
     training = model.training
     model.eval()
-    parts = []
     with torch.inference_mode():
-        for start in range(0, len(examples), _EVALUATION_BATCH):
-            part = slice(start, start + _EVALUATION_BATCH)
-            every = torch.ones_like(examples.labels[part], dtype=torch.bool) if mirrored else None
-            parts.append(model(*examples.take(part, mirrored_B=every)))
+        logits = [model(*examples.take(part, moves_N3[part])) for part in _in_order(examples)]
     model.train(training)
-    return torch.cat(parts)
+    return torch.cat(logits)
 
 
 def evaluate(model: nn.Module, examples: Examples) -> Metrics:
@@ -106,11 +99,15 @@ def evaluate(model: nn.Module, examples: Examples) -> Metrics:
     loss = 0.0
     correct = 0
     with torch.inference_mode():
-        for start in range(0, len(examples), _EVALUATION_BATCH):
-            part = slice(start, start + _EVALUATION_BATCH)
+        for part in _in_order(examples):
             logits_BK = model(*examples.take(part))
             labels_B = examples.labels[part]
             loss += F.cross_entropy(logits_BK, labels_B, reduction="sum").item()
             correct += int((logits_BK.argmax(dim=1) == labels_B).sum())
     model.train(training)
     return Metrics(loss=loss / len(examples), accuracy=correct / len(examples))
+
+
+def _in_order(examples: Examples) -> Sequence[Tensor]:
+    """Indices of all examples in batches for evaluation."""
+    return torch.split(torch.arange(len(examples), device=examples.labels.device), _EVALUATION_BATCH)

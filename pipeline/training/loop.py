@@ -17,6 +17,7 @@ from pipeline.data.dataset import Split
 from pipeline.errors import RecipeError
 from pipeline.models.spec import ModelSpec
 from pipeline.stage import Reporter
+from pipeline.training.augment import Augmentation
 from pipeline.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from pipeline.training.device import DeviceName, choose_device, random_state, repeatable, restore_random_state
 from pipeline.training.examples import Examples, batches, evaluate, to_examples
@@ -25,7 +26,7 @@ from pipeline.training.memory import keep_freed_memory
 from pipeline.training.optimize import OptimizerName, ScheduleName, make_optimizer, make_schedule
 
 _STEPS_PER_REPORT = 10
-# From logits (B, K), labels (B,), indices of the examples (B,) and whether each was mirrored (B,), None if none was.
+# From logits (B, K), labels (B,), indices of the examples (B,) and which copy of each it was (B,), None without copies.
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 
 
@@ -54,6 +55,8 @@ class _Run:
     scratch: Path
     peak_learning_rate: float
     loss: Loss
+    augmentation: Augmentation
+    copy_moves: Tensor | None
     task: str
 
 
@@ -77,12 +80,13 @@ def train_network(
     weight_decay: float,
     schedule: ScheduleName,
     label_smoothing: float = 0.0,
-    horizontal_flip: bool,
+    augmentation: Augmentation,
     seed: int,
     device: DeviceName,
     scratch: Path,
     reporter: Reporter,
     loss: Loss | None = None,
+    copies_VN3: Tensor | None = None,
     task: str = "train",
 ) -> Trained:
     """Train a network in place; afterwards it is on the CPU in evaluation mode.
@@ -102,12 +106,14 @@ def train_network(
         weight_decay: decoupled for adamw, L2 otherwise.
         schedule: of the learning rate, per step over the whole run.
         label_smoothing: share of the target spread over all classes.
-        horizontal_flip: mirror each training picture with probability 1/2; several pictures of an example together.
+        augmentation: how training pictures are moved.
         seed: of shuffling, augmentation and dropout.
         device: where to train.
         scratch: folder of the checkpoint, which is written after each epoch.
         reporter: told loss and accuracy while it runs.
         loss: instead of the cross-entropy with the labels.
+        copies_VN3: moves of V copies of the training data, of which one is drawn for each example in each epoch,
+            instead of moves as the augmentation draws them.
         task: what this is, for messages.
 
     Raises:
@@ -115,9 +121,10 @@ def train_network(
     """
     target = choose_device(device)
     examples, held_out = to_examples(spec, train, target), to_examples(spec, validation, target)
-    if horizontal_flip and not any(examples.pictures):
+    if augmentation.moves and not any(examples.pictures):
         shapes = ", ".join(f"{one.name} {one.shape}" for one in spec.inputs)
-        raise RecipeError(f"train.horizontal_flip: expected an input of shape (C, H, W), found {shapes}; set it false")
+        key, off = ("horizontal_flip", "false") if augmentation.horizontal_flip else ("shift", "0")
+        raise RecipeError(f"train.{key}: expected an input of shape (C, H, W), found {shapes}; set it {off}")
     model = spec.deployable(network).to(target)
     _to_memory_format(model, torch.channels_last)
     with repeatable(target), keep_freed_memory():
@@ -138,17 +145,11 @@ def train_network(
                 scratch=scratch,
                 peak_learning_rate=learning_rate,
                 loss=loss or _cross_entropy(label_smoothing),
+                augmentation=augmentation,
+                copy_moves=None if copies_VN3 is None else copies_VN3.to(target),
                 task=task,
             )
-            done = _train(
-                run,
-                examples,
-                held_out,
-                epochs=epochs,
-                batch_size=batch_size,
-                horizontal_flip=horizontal_flip,
-                reporter=reporter,
-            )
+            done = _train(run, examples, held_out, epochs=epochs, batch_size=batch_size, reporter=reporter)
         final = done[-1].validation if done else evaluate(model, held_out)
         _check_finite(final, "on validation", learning_rate, task)
     network.cpu().eval()
@@ -163,7 +164,6 @@ def _train(
     *,
     epochs: int,
     batch_size: int,
-    horizontal_flip: bool,
     reporter: Reporter,
 ) -> tuple[Epoch, ...]:
     """All epochs that a checkpoint does not hold yet, each evaluated and followed by a checkpoint."""
@@ -179,13 +179,7 @@ def _train(
             completed = (epoch - 1) * steps + step
             reporter.progress(run.task, completed, epochs * steps, f"epoch {epoch}/{epochs}, {so_far}")
 
-        while_training = _train_epoch(
-            run,
-            examples,
-            batch_size=batch_size,
-            horizontal_flip=horizontal_flip,
-            report=report,
-        )
+        while_training = _train_epoch(run, examples, batch_size=batch_size, report=report)
         after = evaluate(run.model, held_out)
         _check_finite(after, f"on validation after epoch {epoch}", run.peak_learning_rate, run.task)
         rate = float(run.schedule.get_last_lr()[0])
@@ -201,7 +195,6 @@ def _train_epoch(
     examples: Examples,
     *,
     batch_size: int,
-    horizontal_flip: bool,
     report: Callable[[int, int, Metrics], None],
 ) -> Metrics:
     """One pass over the examples in a new order; loss and accuracy as they were on the way."""
@@ -211,10 +204,10 @@ def _train_epoch(
     seen = 0
     so_far = Metrics(loss=math.nan, accuracy=math.nan)
     for step, indices in enumerate(order, start=1):
-        mirrored_B = examples.draw_mirrored(len(indices)) if horizontal_flip else None
-        logits_BK = run.model(*examples.take(indices, mirrored_B=mirrored_B))
+        copy_B, moves_B3 = _moves(run, indices)
+        logits_BK = run.model(*examples.take(indices, moves_B3))
         labels_B = examples.labels[indices]
-        loss = run.loss(logits_BK, labels_B, indices, mirrored_B)
+        loss = run.loss(logits_BK, labels_B, indices, copy_B)
         run.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         run.optimizer.step()
@@ -229,12 +222,21 @@ def _train_epoch(
     return so_far
 
 
+def _moves(run: _Run, indices_B: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """Which copy of each example is looked at, if there are copies, and how its pictures are moved."""
+    if run.copy_moves is not None:
+        copy_B = torch.randint(len(run.copy_moves), (len(indices_B),)).to(run.device)
+        return copy_B, run.copy_moves[copy_B, indices_B]
+    moves_B3 = run.augmentation.draw(len(indices_B))
+    return None, None if moves_B3 is None else moves_B3.to(run.device)
+
+
 def _to_memory_format(module: nn.Module, memory_format: torch.memory_format) -> None:
     module.to(memory_format=memory_format)  # type: ignore[call-overload]
 
 
 def _cross_entropy(label_smoothing: float) -> Loss:
-    def loss(logits_BK: Tensor, labels_B: Tensor, _indices_B: Tensor, _mirrored_B: Tensor | None) -> Tensor:
+    def loss(logits_BK: Tensor, labels_B: Tensor, _indices_B: Tensor, _copy_B: Tensor | None) -> Tensor:
         return F.cross_entropy(logits_BK, labels_B, label_smoothing=label_smoothing)
 
     return loss

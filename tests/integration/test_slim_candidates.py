@@ -23,6 +23,7 @@ from pipeline.models.load import load_model_spec
 from pipeline.proof.run import verify_run
 from pipeline.recipe import Candidates, ChannelPruning, FineTune, Pass, StaticInt8, Variant, load_recipe
 from pipeline.serving.archive import read_archive
+from pipeline.training.augment import Augmentation
 from tests.example_build import QUICK, Built
 
 SLIM: tuple[Pass, ...] = (ChannelPruning(), FineTune(epochs=2, batch_size=64))
@@ -54,7 +55,7 @@ def ground_of(built: Built, scratch: Path, reporter: Lines) -> Ground:
         opset=20,
         batch_sizes=(1, 7),
         evaluator_macs=0,
-        horizontal_flip=False,
+        augmentation=Augmentation(),
         device="cpu",
         scratch=scratch,
         cache=scratch / "cache",

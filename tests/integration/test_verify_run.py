@@ -22,6 +22,7 @@ from pipeline.manifest import read_manifest, write_manifest
 from pipeline.models.load import load_model_spec
 from pipeline.proof.run import verify_run
 from pipeline.recipe import load_recipe
+from pipeline.training.augment import Augmentation
 from tests.example_build import Built
 
 
@@ -76,7 +77,7 @@ def write_faulty_torchscript(built: Built, file: Path, scratch: Path) -> None:
         opset=20,
         batch_sizes=(1,),
         evaluator_macs=0,
-        horizontal_flip=False,
+        augmentation=Augmentation(),
         device="cpu",
         scratch=scratch,
         cache=scratch,

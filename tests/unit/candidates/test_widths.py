@@ -18,6 +18,7 @@ from pipeline.errors import RecipeError
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weights import save_weights
 from pipeline.stage import Silent
+from pipeline.training.augment import Augmentation
 
 IMAGE = InputSpec(name="image", dtype="float32", shape=(1, 8, 8), low=0, high=1)
 
@@ -59,7 +60,7 @@ def ground(folder: Path, *, hidden: bool) -> Ground:
         opset=20,
         batch_sizes=(1,),
         evaluator_macs=0,
-        horizontal_flip=False,
+        augmentation=Augmentation(),
         device="cpu",
         scratch=folder,
         cache=folder,

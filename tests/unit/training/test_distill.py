@@ -15,6 +15,7 @@ from pipeline.data.dataset import Split
 from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import ModelSpec
 from pipeline.stage import Silent
+from pipeline.training.augment import Augmentation
 from pipeline.training.distill import distill, distillation_loss, teacher_logits
 from pipeline.training.loop import Trained
 
@@ -53,12 +54,14 @@ def network(seed: int) -> nn.Module:
 def tuned(folder: Path, reporter: Any = None, *, flip: bool = True, **changes: Any) -> tuple[nn.Module, Trained]:
     folder.mkdir(exist_ok=True)
     student, train = network(1), changes.pop("train", split(0, 257))
-    answers = teacher_logits(SPEC, network(0).eval(), train, horizontal_flip=flip, device="cpu")
+    copies = Augmentation(horizontal_flip=flip).copies(len(train))
+    answers = teacher_logits(SPEC, network(0).eval(), train, copies_VN3=copies, device="cpu")
     defaults: dict[str, Any] = {"epochs": 3, "batch_size": 32, "learning_rate": 0.05, "temperature": 4.0}
     trained = distill(
         SPEC,
         student,
         teacher_VNK=answers,
+        copies_VN3=copies,
         train=train,
         validation=split(2, 100),
         label_weight=changes.pop("label_weight", 0.0),
@@ -83,25 +86,25 @@ def same(one: nn.Module, other: nn.Module) -> bool:
 def test_the_teacher_is_asked_once_about_each_picture_and_its_mirror_image() -> None:
     teacher, train = network(0).eval(), split(0, 40)
     raw = torch.from_numpy(train.inputs["x"]).float()
-    answers = teacher_logits(SPEC, teacher, train, horizontal_flip=True, device="cpu")
+    copies = Augmentation(horizontal_flip=True).copies(40)
+    answers = teacher_logits(SPEC, teacher, train, copies_VN3=copies, device="cpu")
     assert answers.shape == (2, 40, 3)
     with torch.no_grad():
         assert torch.allclose(answers[0], teacher(raw), atol=1e-5)
         assert torch.allclose(answers[1], teacher(raw.flip(-1)), atol=1e-5)
-    assert teacher_logits(SPEC, teacher, train, horizontal_flip=False, device="cpu").shape == (1, 40, 3)
 
 
 def test_the_loss_is_hintons() -> None:
     answers, found = torch.randn(2, 5, 3), torch.randn(2, 3)
-    labels, indices, mirrored = torch.tensor([0, 2]), torch.tensor([4, 1]), torch.tensor([True, False])
+    labels, indices, copy = torch.tensor([0, 2]), torch.tensor([4, 1]), torch.tensor([1, 0])
     wanted = torch.stack([answers[1, 4], answers[0, 1]])
     before, after = (wanted / 2).softmax(1), (found / 2).softmax(1)
     soft = 4 * (before * (before.log() - after.log())).sum(1).mean()
     hard = -found.log_softmax(1)[torch.arange(2), labels].mean()
     loss = distillation_loss(answers, temperature=2.0, label_weight=0.0)
-    assert loss(found, labels, indices, mirrored).item() == pytest.approx(soft.item(), rel=1e-5)
+    assert loss(found, labels, indices, copy).item() == pytest.approx(soft.item(), rel=1e-5)
     mixed = distillation_loss(answers, temperature=2.0, label_weight=0.25)
-    assert mixed(found, labels, indices, mirrored).item() == pytest.approx((0.75 * soft + 0.25 * hard).item(), rel=1e-5)
+    assert mixed(found, labels, indices, copy).item() == pytest.approx((0.75 * soft + 0.25 * hard).item(), rel=1e-5)
 
 
 def test_it_comes_closer_to_the_teacher_without_any_label(tmp_path: Path) -> None:

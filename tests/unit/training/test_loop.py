@@ -18,6 +18,7 @@ from pipeline.errors import RecipeError
 from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import ModelSpec
 from pipeline.stage import Silent
+from pipeline.training.augment import Augmentation
 from pipeline.training.checkpoint import load_checkpoint, save_checkpoint
 from pipeline.training.examples import Examples, batches
 from pipeline.training.history import Epoch, Metrics, draw_learning_curves, write_history
@@ -39,7 +40,7 @@ SETTINGS: dict[str, Any] = {
     "weight_decay": 0.01,
     "schedule": "one-cycle",
     "label_smoothing": 0.1,
-    "horizontal_flip": False,
+    "augmentation": Augmentation(),
     "seed": 0,
     "device": "cpu",
 }
@@ -138,11 +139,12 @@ def test_a_loss_that_explodes_stops_the_run(tmp_path: Path) -> None:
         _train(tmp_path / "a", optimizer="sgd", learning_rate=1e30, schedule="constant", epochs=50)
 
 
-def test_flipping_needs_pictures(tmp_path: Path) -> None:
-    with pytest.raises(
-        RecipeError, match=r"train\.horizontal_flip: expected an input of shape \(C, H, W\), found x \(2,\)"
-    ):
-        _train(tmp_path / "a", horizontal_flip=True)
+@pytest.mark.parametrize(
+    ("augmentation", "key"), [(Augmentation(horizontal_flip=True), "horizontal_flip"), (Augmentation(shift=1), "shift")]
+)
+def test_moving_pictures_needs_pictures(tmp_path: Path, augmentation: Augmentation, key: str) -> None:
+    with pytest.raises(RecipeError, match=rf"train\.{key}: expected an input of shape \(C, H, W\), found x \(2,\)"):
+        _train(tmp_path / "a", augmentation=augmentation)
 
 
 def test_a_device_that_is_not_there(tmp_path: Path) -> None:
@@ -162,7 +164,7 @@ def test_flips_mirror_about_half_of_the_pictures_and_only_pictures() -> None:
     table = torch.arange(2000).reshape(1000, 2)
     examples = Examples(inputs=(pictures, table), labels=torch.zeros(1000, dtype=torch.int64), pictures=(True, False))
     torch.manual_seed(0)
-    seen, same = examples.take(torch.arange(1000), mirrored_B=examples.draw_mirrored(1000))
+    seen, same = examples.take(torch.arange(1000), Augmentation(horizontal_flip=True).draw(1000))
     mirrored = (seen == pictures.flip(-1)).all(dim=-1).flatten()
     assert torch.equal(same, table)
     assert ((seen == pictures).all(dim=-1).flatten() ^ mirrored).all()
