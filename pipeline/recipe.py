@@ -157,12 +157,15 @@ class DynamicInt8(Section):
     kind: Literal["dynamic-int8"] = "dynamic-int8"
 
 
+RangeMethod = Literal["minmax", "entropy", "percentile"]
+
+
 class StaticInt8(Section):
     """Convolution and linear layers in int8, activations too, on scales found on training data; ONNX only."""
 
     kind: Literal["static-int8"] = "static-int8"
     examples: int = Field(default=512, ge=1, description="training examples that activations are measured on")
-    method: Literal["minmax", "entropy", "percentile"] = Field(
+    method: RangeMethod = Field(
         default="minmax", description="how an activation's range follows from what was measured"
     )
     activations: Literal["uint8", "int8"] = Field(

@@ -22,7 +22,7 @@ from pipeline.artifacts import digest_file
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport, How, ParityFigures, PassFigures, read_report, write_report
 from pipeline.candidates.spec import CandidateSpec
-from pipeline.candidates.tune import calibration_inputs, tuned_weights
+from pipeline.candidates.tune import training_inputs, tuned_weights
 from pipeline.compress import onnx_dynamic, onnx_static
 from pipeline.compress.passes import apply_passes
 from pipeline.compress.touched import PassReport
@@ -297,7 +297,7 @@ def quantize_file(
             return onnx_static.quantize_file(
                 source,
                 destination,
-                examples=calibration_inputs(ground, one.examples),
+                examples=training_inputs(ground, one.examples),
                 method=one.method,
                 activations=one.activations,
                 reduce_range=one.reduce_range,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, assert_never, get_args
 
 from pydantic import TypeAdapter
 
 from handlers.serving import RuntimeSpec
+from pipeline.candidates.calibrate import best_static_int8
 from pipeline.candidates.choose import Limits, Verdict, judge
 from pipeline.candidates.evaluate import folder_of, is_evaluated
 from pipeline.candidates.ground import Ground
@@ -22,7 +23,7 @@ from pipeline.errors import RecipeError
 from pipeline.manifest import write_atomically
 from pipeline.measure.gain import MINIMUM_GAIN, speed_up
 from pipeline.measure.latency import file_subject, measure_latency
-from pipeline.recipe import DynamicInt8, FineTune, Goal, Measure, Pass, StaticInt8, Variant
+from pipeline.recipe import DynamicInt8, FineTune, Goal, Measure, Pass, Precision
 from pipeline.stage import Reporter
 
 
@@ -55,8 +56,8 @@ _SAME_COST = 0.02
 # Share of the labels' own loss in fine-tuning. Measured on fashion-cnn at 18 % of its cost, 5 epochs, drop on
 # validation: 0.26 points without labels, 0.03 at 0.3, -0.14 at 0.6.
 _LABEL_WEIGHT = 0.6
-# Each network is tried in float and in both kinds of int8.
-_INT8: tuple[tuple[Pass, ...], ...] = ((), (DynamicInt8(),), (StaticInt8(),))
+# What each network is tried in.
+_PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +195,7 @@ def search(
             cost = ladder.cost(step)
             if any(abs(math.log(cost / one.cost)) < _SAME_COST for one in trials):
                 return "no other network lies between"
-            specs = _specs(
+            network = _network(
                 ladder.plans[step],
                 cost,
                 epochs=epochs_for(cost, scale),
@@ -202,20 +203,21 @@ def search(
                 allow_batch_variant=allow_batch_variant,
             )
             reports: list[CandidateReport] = []
-            for spec in specs:
-                if not is_evaluated(spec, ground):
-                    clock.check()
+            for precision in _PRECISIONS:
                 try:
+                    spec = _in_precision(network, precision, ground)
+                    if not is_evaluated(spec, ground):
+                        clock.check()
                     reports.append(evaluate(spec))
                 except RecipeError as error:
-                    clock.log(f"search: {spec.name} is left out: {error}")
+                    clock.log(f"search: {network.variant} in {precision} is left out: {error}")
                 else:
                     made.append(spec)
             verdicts = [judge(one.quality, limits, lossy=True, compared=compared) for one in reports]
             fitting = [one for one, verdict in zip(reports, verdicts, strict=True) if verdict.allowed]
             narrowest = all(cost < one.cost for one in trials if one.fits)
             trials.append(Trial(cost=cost, fits=bool(fitting)))
-            clock.log(f"search: {_told(specs[0].variant, cost, reports, verdicts)}")
+            clock.log(f"search: {_told(network.variant, cost, reports, verdicts)}")
             if fitting and narrowest:
                 if best and not gains(fitting, best):
                     return "a narrower network is not certainly better any more"
@@ -234,7 +236,7 @@ def search(
 
 def planned(effort: Literal["quick", "deep"]) -> int:
     """How many candidates a search may make; what it makes follows from what it sees, so this is what counts."""
-    return len(_INT8) * EFFORTS[effort].networks
+    return len(_PRECISIONS) * EFFORTS[effort].networks
 
 
 def _scanned(ground: Ground, clock: Clock) -> list[Sensitivity]:
@@ -246,21 +248,29 @@ def _scanned(ground: Ground, clock: Clock) -> list[Sensitivity]:
     return kept.validate_json(file.read_bytes())
 
 
-def _specs(plan: Plan, cost: float, *, epochs: int, seed: int, allow_batch_variant: bool) -> list[CandidateSpec]:
-    """A narrower network in float, in dynamic and in static int8."""
-    name = f"{SLIM}{cost * 100:.3g}"
-    passes: tuple[Pass, ...] = (plan.pruning, FineTune(epochs=epochs, label_weight=_LABEL_WEIGHT, seed=seed))
-    variants = [Variant(name=name, passes=(*passes, *int8)) for int8 in _INT8]
-    return [
-        CandidateSpec(
-            variant=variant.name,
-            passes=variant.passes,
-            format="onnx",
-            precision=variant.precision,
-            allow_batch_variant=allow_batch_variant,
-        )
-        for variant in variants
-    ]
+def _network(plan: Plan, cost: float, *, epochs: int, seed: int, allow_batch_variant: bool) -> CandidateSpec:
+    """A narrower network, in float."""
+    return CandidateSpec(
+        variant=f"{SLIM}{cost * 100:.3g}",
+        passes=(plan.pruning, FineTune(epochs=epochs, label_weight=_LABEL_WEIGHT, seed=seed)),
+        format="onnx",
+        precision="fp32",
+        allow_batch_variant=allow_batch_variant,
+    )
+
+
+def _in_precision(network: CandidateSpec, precision: Precision, ground: Ground) -> CandidateSpec:
+    """The same network in another number format, static int8 as suits it best."""
+    match precision:
+        case "fp32":
+            return network
+        case "int8-dynamic":
+            int8: Pass = DynamicInt8()
+        case "int8-static":
+            int8 = best_static_int8(network, ground)
+        case _:
+            assert_never(precision)
+    return replace(network, passes=(*network.passes, int8), precision=precision)
 
 
 def _told(variant: str, cost: float, reports: Sequence[CandidateReport], verdicts: Sequence[Verdict]) -> str:

@@ -111,10 +111,20 @@ def _teacher_file(ground: Ground) -> Path:
     return ground.cache / f"teacher-{_key(ground)}.safetensors"
 
 
-def calibration_inputs(ground: Ground, count: int) -> Mapping[str, NDArray[Any]]:
-    """Raw training inputs (N, *shape) by name, at most so many, drawn over the whole split; the same on every call."""
+def training_inputs(ground: Ground, count: int, *, skip: int = 0) -> Mapping[str, NDArray[Any]]:
+    """Some training inputs, drawn over the whole split; the same on every call.
+
+    Args:
+        ground: whose training data they are.
+        count: at most so many; at least one.
+        skip: none of those that a call for so many gives, if there are others.
+
+    Returns:
+        Raw inputs (N, *shape) by name.
+    """
     split = read_split(ground.train)
-    drawn = np.sort(np.random.default_rng(0).permutation(len(split))[:count])
+    skip = min(skip, max(len(split) - count, 0))
+    drawn = np.sort(np.random.default_rng(0).permutation(len(split))[skip : skip + count])
     return split.take(drawn).inputs
 
 

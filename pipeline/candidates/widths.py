@@ -9,7 +9,7 @@ import numpy as np
 
 from handlers.runtime import run_chunks
 from pipeline.candidates.ground import Ground
-from pipeline.candidates.tune import calibration_inputs
+from pipeline.candidates.tune import training_inputs
 from pipeline.compress.channels import prunable
 from pipeline.compress.passes import apply_passes
 from pipeline.errors import RecipeError
@@ -97,7 +97,7 @@ def scan(ground: Ground, reporter: Reporter) -> list[Sensitivity]:
         RecipeError: the network has no channels that may go, or cannot be traced.
     """
     deployable, example = ground.deployable(), ground.example()
-    inputs = calibration_inputs(ground, SCAN_EXAMPLES)
+    inputs = training_inputs(ground, SCAN_EXAMPLES)
     expected = log_softmax(run_chunks(module_reference(deployable, ground.model.inputs).answer, inputs, _BATCH))
     layers = prunable(deployable, example=example)
     found = []

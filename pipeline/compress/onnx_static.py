@@ -19,6 +19,7 @@ from pipeline.compress.onnx_file import node_names, prepared, quantizing, read_m
 from pipeline.compress.touched import PassReport
 from pipeline.errors import RecipeError
 from pipeline.inspection.graph import graph_cost, module_name
+from pipeline.recipe import RangeMethod
 
 # With weights of their own; they are what the pass is for.
 OPERATORS = ("Conv", "Gemm", "MatMul")
@@ -54,7 +55,7 @@ def quantize_file(
     destination: Path,
     *,
     examples: Mapping[str, NDArray[Any]],
-    method: Literal["minmax", "entropy", "percentile"],
+    method: RangeMethod,
     activations: Literal["uint8", "int8"],
     reduce_range: bool,
     keep: Collection[str] = (),

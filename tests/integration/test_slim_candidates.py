@@ -16,7 +16,7 @@ from pipeline.candidates.evaluate import TUNED_FILE, evaluate, float_logits
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.spec import CandidateSpec, candidate_specs
-from pipeline.candidates.tune import calibration_inputs, forget_others, tuned_weights
+from pipeline.candidates.tune import forget_others, training_inputs, tuned_weights
 from pipeline.data.dataset import read_info, read_split
 from pipeline.evidence.document import read_evidence
 from pipeline.models.load import load_model_spec
@@ -142,12 +142,12 @@ def test_the_cache_keeps_what_was_used_and_what_is_half_done(built: Built, tmp_p
 def test_calibration_takes_training_examples_from_all_over_the_split(built: Built, tmp_path: Path) -> None:
     ground = ground_of(built, tmp_path / "scratch", Lines())
     train = read_split(ground.train).inputs["image"]
-    drawn = calibration_inputs(ground, 100)["image"]
-    assert np.array_equal(drawn, calibration_inputs(ground, 100)["image"])
+    drawn = training_inputs(ground, 100)["image"]
+    assert np.array_equal(drawn, training_inputs(ground, 100)["image"])
     assert len(drawn) == 100
     assert not np.array_equal(drawn, train[:100])
     assert {one.tobytes() for one in drawn} <= {one.tobytes() for one in train}
-    assert len(calibration_inputs(ground, 10**6)["image"]) == len(train)
+    assert len(training_inputs(ground, 10**6)["image"]) == len(train)
 
 
 @pytest.mark.slow

@@ -1,0 +1,43 @@
+"""Which settings of static int8 are taken, on measurements made up for it."""
+
+from __future__ import annotations
+
+from pipeline.candidates.calibrate import Tried, closest
+from pipeline.recipe import StaticInt8
+
+
+class Measured:
+    """Divergence by method; each layer in int8 changes some decisions of its own."""
+
+    def __init__(self, methods: dict[str, float], layers: dict[str, float]) -> None:
+        self.methods = methods
+        self.layers = layers
+        self.asked: list[StaticInt8] = []
+
+    def __call__(self, settings: StaticInt8) -> Tried:
+        self.asked.append(settings)
+        changed = sum(share for layer, share in self.layers.items() if layer not in settings.keep)
+        return Tried(settings=settings, changed=changed, divergence=self.methods[settings.method] + changed)
+
+
+METHODS = {"minmax": 0.3, "entropy": 0.1, "percentile": 0.2}
+
+
+def test_the_nearest_method_is_enough_where_little_changes() -> None:
+    measured = Measured(METHODS, {"a": 0.001, "b": 0.002})
+    assert closest(["a", "b"], measured).settings == StaticInt8(method="entropy")
+    assert len(measured.asked) == 3
+
+
+def test_layers_stay_in_float_until_little_changes() -> None:
+    measured = Measured(METHODS, {"a": 0.001, "b": 0.05, "c": 0.002, "d": 0.02, "e": 0.001, "f": 0.0})
+    best = closest(list("abcdef"), measured)
+    assert best.settings.keep == ("b", "d")
+    assert best.changed < 0.005
+
+
+def test_at_most_half_of_the_layers_and_none_that_helps_nothing() -> None:
+    assert closest(list("abcd"), Measured(METHODS, dict.fromkeys("abcd", 0.1))).settings.keep == ("a", "b")
+    assert closest(["a"], Measured(METHODS, {"a": 0.9})).settings.keep == ()
+    measured = Measured(METHODS, {"elsewhere": 0.9})
+    assert closest(["a", "b"], measured).settings.keep == ()
