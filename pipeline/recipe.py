@@ -91,7 +91,15 @@ class Train(Section):
     schedule: Literal["constant", "cosine", "one-cycle"] = Field(
         default="one-cycle", description="learning rate over the whole run"
     )
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the target spread over all classes")
+    loss: str | None = Field(
+        default=None,
+        pattern=_FACTORY,
+        description="the user's own, as module:function; what that returns is called with logits (B, K) and labels "
+        "(B,) and gives a scalar; cross-entropy if not given",
+    )
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=1, description="of the cross-entropy: share of the target spread over all classes"
+    )
     horizontal_flip: bool = Field(default=False, description="mirror each training picture with probability 1/2")
     shift: int = Field(
         default=0, ge=0, description="move each training picture by up to so many pixels each way, zeros coming in"
@@ -100,6 +108,15 @@ class Train(Section):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         default="auto", description="where to train; auto takes CUDA, then MPS, then the CPU"
     )
+
+    @model_validator(mode="after")
+    def _smoothing_is_of_the_cross_entropy(self) -> Train:
+        if self.loss is not None and self.label_smoothing:
+            raise ValueError(
+                f"label_smoothing = {self.label_smoothing:g} with loss {self.loss}: expected 0, because it belongs to "
+                "the cross-entropy; smooth inside the loss"
+            )
+        return self
 
 
 class MagnitudePruning(Section):
@@ -146,7 +163,10 @@ class FineTune(Section):
         default=4.0, gt=0, description="both networks' logits are divided by it before they are compared"
     )
     label_weight: float = Field(
-        default=0.0, ge=0, le=1, description="share of the labels' own loss in the whole; 0 needs no labels"
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of the labels' own loss (train.loss) in the whole; 0 needs no labels, 1 is that loss alone",
     )
     seed: int = Field(default=0, ge=0, description="of shuffling and augmentation")
 

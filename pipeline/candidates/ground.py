@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from pipeline.models.weights import load_weights
 from pipeline.stage import Reporter, Silent
 from pipeline.training.augment import Augmentation
 from pipeline.training.device import DeviceName
+from pipeline.training.loss import Criterion
 
 # What the exporters trace on: two or more, or the batch axis may freeze at 1.
 _EXAMPLE_ROWS = 2
@@ -35,10 +37,12 @@ class Ground:
         batch_sizes: examples per call in the parity check.
         evaluator_macs: multiply-accumulates up to which the reference evaluator is asked too.
         augmentation: how training pictures are moved.
+        criterion: what training minimises, of labels.
         device: where to train.
         scratch: for temporary files, and for candidates that an interrupted run finished.
         cache: for tuned weights, which several candidates share, and a later search of other extent.
-        model_key: digest of all that the model is made of besides its weights: source, arguments, preprocessing.
+        model_key: digest of all that the model is made of besides its weights (source, arguments, preprocessing), and
+            of the criterion.
         reporter: told how training goes.
     """
 
@@ -55,6 +59,7 @@ class Ground:
     scratch: Path
     cache: Path
     model_key: str = ""
+    criterion: Criterion = F.cross_entropy
     reporter: Reporter = field(default_factory=Silent)
 
     def network(self) -> nn.Module:

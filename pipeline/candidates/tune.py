@@ -73,6 +73,7 @@ def tuned_weights(passes: Sequence[Pass], ground: Ground, *, name: str) -> Path 
         learning_rate=one.learning_rate,
         temperature=one.temperature,
         label_weight=one.label_weight,
+        criterion=ground.criterion,
         seed=one.seed,
         device=ground.device,
         scratch=folder,

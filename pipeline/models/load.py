@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -19,10 +19,11 @@ from pipeline.errors import RecipeError
 from pipeline.models.fashion import IMAGE_SHAPE, FashionCNN
 from pipeline.models.mlp import MLP
 from pipeline.models.preprocess import Each, ToFloat, Unchanged, standardize
+from pipeline.models.resnet import build_resnet18
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weights import check_weights_file
 from pipeline.recipe import Model, Preprocessing
-from pipeline.source import factory_digests
+from pipeline.source import named_digests
 from pipeline.user_code import import_factory
 
 # Mean and standard deviation over the training pictures, on the scale 0 to 1.
@@ -52,11 +53,14 @@ def load_model_spec(model: Model, folder: Path, data: DataInfo) -> ModelSpec:
             _check_input(model.name, data, IMAGE_SHAPE)
             build = partial(_fashion, classes=len(data.classes), wide=model.name.endswith("wide"))
         case "mlp":
-            _check_input(model.name, data, None)
+            _check_input(model.name, data, "any")
             build = partial(_mlp, features=math.prod(data.inputs[0].shape), classes=len(data.classes))
+        case "resnet18":
+            _check_input(model.name, data, "picture")
+            build = partial(build_resnet18, channels=data.inputs[0].shape[0], classes=len(data.classes))
         case _:
             raise RecipeError(
-                f"model.name: expected fashion-cnn, fashion-cnn-wide or mlp, found {model.name!r}; "
+                f"model.name: expected fashion-cnn, fashion-cnn-wide, mlp or resnet18, found {model.name!r}; "
                 "your own network goes into model.factory"
             )
     _check_arguments(build, model.arguments)
@@ -79,10 +83,7 @@ def outside_digests(model: Model, folder: Path) -> dict[str, str]:
     Raises:
         DataError: there is no such file of weights.
     """
-    digests: dict[str, str] = {}
-    if model.factory is not None:
-        sources = factory_digests(model.factory, folder)
-        digests |= {f"model.factory {name}": digest for name, digest in sources.items()}
+    digests = named_digests("model.factory", model.factory, folder)
     if model.weights is not None:
         digests["model.weights"] = digest_file(check_weights_file(folder / model.weights))
     return digests
@@ -120,10 +121,17 @@ def _check_arguments(build: Callable[..., nn.Module], arguments: dict[str, Any])
         build(**arguments)
 
 
-def _check_input(name: str, data: DataInfo, shape: tuple[int, ...] | None) -> None:
+def _check_input(name: str, data: DataInfo, shape: tuple[int, ...] | Literal["any", "picture"]) -> None:
     found = ", ".join(f"{one.name} {one.shape} {one.dtype}" for one in data.inputs)
-    if len(data.inputs) != 1 or (shape is not None and data.inputs[0].shape != shape):
-        wanted = "one input" if shape is None else f"one input of shape {shape}"
+    given = data.inputs[0].shape
+    match shape:
+        case "any":
+            fits, wanted = True, "one input"
+        case "picture":
+            fits, wanted = len(given) == 3, "one input of shape (C, H, W)"
+        case _:
+            fits, wanted = given == shape, f"one input of shape {shape}"
+    if len(data.inputs) != 1 or not fits:
         raise RecipeError(f"model.name {name}: expected data of {wanted}, found {found} in data set {data.name}")
 
 

@@ -41,6 +41,7 @@ class CandidatesSettings(Section):
     model: Model
     horizontal_flip: bool
     shift: int
+    loss: str | None
     device: Literal["auto", "cpu", "cuda", "mps"]
     candidates: Candidates
     search: Searching | None
@@ -56,6 +57,7 @@ def settings(recipe: Recipe) -> CandidatesSettings:
         model=recipe.model,
         horizontal_flip=recipe.train.horizontal_flip,
         shift=recipe.train.shift,
+        loss=recipe.train.loss,
         device=recipe.train.device,
         candidates=recipe.candidates,
         search=_searching(recipe),
@@ -67,14 +69,16 @@ def settings(recipe: Recipe) -> CandidatesSettings:
 
 
 def _model_key(settings: CandidatesSettings, data_info: Path) -> str:
-    """Digest of all that the model is made of besides its weights."""
+    """Digest of all that the model is made of besides its weights, and of the user's loss."""
     from pipeline.artifacts import digest_bytes, digest_file
     from pipeline.models.load import outside_digests
+    from pipeline.source import named_digests
 
     model = settings.model.model_copy(update={"weights": None})
     parts = [
         model.model_dump(mode="json"),
         outside_digests(model, settings.folder),
+        named_digests("train.loss", settings.loss, settings.folder),
         digest_file(data_info),
     ]
     return digest_bytes(json.dumps(parts, sort_keys=True).encode())
@@ -94,12 +98,14 @@ def _searching(recipe: Recipe) -> Searching | None:
 
 
 def outside(settings: CandidatesSettings) -> dict[str, str]:
-    """Digest of the user's model factory, and the CPU that the timings belong to."""
+    """Digests of the user's model factory and loss, and the CPU that the timings belong to."""
     from pipeline.measure.host import cpu_model, usable_cores
     from pipeline.models.load import outside_digests
+    from pipeline.source import named_digests
 
     sources = outside_digests(settings.model.model_copy(update={"weights": None}), settings.folder)
-    return {**sources, "cpu": cpu_model(), "cores": str(usable_cores())}
+    loss = named_digests("train.loss", settings.loss, settings.folder)
+    return {**sources, **loss, "cpu": cpu_model(), "cores": str(usable_cores())}
 
 
 def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
@@ -115,6 +121,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.measure.latency import file_subject, measure_latency
     from pipeline.models.load import load_model_spec
     from pipeline.training.augment import Augmentation
+    from pipeline.training.loss import load_criterion
 
     model = load_model_spec(settings.model, settings.folder, read_info(inputs.one(Kind.DATA_INFO)))
     weights, validation = inputs.one(Kind.WEIGHTS), inputs.one(Kind.VALIDATION_DATA)
@@ -134,6 +141,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
         device=settings.device,
         scratch=outputs.scratch,
         cache=outputs.cache,
+        criterion=load_criterion(settings.loss, settings.folder),
         model_key=_model_key(settings, inputs.one(Kind.DATA_INFO)),
         reporter=outputs.reporter,
     )

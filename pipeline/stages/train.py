@@ -26,10 +26,12 @@ def settings(recipe: Recipe) -> TrainSettings:
 
 
 def outside(settings: TrainSettings) -> dict[str, str]:
-    """Digests of the user's model factory and weights."""
+    """Digests of the user's model factory, weights and loss."""
     from pipeline.models.load import outside_digests
+    from pipeline.source import named_digests
 
-    return outside_digests(settings.model, settings.folder)
+    loss = named_digests("train.loss", settings.train.loss, settings.folder)
+    return {**outside_digests(settings.model, settings.folder), **loss}
 
 
 def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
@@ -40,6 +42,7 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.training.augment import Augmentation
     from pipeline.training.history import draw_learning_curves, write_history
     from pipeline.training.loop import build_network, train_network
+    from pipeline.training.loss import load_criterion, of_labels
 
     model, train = settings.model, settings.train
     spec = load_model_spec(model, settings.folder, read_info(inputs.one(Kind.DATA_INFO)))
@@ -57,10 +60,10 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
         learning_rate=train.learning_rate,
         weight_decay=train.weight_decay,
         schedule=train.schedule,
-        label_smoothing=train.label_smoothing,
         augmentation=Augmentation(horizontal_flip=train.horizontal_flip, shift=train.shift),
         seed=train.seed,
         device=train.device,
+        loss=of_labels(load_criterion(train.loss, settings.folder, label_smoothing=train.label_smoothing)),
         scratch=outputs.scratch,
         reporter=outputs.reporter,
     )

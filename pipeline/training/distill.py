@@ -17,7 +17,8 @@ from pipeline.stage import Reporter
 from pipeline.training.augment import Augmentation
 from pipeline.training.device import DeviceName, choose_device
 from pipeline.training.examples import predict, to_examples
-from pipeline.training.loop import Loss, Trained, train_network
+from pipeline.training.loop import Trained, train_network
+from pipeline.training.loss import Criterion, distillation
 
 # Nothing to regularise: the float network's answers say more than labels do, and few epochs cannot learn them by heart.
 _WEIGHT_DECAY = 0.0
@@ -59,6 +60,7 @@ def distill(
     learning_rate: float,
     temperature: float,
     label_weight: float,
+    criterion: Criterion = F.cross_entropy,
     seed: int,
     device: DeviceName,
     scratch: Path,
@@ -81,7 +83,8 @@ def distill(
         batch_size: examples per step.
         learning_rate: peak of a one-cycle schedule.
         temperature: logits are divided by it before they are compared.
-        label_weight: share of the cross-entropy with the labels in the loss.
+        label_weight: share of the labels' own loss in the whole.
+        criterion: that loss.
         seed: of shuffling, and of which copies are looked at.
         device: where to train.
         scratch: folder of the checkpoint, which is written after each epoch.
@@ -110,7 +113,7 @@ def distill(
             device=device,
             scratch=scratch,
             reporter=reporter,
-            loss=distillation_loss(answers_VNK, temperature=temperature, label_weight=label_weight),
+            loss=distillation(answers_VNK, temperature=temperature, label_weight=label_weight, criterion=criterion),
             task=task,
         )
 
@@ -130,25 +133,3 @@ def _without_dropout(network: nn.Module) -> Iterator[None]:
     finally:
         for layer, probability in layers.items():
             layer.p = probability
-
-
-def distillation_loss(teacher_VNK: Tensor, *, temperature: float, label_weight: float) -> Loss:
-    """Divergence from the teacher's softened answers, times the temperature squared, mixed with the labels' own loss.
-
-    Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531, section 2.
-
-    Args:
-        teacher_VNK: logits per copy and example.
-        temperature: of both networks' softmax.
-        label_weight: share of the cross-entropy with the labels.
-    """
-    targets_VNK = F.log_softmax(teacher_VNK / temperature, dim=-1)
-
-    def loss(logits_BK: Tensor, labels_B: Tensor, indices_B: Tensor, copy_B: Tensor | None) -> Tensor:
-        assert copy_B is not None  # the teacher answered copies
-        answers_BK = F.log_softmax(logits_BK / temperature, dim=-1)
-        soft = F.kl_div(answers_BK, targets_VNK[copy_B, indices_B], log_target=True, reduction="batchmean")
-        soft = soft * temperature**2
-        return torch.lerp(soft, F.cross_entropy(logits_BK, labels_B), label_weight) if label_weight else soft
-
-    return loss

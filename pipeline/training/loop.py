@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -22,12 +21,11 @@ from pipeline.training.checkpoint import Checkpoint, load_checkpoint, save_check
 from pipeline.training.device import DeviceName, choose_device, random_state, repeatable, restore_random_state
 from pipeline.training.examples import Examples, batches, evaluate, to_examples
 from pipeline.training.history import Epoch, Metrics
+from pipeline.training.loss import Loss
 from pipeline.training.memory import keep_freed_memory
 from pipeline.training.optimize import OptimizerName, ScheduleName, make_optimizer, make_schedule
 
 _STEPS_PER_REPORT = 10
-# From logits (B, K), labels (B,), indices of the examples (B,) and which copy of each it was (B,), None without copies.
-Loss = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,13 +77,12 @@ def train_network(
     learning_rate: float,
     weight_decay: float,
     schedule: ScheduleName,
-    label_smoothing: float = 0.0,
     augmentation: Augmentation,
     seed: int,
     device: DeviceName,
     scratch: Path,
     reporter: Reporter,
-    loss: Loss | None = None,
+    loss: Loss,
     copies_VN3: Tensor | None = None,
     task: str = "train",
 ) -> Trained:
@@ -105,13 +102,12 @@ def train_network(
         learning_rate: peak learning rate.
         weight_decay: decoupled for adamw, L2 otherwise.
         schedule: of the learning rate, per step over the whole run.
-        label_smoothing: share of the target spread over all classes.
         augmentation: how training pictures are moved.
         seed: of shuffling, augmentation and dropout.
         device: where to train.
         scratch: folder of the checkpoint, which is written after each epoch.
         reporter: told loss and accuracy while it runs.
-        loss: instead of the cross-entropy with the labels.
+        loss: what is minimised.
         copies_VN3: moves of V copies of the training data, of which one is drawn for each example in each epoch,
             instead of moves as the augmentation draws them.
         task: what this is, for messages.
@@ -144,7 +140,7 @@ def train_network(
                 device=target,
                 scratch=scratch,
                 peak_learning_rate=learning_rate,
-                loss=loss or _cross_entropy(label_smoothing),
+                loss=loss,
                 augmentation=augmentation,
                 copy_moves=None if copies_VN3 is None else copies_VN3.to(target),
                 task=task,
@@ -233,13 +229,6 @@ def _moves(run: _Run, indices_B: Tensor) -> tuple[Tensor | None, Tensor | None]:
 
 def _to_memory_format(module: nn.Module, memory_format: torch.memory_format) -> None:
     module.to(memory_format=memory_format)  # type: ignore[call-overload]
-
-
-def _cross_entropy(label_smoothing: float) -> Loss:
-    def loss(logits_BK: Tensor, labels_B: Tensor, _indices_B: Tensor, _copy_B: Tensor | None) -> Tensor:
-        return F.cross_entropy(logits_BK, labels_B, label_smoothing=label_smoothing)
-
-    return loss
 
 
 def _check_finite(found: Metrics, where: str, learning_rate: float, task: str) -> None:

@@ -35,6 +35,7 @@ def _model(**fields: Any) -> Model:
     [
         ("fashion-cnn", {"dropout": 0.3}, 1_630_090),
         ("fashion-cnn-wide", {}, 1_758_858),
+        ("resnet18", {}, 11_175_370),
         ("mlp", {"hidden": [256, 128]}, 784 * 256 + 256 + 256 * 128 + 128 + 128 * 10 + 10),
     ],
 )
@@ -65,7 +66,7 @@ def test_a_perceptron_for_a_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"name": "lenet"}, r"model\.name: expected fashion-cnn, fashion-cnn-wide or mlp, found 'lenet'"),
+        ({"name": "lenet"}, r"model\.name: expected fashion-cnn, fashion-cnn-wide, mlp or resnet18, found 'lenet'"),
         ({"name": "mlp"}, r"model\.arguments: expected hidden, dropout; found: missing hidden"),
         ({"name": "fashion-cnn", "arguments": {"drop": 1}}, r"model\.arguments: expected dropout; found: unknown drop"),
         ({"name": "fashion-cnn", "arguments": {"dropout": 1}}, "dropout: expected a number from 0 to below 1, found 1"),
@@ -82,6 +83,8 @@ def test_what_a_recipe_gets_wrong(tmp_path: Path, fields: dict[str, Any], text: 
 
 
 def test_a_picture_network_refuses_a_table(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"expected data of one input of shape \(C, H, W\), found features \(50,\)"):
+        load_model_spec(_model(name="resnet18"), tmp_path, _info(TABLE, name="t"))
     with pytest.raises(RecipeError, match=r"expected data of one input of shape \(1, 28, 28\), found features \(50,\)"):
         load_model_spec(_model(name="fashion-cnn"), tmp_path, _info(TABLE, name="t"))
 

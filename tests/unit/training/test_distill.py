@@ -16,8 +16,9 @@ from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import ModelSpec
 from pipeline.stage import Silent
 from pipeline.training.augment import Augmentation
-from pipeline.training.distill import distill, distillation_loss, teacher_logits
+from pipeline.training.distill import distill, teacher_logits
 from pipeline.training.loop import Trained
+from pipeline.training.loss import distillation
 
 SPEC = ModelSpec(
     name="m",
@@ -101,9 +102,9 @@ def test_the_loss_is_hintons() -> None:
     before, after = (wanted / 2).softmax(1), (found / 2).softmax(1)
     soft = 4 * (before * (before.log() - after.log())).sum(1).mean()
     hard = -found.log_softmax(1)[torch.arange(2), labels].mean()
-    loss = distillation_loss(answers, temperature=2.0, label_weight=0.0)
+    loss = distillation(answers, temperature=2.0, label_weight=0.0)
     assert loss(found, labels, indices, copy).item() == pytest.approx(soft.item(), rel=1e-5)
-    mixed = distillation_loss(answers, temperature=2.0, label_weight=0.25)
+    mixed = distillation(answers, temperature=2.0, label_weight=0.25)
     assert mixed(found, labels, indices, copy).item() == pytest.approx((0.75 * soft + 0.25 * hard).item(), rel=1e-5)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from handlers.decode import InputSpec
@@ -23,6 +25,7 @@ from pipeline.training.checkpoint import load_checkpoint, save_checkpoint
 from pipeline.training.examples import Examples, batches
 from pipeline.training.history import Epoch, Metrics, draw_learning_curves, write_history
 from pipeline.training.loop import Trained, build_network, train_network
+from pipeline.training.loss import of_labels
 from pipeline.training.optimize import make_optimizer, make_schedule
 
 SPEC = ModelSpec(
@@ -39,7 +42,7 @@ SETTINGS: dict[str, Any] = {
     "learning_rate": 0.02,
     "weight_decay": 0.01,
     "schedule": "one-cycle",
-    "label_smoothing": 0.1,
+    "loss": of_labels(partial(F.cross_entropy, label_smoothing=0.1)),
     "augmentation": Augmentation(),
     "seed": 0,
     "device": "cpu",
