@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import sys
 import traceback
+from collections.abc import Sequence
 
 from pipeline.cli import building, looking, measuring, proving, serving
 from pipeline.cli.app import app
@@ -12,6 +15,9 @@ from pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, FileError, PipelineError,
 from pipeline.process import terminated_as_interrupt
 
 __all__ = ["app", "building", "looking", "main", "measuring", "proving", "serving"]
+
+# A full disk, a used-up quota, a limit on the size of files.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main() -> None:
@@ -39,18 +45,32 @@ def _run(arguments: list[str]) -> int:
         # The reader of our output is gone, e.g. `pipeline report runs/x | head -1`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
-    except OSError as error:
-        return _fail(f"{error.filename or 'file'}: {error.strerror or error}", FileError.exit_code, debug=debug)
     except Exception as error:  # noqa: BLE001
+        if (failed := _system_error(error)) is not None:
+            text = f"{failed.filename or 'file'}: {failed.strerror or failed}"
+            if failed.errno in _NO_ROOM:
+                text += f"; make room{_goes_on(arguments)}"
+            return _fail(text, FileError.exit_code, debug=debug)
         message = getattr(error, "format_message", None)
         if message is not None:
             return _fail(f"{message()}; see pipeline --help", RecipeError.exit_code, debug=debug)
         found = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
         return _fail(f"unexpected {found}; run again with --debug and report it", PipelineError.exit_code, debug=debug)
     if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C inside a command into this code
-        goes_on = "; it goes on from here when it is run again" if {"build", "train"} & set(arguments) else ""
-        return _fail(f"interrupted{goes_on}", EXIT_INTERRUPTED)
+        return _fail(f"interrupted{_goes_on(arguments)}", EXIT_INTERRUPTED)
     return code if isinstance(code, int) else EXIT_OK
+
+
+def _goes_on(arguments: Sequence[str]) -> str:
+    return "; it goes on from here when it is run again" if {"build", "train"} & set(arguments) else ""
+
+
+def _system_error(error: Exception) -> OSError | None:
+    """The operating system's error behind one; libraries written in Rust put its number into the text of their own."""
+    if isinstance(error, OSError):
+        return error
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    return None if number is None else OSError(int(number[1]), os.strerror(int(number[1])))
 
 
 def _fail(message: str, code: int, *, debug: bool = False) -> int:

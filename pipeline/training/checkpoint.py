@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from pipeline.manifest import write_atomically
 from pipeline.training.history import Epoch, Metrics
 
 FILE = "checkpoint.pt"
@@ -48,12 +49,10 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         "random": checkpoint.random,
         "epochs": [asdict(one) for one in checkpoint.epochs],
     }
-    temporary = folder / f"{FILE}.tmp"
-    with temporary.open("wb") as stream:
-        torch.save(document, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(folder / FILE)
+    # In memory first: on a full disk, torch's writer raises an error that does not say so.
+    content = io.BytesIO()
+    torch.save(document, content)
+    write_atomically(folder / FILE, content.getvalue())
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from pipeline.candidates.evaluate import evaluate_once, float_logits
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.search import EFFORTS, Clock, Effort, gains, search
 from pipeline.candidates.spec import CandidateSpec
+from pipeline.manifest import read_manifest
 from pipeline.proof.run import verify_run
 from pipeline.recipe import Measure
 from tests.example_build import Built
@@ -93,6 +96,33 @@ def test_a_search_whose_time_is_over_counts_what_is_finished(
     again = searched(built, tmp_path / "scratch", said, 600)
     assert [one.identity for one in again] == [one.identity for one in first]
     assert said.said[-1].endswith(": its time is over")
+
+
+@pytest.mark.slow
+def test_a_search_that_runs_out_of_room_says_so_and_goes_on(built: Built, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(built.run_dir, run_dir)
+    command = [sys.executable, "-m", "pipeline", "build", str(built.recipe), "--run-dir", str(run_dir), "--json"]
+    command += [part for one in [*built.overrides, *FEW] for part in ("--set", one)]
+    # The kernel refuses to let a file grow beyond the limit, in the middle of writing, as on a full disk.
+    for limit in (10_000, 100_000):
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            check=False,
+            preexec_fn=partial(resource.setrlimit, resource.RLIMIT_FSIZE, (limit, limit)),
+        )
+        assert done.returncode == 3, done.stderr
+        last = done.stderr.splitlines()[-1]
+        assert last.endswith("File too large; make room; it goes on from here when it is run again"), last
+        manifest = read_manifest(run_dir)
+        assert manifest is not None
+        assert manifest.stages.keys() >= {"data", "train"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["selected"]
 
 
 @pytest.mark.slow
