@@ -17,7 +17,7 @@ from pipeline.candidates.tune import training_inputs, tuned_weights
 from pipeline.compress.onnx_static import OPERATORS
 from pipeline.inspection.graph import module_name
 from pipeline.manifest import write_atomically
-from pipeline.recipe import RangeMethod, StaticInt8
+from pipeline.passes import RangeMethod, StaticInt8
 from pipeline.verify.quality import kl_divergence, log_softmax
 
 # Training examples that settings are compared on, none of which ranges were measured on.

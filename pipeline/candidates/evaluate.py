@@ -33,7 +33,7 @@ from pipeline.export.torchscript import export_torchscript
 from pipeline.inspection.graph import graph_cost
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weights import load_weights
-from pipeline.recipe import DynamicInt8, Pass, Precision, StaticInt8
+from pipeline.passes import DynamicInt8, Pass, Precision, StaticInt8
 from pipeline.verify.layers import LayerFinding
 from pipeline.verify.locate import locate
 from pipeline.verify.parity import ParityReport, check_parity, require

@@ -24,7 +24,7 @@ from pipeline.compress.touched import weighted_layers, weights_of
 from pipeline.data.dataset import Split
 from pipeline.errors import RecipeError
 from pipeline.export.onnx import export_onnx
-from pipeline.recipe import ChannelPruning, FineTune, Pass
+from pipeline.passes import ChannelPruning, FineTune, Pass
 from pipeline.verify.quality import kl_divergence, log_softmax
 from pipeline.verify.reference import module_reference
 

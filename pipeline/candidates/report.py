@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.manifest import write_atomically
-from pipeline.recipe import Format, Pass, Precision
+from pipeline.passes import Format, Pass, Precision
 from pipeline.verify.quality import QualityReport
 
 T = TypeVar("T", bound="TimingFigures")

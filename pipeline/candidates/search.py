@@ -23,7 +23,8 @@ from pipeline.errors import RecipeError
 from pipeline.manifest import write_atomically
 from pipeline.measure.gain import MINIMUM_GAIN, speed_up
 from pipeline.measure.latency import file_subject, measure_latency
-from pipeline.recipe import DynamicInt8, FineTune, Goal, Measure, Pass, Precision
+from pipeline.passes import DynamicInt8, FineTune, Pass, Precision
+from pipeline.recipe import Goal, Measure
 from pipeline.stage import Reporter
 
 

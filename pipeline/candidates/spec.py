@@ -7,17 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.artifacts import digest_bytes
-from pipeline.recipe import (
-    Candidates,
-    DynamicInt8,
-    Format,
-    MagnitudePruning,
-    Pass,
-    Precision,
-    StaticInt8,
-    Variant,
-    float_passes,
-)
+from pipeline.passes import DynamicInt8, Format, MagnitudePruning, Pass, Precision, StaticInt8, Variant, float_passes
+from pipeline.recipe import Candidates
 
 Optimization = Literal["all", "none"]
 

@@ -22,7 +22,7 @@ from pipeline.data.dataset import Split, read_split
 from pipeline.manifest import write_atomically
 from pipeline.models.spec import inner_network
 from pipeline.models.weights import save_weights
-from pipeline.recipe import FineTune, Pass
+from pipeline.passes import FineTune, Pass
 from pipeline.source import collect, library_versions
 from pipeline.training.distill import distill, teacher_logits
 

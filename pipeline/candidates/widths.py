@@ -13,7 +13,7 @@ from pipeline.candidates.tune import training_inputs
 from pipeline.compress.channels import prunable
 from pipeline.compress.passes import apply_passes
 from pipeline.errors import RecipeError
-from pipeline.recipe import ChannelPruning
+from pipeline.passes import ChannelPruning
 from pipeline.stage import Reporter
 from pipeline.verify.quality import kl_divergence, log_softmax
 from pipeline.verify.reference import module_reference

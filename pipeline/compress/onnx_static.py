@@ -19,7 +19,7 @@ from pipeline.compress.onnx_file import node_names, prepared, quantizing, read_m
 from pipeline.compress.touched import PassReport
 from pipeline.errors import RecipeError
 from pipeline.inspection.graph import graph_cost, module_name
-from pipeline.recipe import RangeMethod
+from pipeline.passes import RangeMethod
 
 # With weights of their own; they are what the pass is for.
 OPERATORS = ("Conv", "Gemm", "MatMul")

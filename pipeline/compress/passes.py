@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pipeline.compress import channels, dynamic, magnitude, tuned
 from pipeline.compress.touched import PassReport
 from pipeline.errors import RecipeError
-from pipeline.recipe import ChannelPruning, DynamicInt8, FineTune, MagnitudePruning, Pass, StaticInt8
+from pipeline.passes import ChannelPruning, DynamicInt8, FineTune, MagnitudePruning, Pass, StaticInt8
 
 
 def apply_passes(

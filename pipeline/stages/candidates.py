@@ -11,7 +11,8 @@ from pydantic import Field
 
 from pipeline.artifacts import Kind
 from pipeline.errors import RecipeError
-from pipeline.recipe import Budget, Candidates, Export, Goal, Measure, Model, Recipe, Section, Verify
+from pipeline.recipe import Budget, Candidates, Export, Goal, Measure, Model, Recipe, Verify
+from pipeline.section import Section
 from pipeline.stage import Inputs, Outputs, Stage
 
 if TYPE_CHECKING:

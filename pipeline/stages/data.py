@@ -7,7 +7,8 @@ from pathlib import Path
 from pydantic import Field
 
 from pipeline.artifacts import Kind
-from pipeline.recipe import Data, Recipe, Section
+from pipeline.recipe import Data, Recipe
+from pipeline.section import Section
 from pipeline.stage import Inputs, Outputs, Stage
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from pipeline.artifacts import Kind
-from pipeline.recipe import Goal, Recipe, Section
+from pipeline.recipe import Goal, Recipe
+from pipeline.section import Section
 from pipeline.stage import Inputs, Outputs, Stage
 
 

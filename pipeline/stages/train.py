@@ -8,7 +8,8 @@ from pathlib import Path
 from pydantic import Field
 
 from pipeline.artifacts import Kind
-from pipeline.recipe import Model, Recipe, Section, Train
+from pipeline.recipe import Model, Recipe, Train
+from pipeline.section import Section
 from pipeline.stage import Inputs, Outputs, Stage
 
 

@@ -20,8 +20,9 @@ from pipeline.candidates.tune import forget_others, training_inputs, tuned_weigh
 from pipeline.data.dataset import read_info, read_split
 from pipeline.evidence.document import read_evidence
 from pipeline.models.load import load_model_spec
+from pipeline.passes import ChannelPruning, FineTune, Pass, StaticInt8, Variant
 from pipeline.proof.run import verify_run
-from pipeline.recipe import Candidates, ChannelPruning, FineTune, Pass, StaticInt8, Variant, load_recipe
+from pipeline.recipe import Candidates, load_recipe
 from pipeline.serving.archive import read_archive
 from pipeline.training.augment import Augmentation
 from tests.example_build import QUICK, Built

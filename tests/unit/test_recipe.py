@@ -7,15 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import RecipeError
-from pipeline.recipe import (
-    ChannelPruning,
-    DynamicInt8,
-    FineTune,
-    MagnitudePruning,
-    StaticInt8,
-    builtin_recipes,
-    load_recipe,
-)
+from pipeline.passes import ChannelPruning, DynamicInt8, FineTune, MagnitudePruning, StaticInt8
+from pipeline.recipe import builtin_recipes, load_recipe
 
 MINIMAL = """
 [model]

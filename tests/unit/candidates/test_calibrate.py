@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.candidates.calibrate import Tried, closest
-from pipeline.recipe import StaticInt8
+from pipeline.passes import StaticInt8
 
 
 class Measured:

@@ -14,7 +14,7 @@ from pipeline.candidates.report import (
     TimingFigures,
 )
 from pipeline.errors import ProofError, RecipeError
-from pipeline.recipe import Format, Precision
+from pipeline.passes import Format, Precision
 from pipeline.verify.interval import drop_bounds
 from pipeline.verify.quality import QualityReport
 

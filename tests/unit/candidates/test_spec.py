@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pipeline.candidates.spec import candidate_specs
-from pipeline.recipe import Candidates, DynamicInt8, StaticInt8, Variant
+from pipeline.passes import DynamicInt8, StaticInt8, Variant
+from pipeline.recipe import Candidates
 
 
 def test_how_a_candidate_is_served_is_part_of_its_identity() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pipeline.compress.passes import apply_passes
 from pipeline.errors import DataError, RecipeError
 from pipeline.models.weights import save_weights
-from pipeline.recipe import ChannelPruning, DynamicInt8, FineTune, MagnitudePruning, Pass, StaticInt8
+from pipeline.passes import ChannelPruning, DynamicInt8, FineTune, MagnitudePruning, Pass, StaticInt8
 
 SLIM = ChannelPruning(round_to=2)
 EVERY_PASS: list[tuple[Pass, ...]] = [

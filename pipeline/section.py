@@ -1,0 +1,14 @@
+"""What every group of settings is made of."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+# Of a recipe, a network, an archive: also a file's and a part of a URL.
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+
+
+class Section(BaseModel):
+    """A frozen group of settings; an unknown key is a problem."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
