@@ -16,6 +16,7 @@ from pipeline.verify.quality import QualityReport
 ERROR_RATE = 0.05
 LOSSLESS = "lossless"
 WITHIN = "within budget"
+OVER = "over budget"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +94,7 @@ def judge(quality: QualityReport, limits: Limits, *, lossy: bool, compared: int)
         case (True, True, True):
             text = WITHIN
         case (True, False, _) if quality.drop > budget:
-            text = "over budget"
+            text = OVER
         case (True, _, False):
             text = "too many confident flips"
         case _:
