@@ -68,6 +68,7 @@ class BuildResult:
         selected: name of the winner.
         why: why it won.
         limits: what a lossy candidate may lose.
+        searched: whether a search made some of the candidates.
         test: the winner against float on the test set, opened for this report alone.
         test_verdict: whether it is inside its limits there too.
         archive: the `.mar` in the model store.
@@ -82,6 +83,7 @@ class BuildResult:
     selected: str
     why: str
     limits: Limits
+    searched: bool
     test: QualityReport
     test_verdict: Verdict
     archive: Path
@@ -135,6 +137,7 @@ class BuildResult:
             ],
             "eager": self.eager.model_dump(mode="json"),
             "limits": asdict(self.limits),
+            "searched": self.searched,
             "test": self.test.to_json(),
             "test_verdict": asdict(self.test_verdict),
             "archive": str(self.archive),
@@ -347,6 +350,7 @@ def _result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tuple[Ou
         selected=selection["selected"],
         why=selection["why"],
         limits=Limits(**selection["limits"]),
+        searched="setting search.effort" in manifest.stages["candidates"].parts,  # without a search there is none
         test=QualityReport(**selection["test"]),
         test_verdict=Verdict(**selection["test_verdict"]),
         archive=archive,
