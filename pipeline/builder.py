@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.artifacts import Artifact, Kind, digest_bytes, digest_file
-from pipeline.candidates.choose import LOSSLESS, WITHIN, Limits, Verdict, explain
+from pipeline.candidates.choose import LOSSLESS, OVERTURNS, WITHIN, Limits, Verdict, explain
 from pipeline.candidates.outcome import outcome
 from pipeline.candidates.report import CandidateReport, EagerReport, read_report
 from pipeline.candidates.spec import FALLBACK, SLIM, candidate_specs
@@ -101,6 +101,7 @@ class BuildResult:
                 latency_ms=row.report.timing(1).rounds_ms,
                 size=row.report.size,
                 allowed=row.verdict in (LOSSLESS, WITHIN),
+                overturns=row.verdict == OVERTURNS,
                 selected=row.selected,
             )
             for row in self.candidates

@@ -17,6 +17,7 @@ ERROR_RATE = 0.05
 LOSSLESS = "lossless"
 WITHIN = "within budget"
 OVER = "over budget"
+OVERTURNS = "too many confident flips"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +97,7 @@ def judge(quality: QualityReport, limits: Limits, *, lossy: bool, compared: int)
         case (True, False, _) if quality.drop > budget:
             text = OVER
         case (True, _, False):
-            text = "too many confident flips"
+            text = OVERTURNS
         case _:
             text = f"not provable with {quality.examples} examples"
     return Verdict(
