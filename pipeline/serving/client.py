@@ -302,12 +302,13 @@ def prediction_url(url: str | None, *, model: str | None = None) -> str:
     """
     states = read_states()
     if url is None:
-        if len(states) == 1:
-            return _address(states[0])
-        at_default = [state for state in states if state.url == DEFAULT_URL]
+        served = [state for state in states if not state.private]
+        if len(served) == 1:
+            return _address(served[0])
+        at_default = [state for state in served if state.url == DEFAULT_URL]
         if at_default:
             return _address(at_default[0])
-        found = ", ".join(state.url for state in states) or "none"
+        found = ", ".join(state.url for state in served) or "none"
         raise RecipeError(f"expected one running server, found {found}; start one with `pipeline serve` or give --url")
     parts = urllib.parse.urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme not in ("http", "https") or not parts.netloc:
