@@ -44,7 +44,9 @@ def _run(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001
         message = getattr(error, "format_message", None)
         if message is not None:
-            return _fail(f"{message()}; see pipeline --help", RecipeError.exit_code, debug=debug)
+            # The parser leaves the words of the library that it checks values with.
+            said = " ".join(message().replace("Value error, ", "").split()).rstrip(".")
+            return _fail(f"{said}; see pipeline --help", RecipeError.exit_code, debug=debug)
         found = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
         return _fail(f"unexpected {found}; run again with --debug and report it", PipelineError.exit_code, debug=debug)
     if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C inside a command into this code
