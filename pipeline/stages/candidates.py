@@ -67,7 +67,7 @@ def settings(recipe: Recipe) -> CandidatesSettings:
 def _model_key(settings: CandidatesSettings, data_info: Path) -> str:
     """Digest of all that the model is made of besides its weights."""
     from pipeline.artifacts import digest_bytes, digest_file
-    from pipeline.models.load import outside_digests
+    from pipeline.models.outside import outside_digests
 
     model = settings.model.model_copy(update={"weights": None})
     parts = [
@@ -94,7 +94,7 @@ def _searching(recipe: Recipe) -> Searching | None:
 def outside(settings: CandidatesSettings) -> dict[str, str]:
     """Digest of the user's model factory, and the CPU that the timings belong to."""
     from pipeline.measure.host import cpu_model, usable_cores
-    from pipeline.models.load import outside_digests
+    from pipeline.models.outside import outside_digests
 
     sources = outside_digests(settings.model.model_copy(update={"weights": None}), settings.folder)
     return {**sources, "cpu": cpu_model(), "cores": str(usable_cores())}

@@ -27,7 +27,7 @@ def settings(recipe: Recipe) -> TrainSettings:
 
 def outside(settings: TrainSettings) -> dict[str, str]:
     """Digests of the user's model factory and weights."""
-    from pipeline.models.load import outside_digests
+    from pipeline.models.outside import outside_digests
 
     return outside_digests(settings.model, settings.folder)
 
