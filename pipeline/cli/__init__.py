@@ -19,7 +19,13 @@ def main() -> None:
     # Read when torch is loaded. Its threads spin while they wait, by default: beside one other busy process, training
     # then took five times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    sys.exit(_run(sys.argv[1:]))
+    code = _run(sys.argv[1:])
+    if code == EXIT_INTERRUPTED:
+        # Every `finally` has run. Python would take torch apart object by object for seconds, and a person waits.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _run(arguments: list[str]) -> int:

@@ -354,7 +354,9 @@ def _end(state: ServerState, started: subprocess.Popen[bytes] | None = None) -> 
             processes |= {process.pid: process for process in (java, *java.children(recursive=True))}
     for process in processes.values():
         with contextlib.suppress(psutil.Error):
-            process.terminate()
+            # Nobody else asks a private server, and all that it writes lies in its folder: Java's own way to end takes
+            # seconds, and Ctrl-C would wait for them.
+            process.kill() if state.private else process.terminate()
     _, alive = psutil.wait_procs(list(processes.values()), timeout=_TERMINATE_S)
     # A worker that the server started while it was being ended is on nobody's list yet.
     for process in {*alive, *leftover_processes(state)}:
