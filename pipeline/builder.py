@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.artifacts import Artifact, Kind, digest_bytes, digest_file
-from pipeline.candidates.choose import LOSSLESS, WITHIN, Limits, Verdict, explain
+from pipeline.candidates.choose import LOSSLESS, OVERTURNS, WITHIN, Limits, Verdict, explain
 from pipeline.candidates.outcome import outcome
 from pipeline.candidates.report import CandidateReport, EagerReport, read_report
 from pipeline.candidates.spec import FALLBACK, SLIM, candidate_specs
 from pipeline.candidates.speed import SpeedUp, speed_ups
 from pipeline.errors import FileError, ProofError, RecipeError
-from pipeline.manifest import Manifest, read_manifest, write_atomically
+from pipeline.manifest import MANIFEST_NAME, Manifest, read_manifest, write_atomically
 from pipeline.plots.front import Cost, Point, pareto_front
 from pipeline.recipe import DEFAULT_RECIPE, Recipe, load_recipe
 from pipeline.runner import Outcome, outdated, plan_stages, run_stages
@@ -27,6 +27,8 @@ from pipeline.verify.quality import QualityReport
 
 DEFAULT_RUNS = Path("runs")
 DEFAULT_MODEL_STORE = Path("model_store")
+# Of the picture of the trade-off.
+_FORMS: tuple[Literal["png", "svg"], ...] = ("png", "svg")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,7 @@ class BuildResult:
         selected: name of the winner.
         why: why it won.
         limits: what a lossy candidate may lose.
+        searched: whether a search made some of the candidates.
         test: the winner against float on the test set, opened for this report alone.
         test_verdict: whether it is inside its limits there too.
         archive: the `.mar` in the model store.
@@ -82,6 +85,7 @@ class BuildResult:
     selected: str
     why: str
     limits: Limits
+    searched: bool
     test: QualityReport
     test_verdict: Verdict
     archive: Path
@@ -99,6 +103,7 @@ class BuildResult:
                 latency_ms=row.report.timing(1).rounds_ms,
                 size=row.report.size,
                 allowed=row.verdict in (LOSSLESS, WITHIN),
+                overturns=row.verdict == OVERTURNS,
                 selected=row.selected,
             )
             for row in self.candidates
@@ -135,6 +140,7 @@ class BuildResult:
             ],
             "eager": self.eager.model_dump(mode="json"),
             "limits": asdict(self.limits),
+            "searched": self.searched,
             "test": self.test.to_json(),
             "test_verdict": asdict(self.test_verdict),
             "archive": str(self.archive),
@@ -183,7 +189,8 @@ def build(
         packed = _one(manifest, Kind.ARCHIVE)
         _publish(folder / packed.path, archive, packed.sha256)
         results.append(_result(folder, manifest, archive, ()))
-        draw(results[0])
+        if not _is_drawn(folder):
+            draw(results[0])
 
     with user_modules(loaded.folder):
         _, outcomes = run_stages(BUILD, loaded, folder, reporter or Silent(), force=force, finish=publish)
@@ -241,6 +248,13 @@ def report(run_dir: Path | str, *, model_store: Path | str | None = None) -> Bui
     return result
 
 
+def _is_drawn(run_dir: Path) -> bool:
+    """Whether both pictures are there and no stage ran since; drawing takes a second or two."""
+    recorded = (run_dir / MANIFEST_NAME).stat().st_mtime_ns
+    pictures = [run_dir / f"pareto.{form}" for form in _FORMS]
+    return all(path.is_file() and path.stat().st_mtime_ns >= recorded for path in pictures)
+
+
 def draw(result: BuildResult) -> tuple[Path, ...]:
     """Draw the trade-off between accuracy and latency or size into the run directory, as PNG and as SVG.
 
@@ -252,9 +266,8 @@ def draw(result: BuildResult) -> tuple[Path, ...]:
     """
     from pipeline.plots.pareto import draw_pareto
 
-    forms: tuple[Literal["png", "svg"], ...] = ("png", "svg")
     paths = []
-    for form in forms:
+    for form in _FORMS:
         path = result.run_dir / f"pareto.{form}"
         picture = draw_pareto(
             result.points(),
@@ -347,6 +360,7 @@ def _result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tuple[Ou
         selected=selection["selected"],
         why=selection["why"],
         limits=Limits(**selection["limits"]),
+        searched="setting search.effort" in manifest.stages["candidates"].parts,  # without a search there is none
         test=QualityReport(**selection["test"]),
         test_verdict=Verdict(**selection["test_verdict"]),
         archive=archive,

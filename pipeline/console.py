@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from pipeline.candidates.choose import ERROR_RATE
-from pipeline.candidates.spec import FALLBACK
+from pipeline.candidates.spec import FALLBACK, SLIM
 
 if TYPE_CHECKING:
     from pipeline.builder import BuildResult, Row
@@ -110,6 +111,8 @@ def _draw_result(console: Console, result: BuildResult) -> None:
     if variant:
         served = "in batches all the same: the recipe allows it" if _in_batches(variant[0]) else "one by one"
         console.print(f"¹ The answer depends on the rest of the batch; served {served}.", style="dim")
+    if result.searched and any(row.report.variant.startswith(SLIM) for row in result.candidates):
+        console.print(SLIM_LEGEND, style="dim")
     for row in result.candidates:
         for run, reason in row.report.parity.not_run.items():
             console.print(f"{row.report.name}: not run {run}: {reason}", style="dim", markup=False)
@@ -123,9 +126,30 @@ def _draw_result(console: Console, result: BuildResult) -> None:
     for row in result.candidates:
         if not row.selected and row.report.name != FALLBACK:
             console.print(f"{row.report.name}: {row.outcome}.", style="dim", markup=False)
+    if lossy and (note := flips_note(result.limits, lossy[0].report.quality.examples)):
+        console.print(note)
     console.print(
         f"Selected [bold]{result.selected}[/bold]: {result.why}.\n{test_lines(result)}\nArchive: {result.archive}\n"
         f"Picture of the trade-off: {result.run_dir / 'pareto.png'}"
+    )
+
+
+SLIM_LEGEND = (
+    f"{SLIM}NN: made by the search; NN is its cost, parameters plus multiply-accumulates, in percent of the float "
+    "network's."
+)
+
+
+def flips_note(limits: Limits, examples: int) -> str:
+    """That so few examples allow no confident flip at all, and what to do; empty where they allow one."""
+    share = limits.max_confident_flips
+    if not 0 < share * examples < 1:
+        return ""
+    needed, larger = math.ceil(1 / share), math.ceil(1e4 / examples) / 1e4
+    return (
+        f"The limit of confident flips, {share:.2%} of {examples:,} validation examples, allows not a single one, so "
+        f"hardly any narrower\nnetwork can be selected: give {needed:,} validation examples or more, or a "
+        f"budget.max_confident_flips of at least {larger:g}."
     )
 
 

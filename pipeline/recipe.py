@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -426,6 +426,19 @@ def _problems(error: ValidationError) -> str:
         found = problem["input"]
         shown = f", found {found!r}" if not isinstance(found, dict) else ""
         if problem["type"] == "extra_forbidden":
-            message, shown = "unknown key", ""
+            message, shown = f"unknown key{_near_key(problem['loc'])}", ""
         lines.append(f"{where}: {message}{shown}")
     return "; ".join(lines)
+
+
+def _near_key(path: tuple[int | str, ...]) -> str:
+    """The key of the same section that an unknown one may have been meant as; empty if it is like none."""
+    *sections, key = path
+    known: Any = Recipe
+    for name in sections:
+        field = known.model_fields.get(name) if known else None
+        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+        known = next((one for one in kinds if isinstance(one, type) and issubclass(one, Section)), None)
+    keys = [one for one in known.model_fields if one != "folder"] if known else []
+    near = difflib.get_close_matches(str(key), keys, n=1)
+    return f"; did you mean {'.'.join([*map(str, sections), near[0]])}?" if near else ""

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pipeline
+from pipeline.artifacts import Artifact, digest_file
 from pipeline.init import init_project
+from pipeline.manifest import read_manifest, write_manifest
 
 # Enough to learn something, and no more timing than it takes to have figures.
 QUICK = (
@@ -45,3 +47,19 @@ def build_example(folder: Path) -> Built:
     run_dir, model_store = folder / "run", folder / "store"
     result = pipeline.build(recipe, run_dir=run_dir, model_store=model_store, overrides=QUICK)
     return Built(recipe=recipe, overrides=QUICK, run_dir=run_dir, model_store=model_store, result=result)
+
+
+def record_anew(run_dir: Path, file: Path) -> None:
+    """Let the manifest say what the file is now, as if the build had written it so."""
+    manifest = read_manifest(run_dir)
+    assert manifest is not None
+    record = manifest.stages["candidates"]
+
+    def now(one: Artifact) -> Artifact:
+        if run_dir / one.path != file:
+            return one
+        size, digest = file.stat().st_size, digest_file(file)
+        return Artifact(kind=one.kind, path=one.path, sha256=digest, size=size, candidate=one.candidate)
+
+    changed = record.model_copy(update={"artifacts": tuple(now(one) for one in record.artifacts)})
+    write_manifest(run_dir, manifest.with_stage("candidates", changed))

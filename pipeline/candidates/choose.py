@@ -16,6 +16,8 @@ from pipeline.verify.quality import QualityReport
 ERROR_RATE = 0.05
 LOSSLESS = "lossless"
 WITHIN = "within budget"
+OVER = "over budget"
+OVERTURNS = "too many confident flips"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +95,9 @@ def judge(quality: QualityReport, limits: Limits, *, lossy: bool, compared: int)
         case (True, True, True):
             text = WITHIN
         case (True, False, _) if quality.drop > budget:
-            text = "over budget"
+            text = OVER
         case (True, _, False):
-            text = "too many confident flips"
+            text = OVERTURNS
         case _:
             text = f"not provable with {quality.examples} examples"
     return Verdict(

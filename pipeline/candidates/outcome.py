@@ -9,6 +9,7 @@ from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.speed import SpeedUp
 from pipeline.measure.gain import MINIMUM_GAIN
 from pipeline.recipe import Goal
+from pipeline.verify.quality import QualityReport
 
 
 def outcome(
@@ -37,16 +38,20 @@ def outcome(
     """
     gain, found = _gain(report, speed, float_size, goal)
     if verdict not in (LOSSLESS, WITHIN):
-        quality = report.quality
-        return (
-            f"{found}, {verdict}: drop {quality.drop * 100:+.2f} points, bound {drop_upper * 100:+.2f} of "
-            f"{limits.max_accuracy_drop * 100:.2f} allowed; confident flips {quality.confident_share:.2%} of "
-            f"{limits.max_confident_flips:.2%} allowed"
-        )
+        return f"{found}, {miss(report.quality, verdict=verdict, drop_upper=drop_upper, limits=limits)}"
     if gain:
         return found
     cause = _cause(report)
     return f"{found}, no benefit{f': {cause}' if cause else ''}"
+
+
+def miss(quality: QualityReport, *, verdict: str, drop_upper: float, limits: Limits) -> str:
+    """Why a candidate may not be selected: its verdict, then what was found and what is allowed."""
+    return (
+        f"{verdict}: drop {quality.drop * 100:+.2f} points, bound {drop_upper * 100:+.2f} of "
+        f"{limits.max_accuracy_drop * 100:.2f} allowed; confident flips {quality.confident_share:.2%} of "
+        f"{limits.max_confident_flips:.2%} allowed"
+    )
 
 
 def _gain(report: CandidateReport, speed: tuple[SpeedUp, ...], float_size: int, goal: Goal) -> tuple[bool, str]:

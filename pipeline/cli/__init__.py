@@ -25,7 +25,13 @@ def main() -> None:
     # Read when torch is loaded. Its threads spin while they wait, by default: beside one other busy process, training
     # then took five times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    sys.exit(_run(sys.argv[1:]))
+    code = _run(sys.argv[1:])
+    if code == EXIT_INTERRUPTED:
+        # Every `finally` has run. Python would take torch apart object by object for seconds, and a person waits.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _run(arguments: list[str]) -> int:
@@ -53,7 +59,9 @@ def _run(arguments: list[str]) -> int:
             return _fail(text, FileError.exit_code, debug=debug)
         message = getattr(error, "format_message", None)
         if message is not None:
-            return _fail(f"{message()}; see pipeline --help", RecipeError.exit_code, debug=debug)
+            # The parser leaves the words of the library that it checks values with.
+            said = " ".join(message().replace("Value error, ", "").split()).rstrip(".")
+            return _fail(f"{said}; see pipeline --help", RecipeError.exit_code, debug=debug)
         found = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
         return _fail(f"unexpected {found}; run again with --debug and report it", PipelineError.exit_code, debug=debug)
     if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C inside a command into this code

@@ -45,12 +45,15 @@ def verify(
         Path | None,
         typer.Option("--float-model", metavar="FILE", help="the build's float.onnx.fp32/model.onnx, for --url --data"),
     ] = None,
+    rank: Annotated[
+        bool, typer.Option("--rank", help="of a run: also which layers cost a candidate over budget its accuracy")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Hold a run's candidates against their sources again, layer by layer; or check an archive offline.
 
     An archive: every byte, digest or signature, golden answers; with --data, quality; with --url, all of it through a
-    running server as well. These options are for archives.
+    running server as well. These options are for archives, --rank is for a run directory.
     """
     if target.is_dir():
         if require_signature or any(one is not None for one in (digest, public_key, data, url, float_model)):
@@ -58,8 +61,10 @@ def verify(
                 f"{target}: expected an archive with --digest, --public-key, --require-signature, --data, --url or "
                 "--float-model, found a run directory; leave the option out"
             )
-        verify_run_dir(target, as_json=as_json)
+        verify_run_dir(target, rank=rank, as_json=as_json)
         return
+    if rank:
+        raise RecipeError(f"{target}: expected a run directory with --rank, found an archive; leave the option out")
     from pipeline import console
     from pipeline.proof.archive import verify_archive
 

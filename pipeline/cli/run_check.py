@@ -16,23 +16,34 @@ if TYPE_CHECKING:
 _SHOWN = 5
 
 
-def verify_run_dir(run_dir: Path, *, as_json: bool) -> None:
+def verify_run_dir(run_dir: Path, *, rank: bool, as_json: bool) -> None:
     """Check the candidates of a run, print what was found, and stop where one is wrong.
+
+    Args:
+        run_dir: of a build whose candidates are done.
+        rank: also rank the layers of each candidate that is over its budget.
+        as_json: print one JSON document.
 
     Raises:
         ProofError: a candidate does not reproduce its reference.
         FileError: a file is missing or was altered.
     """
     from pipeline import console
+    from pipeline.candidates.choose import OVER
     from pipeline.proof.run import verify_run
 
     with console.Terminal() as terminal:
-        found = verify_run(run_dir, reporter=terminal)
+        found = verify_run(run_dir, reporter=terminal, rank=rank)
     if as_json:
         print_json(found.to_json())
     else:
         for one in found.candidates:
             typer.echo("\n".join(_lines(one)))
+        over = any(one.verdict == OVER for one in found.candidates)
+        if rank and not over:
+            typer.echo("No candidate is over its budget: there are no layers to rank.")
+        if over and not rank:
+            typer.echo("--rank says which layers cost a candidate over budget its accuracy (up to 2 minutes for each).")
     found.require()
 
 
@@ -49,13 +60,16 @@ def _lines(one: CandidateVerification) -> list[str]:
         f"{one.candidate}: same as {one.parity.reference}{altered}: largest difference {largest:.1e}, "
         f"limit {worst.comparison.limit:.1e}, {len(one.parity.checks)} checks"
     )
-    return [same] if one.ranking is None else [same, *_ranking(one.ranking)]
+    lines = [same, f"  {one.miss}"] if one.miss else [same]
+    return lines if one.ranking is None else [*lines, *_ranking(one.ranking)]
 
 
 def _ranking(ranking: Ranking) -> list[str]:
+    if not ranking.gains:
+        return ["  its layers cannot be ranked: with one left as it was, the network would have to be fine-tuned again"]
     heading = (
-        f"  over its budget: drop {ranking.drop * 100:+.2f} points on {ranking.examples} validation examples; what "
-        "leaving one layer out of a pass would win back:"
+        f"  what leaving one layer out of a pass would win back of {ranking.drop * 100:+.2f} points on "
+        f"{ranking.examples} validation examples:"
     )
     lines = [heading]
     lines += [

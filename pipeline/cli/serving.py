@@ -52,11 +52,16 @@ def serve(
 
 
 @app.command()
-def status(as_json: Json = False) -> None:
-    """Show the servers that `pipeline serve` started."""
+def status(
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="of the one to show [default: all]")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the servers that `pipeline serve` started, and those that a running command has for itself."""
     from pipeline.serving import torchserve
 
-    servers = torchserve.status()
+    servers = torchserve.status(port)
     if as_json:
         print_json([server.to_json() for server in servers])
         return
@@ -70,6 +75,7 @@ def status(as_json: Json = False) -> None:
             f"{state.url}/predictions/{state.model}: {word}, {ready} of {state.workers} worker(s), "
             f"version {state.version}, digest {state.digest[:12]}, process {state.pid}"
             + (f"; accepted host: {state.accepted}" if state.accepted else "")
+            + ("; of a build or bench that runs now and will end it" if state.private else "")
         )
 
 
@@ -79,7 +85,7 @@ def stop(
         int | None, typer.Option("--port", min=1, max=65535, help="of the one to stop [default: all]")
     ] = None,
 ) -> None:
-    """Stop servers: Java, workers and temporary files."""
+    """Stop servers: Java, workers and temporary files; a running build's own only by its port."""
     from pipeline.serving import torchserve
 
     stopped = torchserve.stop(port)

@@ -103,6 +103,8 @@ def measure_latency(
     """
     with ExitStack() as stack:
         processes = [stack.enter_context(TimingProcess(subject)) for subject in subjects]
+        # All at once: while one is waited for, dozens of others would go on loading their libraries.
+        stack.callback(_kill_all, processes)
         for one in processes:
             one.load()
         timings = interleave(
@@ -115,6 +117,11 @@ def measure_latency(
             one.name: Measurement(timings=timings[one.name], load_s=one.load_s, peak_bytes=one.peak_bytes)
             for one in processes
         }
+
+
+def _kill_all(processes: Sequence[TimingProcess]) -> None:
+    for one in processes:
+        one.kill()
 
 
 class TimingProcess:
@@ -142,9 +149,13 @@ class TimingProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.kill()
+        self.kill()
         self._process.communicate()
         self._errors.close()
+
+    def kill(self) -> None:
+        """End the process, without waiting for that."""
+        self._process.kill()
 
     def load(self) -> None:
         """Wait until its libraries are imported, then load and warm up the subject."""

@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from handlers.decode import InputSpec
-from pipeline.artifacts import digest_file
 from pipeline.data.dataset import DataInfo
 from pipeline.errors import RecipeError
 from pipeline.models.fashion import IMAGE_SHAPE, FashionCNN
@@ -21,9 +20,7 @@ from pipeline.models.mlp import MLP
 from pipeline.models.preprocess import Each, ToFloat, Unchanged, standardize
 from pipeline.models.resnet import build_resnet18
 from pipeline.models.spec import ModelSpec
-from pipeline.models.weights import check_weights_file
 from pipeline.recipe import Model, Preprocessing
-from pipeline.source import named_digests
 from pipeline.user_code import import_factory
 
 # Mean and standard deviation over the training pictures, on the scale 0 to 1.
@@ -71,22 +68,6 @@ def load_model_spec(model: Model, folder: Path, data: DataInfo) -> ModelSpec:
         inputs=data.inputs,
         labels=data.classes,
     )
-
-
-def outside_digests(model: Model, folder: Path) -> dict[str, str]:
-    """Digests of what a build reads from outside its run directory to get its model: factory source and weights.
-
-    Args:
-        model: the recipe's section.
-        folder: of the recipe.
-
-    Raises:
-        DataError: there is no such file of weights.
-    """
-    digests = named_digests("model.factory", model.factory, folder)
-    if model.weights is not None:
-        digests["model.weights"] = digest_file(check_weights_file(folder / model.weights))
-    return digests
 
 
 def _fashion(*, classes: int, wide: bool, dropout: float = 0.0) -> nn.Module:

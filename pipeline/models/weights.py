@@ -14,8 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from pipeline.errors import DataError
-
-SUFFIXES = (".safetensors", ".pt", ".pth")
+from pipeline.models.outside import check_weights_file
 
 # Where training scripts put the state dict among other things.
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -99,21 +98,6 @@ def read_state(path: Path) -> dict[str, Tensor]:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"weights {path}: expected a whole {path.suffix} file, found: {reason}") from error
     return _unwrap(path, document)
-
-
-def check_weights_file(path: Path) -> Path:
-    """The same path, once it names a file that may hold weights.
-
-    Raises:
-        DataError: no such file, or another ending.
-    """
-    if path.suffix not in SUFFIXES:
-        raise DataError(
-            f"weights {path}: expected a file ending in {', '.join(SUFFIXES)}, found {path.suffix or 'none'}"
-        )
-    if not path.is_file():
-        raise DataError(f"weights {path}: expected a file, found none; model.weights is relative to the recipe")
-    return path
 
 
 def _unwrap(path: Path, document: Any) -> dict[str, Tensor]:

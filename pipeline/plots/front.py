@@ -24,6 +24,7 @@ class Point:
         latency_ms: at batch size 1, one value per round; the same index is the same round for every candidate.
         size: of the file, in bytes.
         allowed: whether it is inside its limits.
+        overturns: whether it is refused for answers that float was sure of, however small its drop.
         selected: whether it was chosen.
     """
 
@@ -34,6 +35,7 @@ class Point:
     latency_ms: tuple[float, ...]
     size: int
     allowed: bool
+    overturns: bool
     selected: bool
 
 
@@ -54,6 +56,26 @@ def pareto_front(points: Sequence[Point], cost: Cost) -> tuple[str, ...]:
     return tuple(
         one.name for one in points if not any(_beats(other, one, cost) for other in points if other is not one)
     )
+
+
+def staircase(points: Sequence[Point], cost: Cost) -> tuple[str, ...]:
+    """The points of which no other one is measured to be cheaper at no larger a drop.
+
+    All of them are on the `pareto_front`, where there may be more: points that are measured to be worse than one of
+    these, and not certainly.
+
+    Args:
+        points: in any order.
+        cost: what is held against the drop.
+
+    Returns:
+        Names, the cheapest first: each costs more than the one before, and loses less.
+    """
+    steps: list[Point] = []
+    for one in sorted(points, key=lambda one: (_measured(one, cost), one.drop, one.name)):
+        if not steps or one.drop < steps[-1].drop:
+            steps.append(one)
+    return tuple(one.name for one in steps)
 
 
 def _beats(one: Point, other: Point, cost: Cost) -> bool:

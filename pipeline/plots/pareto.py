@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -18,16 +18,24 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
 from pipeline.measure.gain import Estimate, estimate
-from pipeline.plots.front import Cost, Point, pareto_front
+from pipeline.plots.front import Cost, Point, pareto_front, staircase
 from pipeline.plots.labels import Box, place_labels
 
 # Beyond so many points, only the front, the chosen one and float are named.
 _ALL_NAMED = 12
 # Where the largest drop is this many times the budget, the scale turns logarithmic above twice the budget.
 _FAR = 5
-_INSIDE, _OUTSIDE, _CHOSEN, _BUDGET, _FRONT = "#1f77b4", "#b0653a", "#1a7f37", "#c62828", "#5f6b7a"
+_INSIDE, _OUTSIDE, _OVERTURNS, _CHOSEN = "#1f77b4", "#b0653a", "#7b4fa3", "#1a7f37"
+_BUDGET, _FRONT = "#c62828", "#5f6b7a"
 _FONT_SIZE = 8
 _MARKER_PIXELS = 7.0
+_RING: dict[str, Any] = {
+    "marker": "o",
+    "markersize": 14,
+    "markerfacecolor": "none",
+    "markeredgewidth": 0.9,
+    "linestyle": "none",
+}
 _FACES = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 
 
@@ -40,14 +48,16 @@ class _Panel:
         cost: what the drop is held against.
         points: every candidate.
         costs: of each, by name.
-        line: names on the front, the cheapest first.
+        front: names on the front, the cheapest first.
+        steps: names of those that the front's line goes through, the cheapest first.
     """
 
     axes: Axes
     cost: Cost
     points: Sequence[Point]
     costs: Mapping[str, Estimate]
-    line: Sequence[str]
+    front: Sequence[str]
+    steps: Sequence[str]
 
 
 def draw_pareto(
@@ -77,7 +87,7 @@ def draw_pareto(
             _draw_panel(panel, budget=budget)
         chosen = next((one.name for one in points if one.selected), "none")
         figure.suptitle(f"{title}\nchosen: {chosen} ({why})", fontsize=_FONT_SIZE + 3)
-        figure.legend(handles=_legend(), loc="outside lower center", ncols=5, frameon=False, fontsize=_FONT_SIZE + 0.5)
+        figure.legend(handles=_legend(), loc="outside lower center", ncols=4, frameon=False, fontsize=_FONT_SIZE + 0.5)
         canvas.draw()  # type: ignore[no-untyped-call]
         figure.set_layout_engine("none")  # labels are placed into this very layout
         for panel in panels:
@@ -91,15 +101,21 @@ def _panel(axes: Axes, points: Sequence[Point], cost: Cost) -> _Panel:
     costs = {one.name: _cost(one, cost) for one in points}
     front = pareto_front(points, cost)
     ordered = sorted(points, key=lambda one: (costs[one.name].value, one.drop, one.name))
-    line = [one.name for one in ordered if one.name in front]
-    return _Panel(axes=axes, cost=cost, points=points, costs=costs, line=line)
+    return _Panel(
+        axes=axes,
+        cost=cost,
+        points=points,
+        costs=costs,
+        front=[one.name for one in ordered if one.name in front],
+        steps=staircase(points, cost),
+    )
 
 
 def _draw_panel(panel: _Panel, *, budget: float) -> None:
     axes = panel.axes
     for one in panel.points:
         at = panel.costs[one.name]
-        color = _CHOSEN if one.selected else _INSIDE if one.allowed else _OUTSIDE
+        color = _color(one)
         axes.errorbar(
             at.value,
             one.drop * 100,
@@ -114,8 +130,8 @@ def _draw_panel(panel: _Panel, *, budget: float) -> None:
         axes.plot(
             at.value,
             one.drop * 100,
-            marker="*" if one.selected else "o" if one.allowed else "X",
-            markersize=15 if one.selected else 7,
+            marker="*" if one.selected else "o" if one.allowed else "D" if one.overturns else "X",
+            markersize=15 if one.selected else 6 if one.overturns else 7,
             color=color,
             markerfacecolor=color if one.allowed else "white",
             markeredgewidth=1.2,
@@ -123,8 +139,10 @@ def _draw_panel(panel: _Panel, *, budget: float) -> None:
             zorder=4 if one.selected else 3,
         )
     places = {one.name: (panel.costs[one.name].value, one.drop * 100) for one in panel.points}
-    front = [places[name] for name in panel.line]
-    axes.plot([x for x, _ in front], [y for _, y in front], color=_FRONT, linewidth=1.4, zorder=1)
+    for name in panel.front:
+        axes.plot(*places[name], color=_FRONT, zorder=2.5, **_RING)
+    corners = _corners([places[name] for name in panel.steps])
+    axes.plot([x for x, _ in corners], [y for _, y in corners], color=_FRONT, linewidth=1.4, zorder=1)
     axes.axhline(budget * 100, color=_BUDGET, linestyle="--", linewidth=1.2, zorder=1)
     axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     _scale(panel, budget * 100)
@@ -161,10 +179,10 @@ def _scale(panel: _Panel, budget: float) -> None:
 
 def _name_points(panel: _Panel, *, budget: float, reference: str) -> None:
     """Write names next to their points; the important ones first, so that they find room."""
-    axes, points, line = panel.axes, panel.points, panel.line
+    axes, points = panel.axes, panel.points
     wanted = [one for one in points if one.selected]
     wanted += [one for one in points if one.name == reference and one not in wanted]
-    wanted += [one for one in points if one.name in line and one not in wanted]
+    wanted += [one for one in points if one.name in panel.front and one not in wanted]
     if len(points) <= _ALL_NAMED:
         wanted += [one for one in points if one not in wanted]
     pixels = {one.name: _pixel(axes, panel.costs[one.name].value, one.drop * 100) for one in points}
@@ -175,7 +193,7 @@ def _name_points(panel: _Panel, *, budget: float, reference: str) -> None:
             xycoords="figure pixels",
             fontsize=_FONT_SIZE,
             fontweight="bold" if one.selected else "normal",
-            color=_CHOSEN if one.selected else "black" if one.allowed else _OUTSIDE,
+            color=_color(one) if one.selected or not one.allowed else "black",
         )
         for one in wanted
     ]
@@ -183,8 +201,11 @@ def _name_points(panel: _Panel, *, budget: float, reference: str) -> None:
     boxes = place_labels(
         [pixels[one.name] for one in wanted],
         [(box.width + 4, box.height + 2) for box in measured],
-        obstacles=[_marker(one, pixels[one.name]) for one in points] + [_line(axes, budget)],
-        avoided=[*(bar for one in points for bar in _bars(panel, one)), *_along([pixels[name] for name in line])],
+        obstacles=[_marker(panel, one, pixels[one.name]) for one in points] + [_line(axes, budget)],
+        avoided=[
+            *(bar for one in points for bar in _bars(panel, one)),
+            *_along(_corners([pixels[name] for name in panel.steps])),
+        ],
         bounds=_box(axes.get_window_extent()),
         gap=_MARKER_PIXELS + 2,
     )
@@ -207,6 +228,18 @@ def _name_points(panel: _Panel, *, budget: float, reference: str) -> None:
         )
 
 
+def _color(one: Point) -> str:
+    return _CHOSEN if one.selected else _INSIDE if one.allowed else _OVERTURNS if one.overturns else _OUTSIDE
+
+
+def _corners(steps: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """A staircase through points of rising cost and falling drop: what costs no more than x loses no less than that."""
+    corners = list(steps[:1])
+    for (_, above), (x, y) in pairwise(steps):
+        corners += [(x, above), (x, y)]
+    return corners
+
+
 def _along(corners: Sequence[tuple[float, float]]) -> list[Box]:
     """What the front's line covers, as small boxes."""
     boxes = []
@@ -218,8 +251,8 @@ def _along(corners: Sequence[tuple[float, float]]) -> list[Box]:
     return boxes
 
 
-def _marker(one: Point, middle: tuple[float, float]) -> Box:
-    half = _MARKER_PIXELS * (1.4 if one.selected else 1)
+def _marker(panel: _Panel, one: Point, middle: tuple[float, float]) -> Box:
+    half = _MARKER_PIXELS * (1.5 if one.selected or one.name in panel.front else 1)
     x, y = middle
     return Box(left=x - half, bottom=y - half, right=x + half, top=y + half)
 
@@ -275,8 +308,19 @@ def _legend() -> list[Line2D]:
             linestyle="none",
             color=_OUTSIDE,
             markerfacecolor="white",
-            label="over a limit, or not provably inside",
+            label="over the budget, or not provably inside",
         ),
-        Line2D([], [], color=_FRONT, label="front: no other one is certainly better"),
+        Line2D(
+            [],
+            [],
+            marker="D",
+            markersize=6,
+            linestyle="none",
+            color=_OVERTURNS,
+            markerfacecolor="white",
+            label="refused for too many confident flips, whatever its drop",
+        ),
+        Line2D([], [], color=_FRONT, label="on the front: no other one is certainly better", **_RING),
+        Line2D([], [], color=_FRONT, label="no other one was measured below and left of this line"),
         Line2D([], [], color=_BUDGET, linestyle="--", label="budget; bars end at the bound held against it"),
     ]

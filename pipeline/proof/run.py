@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import Artifact, Kind, digest_file
 from pipeline.candidates.again import check_again, is_quantized_onnx, quantize_again
+from pipeline.candidates.choose import OVER, Limits, judge
 from pipeline.candidates.ground import Ground
+from pipeline.candidates.outcome import miss
 from pipeline.candidates.rank import Ranking, rank_layers
-from pipeline.candidates.report import read_report
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.data.dataset import read_info, read_split
 from pipeline.errors import FileError, ProofError
-from pipeline.manifest import Manifest
 from pipeline.models.load import load_model_spec
 from pipeline.proof.open import open_run
-from pipeline.recipe import Recipe
 from pipeline.stage import Reporter, Silent
 from pipeline.training.augment import Augmentation
 from pipeline.verify.layers import LayerFinding
@@ -39,7 +38,9 @@ class CandidateVerification:
         altered: whether the file is another than the build recorded.
         parity: with its reference; None for an altered TorchScript file, which is not loaded.
         finding: the layer at fault, where parity failed.
-        ranking: which layers would win back accuracy, where the candidate is over its budget.
+        verdict: of the budget, as in the build's table.
+        miss: the verdict with what was found and what is allowed; empty for a candidate that may be selected.
+        ranking: which layers would win back accuracy, where that was asked for and the candidate is over its budget.
     """
 
     candidate: str
@@ -47,6 +48,8 @@ class CandidateVerification:
     altered: bool
     parity: ParityReport | None
     finding: LayerFinding
+    verdict: str = ""
+    miss: str = ""
     ranking: Ranking | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -57,6 +60,7 @@ class CandidateVerification:
             "altered": self.altered,
             "parity": self.parity and self.parity.to_json(),
             "layer": self.finding.to_json(),
+            "verdict": self.verdict,
             "ranking": self.ranking and self.ranking.to_json(),
         }
 
@@ -102,7 +106,7 @@ class RunVerification:
 
 
 def verify_run(
-    run_dir: Path, *, reporter: Reporter | None = None, ranking_examples: int = RANKING_EXAMPLES
+    run_dir: Path, *, reporter: Reporter | None = None, rank: bool = False, ranking_examples: int = RANKING_EXAMPLES
 ) -> RunVerification:
     """Hold every candidate of a run directory against its reference, rebuilt from weights and recipe.
 
@@ -111,7 +115,8 @@ def verify_run(
     Args:
         run_dir: of a build whose candidates are done.
         reporter: told what happens.
-        ranking_examples: validation examples on which the layers of a candidate over its budget are ranked; 0 for none.
+        rank: also rank the layers of each candidate that is over its budget: up to two minutes for each.
+        ranking_examples: validation examples on which they are ranked.
 
     Returns:
         What was found; a failure is raised by its `require`.
@@ -121,9 +126,12 @@ def verify_run(
     """
     say = reporter or Silent()
     opened = open_run(run_dir)
-    manifest, recipe, paths = opened.manifest, opened.recipe, opened.ground
+    recipe, paths = opened.recipe, opened.ground
     model = load_model_spec(recipe.model, recipe.folder, read_info(paths[Kind.DATA_INFO, None]))
-    over = _over_budget(run_dir, manifest, recipe) if ranking_examples else set()
+    limits = Limits(
+        max_accuracy_drop=recipe.budget.max_accuracy_drop, max_confident_flips=recipe.budget.max_confident_flips
+    )
+    compared = json.loads(paths[Kind.CANDIDATE_ORDER, None].read_bytes())["compared"]
     found = []
     with tempfile.TemporaryDirectory(prefix="pipeline-verify-") as scratch:
         ground = Ground(
@@ -141,19 +149,24 @@ def verify_run(
             cache=Path(scratch),
             reporter=say,
         )
-        specs = [one.spec for one in opened.reports]
-        for done, spec in enumerate(specs):
-            say.progress("verify", done, len(specs), spec.name)
+        for done, report in enumerate(opened.reports):
+            spec = report.spec
+            say.progress("verify", done, len(opened.reports), spec.name)
             tuned = paths.get((Kind.TUNED_WEIGHTS, spec.name))
             one = _verify(spec, ground, run_dir, opened.models[spec.name], tuned)
-            if spec.name in over and one.parity is not None and one.parity.passed:
+            verdict = judge(report.quality, limits, lossy=report.lossy, compared=compared)
+            one = replace(one, verdict=verdict.text)
+            if not verdict.allowed:
+                said = miss(report.quality, verdict=verdict.text, drop_upper=verdict.drop_upper, limits=limits)
+                one = replace(one, miss=said)
+            if rank and verdict.text == OVER and one.parity is not None and one.parity.passed:
                 say.log(f"verify: {spec.name} is over its budget: ranking its layers on {ranking_examples} examples")
                 validation = read_split(ground.validation).take(slice(ranking_examples))
                 ranking = rank_layers(spec, ground, validation, tuned=tuned)
-                one = CandidateVerification(**{**vars(one), "ranking": ranking})
+                one = replace(one, ranking=ranking)
             found.append(one)
-        say.progress("verify", len(specs), len(specs))
-    return RunVerification(run_dir=run_dir, recipe=manifest.recipe, candidates=tuple(found))
+        say.progress("verify", len(opened.reports), len(opened.reports))
+    return RunVerification(run_dir=run_dir, recipe=opened.manifest.recipe, candidates=tuple(found))
 
 
 def _verify(
@@ -171,17 +184,3 @@ def _verify(
         original = made if digest_file(made) == artifact.sha256 else None
     parity, finding = check_again(spec, ground, file, tuned=tuned, original=original)
     return CandidateVerification(candidate=spec.name, file=file, altered=altered, parity=parity, finding=finding)
-
-
-def _over_budget(run_dir: Path, manifest: Manifest, recipe: Recipe) -> set[str]:
-    """Candidates that may not be selected: as the build decided, or by the budget where it did not come to that."""
-    paths = {
-        (one.kind, one.candidate): run_dir / one.path for record in manifest.stages.values() for one in record.artifacts
-    }
-    selection = paths.get((Kind.SELECTION, None))
-    if selection is not None and selection.is_file():
-        verdicts = json.loads(selection.read_bytes())["verdicts"]
-        return {name for name, verdict in verdicts.items() if not verdict["allowed"]}
-    reports = [read_report(path) for (kind, _), path in paths.items() if kind is Kind.CANDIDATE_REPORT]
-    limit = recipe.budget.max_accuracy_drop
-    return {one.name for one in reports if one.lossy and one.quality.drop_upper > limit}

@@ -29,6 +29,18 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 _TIMEOUT_S = 60.0
 _CONNECT_TIMEOUT_S = 5.0
 _TIMEOUT = httpx.Timeout(_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
+# What the handler answers to a body that it cannot take; the others of 400 to 499 (404, 429) speak of the server.
+_OF_THE_BODY = (httpx.codes.BAD_REQUEST, httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.UNSUPPORTED_MEDIA_TYPE)
+# A file of such a name is meant as a picture, whatever it holds.
+_PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+
+
+class _RefusedError(ServerError):
+    """The server's answer is an error; `status` is HTTP's."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +119,8 @@ def predict(
 
     Yields:
         Each file, in order, with one answer, or one per instance of a JSON document; or with the error of a file that
-        cannot be read (`FileError`) or is refused (`ServerError`).
+        cannot be read (`FileError`), is no input of the model (`RecipeError`), or that the server failed to answer
+        (`ServerError`).
 
     Raises:
         RecipeError: no server was named and none, or more than one, is known.
@@ -119,7 +132,7 @@ def predict(
             outcome: tuple[Prediction, ...] | PipelineError
             try:
                 outcome = _predict_file(client, address, path)
-            except (FileError, ServerError) as error:
+            except (FileError, RecipeError, ServerError) as error:
                 if isinstance(error.__cause__, httpx.HTTPError):  # nor will it answer for the next file
                     raise
                 outcome = error
@@ -302,12 +315,13 @@ def prediction_url(url: str | None, *, model: str | None = None) -> str:
     """
     states = read_states()
     if url is None:
-        if len(states) == 1:
-            return _address(states[0])
-        at_default = [state for state in states if state.url == DEFAULT_URL]
+        served = [state for state in states if not state.private]
+        if len(served) == 1:
+            return _address(served[0])
+        at_default = [state for state in served if state.url == DEFAULT_URL]
         if at_default:
             return _address(at_default[0])
-        found = ", ".join(state.url for state in states) or "none"
+        found = ", ".join(state.url for state in served) or "none"
         raise RecipeError(f"expected one running server, found {found}; start one with `pipeline serve` or give --url")
     parts = urllib.parse.urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme not in ("http", "https") or not parts.netloc:
@@ -339,9 +353,16 @@ def _predict_file(client: httpx.Client, url: str, path: Path) -> tuple[Predictio
     kind = picture_kind(body)
     if kind is not None:
         content_type = f"image/{kind.lower()}"
+    elif path.suffix.lower() in _PICTURE_SUFFIXES:
+        content_type = f"image/{path.suffix[1:].lower()}"
     else:
         content_type = "application/json" if path.suffix == ".json" else "application/octet-stream"
-    return _predictions(_post(client, url, body, content_type, str(path)))
+    try:
+        return _predictions(_post(client, url, body, content_type, str(path)))
+    except _RefusedError as refusal:
+        if refusal.status in _OF_THE_BODY:
+            raise RecipeError(str(refusal)) from refusal
+        raise
 
 
 def _post(
@@ -367,7 +388,8 @@ def _post(
             detail = f"{detail}: expected {document['expected']}, found {document['found']}"
     except (ValueError, AttributeError, KeyError):
         detail = response.text
-    raise ServerError(f"{what}: refused with {response.status_code}: {' '.join(str(detail).split())[:500]}")
+    message = f"{what}: refused with {response.status_code}: {' '.join(str(detail).split())[:500]}"
+    raise _RefusedError(message, response.status_code)
 
 
 def _document(response: httpx.Response) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class ServerState:
         ready: whether every worker has given the golden answers.
         stopping: whether it was asked to end.
         accepted: how its golden answers differ, where an operator accepted this host.
+        private: whether a command runs it for itself and ends it, as a build does to try its archive.
     """
 
     port: int
@@ -54,6 +55,7 @@ class ServerState:
     ready: bool = False
     stopping: bool = False
     accepted: str | None = None
+    private: bool = False
 
     @property
     def url(self) -> str:

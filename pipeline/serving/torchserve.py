@@ -86,6 +86,7 @@ class ServerStatus:
             "pid": state.pid,
             "ready": self.ready,
             "accepted": state.accepted,
+            "private": state.private,
             "workers": [{"id": one.name, "pid": one.pid, "status": one.status} for one in self.workers],
         }
 
@@ -161,7 +162,7 @@ def running_server(
     batch_size: int = 1,
     batch_delay_ms: int = 1,
 ) -> Iterator[ServerState]:
-    """A server on free ports for the length of a `with` block; see `serve`.
+    """A private server on free ports for the length of a `with` block; see `serve`.
 
     Yields:
         The ready server.
@@ -175,6 +176,7 @@ def running_server(
         batch_delay_ms=batch_delay_ms,
         accept_host=False,
         dies_with_us=True,
+        private=True,
     )
     try:
         yield state
@@ -182,10 +184,17 @@ def running_server(
         _end(state, process)
 
 
-def status() -> list[ServerStatus]:
-    """Every server of ours on this machine, by port."""
+def status(port: int | None = None) -> list[ServerStatus]:
+    """Servers of ours on this machine, by port.
+
+    Args:
+        port: of the one to look at; all of them by default, private ones included.
+
+    Raises:
+        ServerError: there is none at that port.
+    """
     found = []
-    for state in read_states():
+    for state in _at(port):
         healthy = state.alive and is_healthy(state.url)
         workers: tuple[Worker, ...] = ()
         if healthy:
@@ -199,7 +208,7 @@ def stop(port: int | None = None) -> list[ServerState]:
     """Stop servers: Java, workers, temporary folders.
 
     Args:
-        port: of the one to stop; all of them by default.
+        port: of the one to stop; by default all but those that a running command has for itself.
 
     Returns:
         Those that were stopped.
@@ -207,14 +216,24 @@ def stop(port: int | None = None) -> list[ServerState]:
     Raises:
         ServerError: there is none at that port, or a process could not be ended.
     """
+    chosen = [state for state in _at(port) if port is not None or not (state.private and state.alive)]
+    for state in chosen:
+        write_state(replace(state, stopping=True))
+        _end(state)
+    return chosen
+
+
+def _at(port: int | None) -> list[ServerState]:
+    """What is known of the server at a port, or of all.
+
+    Raises:
+        ServerError: there is none at that port.
+    """
     states = read_states()
     chosen = [state for state in states if port in (None, state.port)]
     if port is not None and not chosen:
         found = ", ".join(str(state.port) for state in states) or "none"
         raise ServerError(f"port {port}: expected a server started by `pipeline serve`, found {found}")
-    for state in chosen:
-        write_state(replace(state, stopping=True))
-        _end(state)
     return chosen
 
 
@@ -228,6 +247,7 @@ def _start(
     batch_delay_ms: int,
     accept_host: bool,
     dies_with_us: bool,
+    private: bool = False,
 ) -> tuple[ServerState, subprocess.Popen[bytes]]:
     deadline = time.monotonic() + timeout_s
     ports = choose_ports(port)
@@ -249,7 +269,7 @@ def _start(
                 stderr=console,
                 start_new_session=True,  # Ctrl-C reaches us alone; we end it in order
             )
-        state = _state(archive, ports, workers, folder, process.pid)
+        state = replace(_state(archive, ports, workers, folder, process.pid), private=private)
         write_state(state)
         _wait_until_ready(state, process, archive, deadline=deadline, timeout_s=timeout_s, accept_host=accept_host)
         state = replace(state, ready=True, accepted=readiness.accepted_difference(folder / LOG_FILE))
@@ -334,7 +354,9 @@ def _end(state: ServerState, started: subprocess.Popen[bytes] | None = None) -> 
             processes |= {process.pid: process for process in (java, *java.children(recursive=True))}
     for process in processes.values():
         with contextlib.suppress(psutil.Error):
-            process.terminate()
+            # Nobody else asks a private server, and all that it writes lies in its folder: Java's own way to end takes
+            # seconds, and Ctrl-C would wait for them.
+            process.kill() if state.private else process.terminate()
     _, alive = psutil.wait_procs(list(processes.values()), timeout=_TERMINATE_S)
     # A worker that the server started while it was being ended is on nobody's list yet.
     for process in {*alive, *leftover_processes(state)}:

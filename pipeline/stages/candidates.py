@@ -72,7 +72,7 @@ def settings(recipe: Recipe) -> CandidatesSettings:
 def _model_key(settings: CandidatesSettings, data_info: Path) -> str:
     """Digest of all that the model is made of besides its weights, and of the user's loss."""
     from pipeline.artifacts import digest_bytes, digest_file
-    from pipeline.models.load import outside_digests
+    from pipeline.models.outside import outside_digests
     from pipeline.source import named_digests
 
     model = settings.model.model_copy(update={"weights": None})
@@ -101,7 +101,7 @@ def _searching(recipe: Recipe) -> Searching | None:
 def outside(settings: CandidatesSettings) -> dict[str, str]:
     """Digests of the user's model factory and loss, and the CPU that the timings belong to."""
     from pipeline.measure.host import cpu_model, usable_cores
-    from pipeline.models.load import outside_digests
+    from pipeline.models.outside import outside_digests
     from pipeline.source import named_digests
 
     sources = outside_digests(settings.model.model_copy(update={"weights": None}), settings.folder)

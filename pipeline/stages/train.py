@@ -28,7 +28,7 @@ def settings(recipe: Recipe) -> TrainSettings:
 
 def outside(settings: TrainSettings) -> dict[str, str]:
     """Digests of the user's model factory, weights and loss."""
-    from pipeline.models.load import outside_digests
+    from pipeline.models.outside import outside_digests
     from pipeline.source import named_digests
 
     loss = named_digests("train.loss", settings.train.loss, settings.folder)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scipy.optimize import brentq
-from scipy.special import ndtri
-from scipy.stats import binomtest
+# SciPy takes a second or two to load, so it is loaded where something is judged.
 
 
 def drop_bounds(*, lost: float, gained: float, examples: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -33,6 +31,8 @@ def drop_bounds(*, lost: float, gained: float, examples: int, confidence: float 
             f"expected counts of at least 0 that fit into at least 1 example, found {lost} lost and {gained} gained "
             f"of {examples}"
         )
+    from scipy.special import ndtri
+
     quantile = float(ndtri(confidence))
     return -_upper(gained, lost, examples, quantile), _upper(lost, gained, examples, quantile)
 
@@ -66,6 +66,8 @@ def _upper(lost: float, gained: float, examples: int, quantile: float) -> float:
         variance = examples * (2 * gain + drop * (1 - drop))
         return lost - gained - examples * drop + quantile * math.sqrt(max(variance, 0.0))
 
+    from scipy.optimize import brentq
+
     # Positive at the estimate, where only the spread is left; not positive at 1, where no spread is left.
     return float(brentq(excess, (lost - gained) / examples, 1.0, xtol=1e-12, rtol=1e-12))
 
@@ -87,5 +89,7 @@ def accuracy_interval(*, right: int, examples: int, confidence: float = 0.95) ->
     Raises:
         ValueError: no examples, or more right answers than examples.
     """
+    from scipy.stats import binomtest
+
     interval = binomtest(right, examples).proportion_ci(confidence_level=confidence, method="wilson")
     return float(interval.low), float(interval.high)

@@ -222,13 +222,13 @@ def test_serve_predict_stop(built: Built, tmp_path: Path) -> None:
     bad = tmp_path / "bad.txt"
     bad.write_text("no picture")
     mixed = run("predict", bad, picture, tmp_path / "none.png")
-    assert (mixed.returncode, mixed.stdout) == (6, shown[0] + "\n")
+    assert (mixed.returncode, mixed.stdout) == (2, shown[0] + "\n")
     errors = mixed.stderr.splitlines()
     assert errors[0].startswith(f"error: {tmp_path}/none.png: expected a readable file")
     assert errors[1].startswith(f"error: {bad}: refused with 400: ")
     as_json = run("predict", picture, bad, "--json")
     first, second = json.loads(as_json.stdout)
-    assert (as_json.returncode, first, second["file"]) == (6, asked, str(bad))
+    assert (as_json.returncode, first, second["file"]) == (2, asked, str(bad))
     assert second["error"].startswith(f"{bad}: refused with 400: ")
     posted = httpx.post(
         url, content=picture.read_bytes(), headers={"content-type": "application/x-www-form-urlencoded"}

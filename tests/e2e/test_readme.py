@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).parents[2]
-BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```$", (CHECKOUT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+README = (CHECKOUT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 
 
 def run(command: list[str], folder: Path) -> str:
@@ -32,6 +33,15 @@ def run(command: list[str], folder: Path) -> str:
 def test_the_readme_has_runnable_blocks() -> None:
     assert [kind for kind, _ in BLOCKS].count("sh") >= 4
     assert [kind for kind, _ in BLOCKS].count("python") == 1
+
+
+def test_what_the_readme_shows_of_the_demo_is_cut_from_all_of_it() -> None:
+    part = README.partition("\nIt ends with")[2].partition("\n## ")[0]
+    shown = [line for line in part.splitlines() if line.startswith("    ") and line.strip() != "[...]"]
+    assert len(shown) > 10
+    rest = iter((CHECKOUT / "docs" / "demo.md").read_text().splitlines())
+    missing = [line for line in shown if line not in rest]  # each is looked for behind the one before
+    assert missing == []
 
 
 @pytest.mark.slow

@@ -215,7 +215,7 @@ def test_files(url: str, server: ServerState, tmp_path: Path) -> None:
     picture.write_bytes(PICTURES[1])
     document.write_text(json.dumps({"instances": [PIXELS[2].tolist(), PIXELS[3].tolist()]}))
     answers: dict[Path, Any] = {}
-    for address in (None, server.url, url):
+    for address in (server.url, url):
         answers = dict(predict([picture, document], address))
         assert [one.class_id for one in answers[picture]] == [int(EXPECTED[1].argmax())]
         assert [one.class_id for one in answers[document]] == EXPECTED[2:4].argmax(axis=1).tolist()

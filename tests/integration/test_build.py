@@ -129,6 +129,24 @@ def test_a_second_build_runs_nothing(built: Built) -> None:
     assert result.archive_sha256 == built.result.archive_sha256
 
 
+def test_a_second_build_loads_no_torch_and_draws_what_is_missing(built: Built) -> None:
+    drawn = built.run_dir / "pareto.png"
+    program = """
+import sys
+import pipeline
+recipe, run_dir, store, *overrides = sys.argv[1:]
+pipeline.build(recipe, run_dir=run_dir, model_store=store, overrides=overrides)
+print(*[name for name in ("torch", "onnxruntime", "matplotlib") if name in sys.modules])
+"""
+    command = [sys.executable, "-c", program, built.recipe, built.run_dir, built.model_store, *built.overrides]
+    for missing, loaded in ((False, ""), (True, "matplotlib")):
+        if missing:
+            drawn.unlink()
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == loaded
+    assert drawn.read_bytes().startswith(b"\x89PNG")
+
+
 # One key of each section, and the stages that depend on it.
 @pytest.mark.parametrize(
     ("override", "first"),

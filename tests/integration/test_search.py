@@ -156,6 +156,6 @@ def test_a_build_searches_and_goes_on_where_it_was_killed(built: Built, tmp_path
     whole = pipeline.build(built.recipe, run_dir=tmp_path / "whole", model_store=tmp_path / "store", overrides=sets)
     files = {row.report.name: row.report.sha256 for row in whole.candidates}
     assert files == {name: row["sha256"] for name, row in rows.items()}
-    verified = verify_run(tmp_path / "whole", ranking_examples=0)
+    verified = verify_run(tmp_path / "whole")
     verified.require()
     assert {one.candidate for one in verified.candidates} == files.keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from pipeline.proof.run import verify_run
 from pipeline.recipe import Candidates, load_recipe
 from pipeline.serving.archive import read_archive
 from pipeline.training.augment import Augmentation
-from tests.example_build import QUICK, Built
+from tests.example_build import QUICK, Built, record_anew
 
 SLIM: tuple[Pass, ...] = (ChannelPruning(), FineTune(epochs=2, batch_size=64))
 
@@ -176,15 +177,19 @@ def test_a_build_packs_one_and_its_run_is_verified_with_layers_ranked(built: Bui
     assert [one["kind"] for one in packed.passes] == ["channel-pruning", "fine-tune", "static-int8"]
     assert packed.passes[2]["settings"]["method"] == "minmax"
 
-    selection = run_dir / "select" / "selection.json"
-    selection.write_text(selection.read_text().replace('"allowed": true', '"allowed": false'))
-    found = verify_run(run_dir, ranking_examples=64)
+    for file in (run_dir / "candidates").glob("*/report.json"):
+        document = json.loads(file.read_text())
+        document["quality"] |= {"lost": 539, "gained": 0, "drop": 1.0}
+        file.write_text(json.dumps(document))
+        record_anew(run_dir, file)
+    found = verify_run(run_dir, rank=True, ranking_examples=64)
     found.require()
     ranked = {
         one.candidate: {(gain.kind, gain.layer) for gain in one.ranking.gains}
         for one in found.candidates
         if one.ranking
     }
+    assert ranked["slim.onnx.fp32"] == set(), "with one layer left as it was, it would have to be fine-tuned again"
     convolutions = {"stem.0", "body.inner.0", "body.inner.3"}
     assert ranked["slim.onnx.int8-static"] == {("static-int8", name) for name in (*convolutions, "head")}
     assert ranked["cut.onnx.fp32"] == {("channel-pruning", name) for name in convolutions}

@@ -13,7 +13,6 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from pipeline.artifacts import Artifact, digest_file
 from pipeline.candidates.ground import Ground
 from pipeline.data.dataset import read_info
 from pipeline.errors import FileError
@@ -23,7 +22,7 @@ from pipeline.models.load import load_model_spec
 from pipeline.proof.run import verify_run
 from pipeline.recipe import load_recipe
 from pipeline.training.augment import Augmentation
-from tests.example_build import Built
+from tests.example_build import Built, record_anew
 
 
 @pytest.fixture
@@ -48,20 +47,13 @@ def freeze_batch(file: Path) -> None:
     onnx.save(model, file)
 
 
-def record_anew(run_dir: Path, file: Path) -> None:
-    """Let the manifest say what the file is now, as if the build had written it so."""
-    manifest = read_manifest(run_dir)
-    assert manifest is not None
-    record = manifest.stages["candidates"]
-
-    def now(one: Artifact) -> Artifact:
-        if run_dir / one.path != file:
-            return one
-        size, digest = file.stat().st_size, digest_file(file)
-        return Artifact(kind=one.kind, path=one.path, sha256=digest, size=size, candidate=one.candidate)
-
-    changed = record.model_copy(update={"artifacts": tuple(now(one) for one in record.artifacts)})
-    write_manifest(run_dir, manifest.with_stage("candidates", changed))
+def let_report_say(run_dir: Path, candidate: str, *, lost: int, confident_flips: int) -> None:
+    """Let a candidate have lost so many of the 539 right answers, and gained none."""
+    file = run_dir / "candidates" / candidate / "report.json"
+    document = json.loads(file.read_text())
+    document["quality"] |= {"lost": lost, "gained": 0, "drop": lost / 539, "confident_flips": confident_flips}
+    file.write_text(json.dumps(document))
+    record_anew(run_dir, file)
 
 
 def write_faulty_torchscript(built: Built, file: Path, scratch: Path) -> None:
@@ -135,18 +127,19 @@ def test_planted_faults_go_through_the_command_line(built: Built, run_dir: Path,
 
 @pytest.mark.slow
 def test_an_intact_run_passes_and_layers_of_a_candidate_over_budget_are_ranked(run_dir: Path) -> None:
-    selection = run_dir / "select" / "selection.json"
-    document = json.loads(selection.read_text())
+    order = json.loads((run_dir / "candidates" / "order.json").read_text())["order"]
     over = ("pruned30.torchscript.fp32", "pruned30.onnx.int8-dynamic", "float.torchscript.int8-dynamic")
-    for name in over:
-        document["verdicts"][name]["allowed"] = False
-    for name in document["verdicts"].keys() - set(over):
-        document["verdicts"][name]["allowed"] = True
-    selection.write_text(json.dumps(document))
+    for name in order:
+        # With every answer lost the drop is over any budget; with none, only the confident flips are over theirs.
+        let_report_say(run_dir, name, lost=539 if name in over else 0, confident_flips=5)
 
-    found = verify_run(run_dir, ranking_examples=64)
+    found = verify_run(run_dir, rank=True, ranking_examples=64)
     found.require()
-    assert [one.candidate for one in found.candidates] == list(document["verdicts"])
+    assert [one.candidate for one in found.candidates] == order
+    verdicts = {one.candidate: one.verdict for one in found.candidates}
+    assert {verdicts.pop(name) for name in over} == {"over budget"}
+    assert set(verdicts.values()) == {"lossless", "too many confident flips"}
+    assert all(one.ranking is None for one in verify_run(run_dir).candidates), "nobody asked for it"
     rankings = {one.candidate: one.ranking for one in found.candidates if one.ranking is not None}
     assert set(rankings) == set(over)
     layers = {"stem.0", "body.inner.0", "body.inner.3", "head"}

@@ -62,6 +62,11 @@ def test_light_files_load_nothing_heavy() -> None:
     assert loaded_by(*LIGHT) == []
 
 
+def test_seeing_that_a_build_is_up_to_date_loads_no_more_than_numpy() -> None:
+    needed = ("pipeline.builder", "pipeline.console", "pipeline.data.load", "pipeline.measure.host")
+    assert loaded_by(*needed, "pipeline.models.outside") == ["numpy"]
+
+
 def test_areas_load_nothing_by_themselves() -> None:
     assert loaded_by("handlers", *(f"pipeline.{area}" for area in AREAS)) == []
 

@@ -61,6 +61,24 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     assert "\n" not in message
 
 
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("train.epoch=3", "train.epoch: unknown key; did you mean train.epochs?"),
+        ("budget.max_acuracy_drop=1", "budget.max_acuracy_drop: unknown key; did you mean budget.max_accuracy_drop?"),
+        ("trian.epochs=3", "trian: unknown key; did you mean train?"),
+        ("model.preprocessing.men=1", "model.preprocessing.men: unknown key; did you mean model.preprocessing.mean?"),
+        ("train.zzz=1", "train.zzz: unknown key"),
+        ("candidates.variants=[{name='a', passes=[{kind='fine-tune', epoch=3}]}]", "fine-tune.epoch: unknown key"),
+    ],
+)
+def test_an_unknown_key_comes_with_the_one_that_was_meant(override: str, said: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("fashion-cnn", [override])
+    assert str(caught.value).startswith("recipe fashion-cnn: ")
+    assert str(caught.value).endswith(said)
+
+
 def test_pruning_after_quantization_is_refused_with_the_reason(tmp_path: Path) -> None:
     text = MINIMAL + (
         '[[candidates.variants]]\nname = "wrong"\n'

@@ -11,7 +11,8 @@ import torch
 from handlers.decode import ImageDecoding, InputSpec
 from pipeline.data.dataset import DataInfo
 from pipeline.errors import DataError, RecipeError
-from pipeline.models.load import load_model_spec, outside_digests
+from pipeline.models.load import load_model_spec
+from pipeline.models.outside import outside_digests
 from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import count_parameters
 from pipeline.recipe import Model, Preprocessing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.plots.front import Point, pareto_front
+from pipeline.plots.front import Point, pareto_front, staircase
 
 JITTER = (1.0, 1.01, 0.99, 1.005, 0.995, 1.0, 1.002, 0.998, 1.0)
 
@@ -18,6 +18,7 @@ def point(name: str, *, ms: float = 1.0, drop: float = 0.0, wide: float = 0.0, s
         latency_ms=tuple(ms * factor for factor in JITTER),
         size=size,
         allowed=True,
+        overturns=False,
         selected=False,
     )
 
@@ -57,3 +58,21 @@ def test_equal_ones_stay_and_one_alone_does() -> None:
     assert pareto_front([point("a"), point("b")], "latency") == ("a", "b")
     assert pareto_front([point("a")], "size") == ("a",)
     assert pareto_front([], "size") == ()
+
+
+def test_the_line_goes_through_what_is_measured_to_be_best_alone() -> None:
+    points = [
+        point("a", ms=1.02, drop=0.011, wide=0.005),  # on the front: not certainly worse than b
+        point("b", ms=1.0, drop=0.01, wide=0.005),
+        point("exact", ms=3.0),
+        point("fast", ms=0.5, drop=0.02, wide=0.001),
+        point("beaten", ms=4.0, drop=0.03, wide=0.001),
+    ]
+    assert pareto_front(points, "latency") == ("a", "b", "exact", "fast")
+    assert staircase(points, "latency") == ("fast", "b", "exact")
+    costs = {one.name: one.latency_ms[0] for one in points}
+    drops = {one.name: one.drop for one in points}
+    line = staircase(points, "latency")
+    assert [costs[name] for name in line] == sorted(costs[name] for name in line)
+    assert [drops[name] for name in line] == sorted((drops[name] for name in line), reverse=True)
+    assert staircase([], "size") == ()

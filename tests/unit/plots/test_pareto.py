@@ -30,7 +30,8 @@ def points(count: int) -> list[Point]:
                 drop_high=drop + wide,
                 latency_ms=tuple(float(one) for one in (1 - 0.9 * cut) * random.uniform(0.99, 1.01, 9)),
                 size=int(1e6 * (1 - 0.9 * cut)),
-                allowed=drop + wide <= BUDGET,
+                allowed=drop + wide <= BUDGET and place % 3 != 2,
+                overturns=drop + wide <= BUDGET and place % 3 == 2,
                 selected=place == count // 2,
             )
         )
@@ -51,6 +52,7 @@ def test_the_same_figures_give_the_same_bytes() -> None:
     assert {one.name for one in points(8)} <= set(said)
     assert "chosen: slim4.onnx.int8 (best latency)" in said
     assert "size of the model file, kB" in said
+    assert "refused for too many confident flips, whatever its drop" in said
 
 
 @pytest.mark.parametrize("count", [1, 40])

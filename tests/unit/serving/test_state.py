@@ -11,7 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.errors import RecipeError
+from pipeline import cli
+from pipeline.errors import RecipeError, ServerError
+from pipeline.serving import torchserve
 from pipeline.serving.client import prediction_url
 from pipeline.serving.state import (
     FOLDER_PREFIX,
@@ -104,6 +106,30 @@ def test_who_looks_into_a_servers_folder_does_not_belong_to_it(state: ServerStat
         for process in processes:
             process.kill()
             process.communicate()
+
+
+def test_a_server_that_a_build_runs_for_itself_is_marked_and_left_alone(
+    state: ServerState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr(torchserve, "_end", lambda one: ended.append(one.port))
+    monkeypatch.setattr(torchserve, "is_healthy", lambda _url: False)
+    write_state(replace(state, private=True))
+    write_state(replace(state, port=8081))
+    assert prediction_url(None) == "http://127.0.0.1:8081/predictions/tiny"
+
+    cli.serving.status()
+    shown = capsys.readouterr().out.splitlines()
+    marked = [line.endswith("; of a build or bench that runs now and will end it") for line in shown]
+    assert (len(shown), marked) == (2, [False, True])
+    cli.serving.status(port=8081)
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    with pytest.raises(ServerError, match="port 1: expected a server started by `pipeline serve`, found 8081, 9999"):
+        cli.serving.status(port=1)
+
+    assert [one.port for one in torchserve.stop()] == ended == [8081]
+    torchserve.stop(9999)
+    assert ended == [8081, 9999]
 
 
 def test_address(state: ServerState) -> None:

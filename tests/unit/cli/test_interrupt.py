@@ -1,0 +1,28 @@
+"""How a command ends that was interrupted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+PROGRAM = """
+import atexit, os, signal, sys
+from pipeline import cli
+from pipeline.serving import torchserve
+
+def status(port):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        print("put in order")
+
+torchserve.status = status
+atexit.register(print, "interpreter taken apart")
+sys.argv = ["pipeline", "status"]
+cli.main()
+"""
+
+
+def test_it_ends_when_everything_is_in_order_and_not_seconds_later() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "put in order\n", "error: interrupted\n")

@@ -1,0 +1,96 @@
+"""What a person reads of `pipeline verify RUN_DIR`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from handlers.compare import FLOAT32, compare
+from pipeline.candidates.rank import LayerGain, Ranking
+from pipeline.cli.run_check import verify_run_dir
+from pipeline.proof import run
+from pipeline.verify.layers import LayerFinding
+from pipeline.verify.parity import ParityCheck, ParityReport
+
+HINT = "--rank says which layers cost a candidate over budget its accuracy (up to 2 minutes for each)."
+DROP = "drop +2.00 points, bound +2.60 of 1.00 allowed; confident flips 0.20% of 0.10% allowed"
+
+
+def found(name: str, verdict: str, ranking: Ranking | None = None) -> run.CandidateVerification:
+    same = np.ones((2, 3), np.float32)
+    check = ParityCheck(inputs="real", batch_size=2, call=1, comparison=compare(same, same, FLOAT32))
+    parity = ParityReport(candidate=name, reference="its torch module", tolerance=FLOAT32, checks=(check,))
+    return run.CandidateVerification(
+        candidate=name,
+        file=Path("model.onnx"),
+        altered=False,
+        parity=parity,
+        finding=LayerFinding(),
+        verdict=verdict,
+        miss="" if verdict in ("lossless", "within budget") else f"{verdict}: {DROP}",
+        ranking=ranking,
+    )
+
+
+def ranked(*gains: LayerGain) -> Ranking:
+    return Ranking(candidate="slim", examples=512, drop=0.02, divergence=0.1, gains=gains, left_out=0)
+
+
+def said(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *ones: run.CandidateVerification,
+    rank: bool = False,
+) -> list[str]:
+    def verified(run_dir: Path, **_options: Any) -> run.RunVerification:
+        return run.RunVerification(run_dir=run_dir, recipe="a", candidates=ones)
+
+    monkeypatch.setattr(run, "verify_run", verified)
+    verify_run_dir(Path("run"), rank=rank, as_json=False)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_the_verdict_is_the_tables_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = said(
+        monkeypatch,
+        capsys,
+        found("float", "lossless"),
+        found("a", "not provable with 539 examples"),
+        found("b", "too many confident flips"),
+    )
+    assert [line for line in lines if "same as" not in line] == [
+        f"  not provable with 539 examples: {DROP}",
+        f"  too many confident flips: {DROP}",
+    ]
+
+
+def test_ranking_is_offered_where_there_is_something_to_rank(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said(monkeypatch, capsys, found("a", "over budget"))[1:] == [f"  over budget: {DROP}", HINT]
+    assert said(monkeypatch, capsys, found("a", "within budget"), rank=True)[1:] == [
+        "No candidate is over its budget: there are no layers to rank."
+    ]
+
+
+def test_a_ranking_says_what_is_won_back_or_why_nothing_can_be_ranked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gain = LayerGain(layer="head", kind="static-int8", accuracy=0.005, divergence=0.02)
+    lines = said(
+        monkeypatch,
+        capsys,
+        found("a", "over budget", ranked(gain)),
+        found("b", "over budget", ranked()),
+        rank=True,
+    )
+    assert [line for line in lines if "same as" not in line] == [
+        f"  over budget: {DROP}",
+        "  what leaving one layer out of a pass would win back of +2.00 points on 512 validation examples:",
+        "    head out of static-int8: +0.50 points, divergence from float -0.02 of 0.1",
+        f"  over budget: {DROP}",
+        "  its layers cannot be ranked: with one left as it was, the network would have to be fine-tuned again",
+    ]

@@ -1,0 +1,35 @@
+"""What the command line answers to a slip: one line, in our words."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from pipeline import cli
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["evidence", "--format", "yaml", "digits.mar"],
+            "Invalid value for '--format': 'yaml' is not one of 'json', 'slsa', 'cyclonedx', 'markdown'",
+        ),
+        (["evidence"], "Missing argument 'ARCHIVE'"),
+        (
+            ["verify", "digits.mar", "--rank"],
+            "digits.mar: expected a run directory with --rank, found an archive; leave the option out",
+        ),
+    ],
+)
+def test_usage_errors_are_one_clear_line(
+    arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # main sets it for this process otherwise
+    monkeypatch.setattr(sys, "argv", ["pipeline", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line in (f"error: {said}", f"error: {said}; see pipeline --help")

@@ -1,0 +1,74 @@
+"""What becomes of a file that a server does not answer with a label."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from handlers.decode import BadRequest
+from handlers.request import decode_request
+from pipeline.errors import PipelineError, RecipeError, ServerError
+from pipeline.serving.client import predict
+from tests.served_models import GREY
+
+
+class Refuse(BaseHTTPRequestHandler):
+    """Decodes a body as a worker does, and refuses it; 429 where there is nothing to refuse."""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        status, answer = 429, {"error": "too many requests"}
+        try:
+            decode_request(body, self.headers["content-type"], [GREY])
+        except BadRequest as error:
+            status, answer = error.status, error.to_json()
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refuse) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/predictions/tiny"
+        server.shutdown()
+        thread.join()
+
+
+def refused(url: str, path: Path, content: bytes) -> PipelineError:
+    path.write_bytes(content)
+    [(_, error)] = predict([path], url)
+    assert isinstance(error, PipelineError)
+    return error
+
+
+@pytest.mark.parametrize("name", ["text.png", "text.JPG", "picture.gif"])
+def test_what_has_a_pictures_name_only_is_said_to_be_none(url: str, tmp_path: Path, name: str) -> None:
+    error = refused(url, tmp_path / name, b"no picture at all")
+    assert isinstance(error, RecipeError)
+    assert str(error) == (
+        f"{tmp_path / name}: refused with 400: input image: not a picture: expected a PNG or JPEG file, found 17 bytes "
+        "beginning with b'no pictu'"
+    )
+
+
+def test_raw_bytes_of_the_wrong_length_are_a_bad_input(url: str, tmp_path: Path) -> None:
+    error = refused(url, tmp_path / "pixels.bin", bytes(47))
+    assert isinstance(error, RecipeError)
+    assert "raw body of the wrong length: expected 48 bytes" in str(error)
+
+
+def test_a_refusal_that_is_not_about_the_input_is_the_servers(url: str, tmp_path: Path) -> None:
+    error = refused(url, tmp_path / "pixels.bin", bytes(48))
+    assert isinstance(error, ServerError)
+    assert str(error) == f"{tmp_path / 'pixels.bin'}: refused with 429: too many requests"
