@@ -154,8 +154,8 @@ def _summary(found: Comparison) -> str:
         standings = {one.name: _standing(found, one, size) for one in _others(found)}
         ahead = sum(text == "ahead" for text in standings.values())
         line = f"At batch {size}, ours is ahead of {ahead} of {len(standings)}"
-        rest = "; ".join(f"{name}: {text}" for name, text in standings.items() if text != "ahead")
-        lines.append(f"- {line}{f'. Not of {rest}' if rest else ''}.")
+        rest = "; ".join(f"against {name} it is {text}" for name, text in standings.items() if text != "ahead")
+        lines.append(f"- {line}{f'; {rest}' if rest else ''}.")
     return "\n".join(lines)
 
 
