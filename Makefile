@@ -18,7 +18,7 @@ unexport UV_PYTHON UV_SYSTEM_PYTHON UV_TARGET UV_PREFIX UV_PROJECT_ENVIRONMENT
 
 COMPILE := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-.PHONY: help set-up demo test test-all check bench lock clean
+.PHONY: help set-up demo test test-all check bench peers lock clean
 
 help: ## say what there is
 	@echo "usage: make TARGET, where TARGET is"
@@ -46,13 +46,20 @@ bench: $(STAMP) ## time the default recipe's candidates again on this host (a bu
 	@test -f runs/fashion-cnn/smoke/smoke.json || $(PYTHON) -m pipeline build
 	$(PYTHON) -m pipeline bench runs/fashion-cnn
 
-lock: $(STAMP) ## renew requirements.lock and docker/*.lock after a change of the ranges (UPGRADE=1: newest versions)
+peers: $(STAMP) ## compare with other tools, in an environment of its own (RUN=DIR: another run; 6 GB more)
+	@test -n "$(RUN)" || test -f runs/fashion-cnn/smoke/smoke.json || $(PYTHON) -m pipeline build
+	@PYTHON=$(PYTHON) bash benchmarks/set-up
+	benchmarks/.venv/bin/python -m benchmarks.compare $(or $(RUN),runs/fashion-cnn)
+
+lock: $(STAMP) ## renew requirements.lock, docker/*.lock and benchmarks/requirements.lock after a change of the ranges (UPGRADE=1: newest versions)
 	$(UV) $(COMPILE) $(if $(UPGRADE),--upgrade) --all-extras --output-file requirements.lock pyproject.toml
 	$(UV) $(COMPILE) --upgrade --constraints requirements.lock --output-file docker/requirements.lock docker/requirements.in
 	$(UV) $(COMPILE) --upgrade --constraints requirements.lock --output-file docker/requirements-torch.lock docker/requirements-torch.in
+	test -z "$(UPGRADE)" || cp requirements.lock benchmarks/requirements.lock # its pins first, then the newest of the rest
+	$(UV) $(COMPILE) --output-file benchmarks/requirements.lock pyproject.toml benchmarks/requirements.in
 
 clean: ## remove .venv, runs, archives and caches (downloaded data stays; stop a server first: pipeline stop)
-	rm -rf $(VENV) runs dist build model_store/*.mar .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) benchmarks/.venv runs dist build model_store/*.mar .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find pipeline handlers tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp holds the place and the Python it was made for: a checkout that was moved, or whose Python went, sets up again.

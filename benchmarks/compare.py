@@ -1,0 +1,147 @@
+"""Side by side with other tools: `python -m benchmarks.compare RUN_DIR`; `make peers` makes its environment first."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from benchmarks.ours import Ground, float_file, open_ground, our_files
+from benchmarks.run import decide, let_work, time_all
+from benchmarks.table import Comparison, draw
+from handlers.runtime import describe_cpu
+from pipeline.errors import PipelineError
+from pipeline.measure.host import usable_cores
+
+_RESULTS = Path(__file__).with_name("RESULTS.md")
+_PACKAGES = (
+    "numpy",
+    "torch",
+    "torchao",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "nncf",
+    "neural-compressor",
+    "olive-ai",
+)
+# What there is besides, tried in the locked versions, and why it has no figures.
+_NOT_RUN = {
+    "NNCF prune": "all its modes are unstructured: single weights become zero, no channel goes",
+    "Neural Compressor for ONNX": "a package of its own that needs numpy below 2; the rest here needs 2",
+}
+# Other tools report to their makers; not from here. Compiling stays in the process that is timed.
+_QUIET = {"CI": "true", "OLIVE_DISABLE_TELEMETRY": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+
+
+class _Reporter:
+    """Says on standard error what happens."""
+
+    def log(self, message: str) -> None:
+        print(message, file=sys.stderr, flush=True)
+
+    def progress(self, task: str, completed: int, total: int, detail: str = "") -> None:
+        if completed == total:
+            self.log(f"{task}: {completed} rounds done {detail}".rstrip())
+
+
+def main() -> int:
+    """Compare, print the table and write it.
+
+    Returns:
+        0, or the exit code of what went wrong.
+    """
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run_dir", type=Path, help="of a finished pipeline build")
+    parser.add_argument("--rounds", type=int, default=30, help="interleaved rounds (default 30)")
+    parser.add_argument("--block-ms", type=float, default=60.0, help="length of a timed block (default 60)")
+    parser.add_argument("--search-s", type=int, default=300, help="time that Olive may search (default 300)")
+    parser.add_argument("--output", type=Path, default=_RESULTS, help="where the table goes (default RESULTS.md here)")
+    arguments = parser.parse_args()
+    try:
+        text = compare(
+            arguments.run_dir.resolve(),
+            rounds=arguments.rounds,
+            block_s=arguments.block_ms / 1e3,
+            search_s=arguments.search_s,
+            command=f"make peers RUN={_shown(arguments.run_dir)}",
+        )
+    except PipelineError as error:
+        print(f"compare: {error}", file=sys.stderr)
+        return error.exit_code
+    print(text)
+    arguments.output.write_text(text, encoding="utf-8")
+    return 0
+
+
+def compare(run_dir: Path, *, rounds: int, block_s: float, search_s: int, command: str) -> str:
+    """Everything, from a run directory to the document.
+
+    Args:
+        run_dir: of a finished build.
+        rounds: interleaved rounds.
+        block_s: length of one timed block, in seconds.
+        search_s: time that a tool may search, in seconds.
+        command: what the document says made it.
+    """
+    say = _Reporter()
+    with tempfile.TemporaryDirectory(prefix="peers-") as name:
+        scratch = Path(name)
+        os.environ |= _QUIET | {"TORCHINDUCTOR_CACHE_DIR": str(scratch / "inductor")}
+        ground = open_ground(run_dir)
+        baseline, ours = float_file(ground), our_files(ground)
+        made, left_out = let_work(ground, baseline.file, scratch, search_s=search_s, reporter=say)
+        contenders = [baseline, *ours, *made]
+        decisions = {}
+        for one in contenders:
+            say.log(f"{one.name}: answers")
+            decisions[one.name] = decide(one, ground, scratch)
+        return draw(
+            Comparison(
+                contenders=contenders,
+                decisions=decisions,
+                rounds=time_all(contenders, ground, scratch, rounds=rounds, block_s=block_s, reporter=say),
+                left_out=left_out | _NOT_RUN,
+                facts=_facts(ground, command),
+                max_drop=ground.limits.max_accuracy_drop,
+            )
+        )
+
+
+def _facts(ground: Ground, command: str) -> list[str]:
+    run = ground.run
+    recipe = run.recipe
+    epochs = f"{recipe.train.epochs} epochs" if recipe.train.epochs else "its own weights"
+    sizes = ", ".join(f"{len(labels):,} {split}" for split, labels in ground.labels.items())
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES)
+    return [
+        f"{describe_cpu()}, {usable_cores()} cores; {platform.system()} {platform.machine()}; {_compiler()}",
+        f"Python {platform.python_version()}; {versions}",
+        f"{run.manifest.recipe}, {epochs}, search {recipe.search_effort}; {sizes} examples",
+        f"{datetime.now(UTC):%Y-%m-%d}, `{command}`",
+    ]
+
+
+def _compiler() -> str:
+    """What torch.compile compiles with, unless the environment names another one."""
+    program = os.environ.get("CXX", "g++")
+    try:
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    except OSError:
+        return f"no C++ compiler {program}"
+    return done.stdout.splitlines()[0] if done.returncode == 0 else f"no C++ compiler {program}"
+
+
+def _shown(run_dir: Path) -> Path:
+    """As it was given, without the folders of this machine."""
+    return Path(run_dir.name) if run_dir.is_absolute() else run_dir
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+"""The float network of a run directory as a torch module: raw pixels in, logits out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+from pipeline.artifacts import Kind
+from pipeline.data.dataset import read_info
+from pipeline.models.load import load_model_spec
+from pipeline.models.weights import load_weights
+from pipeline.proof.open import open_run
+
+
+def float_module(run_dir: Path) -> nn.Module:
+    """Preprocessing and network, the trained weights loaded, in evaluation mode.
+
+    Args:
+        run_dir: of a finished build.
+    """
+    run = open_run(run_dir)
+    model = load_model_spec(run.recipe.model, run.recipe.folder, read_info(run.ground[Kind.DATA_INFO, None]))
+    network = model.build()
+    load_weights(run.ground[Kind.WEIGHTS, None], network)
+    return model.deployable(network.eval())

@@ -1,0 +1,166 @@
+"""What a run directory brings to the comparison: its winner and its front, as they are, and the float network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.contender import Contender
+from handlers.decode import InputSpec
+from handlers.serving import RuntimeSpec
+from pipeline.artifacts import Artifact, Kind
+from pipeline.candidates.choose import Limits, judge
+from pipeline.candidates.eager import EagerSource
+from pipeline.candidates.evaluate import float_logits
+from pipeline.candidates.report import CandidateReport
+from pipeline.candidates.spec import FALLBACK
+from pipeline.data.dataset import read_info, read_split
+from pipeline.errors import FileError
+from pipeline.models.load import load_model_spec
+from pipeline.models.spec import ModelSpec
+from pipeline.plots.front import Point, pareto_front
+from pipeline.proof.open import OpenedRun, open_run
+
+OURS = "pipeline: "
+FLOAT = "ONNX Runtime"
+SPLITS = ("validation", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """What all are measured on.
+
+    Args:
+        run: the opened run directory.
+        model: specification of the network.
+        eager: what it is made from.
+        samples: real inputs, to time on.
+        data: by split, its file.
+        labels: by split, (N,).
+        float_logits: by split, of the float network in torch, (N, K).
+        limits: the run's budget.
+        compared: candidates that the run chose from, which its bounds account for.
+    """
+
+    run: OpenedRun
+    model: ModelSpec
+    eager: EagerSource
+    samples: Path
+    data: Mapping[str, Path]
+    labels: Mapping[str, NDArray[np.int64]]
+    float_logits: Mapping[str, NDArray[np.float32]]
+    limits: Limits
+    compared: int
+
+    @property
+    def input(self) -> InputSpec:
+        """The network's one input."""
+        return self.model.inputs[0]
+
+
+def open_ground(run_dir: Path) -> Ground:
+    """Open a finished build.
+
+    Args:
+        run_dir: its run directory.
+
+    Raises:
+        FileError: it is not finished, something in it was altered, or its network takes several inputs.
+    """
+    run = open_run(run_dir)
+    recipe, ground = run.recipe, run.ground
+    model = load_model_spec(recipe.model, recipe.folder, read_info(ground[Kind.DATA_INFO, None]))
+    if len(model.inputs) != 1:
+        raise FileError(f"{run_dir}: expected a network of one input, found {len(model.inputs)}; others take one here")
+    weights = ground[Kind.WEIGHTS, None]
+    data = {"validation": ground[Kind.VALIDATION_DATA, None], "test": run.require(_one(run, Kind.TEST_DATA))}
+    listed = json.loads(ground[Kind.CANDIDATE_ORDER, None].read_bytes())
+    return Ground(
+        run=run,
+        model=model,
+        eager=EagerSource(
+            settings=recipe.model,
+            folder=recipe.folder,
+            data_info=ground[Kind.DATA_INFO, None],
+            weights=weights,
+            samples=ground[Kind.SAMPLES, None],
+        ),
+        samples=ground[Kind.SAMPLES, None],
+        data=data,
+        labels={split: read_split(data[split]).labels for split in SPLITS},
+        float_logits={split: float_logits(model, weights, data[split]) for split in SPLITS},
+        limits=Limits(
+            max_accuracy_drop=recipe.budget.max_accuracy_drop, max_confident_flips=recipe.budget.max_confident_flips
+        ),
+        compared=int(listed["compared"]),
+    )
+
+
+def float_file(ground: Ground) -> Contender:
+    """The float network as ONNX, with ONNX Runtime's defaults: what every other tool starts from."""
+    return _contender(ground, _report(ground, FALLBACK), FLOAT, seconds=None, note="float, default session options")
+
+
+def our_files(ground: Ground) -> list[Contender]:
+    """The winner first, then what else is on the front of latency or of size, inside the budget."""
+    selection = json.loads(ground.run.require(_one(ground.run, Kind.SELECTION)).read_bytes())
+    selected = str(selection["selected"])
+    allowed = [point for point in (_point(ground, one) for one in ground.run.reports) if point.allowed]
+    front = {*pareto_front(allowed, "latency"), *pareto_front(allowed, "size")} - {selected, FALLBACK}
+    stages = ground.run.manifest.stages
+    seconds = stages["candidates"].seconds + stages["select"].seconds
+    return [
+        _contender(
+            ground,
+            _report(ground, name),
+            f"{OURS}{name}",
+            seconds=seconds,
+            note="selected" if name == selected else "on the front",
+        )
+        for name in (selected, *(point.name for point in allowed if point.name in front))
+    ]
+
+
+def _point(ground: Ground, report: CandidateReport) -> Point:
+    verdict = judge(report.quality, ground.limits, lossy=report.lossy, compared=ground.compared)
+    return Point(
+        name=report.name,
+        drop=report.quality.drop,
+        drop_low=report.quality.interval_lower,
+        drop_high=verdict.drop_upper,
+        latency_ms=report.timing(1).rounds_ms,
+        size=report.size,
+        allowed=verdict.allowed,
+        selected=False,
+    )
+
+
+def _contender(ground: Ground, report: CandidateReport, name: str, *, seconds: float | None, note: str) -> Contender:
+    runtime = RuntimeSpec.from_json(report.runtime)
+    alone = "; the answer depends on the batch: one by one, as it is served" if runtime.one_by_one else ""
+    return Contender(
+        name=name,
+        engine="handlers",
+        file=ground.run.require(ground.run.models[report.name]),
+        seconds=seconds,
+        size=report.size,
+        note=note + alone,
+        runtime=runtime,
+        lossy=report.lossy,
+    )
+
+
+def _report(ground: Ground, name: str) -> CandidateReport:
+    return next(one for one in ground.run.reports if one.name == name)
+
+
+def _one(run: OpenedRun, kind: Kind) -> Artifact:
+    found = [one for record in run.manifest.stages.values() for one in record.artifacts if one.kind is kind]
+    if not found:
+        raise FileError(f"{run.run_dir}: expected a finished build, found no {kind.value}; run pipeline build first")
+    return found[0]
