@@ -14,7 +14,7 @@ from benchmarks.contender import Contender
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
 from pipeline.artifacts import Artifact, Kind
-from pipeline.candidates.choose import Limits, judge
+from pipeline.candidates.choose import OVERTURNS, Limits, judge
 from pipeline.candidates.eager import EagerSource
 from pipeline.candidates.evaluate import float_logits
 from pipeline.candidates.report import CandidateReport
@@ -136,6 +136,7 @@ def _point(ground: Ground, report: CandidateReport) -> Point:
         latency_ms=report.timing(1).rounds_ms,
         size=report.size,
         allowed=verdict.allowed,
+        overturns=verdict.text == OVERTURNS,
         selected=False,
     )
 

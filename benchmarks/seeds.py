@@ -1,0 +1,76 @@
+"""A recipe's float network from several seeds: `python -m benchmarks.seeds RECIPE`; the data stay as they are split.
+
+Each is a build of its own, so what is there already is not trained again. The test set is opened once per seed, at the
+end of its build; settings are tuned on validation alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+from pathlib import Path
+
+import pipeline
+from pipeline.errors import PipelineError
+
+# The float network alone.
+_FLOAT_ONLY = (
+    "search.effort=off",
+    "candidates.variants=[]",
+    'candidates.formats=["onnx"]',
+    "select.candidate=float.onnx.fp32",
+)
+
+
+def main() -> int:
+    """Build, and print accuracies.
+
+    Returns:
+        0, or the exit code of what went wrong.
+    """
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", nargs="?", default="fashion-cnn-best", help="built-in name or TOML file")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of initialisation and training")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the run directories go")
+    arguments = parser.parse_args()
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    validation, test = [], []
+    for seed in arguments.seeds:
+        folder = arguments.runs / f"{Path(arguments.recipe).stem}-seed{seed}"
+        try:
+            result = pipeline.build(
+                arguments.recipe,
+                run_dir=folder,
+                model_store=folder / "store",
+                overrides=[*_FLOAT_ONLY, f"train.seed={seed}"],
+                reporter=_Reporter(),
+            )
+        except PipelineError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return error.exit_code
+        report = next(row.report for row in result.candidates if row.selected)
+        trained = next(one for one in result.stages if one.stage == "train")
+        took = f"trained in {trained.seconds / 60:.1f} minutes" if trained.action == "ran" else "trained before"
+        validation.append(report.quality.accuracy)
+        test.append(result.test.accuracy)
+        print(f"seed {seed}: validation {validation[-1]:.4f}, test {test[-1]:.4f}, {took}", flush=True)
+    for split, found in (("validation", validation), ("test", test)):
+        spread = f", standard deviation {statistics.stdev(found):.4f}" if len(found) > 1 else ""
+        print(f"{split}: mean {statistics.mean(found):.4f}, from {min(found):.4f} to {max(found):.4f}{spread}")
+    return 0
+
+
+class _Reporter:
+    """Says on standard error what is finished."""
+
+    def log(self, message: str) -> None:
+        print(message, file=sys.stderr, flush=True)
+
+    def progress(self, task: str, completed: int, total: int, detail: str = "") -> None:
+        """Drop the step."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
