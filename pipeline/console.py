@@ -91,6 +91,11 @@ def show(draw: Callable[[Console], None]) -> None:
     sys.stdout.write(drawn.get())
 
 
+def _threads(result: BuildResult) -> str:
+    threads = result.candidates[0].report.runtime["threads"]
+    return "one thread" if threads == 1 else f"{threads} threads"
+
+
 def save_picture(result: BuildResult, path: Path) -> None:
     """The same as a picture of a terminal, SVG."""
     console = Console(highlight=False, width=_PIPE_WIDTH, record=True, file=io.StringIO(), force_terminal=True)
@@ -104,7 +109,7 @@ def _draw_result(console: Console, result: BuildResult) -> None:
     console.print(result_table(result))
     console.print(
         "parity: the difference that came closest to its limit, and that limit; drop: points of accuracy lost against\n"
-        "float on validation, and its one-sided bound; ms: one thread, median over interleaved rounds.",
+        f"float on validation, and its one-sided bound; ms: {_threads(result)}, median over interleaved rounds.",
         style="dim",
     )
     variant = [row.report for row in result.candidates if not row.report.parity.batch_invariant]

@@ -128,6 +128,11 @@ class Candidates(Section):
         description="what each variant is exported to (one with static-int8 to ONNX alone); float.onnx.fp32 is always "
         "there",
     )
+    threads: int = Field(
+        default=1,
+        ge=1,
+        description="inside one call, timed and served; a server's workers times threads should not exceed its cores",
+    )
     allow_batch_variant: bool = Field(
         default=False,
         description="serve a candidate whose answer depends on the rest of its batch in batches, not one by one",
@@ -197,7 +202,7 @@ class Verify(Section):
 
 
 class Measure(Section):
-    """Timing of the candidates, on one thread."""
+    """Timing of the candidates, each with the threads it is served with."""
 
     batch_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         default=(1, 32), min_length=1, description="examples per call; 1 is always among them"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, assert_never, get_args
@@ -18,8 +18,8 @@ from pipeline.candidates.evaluate import folder_of, is_evaluated
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.spec import SLIM, CandidateSpec
-from pipeline.candidates.widths import Ladder, Plan, Sensitivity, plans, scan
-from pipeline.errors import RecipeError
+from pipeline.candidates.widths import Ladder, Sensitivity, plans, scan
+from pipeline.errors import ProofError, RecipeError
 from pipeline.manifest import write_atomically
 from pipeline.measure.gain import MINIMUM_GAIN, speed_up
 from pipeline.measure.latency import file_subject, measure_latency
@@ -156,7 +156,7 @@ def search(
     limits: Limits,
     compared: int,
     seed: int,
-    allow_batch_variant: bool,
+    baseline: CandidateSpec,
     evaluate: Callable[[CandidateSpec], CandidateReport],
     gains: Callable[[Sequence[CandidateReport], Sequence[CandidateReport]], bool],
     clock: Clock,
@@ -174,7 +174,7 @@ def search(
         limits: the budget.
         compared: lossy candidates besides those of the search, for the adjusted bound.
         seed: of fine-tuning.
-        allow_batch_variant: as the recipe says.
+        baseline: the float network in ONNX; what the search makes is run as it is.
         evaluate: makes, proves and judges a candidate, or gives what an earlier run made of it.
         gains: whether the first candidates are better than the others in what is searched for.
         clock: of the search.
@@ -196,24 +196,12 @@ def search(
             cost = ladder.cost(step)
             if any(abs(math.log(cost / one.cost)) < _SAME_COST for one in trials):
                 return "no other network lies between"
-            network = _network(
-                ladder.plans[step],
-                cost,
-                epochs=epochs_for(cost, scale),
-                seed=seed,
-                allow_batch_variant=allow_batch_variant,
-            )
-            reports: list[CandidateReport] = []
-            for precision in _PRECISIONS:
-                try:
-                    spec = _in_precision(network, precision, ground)
-                    if not is_evaluated(spec, ground):
-                        clock.check()
-                    reports.append(evaluate(spec))
-                except RecipeError as error:
-                    clock.log(f"search: {network.variant} in {precision} is left out: {error}")
-                else:
-                    made.append(spec)
+            tuning = FineTune(epochs=epochs_for(cost, scale), label_weight=_LABEL_WEIGHT, seed=seed)
+            network = replace(baseline, variant=f"{SLIM}{cost * 100:.3g}", passes=(ladder.plans[step].pruning, tuning))
+            reports = []
+            for spec, report in _evaluated(network, ground, evaluate, clock):
+                made.append(spec)
+                reports.append(report)
             verdicts = [judge(one.quality, limits, lossy=True, compared=compared) for one in reports]
             fitting = [one for one, verdict in zip(reports, verdicts, strict=True) if verdict.allowed]
             narrowest = all(cost < one.cost for one in trials if one.fits)
@@ -249,15 +237,22 @@ def _scanned(ground: Ground, clock: Clock) -> list[Sensitivity]:
     return kept.validate_json(file.read_bytes())
 
 
-def _network(plan: Plan, cost: float, *, epochs: int, seed: int, allow_batch_variant: bool) -> CandidateSpec:
-    """A narrower network, in float."""
-    return CandidateSpec(
-        variant=f"{SLIM}{cost * 100:.3g}",
-        passes=(plan.pruning, FineTune(epochs=epochs, label_weight=_LABEL_WEIGHT, seed=seed)),
-        format="onnx",
-        precision="fp32",
-        allow_batch_variant=allow_batch_variant,
-    )
+def _evaluated(
+    network: CandidateSpec, ground: Ground, evaluate: Callable[[CandidateSpec], CandidateReport], clock: Clock
+) -> Iterator[tuple[CandidateSpec, CandidateReport]]:
+    """A network in every number format, one after the other, until the time is over."""
+    for precision in _PRECISIONS:
+        try:
+            spec = _in_precision(network, precision, ground)
+            if not is_evaluated(spec, ground):
+                clock.check()
+            report = evaluate(spec)
+        except RecipeError as error:
+            clock.log(f"search: {network.variant} in {precision} is left out: {error}")
+        except ProofError as error:
+            raise ProofError(f"{error}; search.effort=off builds without the networks of the search") from error
+        else:
+            yield spec, report
 
 
 def _in_precision(network: CandidateSpec, precision: Precision, ground: Ground) -> CandidateSpec:

@@ -91,6 +91,7 @@ def candidate_specs(settings: Candidates) -> tuple[CandidateSpec, ...]:
             passes=variant.passes,
             format=form,
             precision=variant.precision,
+            threads=settings.threads,
             allow_batch_variant=settings.allow_batch_variant,
         )
         for variant in (Variant(name=FLOAT, passes=()), *variants)
@@ -103,6 +104,7 @@ def candidate_specs(settings: Candidates) -> tuple[CandidateSpec, ...]:
             passes=(),
             format="onnx",
             precision="fp32",
+            threads=settings.threads,
             allow_batch_variant=settings.allow_batch_variant,
         )
         specs.insert(0, fallback)

@@ -146,9 +146,7 @@ def _draw_panel(panel: _Panel, *, budget: float) -> None:
     axes.axhline(budget * 100, color=_BUDGET, linestyle="--", linewidth=1.2, zorder=1)
     axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     _scale(panel, budget * 100)
-    axes.set_xlabel(
-        "latency at batch size 1, one thread, ms" if panel.cost == "latency" else "size of the model file, kB"
-    )
+    axes.set_xlabel("latency at batch size 1, ms" if panel.cost == "latency" else "size of the model file, kB")
     axes.set_ylabel("drop of accuracy against float, points (up is worse)")
     axes.set_title("accuracy against latency" if panel.cost == "latency" else "accuracy against size")
     axes.grid(visible=True, which="major", alpha=0.25)

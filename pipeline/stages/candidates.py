@@ -16,7 +16,7 @@ from pipeline.section import Section
 from pipeline.stage import Inputs, Outputs, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pipeline.candidates.ground import Ground
     from pipeline.candidates.report import CandidateReport
@@ -156,7 +156,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     specs = _make_asked(settings, ground, make)
     compared = sum(spec.lossy for spec in specs)
     if settings.search is not None:
-        specs += _search(settings.search, settings, ground, make, compared=compared)
+        specs += _search(settings.search, settings, ground, make, specs=specs)
         compared += planned(settings.search.effort)
     batch_sizes = settings.measure.batch_sizes
     source = EagerSource(
@@ -168,7 +168,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     )
     measured = measure_latency(
         [
-            *eager_subjects(source, model, batch_sizes=batch_sizes, threads=1),
+            *eager_subjects(source, model, batch_sizes=batch_sizes, threads=settings.candidates.threads),
             *(
                 file_subject(
                     spec.name,
@@ -231,13 +231,14 @@ def _search(
     ground: Ground,
     make: Callable[[CandidateSpec, Ground], CandidateReport],
     *,
-    compared: int,
+    specs: Sequence[CandidateSpec],
 ) -> list[CandidateSpec]:
-    """The candidates that a search makes, inside its time."""
+    """The candidates that a search makes besides those that the recipe asks for, inside its time."""
     from dataclasses import replace
 
     from pipeline.candidates.choose import Limits
     from pipeline.candidates.search import Clock, gains, search
+    from pipeline.candidates.spec import FALLBACK
 
     ground.reporter.log(f"search: {wanted.effort}, for {wanted.goal}, {wanted.limit_s / 60:g} minutes at most")
     clock = Clock(ground.scratch / "search-seconds", wanted.limit_s, ground.reporter)
@@ -248,9 +249,9 @@ def _search(
         limits=Limits(
             max_accuracy_drop=wanted.budget.max_accuracy_drop, max_confident_flips=wanted.budget.max_confident_flips
         ),
-        compared=compared,
+        compared=sum(spec.lossy for spec in specs),
         seed=wanted.seed,
-        allow_batch_variant=settings.candidates.allow_batch_variant,
+        baseline=next(spec for spec in specs if spec.name == FALLBACK),
         evaluate=lambda spec: make(spec, timed),
         gains=lambda narrower, wider: gains(narrower, wider, ground, goal=wanted.goal, measure=settings.measure),
         clock=clock,

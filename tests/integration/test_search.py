@@ -19,10 +19,10 @@ from pipeline.candidates.choose import Limits
 from pipeline.candidates.evaluate import evaluate_once, float_logits
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.search import EFFORTS, Clock, Effort, gains, search
-from pipeline.candidates.spec import CandidateSpec
+from pipeline.candidates.spec import FALLBACK, CandidateSpec, candidate_specs
 from pipeline.manifest import read_manifest
 from pipeline.proof.run import verify_run
-from pipeline.recipe import Measure
+from pipeline.recipe import Candidates, Measure
 from tests.example_build import Built
 from tests.integration.test_slim_candidates import Lines, ground_of
 
@@ -56,7 +56,7 @@ def searched(built: Built, folder: Path, said: Lines, limit_s: float) -> list[Ca
         limits=GENEROUS,
         compared=4,
         seed=0,
-        allow_batch_variant=False,
+        baseline=next(one for one in candidate_specs(Candidates(variants=())) if one.name == FALLBACK),
         evaluate=make,
         gains=better,
         clock=Clock(folder / "search-seconds", limit_s, said),

@@ -80,7 +80,7 @@ def candidate(
         lossy=lossy,
         how="export",
         passes=(PRUNED,) if lossy else (),
-        runtime={},
+        runtime={"threads": 1},
         sha256="0" * 64,
         size=size,
         parity=ParityFigures(

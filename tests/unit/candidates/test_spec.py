@@ -14,6 +14,9 @@ def test_how_a_candidate_is_served_is_part_of_its_identity() -> None:
     assert not any(one.allow_batch_variant for one in usual)
     assert all(one.allow_batch_variant for one in allowed), "float.onnx.fp32, which nobody asked for, among them"
     assert not {one.identity for one in usual} & {one.identity for one in allowed}
+    two = candidate_specs(Candidates(formats=("torchscript",), threads=2))
+    assert {one.threads for one in two} == {2}
+    assert not {one.identity for one in usual} & {one.identity for one in two}
 
 
 def test_static_int8_is_made_of_onnx_files_alone() -> None:
