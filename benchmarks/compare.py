@@ -71,8 +71,9 @@ def main() -> int:
             block_s=arguments.block_ms / 1e3,
             search_s=arguments.search_s,
             made_by=(
-                f"`make peers RUN={_shown(arguments.run_dir)}`: {arguments.rounds} rounds of {arguments.block_ms:g} ms, "
-                f"Olive searches {arguments.search_s} s; load average before: {os.getloadavg()[0]:.1f}"
+                f"`make peers RUN={_shown(arguments.run_dir)}`; {arguments.rounds} rounds, blocks of "
+                f"{arguments.block_ms:g} ms; Olive searches {arguments.search_s} s; "
+                f"load average before: {os.getloadavg()[0]:.1f}"
             ),
         )
     except PipelineError as error:
