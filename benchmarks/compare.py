@@ -70,7 +70,11 @@ def main() -> int:
             rounds=arguments.rounds,
             block_s=arguments.block_ms / 1e3,
             search_s=arguments.search_s,
-            command=f"make peers RUN={_shown(arguments.run_dir)}",
+            made_by=(
+                f"`make peers RUN={_shown(arguments.run_dir)}`; {arguments.rounds} rounds, blocks of "
+                f"{arguments.block_ms:g} ms; Olive searches {arguments.search_s} s; "
+                f"load average before: {os.getloadavg()[0]:.1f}"
+            ),
         )
     except PipelineError as error:
         print(f"compare: {error}", file=sys.stderr)
@@ -80,7 +84,7 @@ def main() -> int:
     return 0
 
 
-def compare(run_dir: Path, *, rounds: int, block_s: float, search_s: int, command: str) -> str:
+def compare(run_dir: Path, *, rounds: int, block_s: float, search_s: int, made_by: str) -> str:
     """Everything, from a run directory to the document.
 
     Args:
@@ -88,7 +92,7 @@ def compare(run_dir: Path, *, rounds: int, block_s: float, search_s: int, comman
         rounds: interleaved rounds.
         block_s: length of one timed block, in seconds.
         search_s: time that a tool may search, in seconds.
-        command: what the document says made it.
+        made_by: what the document says of the command and its settings.
     """
     say = _Reporter()
     with tempfile.TemporaryDirectory(prefix="peers-") as name:
@@ -108,13 +112,13 @@ def compare(run_dir: Path, *, rounds: int, block_s: float, search_s: int, comman
                 decisions=decisions,
                 rounds=time_all(contenders, ground, scratch, rounds=rounds, block_s=block_s, reporter=say),
                 left_out=left_out | _NOT_RUN,
-                facts=_facts(ground, command),
+                facts=_facts(ground, made_by),
                 max_drop=ground.limits.max_accuracy_drop,
             )
         )
 
 
-def _facts(ground: Ground, command: str) -> list[str]:
+def _facts(ground: Ground, made_by: str) -> list[str]:
     run = ground.run
     recipe = run.recipe
     epochs = f"{recipe.train.epochs} epochs" if recipe.train.epochs else "its own weights"
@@ -124,7 +128,7 @@ def _facts(ground: Ground, command: str) -> list[str]:
         f"{describe_cpu()}, {usable_cores()} cores; {platform.system()} {platform.machine()}; {_compiler()}",
         f"Python {platform.python_version()}; {versions}",
         f"{run.manifest.recipe}, {epochs}, search {recipe.search_effort}; {sizes} examples",
-        f"{datetime.now(UTC):%Y-%m-%d}, `{command}`",
+        f"{datetime.now(UTC):%Y-%m-%d}, {made_by}",
     ]
 
 
