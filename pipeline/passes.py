@@ -60,7 +60,12 @@ class FineTune(Section):
         le=1,
         description="share of the labels' own loss (train.loss) in the whole; 0 needs no labels, 1 is that loss alone",
     )
-    seed: int = Field(default=0, ge=0, description="of shuffling and augmentation")
+    shift: int | None = Field(
+        default=None,
+        ge=0,
+        description="move training pictures by up to so many pixels each way; as in [train] if not given",
+    )
+    seed: int = Field(default=0, ge=0, description="of shuffling, and of which pictures are moved how")
 
 
 class DynamicInt8(Section):

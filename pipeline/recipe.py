@@ -178,6 +178,12 @@ class Search(Section):
         gt=0,
         description="the search ends after these, with what is finished; 5 for quick, 90 for deep if not given",
     )
+    shift: int | None = Field(
+        default=None,
+        ge=0,
+        description="move training pictures by up to so many pixels each way while networks are fine-tuned, so that "
+        "they learn less by heart in many epochs; as in [train] if not given",
+    )
     goal: Goal | None = Field(default=None, description="another name for select.goal")
 
 

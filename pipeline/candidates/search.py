@@ -56,7 +56,7 @@ _STEP = 2.5
 _SAME_COST = 0.02
 # Share of the labels' own loss in fine-tuning. Measured on fashion-cnn at 18 % of its cost, 5 epochs, drop on
 # validation: 0.26 points without labels, 0.03 at 0.3, -0.14 at 0.6.
-_LABEL_WEIGHT = 0.6
+LABEL_WEIGHT = 0.6
 # What each network is tried in.
 _PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
@@ -155,7 +155,7 @@ def search(
     effort: Literal["quick", "deep"],
     limits: Limits,
     compared: int,
-    seed: int,
+    tuning: FineTune,
     baseline: CandidateSpec,
     evaluate: Callable[[CandidateSpec], CandidateReport],
     gains: Callable[[Sequence[CandidateReport], Sequence[CandidateReport]], bool],
@@ -173,7 +173,7 @@ def search(
         effort: how much is tried.
         limits: the budget.
         compared: lossy candidates besides those of the search, for the adjusted bound.
-        seed: of fine-tuning.
+        tuning: how networks are fine-tuned; for how many epochs follows from their cost.
         baseline: the float network in ONNX; what the search makes is run as it is.
         evaluate: makes, proves and judges a candidate, or gives what an earlier run made of it.
         gains: whether the first candidates are better than the others in what is searched for.
@@ -196,8 +196,8 @@ def search(
             cost = ladder.cost(step)
             if any(abs(math.log(cost / one.cost)) < _SAME_COST for one in trials):
                 return "no other network lies between"
-            tuning = FineTune(epochs=epochs_for(cost, scale), label_weight=_LABEL_WEIGHT, seed=seed)
-            network = replace(baseline, variant=f"{SLIM}{cost * 100:.3g}", passes=(ladder.plans[step].pruning, tuning))
+            passes = (ladder.plans[step].pruning, tuning.model_copy(update={"epochs": epochs_for(cost, scale)}))
+            network = replace(baseline, variant=f"{SLIM}{cost * 100:.3g}", passes=passes)
             reports = []
             for spec, report in _evaluated(network, ground, evaluate, clock):
                 made.append(spec)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from pipeline.models.spec import inner_network
 from pipeline.models.weights import save_weights
 from pipeline.passes import FineTune, Pass
 from pipeline.source import collect, library_versions
+from pipeline.training.augment import Augmentation
 from pipeline.training.distill import distill, teacher_logits
 
 _KEY_DIGITS = 16
@@ -60,12 +61,12 @@ def tuned_weights(passes: Sequence[Pass], ground: Ground, *, name: str) -> Path 
     folder.mkdir(parents=True, exist_ok=True)
     compressed, _ = apply_passes(ground.deployable(), before, example=ground.example())
     network = inner_network(compressed)
-    train = read_split(ground.train)
+    train, augmentation = read_split(ground.train), _augmentation(one, ground)
     distill(
         ground.model,
         network,
-        teacher_VNK=_teacher(ground, train),
-        copies_VN3=ground.augmentation.copies(len(train)),
+        teacher_VNK=_teacher(ground, train, augmentation),
+        copies_VN3=augmentation.copies(len(train)),
         train=train,
         validation=read_split(ground.validation),
         epochs=one.epochs,
@@ -93,11 +94,11 @@ def forget_others(ground: Ground, used: Sequence[Sequence[Pass]]) -> None:
         ground: whose cache it is; it need not exist.
         used: passes of the candidates.
     """
-    keep = {_teacher_file(ground)}
+    keep = set()
     for passes in used:
-        place = next((place for place, one in enumerate(passes) if isinstance(one, FineTune)), None)
-        if place is not None:
-            keep.add(_tuned_file(passes[: place + 1], ground))
+        for place, one in enumerate(passes):
+            if isinstance(one, FineTune):
+                keep |= {_tuned_file(passes[: place + 1], ground), _teacher_file(ground, _augmentation(one, ground))}
     for one in ground.cache.glob("*.safetensors"):
         if one not in keep:
             one.unlink()
@@ -105,11 +106,18 @@ def forget_others(ground: Ground, used: Sequence[Sequence[Pass]]) -> None:
 
 def _tuned_file(passes: Sequence[Pass], ground: Ground) -> Path:
     """Where the weights lie that some passes, the last of which is the fine-tune pass, make."""
-    return ground.cache / f"{_key(ground, *(one.model_dump(mode='json') for one in passes))}.safetensors"
+    moved = [_augmentation(one, ground) for one in passes if isinstance(one, FineTune)]
+    settings = [*(asdict(one) for one in moved), *(one.model_dump(mode="json") for one in passes)]
+    return ground.cache / f"{_key(ground, *settings)}.safetensors"
 
 
-def _teacher_file(ground: Ground) -> Path:
-    return ground.cache / f"teacher-{_key(ground)}.safetensors"
+def _teacher_file(ground: Ground, augmentation: Augmentation) -> Path:
+    return ground.cache / f"teacher-{_key(ground, asdict(augmentation))}.safetensors"
+
+
+def _augmentation(one: FineTune, ground: Ground) -> Augmentation:
+    """How training pictures are moved in a fine-tune pass: as in training, but for what the pass says itself."""
+    return ground.augmentation if one.shift is None else replace(ground.augmentation, shift=one.shift)
 
 
 def training_inputs(ground: Ground, count: int, *, skip: int = 0) -> Mapping[str, NDArray[Any]]:
@@ -129,16 +137,16 @@ def training_inputs(ground: Ground, count: int, *, skip: int = 0) -> Mapping[str
     return split.take(drawn).inputs
 
 
-def _teacher(ground: Ground, train: Split) -> torch.Tensor:
+def _teacher(ground: Ground, train: Split, augmentation: Augmentation) -> torch.Tensor:
     """The float network's answers on copies of the training inputs, (V, N, K), kept for the next network."""
-    file = _teacher_file(ground)
+    file = _teacher_file(ground, augmentation)
     if not file.exists():
         ground.reporter.log("fine-tune: the float network answers the training inputs")
         answers_VNK = teacher_logits(
             ground.model,
             ground.network(),
             train,
-            copies_VN3=ground.augmentation.copies(len(train)),
+            copies_VN3=augmentation.copies(len(train)),
             device=ground.device,
         )
         write_atomically(file, save({"logits": answers_VNK}))
@@ -151,7 +159,6 @@ def _key(ground: Ground, *settings: Any) -> str:
         "model": ground.model_key,
         "weights": digest_file(ground.weights),
         "train": digest_file(ground.train),
-        "augmentation": asdict(ground.augmentation),
         "device": ground.device,
         "settings": settings,
     }

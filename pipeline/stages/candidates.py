@@ -30,6 +30,7 @@ class Searching(Section):
     limit_s: float
     goal: Goal
     budget: Budget
+    shift: int | None
     seed: int
 
 
@@ -94,6 +95,7 @@ def _searching(recipe: Recipe) -> Searching | None:
         limit_s=recipe.search_limit_s,
         goal=recipe.goal,
         budget=recipe.budget,
+        shift=recipe.search.shift,
         seed=recipe.train.seed,
     )
 
@@ -237,8 +239,9 @@ def _search(
     from dataclasses import replace
 
     from pipeline.candidates.choose import Limits
-    from pipeline.candidates.search import Clock, gains, search
+    from pipeline.candidates.search import LABEL_WEIGHT, Clock, gains, search
     from pipeline.candidates.spec import FALLBACK
+    from pipeline.passes import FineTune
 
     ground.reporter.log(f"search: {wanted.effort}, for {wanted.goal}, {wanted.limit_s / 60:g} minutes at most")
     clock = Clock(ground.scratch / "search-seconds", wanted.limit_s, ground.reporter)
@@ -250,7 +253,7 @@ def _search(
             max_accuracy_drop=wanted.budget.max_accuracy_drop, max_confident_flips=wanted.budget.max_confident_flips
         ),
         compared=sum(spec.lossy for spec in specs),
-        seed=wanted.seed,
+        tuning=FineTune(label_weight=LABEL_WEIGHT, shift=wanted.shift, seed=wanted.seed),
         baseline=next(spec for spec in specs if spec.name == FALLBACK),
         evaluate=lambda spec: make(spec, timed),
         gains=lambda narrower, wider: gains(narrower, wider, ground, goal=wanted.goal, measure=settings.measure),

@@ -21,6 +21,7 @@ from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.search import EFFORTS, Clock, Effort, gains, search
 from pipeline.candidates.spec import FALLBACK, CandidateSpec, candidate_specs
 from pipeline.manifest import read_manifest
+from pipeline.passes import FineTune
 from pipeline.proof.run import verify_run
 from pipeline.recipe import Candidates, Measure
 from tests.example_build import Built
@@ -55,7 +56,7 @@ def searched(built: Built, folder: Path, said: Lines, limit_s: float) -> list[Ca
         effort="quick",
         limits=GENEROUS,
         compared=4,
-        seed=0,
+        tuning=FineTune(label_weight=0.6),
         baseline=next(one for one in candidate_specs(Candidates(variants=())) if one.name == FALLBACK),
         evaluate=make,
         gains=better,

@@ -128,6 +128,9 @@ def test_the_cache_keeps_what_was_used_and_what_is_half_done(built: Built, tmp_p
     used, other = (tuned_weights((ChannelPruning(keep=keep), *SLIM[1:]), ground, name="slim") for keep in (0.5, 0.25))
     assert used is not None
     assert other is not None
+    shifted = tuned_weights((SLIM[0], FineTune(epochs=1, batch_size=64, shift=1)), ground, name="slim")
+    assert shifted is not None
+    assert len(list(ground.cache.glob("teacher*"))) == 2, "other pictures, other answers"
     (ground.cache / "half").mkdir()
     forget_others(ground, [(), (*SLIM, StaticInt8())])
     assert {path.name for path in ground.cache.iterdir()} == {
