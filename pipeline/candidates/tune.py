@@ -96,9 +96,10 @@ def forget_others(ground: Ground, used: Sequence[Sequence[Pass]]) -> None:
     """
     keep = set()
     for passes in used:
-        for place, one in enumerate(passes):
-            if isinstance(one, FineTune):
-                keep |= {_tuned_file(passes[: place + 1], ground), _teacher_file(ground, _augmentation(one, ground))}
+        for place, found in enumerate(passes):
+            if isinstance(found, FineTune):
+                teacher = _teacher_file(ground, _augmentation(found, ground))
+                keep |= {_tuned_file(passes[: place + 1], ground), teacher}
     for one in ground.cache.glob("*.safetensors"):
         if one not in keep:
             one.unlink()
