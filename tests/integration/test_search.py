@@ -20,6 +20,7 @@ from pipeline.candidates.evaluate import evaluate_once, float_logits
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.search import EFFORTS, Clock, Effort, gains, search
 from pipeline.candidates.spec import FALLBACK, CandidateSpec, candidate_specs
+from pipeline.errors import ProofError
 from pipeline.manifest import read_manifest
 from pipeline.passes import FineTune
 from pipeline.proof.run import verify_run
@@ -39,12 +40,16 @@ FEW = (
 )
 
 
-def searched(built: Built, folder: Path, said: Lines, limit_s: float) -> list[CandidateReport]:
+def searched(
+    built: Built, folder: Path, said: Lines, limit_s: float, *, faulty: str | None = None
+) -> list[CandidateReport]:
     ground = ground_of(built, folder, said)
     logits = float_logits(ground.model, ground.weights, ground.validation)
     reports: list[CandidateReport] = []
 
     def make(spec: CandidateSpec) -> CandidateReport:
+        if spec.precision == faulty:
+            raise ProofError(f"{spec.name}: not the same")
         reports.append(evaluate_once(spec, ground, float_logits=logits))
         return reports[-1]
 
@@ -82,6 +87,18 @@ def test_a_network_is_made_proven_and_judged(built: Built, tmp_path: Path, monke
         line.startswith(f"search: {variant}, {cost:.1f}% of the float network's cost: fp32") for line in said.said
     )
     assert said.said[-1].endswith("minutes: nothing is left to try")
+
+
+def test_a_quantized_file_that_is_not_the_same_is_left_out_and_an_export_ends_the_search(
+    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(EFFORTS, "quick", Effort(networks=1, epochs=1, first=0.3, resolution=2.0))
+    said = Lines()
+    reports = searched(built, tmp_path / "scratch", said, 600, faulty="int8-static")
+    assert [one.precision for one in reports] == ["fp32", "int8-dynamic"]
+    assert any(re.search(r"slim[\d.]+ in int8-static is left out: .*: not the same$", line) for line in said.said)
+    with pytest.raises(ProofError, match=r"not the same; search\.effort=off builds without the networks of the search"):
+        searched(built, tmp_path / "scratch", said, 600, faulty="fp32")
 
 
 def test_a_search_whose_time_is_over_counts_what_is_finished(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,17 @@ def test_kept_modules_stay_in_float(exported: Exported, tmp_path: Path) -> None:
     everything = ("features", "classifier")
     with pytest.raises(RecipeError, match="static-int8: expected at least one Conv, Gemm or MatMul with constant weig"):
         quantized(exported, tmp_path / "int8.onnx", keep=everything)
+
+
+def test_what_stays_in_float_between_quantized_layers_is_run_in_float(exported: Exported, tmp_path: Path) -> None:
+    quantized(exported, tmp_path / "int8.onnx", keep=("features.3",))
+    runtime = RuntimeSpec(kind="onnxruntime", file="int8.onnx")
+    answers = [
+        load_model(tmp_path, replace(runtime, optimization=level), exported.inputs)({"pixels": exported.pictures})
+        for level in ("all", "none")
+    ]
+    # Weights that the optimizer quantized by itself change every answer, rounding here and there one.
+    assert np.median(np.abs(answers[0] - answers[1]).max(axis=1)) < 1e-5 * np.abs(answers[1]).max()
 
 
 def test_its_parameters_and_compute_are_counted_as_in_float(exported: Exported, tmp_path: Path) -> None:
