@@ -16,6 +16,7 @@ from benchmarks.ours import Ground, float_file, open_ground, our_files
 from benchmarks.run import decide, let_work, time_all
 from benchmarks.table import Comparison, draw
 from handlers.runtime import describe_cpu
+from pipeline.console import Terminal
 from pipeline.errors import PipelineError
 from pipeline.measure.host import usable_cores
 
@@ -38,17 +39,6 @@ _NOT_RUN = {
 }
 # Other tools report to their makers; not from here. Compiling stays in the process that is timed.
 _QUIET = {"CI": "true", "OLIVE_DISABLE_TELEMETRY": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
-
-
-class _Reporter:
-    """Says on standard error what happens."""
-
-    def log(self, message: str) -> None:
-        print(message, file=sys.stderr, flush=True)
-
-    def progress(self, task: str, completed: int, total: int, detail: str = "") -> None:
-        if completed == total:
-            self.log(f"{task}: {completed} rounds done {detail}".rstrip())
 
 
 def main() -> int:
@@ -94,8 +84,7 @@ def compare(run_dir: Path, *, rounds: int, block_s: float, search_s: int, made_b
         search_s: time that a tool may search, in seconds.
         made_by: what the document says of the command and its settings.
     """
-    say = _Reporter()
-    with tempfile.TemporaryDirectory(prefix="peers-") as name:
+    with Terminal() as say, tempfile.TemporaryDirectory(prefix="peers-") as name:
         scratch = Path(name)
         os.environ |= _QUIET | {"TORCHINDUCTOR_CACHE_DIR": str(scratch / "inductor")}
         ground = open_ground(run_dir)

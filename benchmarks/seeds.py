@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pipeline
+from pipeline.console import Terminal
 from pipeline.errors import PipelineError
 
 # The float network alone.
@@ -40,13 +41,14 @@ def main() -> int:
     for seed in arguments.seeds:
         folder = arguments.runs / f"{Path(arguments.recipe).stem}-seed{seed}"
         try:
-            result = pipeline.build(
-                arguments.recipe,
-                run_dir=folder,
-                model_store=folder / "store",
-                overrides=[*_FLOAT_ONLY, f"train.seed={seed}"],
-                reporter=_Reporter(),
-            )
+            with Terminal() as terminal:
+                result = pipeline.build(
+                    arguments.recipe,
+                    run_dir=folder,
+                    model_store=folder / "store",
+                    overrides=[*_FLOAT_ONLY, f"train.seed={seed}"],
+                    reporter=terminal,
+                )
         except PipelineError as error:
             print(f"error: {error}", file=sys.stderr)
             return error.exit_code
@@ -60,16 +62,6 @@ def main() -> int:
         spread = f", standard deviation {statistics.stdev(found):.4f}" if len(found) > 1 else ""
         print(f"{split}: mean {statistics.mean(found):.4f}, from {min(found):.4f} to {max(found):.4f}{spread}")
     return 0
-
-
-class _Reporter:
-    """Says on standard error what is finished."""
-
-    def log(self, message: str) -> None:
-        print(message, file=sys.stderr, flush=True)
-
-    def progress(self, task: str, completed: int, total: int, detail: str = "") -> None:
-        """Drop the step."""
 
 
 if __name__ == "__main__":

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import get_args
 
 import onnx
 
 from handlers.runtime import load_model, run_chunks
-from pipeline.candidates.evaluate import make_file, quantize_file, runtime_of
+from pipeline.candidates.evaluate import folder_of, quantize_file, runtime_of
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.spec import CandidateSpec
-from pipeline.candidates.tune import training_inputs, tuned_weights
+from pipeline.candidates.tune import training_inputs
 from pipeline.compress.onnx_static import OPERATORS
 from pipeline.inspection.graph import module_name
 from pipeline.manifest import write_atomically
@@ -49,8 +49,8 @@ def best_static_int8(network: CandidateSpec, ground: Ground) -> StaticInt8:
     An interrupted run's finding is kept.
 
     Args:
-        network: an ONNX candidate in float.
-        ground: what it is made from; fine-tuned weights are in its cache.
+        network: an ONNX candidate in float, made and proven already.
+        ground: what it is made from; its file lies in the scratch folder.
 
     Raises:
         RecipeError: the network has no layer to quantize.
@@ -60,14 +60,12 @@ def best_static_int8(network: CandidateSpec, ground: Ground) -> StaticInt8:
     if not finished.exists():
         folder.mkdir(exist_ok=True)
         runtime = runtime_of(network)
-        plain, quantized = folder / "float.onnx", folder / runtime.file
-        make_file(network, ground, plain, tuned=tuned_weights(network.passes, ground, name=network.variant))
+        made = folder_of(network, ground)
         inputs = training_inputs(ground, _EXAMPLES, skip=StaticInt8().examples)
-        in_float = load_model(folder, replace(runtime, file=plain.name), ground.model.inputs)
-        expected = run_chunks(in_float, inputs, _BATCH)
+        expected = run_chunks(load_model(made, runtime, ground.model.inputs), inputs, _BATCH)
 
         def tried(settings: StaticInt8) -> Tried:
-            quantize_file(settings, plain, quantized, ground)
+            quantize_file(settings, made / runtime.file, folder / runtime.file, ground)
             answers = run_chunks(load_model(folder, runtime, ground.model.inputs), inputs, _BATCH)
             return Tried(
                 settings=settings,
@@ -75,7 +73,7 @@ def best_static_int8(network: CandidateSpec, ground: Ground) -> StaticInt8:
                 divergence=kl_divergence(log_softmax(expected), log_softmax(answers)),
             )
 
-        nodes = [node for node in onnx.load(plain).graph.node if node.op_type in OPERATORS]
+        nodes = [node for node in onnx.load(made / runtime.file).graph.node if node.op_type in OPERATORS]
         best = closest(list(dict.fromkeys(module_name(node).removeprefix("network.") for node in nodes)), tried)
         ground.reporter.log(
             f"int8 of {network.variant}: {best.settings.method} ranges"

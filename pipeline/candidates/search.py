@@ -258,6 +258,8 @@ def _evaluated(
             clock.log(f"search: {network.variant} in {precision} is left out: {error}")
         except RecipeError as error:
             clock.log(f"search: {network.variant} in {precision} is left out: {error}")
+            if precision == "fp32":
+                return  # what cannot be made in float cannot be quantized
         else:
             yield spec, report
 

@@ -48,13 +48,11 @@ def tuned_weights(passes: Sequence[Pass], ground: Ground, *, name: str) -> Path 
     Raises:
         RecipeError: a pass cannot act on this network, or its loss is no longer finite.
     """
-    place = next((place for place, one in enumerate(passes) if isinstance(one, FineTune)), None)
-    if place is None:
+    tuning = _tuning(passes)
+    if tuning is None:
         return None
-    one = passes[place]
-    assert isinstance(one, FineTune)
-    before = passes[:place]
-    file = _tuned_file(passes[: place + 1], ground)
+    before, one = tuning
+    file = _tuned_file(before, one, ground)
     if file.exists():
         return file
     folder = file.with_suffix("")
@@ -66,7 +64,7 @@ def tuned_weights(passes: Sequence[Pass], ground: Ground, *, name: str) -> Path 
         ground.model,
         network,
         teacher_VNK=_teacher(ground, train, augmentation),
-        copies_VN3=augmentation.copies(len(train)),
+        augmentation=augmentation,
         train=train,
         validation=read_split(ground.validation),
         epochs=one.epochs,
@@ -96,19 +94,26 @@ def forget_others(ground: Ground, used: Sequence[Sequence[Pass]]) -> None:
     """
     keep = set()
     for passes in used:
-        for place, found in enumerate(passes):
-            if isinstance(found, FineTune):
-                teacher = _teacher_file(ground, _augmentation(found, ground))
-                keep |= {_tuned_file(passes[: place + 1], ground), teacher}
-    for one in ground.cache.glob("*.safetensors"):
-        if one not in keep:
-            one.unlink()
+        tuning = _tuning(passes)
+        if tuning is not None:
+            before, one = tuning
+            keep |= {_tuned_file(before, one, ground), _teacher_file(ground, _augmentation(one, ground))}
+    for file in ground.cache.glob("*.safetensors"):
+        if file not in keep:
+            file.unlink()
 
 
-def _tuned_file(passes: Sequence[Pass], ground: Ground) -> Path:
-    """Where the weights lie that some passes, the last of which is the fine-tune pass, make."""
-    moved = [_augmentation(one, ground) for one in passes if isinstance(one, FineTune)]
-    settings = [*(asdict(one) for one in moved), *(one.model_dump(mode="json") for one in passes)]
+def _tuning(passes: Sequence[Pass]) -> tuple[Sequence[Pass], FineTune] | None:
+    """The fine-tune pass among some passes, after those before it."""
+    for place, one in enumerate(passes):
+        if isinstance(one, FineTune):
+            return passes[:place], one
+    return None
+
+
+def _tuned_file(before: Sequence[Pass], one: FineTune, ground: Ground) -> Path:
+    """Where the weights lie that a fine-tune pass makes after some passes."""
+    settings = [asdict(_augmentation(one, ground)), *(done.model_dump(mode="json") for done in (*before, one))]
     return ground.cache / f"{_key(ground, *settings)}.safetensors"
 
 
@@ -147,7 +152,7 @@ def _teacher(ground: Ground, train: Split, augmentation: Augmentation) -> torch.
             ground.model,
             ground.network(),
             train,
-            copies_VN3=augmentation.copies(len(train)),
+            augmentation=augmentation,
             device=ground.device,
         )
         write_atomically(file, save({"logits": answers_VNK}))

@@ -119,9 +119,7 @@ def scan(ground: Ground, reporter: Reporter) -> list[Sensitivity]:
                 refused = error
                 break
             answers = run_chunks(module_reference(pruned, ground.model.inputs).answer, inputs, _BATCH)
-            # NaN is never the larger of two: an answer that is none counts as infinitely far.
-            apart = kl_divergence(expected, log_softmax(answers)) if np.isfinite(answers).all() else np.inf
-            largest = max(largest, apart)
+            largest = max(largest, kl_divergence(expected, log_softmax(answers)))
             divergence[level] = largest
         found.append(Sensitivity(layer=one.layers[0], divergence=divergence))
     reporter.progress("sensitivity", len(layers), len(layers))

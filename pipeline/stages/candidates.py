@@ -242,7 +242,10 @@ def _search(
     from pipeline.candidates.search import LABEL_WEIGHT, Clock, gains, search
     from pipeline.candidates.spec import FALLBACK
     from pipeline.passes import FineTune
+    from pipeline.training.augment import require_pictures
 
+    asked = ground.augmentation if wanted.shift is None else replace(ground.augmentation, shift=wanted.shift)
+    require_pictures(asked, ground.model.inputs, section="search")
     ground.reporter.log(f"search: {wanted.effort}, for {wanted.goal}, {wanted.limit_s / 60:g} minutes at most")
     clock = Clock(ground.scratch / "search-seconds", wanted.limit_s, ground.reporter)
     timed = replace(ground, reporter=clock)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from handlers.decode import InputSpec
+from pipeline.errors import RecipeError
 
 # Of every training picture, where a teacher answers each once: enough that no epoch of a short training repeats one.
 _COPIES = 8
@@ -54,6 +58,23 @@ class Augmentation:
             drawn = self.draw(_COPIES * count)
         assert drawn is not None  # a shift moves
         return drawn.view(_COPIES, count, 3)
+
+
+def require_pictures(augmentation: Augmentation, inputs: Sequence[InputSpec], *, section: str) -> None:
+    """Stop where there is nothing to move.
+
+    Args:
+        augmentation: what is asked for.
+        inputs: of the model.
+        section: of the recipe, for the message.
+
+    Raises:
+        RecipeError: no input is a picture.
+    """
+    if augmentation.moves and not any(len(one.shape) == 3 for one in inputs):
+        shapes = ", ".join(f"{one.name} {one.shape}" for one in inputs)
+        key, off = ("shift", "0") if augmentation.shift else ("horizontal_flip", "false")
+        raise RecipeError(f"{section}.{key}: expected an input of shape (C, H, W), found {shapes}; set it {off}")
 
 
 def moved(pictures_NCHW: Tensor, indices_B: Tensor, moves_B3: Tensor) -> Tensor:

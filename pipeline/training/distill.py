@@ -14,7 +14,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from pipeline.data.dataset import Split
 from pipeline.models.spec import ModelSpec
 from pipeline.stage import Reporter
-from pipeline.training.augment import Augmentation
+from pipeline.training.augment import Augmentation, require_pictures
 from pipeline.training.device import DeviceName, choose_device
 from pipeline.training.examples import predict, to_examples
 from pipeline.training.loop import Trained, train_network
@@ -25,7 +25,7 @@ _WEIGHT_DECAY = 0.0
 
 
 def teacher_logits(
-    spec: ModelSpec, teacher: nn.Module, train: Split, *, copies_VN3: Tensor, device: DeviceName
+    spec: ModelSpec, teacher: nn.Module, train: Split, *, augmentation: Augmentation, device: DeviceName
 ) -> Tensor:
     """The float network's answers on the training inputs, once for all epochs and all of its compressed networks.
 
@@ -33,16 +33,20 @@ def teacher_logits(
         spec: of the model.
         teacher: the float network, without its preprocessing; left on the CPU.
         train: raw inputs; labels are not looked at.
-        copies_VN3: how the pictures of each copy of the training data are moved.
+        augmentation: its copies of the training data are what is answered.
         device: where to run it.
 
     Returns:
         (V, N, K) float32 on the CPU, per copy.
+
+    Raises:
+        RecipeError: there is no picture to move, or the device is not there.
     """
+    require_pictures(augmentation, spec.inputs, section="fine-tune")
     target = choose_device(device)
     examples = to_examples(spec, train, target)
     model = spec.deployable(teacher).to(target).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    answers_VNK = [predict(model, examples, moves_N3).cpu() for moves_N3 in copies_VN3.to(target)]
+    answers_VNK = [predict(model, examples, moves_N3).cpu() for moves_N3 in augmentation.copies(len(train)).to(target)]
     teacher.cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return torch.stack(answers_VNK)
 
@@ -52,7 +56,7 @@ def distill(
     network: nn.Module,
     *,
     teacher_VNK: Tensor,
-    copies_VN3: Tensor,
+    augmentation: Augmentation,
     train: Split,
     validation: Split,
     epochs: int,
@@ -76,7 +80,7 @@ def distill(
         spec: of the model; gives the preprocessing and the order of the inputs.
         network: the compressed network, without its preprocessing.
         teacher_VNK: as `teacher_logits` gives it.
-        copies_VN3: of which it gave it; in each epoch, one copy of each example is looked at.
+        augmentation: as it was given there; in each epoch, one copy of each example is looked at.
         train: raw inputs, and labels for `label_weight`.
         validation: evaluated after each epoch; never trained on.
         epochs: passes over the training data.
@@ -107,8 +111,8 @@ def distill(
             learning_rate=learning_rate,
             weight_decay=_WEIGHT_DECAY,
             schedule="one-cycle",
-            augmentation=Augmentation(),
-            copies_VN3=copies_VN3,
+            augmentation=augmentation,
+            copies=True,
             seed=seed,
             device=device,
             scratch=scratch,

@@ -16,7 +16,7 @@ from pipeline.data.dataset import Split
 from pipeline.errors import RecipeError
 from pipeline.models.spec import ModelSpec
 from pipeline.stage import Reporter
-from pipeline.training.augment import Augmentation
+from pipeline.training.augment import Augmentation, require_pictures
 from pipeline.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from pipeline.training.device import DeviceName, choose_device, random_state, repeatable, restore_random_state
 from pipeline.training.examples import Examples, batches, evaluate, to_examples
@@ -83,7 +83,7 @@ def train_network(
     scratch: Path,
     reporter: Reporter,
     loss: Loss,
-    copies_VN3: Tensor | None = None,
+    copies: bool = False,
     task: str = "train",
 ) -> Trained:
     """Train a network in place; afterwards it is on the CPU in evaluation mode.
@@ -108,19 +108,15 @@ def train_network(
         scratch: folder of the checkpoint, which is written after each epoch.
         reporter: told loss and accuracy while it runs.
         loss: what is minimised.
-        copies_VN3: moves of V copies of the training data, of which one is drawn for each example in each epoch,
-            instead of moves as the augmentation draws them.
+        copies: draw one of the augmentation's fixed copies for each example in each epoch, instead of any move.
         task: what this is, for messages.
 
     Raises:
         RecipeError: the loss is no longer finite, the device is not there, or there is nothing to flip or train.
     """
+    require_pictures(augmentation, spec.inputs, section=task.partition(" ")[0])
     target = choose_device(device)
     examples, held_out = to_examples(spec, train, target), to_examples(spec, validation, target)
-    if augmentation.moves and not any(examples.pictures):
-        shapes = ", ".join(f"{one.name} {one.shape}" for one in spec.inputs)
-        key, off = ("horizontal_flip", "false") if augmentation.horizontal_flip else ("shift", "0")
-        raise RecipeError(f"train.{key}: expected an input of shape (C, H, W), found {shapes}; set it {off}")
     model = spec.deployable(network).to(target)
     _to_memory_format(model, torch.channels_last)
     with repeatable(target), keep_freed_memory():
@@ -142,7 +138,7 @@ def train_network(
                 peak_learning_rate=learning_rate,
                 loss=loss,
                 augmentation=augmentation,
-                copy_moves=None if copies_VN3 is None else copies_VN3.to(target),
+                copy_moves=augmentation.copies(len(examples)).to(target) if copies else None,
                 task=task,
             )
             done = _train(run, examples, held_out, epochs=epochs, batch_size=batch_size, reporter=reporter)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -176,7 +177,9 @@ def log_softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def kl_divergence(reference: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Mean Kullback-Leibler divergence D(reference || other), in nats; 0 where both are the same.
+    """Mean Kullback-Leibler divergence D(reference || other), in nats.
+
+    0 where both are the same, infinite where one of the other's answers is no number: that is as far as can be.
 
     Kullback and Leibler (1951), "On information and sufficiency", Annals of Mathematical Statistics 22, 79-86.
 
@@ -184,6 +187,8 @@ def kl_divergence(reference: NDArray[np.float64], other: NDArray[np.float64]) ->
         reference: log probabilities (N, K).
         other: log probabilities (N, K).
     """
+    if not np.isfinite(other).all():
+        return math.inf
     # A probability that underflows to 0 times a finite logarithm is 0, as the limit is.
     each = (np.exp(reference) * (reference - other)).sum(axis=1)
     # It cannot be negative; rounding can make it so.

@@ -20,7 +20,7 @@ from pipeline.candidates.evaluate import evaluate_once, float_logits
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.search import EFFORTS, Clock, Effort, gains, search
 from pipeline.candidates.spec import FALLBACK, CandidateSpec, candidate_specs
-from pipeline.errors import ProofError
+from pipeline.errors import ProofError, RecipeError
 from pipeline.manifest import read_manifest
 from pipeline.passes import FineTune
 from pipeline.proof.run import verify_run
@@ -38,6 +38,21 @@ FEW = (
     "budget.max_accuracy_drop=0.9",
     "budget.max_confident_flips=1",
 )
+ROWS = """
+import numpy as np
+from torch import nn
+from handlers.decode import InputSpec
+from pipeline import DataSet
+
+def build():
+    return nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 2))
+
+def load(path=None):
+    raw = np.random.default_rng(0).normal(size=(400, 2)).astype(np.float32)
+    spec = InputSpec(name="x", dtype="float32", shape=(2,), low=-99, high=99)
+    labels = (raw.sum(axis=1) > 0).astype(np.int64)
+    return DataSet.from_arrays("plane", {"x": raw}, labels, classes=["a", "b"], specs=[spec])
+"""
 
 
 def searched(
@@ -177,3 +192,13 @@ def test_a_build_searches_and_goes_on_where_it_was_killed(built: Built, tmp_path
     verified = verify_run(tmp_path / "whole")
     verified.require()
     assert {one.candidate for one in verified.candidates} == files.keys()
+
+
+def test_a_search_cannot_shift_the_rows_of_a_table(tmp_path: Path) -> None:
+    (tmp_path / "rows.py").write_text(ROWS)
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('[model]\nfactory = "rows:build"\n[data]\nfactory = "rows:load"\n[train]\nepochs = 1\n')
+    with pytest.raises(
+        RecipeError, match=r"search\.shift: expected an input of shape \(C, H, W\), found x \(2,\); set"
+    ):
+        pipeline.build(recipe, run_dir=tmp_path / "run", overrides=[*FEW, "search.shift=1"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from handlers.decode import InputSpec
 from pipeline.data.dataset import Split
+from pipeline.errors import RecipeError
 from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import ModelSpec
 from pipeline.stage import Silent
@@ -55,14 +57,14 @@ def network(seed: int) -> nn.Module:
 def tuned(folder: Path, reporter: Any = None, *, flip: bool = True, **changes: Any) -> tuple[nn.Module, Trained]:
     folder.mkdir(exist_ok=True)
     student, train = network(1), changes.pop("train", split(0, 257))
-    copies = Augmentation(horizontal_flip=flip).copies(len(train))
-    answers = teacher_logits(SPEC, network(0).eval(), train, copies_VN3=copies, device="cpu")
+    augmentation = Augmentation(horizontal_flip=flip)
+    answers = teacher_logits(SPEC, network(0).eval(), train, augmentation=augmentation, device="cpu")
     defaults: dict[str, Any] = {"epochs": 3, "batch_size": 32, "learning_rate": 0.05, "temperature": 4.0}
     trained = distill(
         SPEC,
         student,
         teacher_VNK=answers,
-        copies_VN3=copies,
+        augmentation=augmentation,
         train=train,
         validation=split(2, 100),
         label_weight=changes.pop("label_weight", 0.0),
@@ -87,8 +89,8 @@ def same(one: nn.Module, other: nn.Module) -> bool:
 def test_the_teacher_is_asked_once_about_each_picture_and_its_mirror_image() -> None:
     teacher, train = network(0).eval(), split(0, 40)
     raw = torch.from_numpy(train.inputs["x"]).float()
-    copies = Augmentation(horizontal_flip=True).copies(40)
-    answers = teacher_logits(SPEC, teacher, train, copies_VN3=copies, device="cpu")
+    augmentation = Augmentation(horizontal_flip=True)
+    answers = teacher_logits(SPEC, teacher, train, augmentation=augmentation, device="cpu")
     assert answers.shape == (2, 40, 3)
     with torch.no_grad():
         assert torch.allclose(answers[0], teacher(raw), atol=1e-5)
@@ -136,3 +138,9 @@ def test_an_interrupted_one_goes_on_to_the_same_weights(tmp_path: Path) -> None:
         tuned(tmp_path / "cut", Killer())
     resumed, _ = tuned(tmp_path / "cut")
     assert same(whole, resumed)
+
+
+def test_there_is_nothing_to_shift_in_a_table() -> None:
+    table = replace(SPEC, inputs=(InputSpec(name="x", dtype="float32", shape=(6,), low=0, high=1),))
+    with pytest.raises(RecipeError, match=r"fine-tune\.shift: expected an input of shape \(C, H, W\), found x \(6,\)"):
+        teacher_logits(table, network(0), split(0, 40), augmentation=Augmentation(shift=1), device="cpu")
