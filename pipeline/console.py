@@ -140,8 +140,7 @@ def _draw_result(console: Console, result: BuildResult) -> None:
 
 
 SLIM_LEGEND = (
-    f"{SLIM}NN: made by the search; NN is its cost, parameters plus multiply-accumulates, in percent of the float "
-    "network's."
+    f"{SLIM}NN: made by the search; NN is its cost, as the search reckons it, in percent of the float network's."
 )
 
 

@@ -184,6 +184,12 @@ class Search(Section):
         description="move training pictures by up to so many pixels each way while networks are fine-tuned, so that "
         "they learn less by heart in many epochs; as in [train] if not given",
     )
+    round_to: int | None = Field(
+        default=None,
+        ge=1,
+        description="channel counts become multiples of this. If not given 8, or 16 where the goal is speed and this "
+        "CPU has AVX-512, with which ONNX Runtime computes so many at a time; give that of the CPU that will serve",
+    )
     goal: Goal | None = Field(default=None, description="another name for select.goal")
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Literal, assert_never, get_args
 
 from pydantic import TypeAdapter
@@ -14,139 +11,31 @@ from pydantic import TypeAdapter
 from handlers.serving import RuntimeSpec
 from pipeline.candidates.calibrate import best_static_int8
 from pipeline.candidates.choose import Limits, Verdict, judge
+from pipeline.candidates.clock import Clock, TimeIsUpError
+from pipeline.candidates.descent import EFFORTS, Descent, epochs_for, variant
 from pipeline.candidates.evaluate import folder_of, is_evaluated
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport
-from pipeline.candidates.spec import SLIM, CandidateSpec
-from pipeline.candidates.widths import Ladder, Sensitivity, plans, scan
+from pipeline.candidates.spec import CandidateSpec
+from pipeline.candidates.widths import Aim, Ladder, Plan, Sensitivity, plans, scan
 from pipeline.errors import ProofError, RecipeError
 from pipeline.manifest import write_atomically
 from pipeline.measure.gain import MINIMUM_GAIN, speed_up
+from pipeline.measure.host import channel_block
 from pipeline.measure.latency import file_subject, measure_latency
 from pipeline.passes import DynamicInt8, FineTune, Pass, Precision
 from pipeline.recipe import Goal, Measure
-from pipeline.stage import Reporter
 
-
-@dataclass(frozen=True, kw_only=True)
-class Effort:
-    """How much a search tries.
-
-    Args:
-        networks: at most so many are trained.
-        epochs: of fine-tuning for a network as costly as float; a cheaper one gets more, see `epochs_for`.
-        first: cost of the first network, as a share of the float network's.
-        resolution: the search ends when the narrowest that fits and the widest that does not are so near in cost.
-    """
-
-    networks: int
-    epochs: int
-    first: float
-    resolution: float
-
-
-EFFORTS = {
-    "quick": Effort(networks=4, epochs=2, first=0.15, resolution=1.6),
-    "deep": Effort(networks=10, epochs=10, first=0.08, resolution=1.15),
-}
-# Of the float network's cost. Wider, there is nothing to gain; narrower, a call costs what any call costs.
-_WIDEST, _NARROWEST = 0.7, 0.005
-_STEP = 2.5
-# Networks nearer in cost, as the logarithm of the ratio, are one and the same for all that matters.
-_SAME_COST = 0.02
 # Share of the labels' own loss in fine-tuning. Measured on fashion-cnn at 18 % of its cost, 5 epochs, drop on
 # validation: 0.26 points without labels, 0.03 at 0.3, -0.14 at 0.6.
 LABEL_WEIGHT = 0.6
+# Multiply-accumulates that take as long as reading a parameter, which a call does once however many examples it has.
+# Measured on fashion-cnn's ladder at batch 1, one thread: 12 with AVX-512, 4 to 8 with AVX2.
+_READ = 10
+# Where speed does not count, channels in such steps.
+_FINEST = 8
 # What each network is tried in.
 _PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trial:
-    """One network that was tried: its cost, as a share of the float network's, and whether a candidate of it fits."""
-
-    cost: float
-    fits: bool
-
-
-class TimeIsUpError(Exception):
-    """The search's time is over; what is finished counts."""
-
-
-class Clock:
-    """Counts the seconds of a search over interruptions, and ends it from within whatever reports progress.
-
-    Args:
-        file: where the seconds used so far are kept.
-        limit_s: of all runs together.
-        reporter: told what is reported here.
-    """
-
-    def __init__(self, file: Path, limit_s: float, reporter: Reporter) -> None:
-        self._file = file
-        self._limit_s = limit_s
-        self._reporter = reporter
-        self._before = float(file.read_text()) if file.exists() else 0.0
-        self._started = time.monotonic()
-        self._saved = self._before
-
-    @property
-    def used_s(self) -> float:
-        """Seconds so far."""
-        return self._before + time.monotonic() - self._started
-
-    def check(self) -> None:
-        """End the search if its time is over.
-
-        Raises:
-            TimeIsUpError: it is.
-        """
-        if self.used_s > self._saved + 1:
-            self._saved = self.used_s
-            write_atomically(self._file, f"{self._saved:.1f}\n".encode())
-        if self.used_s > self._limit_s:
-            raise TimeIsUpError
-
-    def log(self, message: str) -> None:
-        """One finished line."""
-        self._reporter.log(message)
-
-    def progress(self, task: str, completed: int, total: int, detail: str = "") -> None:
-        """How far a task is; the place where a search ends whose time is over."""
-        self._reporter.progress(task, completed, total, detail)
-        if completed < total:
-            self.check()
-
-
-def next_cost(trials: Sequence[Trial], effort: Effort) -> float | None:
-    """The cost of the network to try next: bisection between what fits and what does not, in ratios.
-
-    Returns:
-        As a share of the float network's cost; None where nothing is left to try.
-    """
-    if len(trials) >= effort.networks:
-        return None
-    fitting = min((one.cost for one in trials if one.fits), default=None)
-    failing = max((one.cost for one in trials if not one.fits and one.cost < (fitting or math.inf)), default=None)
-    if fitting is not None and failing is not None:
-        return math.sqrt(fitting * failing) if fitting / failing > effort.resolution else None
-    if fitting is not None:
-        narrower = max(fitting / _STEP, _NARROWEST)
-        return narrower if fitting / narrower > effort.resolution else None
-    if failing is not None:
-        wider = min(failing * _STEP, _WIDEST)
-        return wider if wider / failing > effort.resolution else None
-    return effort.first
-
-
-def epochs_for(cost: float, effort: Effort) -> int:
-    """Epochs of fine-tuning: the narrower, the more there is to win back, and the less time an epoch takes.
-
-    Args:
-        cost: as a share of the float network's.
-        effort: of the search.
-    """
-    return max(1, round(effort.epochs / math.sqrt(cost)))
 
 
 def search(
@@ -157,6 +46,7 @@ def search(
     compared: int,
     tuning: FineTune,
     baseline: CandidateSpec,
+    aim: Aim,
     evaluate: Callable[[CandidateSpec], CandidateReport],
     gains: Callable[[Sequence[CandidateReport], Sequence[CandidateReport]], bool],
     clock: Clock,
@@ -164,9 +54,9 @@ def search(
     """Look for the narrowest network inside the budget.
 
     Which layers get how narrow follows from a scan of what each can lose; how narrow all of them together, from
-    bisection: each network is pruned, fine-tuned, exported in float and in int8, proven and judged like any other
-    candidate. The search ends when nothing is left to try, when a narrower network is not certainly better, or when its
-    time is over.
+    bisection; then one layer after the other is tried narrower yet. Each network is pruned, fine-tuned, exported in
+    float and in int8, proven and judged like any other candidate. The search ends when nothing is left to try, when a
+    narrower network is not certainly better, or when its time is over.
 
     Args:
         ground: what candidates are made from.
@@ -175,6 +65,7 @@ def search(
         compared: lossy candidates besides those of the search, for the adjusted bound.
         tuning: how networks are fine-tuned; for how many epochs follows from their cost.
         baseline: the float network in ONNX; what the search makes is run as it is.
+        aim: what networks are narrowed for.
         evaluate: makes, proves and judges a candidate, or gives what an earlier run made of it.
         gains: whether the first candidates are better than the others in what is searched for.
         clock: of the search.
@@ -185,32 +76,28 @@ def search(
     scale = EFFORTS[effort]
     compared += planned(effort)
     made: list[CandidateSpec] = []
-    trials: list[Trial] = []
+
+    def attempt(plan: Plan, cost: float) -> list[CandidateReport]:
+        """Make a network in every number format, and judge it; those of its candidates that are inside the budget."""
+        passes = (plan.pruning, tuning.model_copy(update={"epochs": epochs_for(cost, scale)}))
+        network = replace(baseline, variant=variant(cost), passes=passes)
+        reports = []
+        for spec, report in _evaluated(network, ground, evaluate, clock):
+            made.append(spec)
+            reports.append(report)
+        verdicts = [judge(one.quality, limits, lossy=True, compared=compared) for one in reports]
+        clock.log(f"search: {_told(network.variant, cost, reports, verdicts)}")
+        return [one for one, verdict in zip(reports, verdicts, strict=True) if verdict.allowed]
+
+    descent = Descent(effort=scale, attempt=attempt, gains=gains)
 
     def tried() -> str:
         """Try one network after the other; why it ended."""
-        ladder = Ladder(plans=plans(_scanned(ground, clock)), ground=ground)
-        best: list[CandidateReport] = []
-        while ladder.plans and (wanted := next_cost(trials, scale)) is not None:
-            step = ladder.nearest(wanted)
-            cost = ladder.cost(step)
-            if any(abs(math.log(cost / one.cost)) < _SAME_COST for one in trials):
-                return "no other network lies between"
-            passes = (ladder.plans[step].pruning, tuning.model_copy(update={"epochs": epochs_for(cost, scale)}))
-            network = replace(baseline, variant=f"{SLIM}{cost * 100:.3g}", passes=passes)
-            reports = []
-            for spec, report in _evaluated(network, ground, evaluate, clock):
-                made.append(spec)
-                reports.append(report)
-            verdicts = [judge(one.quality, limits, lossy=True, compared=compared) for one in reports]
-            fitting = [one for one, verdict in zip(reports, verdicts, strict=True) if verdict.allowed]
-            narrowest = all(cost < one.cost for one in trials if one.fits)
-            trials.append(Trial(cost=cost, fits=bool(fitting)))
-            clock.log(f"search: {_told(network.variant, cost, reports, verdicts)}")
-            if fitting and narrowest:
-                if best and not gains(fitting, best):
-                    return "a narrower network is not certainly better any more"
-                best = fitting
+        sensitivities = _scanned(ground, clock, aim)
+        ladder = Ladder(plans=plans(sensitivities, round_to=aim.round_to), ground=ground, aim=aim)
+        if not descent.bisect(ladder):
+            return "a narrower network is not certainly better any more"
+        descent.narrow_layers(ladder, sensitivities)
         return "nothing is left to try"
 
     try:
@@ -219,7 +106,7 @@ def search(
         why = "its time is over"
     except RecipeError as error:
         why = f"this network cannot be made narrower: {error}"
-    clock.log(f"search: ended after {len(trials)} networks and {clock.used_s / 60:.1f} minutes: {why}")
+    clock.log(f"search: ended after {len(descent.trials)} networks and {clock.used_s / 60:.1f} minutes: {why}")
     return made
 
 
@@ -228,12 +115,32 @@ def planned(effort: Literal["quick", "deep"]) -> int:
     return len(_PRECISIONS) * EFFORTS[effort].networks
 
 
-def _scanned(ground: Ground, clock: Clock) -> list[Sensitivity]:
+def aim_for(goal: Goal, measure: Measure, *, round_to: int | None) -> Aim:
+    """What networks are narrowed for on this machine.
+
+    Args:
+        goal: what is searched for.
+        measure: the larger its batches, the more examples share one reading of the parameters.
+        round_to: what channel counts become multiples of; the machine's own preference if None.
+    """
+    match goal:
+        case "latency":
+            return Aim(round_to=round_to or channel_block(), parameter_cost=_READ, mac_cost=1)
+        case "throughput":
+            share = _READ / max(measure.batch_sizes)
+            return Aim(round_to=round_to or channel_block(), parameter_cost=share, mac_cost=1)
+        case "size":
+            return Aim(round_to=round_to or _FINEST, parameter_cost=1, mac_cost=0)
+        case _:
+            assert_never(goal)
+
+
+def _scanned(ground: Ground, clock: Clock, aim: Aim) -> list[Sensitivity]:
     """The scan, or what an interrupted run found in it."""
     file = ground.scratch / "scan.json"
     kept = TypeAdapter(list[Sensitivity])
     if not file.exists():
-        write_atomically(file, kept.dump_json(scan(ground, clock)))
+        write_atomically(file, kept.dump_json(scan(ground, clock, round_to=aim.round_to)))
     return kept.validate_json(file.read_bytes())
 
 

@@ -39,16 +39,37 @@ class Sensitivity:
     divergence: Mapping[float, float]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Aim:
+    """What networks are narrowed for.
+
+    Args:
+        round_to: channel counts become multiples of this.
+        parameter_cost: what a parameter counts in a network's cost.
+        mac_cost: what a multiply-accumulate of one example counts.
+    """
+
+    round_to: int
+    parameter_cost: float
+    mac_cost: float
+
+
 @dataclass(frozen=True)
 class Plan:
-    """Shares of channels that stay, by layer; layers that are not named keep all."""
+    """How much of each layer stays.
+
+    Args:
+        shares: of the channels, by layer; layers that are not named keep all.
+        round_to: channel counts are multiples of this.
+    """
 
     shares: tuple[tuple[str, float], ...]
+    round_to: int
 
     @property
     def pruning(self) -> ChannelPruning:
         """The pass that does it."""
-        return ChannelPruning(keep=1.0, layers=dict(self.shares))
+        return ChannelPruning(keep=1.0, layers=dict(self.shares), round_to=self.round_to)
 
 
 @dataclass
@@ -58,36 +79,40 @@ class Ladder:
     Args:
         plans: each at least as narrow in every layer as the one before.
         ground: of the network that is pruned.
+        aim: says what costs how much.
     """
 
     plans: Sequence[Plan]
     ground: Ground
-    _costs: dict[int, float] = field(default_factory=dict)
+    aim: Aim
+    _costs: dict[Plan, float] = field(default_factory=dict)
 
-    def cost(self, step: int) -> float:
-        """Parameters and multiply-accumulates that a plan leaves, as a share of the float network's."""
-        if step not in self._costs:
-            _, [report] = apply_passes(
-                self.ground.deployable(), (self.plans[step].pruning,), example=self.ground.example()
-            )
-            left = report.parameters + sum(layer.macs for layer in report.layers)
-            gone = report.removed_parameters + sum(layer.removed_macs for layer in report.layers)
-            self._costs[step] = left / (left + gone)
-        return self._costs[step]
+    def cost(self, plan: Plan) -> float:
+        """Of what any plan leaves, as a share of the float network's."""
+        if plan not in self._costs:
+            _, [report] = apply_passes(self.ground.deployable(), (plan.pruning,), example=self.ground.example())
+            left = self._count(report.parameters, sum(layer.macs for layer in report.layers))
+            gone = self._count(report.removed_parameters, sum(layer.removed_macs for layer in report.layers))
+            self._costs[plan] = left / (left + gone)
+        return self._costs[plan]
 
-    def nearest(self, cost: float) -> int:
-        """The number of the plan whose cost is nearest, as a ratio."""
+    def nearest(self, cost: float) -> Plan:
+        """The plan whose cost is nearest, as a ratio."""
         low, high = 0, len(self.plans) - 1
         while low < high:  # costs fall from plan to plan
             middle = (low + high) // 2
-            if self.cost(middle) > cost:
+            if self.cost(self.plans[middle]) > cost:
                 low = middle + 1
             else:
                 high = middle
-        return min({max(low - 1, 0), low}, key=lambda step: abs(np.log(self.cost(step) / cost)))
+        near = self.plans[max(low - 1, 0) : low + 1]
+        return min(near, key=lambda plan: abs(np.log(self.cost(plan) / cost)))
+
+    def _count(self, parameters: int, macs: int) -> float:
+        return self.aim.parameter_cost * parameters + self.aim.mac_cost * macs
 
 
-def scan(ground: Ground, reporter: Reporter) -> list[Sensitivity]:
+def scan(ground: Ground, reporter: Reporter, *, round_to: int) -> list[Sensitivity]:
     """Prune each layer alone, to each level, without training, and see how far the answers move on training examples.
 
     Li et al. 2017, "Pruning Filters for Efficient ConvNets", arXiv:1608.08710, section 3.2, with the divergence from
@@ -108,8 +133,8 @@ def scan(ground: Ground, reporter: Reporter) -> list[Sensitivity]:
         largest = 0.0
         stayed = one.channels
         for level in LEVELS:
-            plan = Plan(((one.layers[0], level),))
-            if (stay := one.stay(level, round_to=plan.pruning.round_to)) == stayed:
+            plan = Plan(((one.layers[0], level),), round_to)
+            if (stay := one.stay(level, round_to=round_to)) == stayed:
                 continue
             stayed = stay
             try:
@@ -128,7 +153,7 @@ def scan(ground: Ground, reporter: Reporter) -> list[Sensitivity]:
     return found
 
 
-def plans(sensitivities: Sequence[Sensitivity]) -> list[Plan]:
+def plans(sensitivities: Sequence[Sensitivity], *, round_to: int) -> list[Plan]:
     """Plans from wide to narrow: at each step every layer is as narrow as it can be without moving answers too far.
 
     What "too far" is grows from step to step, over all divergences that were seen.
@@ -141,5 +166,18 @@ def plans(sensitivities: Sequence[Sensitivity]) -> list[Plan]:
             for one in sensitivities
             if (fits := [level for level, value in one.divergence.items() if value <= limit])
         ]
-        made.append(Plan(tuple(shares)))
+        made.append(Plan(tuple(shares), round_to))
     return list(dict.fromkeys(made))
+
+
+def narrower(plan: Plan, sensitivities: Sequence[Sensitivity]) -> dict[str, Plan]:
+    """By layer, the plan with this layer as narrow as the next level that was scanned."""
+    now = {one.layer: 1.0 for one in sensitivities} | dict(plan.shares)
+    found = {}
+    for one in sensitivities:
+        if levels := [
+            level for level, value in one.divergence.items() if level < now[one.layer] and np.isfinite(value)
+        ]:
+            shares = now | {one.layer: max(levels)}
+            found[one.layer] = Plan(tuple((name, share) for name, share in shares.items() if share < 1), plan.round_to)
+    return found

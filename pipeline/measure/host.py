@@ -9,15 +9,16 @@ from pathlib import Path
 
 def cpu_model() -> str:
     """The processor's name as the system gives it, e.g. `AMD EPYC`."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
-        key, _, value = line.partition(":")
-        if key.strip() == "model name":
-            return value.strip()
-    return platform.processor() or platform.machine()
+    return _cpu_info("model name") or platform.processor() or platform.machine()
+
+
+def channel_block() -> int:
+    """How many channels ONNX Runtime computes at a time in a convolution on this processor.
+
+    As `MlasNchwcGetBlockSize` says for x86: 16 with AVX-512, else 8. Of a count that is no multiple the last block is
+    computed as a whole, and pooling behind it falls back to a slower layout.
+    """
+    return 16 if "avx512f" in _cpu_info("flags").split() else 8
 
 
 def usable_cores() -> int:
@@ -25,3 +26,16 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _cpu_info(wanted: str) -> str:
+    """The first value of a key in what Linux says of its processors; empty if there is none."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key.strip() == wanted:
+            return value.strip()
+    return ""

@@ -31,6 +31,7 @@ class Searching(Section):
     goal: Goal
     budget: Budget
     shift: int | None
+    round_to: int | None
     seed: int
 
 
@@ -96,6 +97,7 @@ def _searching(recipe: Recipe) -> Searching | None:
         goal=recipe.goal,
         budget=recipe.budget,
         shift=recipe.search.shift,
+        round_to=recipe.search.round_to,
         seed=recipe.train.seed,
     )
 
@@ -239,7 +241,8 @@ def _search(
     from dataclasses import replace
 
     from pipeline.candidates.choose import Limits
-    from pipeline.candidates.search import LABEL_WEIGHT, Clock, gains, search
+    from pipeline.candidates.clock import Clock
+    from pipeline.candidates.search import LABEL_WEIGHT, aim_for, gains, search
     from pipeline.candidates.spec import FALLBACK
     from pipeline.passes import FineTune
     from pipeline.training.augment import require_pictures
@@ -258,6 +261,7 @@ def _search(
         compared=sum(spec.lossy for spec in specs),
         tuning=FineTune(label_weight=LABEL_WEIGHT, shift=wanted.shift, seed=wanted.seed),
         baseline=next(spec for spec in specs if spec.name == FALLBACK),
+        aim=aim_for(wanted.goal, settings.measure, round_to=wanted.round_to),
         evaluate=lambda spec: make(spec, timed),
         gains=lambda narrower, wider: gains(narrower, wider, ground, goal=wanted.goal, measure=settings.measure),
         clock=clock,

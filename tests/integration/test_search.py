@@ -16,9 +16,11 @@ import pytest
 
 import pipeline
 from pipeline.candidates.choose import Limits
+from pipeline.candidates.clock import Clock
+from pipeline.candidates.descent import EFFORTS, Effort
 from pipeline.candidates.evaluate import evaluate_once, float_logits
 from pipeline.candidates.report import CandidateReport
-from pipeline.candidates.search import EFFORTS, Clock, Effort, gains, search
+from pipeline.candidates.search import aim_for, gains, search
 from pipeline.candidates.spec import FALLBACK, CandidateSpec, candidate_specs
 from pipeline.errors import ProofError, RecipeError
 from pipeline.manifest import read_manifest
@@ -78,6 +80,7 @@ def searched(
         compared=4,
         tuning=FineTune(label_weight=0.6),
         baseline=next(one for one in candidate_specs(Candidates(variants=())) if one.name == FALLBACK),
+        aim=aim_for("size", Measure(), round_to=None),
         evaluate=make,
         gains=better,
         clock=Clock(folder / "search-seconds", limit_s, said),

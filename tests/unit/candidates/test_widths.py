@@ -1,4 +1,4 @@
-"""What single layers can lose, on networks of which some layers refuse."""
+"""What single layers can lose, on networks of which some refuse, and the plans that follow from it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from handlers.decode import InputSpec
 from pipeline.candidates.ground import Ground
-from pipeline.candidates.widths import Ladder, plans, scan
+from pipeline.candidates.widths import Aim, Ladder, Plan, Sensitivity, narrower, plans, scan
 from pipeline.data.dataset import Split, write_split
 from pipeline.errors import RecipeError
 from pipeline.models.spec import ModelSpec
@@ -20,6 +20,11 @@ from pipeline.models.weights import save_weights
 from pipeline.stage import Silent
 from pipeline.training.augment import Augmentation
 
+SCANNED = (
+    Sensitivity(layer="wide", divergence={0.5: 0.01, 0.25: 0.02}),
+    Sensitivity(layer="delicate", divergence={0.5: 0.02, 0.25: 0.3}),
+    Sensitivity(layer="narrow", divergence={}),
+)
 IMAGE = InputSpec(name="image", dtype="float32", shape=(1, 8, 8), low=0, high=1)
 
 
@@ -69,18 +74,43 @@ def ground(folder: Path, *, hidden: bool) -> Ground:
 
 def test_a_layer_that_cannot_be_pruned_keeps_its_channels_and_the_others_go(tmp_path: Path) -> None:
     made = ground(tmp_path, hidden=True)
-    found = {one.layer: one.divergence for one in scan(made, Silent())}
+    found = {one.layer: one.divergence for one in scan(made, Silent(), round_to=8)}
     assert not found["convolution"]
     values = list(found["hidden"].values())
     assert len(values) >= 4
     assert values == sorted(values)
-    ladder = Ladder(plans=plans(scan(made, Silent())), ground=made)
-    costs = [ladder.cost(step) for step in range(len(ladder.plans))]
+    ladder = Ladder(
+        plans=plans(scan(made, Silent(), round_to=8), round_to=8),
+        ground=made,
+        aim=Aim(round_to=8, parameter_cost=10, mac_cost=1),
+    )
+    costs = [ladder.cost(plan) for plan in ladder.plans]
     assert costs == sorted(costs, reverse=True)
     assert costs[-1] < costs[0] < 1
-    assert ladder.nearest(costs[1]) == 1
+    assert ladder.nearest(costs[1]) == ladder.plans[1]
 
 
 def test_where_every_layer_refuses_it_says_why(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"expected a network that runs with fewer channels, .* take sizes from"):
-        scan(ground(tmp_path, hidden=False), Silent())
+        scan(ground(tmp_path, hidden=False), Silent(), round_to=8)
+
+
+def test_plans_narrow_every_layer_as_far_as_the_answers_may_move() -> None:
+    made = plans(SCANNED, round_to=16)
+    assert made == [
+        Plan((("wide", 0.5),), 16),
+        Plan((("wide", 0.25), ("delicate", 0.5)), 16),
+        Plan((("wide", 0.25), ("delicate", 0.25)), 16),
+    ]
+    assert made[1].pruning.layers == {"wide": 0.25, "delicate": 0.5}
+    assert made[1].pruning.keep == 1.0
+    assert made[1].pruning.round_to == 16
+
+
+def test_one_layer_is_narrowed_to_its_next_level() -> None:
+    wide = Plan((("wide", 0.5),), 16)
+    assert narrower(wide, SCANNED) == {
+        "wide": Plan((("wide", 0.25),), 16),
+        "delicate": Plan((("wide", 0.5), ("delicate", 0.5)), 16),
+    }
+    assert narrower(Plan((("wide", 0.25), ("delicate", 0.25)), 16), SCANNED) == {}

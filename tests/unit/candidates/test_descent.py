@@ -1,0 +1,105 @@
+"""What a search tries next, and when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from pipeline.candidates.descent import EFFORTS, Descent, Effort, Trial, epochs_for, next_cost
+from pipeline.candidates.widths import Plan, Sensitivity, plans
+
+EFFORT = Effort(networks=6, epochs=1, first=0.2, resolution=1.5)
+
+
+def trials(*found: tuple[float, bool]) -> list[Trial]:
+    return [Trial(cost=cost, fits=fits) for cost, fits in found]
+
+
+def test_it_goes_narrower_while_networks_fit_and_wider_while_none_does() -> None:
+    assert next_cost([], EFFORT) == 0.2
+    assert next_cost(trials((0.2, True)), EFFORT) == pytest.approx(0.08)
+    assert next_cost(trials((0.2, False)), EFFORT) == pytest.approx(0.5)
+    assert next_cost(trials((0.2, False), (0.4, False)), EFFORT) == pytest.approx(0.7), "wider could gain nothing"
+    assert next_cost(trials((0.2, False), (0.5, False)), EFFORT) is None, "near enough to the widest"
+    assert next_cost(trials((0.01, True)), EFFORT) == pytest.approx(0.005), "a call costs what any call costs"
+    assert next_cost(trials((0.006, True)), EFFORT) is None
+
+
+def test_then_it_halves_what_lies_between_in_ratios() -> None:
+    assert next_cost(trials((0.2, True), (0.08, False)), EFFORT) == pytest.approx(0.1265, abs=1e-4)
+    assert next_cost(trials((0.2, True), (0.15, False)), EFFORT) is None, "near enough"
+    surprising = trials((0.2, True), (0.08, True), (0.5, False))
+    assert next_cost(surprising, EFFORT) == pytest.approx(0.032), "what is wider than a fitting one does not count"
+
+
+def test_it_ends_with_the_number_of_networks() -> None:
+    many = trials(*[(0.2 / 2**step, True) for step in range(6)])
+    assert next_cost(many[:3], EFFORT) is not None
+    assert next_cost(many, EFFORT) is None
+    assert EFFORTS["deep"].networks > EFFORTS["quick"].networks
+
+
+def test_a_narrower_network_is_tuned_for_longer() -> None:
+    assert [epochs_for(cost, EFFORTS["quick"]) for cost in (1.0, 0.25, 0.04)] == [2, 4, 10]
+    assert epochs_for(0.25, EFFORTS["deep"]) == 20
+
+
+class Widths:
+    """Costs of plans of two layers, of which the wide one costs three times as much, in place of a traced network."""
+
+    sensitivities = (
+        Sensitivity(layer="wide", divergence={0.5: 0.1, 0.25: 0.3, 0.125: 0.5}),
+        Sensitivity(layer="small", divergence={0.5: 0.2, 0.25: 0.4}),
+    )
+
+    def __init__(self) -> None:
+        self.plans = plans(self.sensitivities, round_to=8)
+
+    def cost(self, plan: Plan) -> float:
+        shares = dict(plan.shares)
+        return 0.75 * shares.get("wide", 1.0) + 0.25 * shares.get("small", 1.0)
+
+    def nearest(self, cost: float) -> Plan:
+        return min(self.plans, key=lambda plan: abs(self.cost(plan) - cost))
+
+
+def descend(
+    fits: Callable[[dict[str, float]], bool], *, gains: bool = True, networks: int = 9
+) -> tuple[list[dict[str, float]], Descent, bool]:
+    seen: list[dict[str, float]] = []
+
+    def attempt(plan: Plan, _cost: float) -> list[Any]:
+        seen.append(dict(plan.shares))
+        return [plan] if fits(seen[-1]) else []
+
+    def better(_narrower: Sequence[Any], _wider: Sequence[Any]) -> bool:
+        return gains
+
+    descent = Descent(
+        effort=Effort(networks=networks, epochs=1, first=0.5, resolution=1.1), attempt=attempt, gains=better
+    )
+    ladder: Any = Widths()
+    narrower_may_be_better = descent.bisect(ladder)
+    if narrower_may_be_better:
+        descent.narrow_layers(ladder, Widths.sensitivities)
+    return seen, descent, narrower_may_be_better
+
+
+def test_after_all_layers_together_one_at_a_time_is_narrowed() -> None:
+    seen, descent, _ = descend(lambda shares: shares.get("small", 1.0) >= 0.5)
+    assert descent.best is not None
+    assert dict(descent.best[0].shares) == {"wide": 0.125, "small": 0.5}, "no plan of the ladder"
+    assert len(seen) == len({tuple(one.items()) for one in seen}), "nothing is made twice"
+
+
+def test_no_layer_is_narrowed_alone_where_no_network_fits_or_none_gains_or_all_are_made() -> None:
+    seen, descent, _ = descend(lambda _: False)
+    assert descent.best is None
+    assert {tuple(one.items()) for one in seen} <= {plan.shares for plan in Widths().plans}
+    seen, _, may = descend(lambda _: True, gains=False)
+    assert not may
+    assert len(seen) == 2
+    seen, _, _ = descend(lambda shares: shares.get("small", 1.0) >= 0.5, networks=3)
+    assert len(seen) == 3
