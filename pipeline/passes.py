@@ -37,7 +37,7 @@ class ChannelPruning(Section):
         "channels (around a residual connection) the largest share counts",
     )
     round_to: int = Field(
-        default=8, ge=1, description="channel counts become multiples of this, which CPUs like, and never 0"
+        default=8, ge=1, description="channel counts that fall become multiples of this, which CPUs like, and never 0"
     )
     importance: Literal["l1", "l2"] = Field(
         default="l2", description="norm of a channel's weights in all layers that write or read it"

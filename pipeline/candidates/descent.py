@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.spec import SLIM
 from pipeline.candidates.widths import Ladder, Plan, Sensitivity, narrower
+from pipeline.measure.gain import MINIMUM_GAIN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +21,7 @@ class Effort:
         networks: at most so many are trained.
         epochs: of fine-tuning for a network as costly as float; a cheaper one gets more, see `epochs_for`.
         first: cost of the first network, as a share of the float network's.
-        resolution: the search ends when the narrowest that fits and the widest that does not are so near in cost.
+        resolution: bisection ends when the narrowest that fits and the widest that does not are so near in cost.
     """
 
     networks: int
@@ -35,7 +37,7 @@ EFFORTS = {
 # Of the float network's cost. Wider, there is nothing to gain; narrower, a call costs what any call costs.
 _WIDEST, _NARROWEST = 0.7, 0.005
 _STEP = 2.5
-# Networks nearer in cost, as the logarithm of the ratio, are one and the same for all that matters.
+# Networks of the ladder that are nearer in cost, as the logarithm of the ratio, are one and the same to bisection.
 _SAME_COST = 0.02
 
 
@@ -69,7 +71,7 @@ def next_cost(trials: Sequence[Trial], effort: Effort) -> float | None:
 
 
 def epochs_for(cost: float, effort: Effort) -> int:
-    """Epochs of fine-tuning: the narrower, the more there is to win back, and the less time an epoch takes.
+    """Epochs of fine-tuning: the narrower, the more there is to win back.
 
     Args:
         cost: as a share of the float network's.
@@ -78,9 +80,17 @@ def epochs_for(cost: float, effort: Effort) -> int:
     return max(1, round(effort.epochs / math.sqrt(cost)))
 
 
-def variant(cost: float) -> str:
-    """The name of a network of such a cost, as a share of the float network's."""
-    return f"{SLIM}{cost * 100:.3g}"
+def variant_name(cost: float, taken: Container[str]) -> str:
+    """A name for a network.
+
+    Args:
+        cost: as a share of the float network's.
+        taken: names of others, of which some may cost as much.
+    """
+    name = f"{SLIM}{cost * 100:.3g}"
+    if name not in taken:
+        return name
+    return next(other for number in count(2) if (other := f"{name}.{number}") not in taken)
 
 
 @dataclass(kw_only=True)
@@ -92,23 +102,28 @@ class Descent:
         attempt: makes a network of a plan and its cost; its candidates inside the budget.
         gains: whether the first candidates are better than the others in what is searched for.
         trials: networks so far.
-        best: the narrowest network inside the budget so far, and its candidates.
+        best: the network inside the budget that gained over the one before it, and its candidates there.
     """
 
     effort: Effort
     attempt: Callable[[Plan, float], list[CandidateReport]]
     gains: Callable[[Sequence[CandidateReport], Sequence[CandidateReport]], bool]
-    trials: list[Trial] = field(default_factory=list)
+    trials: dict[Plan, Trial] = field(default_factory=dict)
     best: tuple[Plan, list[CandidateReport]] | None = None
+
+    @property
+    def spent(self) -> bool:
+        """Whether as many networks are made as may be."""
+        return len(self.trials) >= self.effort.networks
 
     def bisect(self, ladder: Ladder) -> bool:
         """Narrow all layers together; whether narrower ones may be better still."""
-        while ladder.plans and (wanted := next_cost(self.trials, self.effort)) is not None:
+        while ladder.plans and (wanted := next_cost(list(self.trials.values()), self.effort)) is not None:
             plan = ladder.nearest(wanted)
             cost = ladder.cost(plan)
-            if any(abs(math.log(cost / one.cost)) < _SAME_COST for one in self.trials):
-                break  # no other network lies between
-            narrowest = all(cost < one.cost for one in self.trials if one.fits)
+            if any(abs(math.log(cost / one.cost)) < _SAME_COST for one in self.trials.values()):
+                break  # no other network of the ladder lies between
+            narrowest = all(cost < one.cost for one in self.trials.values() if one.fits)
             fitting = self._try(plan, cost)
             if fitting and narrowest:
                 if self.best is not None and not self.gains(fitting, self.best[1]):
@@ -119,21 +134,23 @@ class Descent:
     def narrow_layers(self, ladder: Ladder, sensitivities: Sequence[Sensitivity]) -> None:
         """From the best network on, narrow one layer at a time, the one first that saves most, until none may be."""
         settled: set[str] = set()
-        while self.best is not None and len(self.trials) < self.effort.networks:
-            plans_by_layer = narrower(self.best[0], sensitivities)
-            moves = {layer: ladder.cost(plan) for layer, plan in plans_by_layer.items() if layer not in settled}
-            if not moves:
+        while self.best is not None and not self.spent:
+            plan, candidates = self.best
+            most = ladder.cost(plan) / (1 + MINIMUM_GAIN)  # what saves less can hardly gain
+            moves = {layer: one for layer, one in narrower(plan, sensitivities).items() if layer not in settled}
+            costs = {layer: cost for layer, one in moves.items() if (cost := ladder.cost(one)) < most}
+            if not costs:
                 break
-            layer = min(moves, key=lambda one: moves[one])
+            layer = min(costs, key=lambda one: costs[one])
             settled.add(layer)
-            if any(variant(moves[layer]) == variant(one.cost) for one in self.trials):
+            if moves[layer] in self.trials:
                 continue
-            fitting = self._try(plans_by_layer[layer], moves[layer])
-            if fitting and self.gains(fitting, self.best[1]):
-                self.best = (plans_by_layer[layer], fitting)
+            fitting = self._try(moves[layer], costs[layer])
+            if fitting and self.gains(fitting, candidates):
+                self.best = (moves[layer], fitting)
                 settled.remove(layer)
 
     def _try(self, plan: Plan, cost: float) -> list[CandidateReport]:
         fitting = self.attempt(plan, cost)
-        self.trials.append(Trial(cost=cost, fits=bool(fitting)))
+        self.trials[plan] = Trial(cost=cost, fits=bool(fitting))
         return fitting

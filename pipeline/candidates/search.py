@@ -9,10 +9,11 @@ from typing import Literal, assert_never, get_args
 from pydantic import TypeAdapter
 
 from handlers.serving import RuntimeSpec
+from pipeline.artifacts import digest_bytes
 from pipeline.candidates.calibrate import best_static_int8
 from pipeline.candidates.choose import Limits, Verdict, judge
 from pipeline.candidates.clock import Clock, TimeIsUpError
-from pipeline.candidates.descent import EFFORTS, Descent, epochs_for, variant
+from pipeline.candidates.descent import EFFORTS, Descent, epochs_for, variant_name
 from pipeline.candidates.evaluate import folder_of, is_evaluated
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport
@@ -55,8 +56,9 @@ def search(
 
     Which layers get how narrow follows from a scan of what each can lose; how narrow all of them together, from
     bisection; then one layer after the other is tried narrower yet. Each network is pruned, fine-tuned, exported in
-    float and in int8, proven and judged like any other candidate. The search ends when nothing is left to try, when a
-    narrower network is not certainly better, or when its time is over.
+    float and in int8, proven and judged like any other candidate. The search ends when nothing is left to try, when
+    narrowing all layers makes nothing certainly better, when as many networks are made as it may, or when its time is
+    over.
 
     Args:
         ground: what candidates are made from.
@@ -80,7 +82,7 @@ def search(
     def attempt(plan: Plan, cost: float) -> list[CandidateReport]:
         """Make a network in every number format, and judge it; those of its candidates that are inside the budget."""
         passes = (plan.pruning, tuning.model_copy(update={"epochs": epochs_for(cost, scale)}))
-        network = replace(baseline, variant=variant(cost), passes=passes)
+        network = replace(baseline, variant=variant_name(cost, {one.variant for one in made}), passes=passes)
         reports = []
         for spec, report in _evaluated(network, ground, evaluate, clock):
             made.append(spec)
@@ -93,12 +95,11 @@ def search(
 
     def tried() -> str:
         """Try one network after the other; why it ended."""
-        sensitivities = _scanned(ground, clock, aim)
-        ladder = Ladder(plans=plans(sensitivities, round_to=aim.round_to), ground=ground, aim=aim)
+        sensitivities, ladder = _ladder(ground, clock, aim)
         if not descent.bisect(ladder):
             return "a narrower network is not certainly better any more"
         descent.narrow_layers(ladder, sensitivities)
-        return "nothing is left to try"
+        return "it makes no more of them" if descent.spent else "nothing is left to try"
 
     try:
         why = tried()
@@ -123,24 +124,35 @@ def aim_for(goal: Goal, measure: Measure, *, round_to: int | None) -> Aim:
         measure: the larger its batches, the more examples share one reading of the parameters.
         round_to: what channel counts become multiples of; the machine's own preference if None.
     """
+    fastest = (round_to,) if round_to else tuple(dict.fromkeys((channel_block(), _FINEST)))
     match goal:
         case "latency":
-            return Aim(round_to=round_to or channel_block(), parameter_cost=_READ, mac_cost=1)
+            return Aim(round_to=fastest, parameter_cost=_READ, mac_cost=1)
         case "throughput":
-            share = _READ / max(measure.batch_sizes)
-            return Aim(round_to=round_to or channel_block(), parameter_cost=share, mac_cost=1)
+            return Aim(round_to=fastest, parameter_cost=_READ / max(measure.batch_sizes), mac_cost=1)
         case "size":
-            return Aim(round_to=round_to or _FINEST, parameter_cost=1, mac_cost=0)
+            return Aim(round_to=(round_to or _FINEST,), parameter_cost=1, mac_cost=0)
         case _:
             assert_never(goal)
 
 
-def _scanned(ground: Ground, clock: Clock, aim: Aim) -> list[Sensitivity]:
+def _ladder(ground: Ground, clock: Clock, aim: Aim) -> tuple[list[Sensitivity], Ladder]:
+    """What single layers can lose, and the plans that follow, in the first steps in which any layer can be narrowed."""
+    sensitivities: list[Sensitivity] = []
+    made: list[Plan] = []
+    for round_to in aim.round_to:
+        sensitivities = _scanned(ground, clock, round_to)
+        if made := plans(sensitivities, round_to=round_to):
+            break
+    return sensitivities, Ladder(plans=made, ground=ground, aim=aim)
+
+
+def _scanned(ground: Ground, clock: Clock, round_to: int) -> list[Sensitivity]:
     """The scan, or what an interrupted run found in it."""
-    file = ground.scratch / "scan.json"
+    file = ground.scratch / f"scan-{round_to}.json"
     kept = TypeAdapter(list[Sensitivity])
     if not file.exists():
-        write_atomically(file, kept.dump_json(scan(ground, clock, round_to=aim.round_to)))
+        write_atomically(file, kept.dump_json(scan(ground, clock, round_to=round_to)))
     return kept.validate_json(file.read_bytes())
 
 
@@ -204,6 +216,8 @@ def gains(
 ) -> bool:
     """Whether the best of some candidates is really better than the best of others.
 
+    An interrupted run's finding is kept: what is tried next depends on it.
+
     Args:
         narrower: candidates made of one network.
         wider: those of another.
@@ -213,7 +227,26 @@ def gains(
     """
     if goal == "size":
         return min(one.size for one in narrower) * (1 + MINIMUM_GAIN) < min(one.size for one in wider)
-    batch_size = 1 if goal == "latency" else max(measure.batch_sizes)
+    file, kept = ground.scratch / "gains.json", TypeAdapter(dict[str, bool])
+    found = kept.validate_json(file.read_bytes()) if file.exists() else {}
+    compared = [*(one.identity for one in narrower), "over", *(one.identity for one in wider)]
+    question = digest_bytes(" ".join(compared).encode())
+    if question not in found:
+        batch_size = 1 if goal == "latency" else max(measure.batch_sizes)
+        found[question] = _faster(narrower, wider, ground, batch_size=batch_size, measure=measure)
+        write_atomically(file, kept.dump_json(found))
+    return found[question]
+
+
+def _faster(
+    narrower: Sequence[CandidateReport],
+    wider: Sequence[CandidateReport],
+    ground: Ground,
+    *,
+    batch_size: int,
+    measure: Measure,
+) -> bool:
+    """Whether the fastest of some candidates is certainly faster than the fastest of others."""
     measured = measure_latency(
         [
             file_subject(

@@ -32,7 +32,7 @@ class Sensitivity:
     Args:
         layer: name of the module; of layers that share their channels the first.
         divergence: mean Kullback-Leibler divergence from float in nats, by the share of channels that stay; never
-            falling as the share does.
+            falling as the share does. Shares that leave no finite answers are left out.
     """
 
     layer: str
@@ -44,12 +44,12 @@ class Aim:
     """What networks are narrowed for.
 
     Args:
-        round_to: channel counts become multiples of this.
+        round_to: what channel counts become multiples of; the first of these with which a layer can be narrowed.
         parameter_cost: what a parameter counts in a network's cost.
         mac_cost: what a multiply-accumulate of one example counts.
     """
 
-    round_to: int
+    round_to: tuple[int, ...]
     parameter_cost: float
     mac_cost: float
 
@@ -60,7 +60,7 @@ class Plan:
 
     Args:
         shares: of the channels, by layer; layers that are not named keep all.
-        round_to: channel counts are multiples of this.
+        round_to: channel counts that fall become multiples of this.
     """
 
     shares: tuple[tuple[str, float], ...]
@@ -145,6 +145,8 @@ def scan(ground: Ground, reporter: Reporter, *, round_to: int) -> list[Sensitivi
                 break
             answers = run_chunks(module_reference(pruned, ground.model.inputs).answer, inputs, _BATCH)
             largest = max(largest, kl_divergence(expected, log_softmax(answers)))
+            if not np.isfinite(largest):
+                break
             divergence[level] = largest
         found.append(Sensitivity(layer=one.layers[0], divergence=divergence))
     reporter.progress("sensitivity", len(layers), len(layers))
@@ -158,7 +160,7 @@ def plans(sensitivities: Sequence[Sensitivity], *, round_to: int) -> list[Plan]:
 
     What "too far" is grows from step to step, over all divergences that were seen.
     """
-    limits = sorted({value for one in sensitivities for value in one.divergence.values() if np.isfinite(value)})
+    limits = sorted({value for one in sensitivities for value in one.divergence.values()})
     made = []
     for limit in limits:
         shares = [
@@ -175,9 +177,7 @@ def narrower(plan: Plan, sensitivities: Sequence[Sensitivity]) -> dict[str, Plan
     now = {one.layer: 1.0 for one in sensitivities} | dict(plan.shares)
     found = {}
     for one in sensitivities:
-        if levels := [
-            level for level, value in one.divergence.items() if level < now[one.layer] and np.isfinite(value)
-        ]:
+        if levels := [level for level in one.divergence if level < now[one.layer]]:
             shares = now | {one.layer: max(levels)}
             found[one.layer] = Plan(tuple((name, share) for name, share in shares.items() if share < 1), plan.round_to)
     return found

@@ -179,7 +179,9 @@ def prunable(network: nn.Module, *, example: tuple[Tensor, ...]) -> tuple[Prunab
 
 
 def _rounded(places: int, blocks: int, share: float, round_to: int) -> int:
-    """The nearest multiple, one at least, all where there are no more."""
+    """The nearest multiple, one at least; all where there are no more, or where all are to stay."""
+    if share == 1:
+        return places
     step = round_to // math.gcd(round_to, blocks)
     return min(places, max(step, math.floor(share * places / step + 0.5) * step))
 

@@ -104,13 +104,14 @@ def _searching(recipe: Recipe) -> Searching | None:
 
 def outside(settings: CandidatesSettings) -> dict[str, str]:
     """Digests of the user's model factory and loss, and the CPU that the timings belong to."""
-    from pipeline.measure.host import cpu_model, usable_cores
+    from pipeline.measure.host import channel_block, cpu_model, usable_cores
     from pipeline.models.outside import outside_digests
     from pipeline.source import named_digests
 
     sources = outside_digests(settings.model.model_copy(update={"weights": None}), settings.folder)
     loss = named_digests("train.loss", settings.loss, settings.folder)
-    return {**sources, **loss, "cpu": cpu_model(), "cores": str(usable_cores())}
+    host = {"cpu": cpu_model(), "cores": str(usable_cores()), "channels at a time": str(channel_block())}
+    return {**sources, **loss, **host}
 
 
 def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:

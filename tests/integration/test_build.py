@@ -38,6 +38,7 @@ def test_every_candidate_has_a_row_with_figures(built: Built) -> None:
     names = [row.report.name for row in result.candidates]
     assert names == [spec.name for spec in candidate_specs(load_recipe(built.recipe).candidates)]
     assert len(names) == 9
+    assert not result.searched
     for row in result.candidates:
         report = row.report
         assert report.parity.nearest <= report.parity.limit

@@ -190,6 +190,7 @@ def test_a_build_searches_and_goes_on_where_it_was_killed(built: Built, tmp_path
     assert "fine-tune slim" not in longer.stderr, "what was trained is there"
 
     whole = pipeline.build(built.recipe, run_dir=tmp_path / "whole", model_store=tmp_path / "store", overrides=sets)
+    assert whole.searched
     files = {row.report.name: row.report.sha256 for row in whole.candidates}
     assert files == {name: row["sha256"] for name, row in rows.items()}
     verified = verify_run(tmp_path / "whole")

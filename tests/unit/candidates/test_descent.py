@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from pipeline.candidates.descent import EFFORTS, Descent, Effort, Trial, epochs_for, next_cost
+from pipeline.candidates.descent import EFFORTS, Descent, Effort, Trial, epochs_for, next_cost, variant_name
 from pipeline.candidates.widths import Plan, Sensitivity, plans
 
 EFFORT = Effort(networks=6, epochs=1, first=0.2, resolution=1.5)
@@ -65,8 +65,12 @@ class Widths:
         return min(self.plans, key=lambda plan: abs(self.cost(plan) - cost))
 
 
+def always(_narrower: Sequence[Any], _wider: Sequence[Any]) -> bool:
+    return True
+
+
 def descend(
-    fits: Callable[[dict[str, float]], bool], *, gains: bool = True, networks: int = 9
+    fits: Callable[[dict[str, float]], bool], *, gains: Callable[..., bool] = always, networks: int = 9
 ) -> tuple[list[dict[str, float]], Descent, bool]:
     seen: list[dict[str, float]] = []
 
@@ -74,11 +78,8 @@ def descend(
         seen.append(dict(plan.shares))
         return [plan] if fits(seen[-1]) else []
 
-    def better(_narrower: Sequence[Any], _wider: Sequence[Any]) -> bool:
-        return gains
-
     descent = Descent(
-        effort=Effort(networks=networks, epochs=1, first=0.5, resolution=1.1), attempt=attempt, gains=better
+        effort=Effort(networks=networks, epochs=1, first=0.5, resolution=1.1), attempt=attempt, gains=gains
     )
     ladder: Any = Widths()
     narrower_may_be_better = descent.bisect(ladder)
@@ -98,8 +99,46 @@ def test_no_layer_is_narrowed_alone_where_no_network_fits_or_none_gains_or_all_a
     seen, descent, _ = descend(lambda _: False)
     assert descent.best is None
     assert {tuple(one.items()) for one in seen} <= {plan.shares for plan in Widths().plans}
-    seen, _, may = descend(lambda _: True, gains=False)
+    seen, _, may = descend(lambda _: True, gains=lambda _narrower, _wider: False)
     assert not may
     assert len(seen) == 2
     seen, _, _ = descend(lambda shares: shares.get("small", 1.0) >= 0.5, networks=3)
     assert len(seen) == 3
+
+
+def test_a_layer_whose_narrowing_gains_nothing_keeps_its_width() -> None:
+    seen: list[dict[str, float]] = []
+
+    def attempt(plan: Plan, _cost: float) -> list[Any]:
+        seen.append(dict(plan.shares))
+        return [plan]
+
+    def small_helps(narrower: Sequence[Any], wider: Sequence[Any]) -> bool:
+        return bool(dict(narrower[0].shares)["wide"] == dict(wider[0].shares)["wide"])
+
+    ladder: Any = Widths()
+    descent = Descent(effort=EFFORT, attempt=attempt, gains=small_helps)
+    start: Any = Plan((("wide", 0.5),), 8)
+    descent.best = (start, [start])
+    descent.narrow_layers(ladder, Widths.sensitivities)
+    assert seen == [{"wide": 0.25}, {"wide": 0.5, "small": 0.5}, {"wide": 0.5, "small": 0.25}]
+    assert dict(descent.best[0].shares) == seen[-1]
+
+
+def test_what_saves_next_to_nothing_is_not_made() -> None:
+    class Even(Widths):
+        def cost(self, plan: Plan) -> float:
+            return super().cost(Plan(tuple((name, share) for name, share in plan.shares if name == "wide"), 8))
+
+    ladder: Any = Even()
+    descent = Descent(effort=EFFORT, attempt=lambda plan, _: [cast("Any", plan)], gains=always)
+    descent.best = (Plan((("wide", 0.125),), 8), [])
+    descent.narrow_layers(ladder, Widths.sensitivities)
+    assert not descent.trials, "the small layer costs nothing, and the wide one has no further level"
+
+
+def test_networks_that_cost_the_same_have_names_of_their_own() -> None:
+    names: list[str] = []
+    for _ in range(3):
+        names.append(variant_name(0.0788, names))
+    assert names == ["slim7.88", "slim7.88.2", "slim7.88.3"]

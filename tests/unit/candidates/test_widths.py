@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,7 @@ def test_a_layer_that_cannot_be_pruned_keeps_its_channels_and_the_others_go(tmp_
     ladder = Ladder(
         plans=plans(scan(made, Silent(), round_to=8), round_to=8),
         ground=made,
-        aim=Aim(round_to=8, parameter_cost=10, mac_cost=1),
+        aim=Aim(round_to=(8,), parameter_cost=10, mac_cost=1),
     )
     costs = [ladder.cost(plan) for plan in ladder.plans]
     assert costs == sorted(costs, reverse=True)
@@ -114,3 +115,17 @@ def test_one_layer_is_narrowed_to_its_next_level() -> None:
         "delicate": Plan((("wide", 0.5), ("delicate", 0.5)), 16),
     }
     assert narrower(Plan((("wide", 0.25), ("delicate", 0.25)), 16), SCANNED) == {}
+
+
+def test_a_level_that_leaves_no_finite_answer_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: Iterator[float] = iter([0.1, 0.2, float("inf")])
+    monkeypatch.setattr("pipeline.candidates.widths.kl_divergence", lambda *_: next(found))
+    hidden = scan(ground(tmp_path, hidden=True), Silent(), round_to=8)[-1]
+    assert list(hidden.divergence.values()) == [0.1, 0.2]
+
+
+def test_layers_of_few_channels_are_narrowed_in_finer_steps(tmp_path: Path) -> None:
+    made = ground(tmp_path, hidden=True)
+    assert plans(scan(made, Silent(), round_to=64), round_to=64) == []
+    kept = plans(scan(made, Silent(), round_to=48), round_to=48)
+    assert [dict(plan.shares) for plan in kept] == [{"hidden": 0.75}], "the 32 channels that `forward` counts on stay"
