@@ -9,7 +9,6 @@ from typing import Literal, assert_never, get_args
 from pydantic import TypeAdapter
 
 from handlers.serving import RuntimeSpec
-from pipeline.artifacts import digest_bytes
 from pipeline.candidates.calibrate import best_static_int8
 from pipeline.candidates.choose import Limits, Verdict, judge
 from pipeline.candidates.clock import Clock, TimeIsUpError
@@ -229,8 +228,7 @@ def gains(
         return min(one.size for one in narrower) * (1 + MINIMUM_GAIN) < min(one.size for one in wider)
     file, kept = ground.scratch / "gains.json", TypeAdapter(dict[str, bool])
     found = kept.validate_json(file.read_bytes()) if file.exists() else {}
-    compared = [*(one.identity for one in narrower), "over", *(one.identity for one in wider)]
-    question = digest_bytes(" ".join(compared).encode())
+    question = " ".join([*(one.identity for one in narrower), "over", *(one.identity for one in wider)])
     if question not in found:
         batch_size = 1 if goal == "latency" else max(measure.batch_sizes)
         found[question] = _faster(narrower, wider, ground, batch_size=batch_size, measure=measure)

@@ -59,7 +59,7 @@ def tuned_weights(passes: Sequence[Pass], ground: Ground, *, name: str) -> Path 
     folder.mkdir(parents=True, exist_ok=True)
     compressed, _ = apply_passes(ground.deployable(), before, example=ground.example())
     network = inner_network(compressed)
-    train, augmentation = read_split(ground.train), _augmentation(one, ground)
+    train, augmentation = read_split(ground.train), augmentation_of(one, ground)
     distill(
         ground.model,
         network,
@@ -97,7 +97,7 @@ def forget_others(ground: Ground, used: Sequence[Sequence[Pass]]) -> None:
         tuning = _tuning(passes)
         if tuning is not None:
             before, one = tuning
-            keep |= {_tuned_file(before, one, ground), _teacher_file(ground, _augmentation(one, ground))}
+            keep |= {_tuned_file(before, one, ground), _teacher_file(ground, augmentation_of(one, ground))}
     for file in ground.cache.glob("*.safetensors"):
         if file not in keep:
             file.unlink()
@@ -113,7 +113,7 @@ def _tuning(passes: Sequence[Pass]) -> tuple[Sequence[Pass], FineTune] | None:
 
 def _tuned_file(before: Sequence[Pass], one: FineTune, ground: Ground) -> Path:
     """Where the weights lie that a fine-tune pass makes after some passes."""
-    settings = [asdict(_augmentation(one, ground)), *(done.model_dump(mode="json") for done in (*before, one))]
+    settings = [asdict(augmentation_of(one, ground)), *(done.model_dump(mode="json") for done in (*before, one))]
     return ground.cache / f"{_key(ground, *settings)}.safetensors"
 
 
@@ -121,8 +121,13 @@ def _teacher_file(ground: Ground, augmentation: Augmentation) -> Path:
     return ground.cache / f"teacher-{_key(ground, asdict(augmentation))}.safetensors"
 
 
-def _augmentation(one: FineTune, ground: Ground) -> Augmentation:
-    """How training pictures are moved in a fine-tune pass: as in training, but for what the pass says itself."""
+def augmentation_of(one: FineTune, ground: Ground) -> Augmentation:
+    """How training pictures are moved in a fine-tune pass: as in training, but for what the pass says itself.
+
+    Args:
+        one: the pass.
+        ground: says how they are moved in training.
+    """
     return ground.augmentation if one.shift is None else replace(ground.augmentation, shift=one.shift)
 
 

@@ -88,7 +88,7 @@ class Ladder:
     _costs: dict[Plan, float] = field(default_factory=dict)
 
     def cost(self, plan: Plan) -> float:
-        """Of what any plan leaves, as a share of the float network's."""
+        """The cost of what any plan leaves, as a share of the float network's."""
         if plan not in self._costs:
             _, [report] = apply_passes(self.ground.deployable(), (plan.pruning,), example=self.ground.example())
             left = self._count(report.parameters, sum(layer.macs for layer in report.layers))

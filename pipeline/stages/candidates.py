@@ -245,11 +245,12 @@ def _search(
     from pipeline.candidates.clock import Clock
     from pipeline.candidates.search import LABEL_WEIGHT, aim_for, gains, search
     from pipeline.candidates.spec import FALLBACK
+    from pipeline.candidates.tune import augmentation_of
     from pipeline.passes import FineTune
     from pipeline.training.augment import require_pictures
 
-    asked = ground.augmentation if wanted.shift is None else replace(ground.augmentation, shift=wanted.shift)
-    require_pictures(asked, ground.model.inputs, section="search")
+    tuning = FineTune(label_weight=LABEL_WEIGHT, shift=wanted.shift, seed=wanted.seed)
+    require_pictures(augmentation_of(tuning, ground), ground.model.inputs, section="search")
     ground.reporter.log(f"search: {wanted.effort}, for {wanted.goal}, {wanted.limit_s / 60:g} minutes at most")
     clock = Clock(ground.scratch / "search-seconds", wanted.limit_s, ground.reporter)
     timed = replace(ground, reporter=clock)
@@ -260,7 +261,7 @@ def _search(
             max_accuracy_drop=wanted.budget.max_accuracy_drop, max_confident_flips=wanted.budget.max_confident_flips
         ),
         compared=sum(spec.lossy for spec in specs),
-        tuning=FineTune(label_weight=LABEL_WEIGHT, shift=wanted.shift, seed=wanted.seed),
+        tuning=tuning,
         baseline=next(spec for spec in specs if spec.name == FALLBACK),
         aim=aim_for(wanted.goal, settings.measure, round_to=wanted.round_to),
         evaluate=lambda spec: make(spec, timed),

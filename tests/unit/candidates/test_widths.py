@@ -124,7 +124,7 @@ def test_a_level_that_leaves_no_finite_answer_is_left_out(tmp_path: Path, monkey
     assert list(hidden.divergence.values()) == [0.1, 0.2]
 
 
-def test_layers_of_few_channels_are_narrowed_in_finer_steps(tmp_path: Path) -> None:
+def test_a_layer_with_no_more_channels_than_a_step_keeps_them(tmp_path: Path) -> None:
     made = ground(tmp_path, hidden=True)
     assert plans(scan(made, Silent(), round_to=64), round_to=64) == []
     kept = plans(scan(made, Silent(), round_to=48), round_to=48)
