@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -95,28 +95,44 @@ class StaticInt8(Section):
     keep: tuple[str, ...] = Field(default=(), description="names of modules that stay in float")
 
 
+class Bfloat16(Section):
+    """Convolutions and matrix products in bfloat16, the rest in float; TorchScript only."""
+
+    kind: Literal["bfloat16"] = "bfloat16"
+    keep: tuple[str, ...] = Field(default=(), description="names of modules that stay in float")
+
+
 Pass = Annotated[
-    ChannelPruning | FineTune | MagnitudePruning | DynamicInt8 | StaticInt8,
+    ChannelPruning | FineTune | MagnitudePruning | DynamicInt8 | StaticInt8 | Bfloat16,
     Field(discriminator="kind"),
 ]
 Format = Literal["torchscript", "onnx"]
-Precision = Literal["fp32", "int8-dynamic", "int8-static"]
+Precision = Literal["fp32", "int8-dynamic", "int8-static", "bf16"]
 
-_QUANTIZATION = ("dynamic-int8", "static-int8")
+# The passes that say in which number format a network computes. They come last.
+_PRECISIONS: dict[str, Precision] = {
+    "dynamic-int8": "int8-dynamic",
+    "static-int8": "int8-static",
+    "bfloat16": "bf16",
+}
+# ONNX Runtime alone runs static int8; it has no kernels for bfloat16 on x86-64.
+_ONE_FORMAT: dict[Precision, Format] = {"int8-static": "onnx", "bf16": "torchscript"}
 
 
 def _refusal(earlier: str, later: str) -> str:
     """Why a kind of pass may not come after another; empty if it may."""
     order = f"expected {later} before {earlier}, because"
     match (earlier, later):
-        case ("dynamic-int8" | "static-int8", "dynamic-int8" | "static-int8"):
-            return "expected one of dynamic-int8 and static-int8, found both: each quantizes the float network"
+        case (one, other) if one in _PRECISIONS and other in _PRECISIONS:
+            return f"expected one of {one} and {other}, found both: each starts from the float network"
         case ("dynamic-int8" | "static-int8", _):
             what, act = (later, "training") if later == "fine-tune" else ("pruning", "pruning")
             return (
                 f"{what} after quantization: {order} quantized layers no longer hold float weights and {act} them "
                 "silently does nothing; swap the passes"
             )
+        case ("bfloat16", _):
+            return f"{order} what the network computes in comes last; swap the passes"
         case ("fine-tune", "channel-pruning"):
             return f"{order} the channels that go take the training with them; swap the passes"
         case ("magnitude-pruning", "channel-pruning"):
@@ -134,7 +150,8 @@ class Variant(Section):
 
     name: str = Field(pattern=NAME, description="short name, first part of the candidates' names")
     passes: tuple[Pass, ...] = Field(
-        description="in order: channel-pruning, fine-tune, magnitude-pruning, then dynamic-int8 or static-int8"
+        description="in order: channel-pruning, fine-tune, magnitude-pruning, then one of dynamic-int8, static-int8 "
+        "and bfloat16"
     )
 
     @model_validator(mode="after")
@@ -161,10 +178,15 @@ class Variant(Section):
     @property
     def precision(self) -> Precision:
         """Number format of the weights."""
-        kinds = {one.kind for one in self.passes}
-        return "int8-dynamic" if "dynamic-int8" in kinds else "int8-static" if "static-int8" in kinds else "fp32"
+        return next((_PRECISIONS[one.kind] for one in self.passes if one.kind in _PRECISIONS), "fp32")
 
 
 def float_passes(passes: Sequence[Pass]) -> tuple[Pass, ...]:
     """Those of some passes that act on the float network; an ONNX file is quantized after its export."""
-    return tuple(one for one in passes if one.kind not in _QUANTIZATION)
+    return tuple(one for one in passes if one.kind not in _PRECISIONS)
+
+
+def formats_of(precision: Precision) -> tuple[Format, ...]:
+    """The formats in which a number format can be had."""
+    one = _ONE_FORMAT.get(precision)
+    return get_args(Format) if one is None else (one,)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, ValidationError, model_validator
 
 from pipeline.errors import RecipeError
-from pipeline.passes import Format, Pass, Variant
+from pipeline.passes import Format, Pass, Variant, formats_of
 from pipeline.section import NAME, Section
 
 DEFAULT_RECIPE = "fashion-cnn"
@@ -125,8 +125,8 @@ class Candidates(Section):
     formats: tuple[Format, ...] = Field(
         default=("torchscript", "onnx"),
         min_length=1,
-        description="what each variant is exported to (one with static-int8 to ONNX alone); float.onnx.fp32 is always "
-        "there",
+        description="what each variant is exported to (one with static-int8 to ONNX alone, one with bfloat16 to "
+        "TorchScript alone); float.onnx.fp32 is always there",
     )
     threads: int = Field(
         default=1,
@@ -138,7 +138,9 @@ class Candidates(Section):
         description="serve a candidate whose answer depends on the rest of its batch in batches, not one by one",
     )
     variants: tuple[Variant, ...] | None = Field(
-        default=None, description="instead of the default variants (pruned, int8, pruned and int8)"
+        default=None,
+        description="instead of the default variants (pruned, int8, pruned and int8, and bfloat16 "
+        "where the processor computes in it)",
     )
 
     @model_validator(mode="after")
@@ -153,10 +155,11 @@ class Candidates(Section):
                     f"variant {variant.name!r} at {variant.precision} is given twice (float at fp32 is built in)"
                 )
             seen.add((variant.name, variant.precision))
-            if variant.precision == "int8-static" and "onnx" not in self.formats:
+            possible = formats_of(variant.precision)
+            if not set(possible) & set(self.formats):
                 raise ValueError(
-                    f"variant {variant.name!r}: static-int8 quantizes ONNX files: expected onnx among formats, found "
-                    f"{', '.join(self.formats)}; add it, or use dynamic-int8"
+                    f"variant {variant.name!r} at {variant.precision}: expected {' or '.join(possible)} among formats, "
+                    f"found {', '.join(self.formats)}; add it, or leave the variant out"
                 )
         return self
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import get_args
 
 import onnx
 
 from handlers.runtime import load_model, run_chunks
+from pipeline.candidates.contest import Contest
 from pipeline.candidates.evaluate import folder_of, quantize_file, runtime_of
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.spec import CandidateSpec
@@ -43,14 +45,16 @@ class Tried:
     divergence: float
 
 
-def best_static_int8(network: CandidateSpec, ground: Ground) -> StaticInt8:
+def best_static_int8(network: CandidateSpec, ground: Ground, contest: Contest) -> StaticInt8:
     """The settings under which int8 answers most like the network in float, by training examples alone.
 
-    An interrupted run's finding is kept.
+    Convolutions stay in float where that is better in what is searched for: those of few channels gain less by int8
+    than quantizing in front of them, and a slower layout, cost. An interrupted run's finding is kept.
 
     Args:
         network: an ONNX candidate in float, made and proven already.
         ground: what it is made from; its file lies in the scratch folder.
+        contest: says which file is better in what is searched for.
 
     Raises:
         RecipeError: the network has no layer to quantize.
@@ -73,8 +77,14 @@ def best_static_int8(network: CandidateSpec, ground: Ground) -> StaticInt8:
                 divergence=kl_divergence(log_softmax(expected), log_softmax(answers)),
             )
 
-        nodes = [node for node in onnx.load(made / runtime.file).graph.node if node.op_type in OPERATORS]
-        best = closest(list(dict.fromkeys(module_name(node).removeprefix("network.") for node in nodes)), tried)
+        def gains(ones: StaticInt8, others: StaticInt8) -> bool:
+            for place, settings in (("ones", ones), ("others", others)):
+                (folder / place).mkdir(exist_ok=True)
+                quantize_file(settings, made / runtime.file, folder / place / runtime.file, ground)
+            return contest.file_gains(folder / "ones", folder / "others", runtime)
+
+        kinds = _kinds(made / runtime.file)
+        best = with_float_convolutions(closest(list(kinds), tried), kinds, tried, gains)
         ground.reporter.log(
             f"int8 of {network.variant}: {best.settings.method} ranges"
             f"{', in float ' + ', '.join(best.settings.keep) if best.settings.keep else ''}: "
@@ -105,3 +115,30 @@ def closest(layers: Sequence[str], tried: Callable[[StaticInt8], Tried]) -> Trie
             break
         best = better
     return best
+
+
+def with_float_convolutions(
+    best: Tried,
+    kinds: Mapping[str, str],
+    tried: Callable[[StaticInt8], Tried],
+    gains: Callable[[StaticInt8, StaticInt8], bool],
+) -> Tried:
+    """The same settings with all convolutions in float, if that is certainly better and leaves something in int8.
+
+    Args:
+        best: the settings that lead least far from float.
+        kinds: operators by the names of their modules, of all that int8 touches.
+        tried: measures settings.
+        gains: whether a file made with the first settings is better than one made with the others.
+    """
+    convolutions = [name for name, operator in kinds.items() if operator == "Conv" and name not in best.settings.keep]
+    mixed = best.settings.model_copy(update={"keep": (*best.settings.keep, *convolutions)})
+    if not convolutions or not set(kinds) - {*mixed.keep} or not gains(mixed, best.settings):
+        return best
+    return tried(mixed)
+
+
+def _kinds(file: Path) -> dict[str, str]:
+    """Operators of an ONNX file that int8 touches, by the names of their modules as their user knows them."""
+    nodes = [node for node in onnx.load(file).graph.node if node.op_type in OPERATORS]
+    return {module_name(node).removeprefix("network."): node.op_type for node in nodes}

@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from handlers.compare import FLOAT32, INT8_DYNAMIC, INT8_STATIC, Tolerance
+from handlers.compare import BFLOAT16, FLOAT32, INT8_DYNAMIC, INT8_STATIC, Tolerance
 from handlers.decode import InputSpec
 from handlers.runtime import run_chunks
 from handlers.serving import RuntimeSpec
@@ -87,6 +87,8 @@ def tolerance_of(precision: Precision) -> Tolerance:
             return INT8_DYNAMIC
         case "int8-static":
             return INT8_STATIC
+        case "bf16":
+            return BFLOAT16
         case _:
             assert_never(precision)
 
@@ -263,7 +265,7 @@ def make_file(
     deployable = ground.deployable()
     if spec.format == "torchscript":
         module, passes = apply_passes(deployable, spec.passes, example=example, weights=tuned)
-        made = export_torchscript(module, file, example=example)
+        made = export_torchscript(module, file, example=example, fold=spec.precision != "bf16")
         return passes, made.method, module_reference(module, ground.model.inputs)
     module, passes = apply_passes(deployable, spec.float_passes, example=example, weights=tuned)
     float_file = file if spec.precision == "fp32" else file.with_name("float.onnx")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from pipeline.compress.touched import weighted_layers, weights_of
 from pipeline.data.dataset import Split
 from pipeline.errors import RecipeError
 from pipeline.export.onnx import export_onnx
-from pipeline.passes import ChannelPruning, FineTune, Pass
+from pipeline.passes import Bfloat16, ChannelPruning, FineTune, Pass
 from pipeline.verify.quality import kl_divergence, log_softmax
 from pipeline.verify.reference import module_reference
 
@@ -191,12 +191,9 @@ def _compressed(
     module = network
     for one in passes:
         before, left_out = module, keep is not None and keep.kind == one.kind
-        if left_out and keep is not None and isinstance(one, ChannelPruning):
-            # Layers that share its channels keep theirs too.
-            name = keep.layer.removeprefix("network.")
-            whole = one.model_copy(update={"layers": {**one.layers, name: 1.0}})
+        if left_out and keep is not None and isinstance(one, ChannelPruning | Bfloat16):
             try:
-                module, _ = apply_passes(before, (whole,), example=ground.example())
+                module, _ = apply_passes(before, (_without(one, keep.layer),), example=ground.example())
             except RecipeError:
                 module = copy.deepcopy(before)  # it was the only one
             continue
@@ -204,6 +201,19 @@ def _compressed(
         if left_out and keep is not None:
             module.set_submodule(keep.layer, copy.deepcopy(before.get_submodule(keep.layer)))
     return module.eval()
+
+
+def _without(one: ChannelPruning | Bfloat16, layer: str) -> Pass:
+    """A pass that leaves a layer out by itself."""
+    name = layer.removeprefix("network.")
+    match one:
+        case ChannelPruning():
+            # Layers that share its channels keep theirs too.
+            return one.model_copy(update={"layers": {**one.layers, name: 1.0}})
+        case Bfloat16():
+            return one.model_copy(update={"keep": (*one.keep, name)})
+        case unreachable:
+            assert_never(unreachable)
 
 
 def _judge(logits: NDArray[np.float32], before: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[float, float]:

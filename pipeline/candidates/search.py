@@ -8,23 +8,22 @@ from typing import Literal, assert_never, get_args
 
 from pydantic import TypeAdapter
 
-from handlers.serving import RuntimeSpec
 from pipeline.candidates.calibrate import best_static_int8
 from pipeline.candidates.choose import Limits, Verdict, judge
 from pipeline.candidates.clock import Clock, TimeIsUpError
+from pipeline.candidates.contest import Contest
 from pipeline.candidates.descent import EFFORTS, Descent, epochs_for, variant_name
-from pipeline.candidates.evaluate import folder_of, is_evaluated
+from pipeline.candidates.evaluate import is_evaluated
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport
-from pipeline.candidates.spec import CandidateSpec
+from pipeline.candidates.spec import FALLBACK, FLOAT, CandidateSpec, optimization_of
 from pipeline.candidates.widths import Aim, Ladder, Plan, Sensitivity, plans, scan
 from pipeline.errors import ProofError, RecipeError
 from pipeline.manifest import write_atomically
-from pipeline.measure.gain import MINIMUM_GAIN, speed_up
 from pipeline.measure.host import channel_block
-from pipeline.measure.latency import file_subject, measure_latency
-from pipeline.passes import DynamicInt8, FineTune, Pass, Precision
+from pipeline.passes import Bfloat16, DynamicInt8, FineTune, Pass, Precision, formats_of
 from pipeline.recipe import Goal, Measure
+from pipeline.stage import Reporter
 
 # Share of the labels' own loss in fine-tuning. Measured on fashion-cnn at 18 % of its cost, 5 epochs, drop on
 # validation: 0.26 points without labels, 0.03 at 0.3, -0.14 at 0.6.
@@ -34,8 +33,8 @@ LABEL_WEIGHT = 0.6
 _READ = 10
 # Where speed does not count, channels in such steps.
 _FINEST = 8
-# What each network is tried in.
-_PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+# What each network is tried in: all that ONNX Runtime runs.
+_PRECISIONS: tuple[Precision, ...] = tuple(one for one in get_args(Precision) if "onnx" in formats_of(one))
 
 
 def search(
@@ -46,18 +45,19 @@ def search(
     compared: int,
     tuning: FineTune,
     baseline: CandidateSpec,
+    precisions: Sequence[Precision],
     aim: Aim,
     evaluate: Callable[[CandidateSpec], CandidateReport],
-    gains: Callable[[Sequence[CandidateReport], Sequence[CandidateReport]], bool],
+    contest: Contest,
     clock: Clock,
 ) -> list[CandidateSpec]:
     """Look for the narrowest network inside the budget.
 
     Which layers get how narrow follows from a scan of what each can lose; how narrow all of them together, from
     bisection; then one layer after the other is tried narrower yet. Each network is pruned, fine-tuned, exported in
-    float and in int8, proven and judged like any other candidate. The search ends when nothing is left to try, when
-    narrowing all layers makes nothing certainly better, when as many networks are made as it may, or when its time is
-    over.
+    float and in narrower number formats, proven and judged like any other candidate. The search ends when nothing is
+    left to try, when narrowing all layers makes nothing certainly better, when as many networks are made as it may, or
+    when its time is over.
 
     Args:
         ground: what candidates are made from.
@@ -66,16 +66,17 @@ def search(
         compared: lossy candidates besides those of the search, for the adjusted bound.
         tuning: how networks are fine-tuned; for how many epochs follows from their cost.
         baseline: the float network in ONNX; what the search makes is run as it is.
+        precisions: what each network is tried in, float first.
         aim: what networks are narrowed for.
         evaluate: makes, proves and judges a candidate, or gives what an earlier run made of it.
-        gains: whether the first candidates are better than the others in what is searched for.
+        contest: says which candidates are better in what is searched for.
         clock: of the search.
 
     Returns:
         The specifications that were evaluated, in the order of the search.
     """
     scale = EFFORTS[effort]
-    compared += planned(effort)
+    compared += planned(effort, precisions)
     made: list[CandidateSpec] = []
 
     def attempt(plan: Plan, cost: float) -> list[CandidateReport]:
@@ -83,14 +84,14 @@ def search(
         passes = (plan.pruning, tuning.model_copy(update={"epochs": epochs_for(cost, scale)}))
         network = replace(baseline, variant=variant_name(cost, {one.variant for one in made}), passes=passes)
         reports = []
-        for spec, report in _evaluated(network, ground, evaluate, clock):
+        for spec, report in _evaluated(network, precisions, ground, evaluate, contest, clock):
             made.append(spec)
             reports.append(report)
         verdicts = [judge(one.quality, limits, lossy=True, compared=compared) for one in reports]
         clock.log(f"search: {_told(network.variant, cost, reports, verdicts)}")
         return [one for one, verdict in zip(reports, verdicts, strict=True) if verdict.allowed]
 
-    descent = Descent(effort=scale, attempt=attempt, gains=gains)
+    descent = Descent(effort=scale, attempt=attempt, gains=contest.gains)
 
     def tried() -> str:
         """Try one network after the other; why it ended."""
@@ -110,9 +111,27 @@ def search(
     return made
 
 
-def planned(effort: Literal["quick", "deep"]) -> int:
+def planned(effort: Literal["quick", "deep"], precisions: Sequence[Precision]) -> int:
     """How many candidates a search may make; what it makes follows from what it sees, so this is what counts."""
-    return len(_PRECISIONS) * EFFORTS[effort].networks
+    return len(precisions) * EFFORTS[effort].networks
+
+
+def precisions_for(asked: Sequence[CandidateReport], *, contest: Contest, reporter: Reporter) -> tuple[Precision, ...]:
+    """What the networks of a search are tried in, float first: bfloat16 only where the float network gains by it.
+
+    Args:
+        asked: the candidates that are there already, the float network in ONNX among them.
+        contest: says which candidates are better in what is searched for.
+        reporter: told why bfloat16 is not tried, where it could be.
+    """
+    made = {one.name: one for one in asked}
+    bfloat16 = made.get(f"{FLOAT}.torchscript.bf16")
+    if bfloat16 is None:
+        return _PRECISIONS
+    if contest.gains([bfloat16], [made[FALLBACK]]):
+        return (*_PRECISIONS, bfloat16.precision)
+    reporter.log(f"search: bf16 is not tried: {bfloat16.name} is not certainly better than {FALLBACK}")
+    return _PRECISIONS
 
 
 def aim_for(goal: Goal, measure: Measure, *, round_to: int | None) -> Aim:
@@ -156,7 +175,12 @@ def _scanned(ground: Ground, clock: Clock, round_to: int) -> list[Sensitivity]:
 
 
 def _evaluated(
-    network: CandidateSpec, ground: Ground, evaluate: Callable[[CandidateSpec], CandidateReport], clock: Clock
+    network: CandidateSpec,
+    precisions: Sequence[Precision],
+    ground: Ground,
+    evaluate: Callable[[CandidateSpec], CandidateReport],
+    contest: Contest,
+    clock: Clock,
 ) -> Iterator[tuple[CandidateSpec, CandidateReport]]:
     """A network in every number format, one after the other, until the time is over.
 
@@ -164,9 +188,9 @@ def _evaluated(
         ProofError: its export does not reproduce it. A quantized file of which that is true is left out: nobody asked
             for it.
     """
-    for precision in _PRECISIONS:
+    for precision in precisions:
         try:
-            spec = _in_precision(network, precision, ground)
+            spec = _in_precision(network, precision, ground, contest)
             if not is_evaluated(spec, ground):
                 clock.check()
             report = evaluate(spec)
@@ -182,18 +206,26 @@ def _evaluated(
             yield spec, report
 
 
-def _in_precision(network: CandidateSpec, precision: Precision, ground: Ground) -> CandidateSpec:
+def _in_precision(network: CandidateSpec, precision: Precision, ground: Ground, contest: Contest) -> CandidateSpec:
     """The same network in another number format, static int8 as suits it best."""
     match precision:
         case "fp32":
             return network
         case "int8-dynamic":
-            int8: Pass = DynamicInt8()
+            last: Pass = DynamicInt8()
         case "int8-static":
-            int8 = best_static_int8(network, ground)
+            last = best_static_int8(network, ground, contest)
+        case "bf16":
+            last = Bfloat16()
         case _:
             assert_never(precision)
-    return replace(network, passes=(*network.passes, int8), precision=precision)
+    return replace(
+        network,
+        passes=(*network.passes, last),
+        format=network.format if network.format in formats_of(precision) else formats_of(precision)[0],
+        precision=precision,
+        optimization=optimization_of(precision),
+    )
 
 
 def _told(variant: str, cost: float, reports: Sequence[CandidateReport], verdicts: Sequence[Verdict]) -> str:
@@ -203,66 +235,3 @@ def _told(variant: str, cost: float, reports: Sequence[CandidateReport], verdict
         for report, verdict in zip(reports, verdicts, strict=True)
     )
     return f"{variant}, {cost:.1%} of the float network's cost: {rows}"
-
-
-def gains(
-    narrower: Sequence[CandidateReport],
-    wider: Sequence[CandidateReport],
-    ground: Ground,
-    *,
-    goal: Goal,
-    measure: Measure,
-) -> bool:
-    """Whether the best of some candidates is really better than the best of others.
-
-    An interrupted run's finding is kept: what is tried next depends on it.
-
-    Args:
-        narrower: candidates made of one network.
-        wider: those of another.
-        ground: what they are made from; their files lie in its scratch folder.
-        goal: what they compete in.
-        measure: how they are timed.
-    """
-    if goal == "size":
-        return min(one.size for one in narrower) * (1 + MINIMUM_GAIN) < min(one.size for one in wider)
-    file, kept = ground.scratch / "gains.json", TypeAdapter(dict[str, bool])
-    found = kept.validate_json(file.read_bytes()) if file.exists() else {}
-    question = " ".join([*(one.identity for one in narrower), "over", *(one.identity for one in wider)])
-    if question not in found:
-        batch_size = 1 if goal == "latency" else max(measure.batch_sizes)
-        found[question] = _faster(narrower, wider, ground, batch_size=batch_size, measure=measure)
-        write_atomically(file, kept.dump_json(found))
-    return found[question]
-
-
-def _faster(
-    narrower: Sequence[CandidateReport],
-    wider: Sequence[CandidateReport],
-    ground: Ground,
-    *,
-    batch_size: int,
-    measure: Measure,
-) -> bool:
-    """Whether the fastest of some candidates is certainly faster than the fastest of others."""
-    measured = measure_latency(
-        [
-            file_subject(
-                one.name,
-                folder_of(one, ground),
-                RuntimeSpec.from_json(one.runtime),
-                inputs=ground.model.inputs,
-                samples=ground.samples,
-                batch_sizes=(batch_size,),
-            )
-            for one in (*narrower, *wider)
-        ],
-        rounds=measure.rounds,
-        block_s=measure.block_ms / 1e3,
-        reporter=ground.reporter,
-    )
-    rounds = [
-        min((measured[one.name].timings[0] for one in ones), key=lambda timing: timing.median_s).rounds_s
-        for ones in (wider, narrower)
-    ]
-    return speed_up(*rounds).is_gain

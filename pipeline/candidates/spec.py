@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.artifacts import digest_bytes
-from pipeline.passes import DynamicInt8, Format, MagnitudePruning, Pass, Precision, StaticInt8, Variant, float_passes
+from pipeline.measure.host import computes_bfloat16
+from pipeline.passes import (
+    Bfloat16,
+    DynamicInt8,
+    Format,
+    MagnitudePruning,
+    Pass,
+    Precision,
+    StaticInt8,
+    Variant,
+    float_passes,
+    formats_of,
+)
 from pipeline.recipe import Candidates
 
 Optimization = Literal["all", "none"]
@@ -69,15 +81,25 @@ class CandidateSpec:
 
 
 def default_variants(amount: float, scope: Literal["layer", "global"]) -> tuple[Variant, ...]:
-    """Pruned, float in int8, dynamic and static, and pruned in int8."""
+    """Pruned, float in int8, dynamic and static, pruned in int8, and float in bfloat16 where the processor has that."""
     pruning = MagnitudePruning(amount=amount, scope=scope)
     pruned = f"pruned{amount * 100:g}" + ("-global" if scope == "global" else "")
-    return (
+    variants = (
         Variant(name=pruned, passes=(pruning,)),
         Variant(name=FLOAT, passes=(DynamicInt8(),)),
         Variant(name=FLOAT, passes=(StaticInt8(),)),
         Variant(name=pruned, passes=(pruning, DynamicInt8())),
     )
+    return (*variants, Variant(name=FLOAT, passes=(Bfloat16(),))) if computes_bfloat16() else variants
+
+
+def optimization_of(precision: Precision) -> Optimization:
+    """How a file of a number format is treated when it is loaded.
+
+    TorchScript's optimizer makes bfloat16 round elsewhere and no faster. Measured, time optimized over as saved: 1.0
+    for convolutional networks and a transformer, 1.3 to 1.7 for linear layers 2,048 wide.
+    """
+    return "none" if precision == "bf16" else "all"
 
 
 def candidate_specs(settings: Candidates) -> tuple[CandidateSpec, ...]:
@@ -91,12 +113,13 @@ def candidate_specs(settings: Candidates) -> tuple[CandidateSpec, ...]:
             passes=variant.passes,
             format=form,
             precision=variant.precision,
+            optimization=optimization_of(variant.precision),
             threads=settings.threads,
             allow_batch_variant=settings.allow_batch_variant,
         )
         for variant in (Variant(name=FLOAT, passes=()), *variants)
         for form in settings.formats
-        if form == "onnx" or variant.precision != "int8-static"
+        if form in formats_of(variant.precision)
     ]
     if FALLBACK not in [spec.name for spec in specs]:
         fallback = CandidateSpec(

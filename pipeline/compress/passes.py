@@ -9,10 +9,10 @@ from typing import assert_never
 
 from torch import Tensor, nn
 
-from pipeline.compress import channels, dynamic, magnitude, tuned
+from pipeline.compress import bfloat16, channels, dynamic, magnitude, tuned
 from pipeline.compress.touched import PassReport
 from pipeline.errors import RecipeError
-from pipeline.passes import ChannelPruning, DynamicInt8, FineTune, MagnitudePruning, Pass, StaticInt8
+from pipeline.passes import Bfloat16, ChannelPruning, DynamicInt8, FineTune, MagnitudePruning, Pass, StaticInt8
 
 
 def apply_passes(
@@ -56,6 +56,8 @@ def apply_passes(
                 made = magnitude.prune(compressed, amount=one.amount, scope=one.scope, example=example)
             case DynamicInt8():
                 compressed, made = dynamic.quantize(compressed, example=example)
+            case Bfloat16():
+                compressed, made = bfloat16.convert(compressed, keep=one.keep, example=example)
             case StaticInt8():
                 raise RecipeError(
                     "static-int8 of a torch module: expected an ONNX file, which is quantized after its export; "

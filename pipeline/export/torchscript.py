@@ -52,7 +52,9 @@ class TorchScriptExport:
         return {"method": self.method, "reason": self.reason, "warnings": list(self.warnings)}
 
 
-def export_torchscript(module: nn.Module, path: Path, *, example: tuple[Tensor, ...]) -> TorchScriptExport:
+def export_torchscript(
+    module: nn.Module, path: Path, *, example: tuple[Tensor, ...], fold: bool = True
+) -> TorchScriptExport:
     """Write a module as a frozen TorchScript file.
 
     The same module gives the same bytes in any folder and at any time: source paths, and names that count what a
@@ -63,6 +65,7 @@ def export_torchscript(module: nn.Module, path: Path, *, example: tuple[Tensor, 
         module: raw inputs positional in, logits out; in evaluation mode, and left as it is.
         path: where the file goes.
         example: positional inputs, each (B, ...) with B of 2 or more; what a trace follows.
+        fold: whether layers may be folded into one (batch norm into a convolution), which rounds elsewhere.
 
     Returns:
         Whether it was scripted or traced, and why.
@@ -75,7 +78,7 @@ def export_torchscript(module: nn.Module, path: Path, *, example: tuple[Tensor, 
     with _quiet(), torch.no_grad():
         compiled, made = _compile(module, example)
         # Not optimized for inference: that form saves but cannot be loaded again. It is done after loading.
-        frozen = torch.jit.freeze(compiled)
+        frozen = torch.jit.freeze(compiled, optimize_numerics=fold)
         buffer = io.BytesIO()
         torch.jit.save(frozen, buffer)  # into a buffer, the archive is called "archive", not after the file
         content = _canonical(buffer.getvalue())

@@ -16,7 +16,7 @@ from pipeline.section import Section
 from pipeline.stage import Inputs, Outputs, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pipeline.candidates.ground import Ground
     from pipeline.candidates.report import CandidateReport
@@ -104,13 +104,14 @@ def _searching(recipe: Recipe) -> Searching | None:
 
 def outside(settings: CandidatesSettings) -> dict[str, str]:
     """Digests of the user's model factory and loss, and the CPU that the timings belong to."""
-    from pipeline.measure.host import channel_block, cpu_model, usable_cores
+    from pipeline.measure.host import channel_block, computes_bfloat16, cpu_model, usable_cores
     from pipeline.models.outside import outside_digests
     from pipeline.source import named_digests
 
     sources = outside_digests(settings.model.model_copy(update={"weights": None}), settings.folder)
     loss = named_digests("train.loss", settings.loss, settings.folder)
     host = {"cpu": cpu_model(), "cores": str(usable_cores()), "channels at a time": str(channel_block())}
+    host["bfloat16"] = str(computes_bfloat16())
     return {**sources, **loss, **host}
 
 
@@ -121,7 +122,6 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.candidates.evaluate import TUNED_FILE, evaluate_once, float_logits, folder_of, write_samples
     from pipeline.candidates.ground import Ground
     from pipeline.candidates.report import TimingFigures, write_report
-    from pipeline.candidates.search import planned
     from pipeline.candidates.tune import forget_others
     from pipeline.data.dataset import read_info
     from pipeline.measure.latency import file_subject, measure_latency
@@ -161,8 +161,9 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     specs = _make_asked(settings, ground, make)
     compared = sum(spec.lossy for spec in specs)
     if settings.search is not None:
-        specs += _search(settings.search, settings, ground, make, specs=specs)
-        compared += planned(settings.search.effort)
+        found, planned = _search(settings.search, settings, ground, make, specs=specs, reports=reports)
+        specs += found
+        compared += planned
     batch_sizes = settings.measure.batch_sizes
     source = EagerSource(
         settings=settings.model,
@@ -237,13 +238,15 @@ def _search(
     make: Callable[[CandidateSpec, Ground], CandidateReport],
     *,
     specs: Sequence[CandidateSpec],
-) -> list[CandidateSpec]:
-    """The candidates that a search makes besides those that the recipe asks for, inside its time."""
+    reports: Mapping[str, CandidateReport],
+) -> tuple[list[CandidateSpec], int]:
+    """The candidates that a search makes besides those that the recipe asks for, and how many it might have made."""
     from dataclasses import replace
 
     from pipeline.candidates.choose import Limits
     from pipeline.candidates.clock import Clock
-    from pipeline.candidates.search import LABEL_WEIGHT, aim_for, gains, search
+    from pipeline.candidates.contest import Contest
+    from pipeline.candidates.search import LABEL_WEIGHT, aim_for, planned, precisions_for, search
     from pipeline.candidates.spec import FALLBACK
     from pipeline.candidates.tune import augmentation_of
     from pipeline.passes import FineTune
@@ -254,7 +257,9 @@ def _search(
     ground.reporter.log(f"search: {wanted.effort}, for {wanted.goal}, {wanted.limit_s / 60:g} minutes at most")
     clock = Clock(ground.scratch / "search-seconds", wanted.limit_s, ground.reporter)
     timed = replace(ground, reporter=clock)
-    return search(
+    contest = Contest(ground=ground, goal=wanted.goal, measure=settings.measure)
+    precisions = precisions_for([reports[spec.name] for spec in specs], contest=contest, reporter=ground.reporter)
+    found = search(
         timed,
         effort=wanted.effort,
         limits=Limits(
@@ -263,11 +268,13 @@ def _search(
         compared=sum(spec.lossy for spec in specs),
         tuning=tuning,
         baseline=next(spec for spec in specs if spec.name == FALLBACK),
+        precisions=precisions,
         aim=aim_for(wanted.goal, settings.measure, round_to=wanted.round_to),
         evaluate=lambda spec: make(spec, timed),
-        gains=lambda narrower, wider: gains(narrower, wider, ground, goal=wanted.goal, measure=settings.measure),
+        contest=contest,
         clock=clock,
     )
+    return found, planned(wanted.effort, precisions)
 
 
 def _summary(report: CandidateReport) -> str:

@@ -12,6 +12,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
+from handlers.runtime import LEFT_OUT_OPTIMIZERS
 from pipeline.verify.trace import Step
 
 _NAME_SCOPES = "pkg.torch.onnx.name_scopes"
@@ -108,7 +109,9 @@ class OnnxTrace:
         )
         options.log_severity_level = 3
         content = model.SerializeToString()
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            content, options, providers=["CPUExecutionProvider"], disabled_optimizers=LEFT_OUT_OPTIMIZERS
+        )
 
 
 def _origin(node: onnx.NodeProto) -> tuple[str, str]:

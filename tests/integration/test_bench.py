@@ -14,20 +14,10 @@ from pipeline.artifacts import digest_file
 from pipeline.bench.result import BenchResult, BenchRow
 from pipeline.bench.run import bench
 from pipeline.errors import FileError, RecipeError
-from pipeline.stage import Silent
 from tests.example_build import Built
+from tests.reporters import Lines
 
 QUICK: dict[str, Any] = {"threads": [1], "batch_sizes": [8, 1], "rounds": 6, "block_ms": 5}
-
-
-class Said(Silent):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def log(self, message: str) -> None:
-        self.lines.append(message)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -91,7 +81,7 @@ def test_it_is_kept_in_the_run_directory_with_facts_of_the_host(built: Built, of
 def test_an_archive_is_timed_without_its_sources_and_over_http(built: Built) -> None:
     archive = built.result.archive
     before = digest_file(archive)
-    said = Said()
+    said = Lines()
     result = bench(archive, reporter=said, **QUICK)
     assert digest_file(archive) == before
     assert [row.role for row in result.rows] == ["candidate", "copy"]
@@ -105,7 +95,7 @@ def test_an_archive_is_timed_without_its_sources_and_over_http(built: Built) -> 
     assert served.p99_ms > 0
     assert served.per_second > 0
     assert served.bare_ms.value > 0
-    assert said.lines[-1] == "bench: over HTTP, through TorchServe"
+    assert said.said[-1] == "bench: over HTTP, through TorchServe"
 
 
 @pytest.mark.parametrize("name", ["float.onnx.fp32/model.onnx", "float.torchscript.fp32/model.pt"])

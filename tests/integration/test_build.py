@@ -20,6 +20,7 @@ from pipeline.artifacts import digest_file
 from pipeline.candidates.spec import candidate_specs
 from pipeline.errors import ProofError, RecipeError, StageError
 from pipeline.manifest import read_manifest
+from pipeline.measure.host import computes_bfloat16
 from pipeline.proof.evidence import Form, tell
 from pipeline.recipe import load_recipe
 from pipeline.serving.archive import read_archive
@@ -37,7 +38,7 @@ def test_every_candidate_has_a_row_with_figures(built: Built) -> None:
     result = built.result
     names = [row.report.name for row in result.candidates]
     assert names == [spec.name for spec in candidate_specs(load_recipe(built.recipe).candidates)]
-    assert len(names) == 9
+    assert len(names) == (10 if computes_bfloat16() else 9)
     assert not result.searched
     for row in result.candidates:
         report = row.report
@@ -82,7 +83,7 @@ def test_the_trade_off_is_drawn_and_report_draws_it_again(built: Built) -> None:
     assert any("latency" in costs for costs in fronts.values())
     assert any("size" in costs for costs in fronts.values())
     document = built.result.to_json()
-    assert [set(row["front"]) <= {"latency", "size"} for row in document["candidates"]] == [True] * 9
+    assert all(set(row["front"]) <= {"latency", "size"} for row in document["candidates"])
 
 
 def test_the_archive_holds_the_winner(built: Built) -> None:
@@ -112,7 +113,7 @@ def test_the_server_was_asked_and_answered_the_same(built: Built) -> None:
 def test_result_is_plain_json(built: Built) -> None:
     document = json.loads(json.dumps(built.result.to_json()))
     assert document["selected"] == built.result.selected
-    assert len(document["candidates"]) == 9
+    assert len(document["candidates"]) == len(built.result.candidates)
 
 
 def test_report_reads_the_same_again(built: Built) -> None:

@@ -28,6 +28,7 @@ from pipeline.runner import Outcome, run_stages
 from pipeline.stage import Silent
 from pipeline.stages.data import STAGE as DATA_STAGE
 from pipeline.stages.train import STAGE as TRAIN_STAGE
+from tests.reporters import Lines
 
 CHECKOUT = Path(__file__).parents[2]
 STAGES = (DATA_STAGE, TRAIN_STAGE)
@@ -281,15 +282,10 @@ def test_a_killed_training_continues_to_bitwise_the_same_weights(recipe: Path, t
     assert subprocess.run(command, capture_output=True, timeout=300, check=False).returncode == -signal.SIGKILL
     assert len(list((tmp_path / "parts").rglob("checkpoint.pt"))) == 1
     assert not (tmp_path / "parts" / "train").exists()
-    told: list[str] = []
-
-    class Listening(Silent):
-        def log(self, message: str) -> None:
-            told.append(message)
-
+    told = Lines()
     for name in ("parts", "whole"):
-        run_stages(STAGES, load_recipe(recipe), tmp_path / name, Listening())
-    assert told.count("train: continues after epoch 1 of 4") == 1
+        run_stages(STAGES, load_recipe(recipe), tmp_path / name, told)
+    assert told.said.count("train: continues after epoch 1 of 4") == 1
     for name in ("weights.safetensors", "history.json", "learning_curves.png", "model.json"):
         assert (tmp_path / "whole" / "train" / name).read_bytes() == (tmp_path / "parts" / "train" / name).read_bytes()
 

@@ -8,7 +8,6 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,10 +17,11 @@ import pytest
 import pipeline
 from pipeline.candidates.choose import Limits
 from pipeline.candidates.clock import Clock
+from pipeline.candidates.contest import Contest
 from pipeline.candidates.descent import EFFORTS, Effort
 from pipeline.candidates.evaluate import evaluate_once, float_logits
 from pipeline.candidates.report import CandidateReport
-from pipeline.candidates.search import aim_for, gains, search
+from pipeline.candidates.search import aim_for, search
 from pipeline.candidates.spec import FALLBACK, CandidateSpec, candidate_specs
 from pipeline.errors import ProofError, RecipeError
 from pipeline.manifest import read_manifest
@@ -29,7 +29,8 @@ from pipeline.passes import FineTune
 from pipeline.proof.run import verify_run
 from pipeline.recipe import Candidates, Measure
 from tests.example_build import Built
-from tests.integration.test_slim_candidates import Lines, ground_of
+from tests.integration.test_slim_candidates import ground_of
+from tests.reporters import Lines
 
 GENEROUS = Limits(max_accuracy_drop=0.9, max_confident_flips=1.0)
 # By size, so that no timing decides which networks are made.
@@ -71,9 +72,6 @@ def searched(
         reports.append(evaluate_once(spec, ground, float_logits=logits))
         return reports[-1]
 
-    def better(narrower: Sequence[CandidateReport], wider: Sequence[CandidateReport]) -> bool:
-        return gains(narrower, wider, ground, goal="size", measure=Measure())
-
     made = search(
         ground,
         effort="quick",
@@ -81,9 +79,10 @@ def searched(
         compared=4,
         tuning=FineTune(label_weight=0.6),
         baseline=next(one for one in candidate_specs(Candidates(variants=())) if one.name == FALLBACK),
+        precisions=("fp32", "int8-dynamic", "int8-static", "bf16"),
         aim=replace(aim_for("size", Measure(), round_to=None), round_to=(4096, 8)),  # no layer has so many channels
         evaluate=make,
-        gains=better,
+        contest=Contest(ground=ground, goal="size", measure=Measure()),
         clock=Clock(folder / "search-seconds", limit_s, said),
     )
     assert [one.name for one in made] == [one.name for one in reports]
@@ -94,7 +93,9 @@ def test_a_network_is_made_proven_and_judged(built: Built, tmp_path: Path, monke
     monkeypatch.setitem(EFFORTS, "quick", Effort(networks=1, epochs=1, first=0.3, resolution=2.0))
     said = Lines()
     reports = searched(built, tmp_path / "scratch", said, 600)
-    assert [one.precision for one in reports] == ["fp32", "int8-dynamic", "int8-static"]
+    assert [one.precision for one in reports] == ["fp32", "int8-dynamic", "int8-static", "bf16"]
+    assert [one.format for one in reports] == ["onnx", "onnx", "onnx", "torchscript"]
+    assert reports[3].parity.max_absolute == 0, "the file rounds where its module does"
     [variant] = {one.variant for one in reports}
     cost = float(variant.removeprefix("slim"))
     assert 15 < cost < 60, "the step of the ladder that is nearest to 30 %"
@@ -106,10 +107,11 @@ def test_a_network_is_made_proven_and_judged(built: Built, tmp_path: Path, monke
         line.startswith(f"search: {variant}, {cost:.1f}% of the float network's cost: fp32") for line in said.said
     )
     assert said.said[-1].endswith("minutes: it makes no more of them")
-    ground, measure = ground_of(built, tmp_path / "scratch", said), Measure(rounds=6)
-    found = gains(reports[:1], reports[1:], ground, goal="latency", measure=measure)
-    monkeypatch.setattr("pipeline.candidates.search.measure_latency", None)
-    assert gains(reports[:1], reports[1:], ground, goal="latency", measure=measure) is found, "timed once"
+    ground = ground_of(built, tmp_path / "scratch", said)
+    contest = Contest(ground=ground, goal="latency", measure=Measure(rounds=6))
+    found = contest.gains(reports[:1], reports[1:])
+    monkeypatch.setattr("pipeline.candidates.contest.measure_latency", None)
+    assert contest.gains(reports[:1], reports[1:]) is found, "timed once"
 
 
 def test_a_quantized_file_that_is_not_the_same_is_left_out_and_an_export_ends_the_search(
@@ -118,7 +120,7 @@ def test_a_quantized_file_that_is_not_the_same_is_left_out_and_an_export_ends_th
     monkeypatch.setitem(EFFORTS, "quick", Effort(networks=1, epochs=1, first=0.3, resolution=2.0))
     said = Lines()
     reports = searched(built, tmp_path / "scratch", said, 600, faulty="int8-static")
-    assert [one.precision for one in reports] == ["fp32", "int8-dynamic"]
+    assert [one.precision for one in reports] == ["fp32", "int8-dynamic", "bf16"]
     assert any(re.search(r"slim[\d.]+ in int8-static is left out: .*: not the same$", line) for line in said.said)
     with pytest.raises(ProofError, match=r"not the same; search\.effort=off builds without the networks of the search"):
         searched(built, tmp_path / "scratch", said, 600, faulty="fp32")

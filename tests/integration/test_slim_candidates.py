@@ -15,33 +15,22 @@ from pipeline.artifacts import digest_file
 from pipeline.candidates.again import check_again
 from pipeline.candidates.evaluate import TUNED_FILE, evaluate, float_logits
 from pipeline.candidates.ground import Ground
+from pipeline.candidates.rank import rank_layers
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.spec import CandidateSpec, candidate_specs
 from pipeline.candidates.tune import forget_others, training_inputs, tuned_weights
 from pipeline.data.dataset import read_info, read_split
 from pipeline.evidence.document import read_evidence
 from pipeline.models.load import load_model_spec
-from pipeline.passes import ChannelPruning, FineTune, Pass, StaticInt8, Variant
+from pipeline.passes import Bfloat16, ChannelPruning, FineTune, Pass, StaticInt8, Variant
 from pipeline.proof.run import verify_run
 from pipeline.recipe import Candidates, load_recipe
 from pipeline.serving.archive import read_archive
 from pipeline.training.augment import Augmentation
 from tests.example_build import QUICK, Built, record_anew
+from tests.reporters import Lines
 
 SLIM: tuple[Pass, ...] = (ChannelPruning(), FineTune(epochs=2, batch_size=64))
-
-
-class Lines:
-    """A reporter that keeps what it was told."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def log(self, message: str) -> None:
-        self.said.append(message)
-
-    def progress(self, task: str, completed: int, total: int, detail: str = "") -> None:
-        """Drop the step."""
 
 
 def ground_of(built: Built, scratch: Path, reporter: Lines) -> Ground:
@@ -153,6 +142,24 @@ def test_calibration_takes_training_examples_from_all_over_the_split(built: Buil
     assert not np.array_equal(drawn, train[:100])
     assert {one.tobytes() for one in drawn} <= {one.tobytes() for one in train}
     assert len(training_inputs(ground, 10**6)["image"]) == len(train)
+
+
+def test_layers_left_in_float_bring_bfloat16_nearer_to_it(built: Built, tmp_path: Path) -> None:
+    ground = ground_of(built, tmp_path / "scratch", Lines())
+    variants = (Variant(name="float", passes=(Bfloat16(),)),)
+    [spec] = [one for one in candidate_specs(Candidates(variants=variants)) if one.precision == "bf16"]
+    (tmp_path / "made").mkdir()
+    logits = float_logits(ground.model, ground.weights, ground.validation)
+    report = evaluate(spec, ground, tmp_path / "made", float_logits=logits)
+    assert (report.how, report.parity.max_absolute, report.parity.batch_invariant) == ("trace", 0, True)
+    assert report.spec == spec, "made again as it was made"
+    found = rank_layers(spec, ground, read_split(ground.validation).take(slice(0, 64)), tuned=None)
+    assert {(one.kind, one.layer) for one in found.gains} == {
+        ("bfloat16", one) for one in ("stem.0", "body.inner.0", "body.inner.3", "head")
+    }
+    assert 0 < found.divergence < 1e-3
+    assert all(one.divergence != 0 for one in found.gains), "each of them computes in bfloat16"
+    assert max(one.divergence for one in found.gains) > 0
 
 
 @pytest.mark.slow

@@ -121,7 +121,7 @@ def test_two_different_candidates_never_share_a_name(tmp_path: Path, variants: s
 
 
 CUT, TUNE, ZERO = '{ kind = "channel-pruning" }', '{ kind = "fine-tune" }', '{ kind = "magnitude-pruning" }'
-DYNAMIC, STATIC = '{ kind = "dynamic-int8" }', '{ kind = "static-int8" }'
+DYNAMIC, STATIC, HALF = '{ kind = "dynamic-int8" }', '{ kind = "static-int8" }', '{ kind = "bfloat16" }'
 
 
 @pytest.mark.parametrize(
@@ -135,6 +135,8 @@ DYNAMIC, STATIC = '{ kind = "dynamic-int8" }', '{ kind = "static-int8" }'
         ((CUT, ZERO, TUNE), "training fills the zeros again"),
         ((TUNE,), "expected channel-pruning before fine-tune, found none"),
         ((DYNAMIC, STATIC), "expected one of dynamic-int8 and static-int8, found both"),
+        ((STATIC, HALF), "expected one of static-int8 and bfloat16, found both"),
+        ((HALF, ZERO), "expected magnitude-pruning before bfloat16, because what the network computes in comes last"),
     ],
 )
 def test_passes_in_a_wrong_order_are_refused_with_the_reason(
@@ -145,21 +147,28 @@ def test_passes_in_a_wrong_order_are_refused_with_the_reason(
         load_recipe(write(tmp_path, MINIMAL + text))
 
 
-def test_one_network_at_three_precisions(tmp_path: Path) -> None:
+def test_one_network_at_every_precision(tmp_path: Path) -> None:
     variants = [
         f'[[candidates.variants]]\nname = "slim"\npasses = [{", ".join((CUT, TUNE, *last))}]\n'
-        for last in ((), (STATIC,), (DYNAMIC,))
+        for last in ((), (STATIC,), (DYNAMIC,), (HALF,))
     ]
     found = load_recipe(write(tmp_path, MINIMAL + "".join(variants))).candidates.variants
     assert found is not None
-    assert [one.precision for one in found] == ["fp32", "int8-static", "int8-dynamic"]
+    assert [one.precision for one in found] == ["fp32", "int8-static", "int8-dynamic", "bf16"]
     assert all(one.float_passes == (ChannelPruning(), FineTune()) for one in found)
     assert found[1].passes[-1] == StaticInt8()
 
 
-def test_static_int8_without_onnx_is_refused(tmp_path: Path) -> None:
-    text = f'[candidates]\nformats = ["torchscript"]\n[[candidates.variants]]\nname = "float"\npasses = [{STATIC}]\n'
-    with pytest.raises(RecipeError, match="variant 'float': static-int8 quantizes ONNX files: expected onnx among for"):
+@pytest.mark.parametrize(
+    ("last", "formats", "reason"),
+    [
+        (STATIC, "torchscript", "int8-static: expected onnx among formats, found torchscript; add it"),
+        (HALF, "onnx", "bf16: expected torchscript among formats, found onnx; add it"),
+    ],
+)
+def test_a_number_format_that_no_format_has_is_refused(tmp_path: Path, last: str, formats: str, reason: str) -> None:
+    text = f'[candidates]\nformats = ["{formats}"]\n[[candidates.variants]]\nname = "float"\npasses = [{last}]\n'
+    with pytest.raises(RecipeError, match=f"variant 'float' at {reason}"):
         load_recipe(write(tmp_path, MINIMAL + text))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.candidates.calibrate import Tried, closest
+import pytest
+
+from pipeline.candidates.calibrate import Tried, closest, with_float_convolutions
 from pipeline.passes import StaticInt8
 
 
@@ -41,3 +43,34 @@ def test_at_most_half_of_the_layers_and_none_that_helps_nothing() -> None:
     assert closest(["a"], Measured(METHODS, {"a": 0.9})).settings.keep == ()
     measured = Measured(METHODS, {"elsewhere": 0.9})
     assert closest(["a", "b"], measured).settings.keep == ()
+
+
+KINDS = {"a": "Conv", "b": "Conv", "c": "Gemm"}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "before", "gain", "after"),
+    [
+        (KINDS, (), True, ("a", "b")),
+        (KINDS, ("b", "c"), True, ("b", "c")),
+        (KINDS, ("b",), True, ("b", "a")),
+        (KINDS, (), False, ()),
+        ({"a": "Conv", "b": "Conv"}, (), True, ()),
+        ({"c": "Gemm", "d": "MatMul"}, (), True, ()),
+    ],
+    ids=["better", "nothing would be left", "one is in float", "not better", "no linear layer", "no convolution"],
+)
+def test_convolutions_stay_in_float_where_that_is_better_and_linear_layers_are_left(
+    kinds: dict[str, str], before: tuple[str, ...], gain: bool, after: tuple[str, ...]
+) -> None:
+    measured = Measured(METHODS, {})
+    asked: list[tuple[StaticInt8, StaticInt8]] = []
+
+    def gains(ones: StaticInt8, others: StaticInt8) -> bool:
+        asked.append((ones, others))
+        return gain
+
+    best = measured(StaticInt8(method="entropy", keep=before))
+    found = with_float_convolutions(best, kinds, measured, gains)
+    assert found.settings == StaticInt8(method="entropy", keep=after)
+    assert [others for _, others in asked] in ([], [best.settings])

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar, cast
 
 import pytest
 
-from pipeline.candidates.search import aim_for
+from pipeline.candidates.contest import Contest
+from pipeline.candidates.ground import Ground
+from pipeline.candidates.report import CandidateReport
+from pipeline.candidates.search import aim_for, planned, precisions_for
 from pipeline.measure import host
+from pipeline.passes import Precision
 from pipeline.recipe import Measure
+from tests.reporters import Lines
+from tests.unit.candidates.test_choose import candidate
 
 
 def cost(parameters: int, macs: int, *, goal: str, batch_sizes: tuple[int, ...] = (1, 32)) -> float:
@@ -35,3 +43,49 @@ def test_for_speed_channels_go_in_blocks_of_this_processor(
     assert aim_for("size", Measure(), round_to=None).round_to == (8,)
     assert aim_for("latency", Measure(), round_to=4).round_to == (4,)
     assert aim_for("size", Measure(), round_to=4).round_to == (4,)
+
+
+@pytest.mark.parametrize(
+    ("info", "has_it"),
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16", True),
+        ("flags\t\t: fpu amx_bf16 amx_tile", True),
+        ("Features\t: fp asimd bf16", True),
+        ("flags\t\t: fpu avx512f avx512_vnni", False),
+        ("", False),
+    ],
+)
+def test_whether_this_processor_computes_in_bfloat16(
+    info: str, has_it: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text(info)
+    monkeypatch.setattr(host, "Path", lambda _: tmp_path / "cpuinfo")
+    assert host.computes_bfloat16() is has_it
+
+
+class Asked(Contest):
+    """A contest that keeps what it was asked, and finds a gain the first time."""
+
+    asked: ClassVar[list[tuple[list[CandidateReport], list[CandidateReport]]]]
+
+    def gains(self, ones: Sequence[CandidateReport], others: Sequence[CandidateReport]) -> bool:
+        self.asked.append(([*ones], [*others]))
+        return len(self.asked) == 1
+
+
+def test_networks_are_tried_in_bfloat16_where_float_gains_by_it() -> None:
+    whole, half = candidate("float", "onnx", "fp32"), candidate("float", "torchscript", "bf16")
+    other = candidate("float", "torchscript", "int8-dynamic")
+    onnx: tuple[Precision, ...] = ("fp32", "int8-dynamic", "int8-static")
+    said = Lines()
+    Asked.asked = []
+    contest = Asked(ground=cast("Ground", None), goal="latency", measure=Measure())
+    assert precisions_for([whole, other, half], contest=contest, reporter=said) == (*onnx, "bf16")
+    assert contest.asked == [([half], [whole])]
+    assert precisions_for([whole, other, half], contest=contest, reporter=said) == onnx
+    assert said.said == [
+        "search: bf16 is not tried: float.torchscript.bf16 is not certainly better than float.onnx.fp32"
+    ]
+    assert precisions_for([whole, other], contest=contest, reporter=said) == onnx
+    assert len(contest.asked) == 2, "the recipe asked for no such candidate, or the processor has no use for it"
+    assert planned("quick", onnx) * 4 == planned("quick", (*onnx, "bf16")) * 3

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from pipeline.candidates import spec
 from pipeline.candidates.spec import candidate_specs
-from pipeline.passes import DynamicInt8, StaticInt8, Variant
+from pipeline.passes import Bfloat16, DynamicInt8, StaticInt8, Variant
 from pipeline.recipe import Candidates
 
 
@@ -19,12 +22,25 @@ def test_how_a_candidate_is_served_is_part_of_its_identity() -> None:
     assert not {one.identity for one in usual} & {one.identity for one in two}
 
 
-def test_static_int8_is_made_of_onnx_files_alone() -> None:
-    variants = (Variant(name="float", passes=(StaticInt8(),)), Variant(name="float", passes=(DynamicInt8(),)))
-    assert [one.name for one in candidate_specs(Candidates(variants=variants))] == [
+def test_each_number_format_is_made_in_the_formats_that_have_it() -> None:
+    variants = [Variant(name="float", passes=(one,)) for one in (StaticInt8(), DynamicInt8(), Bfloat16())]
+    specs = candidate_specs(Candidates(variants=tuple(variants)))
+    assert [one.name for one in specs] == [
         "float.torchscript.fp32",
         "float.onnx.fp32",
         "float.onnx.int8-static",
         "float.torchscript.int8-dynamic",
         "float.onnx.int8-dynamic",
+        "float.torchscript.bf16",
     ]
+    assert [one.optimization for one in specs] == ["all"] * 5 + ["none"]
+    assert [one.lossy for one in specs] == [False, False, True, True, True, True]
+
+
+@pytest.mark.parametrize("has_it", [True, False])
+def test_bfloat16_is_tried_by_itself_where_the_processor_computes_in_it(
+    has_it: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spec, "computes_bfloat16", lambda: has_it)
+    assert ("float.torchscript.bf16" in [one.name for one in candidate_specs(Candidates())]) is has_it
+    assert "float.torchscript.bf16" not in [one.name for one in candidate_specs(Candidates(formats=("onnx",)))]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pipeline.compress.passes import apply_passes
 from pipeline.errors import DataError, RecipeError
 from pipeline.models.weights import save_weights
-from pipeline.passes import ChannelPruning, DynamicInt8, FineTune, MagnitudePruning, Pass, StaticInt8
+from pipeline.passes import Bfloat16, ChannelPruning, DynamicInt8, FineTune, MagnitudePruning, Pass, StaticInt8
 
 SLIM = ChannelPruning(round_to=2)
 EVERY_PASS: list[tuple[Pass, ...]] = [
@@ -19,6 +19,7 @@ EVERY_PASS: list[tuple[Pass, ...]] = [
     (MagnitudePruning(amount=0.6, scope="global"),),
     (DynamicInt8(),),
     (MagnitudePruning(), DynamicInt8()),
+    (MagnitudePruning(), Bfloat16()),
     (SLIM,),
     (ChannelPruning(round_to=1, scope="global", importance="l1", layers={"0": 0.25}),),
     (SLIM, FineTune()),

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from handlers.decode import InputSpec
+from handlers.runtime import load_model
+from handlers.serving import RuntimeSpec
+from pipeline.compress.bfloat16 import convert
+from pipeline.errors import RecipeError
+from pipeline.export.torchscript import export_torchscript
+from pipeline.models.spec import Deployable
+
+EXAMPLE = (torch.zeros(2, 1, 8, 8),)
+RUNTIME = RuntimeSpec(kind="torchscript", file="model.pt", optimization="none")
+PICTURE = InputSpec(name="picture", dtype="float32", shape=(1, 8, 8), low=-9.0, high=9.0)
+
+
+class Third(nn.Module):
+    """Preprocessing with a product of its own, which must stay in float."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Conv2d(1, 1, 1, bias=False)
+        nn.init.constant_(self.scale.weight, 1 / 3)
+
+    def forward(self, raw: Tensor) -> Tensor:
+        scaled: Tensor = self.scale(raw)
+        return scaled
+
+
+class Spread(nn.Module):
+    """Writes what a layer answers into a tensor of float32, which takes float32 alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(8, 4)
+
+    def forward(self, values: Tensor) -> Tensor:
+        answers: Tensor = self.layer(values)
+        return torch.zeros(len(values), 4).scatter_(1, torch.arange(4).expand(len(values), 4), answers)
+
+
+def small_network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 5)).eval()
+
+
+def pictures(count: int = 6) -> Tensor:
+    return torch.randn(count, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+def answer(network: nn.Module, values: Tensor) -> Tensor:
+    with torch.no_grad():
+        logits: Tensor = network(values)
+    return logits
+
+
+def test_answers_are_those_of_float_to_eight_bits() -> None:
+    network = small_network()
+    converted, report = convert(network, keep=(), example=EXAMPLE)
+    whole, found = answer(network, pictures()), answer(converted, pictures())
+    assert found.dtype == torch.float32
+    assert 0 < (found - whole).abs().max() < whole.abs().max() / 64
+    assert [(layer.name, layer.touched) for layer in report.layers] == [("0", True), ("4", True)]
+    assert report.weight_share == (8 * 9 + 288 * 5) / (8 * 9 + 8 + 16 + 288 * 5 + 5)
+    assert {one.dtype for one in converted.parameters()} == {torch.float32}
+
+
+def test_preprocessing_stays_in_float() -> None:
+    identity = nn.Linear(64, 64, bias=False)
+    nn.init.eye_(identity.weight)
+    deployable = Deployable(preprocess=Third(), network=nn.Sequential(nn.Flatten(), identity)).eval()
+    converted, report = convert(deployable, keep=(), example=EXAMPLE)
+    assert [(layer.name, layer.touched) for layer in report.layers] == [
+        ("preprocess.scale", False),
+        ("network.1", True),
+    ]
+    once = answer(deployable, pictures()).bfloat16().float()
+    twice = (pictures().bfloat16() * torch.tensor(1 / 3).bfloat16()).flatten(1).float()
+    assert torch.equal(answer(converted, pictures()), once)
+    assert not torch.equal(once, twice)
+
+
+def test_what_is_kept_computes_in_float() -> None:
+    network = small_network()
+    whole = answer(network, pictures())
+    all_but_last, report = convert(network, keep=("0",), example=EXAMPLE)
+    assert [layer.touched for layer in report.layers] == [False, True]
+    every = answer(convert(network, keep=(), example=EXAMPLE)[0], pictures())
+    kept = answer(all_but_last, pictures())
+    assert not torch.equal(kept, every)
+    assert (kept - whole).abs().max() < (every - whole).abs().max()
+    with pytest.raises(RecipeError, match=r"keep: expected names of modules \(0, 1, 2, 3, 4\), found head"):
+        convert(network, keep=("head",), example=EXAMPLE)
+    with pytest.raises(RecipeError, match="expected a convolution or linear layer to act on, found none"):
+        convert(network, keep=("0", "4"), example=EXAMPLE)
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+def test_the_file_answers_as_its_module_in_half_the_bytes(batch: int, tmp_path: Path) -> None:
+    deployable = Deployable(preprocess=nn.Identity(), network=small_network()).eval()
+    converted, _ = convert(deployable, keep=(), example=EXAMPLE)
+    made = export_torchscript(converted, tmp_path / "model.pt", example=EXAMPLE)
+    assert made.method == "trace", "a script would take the class's own forward, in float"
+    loaded = load_model(tmp_path, RUNTIME, (PICTURE,))
+    found = torch.from_numpy(loaded({"picture": pictures(batch).numpy()}))
+    assert torch.equal(found, answer(converted, pictures(batch)))
+    assert not torch.equal(found, answer(deployable, pictures(batch)))
+
+
+def test_weights_are_rounded_in_the_file(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 4096)).eval()
+    converted, _ = convert(network, keep=(), example=EXAMPLE)
+    for name, module in (("float.pt", network), ("half.pt", converted)):
+        export_torchscript(module, tmp_path / name, example=EXAMPLE)
+    assert (tmp_path / "half.pt").stat().st_size < 0.52 * (tmp_path / "float.pt").stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("network", "example", "reason"),
+    [
+        (nn.GRU(3, 5), torch.zeros(2, 4, 3), "expected no recurrent layers, which TorchScript cannot run in it, found"),
+        (Spread(), torch.zeros(2, 8), r"expected a network that runs in it, found: scatter\(\)"),
+        (nn.ReLU(), torch.zeros(2, 8), "expected a convolution or linear layer to act on, found none"),
+    ],
+    ids=["recurrent", "float32 alone", "no layer"],
+)
+def test_what_cannot_be_converted_is_refused(network: nn.Module, example: Tensor, reason: str) -> None:
+    with pytest.raises(RecipeError, match=f"bfloat16: {reason}"):
+        convert(network.eval(), keep=(), example=(example,))
+
+
+class Branching(nn.Module):
+    """Has no symbolic trace."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
+
+    def forward(self, values: Tensor) -> Tensor:
+        features: Tensor = self.body(values)
+        return features.flatten(1) if len(values) else values
+
+
+class Twice(nn.Module):
+    """Uses the answers of a convolution with its batch norm and without."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution, self.norm = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)
+
+    def forward(self, values: Tensor) -> Tensor:
+        features = self.convolution(values)
+        both: Tensor = self.norm(features) + features
+        return both.flatten(1)
+
+
+@pytest.mark.parametrize(("kind", "folded"), [("plain", True), ("branching", False), ("twice", False)])
+def test_batch_norms_are_folded_before_anything_is_rounded_where_they_can_be(
+    kind: str, folded: bool, tmp_path: Path
+) -> None:
+    network = {"plain": small_network, "branching": Branching, "twice": Twice}[kind]().eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.constant_(module.weight, 1 / 3)
+    deployable = Deployable(preprocess=nn.Identity(), network=network).eval()
+    converted, _ = convert(deployable, keep=(), example=EXAMPLE)
+    assert any(isinstance(one, nn.BatchNorm2d) for one in converted.modules()) is not folded
+    whole, found = answer(deployable, pictures()), answer(converted, pictures())
+    assert (found - whole).abs().max() < whole.abs().max() / 64
+    export_torchscript(converted, tmp_path / "model.pt", example=EXAMPLE, fold=False)
+    served = load_model(tmp_path, RUNTIME, (PICTURE,))({"picture": pictures().numpy()})
+    assert torch.equal(torch.from_numpy(served), found), "rounded where its module rounds"
