@@ -17,6 +17,7 @@ from pipeline.candidates.spec import FALLBACK, SLIM, candidate_specs
 from pipeline.candidates.speed import SpeedUp, speed_ups
 from pipeline.errors import FileError, ProofError, RecipeError
 from pipeline.manifest import MANIFEST_NAME, Manifest, read_manifest, write_atomically
+from pipeline.measure.host import computes_bfloat16
 from pipeline.plots.front import Cost, Point, pareto_front
 from pipeline.recipe import DEFAULT_RECIPE, Recipe, load_recipe
 from pipeline.runner import Outcome, outdated, plan_stages, run_stages
@@ -298,7 +299,9 @@ def resolve(recipe: str | Path | Recipe, overrides: Sequence[str] = ()) -> Recip
     named, searched = loaded.select.candidate, loaded.search_effort != "off"
     if named is not None and named not in names and not (searched and named.startswith(SLIM)):
         others = f", or one that the search makes ({SLIM}...)" if searched else ""
-        raise RecipeError(f"select.candidate: expected one of {', '.join(names)}{others}, found {named}")
+        absent = named.endswith(".bf16") and not computes_bfloat16()
+        why = "; no build tries bfloat16 by itself on this processor, which does not compute in it" if absent else ""
+        raise RecipeError(f"select.candidate: expected one of {', '.join(names)}{others}, found {named}{why}")
     return loaded
 
 

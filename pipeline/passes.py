@@ -99,7 +99,6 @@ class Bfloat16(Section):
     """Convolutions and matrix products in bfloat16, the rest in float; TorchScript only."""
 
     kind: Literal["bfloat16"] = "bfloat16"
-    keep: tuple[str, ...] = Field(default=(), description="names of modules that stay in float")
 
 
 Pass = Annotated[

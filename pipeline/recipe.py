@@ -168,7 +168,7 @@ Goal = Literal["latency", "throughput", "size"]
 
 
 class Search(Section):
-    """The search for the smallest network inside the budget: channels pruned, fine-tuned, in float and in int8."""
+    """The search for the smallest network inside the budget: channels pruned, fine-tuned, in several number formats."""
 
     effort: Literal["off", "quick", "deep"] | None = Field(
         default=None,

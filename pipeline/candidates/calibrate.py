@@ -17,6 +17,7 @@ from pipeline.candidates.ground import Ground
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.candidates.tune import training_inputs
 from pipeline.compress.onnx_static import OPERATORS
+from pipeline.errors import RecipeError
 from pipeline.inspection.graph import module_name
 from pipeline.manifest import write_atomically
 from pipeline.passes import RangeMethod, StaticInt8
@@ -80,7 +81,10 @@ def best_static_int8(network: CandidateSpec, ground: Ground, contest: Contest) -
         def gains(ones: StaticInt8, others: StaticInt8) -> bool:
             for place, settings in (("ones", ones), ("others", others)):
                 (folder / place).mkdir(exist_ok=True)
-                quantize_file(settings, made / runtime.file, folder / place / runtime.file, ground)
+                try:
+                    quantize_file(settings, made / runtime.file, folder / place / runtime.file, ground)
+                except RecipeError:
+                    return False  # nothing would be left in int8
             return contest.file_gains(folder / "ones", folder / "others", runtime)
 
         kinds = _kinds(made / runtime.file)
@@ -123,7 +127,7 @@ def with_float_convolutions(
     tried: Callable[[StaticInt8], Tried],
     gains: Callable[[StaticInt8, StaticInt8], bool],
 ) -> Tried:
-    """The same settings with all convolutions in float, if that is certainly better and leaves something in int8.
+    """The same settings with all convolutions in float, if that is certainly better.
 
     Args:
         best: the settings that lead least far from float.

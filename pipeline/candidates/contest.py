@@ -58,8 +58,9 @@ class Contest:
         return self._faster(subjects[:1], subjects[1:])
 
     def _faster(self, ones: Sequence[Subject], others: Sequence[Subject]) -> bool:
+        """Whether the fastest of some is certainly faster; a second look, where the first leaves it open, decides."""
         ratio = self._ratio(ones, others, self.measure.rounds)
-        if not ratio.is_gain and not ratio.inverse.is_gain:
+        if not ratio.is_gain and ratio.high > 1 + MINIMUM_GAIN:
             ratio = self._ratio(ones, others, self.measure.rounds * _AGAIN)
         return ratio.is_gain
 

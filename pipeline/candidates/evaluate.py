@@ -265,7 +265,8 @@ def make_file(
     deployable = ground.deployable()
     if spec.format == "torchscript":
         module, passes = apply_passes(deployable, spec.passes, example=example, weights=tuned)
-        made = export_torchscript(module, file, example=example, fold=spec.precision != "bf16")
+        fold, tolerance = spec.precision != "bf16", tolerance_of(spec.precision)
+        made = export_torchscript(module, file, example=example, fold=fold, tolerance=tolerance)
         return passes, made.method, module_reference(module, ground.model.inputs)
     module, passes = apply_passes(deployable, spec.float_passes, example=example, weights=tuned)
     float_file = file if spec.precision == "fp32" else file.with_name("float.onnx")

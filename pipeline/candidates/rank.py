@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +78,8 @@ def rank_layers(
 ) -> Ranking:
     """Measure what each layer that a pass touched would win back if that pass left it out.
 
-    What was pruned before a fine-tune pass is not tried: with another structure it would have to be trained again.
+    What was pruned before a fine-tune pass is not tried: with another structure it would have to be trained again. Nor
+    are layers in bfloat16, which all compute in it or none.
 
     Args:
         spec: a lossy candidate.
@@ -128,6 +129,7 @@ def _touched(spec: CandidateSpec, ground: Ground, network: nn.Module, tuned: Pat
     touched = [
         _Kept(kind=report.kind, layer=layer.name, weights=layer.weights)
         for report in reports[last + 1 :]
+        if report.kind != Bfloat16().kind
         for layer in report.layers
         if layer.touched and (report.kind != ChannelPruning().kind or _narrower(layer.name, network, compressed))
     ]
@@ -191,9 +193,12 @@ def _compressed(
     module = network
     for one in passes:
         before, left_out = module, keep is not None and keep.kind == one.kind
-        if left_out and keep is not None and isinstance(one, ChannelPruning | Bfloat16):
+        if left_out and keep is not None and isinstance(one, ChannelPruning):
+            # Layers that share its channels keep theirs too.
+            name = keep.layer.removeprefix("network.")
+            whole = one.model_copy(update={"layers": {**one.layers, name: 1.0}})
             try:
-                module, _ = apply_passes(before, (_without(one, keep.layer),), example=ground.example())
+                module, _ = apply_passes(before, (whole,), example=ground.example())
             except RecipeError:
                 module = copy.deepcopy(before)  # it was the only one
             continue
@@ -201,19 +206,6 @@ def _compressed(
         if left_out and keep is not None:
             module.set_submodule(keep.layer, copy.deepcopy(before.get_submodule(keep.layer)))
     return module.eval()
-
-
-def _without(one: ChannelPruning | Bfloat16, layer: str) -> Pass:
-    """A pass that leaves a layer out by itself."""
-    name = layer.removeprefix("network.")
-    match one:
-        case ChannelPruning():
-            # Layers that share its channels keep theirs too.
-            return one.model_copy(update={"layers": {**one.layers, name: 1.0}})
-        case Bfloat16():
-            return one.model_copy(update={"keep": (*one.keep, name)})
-        case unreachable:
-            assert_never(unreachable)
 
 
 def _judge(logits: NDArray[np.float32], before: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[float, float]:

@@ -33,8 +33,8 @@ LABEL_WEIGHT = 0.6
 _READ = 10
 # Where speed does not count, channels in such steps.
 _FINEST = 8
-# What each network is tried in: all that ONNX Runtime runs.
-_PRECISIONS: tuple[Precision, ...] = tuple(one for one in get_args(Precision) if "onnx" in formats_of(one))
+# What ONNX Runtime runs: each network is tried in all of it.
+_ONNX_PRECISIONS: tuple[Precision, ...] = tuple(one for one in get_args(Precision) if "onnx" in formats_of(one))
 
 
 def search(
@@ -65,7 +65,7 @@ def search(
         limits: the budget.
         compared: lossy candidates besides those of the search, for the adjusted bound.
         tuning: how networks are fine-tuned; for how many epochs follows from their cost.
-        baseline: the float network in ONNX; what the search makes is run as it is.
+        baseline: the float network in ONNX; what the search makes for ONNX Runtime is run as it is.
         precisions: what each network is tried in, float first.
         aim: what networks are narrowed for.
         evaluate: makes, proves and judges a candidate, or gives what an earlier run made of it.
@@ -116,22 +116,27 @@ def planned(effort: Literal["quick", "deep"], precisions: Sequence[Precision]) -
     return len(precisions) * EFFORTS[effort].networks
 
 
-def precisions_for(asked: Sequence[CandidateReport], *, contest: Contest, reporter: Reporter) -> tuple[Precision, ...]:
+def precisions_for(
+    asked: Sequence[CandidateReport],
+    *,
+    gains: Callable[[Sequence[CandidateReport], Sequence[CandidateReport]], bool],
+    reporter: Reporter,
+) -> tuple[Precision, ...]:
     """What the networks of a search are tried in, float first: bfloat16 only where the float network gains by it.
 
     Args:
         asked: the candidates that are there already, the float network in ONNX among them.
-        contest: says which candidates are better in what is searched for.
+        gains: whether the first candidates are better than the others in what is searched for.
         reporter: told why bfloat16 is not tried, where it could be.
     """
     made = {one.name: one for one in asked}
     bfloat16 = made.get(f"{FLOAT}.torchscript.bf16")
     if bfloat16 is None:
-        return _PRECISIONS
-    if contest.gains([bfloat16], [made[FALLBACK]]):
-        return (*_PRECISIONS, bfloat16.precision)
+        return _ONNX_PRECISIONS
+    if gains([bfloat16], [made[FALLBACK]]):
+        return (*_ONNX_PRECISIONS, bfloat16.precision)
     reporter.log(f"search: bf16 is not tried: {bfloat16.name} is not certainly better than {FALLBACK}")
-    return _PRECISIONS
+    return _ONNX_PRECISIONS
 
 
 def aim_for(goal: Goal, measure: Measure, *, round_to: int | None) -> Aim:

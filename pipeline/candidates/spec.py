@@ -97,7 +97,7 @@ def optimization_of(precision: Precision) -> Optimization:
     """How a file of a number format is treated when it is loaded.
 
     TorchScript's optimizer makes bfloat16 round elsewhere and no faster. Measured, time optimized over as saved: 1.0
-    for convolutional networks and a transformer, 1.3 to 1.7 for linear layers 2,048 wide.
+    for convolutional networks and a vision transformer, 1.3 to 1.7 for linear layers 2,048 wide.
     """
     return "none" if precision == "bf16" else "all"
 

@@ -66,7 +66,7 @@ def _lines(one: CandidateVerification) -> list[str]:
 
 def _ranking(ranking: Ranking) -> list[str]:
     if not ranking.gains:
-        return ["  its layers cannot be ranked: with one left as it was, the network would have to be fine-tuned again"]
+        return ["  its layers cannot be ranked: all compute in bfloat16, or would have to be fine-tuned again"]
     heading = (
         f"  what leaving one layer out of a pass would win back of {ranking.drop * 100:+.2f} points on "
         f"{ranking.examples} validation examples:"

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections import Counter
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Callable
 
 import torch
 import torch.fx
@@ -15,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import fuse_conv_bn_eval
 
+from handlers.compare import FLOAT32, compare
 from pipeline.compress.touched import PassReport, layer_macs, refuse_quantized, report, weighted_layers
 from pipeline.errors import RecipeError
 from pipeline.models.spec import inner_network
@@ -22,112 +21,111 @@ from pipeline.models.spec import inner_network
 _KIND = "bfloat16"
 # Convolutions, and the batch norm that may be folded into each.
 _FOLDED = {nn.Conv1d: nn.BatchNorm1d, nn.Conv2d: nn.BatchNorm2d, nn.Conv3d: nn.BatchNorm3d}
+_LAYOUTS = (torch.channels_last, torch.contiguous_format)
 
 
-def convert(network: nn.Module, *, keep: Collection[str], example: tuple[Tensor, ...]) -> tuple[nn.Module, PassReport]:
+def convert(network: nn.Module, *, example: tuple[Tensor, ...]) -> tuple[nn.Module, PassReport]:
     """Let a network, not its preprocessing, compute in bfloat16 where `torch.autocast` says that this is safe.
 
     https://docs.pytorch.org/docs/stable/amp.html#cpu-op-specific-behavior
 
-    The modules keep their names and their weights in float32, which an export rounds once and for all. Batch norms are
-    folded into the convolutions before them, in float32: folded later they would round otherwise. Convolutions are laid
-    out channels last, which bfloat16 is fast in.
+    The modules keep their names, and their weights in float32, which an export rounds once and for all. Batch norms are
+    folded into the convolutions before them where that changes nothing: bfloat16 is slow in them, by a half of the time
+    in a MobileNetV2. Convolutions are laid out channels last, which it is fast in, unless the network cannot take that.
 
     Args:
         network: with float weights, alone or behind its preprocessing; left as it is.
-        keep: names of modules that stay in float.
-        example: positional inputs of the network, each (B, ...), to count multiply-accumulates on.
+        example: positional inputs of the network, each (B, ...), real ones.
 
     Returns:
         A copy in evaluation mode that answers in float32, and what was touched. It can be traced, not scripted.
 
     Raises:
-        RecipeError: the network is quantized, has no convolution or linear layer left to touch, has a recurrent one,
-            does not run in bfloat16, or has no module of a name in `keep`.
+        RecipeError: the network is quantized, has no convolution or linear layer, has a recurrent one, or does not run
+            in bfloat16.
     """
     refuse_quantized(network, _KIND)
-    layers = weighted_layers(network)
-    recurrent = [name for name, layer in layers.items() if not isinstance(layer, _ConvNd | nn.Linear)]
+    inner = weighted_layers(inner_network(network))
+    recurrent = [name for name, layer in inner.items() if not isinstance(layer, _ConvNd | nn.Linear)]
     if recurrent:
         raise RecipeError(
             f"{_KIND}: expected no recurrent layers, which TorchScript cannot run in it, found {recurrent[0]}; "
             "use dynamic-int8"
         )
-    converted = copy.deepcopy(network).eval()
-    inner = inner_network(converted)
-    kept = _modules(inner, keep)
-    reached = {*inner.modules()} - {one for module in kept for one in module.modules()}
-    touched = {name for name in layers if converted.get_submodule(name) in reached}
-    if not touched:
+    if not inner:
         raise RecipeError(f"{_KIND}: expected a convolution or linear layer to act on, found none; leave the pass out")
     made = report(
         kind=_KIND,
         detail="convolutions and matrix products in bfloat16, the rest in float (torch.autocast)",
         network=network,
-        touched=touched,
+        touched={name for name, layer in weighted_layers(network).items() if layer in inner.values()},
         macs=layer_macs(network, example),
         parameters=sum(parameter.numel() for parameter in network.parameters()),
     )
-    _fold_batch_norms(inner)
-    for module in _modules(inner, keep):
-        _replace_forward(module, _in_float)
-    inner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    _replace_forward(inner, _in_bfloat16)
-    try:
-        with torch.no_grad():
-            converted(*example)
-    except RuntimeError as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise RecipeError(
-            f"{_KIND}: expected a network that runs in it, found: {reason}; leave the pass out"
-        ) from error
-    return converted, made
+    folded = _folded(copy.deepcopy(network).eval(), example)
+    reason = ""
+    for layout in _LAYOUTS:
+        converted = _autocast(folded, layout)
+        try:
+            with torch.no_grad():
+                converted(*example)
+        except Exception as error:  # noqa: BLE001 - a user's forward sees values of another dtype or layout
+            reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        else:
+            return converted, made
+    raise RecipeError(f"{_KIND}: expected a network that runs in it, found: {reason}; leave the pass out")
 
 
-def _modules(network: nn.Module, names: Collection[str]) -> list[nn.Module]:
-    known = {name: module for name, module in network.named_modules() if name}
-    for name in names:
-        if name not in known:
-            raise RecipeError(f"{_KIND}: keep: expected names of modules ({', '.join(known)}), found {name}")
-    return [known[name] for name in names]
-
-
-def _fold_batch_norms(network: nn.Module) -> None:
-    """Fold what a symbolic trace shows; a network that has none, because its forward branches, stays as it is."""
-    try:
-        graph = torch.fx.symbolic_trace(network).graph
-    except Exception:  # noqa: BLE001 - a user's forward runs on stand-ins for tensors and fails in any way
-        return
-    calls = [node for node in graph.nodes if node.op == "call_module" and node.args]
-    times = Counter(node.target for node in calls)
-    for node in calls:
-        before = node.args[0]
-        if before not in calls or len(before.users) > 1 or times[node.target] > 1 or times[before.target] > 1:
-            continue
-        convolution, norm = network.get_submodule(before.target), network.get_submodule(node.target)
-        if not isinstance(convolution, _ConvNd) or not isinstance(norm, _BatchNorm):
-            continue
-        if _FOLDED.get(type(convolution)) is type(norm) and norm.running_mean is not None:
-            network.set_submodule(before.target, fuse_conv_bn_eval(convolution, norm))
-            network.set_submodule(node.target, nn.Identity().eval())
-
-
-def _replace_forward(module: nn.Module, around: Callable[..., Any]) -> None:
-    """Let a module's forward run inside another function; a module around it would give its layers other names."""
-    module.forward = functools.partial(around, module.forward)
+def _autocast(network: nn.Module, layout: torch.memory_format) -> nn.Module:
+    converted = copy.deepcopy(network)
+    for layer in converted.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            layer.to(memory_format=layout)  # type: ignore[call-overload]
+    inner = inner_network(converted)
+    # Not a module around it, which would give its layers other names.
+    inner.forward = functools.partial(_in_bfloat16, inner.forward)
+    return converted
 
 
 def _in_bfloat16(forward: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-    # A trace would take what the cache holds for a constant of the first call.
-    with torch.autocast("cpu", dtype=torch.bfloat16, cache_enabled=False):
-        logits = forward(*inputs)
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    # Fused transformer layers, which autocast does not reach: they compute in float32.
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        # A trace would take what the cache holds for a constant of the first call.
+        with torch.autocast("cpu", dtype=torch.bfloat16, cache_enabled=False):
+            logits = forward(*inputs)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
     return logits.float()
 
 
-def _in_float(forward: Callable[..., Any], *inputs: Any, **named: Any) -> Any:
-    with torch.autocast("cpu", enabled=False):
-        return forward(*map(_as_float, inputs), **{name: _as_float(one) for name, one in named.items()})
+def _folded(network: nn.Module, example: tuple[Tensor, ...]) -> nn.Module:
+    """A copy with its batch norms folded, if it answers as before; else the network itself.
+
+    What feeds what is seen by a symbolic trace. A forward that branches has none; of one that shares modules under
+    several names, or uses a layer's weights beside the layer, it does not show all.
+    """
+    folded = copy.deepcopy(network)
+    try:
+        _fold_batch_norms(inner_network(folded))
+        with torch.no_grad():
+            before, after = network(*example).numpy(), folded(*example).numpy()
+    except Exception:  # noqa: BLE001 - a user's forward runs on stand-ins for tensors and fails in any way
+        return network
+    return folded if compare(before, after, FLOAT32).passed else network
 
 
-def _as_float(one: Any) -> Any:
-    return one.float() if isinstance(one, Tensor) and one.is_floating_point() else one
+def _fold_batch_norms(network: nn.Module) -> None:
+    # The trace runs the forward, which may keep what it sees: of a copy.
+    calls = [one for one in torch.fx.symbolic_trace(copy.deepcopy(network)).graph.nodes if one.op == "call_module"]
+    for node in calls:
+        before = node.args[0] if node.args else None
+        if not isinstance(before, torch.fx.Node) or before not in calls or len(before.users) > 1:
+            continue
+        convolution, norm = (network.get_submodule(str(one.target)) for one in (before, node))
+        if not isinstance(convolution, _ConvNd) or not isinstance(norm, _BatchNorm):
+            continue
+        if _FOLDED.get(type(convolution)) is type(norm) and norm.running_mean is not None:
+            network.set_submodule(str(before.target), fuse_conv_bn_eval(convolution, norm))
+            network.set_submodule(str(node.target), nn.Identity().eval())

@@ -57,7 +57,7 @@ def apply_passes(
             case DynamicInt8():
                 compressed, made = dynamic.quantize(compressed, example=example)
             case Bfloat16():
-                compressed, made = bfloat16.convert(compressed, keep=one.keep, example=example)
+                compressed, made = bfloat16.convert(compressed, example=example)
             case StaticInt8():
                 raise RecipeError(
                     "static-int8 of a torch module: expected an ONNX file, which is quantized after its export; "

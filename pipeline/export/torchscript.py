@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
-from handlers.compare import FLOAT32, compare
+from handlers.compare import FLOAT32, Tolerance, compare
 from pipeline.errors import ProofError, RecipeError
 from pipeline.export.mode import require_exportable
 from pipeline.manifest import write_atomically
@@ -53,7 +53,7 @@ class TorchScriptExport:
 
 
 def export_torchscript(
-    module: nn.Module, path: Path, *, example: tuple[Tensor, ...], fold: bool = True
+    module: nn.Module, path: Path, *, example: tuple[Tensor, ...], fold: bool = True, tolerance: Tolerance = FLOAT32
 ) -> TorchScriptExport:
     """Write a module as a frozen TorchScript file.
 
@@ -66,6 +66,7 @@ def export_torchscript(
         path: where the file goes.
         example: positional inputs, each (B, ...) with B of 2 or more; what a trace follows.
         fold: whether layers may be folded into one (batch norm into a convolution), which rounds elsewhere.
+        tolerance: how far a trace may be from the module; what a script may, the parity check says.
 
     Returns:
         Whether it was scripted or traced, and why.
@@ -83,7 +84,7 @@ def export_torchscript(
         torch.jit.save(frozen, buffer)  # into a buffer, the archive is called "archive", not after the file
         content = _canonical(buffer.getvalue())
         loaded = torch.jit.load(io.BytesIO(content), map_location="cpu")  # type: ignore[no-untyped-call]
-        _check(module, loaded, example, made.method)
+        _check(module, loaded, example, made.method, tolerance)
     write_atomically(path, content)
     return made
 
@@ -129,7 +130,9 @@ def _evaluated_annotations(module: nn.Module) -> Iterator[None]:
             kind.__annotations__ = written
 
 
-def _check(module: nn.Module, loaded: Callable[..., Tensor], example: tuple[Tensor, ...], method: str) -> None:
+def _check(
+    module: nn.Module, loaded: Callable[..., Tensor], example: tuple[Tensor, ...], method: str, tolerance: Tolerance
+) -> None:
     for rows in (len(example[0]), 1):
         part = tuple(tensor[:rows] for tensor in example)
         expected: NDArray[np.float32] = module(*part).numpy()
@@ -140,7 +143,7 @@ def _check(module: nn.Module, loaded: Callable[..., Tensor], example: tuple[Tens
                 f"export to TorchScript ({method}): expected an answer for a batch of {rows}, found: {_one_line(error)}"
             ) from error
         # A trace may hold for its example alone. What else may be wrong is for the parity check, which names the layer.
-        comparison = compare(expected, found, FLOAT32)
+        comparison = compare(expected, found, tolerance)
         if method == "trace" and not comparison.passed:
             raise ProofError(
                 f"export to TorchScript ({method}): the file answers differently from the network for a batch of "

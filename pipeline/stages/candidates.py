@@ -258,7 +258,7 @@ def _search(
     clock = Clock(ground.scratch / "search-seconds", wanted.limit_s, ground.reporter)
     timed = replace(ground, reporter=clock)
     contest = Contest(ground=ground, goal=wanted.goal, measure=settings.measure)
-    precisions = precisions_for([reports[spec.name] for spec in specs], contest=contest, reporter=ground.reporter)
+    precisions = precisions_for([reports[spec.name] for spec in specs], gains=contest.gains, reporter=ground.reporter)
     found = search(
         timed,
         effort=wanted.effort,

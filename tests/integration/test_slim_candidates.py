@@ -144,22 +144,19 @@ def test_calibration_takes_training_examples_from_all_over_the_split(built: Buil
     assert len(training_inputs(ground, 10**6)["image"]) == len(train)
 
 
-def test_layers_left_in_float_bring_bfloat16_nearer_to_it(built: Built, tmp_path: Path) -> None:
+def test_bfloat16_rounds_where_its_module_does_and_is_made_again_as_it_was(built: Built, tmp_path: Path) -> None:
     ground = ground_of(built, tmp_path / "scratch", Lines())
     variants = (Variant(name="float", passes=(Bfloat16(),)),)
     [spec] = [one for one in candidate_specs(Candidates(variants=variants)) if one.precision == "bf16"]
     (tmp_path / "made").mkdir()
     logits = float_logits(ground.model, ground.weights, ground.validation)
     report = evaluate(spec, ground, tmp_path / "made", float_logits=logits)
-    assert (report.how, report.parity.max_absolute, report.parity.batch_invariant) == ("trace", 0, True)
-    assert report.spec == spec, "made again as it was made"
+    assert (report.how, report.parity.max_absolute) == ("trace", 0)
+    assert 0 < report.quality.divergence < 1e-3
+    assert report.spec == spec
     found = rank_layers(spec, ground, read_split(ground.validation).take(slice(0, 64)), tuned=None)
-    assert {(one.kind, one.layer) for one in found.gains} == {
-        ("bfloat16", one) for one in ("stem.0", "body.inner.0", "body.inner.3", "head")
-    }
-    assert 0 < found.divergence < 1e-3
-    assert all(one.divergence != 0 for one in found.gains), "each of them computes in bfloat16"
-    assert max(one.divergence for one in found.gains) > 0
+    assert found.divergence > 0
+    assert found.gains == (), "all of its layers compute in bfloat16, or none"
 
 
 @pytest.mark.slow

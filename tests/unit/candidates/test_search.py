@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, cast
 
 import pytest
 
-from pipeline.candidates.contest import Contest
-from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.search import aim_for, planned, precisions_for
 from pipeline.measure import host
@@ -63,29 +60,23 @@ def test_whether_this_processor_computes_in_bfloat16(
     assert host.computes_bfloat16() is has_it
 
 
-class Asked(Contest):
-    """A contest that keeps what it was asked, and finds a gain the first time."""
-
-    asked: ClassVar[list[tuple[list[CandidateReport], list[CandidateReport]]]]
-
-    def gains(self, ones: Sequence[CandidateReport], others: Sequence[CandidateReport]) -> bool:
-        self.asked.append(([*ones], [*others]))
-        return len(self.asked) == 1
-
-
 def test_networks_are_tried_in_bfloat16_where_float_gains_by_it() -> None:
     whole, half = candidate("float", "onnx", "fp32"), candidate("float", "torchscript", "bf16")
     other = candidate("float", "torchscript", "int8-dynamic")
     onnx: tuple[Precision, ...] = ("fp32", "int8-dynamic", "int8-static")
     said = Lines()
-    Asked.asked = []
-    contest = Asked(ground=cast("Ground", None), goal="latency", measure=Measure())
-    assert precisions_for([whole, other, half], contest=contest, reporter=said) == (*onnx, "bf16")
-    assert contest.asked == [([half], [whole])]
-    assert precisions_for([whole, other, half], contest=contest, reporter=said) == onnx
+    asked: list[tuple[list[CandidateReport], list[CandidateReport]]] = []
+
+    def gains(ones: Sequence[CandidateReport], others: Sequence[CandidateReport]) -> bool:
+        asked.append(([*ones], [*others]))
+        return len(asked) == 1
+
+    assert precisions_for([whole, other, half], gains=gains, reporter=said) == (*onnx, "bf16")
+    assert asked == [([half], [whole])]
+    assert precisions_for([whole, other, half], gains=gains, reporter=said) == onnx
     assert said.said == [
         "search: bf16 is not tried: float.torchscript.bf16 is not certainly better than float.onnx.fp32"
     ]
-    assert precisions_for([whole, other], contest=contest, reporter=said) == onnx
-    assert len(contest.asked) == 2, "the recipe asked for no such candidate, or the processor has no use for it"
+    assert precisions_for([whole, other], gains=gains, reporter=said) == onnx
+    assert len(asked) == 2, "the recipe asked for no such candidate, or the processor has no use for it"
     assert planned("quick", onnx) * 4 == planned("quick", (*onnx, "bf16")) * 3

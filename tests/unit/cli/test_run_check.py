@@ -92,5 +92,5 @@ def test_a_ranking_says_what_is_won_back_or_why_nothing_can_be_ranked(
         "  what leaving one layer out of a pass would win back of +2.00 points on 512 validation examples:",
         "    head out of static-int8: +0.50 points, divergence from float -0.02 of 0.1",
         f"  over budget: {DROP}",
-        "  its layers cannot be ranked: with one left as it was, the network would have to be fine-tuned again",
+        "  its layers cannot be ranked: all compute in bfloat16, or would have to be fine-tuned again",
     ]

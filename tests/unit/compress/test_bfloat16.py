@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from pipeline.errors import RecipeError
 from pipeline.export.torchscript import export_torchscript
 from pipeline.models.spec import Deployable
 
-EXAMPLE = (torch.zeros(2, 1, 8, 8),)
+EXAMPLE = (torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(2)),)
 RUNTIME = RuntimeSpec(kind="torchscript", file="model.pt", optimization="none")
 PICTURE = InputSpec(name="picture", dtype="float32", shape=(1, 8, 8), low=-9.0, high=9.0)
 
@@ -61,7 +62,7 @@ def answer(network: nn.Module, values: Tensor) -> Tensor:
 
 def test_answers_are_those_of_float_to_eight_bits() -> None:
     network = small_network()
-    converted, report = convert(network, keep=(), example=EXAMPLE)
+    converted, report = convert(network, example=EXAMPLE)
     whole, found = answer(network, pictures()), answer(converted, pictures())
     assert found.dtype == torch.float32
     assert 0 < (found - whole).abs().max() < whole.abs().max() / 64
@@ -74,7 +75,7 @@ def test_preprocessing_stays_in_float() -> None:
     identity = nn.Linear(64, 64, bias=False)
     nn.init.eye_(identity.weight)
     deployable = Deployable(preprocess=Third(), network=nn.Sequential(nn.Flatten(), identity)).eval()
-    converted, report = convert(deployable, keep=(), example=EXAMPLE)
+    converted, report = convert(deployable, example=EXAMPLE)
     assert [(layer.name, layer.touched) for layer in report.layers] == [
         ("preprocess.scale", False),
         ("network.1", True),
@@ -85,26 +86,11 @@ def test_preprocessing_stays_in_float() -> None:
     assert not torch.equal(once, twice)
 
 
-def test_what_is_kept_computes_in_float() -> None:
-    network = small_network()
-    whole = answer(network, pictures())
-    all_but_last, report = convert(network, keep=("0",), example=EXAMPLE)
-    assert [layer.touched for layer in report.layers] == [False, True]
-    every = answer(convert(network, keep=(), example=EXAMPLE)[0], pictures())
-    kept = answer(all_but_last, pictures())
-    assert not torch.equal(kept, every)
-    assert (kept - whole).abs().max() < (every - whole).abs().max()
-    with pytest.raises(RecipeError, match=r"keep: expected names of modules \(0, 1, 2, 3, 4\), found head"):
-        convert(network, keep=("head",), example=EXAMPLE)
-    with pytest.raises(RecipeError, match="expected a convolution or linear layer to act on, found none"):
-        convert(network, keep=("0", "4"), example=EXAMPLE)
-
-
 @pytest.mark.parametrize("batch", [1, 5])
-def test_the_file_answers_as_its_module_in_half_the_bytes(batch: int, tmp_path: Path) -> None:
+def test_the_file_answers_as_its_module(batch: int, tmp_path: Path) -> None:
     deployable = Deployable(preprocess=nn.Identity(), network=small_network()).eval()
-    converted, _ = convert(deployable, keep=(), example=EXAMPLE)
-    made = export_torchscript(converted, tmp_path / "model.pt", example=EXAMPLE)
+    converted, _ = convert(deployable, example=EXAMPLE)
+    made = export_torchscript(converted, tmp_path / "model.pt", example=EXAMPLE, fold=False)
     assert made.method == "trace", "a script would take the class's own forward, in float"
     loaded = load_model(tmp_path, RUNTIME, (PICTURE,))
     found = torch.from_numpy(loaded({"picture": pictures(batch).numpy()}))
@@ -114,24 +100,87 @@ def test_the_file_answers_as_its_module_in_half_the_bytes(batch: int, tmp_path: 
 
 def test_weights_are_rounded_in_the_file(tmp_path: Path) -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 4096)).eval()
-    converted, _ = convert(network, keep=(), example=EXAMPLE)
+    converted, _ = convert(network, example=EXAMPLE)
     for name, module in (("float.pt", network), ("half.pt", converted)):
         export_torchscript(module, tmp_path / name, example=EXAMPLE)
     assert (tmp_path / "half.pt").stat().st_size < 0.52 * (tmp_path / "float.pt").stat().st_size
+
+
+class Checked(nn.Module):
+    """Insists on float32 within."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(8, 4)
+
+    def forward(self, values: Tensor) -> Tensor:
+        answers: Tensor = self.layer(values)
+        assert answers.dtype == torch.float32, "not float32"
+        return answers
 
 
 @pytest.mark.parametrize(
     ("network", "example", "reason"),
     [
         (nn.GRU(3, 5), torch.zeros(2, 4, 3), "expected no recurrent layers, which TorchScript cannot run in it, found"),
-        (Spread(), torch.zeros(2, 8), r"expected a network that runs in it, found: scatter\(\)"),
+        (Spread(), torch.zeros(2, 8), r"expected a network that runs in it, found: RuntimeError: scatter\(\)"),
+        (Checked(), torch.zeros(2, 8), "expected a network that runs in it, found: AssertionError: not float32"),
         (nn.ReLU(), torch.zeros(2, 8), "expected a convolution or linear layer to act on, found none"),
     ],
-    ids=["recurrent", "float32 alone", "no layer"],
+    ids=["recurrent", "takes float32 alone", "insists on float32", "no layer"],
 )
 def test_what_cannot_be_converted_is_refused(network: nn.Module, example: Tensor, reason: str) -> None:
     with pytest.raises(RecipeError, match=f"bfloat16: {reason}"):
-        convert(network.eval(), keep=(), example=(example,))
+        convert(network.eval(), example=(example,))
+
+
+class Viewing(nn.Module):
+    """Takes it for granted that its pictures are contiguous."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution, self.head = nn.Conv2d(1, 8, 3), nn.Linear(288, 5)
+
+    def forward(self, values: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.convolution(values).view(-1, 288))
+        return logits
+
+
+class Volume(nn.Module):
+    """A convolution over three axes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution, self.norm = nn.Conv3d(1, 4, 3), nn.BatchNorm3d(4)
+
+    def forward(self, values: Tensor) -> Tensor:
+        features: Tensor = self.norm(self.convolution(values.unsqueeze(2).expand(-1, -1, 8, -1, -1)))
+        return features.flatten(1)
+
+
+class Attending(nn.Module):
+    """A layer that torch fuses into one operator, which autocast does not reach."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+
+    def forward(self, values: Tensor) -> Tensor:
+        encoded: Tensor = self.encoder(values.squeeze(1))
+        return encoded.flatten(1)
+
+
+@pytest.mark.parametrize("kind", [Viewing, Volume, Attending])
+def test_networks_that_need_care_compute_in_bfloat16_too(kind: type[nn.Module], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = kind().eval()
+    converted, _ = convert(Deployable(preprocess=nn.Identity(), network=network), example=EXAMPLE)
+    whole, found = answer(network, pictures()), answer(converted, pictures())
+    assert 0 < (found - whole).abs().max() < whole.abs().max() / 64
+    assert torch.backends.mha.get_fastpath_enabled(), "as it was"
+    export_torchscript(converted, tmp_path / "model.pt", example=EXAMPLE, fold=False)
+    served = load_model(tmp_path, RUNTIME, (PICTURE,))({"picture": pictures().numpy()})
+    assert torch.equal(torch.from_numpy(served), found)
 
 
 class Branching(nn.Module):
@@ -146,7 +195,7 @@ class Branching(nn.Module):
         return features.flatten(1) if len(values) else values
 
 
-class Twice(nn.Module):
+class Shared(nn.Module):
     """Uses the answers of a convolution with its batch norm and without."""
 
     def __init__(self) -> None:
@@ -159,16 +208,66 @@ class Twice(nn.Module):
         return both.flatten(1)
 
 
-@pytest.mark.parametrize(("kind", "folded"), [("plain", True), ("branching", False), ("twice", False)])
-def test_batch_norms_are_folded_before_anything_is_rounded_where_they_can_be(
-    kind: str, folded: bool, tmp_path: Path
+class Aliased(nn.Module):
+    """Calls a convolution by another name than a symbolic trace finds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution, self.norm = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)
+        self.layers = nn.ModuleList([self.convolution])
+
+    def forward(self, values: Tensor) -> Tensor:
+        features: Tensor = self.norm(self.layers[0](values))
+        return features.flatten(1)
+
+
+class Borrowing(nn.Module):
+    """Uses the weights of a convolution once more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution, self.norm = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)
+
+    def forward(self, values: Tensor) -> Tensor:
+        features: Tensor = self.norm(self.convolution(values))
+        return (features + torch.nn.functional.conv2d(values, self.convolution.weight)).flatten(1)
+
+
+class Optional(nn.Module):
+    """Branches on an argument that nobody gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution, self.norm = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)
+
+    def forward(self, values: Tensor, mask: Tensor | None = None) -> Tensor:
+        features: Tensor = self.convolution(values)
+        if mask is not None:
+            features = self.norm(features) * mask
+        return features.flatten(1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "folded"),
+    [
+        (small_network, True),
+        (Branching, False),
+        (Shared, False),
+        (Aliased, False),
+        (Borrowing, False),
+        (Optional, False),
+    ],
+)
+def test_batch_norms_are_folded_where_that_changes_nothing(
+    kind: Callable[[], nn.Module], folded: bool, tmp_path: Path
 ) -> None:
-    network = {"plain": small_network, "branching": Branching, "twice": Twice}[kind]().eval()
+    torch.manual_seed(0)
+    network = kind().eval()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.constant_(module.weight, 1 / 3)
     deployable = Deployable(preprocess=nn.Identity(), network=network).eval()
-    converted, _ = convert(deployable, keep=(), example=EXAMPLE)
+    converted, _ = convert(deployable, example=EXAMPLE)
     assert any(isinstance(one, nn.BatchNorm2d) for one in converted.modules()) is not folded
     whole, found = answer(deployable, pictures()), answer(converted, pictures())
     assert (found - whole).abs().max() < whole.abs().max() / 64
