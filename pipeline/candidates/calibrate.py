@@ -49,8 +49,9 @@ class Tried:
 def best_static_int8(network: CandidateSpec, ground: Ground, contest: Contest) -> StaticInt8:
     """The settings under which int8 answers most like the network in float, by training examples alone.
 
-    Convolutions stay in float where that is better in what is searched for: those of few channels gain less by int8
-    than quantizing in front of them, and a slower layout, cost. An interrupted run's finding is kept.
+    Convolutions stay in float where that is better in what is searched for: the first one, or all of them. Those of few
+    channels gain less by int8 than quantizing in front of them, and a slower layout, cost. An interrupted run's finding
+    is kept.
 
     Args:
         network: an ONNX candidate in float, made and proven already.
@@ -127,19 +128,22 @@ def with_float_convolutions(
     tried: Callable[[StaticInt8], Tried],
     gains: Callable[[StaticInt8, StaticInt8], bool],
 ) -> Tried:
-    """The same settings with all convolutions in float, if that is certainly better.
+    """The same settings with the first convolution in float, or all of them, if that is certainly better.
 
     Args:
         best: the settings that lead least far from float.
-        kinds: operators by the names of their modules, of all that int8 touches.
+        kinds: operators by the names of their modules, of all that int8 touches, in the graph's order.
         tried: measures settings.
         gains: whether a file made with the first settings is better than one made with the others.
     """
-    convolutions = [name for name, operator in kinds.items() if operator == "Conv" and name not in best.settings.keep]
-    mixed = best.settings.model_copy(update={"keep": (*best.settings.keep, *convolutions)})
-    if not convolutions or not set(kinds) - {*mixed.keep} or not gains(mixed, best.settings):
-        return best
-    return tried(mixed)
+    kept = best.settings.keep
+    convolutions = tuple(name for name, operator in kinds.items() if operator == "Conv" and name not in kept)
+    found = best.settings
+    for more in dict.fromkeys((convolutions[:1], convolutions)):
+        mixed = best.settings.model_copy(update={"keep": (*kept, *more)})
+        if more and set(kinds) - {*mixed.keep} and gains(mixed, found):
+            found = mixed
+    return best if found == best.settings else tried(found)
 
 
 def _kinds(file: Path) -> dict[str, str]:

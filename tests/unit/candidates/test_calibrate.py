@@ -49,33 +49,42 @@ KINDS = {"a": "Conv", "b": "Conv", "c": "Gemm"}
 
 
 @pytest.mark.parametrize(
-    ("kinds", "before", "gain", "asked_for", "after"),
+    ("kinds", "before", "better", "asked_for", "after"),
     [
-        (KINDS, (), True, ("a", "b"), ("a", "b")),
-        (KINDS, ("b", "c"), True, None, ("b", "c")),
-        (KINDS, ("b",), True, ("b", "a"), ("b", "a")),
-        (KINDS, (), False, ("a", "b"), ()),
-        ({"a": "Conv", "b": "Conv"}, (), True, None, ()),
-        ({"c": "Gemm", "d": "MatMul"}, (), True, None, ()),
+        (KINDS, (), (("a",),), [(("a",), ()), (("a", "b"), ("a",))], ("a",)),
+        (KINDS, (), (("a",), ("a", "b")), [(("a",), ()), (("a", "b"), ("a",))], ("a", "b")),
+        (KINDS, (), (("a", "b"),), [(("a",), ()), (("a", "b"), ())], ("a", "b")),
+        (KINDS, (), (), [(("a",), ()), (("a", "b"), ())], ()),
+        (KINDS, ("b",), (("b", "a"),), [(("b", "a"), ("b",))], ("b", "a")),
+        (KINDS, ("b", "c"), (("b", "c", "a"),), [], ("b", "c")),
+        ({"a": "Conv", "b": "Conv"}, (), (("a",), ("a", "b")), [(("a",), ())], ("a",)),
+        ({"c": "Gemm", "d": "MatMul"}, (), ((),), [], ()),
     ],
-    ids=["better", "nothing would be left", "one is in float", "not better", "no linear layer", "no convolution"],
+    ids=[
+        "first",
+        "all",
+        "all, not the first",
+        "none",
+        "the rest",
+        "nothing left",
+        "convolutions alone",
+        "no convolution",
+    ],
 )
-def test_convolutions_stay_in_float_where_that_is_better_and_linear_layers_are_left(
+def test_convolutions_stay_in_float_where_that_is_better(
     kinds: dict[str, str],
     before: tuple[str, ...],
-    gain: bool,
-    asked_for: tuple[str, ...] | None,
+    better: tuple[tuple[str, ...], ...],
+    asked_for: list[tuple[tuple[str, ...], tuple[str, ...]]],
     after: tuple[str, ...],
 ) -> None:
     measured = Measured(METHODS, {})
-    asked: list[tuple[StaticInt8, StaticInt8]] = []
+    asked = []
 
     def gains(ones: StaticInt8, others: StaticInt8) -> bool:
-        asked.append((ones, others))
-        return gain
+        asked.append((ones.keep, others.keep))
+        return ones.keep in better
 
-    best = measured(StaticInt8(method="entropy", keep=before))
-    found = with_float_convolutions(best, kinds, measured, gains)
+    found = with_float_convolutions(measured(StaticInt8(method="entropy", keep=before)), kinds, measured, gains)
     assert found.settings == StaticInt8(method="entropy", keep=after)
-    mixed = [] if asked_for is None else [(StaticInt8(method="entropy", keep=asked_for), best.settings)]
-    assert asked == mixed
+    assert asked == asked_for
