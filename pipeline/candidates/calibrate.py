@@ -16,8 +16,8 @@ from pipeline.candidates.evaluate import folder_of, quantize_file, runtime_of
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.candidates.tune import training_inputs
-from pipeline.compress.onnx_static import OPERATORS
-from pipeline.errors import RecipeError
+from pipeline.compress.onnx_static import OPERATORS, is_preprocessing
+from pipeline.errors import ProofError, RecipeError
 from pipeline.inspection.graph import module_name
 from pipeline.manifest import write_atomically
 from pipeline.passes import RangeMethod, StaticInt8
@@ -80,12 +80,12 @@ def best_static_int8(network: CandidateSpec, ground: Ground, contest: Contest) -
             )
 
         def gains(ones: StaticInt8, others: StaticInt8) -> bool:
-            for place, settings in (("ones", ones), ("others", others)):
+            for place, settings in (("others", others), ("ones", ones)):
                 (folder / place).mkdir(exist_ok=True)
                 try:
                     quantize_file(settings, made / runtime.file, folder / place / runtime.file, ground)
-                except RecipeError:
-                    return False  # nothing would be left in int8
+                except (RecipeError, ProofError):
+                    return False  # such as one that would leave nothing in int8
             return contest.file_gains(folder / "ones", folder / "others", runtime)
 
         kinds = _kinds(made / runtime.file)
@@ -149,4 +149,5 @@ def with_float_convolutions(
 def _kinds(file: Path) -> dict[str, str]:
     """Operators of an ONNX file that int8 touches, by the names of their modules as their user knows them."""
     nodes = [node for node in onnx.load(file).graph.node if node.op_type in OPERATORS]
-    return {module_name(node).removeprefix("network."): node.op_type for node in nodes}
+    kinds = {module_name(node): node.op_type for node in nodes}
+    return {name.removeprefix("network."): kind for name, kind in kinds.items() if not is_preprocessing(name)}

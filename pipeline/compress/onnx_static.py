@@ -147,7 +147,7 @@ class _Batches(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime pub
 def _kept_modules(model: onnx.ModelProto, keep: Collection[str]) -> set[str]:
     """Modules whose nodes stay in float: those asked for, with all inside them, and the preprocessing."""
     names = {module_name(node) for node in model.graph.node}
-    found = {name for name in names if _lies_in(name, _PREPROCESSING)}
+    found = {name for name in names if is_preprocessing(name)}
     for wanted in keep:
         inside = {name for name in names if _lies_in(name, wanted)}
         if not inside:
@@ -155,6 +155,11 @@ def _kept_modules(model: onnx.ModelProto, keep: Collection[str]) -> set[str]:
             raise RecipeError(f"static-int8: keep: expected names of modules ({known}), found {wanted}")
         found |= inside
     return found
+
+
+def is_preprocessing(name: str) -> bool:
+    """Whether a module's name is that of preprocessing, or of a part of it: it always stays in float."""
+    return _lies_in(name, _PREPROCESSING)
 
 
 def _lies_in(name: str, module: str) -> bool:

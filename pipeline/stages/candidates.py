@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from pipeline.artifacts import Kind
-from pipeline.errors import RecipeError
+from pipeline.errors import ProofError, RecipeError
 from pipeline.recipe import Budget, Candidates, Export, Goal, Measure, Model, Recipe, Verify
 from pipeline.section import Section
-from pipeline.stage import Inputs, Outputs, Stage
+from pipeline.stage import Inputs, Outputs, Reporter, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -158,7 +158,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
         outputs.reporter.log(f"candidates: {_summary(reports[spec.name])}")
         return reports[spec.name]
 
-    specs = _make_asked(settings, ground, make)
+    specs = make_asked(settings.candidates, make=lambda spec: make(spec, ground), reporter=outputs.reporter)
     compared = sum(spec.lossy for spec in specs)
     if settings.search is not None:
         found, planned = _search(settings.search, settings, ground, make, specs=specs, reports=reports)
@@ -208,26 +208,40 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     outputs.path(Kind.CANDIDATE_ORDER, "order.json").write_text(order, encoding="utf-8")
 
 
-def _make_asked(
-    settings: CandidatesSettings, ground: Ground, make: Callable[[CandidateSpec, Ground], CandidateReport]
+def make_asked(
+    candidates: Candidates, *, make: Callable[[CandidateSpec], object], reporter: Reporter
 ) -> list[CandidateSpec]:
-    """The candidates that the recipe asks for."""
+    """Make the candidates that a recipe asks for.
+
+    Of the default ones, what cannot be made of this network is left out with the reason: one without linear layers, for
+    example, has no use for dynamic int8. So is bfloat16 that does not reproduce its module: that it is tried at all
+    depends on the processor.
+
+    Args:
+        candidates: the recipe's section.
+        make: makes, proves and judges one.
+        reporter: told what is left out.
+
+    Raises:
+        RecipeError: one that the recipe names, or a lossless one, cannot be made.
+        ProofError: another file does not reproduce its source.
+    """
     from pipeline.candidates.spec import candidate_specs
 
-    asked = candidate_specs(settings.candidates)
+    asked = candidate_specs(candidates)
     made = []
     for done, spec in enumerate(asked):
-        ground.reporter.progress("candidates", done, len(asked), spec.name)
+        reporter.progress("candidates", done, len(asked), spec.name)
         try:
-            make(spec, ground)
-        except RecipeError as error:
-            if settings.candidates.variants is not None or not spec.lossy:
+            make(spec)
+        except (RecipeError, ProofError) as error:
+            optional = candidates.variants is None and spec.lossy
+            if not optional or (isinstance(error, ProofError) and spec.precision != "bf16"):
                 raise
-            # Nobody asked for it by name: a network without linear layers, for example, has no use for dynamic int8.
-            ground.reporter.log(f"candidates: {spec.name} is left out: {error}")
+            reporter.log(f"candidates: {spec.name} is left out: {error}")
         else:
             made.append(spec)
-    ground.reporter.progress("candidates", len(asked), len(asked))
+    reporter.progress("candidates", len(asked), len(asked))
     return made
 
 

@@ -147,7 +147,7 @@ def test_an_int8_candidate_whose_scale_saturates(built: Built, tmp_path: Path) -
     )
     assert not (tmp_path / "store").exists()
     # Its parity holds: the file is what the quantizer made. What costs the accuracy is named by layer.
-    verified = run("verify", tmp_path / "run", "--json")
+    verified = run("verify", tmp_path / "run", "--rank", "--json")
     assert verified.returncode == 0, verified.stderr
     found = {one["candidate"]: one for one in json.loads(verified.stdout)["candidates"]}
     assert all(one["parity"]["passed"] for one in found.values())
