@@ -11,6 +11,7 @@ from typing import get_args
 import onnx
 
 from handlers.runtime import load_model, run_chunks
+from pipeline.artifacts import digest_bytes
 from pipeline.candidates.contest import Contest
 from pipeline.candidates.evaluate import folder_of, quantize_file, runtime_of
 from pipeline.candidates.ground import Ground
@@ -79,14 +80,18 @@ def best_static_int8(network: CandidateSpec, ground: Ground, contest: Contest) -
                 divergence=kl_divergence(log_softmax(expected), log_softmax(answers)),
             )
 
-        def gains(ones: StaticInt8, others: StaticInt8) -> bool:
-            for place, settings in (("others", others), ("ones", ones)):
-                (folder / place).mkdir(exist_ok=True)
-                try:
-                    quantize_file(settings, made / runtime.file, folder / place / runtime.file, ground)
-                except (RecipeError, ProofError):
-                    return False  # such as one that would leave nothing in int8
-            return contest.file_gains(folder / "ones", folder / "others", runtime)
+        def competing(settings: StaticInt8) -> Path:
+            place = folder / digest_bytes(settings.model_dump_json().encode())
+            if not (place / runtime.file).exists():
+                place.mkdir(exist_ok=True)
+                quantize_file(settings, made / runtime.file, place / runtime.file, ground)
+            return place
+
+        def gains(one: StaticInt8, other: StaticInt8) -> bool:
+            try:
+                return contest.file_gains(competing(one), competing(other), runtime)
+            except (RecipeError, ProofError):
+                return False  # such as one that would leave nothing in int8
 
         kinds = _kinds(made / runtime.file)
         best = with_float_convolutions(closest(list(kinds), tried), kinds, tried, gains)

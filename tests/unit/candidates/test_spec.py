@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline import builder
 from pipeline.candidates import spec
 from pipeline.candidates.spec import candidate_specs
+from pipeline.errors import RecipeError
 from pipeline.passes import Bfloat16, DynamicInt8, StaticInt8, Variant
 from pipeline.recipe import Candidates
 
@@ -44,3 +46,15 @@ def test_bfloat16_is_tried_by_itself_where_the_processor_computes_in_it(
     monkeypatch.setattr(spec, "computes_bfloat16", lambda: has_it)
     assert ("float.torchscript.bf16" in [one.name for one in candidate_specs(Candidates())]) is has_it
     assert "float.torchscript.bf16" not in [one.name for one in candidate_specs(Candidates(formats=("onnx",)))]
+
+
+def test_a_recipe_that_names_it_elsewhere_is_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = "select.candidate=float.torchscript.bf16"
+    for has_it in (True, False):
+        monkeypatch.setattr(spec, "computes_bfloat16", lambda has_it=has_it: has_it)
+        monkeypatch.setattr(builder, "computes_bfloat16", lambda has_it=has_it: has_it)
+        if has_it:
+            assert builder.resolve("fashion-cnn", [named]).select.candidate == "float.torchscript.bf16"
+        else:
+            with pytest.raises(RecipeError, match=r"found float\.torchscript\.bf16; no build tries bfloat16 by itself"):
+                builder.resolve("fashion-cnn", [named])
