@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,43 +14,68 @@ from numpy.typing import NDArray
 class Tolerance:
     """How far an answer may be from the expected one.
 
-    |found - expected| <= absolute + relative * |expected| + steps * max |expected| / 255
+    |found - expected| <= absolute + relative * |expected| + spread * spread of the call + steps * max |expected| / 255
+
+    The spread of a call of the model is how far apart the largest and the smallest value of a row (first axis) lie, in
+    the row where they lie furthest apart; at least `usual_spread`.
 
     Args:
-        absolute: in the unit of the compared values.
+        absolute: in the unit of the compared values: what rounding in float32 does to them.
         relative: share of the expected value.
-        steps: output steps, for errors that do not shrink with the value. A step is what eight bits can tell apart:
-            1/255 of the largest expected value of the same call of the model.
+        spread: share of the spread of the same call of the model.
+        steps: for values inside a network, where sums cancel: in units of 1/255 of the largest expected value of the
+            same call of the model.
+        usual_spread: of the answers to real inputs, in the unit of the compared values: two classes that nearly tie in
+            one call do not make its limit small.
         same_decision: whether the largest value of a row (last axis) must be the same one as well, wherever it leads by
             more than the limit.
     """
 
-    absolute: float
-    relative: float
+    absolute: float = 0.0
+    relative: float = 0.0
+    spread: float = 0.0
     steps: float = 0.0
+    usual_spread: float = 0.0
     same_decision: bool = False
+
+    def fitted(self, answers: NDArray[Any], *, noise: float | None = None) -> Tolerance:
+        """The same tolerance for the answers of one network.
+
+        Args:
+            answers: (N, ...), to real inputs; finite.
+            noise: how far float32 takes an answer of this network from the one in float64, in the unit of the
+                answers; None where it was not measured.
+        """
+        usual = usual_spread(answers)
+        rounding = NOISE_FACTOR * (UNMEASURED_NOISE * usual if noise is None else noise)
+        written = LAST_BITS * float(np.abs(answers).max())
+        return replace(self, absolute=self.absolute + rounding + written, usual_spread=usual)
 
     def to_json(self) -> dict[str, float | bool]:
         """As JSON values."""
-        return {
-            "absolute": self.absolute,
-            "relative": self.relative,
-            "steps": self.steps,
-            "same_decision": self.same_decision,
-        }
+        return asdict(self)
 
 
-# Float32 keeps 24 bits; a sum of a few thousand products taken in another order, fused or not, moves a logit of 10 by
-# some 1e-5 (measured: 9e-6 on logits up to 6, in any batch size). Ten times that is still far below any change of a
-# weight that a person could have meant.
-FLOAT32 = Tolerance(absolute=1e-4, relative=1e-4)
+# Two libraries, or two batch sizes, take the sums of a network in another order: each is about as far from float64 as
+# torch is, in another direction, and further for some inputs than for the few on which the noise is measured.
+NOISE_FACTOR = 16.0
+# Share of the usual spread, where a network cannot be run in float64. Measured: 2e-8 (two convolutions) to 1e-6 (an
+# Inception-v3) for networks that float32 suits.
+UNMEASURED_NOISE = 1e-5
+
+# Of the largest answer: eight units in the last place of float32. Answers that are all alike have no spread.
+LAST_BITS = 8 * 2.0**-24
+
+# A lossless step: an export, a freeze, another batch size. Beside what rounding does to this very network, a hundred
+# thousandth of the distance between its answers: far below any change of a weight that a person could have meant, and
+# no decision that is not a tie hangs on it.
+FLOAT32 = Tolerance(spread=1e-5, same_decision=True)
 
 # Dynamic int8, the same file with and without graph optimizations, in the same batches: a last-bit difference in a
 # float layer moves an activation that lies on a rounding boundary by a whole step, and with it all logits, large and
-# small. Measured on six trained networks, 2,800 inputs each: up to 0.0015 of the largest logit (0.4 steps);
-# quantization itself costs 0.003 to 0.010 of it. The absolute part is for logits that are all near zero (an untrained
-# network: 0.0005 on logits of 0.2).
-INT8_DYNAMIC = Tolerance(absolute=1e-3, relative=0.0, steps=1.25, same_decision=True)
+# small. Measured on six trained networks, 2,800 inputs each: up to 0.0015 of the largest logit (0.4 of the 255 steps
+# that eight bits can tell apart); quantization itself costs 0.003 to 0.010 of it.
+INT8_DYNAMIC = Tolerance(spread=1.25 / 255, same_decision=True)
 
 # Static int8, the same file with and without graph optimizations: integer kernels on one side, float sums of the same
 # quantized values on the other. Most answers agree to the last bit; where a sum lies on a rounding boundary, an
@@ -58,13 +83,13 @@ INT8_DYNAMIC = Tolerance(absolute=1e-3, relative=0.0, steps=1.25, same_decision=
 # costs. Measured, 2,400 inputs each, as a share of a row's largest logit: up to 0.0038 (1 step) on six files of three
 # trained networks (quantization: 0.007), 0.0076 on an untrained MobileNetV2 (0.019). An untrained ResNet-18, at 0.066
 # (0.22), fails: what hangs on rounding so much is another model on the next kind of CPU.
-INT8_STATIC = Tolerance(absolute=1e-3, relative=0.0, steps=5.1, same_decision=True)
+INT8_STATIC = Tolerance(spread=5.1 / 255, same_decision=True)
 
 # Bfloat16, the same file: a value keeps 8 bits, so a sum taken in another order moves it by up to 0.004 of itself, and
 # the layers behind it spread that. On the processor that made it, the file answers as its module does, to the last bit.
 # Measured between a processor that computes in bfloat16 and one that emulates it, as a share of a row's largest logit:
 # 0.0006 (two convolutions) to 0.012 (MobileNetV2, a vision transformer); bfloat16 itself costs 0.006 to 0.025 of it.
-BFLOAT16 = Tolerance(absolute=1e-3, relative=0.0, steps=5.1, same_decision=True)
+BFLOAT16 = Tolerance(spread=5.1 / 255, same_decision=True)
 
 _STEPS_IN_RANGE = 255
 
@@ -145,9 +170,7 @@ def compare(
             )
     difference = np.abs(answer - reference)
     magnitude = np.abs(reference)
-    limit = tolerance.absolute + tolerance.relative * magnitude
-    if tolerance.steps:
-        limit = limit + tolerance.steps * _output_step(magnitude, batch_size)
+    limit = limits_of(reference, tolerance, batch_size=batch_size)
     # As a multiple of its own limit, so that a value that passes is not called worst for having a small limit.
     strain = np.divide(difference, limit, out=np.where(difference > 0, np.inf, 0.0), where=limit > 0)
     position = tuple(int(axis) for axis in np.unravel_index(int(np.argmax(strain)), strain.shape))
@@ -173,31 +196,94 @@ def compare(
     )
 
 
-def _output_step(magnitude: NDArray[np.float64], batch_size: int | None) -> NDArray[np.float64]:
-    """Of each value's call of the model, in a shape that fits the values."""
-    if batch_size is None or not magnitude.ndim:
-        return np.asarray(magnitude.max() / _STEPS_IN_RANGE)
-    rows = magnitude.reshape(len(magnitude), -1).max(axis=1)
+def limits_of(
+    expected: NDArray[np.float64], tolerance: Tolerance, *, batch_size: int | None = None
+) -> NDArray[np.float64]:
+    """How far each value may be from the expected one, in the same shape.
+
+    Args:
+        expected: any shape but an empty one.
+        tolerance: the limit.
+        batch_size: rows (first axis) that came from one call of the model; None where all of them did.
+    """
+    magnitude = np.abs(expected)
+    limits: NDArray[np.float64] = tolerance.absolute + tolerance.relative * magnitude
+    if tolerance.spread:
+        widest = _of_call(_ranges(expected), batch_size, expected.ndim)
+        limits = limits + tolerance.spread * np.maximum(widest, tolerance.usual_spread)
+    if tolerance.steps:
+        limits = limits + tolerance.steps / _STEPS_IN_RANGE * _of_call(_largest(magnitude), batch_size, expected.ndim)
+    return limits
+
+
+def usual_spread(answers: NDArray[Any]) -> float:
+    """How far apart the answers of a network usually lie.
+
+    Args:
+        answers: (N, ...), N of 1 or more; finite.
+
+    Returns:
+        The median over rows of how far the largest and the smallest value of a row lie apart; where a row holds one
+        value only, how far the rows lie apart.
+    """
+    values = answers.astype(np.float64)
+    return float(np.median(_ranges(values))) or float(values.max() - values.min())
+
+
+def _ranges(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far the largest and the smallest value of each row (first axis) lie apart, (N,)."""
+    rows = values.reshape(len(values), -1) if values.ndim else values.reshape(1, 1)
+    ranges: NDArray[np.float64] = rows.max(axis=1) - rows.min(axis=1)
+    return ranges
+
+
+def _largest(magnitude: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The largest value of each row (first axis), (N,)."""
+    rows = magnitude.reshape(len(magnitude), -1) if magnitude.ndim else magnitude.reshape(1, 1)
+    largest: NDArray[np.float64] = rows.max(axis=1)
+    return largest
+
+
+def _of_call(rows: NDArray[np.float64], batch_size: int | None, axes: int) -> NDArray[np.float64]:
+    """The largest of some figures of rows (N,) in the same call of the model, in a shape that fits the values."""
+    if batch_size is None or not axes:
+        return np.asarray(rows.max())
     starts = np.arange(0, len(rows), batch_size)
-    calls = np.repeat(np.maximum.reduceat(rows, starts), batch_size)[: len(rows)]
-    steps: NDArray[np.float64] = calls.reshape(-1, *(1,) * (magnitude.ndim - 1)) / _STEPS_IN_RANGE
-    return steps
+    calls: NDArray[np.float64] = np.repeat(np.maximum.reduceat(rows, starts), batch_size)[: len(rows)]
+    return calls.reshape(-1, *(1,) * (axes - 1))
+
+
+def turned_decisions(expected: NDArray[Any], found: NDArray[Any], tolerance: Tolerance) -> NDArray[np.intp]:
+    """Rows whose largest value is another one, though the expected one leads by more than its limit.
+
+    Args:
+        expected: (N, K), finite.
+        found: (N, K).
+        tolerance: the limit; each row is a call of its own.
+    """
+    reference = expected.astype(np.float64)
+    return _turned(reference, found.astype(np.float64), limits_of(reference, tolerance, batch_size=1))
+
+
+def _turned(expected: NDArray[np.float64], found: NDArray[np.float64], limit: NDArray[np.float64]) -> NDArray[np.intp]:
+    right, chosen = expected.argmax(axis=1), found.argmax(axis=1)
+    every = np.arange(len(expected))
+    return np.flatnonzero(expected[every, right] - expected[every, chosen] > limit[every, right])
 
 
 def _turned_decision(expected: NDArray[np.float64], found: NDArray[np.float64], limit: NDArray[np.float64]) -> str:
     """The first row (last axis) whose largest value is another one though it led by more than its limit; else empty."""
-    rows = expected.shape[-1]
-    reference, answer, limits = (values.reshape(-1, rows) for values in (expected, found, limit))
-    right, chosen = reference.argmax(axis=1), answer.argmax(axis=1)
-    every = np.arange(len(reference))
-    lead = reference[every, right] - reference[every, chosen]
-    turned = np.flatnonzero(lead > limits[every, right])
+    values = expected.shape[-1]
+    reference, answer, limits = (one.reshape(-1, values) for one in (expected, found, limit))
+    turned = _turned(reference, answer, limits)
     if not turned.size:
         return ""
     row = int(turned[0])
+    right, chosen = int(reference[row].argmax()), int(answer[row].argmax())
     return (
-        f"at [{row}]: expected {right[row]} to be the largest, ahead of {chosen[row]} by {lead[row]:.3g}, found it "
-        f"behind; a lead above {limits[row, right[row]]:.3g} must stay one"
+        f"at [{row}]: expected {right} to be the largest, ahead of {chosen} by "
+        f"{reference[row, right] - reference[row, chosen]:.3g}, found it behind; a lead above {limits[row, right]:.3g} "
+        "must stay one"
     )
 
 

@@ -27,6 +27,8 @@ from PIL.PngImagePlugin import PngImageFile
 DType = Literal["uint8", "float32", "int64"]
 Mode = Literal["L", "RGB"]
 Resize = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+# Inputs that are nobody's data: the value nearest to zero everywhere, the largest one everywhere, values drawn evenly.
+MadeUp = Literal["zeros", "maximum", "noise"]
 
 # More than a phone's default, in one picture or in all pictures of a request. Pillow keeps colour in 4 bytes a pixel;
 # the picture and its final form are in memory together, 8 bytes a pixel, whatever the kind: 256 MB. While a progressive
@@ -138,6 +140,8 @@ class InputSpec:
         high: largest allowed value; inf for none.
         decoding: how a picture becomes this input; None for a table or tensor.
         dynamic_axes: indices into `shape` whose size a request may choose; `shape` then holds a typical size.
+        occurs: which made-up inputs may occur in requests: exports are proven on them, and an input of zeros alone, or
+            of the largest value alone, is refused where that is not among them. A text of nothing but padding, say.
 
     Raises:
         ValueError: the fields contradict each other.
@@ -150,6 +154,7 @@ class InputSpec:
     high: float
     decoding: ImageDecoding | None = None
     dynamic_axes: tuple[int, ...] = ()
+    occurs: tuple[MadeUp, ...] = get_args(MadeUp)
 
     def __post_init__(self) -> None:
         if self.dtype not in get_args(DType):
@@ -162,6 +167,8 @@ class InputSpec:
             raise ValueError(
                 f"input {self.name}: dynamic_axes: expected axes of {self.shape}, found {self.dynamic_axes}"
             )
+        if any(kind not in get_args(MadeUp) for kind in self.occurs):
+            raise ValueError(f"input {self.name}: occurs: expected some of {get_args(MadeUp)}, found {self.occurs}")
         if self.decoding is not None:
             channels = 1 if self.decoding.mode == "L" else 3
             if self.dtype != "uint8" or len(self.shape) != 3 or self.shape[0] != channels:
@@ -169,6 +176,11 @@ class InputSpec:
                     f"input {self.name}: a picture of mode {self.decoding.mode} is uint8 ({channels}, height, width), "
                     f"found {self.dtype} {self.shape}"
                 )
+
+    @property
+    def nearest_to_zero(self) -> float:
+        """The value of the domain that is nearest to zero."""
+        return min(max(0.0, self.low), self.high)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values; an absent bound is null."""
@@ -180,6 +192,7 @@ class InputSpec:
             "high": self.high if math.isfinite(self.high) else None,
             "decoding": None if self.decoding is None else {"mode": self.decoding.mode, "resize": self.decoding.resize},
             "dynamic_axes": list(self.dynamic_axes),
+            "occurs": list(self.occurs),
         }
 
     @classmethod
@@ -205,6 +218,7 @@ class InputSpec:
                 high=math.inf if high is None else float(high),
                 decoding=decoding,
                 dynamic_axes=tuple(int(axis) for axis in fields.pop("dynamic_axes")),
+                occurs=tuple(fields.pop("occurs", get_args(MadeUp))),
                 **fields,
             )
         except (KeyError, TypeError) as error:

@@ -76,14 +76,14 @@ def decode_request(body: object, content_type: str, inputs: Sequence[InputSpec])
 
 
 def check_values(array: NDArray[Any], spec: InputSpec) -> None:
-    """Check that every value of an array is finite and inside the input's domain.
+    """Check that every value of an array is finite and inside the input's domain, and that such an array occurs.
 
     Args:
         array: of the input's dtype, any shape.
         spec: the input.
 
     Raises:
-        BadRequest: naming the first value outside and its position.
+        BadRequest: naming the first value outside and its position, or the one value that does not occur alone.
     """
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         position = _first(~np.isfinite(array))
@@ -105,6 +105,13 @@ def check_values(array: NDArray[Any], spec: InputSpec) -> None:
             expected=f"{spec.low:g} to {spec.high:g}",
             found=str(array[position]),
         )
+    for kind, value in (("zeros", spec.nearest_to_zero), ("maximum", spec.high)):
+        if kind not in spec.occurs and array.size and (array == value).all():
+            raise BadRequest(
+                f"input {spec.name}: one value everywhere, which this model is not made for",
+                expected=f"another value than {value:g} somewhere",
+                found=f"{value:g} alone",
+            )
 
 
 def _from_picture(body: bytes, media: str, inputs: Sequence[InputSpec]) -> Request:

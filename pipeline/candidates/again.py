@@ -58,4 +58,4 @@ def _reference(spec: CandidateSpec, ground: Ground, file: Path, tuned: Path | No
     if is_quantized_onnx(spec):
         return unoptimized_reference(file, ground.model.inputs)
     module, _ = apply_passes(ground.deployable(), spec.passes, example=ground.example(), weights=tuned)
-    return module_reference(module, ground.model.inputs)
+    return module_reference(module, ground.model.inputs, exact=spec.precision == "fp32")

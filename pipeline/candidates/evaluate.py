@@ -36,7 +36,7 @@ from pipeline.models.weights import load_weights
 from pipeline.passes import DynamicInt8, Pass, Precision, StaticInt8
 from pipeline.verify.layers import LayerFinding
 from pipeline.verify.locate import locate
-from pipeline.verify.parity import ParityReport, check_parity, require
+from pipeline.verify.parity import ParityReport, check_parity, require, require_same_decisions
 from pipeline.verify.quality import QualityReport, judge_quality, predict_logits
 from pipeline.verify.reference import Reference, module_reference, unoptimized_reference
 from pipeline.verify.steady import require_steady
@@ -156,11 +156,14 @@ def evaluate(
         batch_invariant=parity.batch_invariant,
         allow_batch_variant=spec.allow_batch_variant and not parity.batch_invariant,
     )
+    logits = predict_logits(
+        file=file, runtime=runtime, inputs=ground.model.inputs, data=ground.validation, scratch=ground.scratch
+    )
+    if not spec.lossy:
+        require_same_decisions(spec.name, float_logits, logits, parity.tolerance)
     quality = judge_quality(
         candidate=spec.name,
-        logits=predict_logits(
-            file=file, runtime=runtime, inputs=ground.model.inputs, data=ground.validation, scratch=ground.scratch
-        ),
+        logits=logits,
         float_logits=float_logits,
         labels=read_split(ground.validation).labels,
         classes=ground.model.labels,
@@ -267,7 +270,7 @@ def make_file(
         module, passes = apply_passes(deployable, spec.passes, example=example, weights=tuned)
         fold, tolerance = spec.precision != "bf16", tolerance_of(spec.precision)
         made = export_torchscript(module, file, example=example, fold=fold, tolerance=tolerance)
-        return passes, made.method, module_reference(module, ground.model.inputs)
+        return passes, made.method, module_reference(module, ground.model.inputs, exact=spec.precision == "fp32")
     module, passes = apply_passes(deployable, spec.float_passes, example=example, weights=tuned)
     float_file = file if spec.precision == "fp32" else file.with_name("float.onnx")
     export_onnx(module, float_file, inputs=ground.model.inputs, example=example, opset=ground.opset)
@@ -336,6 +339,10 @@ def _parity_figures(parity: ParityReport) -> ParityFigures:
         batch_difference=parity.batch_difference,
         runs=parity.runs,
         not_run=dict(parity.not_run),
+        left_out=dict(parity.left_out),
+        noise=parity.noise,
+        empty=parity.empty,
+        tolerance=parity.tolerance.to_json(),
     )
 
 

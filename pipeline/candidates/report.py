@@ -38,6 +38,11 @@ class ParityFigures(_Data):
         batch_difference: largest difference between an answer alone and in a batch.
         runs: the ways in which the file was run: as served, without optimizations, in the reference evaluator.
         not_run: what was left out, by run, and why.
+        left_out: kinds of made-up inputs to which the network itself has no steady answer, and why.
+        noise: how far float32 takes the network's answers from those in float64; None where that is not known, or where
+            quantizing moves them anyway.
+        empty: whether one and the same answer to every example would have passed too.
+        tolerance: the limit, fitted to the network's answers; golden answers are held to it.
     """
 
     reference: str
@@ -52,6 +57,10 @@ class ParityFigures(_Data):
     batch_difference: float
     runs: tuple[str, ...]
     not_run: dict[str, str]
+    left_out: dict[str, str] = {}
+    noise: float | None = None
+    empty: bool = False
+    tolerance: dict[str, Any]
 
 
 class TimingFigures(_Data):

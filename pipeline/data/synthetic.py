@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ def synthetic_kinds(
         real: real inputs (N, *shape) by name; their smallest and largest values count where a domain has no bound.
 
     Returns:
-        Arrays (count, *shape) by input name, by kind; the same on every call.
+        Arrays (count, *shape) by input name, by kind; the same on every call. Only kinds that occur for all inputs.
     """
     generator = np.random.default_rng(_SEED)
     kinds: dict[str, dict[str, NDArray[Any]]] = {"zeros": {}, "maximum": {}, "noise": {}}
@@ -41,21 +41,33 @@ def synthetic_kinds(
             if dtype.kind in "iu"
             else generator.uniform(low, high, shape).astype(dtype)
         )
-    return kinds
+    return {kind: arrays for kind, arrays in kinds.items() if all(kind in spec.occurs for spec in inputs)}
 
 
 def synthetic_inputs(
-    inputs: Sequence[InputSpec], count: int, *, real: Mapping[str, NDArray[Any]] | None = None
+    inputs: Sequence[InputSpec],
+    count: int,
+    *,
+    real: Mapping[str, NDArray[Any]] | None = None,
+    leave_out: Collection[str] = (),
 ) -> dict[str, NDArray[Any]]:
     """One example of zeros, one of the largest values, the rest noise; see `synthetic_kinds`.
 
+    Args:
+        inputs: what one example consists of.
+        count: examples in all; fewer where noise is none of them.
+        real: real inputs (N, *shape) by name; their smallest and largest values count where a domain has no bound.
+        leave_out: kinds that are not wanted.
+
     Returns:
-        Arrays (count, *shape) by input name.
+        Arrays (N, *shape) by input name, N of at most `count`.
     """
-    kinds = synthetic_kinds(inputs, count, real=real)
+    made = synthetic_kinds(inputs, count, real=real)
+    kinds = {kind: arrays for kind, arrays in made.items() if kind not in leave_out}
+    rows = {kind: slice(None if kind == "noise" else 1) for kind in kinds}
     return {
         spec.name: np.concatenate(
-            [kinds["zeros"][spec.name][:1], kinds["maximum"][spec.name][:1], kinds["noise"][spec.name]]
+            [np.zeros((0, *spec.shape), spec.dtype), *(kinds[kind][spec.name][rows[kind]] for kind in kinds)]
         )[:count]
         for spec in inputs
     }

@@ -133,6 +133,7 @@ def _evaluated_annotations(module: nn.Module) -> Iterator[None]:
 def _check(
     module: nn.Module, loaded: Callable[..., Tensor], example: tuple[Tensor, ...], method: str, tolerance: Tolerance
 ) -> None:
+    usual = tolerance.fitted(module(*example).numpy())
     for rows in (len(example[0]), 1):
         part = tuple(tensor[:rows] for tensor in example)
         expected: NDArray[np.float32] = module(*part).numpy()
@@ -143,7 +144,7 @@ def _check(
                 f"export to TorchScript ({method}): expected an answer for a batch of {rows}, found: {_one_line(error)}"
             ) from error
         # A trace may hold for its example alone. What else may be wrong is for the parity check, which names the layer.
-        comparison = compare(expected, found, tolerance)
+        comparison = compare(expected, found, usual)
         if method == "trace" and not comparison.passed:
             raise ProofError(
                 f"export to TorchScript ({method}): the file answers differently from the network for a batch of "

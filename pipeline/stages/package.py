@@ -71,9 +71,10 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
     import json
     from dataclasses import replace
 
+    from handlers.compare import Tolerance
     from handlers.decode import InputSpec
     from handlers.serving import Golden, RuntimeSpec, Serving
-    from pipeline.candidates.evaluate import tolerance_of
+    from pipeline.candidates.report import read_report
     from pipeline.data.dataset import read_info
     from pipeline.serving.archive import write_archive
     from pipeline.serving.golden import answers, pack_golden
@@ -84,7 +85,8 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
     model = inputs.of_candidate(Kind.CANDIDATE_MODEL, selection["selected"])
     runtime = replace(RuntimeSpec.from_json(selection["runtime"]), file=model.name)
     specs = tuple(InputSpec.from_json(spec) for spec in info["inputs"])
-    arrays = _golden_inputs(settings, inputs, specs)
+    parity = read_report(inputs.of_candidate(Kind.CANDIDATE_REPORT, selection["selected"])).parity
+    arrays = _golden_inputs(settings, inputs, specs, leave_out=parity.left_out)
     outputs.reporter.log(f"golden answers of {selection['selected']}, batch sizes {list(settings.batch_sizes)}")
     # An archive whose examples are answered one at a time has no other answers to prove.
     batch_sizes = (1,) if runtime.one_by_one else settings.batch_sizes
@@ -106,7 +108,7 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
         golden=Golden(
             file=GOLDEN_FILE,
             batch_sizes=batch_sizes,
-            tolerance=tolerance_of(precision),
+            tolerance=Tolerance(**parity.tolerance),
         ),
         pictures=None if pictures is None else PICTURES_FILE,
         files={},
@@ -163,18 +165,32 @@ def _with_interval(quality: Mapping[str, Any]) -> dict[str, Any]:
     return {**quality, "accuracy_lower": lower, "accuracy_upper": upper}
 
 
-def _golden_inputs(settings: PackageSettings, inputs: Inputs, specs: Sequence[InputSpec]) -> dict[str, NDArray[Any]]:
+def _golden_inputs(
+    settings: PackageSettings, inputs: Inputs, specs: Sequence[InputSpec], *, leave_out: Mapping[str, str]
+) -> dict[str, NDArray[Any]]:
     from pipeline.data.synthetic import synthetic_inputs
 
     if settings.golden == "synthetic":
-        return synthetic_inputs(specs, settings.golden_size)
+        made = synthetic_inputs(specs, settings.golden_size, leave_out=leave_out)
+        if not all(len(array) for array in made.values()):
+            reasons = "; ".join(f"{kind}: {reason}" for kind, reason in leave_out.items()) or "inputs say none occur"
+            raise RecipeError(
+                f"package.golden: expected made-up inputs that the network can answer, found none ({reasons}); set "
+                "package.golden to validation"
+            )
+        return made
     if (path := settings.golden_path) is not None:
         return _read_golden(path, specs, settings.golden_size)
-    return _validation_golden(settings.golden_size, inputs, specs)
+    return _validation_golden(settings.golden_size, inputs, specs, leave_out=leave_out)
 
 
-def _validation_golden(size: int, inputs: Inputs, specs: Sequence[InputSpec]) -> dict[str, NDArray[Any]]:
-    """Ordinary examples, then a quarter near ties of the float network, then zeros, the maximum and noise."""
+def _validation_golden(
+    size: int, inputs: Inputs, specs: Sequence[InputSpec], *, leave_out: Mapping[str, str]
+) -> dict[str, NDArray[Any]]:
+    """Ordinary examples, then a quarter near ties of the float network, then zeros, the maximum and noise.
+
+    Made-up inputs that are left out make room for ordinary examples.
+    """
     from dataclasses import replace
 
     import numpy as np
@@ -186,15 +202,15 @@ def _validation_golden(size: int, inputs: Inputs, specs: Sequence[InputSpec]) ->
 
     split = read_split(inputs.one(Kind.VALIDATION_DATA))
     size = min(size, len(split))
-    extremes = min(_EXTREMES, size // 4)
+    shaped = [replace(spec, shape=split.inputs[spec.name].shape[1:]) for spec in specs]
+    ends = synthetic_inputs(shaped, min(_EXTREMES, size // 4), real=split.inputs, leave_out=leave_out)
+    extremes = len(ends[specs[0].name])
     # The samples are the first rows of the split, with the float network's logits.
     ties = near_ties(load_file(inputs.one(Kind.SAMPLES))["logits"], size // 4)
     others = np.setdiff1d(np.arange(len(split)), ties)
     # Spread over the split, so that a sorted one gives more than its first class.
     easy = others[np.linspace(0, len(others) - 1, size - len(ties) - extremes).astype(np.int64)]
     chosen = split.take(np.concatenate([easy, ties])).inputs
-    shaped = [replace(spec, shape=split.inputs[spec.name].shape[1:]) for spec in specs]
-    ends = synthetic_inputs(shaped, extremes, real=split.inputs)
     return {spec.name: np.concatenate([chosen[spec.name], ends[spec.name]]) for spec in specs}
 
 

@@ -29,9 +29,10 @@ from pipeline.verify.trace import COMPILING_CALLS, ByModule, Step, TorchTrace, T
 
 # Values of this many bytes are kept at a time, on each side.
 _WINDOW_BYTES = 64 << 20
-# On top of a file's own limit. Inside a network, values near zero are sums that cancel among large ones: their rounding
-# follows the large ones (some 1e-7 of them per sum, a few sums deep; allowed is 1e-5 of the largest).
-_INSIDE_STEPS = 2.55e-3
+# Inside a network, a value may be off by this share of itself, and by the share of the largest one that the answers may
+# be off of their spread: values near zero are sums that cancel among large ones, and their rounding follows those (some
+# 1e-7 of them per sum, a few sums deep; 1e-5 is allowed of float).
+_INSIDE_RELATIVE = 1e-4
 # Operators that change nothing in evaluation mode; exporters leave them out.
 _IDENTITIES = ("dropout", "alpha_dropout", "feature_dropout", "detach", "alias", "contiguous")
 
@@ -227,7 +228,7 @@ def _first_difference(
     reference: Trace, found: Trace, pairs: Sequence[tuple[int, int]], tolerance: Tolerance
 ) -> tuple[int, Comparison] | None:
     """Number of the first pair that differs, and the comparison."""
-    inside = replace(tolerance, steps=max(tolerance.steps, _INSIDE_STEPS), same_decision=False)
+    inside = _inside(tolerance)
     for window in _windows(pairs, reference.steps, found.steps):
         expected = reference.outputs({pairs[number][0] for number in window})
         answers = found.outputs({pairs[number][1] for number in window})
@@ -239,6 +240,12 @@ def _first_difference(
                 if not comparison.passed:
                     return number, comparison
     return None
+
+
+def _inside(tolerance: Tolerance) -> Tolerance:
+    """How far values inside a network may be, whatever their unit, where its answers may be so far."""
+    rounding = tolerance.absolute / tolerance.usual_spread if tolerance.usual_spread else 0.0
+    return Tolerance(relative=_INSIDE_RELATIVE, steps=255 * (tolerance.spread + rounding))
 
 
 def _windows(pairs: Sequence[tuple[int, int]], reference: Sequence[Step], found: Sequence[Step]) -> Iterator[list[int]]:

@@ -13,8 +13,9 @@ from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
 from pipeline.data.synthetic import synthetic_kinds
 from pipeline.verify.layers import LayerFinding, locate_onnx, locate_torchscript
-from pipeline.verify.parity import EVALUATOR, REAL, ParityCheck, ParityReport
+from pipeline.verify.parity import EVALUATOR, ParityCheck, ParityReport
 from pipeline.verify.reference import Reference
+from pipeline.verify.ruler import REAL
 
 
 def locate(

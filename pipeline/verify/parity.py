@@ -9,19 +9,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from handlers.compare import FLOAT32, Comparison, Tolerance, compare
+from handlers.compare import FLOAT32, Comparison, Tolerance, compare, turned_decisions
 from handlers.decode import InputSpec
-from handlers.runtime import run_chunks
 from handlers.serving import RuntimeSpec
-from pipeline.data.synthetic import synthetic_kinds
 from pipeline.errors import ProofError
 from pipeline.verify.process import Replayed, Run, replay, require_examples
 from pipeline.verify.reference import Reference, evaluator
+from pipeline.verify.ruler import Ruler, make_rulers, widest
 
-REAL = "real"
 SERVED = "as served"
 UNOPTIMIZED = "with graph optimizations off"
 EVALUATOR = "in onnx's reference evaluator"
@@ -79,13 +78,18 @@ class ParityReport:
     Args:
         candidate: its name.
         reference: name of what it was held against.
-        tolerance: the limit.
+        tolerance: the limit, fitted to the answers of the reference.
         checks: one per run, kind of inputs, batch size and call; empty if it could not be replayed.
         error: why it could not be replayed, in one clause; empty if it could.
         batch_invariant: whether an example's answer is the same alone and in a batch. If not, it is served alone.
         batch_difference: largest difference between both.
         environment: processor and library versions of the replay.
         not_run: what was left out, by run, and why.
+        left_out: kinds of made-up inputs that prove nothing, because the reference itself has no steady answer to
+            them, and why.
+        noise: how far float32 takes the reference's answers to real inputs from those in float64; None where that is
+            not known.
+        empty: whether a file that gives all real inputs one and the same answer would pass too.
     """
 
     candidate: str
@@ -97,6 +101,9 @@ class ParityReport:
     batch_difference: float = 0.0
     environment: str = ""
     not_run: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    noise: float | None = None
+    empty: bool = False
 
     @property
     def passed(self) -> bool:
@@ -150,6 +157,9 @@ class ParityReport:
             "argmax_agreement": self.argmax_agreement,
             "runs": list(self.runs),
             "not_run": dict(self.not_run),
+            "left_out": dict(self.left_out),
+            "noise": self.noise,
+            "empty": self.empty,
             "batch_invariant": self.batch_invariant,
             "batch_difference": _finite(self.batch_difference),
             "environment": self.environment,
@@ -175,7 +185,8 @@ def check_parity(
 
     Real samples, zeros, the largest values of the domain and noise go through the code that serves, in chunks of each
     batch size, several calls each. The reference answers the same chunks, so that a candidate whose answers depend on
-    the batch is held against the same batch. Whether they do depend on it is found out on the way.
+    the batch is held against the same batch. Whether they do depend on it is found out on the way. Made-up inputs to
+    which the reference itself has no steady answer are left out.
 
     An ONNX file is run at the optimization level that is served, with graph optimizations off, and, on a few examples,
     in onnx's reference evaluator: a fault of the file differs in all of them, one of an optimization in the first.
@@ -187,7 +198,7 @@ def check_parity(
         reference: what it must reproduce.
         inputs: in the order the model takes them.
         samples: safetensors file with `input.<name>` (N, *shape): real inputs.
-        tolerance: the limit.
+        tolerance: the limit, for any network; what rounding does to this one is added.
         batch_sizes: examples per call of the model.
         calls: replays of each kind in each batch size; by default three for TorchScript, two for ONNX.
         skip_evaluator: why an ONNX file is not run in the reference evaluator, which is for small networks; empty if it
@@ -203,15 +214,24 @@ def check_parity(
     require_examples(samples, inputs)
     sizes = sorted({1, *batch_sizes})
     repeats = CALLS[runtime.kind] if calls is None else calls
+    rulers, left_out = make_rulers(reference, inputs, load_file(samples), sizes, tolerance)
     runtimes = {SERVED: runtime}
     # Its own file without optimizations reproduces itself: there is nothing to find out.
     if runtime.kind == "onnxruntime" and runtime.optimization != "none" and not reference.same_file:
         runtimes[UNOPTIMIZED] = replace(runtime, optimization="none")
+    report = ParityReport(
+        candidate=candidate,
+        reference=reference.name,
+        tolerance=widest([ruler.tolerance for ruler in rulers]),
+        checks=(),
+        left_out=left_out,
+        noise=rulers[0].noise,
+        empty=rulers[0].tells_nothing_apart,
+    )
     with tempfile.TemporaryDirectory(prefix="parity-", dir=scratch) as name:
-        files = {REAL: samples} | _write_synthetic(inputs, load_file(samples), max(sizes), Path(name))
         jobs = [
-            Run(name=f"{kind}.{size}", data=data, batch_size=size, calls=repeats)
-            for kind, data in files.items()
+            Run(name=f"{ruler.kind}.{size}", data=_written(ruler, Path(name)), batch_size=size, calls=repeats)
+            for ruler in rulers
             for size in sizes
         ]
         found: dict[str, Replayed] = {}
@@ -219,38 +239,29 @@ def check_parity(
             try:
                 found[run] = replay(file=file, runtime=one, inputs=inputs, runs=jobs, scratch=Path(name))
             except ProofError as error:
-                return ParityReport(
-                    candidate=candidate,
-                    reference=reference.name,
-                    tolerance=tolerance,
-                    checks=(),
-                    error=str(error) if run == SERVED else f"{run}: {error}",
-                )
-        kinds = {
-            kind: {one.name: stored[f"input.{one.name}"] for one in inputs}
-            for kind, stored in ((kind, load_file(data)) for kind, data in files.items())
-        }
-    checks: list[ParityCheck] = []
-    for kind, arrays in kinds.items():
-        for size in sizes:
-            expected = run_chunks(reference.answer, arrays, size)
-            for run, replayed in found.items():
-                for call in range(repeats):
-                    comparison = compare(expected, replayed.answers[f"{kind}.{size}", call], tolerance, batch_size=size)
-                    checks.append(
-                        ParityCheck(run=run, inputs=kind, batch_size=size, call=call + 1, comparison=comparison)
-                    )
+                return replace(report, error=str(error) if run == SERVED else f"{run}: {error}")
+    checks = [
+        ParityCheck(
+            run=run,
+            inputs=ruler.kind,
+            batch_size=size,
+            call=call + 1,
+            comparison=ruler.hold(replayed.answers[f"{ruler.kind}.{size}", call], size),
+        )
+        for ruler in rulers
+        for size in sizes
+        for run, replayed in found.items()
+        for call in range(repeats)
+    ]
     not_run = {EVALUATOR: skip_evaluator} if skip_evaluator else {}
     if runtime.kind == "onnxruntime" and not skip_evaluator:
         try:
-            checks += _evaluator_checks(file, reference, kinds, tolerance)
+            checks += _evaluator_checks(file, reference, rulers)
         except Exception as error:  # noqa: BLE001 - what it cannot run, it says in many ways; that proves nothing
             not_run[EVALUATOR] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-    alone_or_not = _batch_comparisons(found[SERVED], tuple(files), sizes)
-    return ParityReport(
-        candidate=candidate,
-        reference=reference.name,
-        tolerance=tolerance,
+    alone_or_not = _batch_comparisons(found[SERVED], rulers, sizes)
+    return replace(
+        report,
         checks=tuple(checks),
         batch_invariant=all(one.passed for one in alone_or_not),
         batch_difference=max((one.max_absolute for one in alone_or_not), default=0.0),
@@ -272,6 +283,29 @@ def require(report: ParityReport, *, where: str = "") -> None:
     """
     if not report.passed:
         raise ProofError(f"{failure(report, where=where)}; this artifact is not the same model: nothing was packed")
+
+
+def require_same_decisions(candidate: str, expected: NDArray[Any], found: NDArray[Any], tolerance: Tolerance) -> None:
+    """Stop where a lossless file decides otherwise than its source on labelled data.
+
+    Args:
+        candidate: its name.
+        expected: answers of its source, (N, K).
+        found: its own, (N, K).
+        tolerance: of its parity: a decision that leads by no more may turn.
+
+    Raises:
+        ProofError: one line with the example, both decisions and the limit.
+    """
+    turned = turned_decisions(expected, found, tolerance)
+    if turned.size:
+        row = int(turned[0])
+        raise ProofError(
+            f"{candidate}: parity on validation: expected the decisions of its torch module, found {len(turned)} of "
+            f"{len(expected)} turned that are no near ties; the first is example {row}: expected class "
+            f"{int(expected[row].argmax())}, found {int(found[row].argmax())}; this artifact is not the same model: "
+            "nothing was packed"
+        )
 
 
 def failure(report: ParityReport, *, where: str = "") -> str:
@@ -308,37 +342,36 @@ def _listed(numbers: Sequence[int]) -> str:
     return " and ".join(str(one) for one in numbers)
 
 
-def _write_synthetic(
-    inputs: Sequence[InputSpec], samples: Mapping[str, NDArray[Any]], count: int, folder: Path
-) -> dict[str, Path]:
-    real = {one.name: samples[f"input.{one.name}"] for one in inputs}
-    files = {}
-    for kind, arrays in synthetic_kinds(inputs, count, real=real).items():
-        files[kind] = folder / f"{kind}.safetensors"
-        save_file({f"input.{name}": array for name, array in arrays.items()}, files[kind])
-    return files
+def _written(ruler: Ruler, folder: Path) -> Path:
+    """The file of a kind of inputs, written once."""
+    file = folder / f"{ruler.kind}.safetensors"
+    if not file.exists():
+        save_file({f"input.{name}": np.ascontiguousarray(array) for name, array in ruler.arrays.items()}, file)
+    return file
 
 
-def _evaluator_checks(
-    file: Path, reference: Reference, kinds: Mapping[str, Mapping[str, NDArray[Any]]], tolerance: Tolerance
-) -> list[ParityCheck]:
+def _evaluator_checks(file: Path, reference: Reference, rulers: Sequence[Ruler]) -> list[ParityCheck]:
     """The first examples of each kind, in one batch."""
     model = evaluator(file)
     checks = []
-    for kind, arrays in kinds.items():
-        batch = {name: array[:_EVALUATOR_EXAMPLES] for name, array in arrays.items()}
+    for ruler in rulers:
+        batch = {name: array[:_EVALUATOR_EXAMPLES] for name, array in ruler.arrays.items()}
         size = len(next(iter(batch.values())))
-        comparison = compare(reference.answer(batch), model(batch), tolerance)
-        checks.append(ParityCheck(run=EVALUATOR, inputs=kind, batch_size=size, call=1, comparison=comparison))
+        comparison = compare(reference.answer(batch), model(batch), ruler.tolerance)
+        checks.append(ParityCheck(run=EVALUATOR, inputs=ruler.kind, batch_size=size, call=1, comparison=comparison))
     return checks
 
 
-def _batch_comparisons(found: Replayed, kinds: Sequence[str], sizes: Sequence[int]) -> list[Comparison]:
+def _batch_comparisons(found: Replayed, rulers: Sequence[Ruler], sizes: Sequence[int]) -> list[Comparison]:
     """Each example's last answer alone against its last answer in every larger batch."""
     last = max(call for _, call in found.answers)
     return [
-        compare(found.answers[f"{kind}.1", last], found.answers[f"{kind}.{size}", last], BATCH_INVARIANT)
-        for kind in kinds
+        compare(
+            found.answers[f"{ruler.kind}.1", last],
+            found.answers[f"{ruler.kind}.{size}", last],
+            replace(BATCH_INVARIANT, absolute=ruler.tolerance.absolute, usual_spread=ruler.tolerance.usual_spread),
+        )
+        for ruler in rulers
         for size in sizes
         if size > 1
     ]

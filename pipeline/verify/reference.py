@@ -17,6 +17,7 @@ from handlers.decode import InputSpec
 from handlers.runtime import Model, load_model
 from handlers.serving import RuntimeSpec
 from pipeline.threads import one_thread
+from pipeline.verify.float64 import Exact, exact_answers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,7 @@ class Reference:
     Args:
         name: for people, in messages and tables.
         answer: maps one batch, arrays (B, *shape) by input name, to logits (B, K).
+        exact: the same in float64, for what float32 does to the answers; None where that is not known.
         same_file: whether it is the candidate's own file with graph optimizations off.
         module: the torch module behind it, if there is one.
         file: the ONNX file behind it, if it is another than the candidate's.
@@ -33,17 +35,19 @@ class Reference:
 
     name: str
     answer: Model
+    exact: Exact | None = None
     same_file: bool = False
     module: nn.Module | None = None
     file: Path | None = None
 
 
-def module_reference(module: nn.Module, inputs: Sequence[InputSpec]) -> Reference:
+def module_reference(module: nn.Module, inputs: Sequence[InputSpec], *, exact: bool = True) -> Reference:
     """The torch module that was exported, run eagerly on one thread.
 
     Args:
         module: raw inputs positional in, logits (B, K) out; in evaluation mode.
         inputs: in the order the module takes them.
+        exact: whether its answers in float64 say what rounding does to them: not for a module that quantizes.
     """
     names = [one.name for one in inputs]
 
@@ -54,7 +58,12 @@ def module_reference(module: nn.Module, inputs: Sequence[InputSpec]) -> Referenc
             logits: NDArray[np.float32] = module(*tensors).numpy()
         return logits
 
-    return Reference(name="its torch module", answer=answer, module=module)
+    return Reference(
+        name="its torch module",
+        answer=answer,
+        exact=exact_answers(module, inputs) if exact else None,
+        module=module,
+    )
 
 
 def unoptimized_reference(file: Path, inputs: Sequence[InputSpec]) -> Reference:

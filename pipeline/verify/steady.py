@@ -22,6 +22,7 @@ from pipeline.threads import one_thread
 from pipeline.verify.align import align
 from pipeline.verify.layers import label, locate_between
 from pipeline.verify.reference import module_reference
+from pipeline.verify.ruler import measured_noise
 from pipeline.verify.trace import Step, TorchTrace, Trace
 
 # As many as a parity check of a usual batch has; what depends on the batch does so with any two.
@@ -60,7 +61,8 @@ def require_steady(module: nn.Module, inputs: Sequence[InputSpec], arrays: Mappi
         ProofError: it is no function of one example; names the first layer that is not.
     """
     batch = {name: values[:_EXAMPLES] for name, values in arrays.items()}
-    answer = module_reference(module, inputs).answer
+    source = module_reference(module, inputs)
+    answer = source.answer
     first = answer(batch)
     for name, one in module.named_modules():
         if one.training:
@@ -71,15 +73,18 @@ def require_steady(module: nn.Module, inputs: Sequence[InputSpec], arrays: Mappi
             )
     if not np.isfinite(first).all():  # the parity check says on which inputs, and where
         return
-    again = compare(first, answer(batch), FLOAT32)
+    # The same sums in the same order: rounding has no part in it.
+    tolerance = FLOAT32.fitted(first, noise=0.0)
+    again = compare(first, answer(batch), tolerance)
     if not again.passed:
         with one_thread():
             traces = [TorchTrace(lambda: answer(batch), module=module) for _ in range(2)]
-            finding = locate_between(*traces, pairs=_pairs(*traces), tolerance=FLOAT32)
+            finding = locate_between(*traces, pairs=_pairs(*traces), tolerance=tolerance)
         raise ProofError(
             f"the float network answers otherwise on a second call: {again.reason}; {finding.text}; dropout and random "
             "numbers must be off in evaluation mode"
         )
+    tolerance = FLOAT32.fitted(first, noise=measured_noise(source, batch))
     try:
         alone = run_chunks(answer, batch, 1)
     except Exception as error:
@@ -87,7 +92,7 @@ def require_steady(module: nn.Module, inputs: Sequence[InputSpec], arrays: Mappi
         raise ProofError(
             f"the float network: expected an answer for one example alone, found {type(error).__name__}: {reason}"
         ) from error
-    together = compare(alone, first, FLOAT32)
+    together = compare(alone, first, tolerance)
     if not together.passed:
         assert together.position is not None  # shapes and values can be compared
         row, rows = together.position[0], len(first)
@@ -96,7 +101,7 @@ def require_steady(module: nn.Module, inputs: Sequence[InputSpec], arrays: Mappi
             reference = TorchTrace(lambda: answer(example), module=module)
             found = TorchTrace(lambda: answer(batch), module=module)
             kept = _OneRow(found, row, rows)
-            finding = locate_between(reference, kept, pairs=_pairs(reference, found), tolerance=FLOAT32)
+            finding = locate_between(reference, kept, pairs=_pairs(reference, found), tolerance=tolerance)
         raise ProofError(
             f"the float network answers otherwise for an example alone than in a batch of {rows}: {together.reason}; "
             f"{finding.text}; in evaluation mode nothing may depend on the rest of the batch, such as a batch norm's "

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from handlers.compare import FLOAT32, Tolerance, compare
+from handlers.compare import FLOAT32, Tolerance, compare, limits_of, usual_spread
 
 LOGITS = np.array([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]], dtype=np.float32)
 TOLERANCE = Tolerance(absolute=0.25, relative=0.125)
+TIGHT = Tolerance(spread=1e-3)
 
 
 def test_equal_arrays_pass() -> None:
@@ -66,7 +68,7 @@ def test_nothing_to_compare_does_not_pass() -> None:
 
 
 def test_zero_expected_and_not_found_is_infinitely_far() -> None:
-    comparison = compare(np.zeros((1, 2), np.float32), np.array([[0, 1e-6]], np.float32), FLOAT32)
+    comparison = compare(np.zeros((1, 2), np.float32), np.array([[0, 1e-6]], np.float32), TOLERANCE)
     assert comparison.passed
     assert comparison.max_relative == math.inf
     assert comparison.cosine == 0
@@ -81,12 +83,50 @@ def test_disagreement_of_decisions_is_counted_by_row() -> None:
 def test_an_output_step_is_that_of_the_values_own_call() -> None:
     expected = np.array([[255.0, 0.0], [2.55, 0.0], [2.55, 1.0]], dtype=np.float32)
     found = expected + np.array([[0, 0], [0.5, 0], [0, 0]], dtype=np.float32)
-    steps = Tolerance(absolute=0, relative=0, steps=1)
+    steps = Tolerance(steps=1)
     assert compare(expected, found, steps).passed, "one call: a step is 1"
     assert compare(expected, found, steps, batch_size=2).passed, "the first two share a call"
     alone = compare(expected, found, steps, batch_size=1)
     assert (alone.passed, alone.position) == (False, (1, 0))
     assert alone.limit == pytest.approx(0.01)
+
+
+def test_a_limit_follows_the_spread_of_the_values_own_call_whatever_their_size() -> None:
+    expected = np.array([[1000.0, 1000.5, 1001.0], [0.0, 5e-9, 1e-8], [1e9, -1e9, 0.0]])
+    tolerance = Tolerance(spread=0.125)
+    assert limits_of(expected, tolerance, batch_size=1)[:, 0] == pytest.approx([0.125, 1.25e-9, 2.5e8])
+    assert limits_of(expected, tolerance, batch_size=2)[:, 0] == pytest.approx([0.125, 0.125, 2.5e8])
+    assert limits_of(expected, tolerance)[0, 0] == 2.5e8
+
+
+def test_two_classes_that_nearly_tie_do_not_make_the_limit_of_their_call_small() -> None:
+    answers = np.array([[0.5, 0.5001], [-3.0, 3.0], [4.0, -4.0], [2.0, -5.0]])
+    assert usual_spread(answers) == 6.5
+    assert limits_of(answers, replace(TIGHT, usual_spread=6.5), batch_size=1)[0, 0] == pytest.approx(6.5e-3)
+    assert limits_of(answers, TIGHT, batch_size=1)[0, 0] == pytest.approx(1e-7)
+
+
+def test_one_value_a_row_spreads_over_the_rows() -> None:
+    assert usual_spread(np.array([[1.0], [4.0], [2.0]])) == 3.0
+
+
+@pytest.mark.parametrize("size", [1e-12, 1.0, 1e9])
+def test_float32_is_held_to_its_own_rounding_and_to_a_share_of_the_spread(size: float) -> None:
+    answers = (size * np.array([[1.0, -1.0, 0.5], [0.25, 3.0, -1.0]])).astype(np.float32)
+    exact = FLOAT32.fitted(answers, noise=0.0)
+    rounded = FLOAT32.fitted(answers, noise=size * 1e-4)
+    unknown = FLOAT32.fitted(answers, noise=None)
+    far = (answers + size * np.array([[0, 0, 1e-3], [0, 0, 0]])).astype(np.float32)
+    near = (answers + size * np.array([[0, 0, 2e-5], [0, 0, 0]])).astype(np.float32)
+    assert [compare(answers, near, one).passed for one in (exact, rounded, unknown)] == [True, True, True]
+    assert [compare(answers, far, one).passed for one in (exact, rounded, unknown)] == [False, True, False]
+
+
+def test_answers_that_are_all_alike_may_differ_in_their_last_bits() -> None:
+    answers = np.full((4, 3), 0.3, np.float32)
+    fitted = FLOAT32.fitted(answers, noise=0.0)
+    assert compare(answers, np.nextafter(answers, np.float32(1)), fitted).passed
+    assert not compare(answers, answers + np.float32(1e-5), fitted).passed
 
 
 @pytest.mark.parametrize(("lead", "passes"), [(0.9, True), (1.1, False)])

@@ -6,13 +6,14 @@ import base64
 import io
 import json
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from handlers.decode import BadRequest, InputSpec
+from handlers.decode import BadRequest, InputSpec, MadeUp
 from handlers.request import MAX_BODY_BYTES, MAX_INSTANCES, decode_request
 from tests.served_models import GREY, TABLE
 
@@ -249,3 +250,28 @@ def test_picture_for_several_inputs() -> None:
     with pytest.raises(BadRequest, match="this model takes no picture as a body: expected application/json") as caught:
         decode_request(png(), "image/png", [GREY, TABLE])
     assert caught.value.status == 415
+
+
+@pytest.mark.parametrize(
+    ("tokens", "refused"), [([0, 0, 0], "0 alone"), ([9, 9, 9], "9 alone"), ([0, 9, 0], ""), ([1, 1, 1], "")]
+)
+def test_one_value_everywhere_is_refused_where_it_does_not_occur(tokens: list[int], refused: str) -> None:
+    spec = InputSpec(name="tokens", dtype="int64", shape=(3,), low=0, high=9, occurs=("noise",))
+    body = json.dumps({"instances": [tokens]}).encode()
+    if not refused:
+        assert decode_request(body, "application/json", [spec]).instances[0]["tokens"].tolist() == tokens
+        return
+    with pytest.raises(BadRequest) as caught:
+        decode_request(body, "application/json", [spec])
+    assert (caught.value.status, caught.value.found) == (400, refused)
+    assert decode_request(body, "application/json", [replace(spec, occurs=get_args(MadeUp))]).instances
+
+
+def test_an_input_keeps_what_occurs_and_an_older_description_has_all_of_it() -> None:
+    spec = InputSpec(name="tokens", dtype="int64", shape=(3,), low=0, high=9, occurs=("noise",))
+    document = json.loads(json.dumps(spec.to_json()))
+    assert InputSpec.from_json(document) == spec
+    del document["occurs"]
+    assert InputSpec.from_json(document).occurs == ("zeros", "maximum", "noise")
+    with pytest.raises(ValueError, match="occurs: expected some of"):
+        InputSpec.from_json({**document, "occurs": ["padding"]})

@@ -6,6 +6,7 @@ import statistics
 
 import pytest
 
+from handlers.compare import FLOAT32
 from pipeline.candidates.choose import Limits, adjusted_confidence, choose, judge
 from pipeline.candidates.report import (
     CandidateReport,
@@ -96,6 +97,7 @@ def candidate(
             batch_difference=0,
             runs=("as served",),
             not_run={},
+            tolerance=FLOAT32.to_json(),
         ),
         quality=judged or quality(),
         timings=(timing(1, ms), timing(32, batch_ms)),

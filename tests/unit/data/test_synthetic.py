@@ -46,3 +46,13 @@ def test_synthetic_inputs_are_zeros_the_maximum_and_noise() -> None:
     assert arrays["free"][:2].tolist() == [[0, 0], [3, 3]], "without any bound: some unit variances"
     assert len(np.unique(arrays["age"][2:])) == 6
     assert synthetic_inputs(specs, 1)["age"].tolist() == [[18, 18]]
+
+
+def test_what_an_input_says_does_not_occur_is_not_made_up() -> None:
+    tokens = InputSpec(name="tokens", dtype="int64", shape=(4,), low=0, high=9, occurs=("noise",))
+    other = InputSpec(name="other", dtype="float32", shape=(2,), low=-1.0, high=1.0)
+    assert list(synthetic_kinds((tokens, other), 3)) == ["noise"]
+    arrays = synthetic_inputs((tokens, other), 3)
+    assert {name: len(array) for name, array in arrays.items()} == {"tokens": 3, "other": 3}
+    assert synthetic_inputs((tokens,), 3, leave_out=("noise",))["tokens"].shape == (0, 4)
+    assert synthetic_inputs((other,), 9, leave_out=("noise",))["other"].tolist() == [[0, 0], [1, 1]]
