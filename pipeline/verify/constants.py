@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from handlers.compare import Tolerance, compare
 
 # Exporters fold a batch norm in float32, each in its own order of operations.
-_FOLDED = Tolerance(absolute=1e-6, relative=1e-4, steps=2.55e-3)
+_FOLDED = Tolerance(relative=1e-4, steps=2.55e-3)
 
 
 def named_constants(network: nn.Module, module: str) -> dict[str, NDArray[Any]]:

@@ -75,6 +75,20 @@ def test_a_network_that_is_none_is_named_with_its_layer(kind: type[Net], message
         require_steady(made(kind), (VALUES,), ARRAYS)
 
 
+@pytest.mark.parametrize("kind", [Dropping, Centred])
+@pytest.mark.parametrize("size", [1e-9, 1e9])
+def test_how_large_the_answers_are_makes_no_difference(kind: type[Net], size: float) -> None:
+    def scaled(module: nn.Module) -> nn.Module:
+        with torch.no_grad():
+            for parameter in module.get_submodule("head").parameters():
+                parameter.mul_(size)
+        return module
+
+    require_steady(scaled(made(Net)), (VALUES,), ARRAYS)
+    with pytest.raises(ProofError, match="the float network answers otherwise"):
+        require_steady(scaled(made(kind)), (VALUES,), ARRAYS)
+
+
 def test_a_network_that_takes_no_single_example() -> None:
     module = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2, track_running_stats=False)).eval()
     with pytest.raises(
