@@ -19,6 +19,7 @@ from pipeline.errors import FileError, ProofError, RecipeError
 from pipeline.manifest import MANIFEST_NAME, Manifest, read_manifest, write_atomically
 from pipeline.measure.host import computes_bfloat16
 from pipeline.plots.front import Cost, Point, pareto_front
+from pipeline.preflight import check_recipe, check_store
 from pipeline.recipe import DEFAULT_RECIPE, Recipe, load_recipe
 from pipeline.runner import Outcome, outdated, plan_stages, run_stages
 from pipeline.stage import Reporter, Silent
@@ -181,6 +182,7 @@ def build(
     loaded = resolve(recipe, overrides)
     folder = _run_dir(loaded, run_dir)
     archive = (Path(model_store) if model_store is not None else DEFAULT_MODEL_STORE) / f"{loaded.model_name}.mar"
+    check_store(archive)
     results: list[BuildResult] = []
 
     def publish(manifest: Manifest) -> None:
@@ -291,6 +293,7 @@ def resolve(recipe: str | Path | Recipe, overrides: Sequence[str] = ()) -> Recip
 
     Raises:
         RecipeError: it has problems.
+        DataError: weights or data that it names are not there.
     """
     if isinstance(recipe, Recipe) and overrides:
         raise RecipeError(f"overrides {', '.join(overrides)}: expected none for a recipe that is loaded already")
@@ -302,6 +305,7 @@ def resolve(recipe: str | Path | Recipe, overrides: Sequence[str] = ()) -> Recip
         absent = named.endswith(".bf16") and not computes_bfloat16()
         why = "; no build tries bfloat16 by itself on this processor, which does not compute in it" if absent else ""
         raise RecipeError(f"select.candidate: expected one of {', '.join(names)}{others}, found {named}{why}")
+    check_recipe(loaded)
     return loaded
 
 

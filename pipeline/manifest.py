@@ -25,6 +25,7 @@ class StageRecord(BaseModel):
         parts: digest or version of everything the result depends on, by a name a person understands.
         artifacts: what it left behind.
         seconds: how long it took.
+        reads: digests of what the user's code read meanwhile, by name (see `pipeline.reads`); None if nobody looked.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -33,6 +34,7 @@ class StageRecord(BaseModel):
     parts: dict[str, str]
     artifacts: tuple[Artifact, ...]
     seconds: float
+    reads: dict[str, str] | None = None
 
 
 class Manifest(BaseModel):

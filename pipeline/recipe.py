@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Sequence
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from pipeline.errors import RecipeError
+from pipeline.names import DATA_SETS, NETWORKS, DataSetName, NetworkName, meant, nearest, require_known
 from pipeline.passes import Format, Pass, Variant, formats_of
 from pipeline.section import NAME, Section
 
@@ -35,7 +36,9 @@ class Preprocessing(Section):
 class Model(Section):
     """The network: built in by `name`, or the user's own by `factory`."""
 
-    name: str | None = Field(default=None, description="a built-in architecture")
+    name: Annotated[
+        NetworkName | None, BeforeValidator(partial(require_known, known=NETWORKS, own="model.factory"))
+    ] = Field(default=None, description="a built-in architecture")
     factory: str | None = Field(default=None, pattern=_FACTORY, description="the user's own, as module:function")
     arguments: dict[str, Any] = Field(default={}, description="keyword arguments of the architecture or factory")
     weights: str | None = Field(
@@ -53,7 +56,9 @@ class Model(Section):
 class Data(Section):
     """The data set: built in by `name`, or the user's own by `factory`."""
 
-    name: str | None = Field(default=None, description="a built-in data set")
+    name: Annotated[
+        DataSetName | None, BeforeValidator(partial(require_known, known=DATA_SETS, own="data.factory"))
+    ] = Field(default=None, description="a built-in data set")
     factory: str | None = Field(default=None, pattern=_FACTORY, description="the user's own, as module:function")
     path: str | None = Field(
         default=None,
@@ -69,6 +74,8 @@ class Data(Section):
     def _one_source(self) -> Data:
         if (self.name is None) == (self.factory is None):
             raise ValueError("expected exactly one of name, factory")
+        if self.name is not None and self.arguments:
+            raise ValueError(f"arguments: expected none for {self.name}, found {', '.join(self.arguments)}")
         return self
 
 
@@ -402,10 +409,9 @@ def _read(recipe: str | Path) -> tuple[dict[str, Any], str, Path]:
     path = Path(recipe)
     if path.suffix != ".toml" or not path.is_file():
         names = builtin_recipes()
-        near = difflib.get_close_matches(str(recipe), names, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
         raise RecipeError(
-            f"recipe {recipe}: expected a built-in name ({', '.join(names)}) or a .toml file, found neither{hint}"
+            f"recipe {recipe}: expected a built-in name ({', '.join(names)}) or a .toml file, found neither"
+            f"{meant(str(recipe), names)}"
         )
     try:
         return tomllib.loads(path.read_text(encoding="utf-8")), path.stem, path.resolve().parent
@@ -452,13 +458,25 @@ def _problems(error: ValidationError) -> str:
 
 
 def _near_key(path: tuple[int | str, ...]) -> str:
-    """The key of the same section that an unknown one may have been meant as; empty if it is like none."""
-    *sections, key = path
-    known: Any = Recipe
-    for name in sections:
-        field = known.model_fields.get(name) if known else None
-        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
-        known = next((one for one in kinds if isinstance(one, type) and issubclass(one, Section)), None)
-    keys = [one for one in known.model_fields if one != "folder"] if known else []
-    near = difflib.get_close_matches(str(key), keys, n=1)
-    return f"; did you mean {'.'.join([*map(str, sections), near[0]])}?" if near else ""
+    """The key of the same section that an unknown one may have been meant as, or all keys there are."""
+    *places, key = path
+    sections: list[type[Section]] = [Recipe]
+    for place in places:
+        if isinstance(place, int):  # in a list of the same
+            continue
+        inner = [_sections(one.model_fields[place].annotation) for one in sections if place in one.model_fields]
+        of_kind = [one for one in sections if "kind" in one.model_fields and one.model_fields["kind"].default == place]
+        sections = inner[0] if inner else of_kind
+    names = [name for section in sections for name in section.model_fields]
+    keys = [name for name in dict.fromkeys(names) if name not in ("folder", "kind")]
+    if not keys:
+        return ""
+    near = nearest(str(key), keys)
+    return f"; did you mean {'.'.join([*map(str, places), near])}?" if near else f"; expected one of {', '.join(keys)}"
+
+
+def _sections(annotation: Any) -> list[type[Section]]:
+    """The sections among the types of a field, inside lists and unions too."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    return [section for part in get_args(annotation) for section in _sections(part)]

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from pipeline.artifacts import Artifact, Kind, digest_bytes, digest_file
 from pipeline.errors import FileError, StageError
 from pipeline.manifest import Manifest, StageRecord, read_manifest, write_manifest
+from pipeline.reads import difference, recording
 from pipeline.recipe import Recipe
 from pipeline.source import collect, library_versions
 from pipeline.stage import Inputs, Outputs, Reporter, Stage
@@ -27,6 +28,8 @@ _ROOT = Path(__file__).resolve().parent.parent
 _SCRATCH = ".scratch"
 _CACHE = ".cache"
 _KEY_DIGITS = 16
+# In a scratch folder: what the user's code has read so far.
+_READS = ".reads.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +122,7 @@ def run_stages(
         for stage in stages:
             settings = stage.settings(recipe)
             files = _inputs(stage, manifest)
-            need = _need(stage, settings, files, manifest, run_dir)
+            need = _need(stage, settings, files, manifest, run_dir, recipe.folder)
             if not need.reason:
                 reporter.log(f"{stage.name}: up to date")
                 outcomes.append(Outcome(stage=stage.name, action="up to date"))
@@ -129,9 +132,11 @@ def run_stages(
                 _forget(run_dir, stage.name)
                 shutil.rmtree(run_dir / _CACHE / stage.name, ignore_errors=True)
             started = time.perf_counter()
-            artifacts = _run(stage, settings, files, need.key, run_dir, reporter)
+            artifacts, reads = _run(stage, settings, files, need.key, run_dir, reporter, recipe.folder)
             seconds = time.perf_counter() - started
-            record = StageRecord(key=need.key, parts=need.parts, artifacts=artifacts, seconds=round(seconds, 3))
+            record = StageRecord(
+                key=need.key, parts=need.parts, artifacts=artifacts, seconds=round(seconds, 3), reads=reads
+            )
             manifest = manifest.with_stage(stage.name, record)
             write_manifest(run_dir, manifest)
             _forget(run_dir, stage.name)
@@ -157,7 +162,7 @@ def plan_stages(stages: Sequence[Stage[Any]], recipe: Recipe, run_dir: Path) -> 
             reason = f"{waits_for[0]} runs before it"
         else:
             settings = stage.settings(recipe)
-            reason = _need(stage, settings, _inputs(stage, manifest), manifest, run_dir).reason
+            reason = _need(stage, settings, _inputs(stage, manifest), manifest, run_dir, recipe.folder).reason
         if reason:
             pending.update(dict.fromkeys((*stage.writes, *stage.may_write), stage.name))
             outcomes.append(Outcome(stage=stage.name, action="would run", reason=reason))
@@ -186,7 +191,9 @@ def _inputs(stage: Stage[Any], manifest: Manifest) -> tuple[Artifact, ...]:
     return tuple(artifact for artifact in known if artifact.kind in stage.reads)
 
 
-def _need(stage: Stage[Any], settings: Any, files: Sequence[Artifact], manifest: Manifest, run_dir: Path) -> _Need:
+def _need(
+    stage: Stage[Any], settings: Any, files: Sequence[Artifact], manifest: Manifest, run_dir: Path, folder: Path
+) -> _Need:
     # A stage's package imports all stages, to put them in order: what another one does is not this one's source.
     module = stage.run.__module__
     sources = collect(module, _ROOT, within=_PACKAGES, leave_out=(module.rpartition(".")[0],))
@@ -201,6 +208,10 @@ def _need(stage: Stage[Any], settings: Any, files: Sequence[Artifact], manifest:
         return replace(need, reason="not built yet")
     if record.key != need.key:
         return replace(need, reason=_difference(record.parts, parts))
+    if record.reads is None:
+        return replace(need, reason="not known which files the recipe's code read")
+    if changed := difference(record.reads, folder):
+        return replace(need, reason=changed)
     for artifact in record.artifacts:
         path = run_dir / artifact.path
         if not path.is_file():
@@ -235,11 +246,19 @@ def _difference(before: dict[str, str], now: dict[str, str]) -> str:
 
 
 def _run(
-    stage: Stage[Any], settings: Any, files: Sequence[Artifact], key: str, run_dir: Path, reporter: Reporter
-) -> tuple[Artifact, ...]:
+    stage: Stage[Any],
+    settings: Any,
+    files: Sequence[Artifact],
+    key: str,
+    run_dir: Path,
+    reporter: Reporter,
+    folder: Path,
+) -> tuple[tuple[Artifact, ...], dict[str, str]]:
     temporary = run_dir / f".{stage.name}.{os.getpid()}.tmp"
     scratch = run_dir / _SCRATCH / f"{stage.name}-{key[:_KEY_DIGITS]}"
     temporary.mkdir()
+    if _read_otherwise(scratch, folder):
+        shutil.rmtree(scratch)
     scratch.mkdir(parents=True, exist_ok=True)
     found = {(artifact.kind, artifact.candidate): run_dir / artifact.path for artifact in files}
     outputs = Outputs(
@@ -251,7 +270,8 @@ def _run(
         declared={},
     )
     try:
-        stage.run(settings, Inputs(stage=stage.name, files=found), outputs)
+        with recording(folder, leave_out=[run_dir], file=scratch / _READS) as reads:
+            stage.run(settings, Inputs(stage=stage.name, files=found), outputs)
         artifacts = _collect(stage, outputs)
         final = run_dir / stage.name
         former = run_dir / f".{stage.name}.{os.getpid()}.old"
@@ -261,7 +281,20 @@ def _run(
         shutil.rmtree(former, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return artifacts
+    if reads.gap:
+        reporter.log(f"{stage.name}: files that libraries in C or Rust read are seen in part: {reads.gap}")
+    return artifacts, reads.found
+
+
+def _read_otherwise(scratch: Path, folder: Path) -> bool:
+    """Whether the user's code would now read other files than an interrupted run did, whose remains lie there."""
+    path = scratch / _READS
+    if not path.exists():
+        return False  # killed before it read anything
+    try:
+        return bool(difference(json.loads(path.read_bytes()), folder))
+    except ValueError:  # killed while it was written
+        return True
 
 
 def _collect(stage: Stage[Any], outputs: Outputs) -> tuple[Artifact, ...]:

@@ -38,13 +38,19 @@ def factory_digests(factory: str, folder: Path) -> dict[str, str]:
         SHA-256 of its source files and of those it imports from the same place, and the versions of the libraries
         they use. Empty for a module that is found nowhere: importing it says so better.
     """
+    found = factory_sources(factory, folder)
+    return {**found.files, **library_versions(found.libraries)}
+
+
+def factory_sources(factory: str, folder: Path) -> Sources:
+    """The same files, and the libraries' names; arguments as for `factory_digests`."""
     module = factory.partition(":")[0]
     top = module.partition(".")[0]
     found = collect(module, folder)
     if not found.files and (root := _installed_root(top)) is not None:
         found = collect(module, root, within=(top,))
     own = {"pipeline", "handlers"}  # a user's module imports our nouns; our own source is looked after elsewhere
-    return {**found.files, **library_versions(found.libraries - own)}
+    return Sources(files=found.files, libraries=found.libraries - own)
 
 
 def named_digests(setting: str, factory: str | None, folder: Path) -> dict[str, str]:

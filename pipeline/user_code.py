@@ -6,7 +6,7 @@ import importlib
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline.artifacts import digest_file
 from pipeline.errors import PipelineError, RecipeError
+from pipeline.reads import observed
 
 # A checkout of this project is a recipe folder too (the built-in recipes look in the working directory).
 _OURS = ("pipeline", "handlers")
@@ -59,13 +60,16 @@ def user_modules(folder: Path) -> Iterator[None]:
             _put_back(_active[-1])
 
 
-def import_factory(spec: str, folder: Path, *, failure: type[PipelineError] = RecipeError) -> Callable[..., Any]:
+def import_factory(
+    spec: str, folder: Path, *, failure: type[PipelineError] = RecipeError, covered: Sequence[Path] = ()
+) -> Callable[..., Any]:
     """Import a function that the recipe names.
 
     Args:
         spec: `module:function`.
         folder: the recipe's; its modules come before installed ones.
         failure: raised when the function itself raises.
+        covered: what lies below is compared otherwise; of the rest, what the code reads is recorded.
 
     Returns:
         The function, which on each call has its folder on `sys.path` again, checks its arguments first, and turns
@@ -75,7 +79,7 @@ def import_factory(spec: str, folder: Path, *, failure: type[PipelineError] = Re
         RecipeError: there is no such module or function, or importing the module raised.
     """
     module_name, _, function_name = spec.partition(":")
-    with user_modules(folder):
+    with user_modules(folder), observed(spec, folder, importing=True):
         module = _import(module_name, spec, folder)
     function = getattr(module, function_name, None)
     if not callable(function):
@@ -90,7 +94,7 @@ def import_factory(spec: str, folder: Path, *, failure: type[PipelineError] = Re
         except TypeError as error:
             signature = f"{function_name}{inspect.signature(function)}"
             raise RecipeError(f"factory {spec}: expected arguments of {signature}, found: {error}") from error
-        with user_modules(folder):
+        with user_modules(folder), observed(spec, folder, covered=covered):
             try:
                 return function(**arguments)
             except PipelineError:

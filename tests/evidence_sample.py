@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
+from handlers.compare import FLOAT32
 from pipeline.artifacts import digest_bytes
 from pipeline.evidence.document import Code, DataEvidence, Metrics, make_evidence, portable_settings
 from pipeline.recipe import Recipe
@@ -20,7 +22,14 @@ QUALITY: dict[str, Any] = {
     "interval_upper": 0.025,
     "drop_upper": 0.022,
 }
-PARITY = {"reference": "its torch module", "checks": 32, "max_absolute": 1e-6, "limit": 1e-4}
+PARITY: dict[str, Any] = {
+    "reference": "its torch module",
+    "checks": 32,
+    "max_absolute": 1e-6,
+    "limit": 1e-4,
+    "left_out": {},
+    "tolerance": asdict(FLOAT32),
+}
 
 
 def sample_recipe() -> Recipe:

@@ -24,7 +24,7 @@ from pipeline.manifest import write_atomically
 from pipeline.passes import RangeMethod, StaticInt8
 from pipeline.verify.quality import kl_divergence, log_softmax
 
-# Training examples that settings are compared on, none of which ranges were measured on.
+# Most training examples that settings are compared on; where there are enough, none that ranges were measured on.
 _EXAMPLES = 2000
 _BATCH = 128
 # Share of a network's decisions that int8 may change before a layer stays in float for them. Most of those are near
@@ -69,6 +69,7 @@ def best_static_int8(network: CandidateSpec, ground: Ground, contest: Contest) -
         runtime = runtime_of(network)
         made = folder_of(network, ground)
         inputs = training_inputs(ground, _EXAMPLES, skip=StaticInt8().examples)
+        count = len(next(iter(inputs.values())))
         expected = run_chunks(load_model(made, runtime, ground.model.inputs), inputs, _BATCH)
 
         def tried(settings: StaticInt8) -> Tried:
@@ -98,7 +99,7 @@ def best_static_int8(network: CandidateSpec, ground: Ground, contest: Contest) -
         ground.reporter.log(
             f"int8 of {network.variant}: {best.settings.method} ranges"
             f"{', in float ' + ', '.join(best.settings.keep) if best.settings.keep else ''}: "
-            f"{best.changed:.2%} of its decisions change on {_EXAMPLES} training examples"
+            f"{best.changed:.2%} of its decisions change on {count} training examples"
         )
         write_atomically(finished, best.settings.model_dump_json().encode())
         shutil.rmtree(folder)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from pipeline.argument_files import all_paths, argument_digests
 from pipeline.artifacts import digest_file
 from pipeline.data import fashion_mnist
 from pipeline.data.dataset import DataSet
-from pipeline.data.fashion_mnist_files import NAME as FASHION_MNIST
 from pipeline.errors import DataError, RecipeError
+from pipeline.reads import ANY_FILE
 from pipeline.recipe import Data
 from pipeline.source import factory_digests
 from pipeline.user_code import import_factory
@@ -29,19 +30,15 @@ def load_data_set(data: Data, folder: Path, *, log: Callable[[str], None] = lamb
     """
     place = None if data.path is None else folder / data.path
     if data.factory is None:
-        if data.name != FASHION_MNIST:
-            raise RecipeError(
-                f"data.name: expected {FASHION_MNIST}, found {data.name!r}; your own data go into data.factory"
-            )
-        if data.arguments:
-            raise RecipeError(f"data.arguments: expected none for {data.name}, found {', '.join(data.arguments)}")
         return fashion_mnist.load(validation_size=data.validation_size, seed=data.seed, folder=place, log=log)
     if place is not None and not place.exists():
         raise DataError(f"data.path {place}: expected a file or folder, found none; it is relative to the recipe")
     arguments = dict(data.arguments)
     if place is not None:
         arguments["path"] = place
-    made = import_factory(data.factory, folder, failure=DataError)(**arguments)
+    # Without a path the values themselves are compared, wherever they come from.
+    covered = [ANY_FILE] if place is None else [place, *all_paths(data.arguments, folder)]
+    made = import_factory(data.factory, folder, failure=DataError, covered=covered)(**arguments)
     if not isinstance(made, DataSet):
         raise RecipeError(
             f"factory {data.factory}: expected a pipeline.DataSet (DataSet.from_arrays), found {type(made).__name__}"
@@ -52,8 +49,9 @@ def load_data_set(data: Data, folder: Path, *, log: Callable[[str], None] = lamb
 def outside_digests(data: Data, folder: Path) -> dict[str, str]:
     """Digests of what a build reads from outside its run directory to get its data.
 
-    The source of the user's factory; the content of `data.path`; for a factory without a path the values themselves,
-    which takes a call of the factory, because nothing else tells where they come from.
+    The source of the user's factory; the content of `data.path` and of the files that its arguments name; for a factory
+    without a path the values themselves, which takes a call of the factory, because nothing else tells where they come
+    from.
 
     Args:
         data: the recipe's section.
@@ -70,6 +68,7 @@ def outside_digests(data: Data, folder: Path) -> dict[str, str]:
     place = folder / data.path
     if not place.exists():
         raise DataError(f"data.path {place}: expected a file or folder, found none; it is relative to the recipe")
+    digests |= argument_digests("data.arguments", data.arguments, folder)
     files = sorted(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else [place]
     return digests | {
         f"data.path {data.path if path == place else path.relative_to(place).as_posix()}": digest_file(path)

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pipeline.artifacts import digest_bytes
 from pipeline.errors import FileError
 from pipeline.recipe import Recipe
-from pipeline.source import collect, library_versions
+from pipeline.source import collect, factory_sources, library_versions
 
 _PACKAGES = ("pipeline", "handlers")
 _ROOT = Path(__file__).resolve().parents[2]
@@ -54,8 +54,8 @@ class Code(_Data):
         source_sha256: over path and SHA-256 of each of its source files that a build runs.
         python: version of the interpreter.
         libraries: versions of the distributions that this source and the user's import, by name.
-        user_sources: SHA-256 of the user's own modules that the recipe's factories are made of, by path relative to
-            the recipe.
+        user_sources: SHA-256 of the user's own modules that model, data and loss are made of, by path relative to the
+            recipe, or to where an installed package lies.
     """
 
     name: str
@@ -137,6 +137,8 @@ class Evidence(_Data):
         code: what made it.
         data: what it was made from.
         weights_sha256: of the float network's weights.
+        files: SHA-256 of the files that the float network was made from: weights to start from, files that arguments
+            name, and what the model's and the loss's code read. Of a path on the builder's machine only the last part.
         metrics: of the packed candidate.
         candidates: every candidate compared, in the recipe's order.
         members: SHA-256 of the archive's other members but `serving.json`, which lists this one.
@@ -155,6 +157,7 @@ class Evidence(_Data):
     code: Code
     data: DataEvidence
     weights_sha256: str
+    files: dict[str, str] = {}
     metrics: Metrics
     candidates: tuple[CandidateEvidence, ...]
     members: dict[str, str] = {}
@@ -211,14 +214,14 @@ def describe_code(recipe: Mapping[str, Any], folder: Path) -> Code:
     from importlib import metadata
 
     ours = collect(_BUILD_MODULE, _ROOT, within=_PACKAGES)
-    factories = [recipe[section]["factory"] for section in ("model", "data")]
+    factories = [recipe["model"]["factory"], recipe["data"]["factory"], recipe["train"]["loss"]]
     users: dict[str, str] = {}
     libraries = ours.libraries
     for factory in factories:
         if factory is not None:
-            theirs = collect(factory.partition(":")[0], folder)
+            theirs = factory_sources(factory, folder)
             users |= theirs.files
-            libraries |= theirs.libraries - set(_PACKAGES)
+            libraries |= theirs.libraries
     return Code(
         name=_PACKAGES[0],
         version=metadata.version(_PACKAGES[0]),
@@ -278,6 +281,7 @@ def make_evidence(
         code=code,
         data=data,
         weights_sha256=weights_sha256,
+        files=info.get("files", {}),
         metrics=metrics,
         candidates=tuple(rows),
     )

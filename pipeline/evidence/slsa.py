@@ -52,6 +52,7 @@ def _dependencies(evidence: Evidence, product: str) -> list[dict[str, Any]]:
     return [
         {"uri": product, "name": f"{code.name}'s source", "digest": {"sha256": code.source_sha256}},
         *(_resource(f"user source {name}", digest) for name, digest in code.user_sources.items()),
+        *(_resource(f"file {name}", digest) for name, digest in evidence.files.items()),
         *(_resource(f"data {data.name}, file {name}", digest) for name, digest in data.sources.items()),
         *(_resource(f"data {data.name}, {split} split", digest) for split, digest in data.digests.items()),
         *({"uri": package_url(name, version), "name": name} for name, version in code.libraries.items()),

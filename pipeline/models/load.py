@@ -5,14 +5,16 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 import torch
 from torch import nn
 
 from handlers.decode import InputSpec
+from pipeline.argument_files import all_paths
 from pipeline.data.dataset import DataInfo
 from pipeline.errors import RecipeError
 from pipeline.models.fashion import IMAGE_SHAPE, FashionCNN
@@ -20,6 +22,7 @@ from pipeline.models.mlp import MLP
 from pipeline.models.preprocess import Each, ToFloat, Unchanged, standardize
 from pipeline.models.resnet import build_resnet18
 from pipeline.models.spec import ModelSpec
+from pipeline.reads import observed
 from pipeline.recipe import Model, Preprocessing
 from pipeline.user_code import import_factory
 
@@ -55,11 +58,10 @@ def load_model_spec(model: Model, folder: Path, data: DataInfo) -> ModelSpec:
         case "resnet18":
             _check_input(model.name, data, "picture")
             build = partial(build_resnet18, channels=data.inputs[0].shape[0], classes=len(data.classes))
+        case None:
+            raise RecipeError("model: expected exactly one of name, factory, found none")
         case _:
-            raise RecipeError(
-                f"model.name: expected fashion-cnn, fashion-cnn-wide, mlp or resnet18, found {model.name!r}; "
-                "your own network goes into model.factory"
-            )
+            assert_never(model.name)
     _check_arguments(build, model.arguments)
     return ModelSpec(
         name=model.name,
@@ -125,7 +127,8 @@ def _default(data: DataInfo) -> Preprocessing:
 
 
 def _users_own(model: Model, factory: str, folder: Path, data: DataInfo) -> ModelSpec:
-    function = import_factory(factory, folder)
+    covered = all_paths(model.arguments, folder)
+    function = import_factory(factory, folder, covered=covered)
     made = function(**model.arguments)
     if isinstance(made, ModelSpec):
         if model.preprocessing is not None:
@@ -134,7 +137,12 @@ def _users_own(model: Model, factory: str, folder: Path, data: DataInfo) -> Mode
                 "ModelSpec, which brings its own; remove the section"
             )
         _check_against(made, data, factory)
-        return made
+
+        def recorded(make: Callable[[], nn.Module]) -> nn.Module:
+            with observed(factory, folder, covered=covered):
+                return make()
+
+        return replace(made, build=partial(recorded, made.build), preprocess=partial(recorded, made.preprocess))
     if not isinstance(made, nn.Module):
         raise RecipeError(f"factory {factory}: expected a torch.nn.Module or a ModelSpec, found {type(made).__name__}")
     return ModelSpec(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from pipeline.argument_files import argument_digests
 from pipeline.artifacts import digest_file
 from pipeline.errors import DataError
 from pipeline.recipe import Model
@@ -13,7 +15,10 @@ SUFFIXES = (".safetensors", ".pt", ".pth")
 
 
 def outside_digests(model: Model, folder: Path) -> dict[str, str]:
-    """Digests of what a build reads from outside its run directory to get its model: factory source and weights.
+    """Digests of what a build reads from outside its run directory to get its model.
+
+    The factory's source, the files that its arguments name, and the weights. What else the factory read the last time
+    is compared by the runner.
 
     Args:
         model: the recipe's section.
@@ -22,7 +27,36 @@ def outside_digests(model: Model, folder: Path) -> dict[str, str]:
     Raises:
         DataError: there is no such file of weights.
     """
-    digests = named_digests("model.factory", model.factory, folder)
+    return named_digests("model.factory", model.factory, folder) | _file_digests(model, folder)
+
+
+def files_behind(model: Model, folder: Path, reads: Mapping[str, str]) -> dict[str, str]:
+    """What evidence says of the files that a model was made from, besides its source.
+
+    Args:
+        model: the recipe's section.
+        folder: of the recipe.
+        reads: digests of what the user's code read, by name; see `pipeline.reads`.
+
+    Returns:
+        SHA-256 by name; places outside the recipe's folder are left out.
+    """
+    files: dict[str, str] = {}
+    for name, digest in _file_digests(model, folder).items():
+        setting, space, path = name.partition(" ")
+        files[f"{setting}{space}{_portable(path)}"] = digest
+    for name, digest in reads.items():
+        if not name.endswith(("/", ".py")):
+            files[_portable(name)] = digest
+    return dict(sorted(files.items()))
+
+
+def _portable(path: str) -> str:
+    return Path(path).name if Path(path).is_absolute() else path
+
+
+def _file_digests(model: Model, folder: Path) -> dict[str, str]:
+    digests = argument_digests("model.arguments", model.arguments, folder)
     if model.weights is not None:
         digests["model.weights"] = digest_file(check_weights_file(folder / model.weights))
     return digests

@@ -160,8 +160,8 @@ def verify_run(
                 said = miss(report.quality, verdict=verdict.text, drop_upper=verdict.drop_upper, limits=limits)
                 one = replace(one, miss=said)
             if rank and verdict.text == OVER and one.parity is not None and one.parity.passed:
-                say.log(f"verify: {spec.name} is over its budget: ranking its layers on {ranking_examples} examples")
                 validation = read_split(ground.validation).take(slice(ranking_examples))
+                say.log(f"verify: {spec.name} is over its budget: ranking its layers on {len(validation)} examples")
                 ranking = rank_layers(spec, ground, validation, tuned=tuned)
                 one = replace(one, ranking=ranking)
             found.append(one)

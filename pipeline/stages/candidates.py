@@ -72,9 +72,10 @@ def settings(recipe: Recipe) -> CandidatesSettings:
 
 
 def _model_key(settings: CandidatesSettings, data_info: Path) -> str:
-    """Digest of all that the model is made of besides its weights, and of the user's loss."""
+    """Digest of all that the model is made of besides its weights, and of the user's loss; both were loaded before."""
     from pipeline.artifacts import digest_bytes, digest_file
     from pipeline.models.outside import outside_digests
+    from pipeline.reads import recorded
     from pipeline.source import named_digests
 
     model = settings.model.model_copy(update={"weights": None})
@@ -83,6 +84,7 @@ def _model_key(settings: CandidatesSettings, data_info: Path) -> str:
         outside_digests(model, settings.folder),
         named_digests("train.loss", settings.loss, settings.folder),
         digest_file(data_info),
+        recorded(),
     ]
     return digest_bytes(json.dumps(parts, sort_keys=True).encode())
 
@@ -123,17 +125,21 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.candidates.ground import Ground
     from pipeline.candidates.report import TimingFigures, write_report
     from pipeline.candidates.tune import forget_others
+    from pipeline.compress.layer_names import check_layer_names
     from pipeline.data.dataset import read_info
     from pipeline.measure.latency import file_subject, measure_latency
     from pipeline.models.load import load_model_spec
-    from pipeline.training.augment import Augmentation
+    from pipeline.training.augment import Augmentation, require_pictures
     from pipeline.training.loss import load_criterion
 
     model = load_model_spec(settings.model, settings.folder, read_info(inputs.one(Kind.DATA_INFO)))
+    check_layer_names(model.build(), settings.candidates.variants or ())
+    require_pictures(Augmentation(shift=_search_shift(settings)), model.inputs, section="search")
     weights, validation = inputs.one(Kind.WEIGHTS), inputs.one(Kind.VALIDATION_DATA)
     logits = float_logits(model, weights, validation)
     samples = outputs.path(Kind.SAMPLES, "samples.safetensors")
     write_samples(samples, validation=validation, logits=logits, count=settings.verify.samples)
+    criterion = load_criterion(settings.loss, settings.folder)
     ground = Ground(
         model=model,
         weights=weights,
@@ -147,7 +153,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
         device=settings.device,
         scratch=outputs.scratch,
         cache=outputs.cache,
-        criterion=load_criterion(settings.loss, settings.folder),
+        criterion=criterion,
         model_key=_model_key(settings, inputs.one(Kind.DATA_INFO)),
         reporter=outputs.reporter,
     )
@@ -208,6 +214,13 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     outputs.path(Kind.CANDIDATE_ORDER, "order.json").write_text(order, encoding="utf-8")
 
 
+def _search_shift(settings: CandidatesSettings) -> int:
+    """By how many pixels a search moves training pictures; 0 without one."""
+    if settings.search is None:
+        return 0
+    return settings.shift if settings.search.shift is None else settings.search.shift
+
+
 def make_asked(
     candidates: Candidates, *, make: Callable[[CandidateSpec], object], reporter: Reporter
 ) -> list[CandidateSpec]:
@@ -262,12 +275,9 @@ def _search(
     from pipeline.candidates.contest import Contest
     from pipeline.candidates.search import LABEL_WEIGHT, aim_for, planned, precisions_for, search
     from pipeline.candidates.spec import FALLBACK
-    from pipeline.candidates.tune import augmentation_of
     from pipeline.passes import FineTune
-    from pipeline.training.augment import require_pictures
 
     tuning = FineTune(label_weight=LABEL_WEIGHT, shift=wanted.shift, seed=wanted.seed)
-    require_pictures(augmentation_of(tuning, ground), ground.model.inputs, section="search")
     ground.reporter.log(f"search: {wanted.effort}, for {wanted.goal}, {wanted.limit_s / 60:g} minutes at most")
     clock = Clock(ground.scratch / "search-seconds", wanted.limit_s, ground.reporter)
     timed = replace(ground, reporter=clock)

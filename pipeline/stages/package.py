@@ -74,7 +74,6 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
     from handlers.compare import Tolerance
     from handlers.decode import InputSpec
     from handlers.serving import Golden, RuntimeSpec, Serving
-    from pipeline.candidates.report import read_report
     from pipeline.data.dataset import read_info
     from pipeline.serving.archive import write_archive
     from pipeline.serving.golden import answers, pack_golden
@@ -85,11 +84,12 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
     model = inputs.of_candidate(Kind.CANDIDATE_MODEL, selection["selected"])
     runtime = replace(RuntimeSpec.from_json(selection["runtime"]), file=model.name)
     specs = tuple(InputSpec.from_json(spec) for spec in info["inputs"])
-    parity = read_report(inputs.of_candidate(Kind.CANDIDATE_REPORT, selection["selected"])).parity
-    arrays = _golden_inputs(settings, inputs, specs, leave_out=parity.left_out)
-    outputs.reporter.log(f"golden answers of {selection['selected']}, batch sizes {list(settings.batch_sizes)}")
-    # An archive whose examples are answered one at a time has no other answers to prove.
-    batch_sizes = (1,) if runtime.one_by_one else settings.batch_sizes
+    parity = json.loads(inputs.of_candidate(Kind.CANDIDATE_REPORT, selection["selected"]).read_bytes())["parity"]
+    arrays = _golden_inputs(settings, inputs, specs, leave_out=parity["left_out"])
+    count = len(next(iter(arrays.values())))
+    # An archive whose examples are answered one at a time has no other answers to prove, and one of few no large batch.
+    batch_sizes = (1,) if runtime.one_by_one else tuple(sorted({min(size, count) for size in settings.batch_sizes}))
+    outputs.reporter.log(f"golden answers of {selection['selected']}, batch sizes {list(batch_sizes)}")
     logits = answers(model.parent, runtime, specs, arrays, batch_sizes)
     # As the data set describes them, not the model: decoded by another description, they differ.
     pictures = make_pictures(read_info(inputs.one(Kind.DATA_INFO)).inputs)
@@ -108,7 +108,7 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
         golden=Golden(
             file=GOLDEN_FILE,
             batch_sizes=batch_sizes,
-            tolerance=Tolerance(**parity.tolerance),
+            tolerance=Tolerance(**parity["tolerance"]),
         ),
         pictures=None if pictures is None else PICTURES_FILE,
         files={},

@@ -8,22 +8,31 @@ from pathlib import Path
 from pydantic import Field
 
 from pipeline.artifacts import Kind
+from pipeline.passes import FineTune, Variant
 from pipeline.recipe import Model, Recipe, Train
 from pipeline.section import Section
 from pipeline.stage import Inputs, Outputs, Stage
 
 
 class TrainSettings(Section):
-    """What the stage sees of a recipe; the recipe's folder is left out of the cache key."""
+    """What the stage sees of a recipe; what is left out of the cache key is only checked, or does not matter."""
 
     model: Model
     train: Train
+    variants: tuple[Variant, ...] = Field(default=(), exclude=True)
+    search_shift: int = Field(default=0, exclude=True)
     folder: Path = Field(exclude=True)
 
 
 def settings(recipe: Recipe) -> TrainSettings:
     """The stage's view of a recipe."""
-    return TrainSettings(model=recipe.model, train=recipe.train, folder=recipe.folder)
+    return TrainSettings(
+        model=recipe.model,
+        train=recipe.train,
+        variants=recipe.candidates.variants or (),
+        search_shift=0 if recipe.search_effort == "off" else recipe.search.shift or 0,
+        folder=recipe.folder,
+    )
 
 
 def outside(settings: TrainSettings) -> dict[str, str]:
@@ -37,19 +46,27 @@ def outside(settings: TrainSettings) -> dict[str, str]:
 
 def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     """Build the network, load the weights to start from if any, train, and write weights, facts and history."""
+    from pipeline.compress.layer_names import check_layer_names
     from pipeline.data.dataset import read_info, read_split
     from pipeline.models.load import load_model_spec
+    from pipeline.models.outside import files_behind
     from pipeline.models.weights import load_weights, save_weights
-    from pipeline.training.augment import Augmentation
+    from pipeline.reads import recorded
+    from pipeline.training.augment import Augmentation, require_pictures
     from pipeline.training.history import draw_learning_curves, write_history
     from pipeline.training.loop import build_network, train_network
-    from pipeline.training.loss import load_criterion, of_labels
+    from pipeline.training.loss import load_criterion, loss_name, of_labels
 
     model, train = settings.model, settings.train
     spec = load_model_spec(model, settings.folder, read_info(inputs.one(Kind.DATA_INFO)))
     network = build_network(spec, seed=train.seed)
+    check_layer_names(network, settings.variants)
+    shifts = [one.shift or 0 for variant in settings.variants for one in variant.passes if isinstance(one, FineTune)]
+    for section, shift in (("fine-tune", max(shifts, default=0)), ("search", settings.search_shift)):
+        require_pictures(Augmentation(shift=shift), spec.inputs, section=section)
     if model.weights is not None:
         load_weights(settings.folder / model.weights, network)
+    criterion = load_criterion(train.loss, settings.folder, label_smoothing=train.label_smoothing)
     trained = train_network(
         spec,
         network,
@@ -64,15 +81,19 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
         augmentation=Augmentation(horizontal_flip=train.horizontal_flip, shift=train.shift),
         seed=train.seed,
         device=train.device,
-        loss=of_labels(load_criterion(train.loss, settings.folder, label_smoothing=train.label_smoothing)),
+        loss=of_labels(criterion),
+        criterion=criterion,
         scratch=outputs.scratch,
         reporter=outputs.reporter,
     )
     save_weights(outputs.path(Kind.WEIGHTS, "weights.safetensors"), network)
-    info = json.dumps(spec.to_info(network), indent=2) + "\n"
-    outputs.path(Kind.MODEL_INFO, "model.json").write_text(info, encoding="utf-8")
+    info = {**spec.to_info(network), "files": files_behind(model, settings.folder, recorded())}
+    text = json.dumps(info, indent=2) + "\n"
+    outputs.path(Kind.MODEL_INFO, "model.json").write_text(text, encoding="utf-8")
     write_history(outputs.path(Kind.TRAINING_HISTORY, "history.json"), trained.epochs, trained.final)
-    draw_learning_curves(outputs.path(Kind.LEARNING_CURVES, "learning_curves.png"), trained.epochs, trained.final)
+    curves = outputs.path(Kind.LEARNING_CURVES, "learning_curves.png")
+    name = loss_name(train.loss, label_smoothing=train.label_smoothing)
+    draw_learning_curves(curves, trained.epochs, trained.final, loss=name)
     outputs.reporter.log(f"train: validation accuracy {trained.final.accuracy:.4f}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from pipeline.data.dataset import Split
 from pipeline.models.spec import ModelSpec
 from pipeline.training.augment import moved
 from pipeline.training.history import Metrics
+from pipeline.training.loss import Criterion
 
 _EVALUATION_BATCH = 500
 
@@ -87,25 +89,40 @@ def predict(model: nn.Module, examples: Examples, moves_N3: Tensor) -> Tensor:
     return torch.cat(logits)
 
 
-def evaluate(model: nn.Module, examples: Examples) -> Metrics:
-    """Loss and accuracy of a deployable model in evaluation mode; the mode it was in is restored.
+def evaluate(model: nn.Module, examples: Examples, *, criterion: Criterion | None, batch_size: int) -> Metrics:
+    """Losses and accuracy of a deployable model in evaluation mode; the mode it was in is restored.
 
     Args:
         model: raw inputs to logits (B, K).
         examples: on the model's device.
+        criterion: the labels' loss that training minimises; None where it minimises something else.
+        batch_size: of training: a loss may depend on it.
     """
     training = model.training
     model.eval()
-    loss = 0.0
+    cross_entropy = 0.0
     correct = 0
+    answers = []
     with torch.inference_mode():
         for part in _in_order(examples):
             logits_BK = model(*examples.take(part))
             labels_B = examples.labels[part]
-            loss += F.cross_entropy(logits_BK, labels_B, reduction="sum").item()
+            cross_entropy += F.cross_entropy(logits_BK, labels_B, reduction="sum").item()
             correct += int((logits_BK.argmax(dim=1) == labels_B).sum())
+            answers.append(logits_BK)
     model.train(training)
-    return Metrics(loss=loss / len(examples), accuracy=correct / len(examples))
+    loss = None if criterion is None else _mean_loss(answers, examples.labels, criterion, batch_size)
+    return Metrics(loss=loss, accuracy=correct / len(examples), cross_entropy=cross_entropy / len(examples))
+
+
+def _mean_loss(answers: Sequence[Tensor], labels_N: Tensor, criterion: Criterion, batch_size: int) -> float | None:
+    """The mean over batches such as training sees, weighted by their sizes; None where it is no finite number."""
+    # As in training, the loss may ask for gradients, which answers made in inference mode cannot have.
+    logits_NK = torch.cat(list(answers)).clone().requires_grad_()
+    order = batches(torch.arange(len(labels_N), device=labels_N.device), batch_size)
+    total = sum(criterion(logits_NK[part], labels_N[part]).item() * len(part) for part in order)
+    # A weighted loss has no mean over a batch of classes that all weigh nothing.
+    return total / len(labels_N) if math.isfinite(total) else None
 
 
 def _in_order(examples: Examples) -> Sequence[Tensor]:

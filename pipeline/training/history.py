@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,21 +12,34 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+# What each curve is of. With dropout or augmentation, training is the harder exercise, and its curve may lie above.
+_CURVES = {
+    "train": "train: mean over the epoch, with its dropout and augmentation",
+    "validation": "validation: after the epoch, without",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
     """How a network does on one split.
 
     Args:
-        loss: mean cross-entropy per example, in nats.
+        loss: mean of what is minimised; None where that cannot be told of this split, as of distillation, which knows
+            the teacher's answers on training examples alone.
         accuracy: share of examples whose largest logit is the label's.
+        cross_entropy: mean of the plain cross-entropy, in nats, whatever is minimised; None while training.
     """
 
-    loss: float
+    loss: float | None
     accuracy: float
+    cross_entropy: float | None = None
 
     def __str__(self) -> str:
-        return f"loss {self.loss:.4f}, accuracy {self.accuracy:.4f}"
+        loss = None if self.loss is None else f"{self.loss:.4f}"
+        cross_entropy = None if self.cross_entropy is None else f"{self.cross_entropy:.4f}"
+        parts = [] if loss is None else [f"loss {loss}"]
+        parts += [] if cross_entropy in (None, loss) else [f"cross-entropy {cross_entropy}"]
+        return ", ".join([*parts, f"accuracy {self.accuracy:.4f}"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +49,8 @@ class Epoch:
     Args:
         epoch: counted from 1.
         learning_rate: at its last step.
-        train: while training, so with dropout, augmentation and label smoothing, over moving weights.
-        validation: of the weights at its end, in evaluation mode.
+        train: while training, so with dropout and augmentation, over moving weights.
+        validation: of the weights at its end, in evaluation mode; the same loss.
     """
 
     epoch: int
@@ -53,32 +67,49 @@ def write_history(path: Path, epochs: Sequence[Epoch], final: Metrics) -> None:
         epochs: in order; none where nothing was trained.
         final: the written weights on the validation split.
     """
-    document = {"epochs": [asdict(one) for one in epochs], "final": {"validation": asdict(final)}}
+    written = [
+        {**asdict(epoch), "train": _figures(epoch.train), "validation": _figures(epoch.validation)} for epoch in epochs
+    ]
+    document = {"epochs": written, "final": {"validation": _figures(final)}}
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
-def draw_learning_curves(path: Path, epochs: Sequence[Epoch], final: Metrics) -> None:
+def draw_learning_curves(path: Path, epochs: Sequence[Epoch], final: Metrics, *, loss: str) -> None:
     """Draw loss and accuracy over epochs as a PNG; the same figures give the same bytes.
+
+    Both curves of one picture show the same quantity, and the legend says what else differs between them.
 
     Args:
         path: of the file.
         epochs: in order; with none, only the line of the final figures is drawn.
         final: the written weights on the validation split.
+        loss: what is minimised, in words.
     """
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = Figure(figsize=(10, 4.4), layout="constrained")
     FigureCanvasAgg(figure)
     numbers = [one.epoch for one in epochs]
     for place, name in enumerate(("loss", "accuracy")):
         axes = figure.add_subplot(1, 2, place + 1)
         if epochs:
-            for split in ("train", "validation"):
-                axes.plot(numbers, [getattr(getattr(one, split), name) for one in epochs], marker="o", label=split)
+            for split, label in _CURVES.items():
+                values = [_number(getattr(getattr(one, split), name)) for one in epochs]
+                axes.plot(numbers, values, marker="o", label=label)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         else:
-            axes.axhline(getattr(final, name), color="C1", label="validation, nothing trained")
-        axes.set_title(f"{name}, at the end {getattr(final, name):.4f}")
+            axes.axhline(_number(getattr(final, name)), color="C1", label="validation, nothing trained")
+        axes.set_title(f"{name}, on validation at the end {_number(getattr(final, name)):.4f}")
         axes.set_xlabel("epoch")
-        axes.set_ylabel("cross-entropy in nats" if name == "loss" else "share of examples")
+        axes.set_ylabel(loss if name == "loss" else "share of examples")
         axes.grid(visible=True, alpha=0.3)
-        axes.legend()
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figure.savefig(path, format="png", dpi=100, metadata={"Software": None})
+
+
+def _figures(metrics: Metrics) -> dict[str, float]:
+    """Those that can be told."""
+    return {name: value for name, value in asdict(metrics).items() if value is not None}
+
+
+def _number(value: float | None) -> float:
+    """What matplotlib leaves out where there is no value."""
+    return math.nan if value is None else value

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LRScheduler
 
 from pipeline.data.dataset import Split
@@ -21,7 +22,7 @@ from pipeline.training.checkpoint import Checkpoint, load_checkpoint, save_check
 from pipeline.training.device import DeviceName, choose_device, random_state, repeatable, restore_random_state
 from pipeline.training.examples import Examples, batches, evaluate, to_examples
 from pipeline.training.history import Epoch, Metrics
-from pipeline.training.loss import Loss
+from pipeline.training.loss import Criterion, Loss
 from pipeline.training.memory import keep_freed_memory
 from pipeline.training.optimize import OptimizerName, ScheduleName, make_optimizer, make_schedule
 
@@ -55,6 +56,8 @@ class _Run:
     loss: Loss
     augmentation: Augmentation
     copy_moves: Tensor | None
+    thaw: bool
+    criterion: Criterion | None
     task: str
 
 
@@ -83,7 +86,9 @@ def train_network(
     scratch: Path,
     reporter: Reporter,
     loss: Loss,
+    criterion: Criterion | None = None,
     copies: bool = False,
+    thaw: bool = False,
     task: str = "train",
 ) -> Trained:
     """Train a network in place; afterwards it is on the CPU in evaluation mode.
@@ -108,7 +113,9 @@ def train_network(
         scratch: folder of the checkpoint, which is written after each epoch.
         reporter: told loss and accuracy while it runs.
         loss: what is minimised.
+        criterion: the same of answers and labels alone, for validation; None where it looks at more than those.
         copies: draw one of the augmentation's fixed copies for each example in each epoch, instead of any move.
+        thaw: let every batch norm follow its batches, also one that the network's own `train` keeps as it is.
         task: what this is, for messages.
 
     Raises:
@@ -139,10 +146,12 @@ def train_network(
                 loss=loss,
                 augmentation=augmentation,
                 copy_moves=augmentation.copies(len(examples)).to(target) if copies else None,
+                thaw=thaw,
+                criterion=criterion,
                 task=task,
             )
             done = _train(run, examples, held_out, epochs=epochs, batch_size=batch_size, reporter=reporter)
-        final = done[-1].validation if done else evaluate(model, held_out)
+        final = done[-1].validation if done else evaluate(model, held_out, criterion=criterion, batch_size=batch_size)
         _check_finite(final, "on validation", learning_rate, task)
     network.cpu().eval()
     _to_memory_format(network, torch.contiguous_format)
@@ -162,9 +171,12 @@ def _train(
     done = _resume(run)
     if done:
         reporter.log(f"{run.task}: continues after epoch {len(done)} of {epochs}")
-    run.model.train()
     for epoch in range(len(done) + 1, epochs + 1):
         started = time.perf_counter()
+        run.model.train()
+        for module in run.network.modules() if run.thaw else ():
+            if isinstance(module, _BatchNorm):
+                module.training = True
 
         def report(step: int, steps: int, so_far: Metrics, epoch: int = epoch) -> None:
             _check_finite(so_far, f"at epoch {epoch}, step {step}", run.peak_learning_rate, run.task)
@@ -172,7 +184,7 @@ def _train(
             reporter.progress(run.task, completed, epochs * steps, f"epoch {epoch}/{epochs}, {so_far}")
 
         while_training = _train_epoch(run, examples, batch_size=batch_size, report=report)
-        after = evaluate(run.model, held_out)
+        after = evaluate(run.model, held_out, criterion=run.criterion, batch_size=batch_size)
         _check_finite(after, f"on validation after epoch {epoch}", run.peak_learning_rate, run.task)
         rate = float(run.schedule.get_last_lr()[0])
         done = (*done, Epoch(epoch=epoch, learning_rate=rate, train=while_training, validation=after))
@@ -228,9 +240,11 @@ def _to_memory_format(module: nn.Module, memory_format: torch.memory_format) -> 
 
 
 def _check_finite(found: Metrics, where: str, learning_rate: float, task: str) -> None:
-    if not math.isfinite(found.loss):
+    # On validation, the plain cross-entropy tells whether the answers are in order, whatever the user's own loss says.
+    loss = found.loss if found.cross_entropy is None else found.cross_entropy
+    if loss is None or not math.isfinite(loss):
         raise RecipeError(
-            f"{task}: expected a finite loss, found {found.loss} {where}; lower {task.partition(' ')[0]}.learning_rate "
+            f"{task}: expected a finite loss, found {loss} {where}; lower {task.partition(' ')[0]}.learning_rate "
             f"(now {learning_rate:g}), or check model.preprocessing and model.weights"
         )
 

@@ -54,6 +54,14 @@ def load_criterion(factory: str | None, folder: Path, *, label_smoothing: float 
     return criterion
 
 
+def loss_name(factory: str | None, *, label_smoothing: float) -> str:
+    """What training minimises, in words for people; arguments as for `load_criterion`."""
+    if factory is not None:
+        return f"train.loss {factory}"
+    smoothing = f" with label smoothing {label_smoothing:g}," if label_smoothing else ""
+    return f"cross-entropy{smoothing} in nats"
+
+
 def of_labels(criterion: Criterion) -> Loss:
     """A loss that looks at nothing but answers and labels."""
 

@@ -130,7 +130,8 @@ def test_golden_inputs_are_easy_ones_near_ties_and_extremes(
     size: int, ties: int, extremes: int, tmp_path: Path
 ) -> None:
     files = made(tmp_path, GREY)
-    archive = read_archive(pack(tmp_path, files, golden_size=size))
+    archive = read_archive(pack(tmp_path, files, golden_size=size, batch_sizes=(1, 7, 32)))
+    assert archive.serving.golden.batch_sizes == {3: (1, 3), 8: (1, 7, 8), 32: (1, 7, 32)}[size], "as many as there are"
     golden = load(archive.members["golden.safetensors"])["input.image"]
     pictures = load_file(files[Kind.VALIDATION_DATA, None])["input.image"]
     logits = np.sort(load_file(files[Kind.SAMPLES, None])["logits"], axis=1)

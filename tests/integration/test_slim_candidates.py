@@ -13,18 +13,20 @@ from safetensors.numpy import load_file, save_file
 import pipeline
 from pipeline.artifacts import digest_file
 from pipeline.candidates.again import check_again
-from pipeline.candidates.evaluate import TUNED_FILE, evaluate, float_logits
+from pipeline.candidates.calibrate import best_static_int8
+from pipeline.candidates.contest import Contest
+from pipeline.candidates.evaluate import TUNED_FILE, evaluate, evaluate_once, float_logits
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.rank import rank_layers
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.spec import CandidateSpec, candidate_specs
 from pipeline.candidates.tune import forget_others, training_inputs, tuned_weights
-from pipeline.data.dataset import read_info, read_split
+from pipeline.data.dataset import read_info, read_split, write_split
 from pipeline.evidence.document import read_evidence
 from pipeline.models.load import load_model_spec
 from pipeline.passes import Bfloat16, ChannelPruning, FineTune, Pass, StaticInt8, Variant
 from pipeline.proof.run import verify_run
-from pipeline.recipe import Candidates, load_recipe
+from pipeline.recipe import Candidates, Measure, load_recipe
 from pipeline.serving.archive import read_archive
 from pipeline.training.augment import Augmentation
 from tests.example_build import QUICK, Built, record_anew
@@ -142,6 +144,22 @@ def test_calibration_takes_training_examples_from_all_over_the_split(built: Buil
     assert not np.array_equal(drawn, train[:100])
     assert {one.tobytes() for one in drawn} <= {one.tobytes() for one in train}
     assert len(training_inputs(ground, 10**6)["image"]) == len(train)
+
+
+@pytest.mark.slow
+def test_int8_says_on_how_many_examples_its_settings_were_compared(built: Built, tmp_path: Path) -> None:
+    said = Lines()
+    ground = ground_of(built, tmp_path / "scratch", said)
+    few = read_split(ground.train).take(slice(0, 70))
+    write_split(tmp_path / "few.safetensors", few)
+    ground = replace(ground, train=tmp_path / "few.safetensors")
+    logits = float_logits(ground.model, ground.weights, ground.validation)
+    network = next(spec for spec in candidate_specs(Candidates(variants=())) if spec.format == "onnx")
+    evaluate_once(network, ground, float_logits=logits)
+    contest = Contest(ground=ground, goal="latency", measure=Measure(rounds=6, block_ms=5))
+    best_static_int8(network, ground, contest)
+    (line,) = [line for line in said.said if line.startswith("int8 of float")]
+    assert line.endswith("of its decisions change on 70 training examples")
 
 
 def test_bfloat16_rounds_where_its_module_does_and_is_made_again_as_it_was(built: Built, tmp_path: Path) -> None:

@@ -68,15 +68,35 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
         ("budget.max_acuracy_drop=1", "budget.max_acuracy_drop: unknown key; did you mean budget.max_accuracy_drop?"),
         ("trian.epochs=3", "trian: unknown key; did you mean train?"),
         ("model.preprocessing.men=1", "model.preprocessing.men: unknown key; did you mean model.preprocessing.mean?"),
-        ("train.zzz=1", "train.zzz: unknown key"),
-        ("candidates.variants=[{name='a', passes=[{kind='fine-tune', epoch=3}]}]", "fine-tune.epoch: unknown key"),
+        (
+            "train.amp=true",
+            "train.amp: unknown key; expected one of epochs, batch_size, optimizer, learning_rate, weight_decay",
+        ),
+        ("export.zzz=1", "export.zzz: unknown key; expected one of opset"),
+        (
+            "candidates.variants=[{name='a', passes=[{kind='fine-tune', epoch=3}]}]",
+            "fine-tune.epoch: unknown key; did you mean candidates.variants.0.passes.0.fine-tune.epochs?",
+        ),
+        (
+            "candidates.variants=[{name='a', pases=[]}]",
+            "variants.0.pases: unknown key; did you mean candidates.variants.0.passes?",
+        ),
+        (
+            "model.name=resnet-18",
+            "mlp, resnet18, or your own in model.factory; did you mean resnet18?, found 'resnet-18'",
+        ),
+        (
+            "data.name=fashion_mnist",
+            "or your own in data.factory; did you mean fashion-mnist?, found 'fashion_mnist'",
+        ),
+        ("data.arguments.size=3", "data: arguments: expected none for fashion-mnist, found size"),
     ],
 )
 def test_an_unknown_key_comes_with_the_one_that_was_meant(override: str, said: str) -> None:
     with pytest.raises(RecipeError) as caught:
         load_recipe("fashion-cnn", [override])
     assert str(caught.value).startswith("recipe fashion-cnn: ")
-    assert str(caught.value).endswith(said)
+    assert said in str(caught.value)
 
 
 def test_pruning_after_quantization_is_refused_with_the_reason(tmp_path: Path) -> None:

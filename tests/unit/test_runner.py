@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from pipeline.artifacts import Kind
 from pipeline.errors import FileError, StageError
-from pipeline.manifest import MANIFEST_NAME, read_manifest
+from pipeline.manifest import MANIFEST_NAME, read_manifest, write_manifest
 from pipeline.recipe import Recipe, load_recipe
 from pipeline.runner import Outcome, check_order, plan_stages, run_stages
 from pipeline.stage import Inputs, Outputs, Silent, Stage
@@ -95,6 +95,16 @@ def test_change_outside_the_run_directory_is_noticed(tmp_path: Path) -> None:
     go(tmp_path, first(outside=lambda _settings: {"nets.py": "1"}))
     stage = first(outside=lambda _settings: {"nets.py": "2"})
     assert plan_stages([stage], recipe(), tmp_path)[0].reason == "outside nets.py changed"
+
+
+def test_a_record_without_a_list_of_files_read_is_not_trusted(tmp_path: Path) -> None:
+    go(tmp_path, first())
+    manifest = read_manifest(tmp_path)
+    assert manifest is not None
+    record = manifest.stages["first"].model_copy(update={"reads": None})
+    write_manifest(tmp_path, manifest.with_stage("first", record))
+    assert plan_stages([first()], recipe(), tmp_path)[0].reason == "not known which files the recipe's code read"
+    assert go(tmp_path, first()) == ["ran"]
 
 
 @pytest.mark.parametrize("damage", ["alter", "remove"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import DataError, RecipeError
+from pipeline.reads import ANY_FILE, recording
 from pipeline.user_code import import_factory, user_modules
 
 
@@ -122,3 +123,21 @@ def test_our_own_packages_are_never_taken_for_the_users(tmp_path: Path) -> None:
         pass
     with user_modules(tmp_path):
         assert sys.modules["pipeline.errors"] is pipeline.errors
+
+
+def test_what_importing_a_module_reads_counts_for_every_stage_and_a_call_for_its_own(tmp_path: Path) -> None:
+    (tmp_path / "shared.py").write_text(
+        "from pathlib import Path\nHERE = Path(__file__).parent\nTABLE = (HERE / 'table.txt').read_text()\n"
+    )
+    (tmp_path / "my_data.py").write_text(
+        "import shared\ndef load():\n    return (shared.HERE / 'rows.txt').read_text()\n"
+    )
+    (tmp_path / "my_nets.py").write_text(
+        "import shared\ndef build():\n    return (shared.HERE / 'w.txt').read_text()\n"
+    )
+    for name in ("table.txt", "rows.txt", "w.txt"):
+        (tmp_path / name).write_text("")
+    import_factory("my_data:load", tmp_path, covered=[ANY_FILE])()  # as for data without a path
+    with recording(tmp_path) as reads:
+        import_factory("my_nets:build", tmp_path)()
+    assert [name for name in reads.found if name.endswith(".txt")] == ["table.txt", "w.txt"]

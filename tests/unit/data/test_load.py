@@ -53,12 +53,6 @@ def test_a_factory_gets_path_and_arguments(folder: Path) -> None:
         ({"arguments": {"value": 10}}, DataError, "data set mine: input x: expected values from -9 to 9, found 10"),
         ({"arguments": {"value": "two"}}, DataError, r"factory mine:load: ValueError: .*two.* \(.*mine\.py:7\)"),
         ({"factory": "mine:nothing"}, RecipeError, r"expected a pipeline\.DataSet .*, found NoneType"),
-        ({"factory": None, "name": "mnist"}, RecipeError, r"data\.name: expected fashion-mnist, found 'mnist'"),
-        (
-            {"factory": None, "name": "fashion-mnist", "arguments": {"a": 1}},
-            RecipeError,
-            r"data\.arguments: expected none for fashion-mnist, found a",
-        ),
     ],
 )
 def test_what_can_go_wrong(folder: Path, fields: dict[str, Any], error: type[PipelineError], text: str) -> None:

@@ -36,9 +36,12 @@ def test_timings_are_left_out() -> None:
 def test_code_is_ours_the_libraries_and_the_users(tmp_path: Path) -> None:
     (tmp_path / "nets.py").write_text("import sklearn\nimport blocks\n")
     (tmp_path / "blocks.py").write_text("import torch\n")
-    recipe = {"model": {"factory": "nets:build"}, "data": {"factory": None}}
+    (tmp_path / "losses.py").write_text("import focal\nimport scipy\n")
+    (tmp_path / "focal.py").write_text("")
+    recipe = {"model": {"factory": "nets:build"}, "data": {"factory": None}, "train": {"loss": "losses:smooth"}}
     code = describe_code(recipe, tmp_path)
-    assert sorted(code.user_sources) == ["blocks.py", "nets.py"]
+    assert sorted(code.user_sources) == ["blocks.py", "focal.py", "losses.py", "nets.py"]
+    assert "scipy" in code.libraries
     assert {"torch", "onnxruntime", "scikit-learn"} <= set(code.libraries)
     assert "typer" not in code.libraries, "the command line makes no archive"
     (tmp_path / "blocks.py").write_text("import torch  # edited\n")
@@ -46,6 +49,16 @@ def test_code_is_ours_the_libraries_and_the_users(tmp_path: Path) -> None:
     assert again.source_sha256 == code.source_sha256
     assert again.user_sources["nets.py"] == code.user_sources["nets.py"]
     assert again.user_sources["blocks.py"] != code.user_sources["blocks.py"]
+
+
+def test_the_source_of_a_package_installed_for_editing_is_the_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "src" / "their_nets").mkdir(parents=True)
+    (tmp_path / "src" / "their_nets" / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path / "src")
+    recipe = {"model": {"factory": "their_nets:build"}, "data": {"factory": None}, "train": {"loss": None}}
+    assert list(describe_code(recipe, tmp_path / "recipe").user_sources) == ["their_nets/__init__.py"]
 
 
 def test_reading_back() -> None:

@@ -67,7 +67,6 @@ def test_a_perceptron_for_a_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"name": "lenet"}, r"model\.name: expected fashion-cnn, fashion-cnn-wide, mlp or resnet18, found 'lenet'"),
         ({"name": "mlp"}, r"model\.arguments: expected hidden, dropout; found: missing hidden"),
         ({"name": "fashion-cnn", "arguments": {"drop": 1}}, r"model\.arguments: expected dropout; found: unknown drop"),
         ({"name": "fashion-cnn", "arguments": {"dropout": 1}}, "dropout: expected a number from 0 to below 1, found 1"),

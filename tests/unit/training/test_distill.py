@@ -21,6 +21,7 @@ from pipeline.training.augment import Augmentation
 from pipeline.training.distill import distill, teacher_logits
 from pipeline.training.loop import Trained
 from pipeline.training.loss import distillation
+from tests.reporters import Lines
 
 SPEC = ModelSpec(
     name="m",
@@ -56,7 +57,7 @@ def network(seed: int) -> nn.Module:
 
 def tuned(folder: Path, reporter: Any = None, *, flip: bool = True, **changes: Any) -> tuple[nn.Module, Trained]:
     folder.mkdir(exist_ok=True)
-    student, train = network(1), changes.pop("train", split(0, 257))
+    student, train = changes.pop("student", network(1)), changes.pop("train", split(0, 257))
     augmentation = Augmentation(horizontal_flip=flip)
     answers = teacher_logits(SPEC, network(0).eval(), train, augmentation=augmentation, device="cpu")
     defaults: dict[str, Any] = {"epochs": 3, "batch_size": 32, "learning_rate": 0.05, "temperature": 4.0}
@@ -144,3 +145,45 @@ def test_there_is_nothing_to_shift_in_a_table() -> None:
     table = replace(SPEC, inputs=(InputSpec(name="x", dtype="float32", shape=(6,), low=0, high=1),))
     with pytest.raises(RecipeError, match=r"fine-tune\.shift: expected an input of shape \(C, H, W\), found x \(6,\)"):
         teacher_logits(table, network(0), split(0, 40), augmentation=Augmentation(shift=1), device="cpu")
+
+
+class FrozenTrunk(nn.Module):
+    """A trunk that only its head is trained on, as transfer learning does it; few channels are left of it."""
+
+    def __init__(self, *, no_grad: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.no_grad = no_grad
+        self.trunk = nn.Sequential(nn.Flatten(), nn.Linear(6, 3), nn.BatchNorm1d(3), nn.ReLU())
+        self.trunk.requires_grad_(requires_grad=False)
+        self.head = nn.Linear(3, 3)
+        # A table of whole numbers can take no gradient.
+        self.table = nn.Parameter(torch.zeros(1, dtype=torch.int64), requires_grad=False)
+
+    def train(self, mode: bool = True) -> FrozenTrunk:  # noqa: FBT002 - as torch declares it
+        super().train(mode)
+        self.trunk.eval()
+        return self
+
+    def forward(self, values: Tensor) -> Tensor:
+        with torch.set_grad_enabled(not self.no_grad and torch.is_grad_enabled()):
+            features = self.trunk(values)
+        logits: Tensor = self.head(features)
+        return logits
+
+
+def test_what_the_user_froze_is_fine_tuned_with_the_rest(tmp_path: Path) -> None:
+    """Only the whole network can win back what pruning lost; one whose forward pass keeps its trunk out says so."""
+    told = Lines()
+    settings: dict[str, Any] = {"epochs": 8, "label_weight": 1.0, "flip": False}
+    head_alone, before = tuned(tmp_path / "1", told, student=FrozenTrunk(no_grad=True), **settings)
+    whole, after = tuned(tmp_path / "2", Silent(), student=FrozenTrunk(), **settings)
+    assert before.final.accuracy == pytest.approx(0.4, abs=0.1)
+    assert after.final.accuracy == pytest.approx(0.95, abs=0.05)
+    untouched = FrozenTrunk().state_dict()
+    assert torch.equal(head_alone.state_dict()["trunk.1.weight"], untouched["trunk.1.weight"])
+    assert not torch.equal(whole.state_dict()["trunk.1.weight"], untouched["trunk.1.weight"])
+    assert not torch.equal(whole.state_dict()["trunk.2.running_mean"], untouched["trunk.2.running_mean"])
+    assert [name for name, one in whole.named_parameters() if one.requires_grad] == ["head.weight", "head.bias"]
+    (line,) = [line for line in told.said if "no gradient" in line]
+    assert line.startswith("fine-tune slim: trunk.1.weight and 3 more got no gradient and stayed as pruned; without ")

@@ -61,7 +61,7 @@ def _train(scratch: Path, reporter: Any = None, **changes: Any) -> tuple[nn.Modu
         SPEC,
         network,
         train=changes.pop("train", _split(1, 257)),
-        validation=_split(2, 100),
+        validation=changes.pop("validation", _split(2, 100)),
         scratch=scratch,
         reporter=reporter or Silent(),
         **{**SETTINGS, **changes},
@@ -215,10 +215,52 @@ def test_history_and_curves_are_the_same_bytes_for_the_same_figures(tmp_path: Pa
     epochs = [Epoch(epoch=one + 1, learning_rate=0.1, train=metrics, validation=metrics) for one in range(count)]
     for name in "ab":
         write_history(tmp_path / f"{name}.json", epochs, metrics)
-        draw_learning_curves(tmp_path / f"{name}.png", epochs, metrics)
+        draw_learning_curves(tmp_path / f"{name}.png", epochs, metrics, loss="cross-entropy in nats")
     for suffix in ("json", "png"):
         assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
     document = json.loads((tmp_path / "a.json").read_text())
     assert len(document["epochs"]) == count
     assert document["final"] == {"validation": {"loss": 0.5, "accuracy": 0.75}}
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_both_curves_show_the_loss_that_is_minimised(tmp_path: Path, smoothing: float) -> None:
+    """With smoothing, the plain cross-entropy of a good network lies far below what training can ever reach."""
+    criterion = partial(F.cross_entropy, label_smoothing=smoothing)
+    network, trained = _train(tmp_path / "a", loss=of_labels(criterion), criterion=criterion)
+    held_out = _split(2, 100)
+    logits, labels = network(torch.from_numpy(held_out.inputs["x"])), torch.from_numpy(held_out.labels)
+    assert trained.final.loss == pytest.approx(criterion(logits, labels).item(), abs=1e-5)
+    assert trained.final.cross_entropy == pytest.approx(F.cross_entropy(logits, labels).item(), abs=1e-5)
+    last = trained.epochs[-1]
+    assert last.train.loss == pytest.approx(last.validation.loss, abs=0.1)
+    write_history(tmp_path / "history.json", trained.epochs, trained.final)
+    written = json.loads((tmp_path / "history.json").read_text())["epochs"][-1]
+    assert (set(written["train"]), set(written["validation"])) == (
+        {"loss", "accuracy"},
+        {"loss", "accuracy", "cross_entropy"},
+    )
+    assert str(trained.final).count("cross-entropy") == (smoothing > 0)
+
+
+def test_a_loss_that_is_none_on_validation_does_not_end_a_training(tmp_path: Path) -> None:
+    weighted = partial(F.cross_entropy, weight=torch.tensor([0.0, 1.0]))
+    held_out = _split(2, 100)
+    only = held_out.take(np.flatnonzero(held_out.labels == 0))  # a weighted mean over classes that weigh nothing: 0/0
+    _, trained = _train(tmp_path / "a", loss=of_labels(weighted), criterion=weighted, validation=only)
+    assert trained.final.loss is None
+    assert trained.final.cross_entropy is not None
+    write_history(tmp_path / "history.json", trained.epochs, trained.final)
+    assert "NaN" not in (tmp_path / "history.json").read_text()
+    draw_learning_curves(tmp_path / "curves.png", trained.epochs, trained.final, loss="train.loss my:loss")
+
+
+def test_a_loss_may_take_gradients_of_the_answers_on_validation_too(tmp_path: Path) -> None:
+    def smooth(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        loss = F.cross_entropy(logits, labels)
+        (gradient,) = torch.autograd.grad(loss, logits, create_graph=True)
+        return loss + gradient.square().sum()
+
+    _, trained = _train(tmp_path / "a", loss=of_labels(smooth), criterion=smooth)
+    assert trained.final.loss is not None

@@ -1,0 +1,44 @@
+"""Names of a network's layers that passes speak of, checked before anything is trained for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from torch import nn
+
+from pipeline.compress.touched import weighted_layers
+from pipeline.errors import RecipeError
+from pipeline.names import meant
+from pipeline.passes import ChannelPruning, StaticInt8, Variant
+
+
+def check_layer_names(network: nn.Module, variants: Iterable[Variant]) -> None:
+    """Stop where a pass names a layer that the network does not have.
+
+    Whether the pass can act on that layer is said by the pass itself, which traces the network for it.
+
+    Args:
+        network: the float network alone.
+        variants: of the recipe.
+
+    Raises:
+        RecipeError: there is no such layer.
+    """
+    modules = [name for name, _ in network.named_modules() if name]
+    layers = list(weighted_layers(network))
+    for variant in variants:
+        for one in variant.passes:
+            if isinstance(one, ChannelPruning):
+                _require(one.layers, modules, layers, where=f"variant {variant.name!r}, {one.kind}: layers")
+            elif isinstance(one, StaticInt8):
+                _require(one.keep, modules, layers, where=f"variant {variant.name!r}, {one.kind}: keep")
+
+
+def _require(names: Iterable[str], modules: Sequence[str], layers: Sequence[str], *, where: str) -> None:
+    for name in names:
+        # As its user knows it, or as the exported graph does, behind the preprocessing.
+        if name.removeprefix("network.") not in modules:
+            raise RecipeError(
+                f"{where}: expected names of modules of the network ({', '.join(layers) or 'none'}), found "
+                f"{name}{meant(name, modules)}"
+            )

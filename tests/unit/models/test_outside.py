@@ -1,0 +1,28 @@
+"""What a model was made from, as evidence names it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.artifacts import digest_bytes
+from pipeline.models.outside import files_behind
+from pipeline.recipe import Model
+
+
+def test_files_are_named_without_places_on_the_builders_machine(tmp_path: Path) -> None:
+    folder = tmp_path / "recipe"
+    outside = tmp_path / "some folder" / "trunk.bin"
+    for path in (folder / "w.pth", folder / "mean.npy", outside):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"1")
+    arguments = {"trunk": str(outside), "mean": "mean.npy", "width": 3}
+    model = Model(factory="nets:build", arguments=arguments, weights="w.pth")
+    reads = {"classes.txt": "c", "/home/someone/table.csv": "t", "pictures/": "p", "nets.py": "n"}
+    digest = digest_bytes(b"1")
+    assert files_behind(model, folder, reads) == {
+        "classes.txt": "c",
+        "model.arguments.mean mean.npy": digest,
+        "model.arguments.trunk trunk.bin": digest,
+        "model.weights": digest,
+        "table.csv": "t",
+    }
