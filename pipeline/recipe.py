@@ -44,12 +44,20 @@ class Model(Section):
     weights: str | None = Field(
         default=None, description="file of weights, relative to the recipe: .safetensors, or a .pt/.pth state dict"
     )
+    weights_key: str | None = Field(
+        default=None,
+        min_length=1,
+        description="where in that file the weights lie, as a dotted path, such as model_ema; needed where it holds "
+        "several sets, or other things under one prefix",
+    )
     preprocessing: Preprocessing | None = Field(default=None, description="for a factory that returns a bare network")
 
     @model_validator(mode="after")
     def _one_source(self) -> Model:
         if (self.name is None) == (self.factory is None):
             raise ValueError("expected exactly one of name, factory")
+        if self.weights_key is not None and self.weights is None:
+            raise ValueError("weights_key without weights: expected the file that it is a key of; give model.weights")
         return self
 
 
@@ -83,7 +91,10 @@ class Train(Section):
     """Training of the float network."""
 
     epochs: int = Field(
-        default=8, ge=0, description="passes over the training data; 0 trains nothing and needs model.weights"
+        default=8,
+        ge=0,
+        description="passes over the training data; 0 trains nothing and needs model.weights, or a model.factory that "
+        "brings its own",
     )
     batch_size: int = Field(default=128, ge=1, description="examples per step")
     optimizer: Literal["sgd", "adam", "adamw"] = Field(default="adamw", description="update rule")
@@ -332,10 +343,10 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _weights_or_training(self) -> Recipe:
-        if self.train.epochs == 0 and self.model.weights is None:
+        if self.train.epochs == 0 and self.model.weights is None and self.model.factory is None:
             raise ValueError(
-                "train.epochs = 0 without model.weights: expected weights to start from; give model.weights, "
-                "or train.epochs of 1 or more"
+                f"train.epochs = 0 without model.weights: expected weights, because {self.model.name} is made at "
+                "random; give model.weights, or train.epochs of 1 or more"
             )
         return self
 

@@ -20,7 +20,7 @@ from pipeline.candidates.tune import training_inputs
 from pipeline.compress.onnx_static import OPERATORS, is_preprocessing
 from pipeline.errors import ProofError, RecipeError
 from pipeline.inspection.graph import module_name
-from pipeline.manifest import write_atomically
+from pipeline.kept import read_kept, write_kept
 from pipeline.passes import RangeMethod, StaticInt8
 from pipeline.verify.quality import kl_divergence, log_softmax
 
@@ -63,9 +63,11 @@ def best_static_int8(network: CandidateSpec, ground: Ground, contest: Contest) -
         RecipeError: the network has no layer to quantize.
     """
     folder = ground.scratch / f"int8-{network.variant}-{network.identity[:16]}"
-    finished = folder.with_suffix(".json")
-    if not finished.exists():
-        folder.mkdir(exist_ok=True)
+    finished = folder.with_name(f"{folder.name}.kept")
+    kept = read_kept(finished, ground.reporter.log)
+    if kept is None:
+        shutil.rmtree(folder, ignore_errors=True)  # an interrupted run may have left half-written files there
+        folder.mkdir()
         runtime = runtime_of(network)
         made = folder_of(network, ground)
         inputs = training_inputs(ground, _EXAMPLES, skip=StaticInt8().examples)
@@ -101,9 +103,10 @@ def best_static_int8(network: CandidateSpec, ground: Ground, contest: Contest) -
             f"{', in float ' + ', '.join(best.settings.keep) if best.settings.keep else ''}: "
             f"{best.changed:.2%} of its decisions change on {count} training examples"
         )
-        write_atomically(finished, best.settings.model_dump_json().encode())
+        kept = best.settings.model_dump_json().encode()
+        write_kept(finished, kept)
         shutil.rmtree(folder)
-    return StaticInt8.model_validate_json(finished.read_bytes())
+    return StaticInt8.model_validate_json(kept)
 
 
 def closest(layers: Sequence[str], tried: Callable[[StaticInt8], Tried]) -> Tried:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from pipeline.manifest import write_atomically
+from pipeline.kept import read_kept, write_kept
 from pipeline.stage import Reporter
 
 
@@ -26,7 +26,8 @@ class Clock:
         self._file = file
         self._limit_s = limit_s
         self._reporter = reporter
-        self._before = float(file.read_text()) if file.exists() else 0.0
+        kept = read_kept(file, reporter.log)
+        self._before = 0.0 if kept is None else float(kept)
         self._started = time.monotonic()
         self._saved = self._before
 
@@ -43,7 +44,7 @@ class Clock:
         """
         if self.used_s > self._saved + 1:
             self._saved = self.used_s
-            write_atomically(self._file, f"{self._saved:.1f}\n".encode())
+            write_kept(self._file, f"{self._saved:.1f}\n".encode())
         if self.used_s > self._limit_s:
             raise TimeIsUpError
 

@@ -12,7 +12,7 @@ from handlers.serving import RuntimeSpec
 from pipeline.candidates.evaluate import folder_of
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport
-from pipeline.manifest import write_atomically
+from pipeline.kept import read_kept, write_kept
 from pipeline.measure.gain import MINIMUM_GAIN, Ratio, speed_up
 from pipeline.measure.latency import Subject, file_subject, measure_latency
 from pipeline.recipe import Goal, Measure
@@ -42,12 +42,13 @@ class Contest:
         """
         if self.goal == "size":
             return _smaller([one.size for one in ones], [one.size for one in others])
-        file, kept = self.ground.scratch / "gains.json", TypeAdapter(dict[str, bool])
-        found = kept.validate_json(file.read_bytes()) if file.exists() else {}
+        file, kept = self.ground.scratch / "gains.kept", TypeAdapter(dict[str, bool])
+        content = read_kept(file, self.ground.reporter.log)
+        found = {} if content is None else kept.validate_json(content)
         question = " ".join([*(one.identity for one in ones), "over", *(one.identity for one in others)])
         if question not in found:
             found[question] = self._faster(*([self._of(one) for one in group] for group in (ones, others)))
-            write_atomically(file, kept.dump_json(found))
+            write_kept(file, kept.dump_json(found))
         return found[question]
 
     def file_gains(self, one: Path, other: Path, runtime: RuntimeSpec) -> bool:

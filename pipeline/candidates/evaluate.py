@@ -20,7 +20,7 @@ from handlers.runtime import run_chunks
 from handlers.serving import RuntimeSpec
 from pipeline.artifacts import digest_file
 from pipeline.candidates.ground import Ground
-from pipeline.candidates.report import CandidateReport, How, ParityFigures, PassFigures, read_report, write_report
+from pipeline.candidates.report import CandidateReport, How, ParityFigures, PassFigures
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.candidates.tune import training_inputs, tuned_weights
 from pipeline.compress import onnx_dynamic, onnx_static
@@ -31,6 +31,7 @@ from pipeline.errors import RecipeError
 from pipeline.export.onnx import export_onnx
 from pipeline.export.torchscript import export_torchscript
 from pipeline.inspection.graph import graph_cost
+from pipeline.kept import drop_damaged, read_kept, write_kept
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weights import load_weights
 from pipeline.passes import DynamicInt8, Pass, Precision, StaticInt8
@@ -45,6 +46,8 @@ _FLOAT_BATCH = 128
 _MODEL_FILE = {"onnx": "model.onnx", "torchscript": "model.pt"}
 # In a candidate's folder, where it was fine-tuned.
 TUNED_FILE = "tuned.safetensors"
+# In its folder in the scratch folder, once it is finished.
+_REPORT = "report.kept"
 _NAME_DIGITS = 16
 
 
@@ -100,30 +103,38 @@ def folder_of(one: CandidateSpec | CandidateReport, ground: Ground) -> Path:
 
 def is_evaluated(spec: CandidateSpec, ground: Ground) -> bool:
     """Whether an earlier, interrupted run made a candidate, and its files are as they were then."""
-    return _is_whole(folder_of(spec, ground) / "report.json")
+    return _finished(spec, ground) is not None
 
 
 def evaluate_once(spec: CandidateSpec, ground: Ground, *, float_logits: NDArray[np.float32]) -> CandidateReport:
     """Evaluate a candidate in its folder, unless an earlier, interrupted run did; see `evaluate`."""
-    folder = folder_of(spec, ground)
-    finished = folder / "report.json"
-    if not _is_whole(finished):
+    report = _finished(spec, ground)
+    if report is None:
+        folder = folder_of(spec, ground)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        write_report(finished, evaluate(spec, ground, folder, float_logits=float_logits))
-    return read_report(finished)
+        report = evaluate(spec, ground, folder, float_logits=float_logits)
+        write_kept(folder / _REPORT, report.model_dump_json().encode())
+    return report
 
 
-def _is_whole(finished: Path) -> bool:
-    """Whether a candidate was finished, and its files are as they were then."""
-    if not finished.exists():
-        return False
-    report = read_report(finished)
+def _finished(spec: CandidateSpec, ground: Ground) -> CandidateReport | None:
+    """The report on a candidate that was finished, if it and the candidate's files are as they were then."""
+    folder = folder_of(spec, ground)
+    kept = read_kept(folder / _REPORT, ground.reporter.log)
+    if kept is None:
+        return None
+    report = CandidateReport.model_validate_json(kept)
     files = {str(report.runtime["file"]): report.sha256}
     if report.tuned_sha256 is not None:
         files[TUNED_FILE] = report.tuned_sha256
-    paths = {finished.parent / name: digest for name, digest in files.items()}
-    return all(path.is_file() and digest_file(path) == digest for path, digest in paths.items())
+    for name, digest in files.items():
+        path = folder / name
+        if not path.is_file() or digest_file(path) != digest:
+            drop_damaged(path, ground.reporter.log)
+            (folder / _REPORT).unlink()
+            return None
+    return report
 
 
 def evaluate(

@@ -19,7 +19,7 @@ from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.spec import FALLBACK, FLOAT, CandidateSpec, optimization_of
 from pipeline.candidates.widths import Aim, Ladder, Plan, Sensitivity, plans, scan
 from pipeline.errors import ProofError, RecipeError
-from pipeline.manifest import write_atomically
+from pipeline.kept import read_kept, write_kept
 from pipeline.measure.host import channel_block
 from pipeline.passes import Bfloat16, DynamicInt8, FineTune, Pass, Precision, formats_of
 from pipeline.recipe import Goal, Measure
@@ -172,11 +172,13 @@ def _ladder(ground: Ground, clock: Clock, aim: Aim) -> tuple[list[Sensitivity], 
 
 def _scanned(ground: Ground, clock: Clock, round_to: int) -> list[Sensitivity]:
     """The scan, or what an interrupted run found in it."""
-    file = ground.scratch / f"scan-{round_to}.json"
+    file = ground.scratch / f"scan-{round_to}.kept"
     kept = TypeAdapter(list[Sensitivity])
-    if not file.exists():
-        write_atomically(file, kept.dump_json(scan(ground, clock, round_to=round_to)))
-    return kept.validate_json(file.read_bytes())
+    content = read_kept(file, ground.reporter.log)
+    if content is None:
+        content = kept.dump_json(scan(ground, clock, round_to=round_to))
+        write_kept(file, content)
+    return kept.validate_json(content)
 
 
 def _evaluated(

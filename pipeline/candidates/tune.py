@@ -19,7 +19,7 @@ from pipeline.artifacts import digest_bytes, digest_file
 from pipeline.candidates.ground import Ground
 from pipeline.compress.passes import apply_passes
 from pipeline.data.dataset import Split, read_split
-from pipeline.manifest import write_atomically
+from pipeline.kept import digest_beside, is_kept, keep_bytes, keep_file
 from pipeline.models.spec import inner_network
 from pipeline.models.weights import save_weights
 from pipeline.passes import FineTune, Pass
@@ -53,7 +53,7 @@ def tuned_weights(passes: Sequence[Pass], ground: Ground, *, name: str) -> Path 
         return None
     before, one = tuning
     file = _tuned_file(before, one, ground)
-    if file.exists():
+    if is_kept(file, ground.reporter.log):
         return file
     folder = file.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def tuned_weights(passes: Sequence[Pass], ground: Ground, *, name: str) -> Path 
         task=f"fine-tune {name}",
     )
     save_weights(folder / file.name, network)
-    (folder / file.name).replace(file)
+    keep_file(folder / file.name, file)
     shutil.rmtree(folder)
     return file
 
@@ -98,7 +98,8 @@ def forget_others(ground: Ground, used: Sequence[Sequence[Pass]]) -> None:
         if tuning is not None:
             before, one = tuning
             keep |= {_tuned_file(before, one, ground), _teacher_file(ground, augmentation_of(one, ground))}
-    for file in ground.cache.glob("*.safetensors"):
+    keep |= {digest_beside(file) for file in keep}
+    for file in ground.cache.glob("*.safetensors*"):
         if file not in keep:
             file.unlink()
 
@@ -151,7 +152,7 @@ def training_inputs(ground: Ground, count: int, *, skip: int = 0) -> Mapping[str
 def _teacher(ground: Ground, train: Split, augmentation: Augmentation) -> torch.Tensor:
     """The float network's answers on copies of the training inputs, (V, N, K), kept for the next network."""
     file = _teacher_file(ground, augmentation)
-    if not file.exists():
+    if not is_kept(file, ground.reporter.log):
         ground.reporter.log("fine-tune: the float network answers the training inputs")
         answers_VNK = teacher_logits(
             ground.model,
@@ -160,7 +161,7 @@ def _teacher(ground: Ground, train: Split, augmentation: Augmentation) -> torch.
             augmentation=augmentation,
             device=ground.device,
         )
-        write_atomically(file, save({"logits": answers_VNK}))
+        keep_bytes(file, save({"logits": answers_VNK}))
     return load_file(file)["logits"]
 
 

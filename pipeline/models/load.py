@@ -22,6 +22,7 @@ from pipeline.models.mlp import MLP
 from pipeline.models.preprocess import Each, ToFloat, Unchanged, standardize
 from pipeline.models.resnet import build_resnet18
 from pipeline.models.spec import ModelSpec
+from pipeline.models.wrappers import unwrapped
 from pipeline.reads import observed
 from pipeline.recipe import Model, Preprocessing
 from pipeline.user_code import import_factory
@@ -142,17 +143,22 @@ def _users_own(model: Model, factory: str, folder: Path, data: DataInfo) -> Mode
             with observed(factory, folder, covered=covered):
                 return make()
 
-        return replace(made, build=partial(recorded, made.build), preprocess=partial(recorded, made.preprocess))
+        build, preprocess = partial(recorded, partial(_unwrapped_call, made.build)), partial(recorded, made.preprocess)
+        return replace(made, build=build, preprocess=preprocess)
     if not isinstance(made, nn.Module):
         raise RecipeError(f"factory {factory}: expected a torch.nn.Module or a ModelSpec, found {type(made).__name__}")
     return ModelSpec(
         name=factory.partition(":")[0],
         # Called anew, because a network is built under the seed of the training, and more than once in a build.
-        build=partial(function, **model.arguments),
+        build=partial(_unwrapped_call, partial(function, **model.arguments)),
         preprocess=partial(_preprocessing, model.preprocessing, data.inputs),
         inputs=data.inputs,
         labels=data.classes,
     )
+
+
+def _unwrapped_call(build: Callable[[], nn.Module]) -> nn.Module:
+    return unwrapped(build())
 
 
 def _check_against(spec: ModelSpec, data: DataInfo, factory: str) -> None:

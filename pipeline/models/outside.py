@@ -7,11 +7,9 @@ from pathlib import Path
 
 from pipeline.argument_files import argument_digests
 from pipeline.artifacts import digest_file
-from pipeline.errors import DataError
+from pipeline.models.weight_files import check_weights_file
 from pipeline.recipe import Model
 from pipeline.source import named_digests
-
-SUFFIXES = (".safetensors", ".pt", ".pth")
 
 
 def outside_digests(model: Model, folder: Path) -> dict[str, str]:
@@ -25,7 +23,7 @@ def outside_digests(model: Model, folder: Path) -> dict[str, str]:
         folder: of the recipe.
 
     Raises:
-        DataError: there is no such file of weights.
+        DataError: there is no such file of weights, or it is of another kind.
     """
     return named_digests("model.factory", model.factory, folder) | _file_digests(model, folder)
 
@@ -60,18 +58,3 @@ def _file_digests(model: Model, folder: Path) -> dict[str, str]:
     if model.weights is not None:
         digests["model.weights"] = digest_file(check_weights_file(folder / model.weights))
     return digests
-
-
-def check_weights_file(path: Path) -> Path:
-    """The same path, once it names a file that may hold weights.
-
-    Raises:
-        DataError: no such file, or another ending.
-    """
-    if path.suffix not in SUFFIXES:
-        raise DataError(
-            f"weights {path}: expected a file ending in {', '.join(SUFFIXES)}, found {path.suffix or 'none'}"
-        )
-    if not path.is_file():
-        raise DataError(f"weights {path}: expected a file, found none; model.weights is relative to the recipe")
-    return path

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
+import copy
+from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pipeline.errors import DataError
-from pipeline.models.outside import check_weights_file
+from pipeline.models.weight_sets import Metadata, WeightSet, choose_set, is_averaged, read_sets, some
 
-# Where training scripts put the state dict among other things.
-_WRAPPERS = ("state_dict", "model_state_dict", "model")
-# What DataParallel, DistributedDataParallel and torch.compile put in front of every key.
-_PREFIXES = ("module.", "_orig_mod.")
-_SHOWN = 6
+# What DataParallel, DistributedDataParallel, AveragedModel and torch.compile put in front of the keys that they wrap.
+_WRAPPERS = ("module.", "_orig_mod.")
+# What a number of the network may be read from. Other kinds (int8, float8) need scales that the file does not name.
+_PLAIN = (
+    torch.float64,
+    torch.float32,
+    torch.float16,
+    torch.bfloat16,
+    torch.int64,
+    torch.int32,
+    torch.int16,
+    torch.bool,
+)
 
 
 def save_weights(path: Path, network: nn.Module) -> None:
@@ -38,91 +44,179 @@ def save_weights(path: Path, network: nn.Module) -> None:
     save_file(state, path)
 
 
-def load_weights(path: Path, network: nn.Module) -> None:
+def load_weights(path: Path, network: nn.Module, *, key: str | None = None) -> None:
     """Load weights into a network, strictly.
 
     Args:
-        path: `.safetensors`; or `.pt`/`.pth` holding a state dict, bare or under `state_dict`, `model_state_dict` or
-            `model`. A prefix `module.` or `_orig_mod.` on every key is dropped.
+        path: `.safetensors`; or `.pt`/`.pth` holding a state dict, bare or under any key. What DataParallel,
+            AveragedModel or torch.compile put in front of keys is dropped.
         network: of the architecture the weights belong to; changed in place.
+        key: where the set to take lies in the file, as a dotted path; needed where it holds several.
 
     Raises:
-        DataError: the file cannot be read without running code from it, or its keys, shapes or numbers do not fit.
+        DataError: the file cannot be read without running code from it, several sets of weights may be meant, or the
+            keys, shapes or numbers do not fit.
+        RecipeError: nothing lies under the key.
     """
-    given = _strip_prefixes(read_state(path))
-    wanted: dict[str, Tensor] = network.state_dict()
-    problems = []
-    missing, unexpected = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
-    if missing:
-        problems.append(f"missing {_some(missing)}")
-    if unexpected:
-        problems.append(f"unexpected {_some(unexpected)}")
-    shapes = [
-        f"{key} {tuple(given[key].shape)}, expected {tuple(value.shape)}"
-        for key, value in wanted.items()
-        if key in given and given[key].shape != value.shape
-    ]
-    if shapes:
-        problems.append(f"of another shape: {_some(shapes)}")
-    if problems:
+    weights = choose_set(path, read_sets(path), network, key)
+    if weights.others:
         raise DataError(
-            f"weights {path}: expected the {len(wanted)} tensors of {type(network).__name__}, found: "
-            f"{'; '.join(problems)}; give the network these weights belong to"
+            f"weights {path}: expected a state dict, bare or under a key of its own; found, beside tensors, keys that "
+            f"hold no tensor: {some(weights.others)}; save network.state_dict() alone"
         )
-    infinite = [key for key in wanted if given[key].is_floating_point() and not given[key].isfinite().all()]
-    if infinite:
-        raise DataError(f"weights {path}: expected finite numbers, found NaN or Inf in {_some(infinite)}")
-    network.load_state_dict({key: given[key] for key in wanted})
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weights file, by the keys they have there.
-
-    Raises:
-        DataError: no such file, another kind of file, or one that needs a pickled class to be read.
-    """
-    check_weights_file(path)
+    expected: dict[str, Tensor] = network.state_dict()
+    weights = next((one for one in _spellings(weights) if one.tensors.keys() == expected.keys()), _bare(weights))
+    _check_numbers(path, weights, expected)
+    fits = not _differences(weights, expected)
+    if not fits and not _upgrades(weights, network):
+        raise DataError(
+            f"weights {path}: expected the {len(expected)} tensors of {type(network).__name__}, found"
+            f"{f' in {weights.name}' if weights.name else ''}: {'; '.join(_differences(weights, expected))}; "
+            f"{_advice(weights, network)}"
+        )
+    # Where a file names no versions and all keys and shapes are the network's, they are of its own version: torch takes
+    # such a file for the oldest, and some modules refuse that. So it is with safetensors, which has none.
+    current = getattr(expected, "_metadata", None) if fits else None
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        with warnings.catch_warnings():
-            # Of a pickle protocol other than torch's own: it is read or refused like any other.
-            warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
-            document = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        raise DataError(
-            f"weights {path}: expected a state dict of tensors, found objects that only code run from the file could "
-            "restore, which is refused; save torch.save(network.state_dict(), path), or safetensors, instead"
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, SafetensorError) as error:
+        network.load_state_dict(_with_versions(weights, weights.versions or current))
+    except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise DataError(f"weights {path}: expected a whole {path.suffix} file, found: {reason}") from error
-    return _unwrap(path, document)
-
-
-def _unwrap(path: Path, document: Any) -> dict[str, Tensor]:
-    for wrapper in _WRAPPERS:
-        if isinstance(document, Mapping) and isinstance(document.get(wrapper), Mapping):
-            document = document[wrapper]
-    if not isinstance(document, Mapping) or not document:
-        raise DataError(f"weights {path}: expected a state dict, found {type(document).__name__}")
-    others = [str(key) for key, value in document.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
-    if others:
         raise DataError(
-            f"weights {path}: expected a state dict, bare or under {', '.join(_WRAPPERS)}; found keys that hold no "
-            f"tensor: {_some(others)}"
-        )
-    return dict(document)
+            f"weights {path}: expected weights that {type(network).__name__} takes, found: {reason}; save them "
+            "with the library version that the factory uses"
+        ) from error
 
 
-def _strip_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    for _ in _PREFIXES:
-        for prefix in _PREFIXES:
-            if all(key.startswith(prefix) for key in state):
-                state = {key.removeprefix(prefix): value for key, value in state.items()}
+def _with_versions(weights: WeightSet, versions: Metadata | None) -> OrderedDict[str, Tensor]:
+    """A state dict as torch makes them: which version of its module wrote a tensor travels as an attribute."""
+    state = OrderedDict(weights.tensors)
+    if versions is not None:
+        state._metadata = OrderedDict(versions)  # type: ignore[attr-defined]  # noqa: SLF001
     return state
 
 
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{', '.join(names[:_SHOWN])}{more}"
+def _spellings(weights: WeightSet) -> Iterator[WeightSet]:
+    """The same tensors as their file spells them, then without what wrappers put in front, and in the middle."""
+    yield weights
+    yield (bare := _bare(weights))
+    for wrapper in reversed(_WRAPPERS):
+        shorter = {f".{key}".replace(f".{wrapper}", ".")[1:]: value for key, value in bare.tensors.items()}
+        if len(shorter) == len(bare.tensors):
+            versions = bare.versions and {
+                f".{key}.".replace(f".{wrapper}", ".").strip("."): value for key, value in bare.versions.items()
+            }
+            yield (bare := WeightSet(name=bare.name, tensors=shorter, versions=versions))
+
+
+def _bare(weights: WeightSet) -> WeightSet:
+    """Without what wrappers put in front of every key, and without AveragedModel's counter beside those."""
+    if is_averaged(weights):
+        weights = weights.under("module.", weights.name)
+    for wrapper in _WRAPPERS:
+        if weights.tensors and all(key.startswith(wrapper) for key in weights.tensors):
+            return _bare(weights.under(wrapper, weights.name))
+    return weights
+
+
+def _differences(weights: WeightSet, expected: dict[str, Tensor]) -> list[str]:
+    """How a set differs from what a network has: keys and shapes."""
+    given = weights.tensors
+    problems = []
+    missing, unexpected = sorted(expected.keys() - given.keys()), sorted(given.keys() - expected.keys())
+    if missing:
+        problems.append(f"missing {some(missing)}")
+    if unexpected:
+        problems.append(f"unexpected {some(unexpected)}")
+    shapes = [
+        f"{key} {tuple(given[key].shape)}, expected {tuple(value.shape)}"
+        for key, value in expected.items()
+        if key in given and given[key].shape != value.shape
+    ]
+    if shapes:
+        problems.append(f"of another shape: {some(shapes)}")
+    return problems
+
+
+def _upgrades(weights: WeightSet, network: nn.Module) -> bool:
+    """Whether torch brings a set of an older version of the modules to the network's own keys and shapes."""
+    rehearsal = copy.deepcopy(network)
+    try:
+        rehearsal.load_state_dict(_with_versions(weights, weights.versions))
+    except (RuntimeError, ValueError, KeyError, TypeError):
+        return False
+    # Some modules become an older version of themselves. The factory would not build that again.
+    after, before = rehearsal.state_dict(), network.state_dict()
+    return {key: value.shape for key, value in after.items()} == {key: value.shape for key, value in before.items()}
+
+
+def _check_numbers(path: Path, weights: WeightSet, expected: dict[str, Tensor]) -> None:
+    """Refuse tensors whose numbers are not there, are no plain numbers, or are not finite."""
+    where = f"weights {path}: expected"
+    given = {key: value for key, value in weights.tensors.items() if key in expected}
+    absent = [key for key, value in given.items() if value.is_meta]
+    if absent:
+        raise DataError(
+            f"{where} numbers, found tensors without any (device meta): {some(absent)}; save loaded weights"
+        )
+    odd = [f"{key} ({_kind(value)})" for key, value in given.items() if not _is_plain(value, expected[key])]
+    if odd:
+        raise DataError(
+            f"{where} float32, float16, bfloat16 or float64 numbers, found others: {some(odd)}; save the weights in "
+            "float, {key: value.float() ...} with their scales applied: a build makes int8 of them by itself"
+        )
+    infinite = [key for key, value in given.items() if value.is_floating_point() and not _all_finite(value)]
+    if infinite:
+        raise DataError(f"{where} finite numbers, found NaN or Inf in {some(infinite)}")
+
+
+def _kind(value: Tensor) -> str:
+    layout = "" if value.layout is torch.strided else f"{str(value.layout).removeprefix('torch.')} "
+    return f"{layout}{str(value.dtype).removeprefix('torch.')}"
+
+
+def _is_plain(value: Tensor, wanted: Tensor) -> bool:
+    """Whether a tensor of a file gives the network's tensor its numbers, and no others."""
+    if value.layout is not torch.strided or value.is_quantized:
+        return False
+    if value.dtype in (wanted.dtype, *_PLAIN):
+        return True
+    return not (value.is_complex() or value.is_floating_point() or wanted.is_floating_point())
+
+
+def _all_finite(value: Tensor) -> bool:
+    return value.dtype not in _PLAIN or bool(value.isfinite().all())
+
+
+def _advice(weights: WeightSet, network: nn.Module) -> str:
+    """What helps where a prefix, or what has no names, is all that is between a file's keys and the network's."""
+    expected = network.state_dict()
+    within = f"{weights.name}." if weights.name else ""
+    prefixes = [prefix for prefix in _prefixes(weights.tensors, expected) if prefix]
+    if prefixes:
+        keys = " or ".join(f"model.weights_key = {within + prefix.removesuffix('.')!r}" for prefix in prefixes)
+        return f"all of the network's are there behind {' and '.join(prefixes)}: give {keys}"
+    longer = [prefix for prefix in _prefixes(expected, weights.tensors) if prefix]
+    if longer:
+        return (
+            f"the network's own keys begin with {longer[0]} and the file's do not: have the factory return that "
+            "part of it, or load the file there"
+        )
+    if all(key.isdecimal() for key in weights.tensors):
+        return "they are a list without names: copy them into the network in PyTorch, and save network.state_dict()"
+    if weights.tensors.keys() == dict(network.named_parameters()).keys():
+        return "these are its parameters without its buffers: add those of another set, {**first, **averaged}, and save"
+    return "give the network these weights belong to"
+
+
+def _prefixes(tensors: dict[str, Tensor], wanted: dict[str, Tensor]) -> list[str]:
+    """What stands in front of every key of one set in another, shapes being equal."""
+    first = next(iter(wanted), "")
+    starts = [key.removesuffix(first) for key in tensors if first and key.endswith(f".{first}")]
+    return [
+        start
+        for start in starts
+        if all(
+            f"{start}{key}" in tensors and tensors[f"{start}{key}"].shape == value.shape
+            for key, value in wanted.items()
+        )
+    ]

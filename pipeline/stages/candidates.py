@@ -78,7 +78,7 @@ def _model_key(settings: CandidatesSettings, data_info: Path) -> str:
     from pipeline.reads import recorded
     from pipeline.source import named_digests
 
-    model = settings.model.model_copy(update={"weights": None})
+    model = settings.model.model_copy(update={"weights": None, "weights_key": None})
     parts = [
         model.model_dump(mode="json"),
         outside_digests(model, settings.folder),
@@ -279,7 +279,7 @@ def _search(
 
     tuning = FineTune(label_weight=LABEL_WEIGHT, shift=wanted.shift, seed=wanted.seed)
     ground.reporter.log(f"search: {wanted.effort}, for {wanted.goal}, {wanted.limit_s / 60:g} minutes at most")
-    clock = Clock(ground.scratch / "search-seconds", wanted.limit_s, ground.reporter)
+    clock = Clock(ground.scratch / "search-seconds.kept", wanted.limit_s, ground.reporter)
     timed = replace(ground, reporter=clock)
     contest = Contest(ground=ground, goal=wanted.goal, measure=settings.measure)
     precisions = precisions_for([reports[spec.name] for spec in specs], gains=contest.gains, reporter=ground.reporter)

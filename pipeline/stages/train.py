@@ -50,6 +50,7 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.data.dataset import read_info, read_split
     from pipeline.models.load import load_model_spec
     from pipeline.models.outside import files_behind
+    from pipeline.models.own_weights import require_own_weights
     from pipeline.models.weights import load_weights, save_weights
     from pipeline.reads import recorded
     from pipeline.training.augment import Augmentation, require_pictures
@@ -65,7 +66,9 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     for section, shift in (("fine-tune", max(shifts, default=0)), ("search", settings.search_shift)):
         require_pictures(Augmentation(shift=shift), spec.inputs, section=section)
     if model.weights is not None:
-        load_weights(settings.folder / model.weights, network)
+        load_weights(settings.folder / model.weights, network, key=model.weights_key)
+    elif train.epochs == 0:
+        require_own_weights(spec, network, seed=train.seed, reporter=outputs.reporter)
     criterion = load_criterion(train.loss, settings.folder, label_smoothing=train.label_smoothing)
     trained = train_network(
         spec,

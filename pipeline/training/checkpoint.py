@@ -5,15 +5,14 @@ from __future__ import annotations
 import io
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
-from pipeline.manifest import write_atomically
+from pipeline.kept import Log, read_kept, write_kept
 from pipeline.training.history import Epoch, Metrics
 
-FILE = "checkpoint.pt"
+FILE = "checkpoint.kept"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,19 +51,23 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     # In memory first: on a full disk, torch's writer raises an error that does not say so.
     content = io.BytesIO()
     torch.save(document, content)
-    write_atomically(folder / FILE, content.getvalue())
+    write_kept(folder / FILE, content.getvalue())
 
 
-def load_checkpoint(folder: Path) -> Checkpoint | None:
+def load_checkpoint(folder: Path, log: Log) -> Checkpoint | None:
     """Read the checkpoint of a folder.
 
+    Args:
+        folder: exists.
+        log: told of a damaged one.
+
     Returns:
-        None where there is none, or where it cannot be read: training then starts over.
+        None where there is none, or where it is damaged: training then starts over.
     """
-    try:
-        document = torch.load(folder / FILE, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, UnpicklingError, EOFError):
+    content = read_kept(folder / FILE, log)
+    if content is None:
         return None
+    document = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     epochs = tuple(
         Epoch(
             epoch=one["epoch"],

@@ -168,7 +168,7 @@ def _train(
     reporter: Reporter,
 ) -> tuple[Epoch, ...]:
     """All epochs that a checkpoint does not hold yet, each evaluated and followed by a checkpoint."""
-    done = _resume(run)
+    done = _resume(run, reporter)
     if done:
         reporter.log(f"{run.task}: continues after epoch {len(done)} of {epochs}")
     for epoch in range(len(done) + 1, epochs + 1):
@@ -260,9 +260,9 @@ def _save(run: _Run, done: tuple[Epoch, ...]) -> None:
     save_checkpoint(run.scratch, checkpoint)
 
 
-def _resume(run: _Run) -> tuple[Epoch, ...]:
+def _resume(run: _Run, reporter: Reporter) -> tuple[Epoch, ...]:
     """Put everything back as it was when the checkpoint was written, if there is one; the epochs done by then."""
-    found = load_checkpoint(run.scratch)
+    found = load_checkpoint(run.scratch, reporter.log)
     if found is None:
         return ()
     run.network.load_state_dict(found.network)

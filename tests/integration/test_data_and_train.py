@@ -16,13 +16,13 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from pipeline.data import fashion_mnist_files as files
 from pipeline.data.dataset import read_info, read_split
 from pipeline.data.fashion_mnist import load
 from pipeline.errors import DataError, RecipeError
 from pipeline.init import FILES, init_project
-from pipeline.models.weights import read_state
 from pipeline.recipe import load_recipe
 from pipeline.runner import Outcome, run_stages
 from pipeline.stage import Silent
@@ -218,7 +218,7 @@ def test_what_is_edited_is_noticed_and_only_what_depends_on_it_runs_again(recipe
     outcomes = _run(recipe)
     assert [one.action for one in outcomes.values()] == ["up to date", "ran"]
     assert "nets.py changed" in outcomes["train"].reason
-    assert read_state(folder / "run" / "train" / "weights.safetensors")["0.weight"].shape == (12, 2)
+    assert load_file(folder / "run" / "train" / "weights.safetensors")["0.weight"].shape == (12, 2)
 
     (folder / "points.py").write_text(DATA.replace("shift=0.0", "shift=1.0"))
     assert [one.action for one in _run(recipe).values()] == ["ran", "ran"]
@@ -241,19 +241,40 @@ def test_a_copy_of_the_project_elsewhere_gives_the_same_bytes(recipe: Path, tmp_
             assert (tmp_path / "run" / path).read_bytes() == (other / "run" / path).read_bytes(), path
 
 
+# What torch's own modules do on import of the compiler.
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
 def test_weights_without_epochs_are_taken_as_they_are(recipe: Path) -> None:
     _run(recipe)
-    trained = read_state(recipe.parent / "run" / "train" / "weights.safetensors")
+    trained = load_file(recipe.parent / "run" / "train" / "weights.safetensors")
     before = json.loads((recipe.parent / "run" / "train" / "history.json").read_text())["final"]
     torch.save({"state_dict": {f"module.{key}": value for key, value in trained.items()}}, recipe.parent / "w.pth")
 
     _run(recipe, "model.weights=w.pth", "train.epochs=0")
-    again = read_state(recipe.parent / "run" / "train" / "weights.safetensors")
+    again = load_file(recipe.parent / "run" / "train" / "weights.safetensors")
     assert all(torch.equal(value, again[key]) for key, value in trained.items())
     history = json.loads((recipe.parent / "run" / "train" / "history.json").read_text())
     assert history == {"epochs": [], "final": before}
 
-    _run(recipe, "model.weights=w.pth", "train.epochs=1")
+    with pytest.raises(RecipeError, match=r"found 4 of 4 tensors made at random, .*: 0\.weight, 0\.bias, 2\.weight"):
+        _run(recipe, "train.epochs=0")
+    save_file(trained, recipe.parent / "mine.safetensors")
+    loads = "    network.load_state_dict(load_file(path))\n    return torch.compile(network)\n"
+    own = NETS.replace("    return ", "    network = ").replace("build()", "build(path)") + loads
+    (recipe.parent / "nets.py").write_text(f"import torch\nfrom safetensors.torch import load_file\n{own}")
+    _run(recipe, "train.epochs=0", f"model.arguments.path={recipe.parent / 'mine.safetensors'}")
+    again = load_file(recipe.parent / "run" / "train" / "weights.safetensors")
+    assert all(torch.equal(value, again[key]) for key, value in trained.items()), "under the network's own names"
+    (recipe.parent / "nets.py").write_text(NETS)
+
+    torch.save(
+        {"model": trained, "model_ema": {key: value + 1 for key, value in trained.items()}}, recipe.parent / "w.pth"
+    )
+    _run(recipe, "model.weights=w.pth", "train.epochs=0", "model.weights_key=model_ema")
+    _run(recipe, "model.weights=w.pth", "train.epochs=0", "model.weights_key=model")
+    again = load_file(recipe.parent / "run" / "train" / "weights.safetensors")
+    assert all(torch.equal(value, again[key]) for key, value in trained.items()), "the key is a part of what was asked"
+
+    _run(recipe, "model.weights=w.pth", "model.weights_key=model", "train.epochs=1")
     further = json.loads((recipe.parent / "run" / "train" / "history.json").read_text())
     assert further["epochs"][0]["train"]["accuracy"] > 0.9, "it starts from the weights"
 
@@ -280,7 +301,7 @@ def test_a_killed_training_continues_to_bitwise_the_same_weights(recipe: Path, t
     """15 steps an epoch: killed in the second of four, continued here, and compared with a run in one go."""
     command = [sys.executable, "-c", KILLED, str(CHECKOUT), str(recipe), str(tmp_path / "parts"), "25"]
     assert subprocess.run(command, capture_output=True, timeout=300, check=False).returncode == -signal.SIGKILL
-    assert len(list((tmp_path / "parts").rglob("checkpoint.pt"))) == 1
+    assert len(list((tmp_path / "parts").rglob("checkpoint.kept"))) == 1
     assert not (tmp_path / "parts" / "train").exists()
     told = Lines()
     for name in ("parts", "whole"):

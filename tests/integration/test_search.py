@@ -24,6 +24,7 @@ from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.search import aim_for, search
 from pipeline.candidates.spec import FALLBACK, CandidateSpec, candidate_specs
 from pipeline.errors import ProofError, RecipeError
+from pipeline.kept import write_kept
 from pipeline.manifest import read_manifest
 from pipeline.passes import FineTune
 from pipeline.proof.run import verify_run
@@ -134,7 +135,7 @@ def test_a_search_whose_time_is_over_counts_what_is_finished(
     assert said.said[-1] == "search: ended after 0 networks and 0.0 minutes: its time is over"
     monkeypatch.setitem(EFFORTS, "quick", Effort(networks=1, epochs=1, first=0.3, resolution=1.1))
     first = searched(built, tmp_path / "scratch", said, 600)
-    (tmp_path / "scratch" / "search-seconds").write_text("601")
+    write_kept(tmp_path / "scratch" / "search-seconds", b"601")
     monkeypatch.setitem(EFFORTS, "quick", Effort(networks=2, epochs=1, first=0.3, resolution=1.1))
     again = searched(built, tmp_path / "scratch", said, 600)
     assert [one.identity for one in again] == [one.identity for one in first]

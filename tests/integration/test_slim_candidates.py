@@ -31,6 +31,7 @@ from pipeline.serving.archive import read_archive
 from pipeline.training.augment import Augmentation
 from tests.example_build import QUICK, Built, record_anew
 from tests.reporters import Lines
+from tests.unit.test_kept import flip
 
 SLIM: tuple[Pass, ...] = (ChannelPruning(), FineTune(epochs=2, batch_size=64))
 
@@ -114,21 +115,30 @@ def test_tuned_weights_depend_on_what_made_them_and_on_nothing_else(built: Built
 
 
 def test_the_cache_keeps_what_was_used_and_what_is_half_done(built: Built, tmp_path: Path) -> None:
-    ground = ground_of(built, tmp_path / "scratch", Lines())
+    said = Lines()
+    ground = ground_of(built, tmp_path / "scratch", said)
     forget_others(ground, [SLIM])
     used, other = (tuned_weights((ChannelPruning(keep=keep), *SLIM[1:]), ground, name="slim") for keep in (0.5, 0.25))
     assert used is not None
     assert other is not None
     shifted = tuned_weights((SLIM[0], FineTune(epochs=1, batch_size=64, shift=1)), ground, name="slim")
     assert shifted is not None
-    assert len(list(ground.cache.glob("teacher*"))) == 2, "other pictures, other answers"
+    teacher, _ = teachers = sorted(ground.cache.glob("teacher*.safetensors"), key=lambda file: file.stat().st_mtime_ns)
+    assert len(teachers) == 2, "other pictures, other answers"
     (ground.cache / "half").mkdir()
     forget_others(ground, [(), (*SLIM, StaticInt8())])
     assert {path.name for path in ground.cache.iterdir()} == {
         "half",
-        used.name,
-        next(ground.cache.glob("teacher*")).name,
+        *(f"{name}{end}" for name in (used.name, teacher.name) for end in ("", ".sha256")),
     }
+    whole = {file: file.read_bytes() for file in (teacher, used)}
+    for file in whole:
+        flip(file, 8 * file.stat().st_size - 5)
+    again = tuned_weights((ChannelPruning(keep=0.5), *SLIM[1:]), ground, name="slim")
+    assert again == used
+    assert {file: file.read_bytes() for file in whole} == whole, "answered and trained anew, to the same bytes"
+    damaged = [line for line in said.said if line.endswith("found other bytes; it is made again")]
+    assert [line.partition(":")[0] for line in damaged] == [str(used), str(teacher)]
     another = replace(ground, model_key="another activation")
     fresh = tuned_weights(SLIM, another, name="slim")
     assert fresh is not None

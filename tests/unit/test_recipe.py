@@ -193,8 +193,17 @@ def test_a_number_format_that_no_format_has_is_refused(tmp_path: Path, last: str
 
 
 def test_no_training_without_weights_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"train.epochs = 0 without model.weights"):
-        load_recipe(write(tmp_path, MINIMAL + "[train]\nepochs = 0\n"))
+    text = MINIMAL + "[train]\nepochs = 0\n"
+    with pytest.raises(RecipeError, match=r"train.epochs = 0 without model.weights: .*fashion-cnn is made at random"):
+        load_recipe(write(tmp_path, text))
+    own = load_recipe(write(tmp_path, text.replace('name = "fashion-cnn"', 'factory = "nets:build"')))
+    assert own.model.weights is None, "a factory may bring its own"
+
+
+def test_a_key_of_no_file_is_refused(tmp_path: Path) -> None:
+    text = MINIMAL.replace('name = "fashion-cnn"', 'name = "fashion-cnn"\nweights_key = "model_ema"')
+    with pytest.raises(RecipeError, match=r"model: weights_key without weights: .*give model\.weights"):
+        load_recipe(write(tmp_path, text))
 
 
 def test_name_and_factory_together_are_refused(tmp_path: Path) -> None:

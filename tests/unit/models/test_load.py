@@ -151,12 +151,12 @@ def test_several_inputs_are_cast_each_on_its_own(tmp_path: Path) -> None:
 def test_source_and_weights_are_watched(tmp_path: Path) -> None:
     (tmp_path / "nets.py").write_text("import layers\n")
     (tmp_path / "layers.py").write_text("")
-    (tmp_path / "w.pth").write_bytes(b"1")
+    (tmp_path / "w.pth").write_bytes(b"\x80\x02N.")
     model = _model(factory="nets:build", weights="w.pth")
     before = outside_digests(model, tmp_path)
     assert set(before) == {"model.factory nets.py", "model.factory layers.py", "model.weights"}
     (tmp_path / "layers.py").write_text("# edited\n")
-    (tmp_path / "w.pth").write_bytes(b"2")
+    (tmp_path / "w.pth").write_bytes(b"\x80\x03N.")
     after = outside_digests(model, tmp_path)
     assert [name for name in before if before[name] != after[name]] == ["model.factory layers.py", "model.weights"]
     (tmp_path / "w.pth").unlink()

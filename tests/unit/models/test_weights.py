@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
+import copy
 import pickle
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline.errors import DataError
 from pipeline.models.weights import load_weights, save_weights
@@ -97,7 +103,16 @@ def test_code_in_a_weights_file_is_refused_and_does_not_run(tmp_path: Path, zipp
 
 def test_a_whole_saved_module_is_refused(tmp_path: Path) -> None:
     torch.save(_network(0), tmp_path / "w.pth")
-    with pytest.raises(DataError, match="only code run from the file could restore, which is refused"):
+    with pytest.raises(DataError, match=r"found a whole module .* only code run from the file could restore, which is"):
+        load_weights(tmp_path / "w.pth", _network(0))
+
+
+def test_objects_beside_weights_are_named(tmp_path: Path) -> None:
+    document = {"model": _network(0).state_dict(), "best": np.float64(0.9), "args": argparse.Namespace(lr=0.1)}
+    torch.save(document, tmp_path / "w.pth")
+    with pytest.raises(
+        DataError, match=r"found objects of argparse\.Namespace, numpy.* which is refused; save the tensors"
+    ):
         load_weights(tmp_path / "w.pth", _network(0))
 
 
@@ -127,3 +142,108 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     save_file(state, tmp_path / "w.safetensors")
     with pytest.raises(DataError, match=r"expected finite numbers, found NaN or Inf in 2\.bias"):
         load_weights(tmp_path / "w.safetensors", network)
+
+
+class _Versioned(nn.Module):
+    """As torchvision's MNASNet: it refuses weights of no version, and renames those of the first."""
+
+    _version = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(3))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, metadata: Any, *rest: Any) -> None:
+        version = metadata.get("version")
+        if version not in (1, 2):
+            raise ValueError(f"version should be set to 1 or 2 instead of {version}")
+        if version == 1:
+            state_dict[f"{prefix}weight"] = -state_dict.pop(f"{prefix}kernel")
+        super()._load_from_state_dict(state_dict, prefix, metadata, *rest)
+
+
+def _versioned(value: float, *, version: int | None, prefix: str = "") -> Any:
+    inner = f"{prefix}0"
+    state: Any = OrderedDict({f"{inner}.{'kernel' if version == 1 else 'weight'}": torch.full((3,), value)})
+    if version is not None:
+        state._metadata = OrderedDict({prefix.rstrip("."): {"version": 1}, inner: {"version": version}})
+    return state
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod."])
+@pytest.mark.parametrize("version", [1, 2, None])
+def test_a_modules_version_travels_with_its_weights(tmp_path: Path, prefix: str, version: int | None) -> None:
+    network = nn.Sequential(_Versioned())
+    torch.save({"model": _versioned(7, version=version, prefix=prefix)}, tmp_path / "w.pth")
+    load_weights(tmp_path / "w.pth", network)
+    assert network.state_dict()["0.weight"].tolist() == [-7 if version == 1 else 7] * 3
+
+
+def test_files_of_our_own_are_of_the_networks_own_version(tmp_path: Path) -> None:
+    network = nn.Sequential(_Versioned())
+    save_weights(tmp_path / "w.safetensors", network)
+    load_weights(tmp_path / "w.safetensors", network)
+
+
+def test_what_torch_itself_brings_up_to_date_is_taken(tmp_path: Path) -> None:
+    """Batch norms of before torch 0.4.1 counted no batches; torch starts the count at none."""
+    source, target = _network(0), _network(1)
+    state = {key: value for key, value in source.state_dict().items() if not key.endswith("num_batches_tracked")}
+    torch.save(state, tmp_path / "w.pth")
+    load_weights(tmp_path / "w.pth", target)
+    assert _same(source, target)
+
+
+class _Narrower(_Versioned):
+    """Becomes another network where its weights are of the first version."""
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, metadata: Any, *rest: Any) -> None:
+        if metadata.get("version") == 1:
+            self.weight = nn.Parameter(torch.zeros(2))
+        nn.Module._load_from_state_dict(self, state_dict, prefix, metadata, *rest)
+
+
+def test_a_network_that_its_weights_would_change_is_refused(tmp_path: Path) -> None:
+    state: Any = OrderedDict({"0.weight": torch.ones(2)})
+    state._metadata = OrderedDict({"": {"version": 1}, "0": {"version": 1}})
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(DataError, match=r"of another shape: 0\.weight \(2,\), expected \(3,\)"):
+        load_weights(tmp_path / "w.pth", nn.Sequential(_Narrower()))
+
+
+def _quantized(value: Tensor) -> Tensor:
+    return torch.quantize_per_tensor(value, 0.1, 0, torch.qint8)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda value: value.to(torch.float8_e4m3fn), "float8_e4m3fn"),
+        (lambda value: value.to(torch.complex64), "complex64"),
+        (lambda value: value.to(torch.int8), "int8"),
+        (_quantized, "qint8"),
+        (lambda value: value.to_sparse(), "sparse_coo float32"),
+    ],
+)
+def test_numbers_of_another_kind_are_named(tmp_path: Path, change: Callable[[Tensor], Tensor], found: str) -> None:
+    network = _network(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says of quantized tensors that they are deprecated
+        torch.save({**network.state_dict(), "2.weight": change(torch.ones(2, 4))}, tmp_path / "w.pth")
+    with pytest.raises(DataError, match=rf"found others: 2\.weight \({found}\); save the weights in float"):
+        load_weights(tmp_path / "w.pth", network)
+
+
+def test_tensors_without_numbers_are_named(tmp_path: Path) -> None:
+    network = _network(0)
+    torch.save(copy.deepcopy(network).to("meta").state_dict(), tmp_path / "w.pth")
+    with pytest.raises(DataError, match=r"found tensors without any \(device meta\): 0\.weight"):
+        load_weights(tmp_path / "w.pth", network)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_floats_are_taken(tmp_path: Path, dtype: torch.dtype) -> None:
+    source, target = _network(0).to(dtype), _network(1)
+    torch.save(source.state_dict(), tmp_path / "w.pth")
+    load_weights(tmp_path / "w.pth", target)
+    assert _same(source.float(), target)

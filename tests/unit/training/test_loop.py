@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from functools import partial
@@ -17,16 +18,18 @@ from torch import nn
 from handlers.decode import InputSpec
 from pipeline.data.dataset import Split
 from pipeline.errors import RecipeError
+from pipeline.kept import read_kept
 from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import ModelSpec
 from pipeline.stage import Silent
 from pipeline.training.augment import Augmentation
-from pipeline.training.checkpoint import load_checkpoint, save_checkpoint
+from pipeline.training.checkpoint import FILE, load_checkpoint, save_checkpoint
 from pipeline.training.examples import Examples, batches
 from pipeline.training.history import Epoch, Metrics, draw_learning_curves, write_history
 from pipeline.training.loop import Trained, build_network, train_network
 from pipeline.training.loss import of_labels
 from pipeline.training.optimize import make_optimizer, make_schedule
+from tests.reporters import Lines
 
 SPEC = ModelSpec(
     name="m",
@@ -120,7 +123,7 @@ def test_a_run_stopped_twice_ends_with_the_same_weights(tmp_path: Path, optimize
     for stop in (14, 20):
         with pytest.raises(KeyboardInterrupt):
             _train(tmp_path / "parts", _Interrupted(stop), **changes)
-    found = load_checkpoint(tmp_path / "parts")
+    found = load_checkpoint(tmp_path / "parts", Silent().log)
     assert found is not None
     assert len(found.epochs) == 2
     parts, again = _train(tmp_path / "parts", **changes)
@@ -192,21 +195,33 @@ def test_schedules_reach_the_peak_and_end_where_they_should() -> None:
     assert rates["one-cycle"][-1] < 1e-5
 
 
-def test_a_damaged_checkpoint_starts_over(tmp_path: Path) -> None:
-    whole, _ = _train(tmp_path / "a")
-    (tmp_path / "a" / "checkpoint.pt").write_bytes(b"cut")
-    assert load_checkpoint(tmp_path / "a") is None
-    assert _same(_train(tmp_path / "a")[0], whole)
+def test_a_damaged_checkpoint_is_told_and_training_starts_over(tmp_path: Path) -> None:
+    whole, trained = _train(tmp_path / "a")
+    file = tmp_path / "a" / FILE
+    finished, draw = file.read_bytes(), np.random.default_rng(0)
+    for bit in draw.integers(8 * len(finished), size=8):
+        damaged = bytearray(finished)
+        damaged[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(damaged)
+        said = Lines()
+        again, figures = _train(tmp_path / "a", said)
+        assert _same(again, whole)
+        assert figures == trained
+        assert said.said[0] == f"{file}: expected what an earlier run kept, found other bytes; it is made again"
+        assert file.read_bytes() == finished
 
 
 def test_a_checkpoint_holds_no_code(tmp_path: Path) -> None:
     _train(tmp_path / "a")
-    found = torch.load(tmp_path / "a" / "checkpoint.pt", weights_only=True)
+    content = read_kept(tmp_path / "a" / FILE, Silent().log)
+    assert content is not None
+    found = torch.load(io.BytesIO(content), weights_only=True)
     assert set(found) == {"network", "optimizer", "schedule", "random", "epochs"}
-    checkpoint = load_checkpoint(tmp_path / "a")
+    assert found["network"]._metadata["1"] == {"version": 2}, "torch's versions of modules"
+    checkpoint = load_checkpoint(tmp_path / "a", Silent().log)
     assert checkpoint is not None
     save_checkpoint(tmp_path, replace(checkpoint, epochs=()))
-    assert [path.name for path in tmp_path.glob("checkpoint*")] == ["checkpoint.pt"]
+    assert [path.name for path in tmp_path.glob("checkpoint*")] == [FILE]
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])

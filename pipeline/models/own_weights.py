@@ -1,0 +1,48 @@
+"""Whether a factory brings weights of its own or makes them at random, where nothing is trained and no file given."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from pipeline.errors import RecipeError
+from pipeline.models.spec import ModelSpec
+from pipeline.models.weight_sets import some
+from pipeline.stage import Reporter
+
+# What the other seed is larger by than the recipe's.
+_OTHER = 1
+
+
+def require_own_weights(spec: ModelSpec, network: nn.Module, *, seed: int, reporter: Reporter) -> None:
+    """Refuse a network whose weights come from the random generator, by building it under another seed.
+
+    Args:
+        spec: gives the factory.
+        network: as it was built under the seed.
+        seed: of the recipe.
+        reporter: told where this cannot be seen.
+
+    Raises:
+        RecipeError: some weights change with the seed; they are named.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed + _OTHER)
+        other = spec.build().state_dict()
+        seeded = torch.initial_seed() != seed + _OTHER
+    state = network.state_dict()
+    random = [
+        key
+        for key, value in state.items()
+        if key not in other or value.shape != other[key].shape or not torch.equal(value, other[key])
+    ]
+    if random:
+        raise RecipeError(
+            f"train.epochs = 0 without model.weights: expected a factory that brings trained weights, found "
+            f"{len(random)} of {len(state)} tensors made at random, other ones for every seed: {some(random)}; give "
+            "model.weights, load them in the factory, or train for 1 epoch or more"
+        )
+    if seeded:
+        reporter.log(
+            "train: the factory seeds torch itself, so nothing tells whether its weights are trained or made at random"
+        )

@@ -1,0 +1,257 @@
+"""The sets of tensors in a file of weights: training scripts leave averaged weights or a teacher beside the first."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from pipeline.errors import DataError, RecipeError
+from pipeline.models.weight_files import check_weights_file
+
+# What holds an optimizer's state: tensors by parameter, none of them weights.
+_OPTIMIZER = "param_groups"
+_DEEPEST = 6
+_SHOWN = 6
+# What AveragedModel keeps beside the network's own tensors, which lie under `module.`
+_AVERAGED = "n_averaged"
+_CODE = (
+    "that only code run from the file could restore, which is refused; save the tensors alone: "
+    "torch.save(network.state_dict(), path), or safetensors"
+)
+
+Metadata = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightSet:
+    """Tensors that lie together in a file.
+
+    Args:
+        name: where, as a dotted path; empty for the whole file.
+        tensors: by their keys there.
+        others: keys beside them that hold no tensor.
+        versions: torch's versions of the modules, by name, where the file has them.
+    """
+
+    name: str
+    tensors: dict[str, Tensor]
+    others: tuple[str, ...] = ()
+    versions: Metadata | None = None
+
+    def under(self, prefix: str, name: str) -> WeightSet:
+        """Those tensors alone whose keys begin with a prefix, without it.
+
+        Args:
+            prefix: ends with a dot.
+            name: of the new set.
+        """
+        tensors = {key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)}
+        versions = None
+        if self.versions is not None:
+            versions = {
+                f"{key}.".removeprefix(prefix).removesuffix("."): value
+                for key, value in self.versions.items()
+                if f"{key}.".startswith(prefix)
+            }
+        return WeightSet(name=name, tensors=tensors, versions=versions)
+
+    def __str__(self) -> str:
+        updates = self.tensors.get(_AVERAGED)
+        averaged = f" (averaged over {int(updates)} updates)" if is_averaged(self) and updates is not None else ""
+        return f"{self.name or 'the whole file'}{averaged}"
+
+
+def is_averaged(weights: WeightSet) -> bool:
+    """Whether a set is the state of torch's AveragedModel: the network's tensors under `module.`, and a counter."""
+    keys = weights.tensors.keys()
+    counter = weights.tensors.get(_AVERAGED)
+    if counter is None or counter.numel() != 1 or len(keys) == 1:
+        return False
+    return all(key == _AVERAGED or key.startswith("module.") for key in keys)
+
+
+def read_sets(path: Path) -> tuple[WeightSet, ...]:
+    """All sets of tensors in a file of weights, in its order; an optimizer's state is none.
+
+    Raises:
+        DataError: no such file, another kind of file, one that needs a pickled class to be read, or no tensor in it.
+    """
+    check_weights_file(path)
+    try:
+        if path.suffix == ".safetensors":
+            return (WeightSet(name="", tensors=load_file(path)),)
+        with warnings.catch_warnings():
+            # Of a pickle protocol other than torch's own: it is read or refused like any other.
+            warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
+            # Of quantized tensors, which are refused by name.
+            warnings.filterwarnings("ignore", message="TypedStorage is deprecated", category=UserWarning)
+            document = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise DataError(f"weights {path}: expected a state dict of tensors, found {_pickled(path, error)}") from error
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(
+            f"weights {path}: expected a whole {path.suffix} file, found: {reason}; download or save it again"
+        ) from error
+    sets = tuple(_sets(document, "", set()))
+    if not sets:
+        raise DataError(f"weights {path}: {_nothing(document)}")
+    return sets
+
+
+def _pickled(path: Path, error: UnpicklingError) -> str:
+    """What in a pickle is no tensor and no plain value."""
+    try:
+        names = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, UnpicklingError):
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        names = [named[1]] if named else []
+    if any(name.startswith("torch.nn.modules.") for name in names):
+        return (
+            f"a whole module ({some(names)}) {_CODE}; of a file that you trust: "
+            "torch.save(torch.load(path, weights_only=False).state_dict(), other_path)"
+        )
+    return f"{f'objects of {some(names)}' if names else 'a pickle'} {_CODE}"
+
+
+def _sets(document: Any, name: str, seen: set[int]) -> Iterator[WeightSet]:
+    """Sets in a document and in what it holds, outermost first."""
+    if isinstance(document, Mapping):
+        entries = {str(key): value for key, value in document.items()}
+    elif isinstance(document, list | tuple):
+        entries = {str(place): value for place, value in enumerate(document)}
+    else:
+        return
+    if id(document) in seen or _OPTIMIZER in entries or name.count(".") >= _DEEPEST:
+        return
+    seen.add(id(document))
+    tensors = {key: value for key, value in entries.items() if isinstance(value, Tensor)}
+    if tensors:
+        yield WeightSet(
+            name=name,
+            tensors=tensors,
+            others=tuple(key for key in entries if key not in tensors),
+            versions=_versions(getattr(document, "_metadata", None)),
+        )
+    for key, value in entries.items():
+        yield from _sets(value, f"{name}.{key}" if name else key, seen)
+
+
+def _versions(metadata: Any) -> Metadata | None:
+    """What torch's `state_dict` notes of its modules, if a file holds it in its form."""
+    if not isinstance(metadata, Mapping) or not all(isinstance(value, Mapping) for value in metadata.values()):
+        return None
+    return {str(key): value for key, value in metadata.items()}
+
+
+def _nothing(document: Any) -> str:
+    if isinstance(document, Tensor):
+        return f"expected a state dict, found one tensor of shape {tuple(document.shape)}; save network.state_dict()"
+    if not isinstance(document, Mapping) or not document:
+        empty = " of nothing" if isinstance(document, Mapping | Sequence) and not document else ""
+        return f"expected a state dict, found {type(document).__name__}{empty}; save network.state_dict()"
+    if _OPTIMIZER in document:
+        return "expected a state dict, found an optimizer's state alone; save network.state_dict() too"
+    keys = [str(key) for key in document]
+    return (
+        "expected a state dict, bare or under a key of its own; found keys that hold no tensor: "
+        f"{some(keys)}; save network.state_dict()"
+    )
+
+
+def choose_set(path: Path, sets: Sequence[WeightSet], network: nn.Module, key: str | None) -> WeightSet:
+    """The set that a network is to have.
+
+    Args:
+        path: of the file, for messages.
+        sets: all in it.
+        network: whose weights are looked for.
+        key: the one that the recipe names; a prefix of keys will do.
+
+    Returns:
+        The set named; else the only one that may be the network's, or the one that is most like it, to say what is
+        wrong with it.
+
+    Raises:
+        RecipeError: none is there under the key.
+        DataError: several may be meant, and no key says which.
+    """
+    if key is not None:
+        return _named(path, sets, key)
+    if len(sets) == 1:
+        return sets[0]
+    # Averaged weights may lie there under any names, as a list, without buffers or what is not trained: shapes tell.
+    parameters = list(network.parameters())
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    shapes = Counter(tuple(value.shape) for value in trained or parameters or network.state_dict().values())
+    likely = [one for one in sets if shapes <= Counter(tuple(value.shape) for value in one.tensors.values())]
+    different = [one for place, one in enumerate(likely) if not any(_equal(one, other) for other in likely[:place])]
+    if len(different) > 1:
+        names = ", ".join(map(str, different))
+        raise DataError(
+            f"weights {path}: expected one set of weights for {type(network).__name__}, found {len(different)}: "
+            f"{names}; say which with model.weights_key, such as model.weights_key = {different[-1].name!r}"
+        )
+    if different:
+        return different[0]
+    expected = network.state_dict().keys()
+    return max(sets, key=lambda one: (len(expected & one.tensors.keys()), len(one.tensors)))
+
+
+def _named(path: Path, sets: Sequence[WeightSet], key: str) -> WeightSet:
+    exact = [one for one in sets if one.name == key]
+    inner = [one for one in sets if one.name.startswith(f"{key}.")]
+    if exact or len(inner) == 1:
+        return (exact or inner)[0]
+    for one in sets:
+        rest = key.removeprefix(f"{one.name}.") if one.name else key
+        if rest != key or not one.name:
+            part = one.under(f"{rest}.", key)
+            if part.tensors:
+                return part
+    names = [one.name for one in sets if one.name]
+    names += [f"{one.name}.{start}" if one.name else start for one in sets for start in _starts(one)]
+    raise RecipeError(
+        f"model.weights_key: expected a set of tensors in {path}, found no {key}; there are {some(names, 12)}"
+    )
+
+
+def _starts(weights: WeightSet) -> list[str]:
+    """What the keys of a set begin with, up to their first dot."""
+    return list(dict.fromkeys(key.partition(".")[0] for key in weights.tensors if "." in key))
+
+
+def _equal(one: WeightSet, other: WeightSet) -> bool:
+    """Whether two sets hold the same numbers under the same keys."""
+    if one.tensors.keys() != other.tensors.keys():
+        return False
+    return all(
+        value.dtype == other.tensors[key].dtype
+        and value.shape == other.tensors[key].shape
+        and _same(value, other.tensors[key])
+        for key, value in one.tensors.items()
+    )
+
+
+def _same(value: Tensor, other: Tensor) -> bool:
+    try:
+        return torch.equal(value, other)
+    except (RuntimeError, NotImplementedError):  # such as tensors without storage
+        return False
+
+
+def some(names: Sequence[str], shown: int = _SHOWN) -> str:
+    """The first few of some names, and how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return f"{', '.join(names[:shown])}{more}"

@@ -1,0 +1,47 @@
+"""Networks without what training puts around them (torch.compile, DataParallel, averaging): names are their own."""
+
+from __future__ import annotations
+
+import sys
+
+from torch import nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
+
+# A wrapper whose module takes seconds to import: where it is not imported, nothing is wrapped in it.
+_LATE = (
+    ("torch._dynamo.eval_frame", "OptimizedModule", "_orig_mod"),
+    ("torch.distributed.fsdp", "FullyShardedDataParallel", "module"),
+)
+
+
+def unwrapped(network: nn.Module) -> nn.Module:
+    """The network inside wrappers that compute the same, its parts unwrapped too.
+
+    Keys of its state dict, messages and exported files then name its modules as its user does, and no exporter meets a
+    compiled module.
+
+    Args:
+        network: as a user's factory returns it; parts that are wrapped are replaced in place.
+    """
+    network = _inside(network)
+    for module in list(network.modules()):
+        if module._compiled_call_impl is not None:  # noqa: SLF001  # what `module.compile()` leaves: a call, no wrapper
+            module._compiled_call_impl = None  # noqa: SLF001
+        for name, child in module.named_children():
+            inner = _inside(child)
+            if inner is not child:
+                setattr(module, name, unwrapped(inner))
+    return network
+
+
+def _inside(network: nn.Module) -> nn.Module:
+    kinds: list[tuple[type[nn.Module], str]] = [
+        (kind, "module") for kind in (DataParallel, DistributedDataParallel, AveragedModel)
+    ]
+    kinds += [(getattr(sys.modules[home], name), inner) for home, name, inner in _LATE if home in sys.modules]
+    attribute = next((inner for kind, inner in kinds if isinstance(network, kind)), None)
+    if attribute is None:
+        return network
+    inside: nn.Module = getattr(network, attribute)
+    return _inside(inside)

@@ -1,0 +1,177 @@
+"""Which of the sets in a file of weights is taken, and that no set is passed over without a word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from pipeline.errors import DataError, RecipeError
+from pipeline.models.weights import load_weights
+
+
+def network(seed: int, inputs: int = 3) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(inputs, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+
+
+def state(seed: int, prefix: str = "") -> dict[str, Any]:
+    return {f"{prefix}{key}": value for key, value in network(seed).state_dict().items()}
+
+
+def averaged(seed: int) -> Mapping[str, Tensor]:
+    average = AveragedModel(network(seed), use_buffers=True)
+    average.update_parameters(network(seed))
+    return average.state_dict()
+
+
+def is_seed(seed: int, found: nn.Module) -> bool:
+    return all(torch.equal(value, found.state_dict()[key]) for key, value in state(seed).items())
+
+
+def optimizer() -> dict[str, Any]:
+    parameters = list(network(0).parameters())
+    rule = torch.optim.Adam(parameters)
+    sum(value.sum() for value in parameters).backward()  # type: ignore[union-attr]
+    rule.step()
+    return rule.state_dict()
+
+
+PARAMETERS = [value.detach() for value in network(2).parameters()]
+PAIRS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "timm": ({"state_dict": state(1), "state_dict_ema": state(2)}, "state_dict, state_dict_ema", "state_dict_ema"),
+    "torchvision": (
+        {"model": state(1), "model_ema": averaged(2), "optimizer": optimizer(), "epoch": 3},
+        r"model, model_ema \(averaged over 1 updates\)",
+        "model_ema",
+    ),
+    "nested": ({"model": state(1), "ema": {"shadow": state(2), "decay": 0.9}}, r"model, ema\.shadow", "ema.shadow"),
+    "teacher": ({"student": state(1, "module."), "teacher": state(2, "module.")}, "student, teacher", "teacher"),
+    "callback": (
+        {"state_dict": state(1), "callbacks": {"EMA": {"ema_state_dict": state(2)}}},
+        r"state_dict, callbacks\.EMA\.ema_state_dict",
+        "callbacks.EMA",
+    ),
+    "params_ema": ({"params": state(1), "params_ema": state(2)}, "params, params_ema", "params_ema"),
+    "swa": ({**state(1), "swa_model": state(2)}, "the whole file, swa_model", "swa_model"),
+}
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_two_sets_are_named_and_the_key_takes_one(tmp_path: Path, kind: str) -> None:
+    document, names, key = PAIRS[kind]
+    path, found = tmp_path / "w.pth", network(0)
+    torch.save(document, path)
+    with pytest.raises(DataError, match=rf"found 2: {names}; say which with model\.weights_key") as caught:
+        load_weights(path, found)
+    assert "\n" not in str(caught.value)
+    assert is_seed(0, found)
+    load_weights(path, found, key=key)
+    assert is_seed(2, found)
+
+
+def test_averaged_weights_without_names_or_buffers_are_told_too(tmp_path: Path) -> None:
+    for inner, advice in (
+        ({"shadow_params": PARAMETERS}, "they are a list without names"),
+        ({"shadow_params": dict(network(2).named_parameters())}, "these are its parameters without its buffers"),
+        ({"shadow_params": {key.replace(".", ""): value for key, value in state(2).items()}}, "give the network"),
+    ):
+        torch.save({"model": state(1), "ema": inner}, tmp_path / "w.pth")
+        found = network(0)
+        with pytest.raises(DataError, match=r"found 2: model, ema\.shadow_params; say which"):
+            load_weights(tmp_path / "w.pth", found)
+        with pytest.raises(DataError, match=rf"found in ema\.shadow_params: missing .*; {advice}"):
+            load_weights(tmp_path / "w.pth", found, key="ema.shadow_params")
+        load_weights(tmp_path / "w.pth", found, key="model")
+        assert is_seed(1, found)
+
+
+def test_what_cannot_be_meant_does_not_ask(tmp_path: Path) -> None:
+    for document in (
+        {"discriminator": network(5, inputs=9).state_dict(), "generator": state(1)},
+        {"net": state(1), "optimizer": optimizer(), "random": {"cpu": torch.get_rng_state()}},
+        {"state_dict": state(1), "current_model_state": state(1), "loss": torch.tensor(0.5)},
+        [state(1)],
+    ):
+        torch.save(document, tmp_path / "w.pth")
+        found = network(0)
+        load_weights(tmp_path / "w.pth", found)
+        assert is_seed(1, found)
+
+
+def test_the_counter_of_averaged_weights_is_dropped_and_of_nothing_else(tmp_path: Path) -> None:
+    torch.save(averaged(2), tmp_path / "w.pth")
+    found = network(0)
+    load_weights(tmp_path / "w.pth", found)
+    assert is_seed(2, found)
+    torch.save({**state(1), "n_averaged": torch.tensor(3)}, tmp_path / "w.pth")
+    with pytest.raises(DataError, match="unexpected n_averaged"):
+        load_weights(tmp_path / "w.pth", found)
+
+
+@pytest.mark.parametrize("key", ["emma", "model.ema", "optimizer", "0"])
+def test_a_wrong_key_lists_what_is_there(tmp_path: Path, key: str) -> None:
+    torch.save({"model": state(1), "model_ema": averaged(2), "optimizer": optimizer()}, tmp_path / "w.pth")
+    with pytest.raises(
+        RecipeError,
+        match=rf"model\.weights_key: expected a set of tensors in .*, found no {key}; there are model, model_",
+    ):
+        load_weights(tmp_path / "w.pth", network(0), key=key)
+
+
+def test_a_prefix_is_named_and_may_be_the_key(tmp_path: Path) -> None:
+    path, found = tmp_path / "w.pth", network(0)
+    torch.save({"state_dict": {**state(1, "net."), "loss.weight": torch.ones(3)}}, path)
+    with pytest.raises(DataError, match=r"behind net\.: give model\.weights_key = 'state_dict\.net'"):
+        load_weights(path, found)
+    load_weights(path, found, key="state_dict.net")
+    assert is_seed(1, found)
+    torch.save(state(1, "student.backbone.") | state(2, "teacher.backbone."), path)
+    with pytest.raises(DataError, match=r"give model\.weights_key = 'student\.backbone' or .* = 'teacher\.backbone'"):
+        load_weights(path, found)
+    load_weights(path, found, key="teacher.backbone")
+    assert is_seed(2, found)
+
+
+def test_a_prefix_of_the_networks_own_is_told_and_kept_where_both_have_it(tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    outer = nn.ModuleDict({"module": network(0)})
+    torch.save(state(1), path)
+    with pytest.raises(DataError, match=r"the network's own keys begin with module\. and the file's do not"):
+        load_weights(path, outer)
+    torch.save(state(1, "module."), path)
+    load_weights(path, outer)
+    assert is_seed(1, outer["module"])
+
+
+def test_parts_that_were_wrapped_are_recognised(tmp_path: Path) -> None:
+    path, found = tmp_path / "w.pth", nn.ModuleDict({"trunk": network(0), "head": nn.Linear(2, 2)})
+    head = {f"head.{key}": value for key, value in nn.Linear(2, 2).state_dict().items()}
+    for wrapper in ("_orig_mod.", "module.", "module._orig_mod."):
+        torch.save({**state(3, f"trunk.{wrapper}"), **head}, path)
+        load_weights(path, found)
+        assert is_seed(3, found["trunk"])
+        load_weights(path, network(1), key="trunk")
+
+
+@pytest.mark.parametrize(
+    ("document", "text"),
+    [
+        (optimizer(), "an optimizer's state alone"),
+        ({"optimizer": optimizer(), "epoch": 3}, "keys that hold no tensor: optimizer, epoch"),
+        (torch.ones(3), r"one tensor of shape \(3,\)"),
+        ({}, "found dict of nothing"),
+        ([], "found list of nothing"),
+        (3, "found int"),
+        ({**state(1), "epoch": 3}, "beside tensors, keys that hold no tensor: epoch"),
+    ],
+)
+def test_what_holds_no_weights_is_named(tmp_path: Path, document: object, text: str) -> None:
+    torch.save(document, tmp_path / "w.pth")
+    with pytest.raises(DataError, match=rf"{text}.*; save network\.state_dict\(\)"):
+        load_weights(tmp_path / "w.pth", network(0))
