@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from handlers.activation import probabilities
 from handlers.compare import Comparison, compare
 from handlers.pictures import picture_difference
 from handlers.runtime import Model, describe_cpu, describe_libraries, load_model, run_chunks
@@ -172,15 +173,14 @@ class Predictor:
         """One example's answer.
 
         Args:
-            logits: (K,).
+            logits: the model's outputs, (K,); probabilities where it answers with those.
             with_logits: whether to add them.
         """
         labels = self.serving.labels
-        exponentials = np.exp(logits.astype(np.float64) - float(logits.max()))
-        probabilities = exponentials / exponentials.sum()
+        shares = probabilities(logits, self.serving.activation)
         top = [
-            {"label": labels[index], "class_id": index, "probability": float(probabilities[index])}
-            for index in np.argsort(-probabilities, kind="stable")[: self.serving.top].tolist()
+            {"label": labels[index], "class_id": index, "probability": float(shares[index])}
+            for index in np.argsort(-shares, kind="stable")[: self.serving.top].tolist()
         ]
         answer = {**top[0], "top": top, **self._tail}
         if with_logits:

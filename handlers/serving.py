@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from handlers.activation import ACTIVATIONS, Activation
 from handlers.compare import Tolerance
 from handlers.decode import InputSpec
 
@@ -94,15 +95,17 @@ class Serving:
         candidate: name of the candidate that was packed.
         identity: digest of the candidate's specification.
         precision: number format of its weights.
-        task: what the logits mean.
+        task: what the outputs mean.
         inputs: in the order the model takes them.
-        labels: one per logit.
+        labels: one per output.
         runtime: how the model file is run.
         top: how many labels an answer lists.
         golden: inputs and answers to replay before serving.
         pictures: safetensors file of pictures to decode before serving (`handlers.pictures`); None where no input is a
             picture.
         files: SHA-256 by file name of everything else in the folder.
+        activation: what the model's outputs are already; archives without the field hold models whose outputs are
+            logits.
     """
 
     name: str
@@ -118,6 +121,7 @@ class Serving:
     golden: Golden
     pictures: str | None
     files: Mapping[str, str]
+    activation: Activation = "none"
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -132,6 +136,7 @@ class Serving:
             "model": {"name": self.name, "version": self.version},
             "candidate": {"name": self.candidate, "identity": self.identity, "precision": self.precision},
             "task": self.task,
+            "activation": self.activation,
             "inputs": [spec.to_json() for spec in self.inputs],
             "labels": list(self.labels),
             "runtime": self.runtime.to_json(),
@@ -157,6 +162,9 @@ class Serving:
                 raise ValueError(f"schema: expected {SERVING_SCHEMA}, found {document['schema']!r}")
             if document["task"] != "classification":
                 raise ValueError(f"task: expected classification, found {document['task']!r}")
+            activation = document.get("activation", "none")
+            if activation not in ACTIVATIONS:
+                raise ValueError(f"activation: expected {', '.join(ACTIVATIONS)}, found {activation!r}")
             golden = document["golden"]
             return cls(
                 name=str(document["model"]["name"]),
@@ -176,6 +184,7 @@ class Serving:
                 ),
                 pictures=None if document["pictures"] is None else str(document["pictures"]),
                 files={str(name): str(digest) for name, digest in document["files"].items()},
+                activation=activation,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{SERVING_FILE}: {type(error).__name__}: {error}") from error

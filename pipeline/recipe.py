@@ -33,6 +33,10 @@ class Preprocessing(Section):
     )
 
 
+# The same as in `handlers.activation`, which computes with them.
+Activation = Literal["none", "softmax", "sigmoid"]
+
+
 class Model(Section):
     """The network: built in by `name`, or the user's own by `factory`."""
 
@@ -51,6 +55,11 @@ class Model(Section):
         "several sets, or other things under one prefix",
     )
     preprocessing: Preprocessing | None = Field(default=None, description="for a factory that returns a bare network")
+    activation: Activation | None = Field(
+        default=None,
+        description="what the network's outputs are already: none for logits, or the probabilities of softmax or "
+        "sigmoid. If not given they are logits, and a build whose network answers with probabilities ends",
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Model:
@@ -106,8 +115,8 @@ class Train(Section):
     loss: str | None = Field(
         default=None,
         pattern=_FACTORY,
-        description="the user's own, as module:function; what that returns is called with logits (B, K) and labels "
-        "(B,) and gives a scalar; cross-entropy if not given",
+        description="the user's own, as module:function; what that returns is called with the network's outputs "
+        "(B, K) and labels (B,) and gives a scalar; cross-entropy if not given",
     )
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1, description="of the cross-entropy: share of the target spread over all classes"

@@ -22,6 +22,7 @@ from pipeline.reads import difference, recording
 from pipeline.recipe import Recipe
 from pipeline.source import collect, library_versions
 from pipeline.stage import Inputs, Outputs, Reporter, Stage
+from pipeline.user_code import faults_of_the_user
 
 _PACKAGES = ("pipeline", "handlers")
 _ROOT = Path(__file__).resolve().parent.parent
@@ -270,7 +271,10 @@ def _run(
         declared={},
     )
     try:
-        with recording(folder, leave_out=[run_dir], file=scratch / _READS) as reads:
+        with (
+            recording(folder, leave_out=[run_dir], file=scratch / _READS) as reads,
+            faults_of_the_user(f"stage {stage.name}"),
+        ):
             stage.run(settings, Inputs(stage=stage.name, files=found), outputs)
         artifacts = _collect(stage, outputs)
         final = run_dir / stage.name

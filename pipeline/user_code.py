@@ -18,6 +18,10 @@ from pipeline.reads import observed
 
 # A checkout of this project is a recipe folder too (the built-in recipes look in the working directory).
 _OURS = ("pipeline", "handlers")
+_ROOT = Path(__file__).resolve().parents[1]
+# The modules there call the network, the user's or one of ours, and do nothing else that could fail.
+_CALLS_A_NETWORK = _ROOT / "pipeline" / "models" / "spec.py"
+_LONGEST_MESSAGE = 300
 
 # Modules imported from each recipe folder, with the digest of their source; kept apart so that two folders may both
 # have a `my_nets`. At most one folder's modules are in `sys.modules`.
@@ -100,7 +104,7 @@ def import_factory(
             except PipelineError:
                 raise
             except Exception as error:
-                raise failure(f"factory {spec}: {_one_line(error, folder)}") from error
+                raise failure(f"factory {spec}: {one_line(error, folder)}") from error
 
     return call
 
@@ -113,20 +117,88 @@ def _import(name: str, spec: str, folder: Path) -> ModuleType:
             raise RecipeError(
                 f"factory {spec}: expected a module {name} in {folder} or installed, found none"
             ) from error
-        raise RecipeError(f"factory {spec}: importing {name}: {_one_line(error, folder)}") from error
+        raise RecipeError(f"factory {spec}: importing {name}: {one_line(error, folder)}") from error
     except Exception as error:
-        raise RecipeError(f"factory {spec}: importing {name}: {_one_line(error, folder)}") from error
+        raise RecipeError(f"factory {spec}: importing {name}: {one_line(error, folder)}") from error
 
 
-def _one_line(error: Exception, folder: Path) -> str:
-    """What was raised, and where: the innermost line of the user's own files, or of any file."""
+def one_line(error: BaseException, folder: Path | None = None) -> str:
+    """What was raised, and where: the innermost line of the user's own files, or of any file.
+
+    Args:
+        error: with its traceback.
+        folder: where the user's own files lie; None for the folders of all recipes that something was imported from.
+    """
     if isinstance(error, SyntaxError) and error.filename:
         return f"SyntaxError: {error.msg} ({error.filename}:{error.lineno})"
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if Path(frame.filename).is_relative_to(folder.resolve())]
+    frames = list(traceback.extract_tb(error.__traceback__))
+    ours = _innermost_of_ours(frames)
+    if ours >= 0 and Path(frames[ours].filename) == _CALLS_A_NETWORK:
+        # Where a script of the user's in that folder called us does not matter.
+        frames = frames[ours + 1 :] or frames
+    folders = tuple(_loaded) if folder is None else (folder.resolve(),)
+    own = [frame for frame in frames if _is_own(frame.filename, folders)]
     where = (own or frames)[-1]
-    message = " ".join(str(error).split())
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    message = " ".join(lines)[:_LONGEST_MESSAGE]
     return f"{type(error).__name__}: {message} ({where.filename}:{where.lineno})"
+
+
+def own_place(error: BaseException) -> str:
+    """The innermost line of the user's own files that an exception came by, as ` (file:line)`; empty if there is none.
+
+    For messages of libraries that say at length what went wrong, and not where.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if _is_own(frame.filename, tuple(_loaded))]
+    return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+
+
+@contextmanager
+def faults_of_the_user(what: str) -> Iterator[None]:
+    """What the user's own code raises inside, wherever it is called, becomes one line with its file and line number.
+
+    Args:
+        what: was being done, for the message.
+
+    Raises:
+        RecipeError: in place of an exception that came out of the user's own code, or out of a network that it made.
+    """
+    try:
+        yield
+    except PipelineError:
+        raise
+    except Exception as error:
+        if not _comes_from_the_user(error):
+            raise
+        raise RecipeError(
+            f"{what}: your own code raised {one_line(error)}; mend it there; --debug shows all of it"
+        ) from error
+
+
+def _comes_from_the_user(error: BaseException) -> bool:
+    """Whether our innermost call was one of the user's code, or of the network behind its preprocessing."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = _innermost_of_ours(frames)
+    inner = frames[ours + 1 :]
+    calls_a_network = ours >= 0 and Path(frames[ours].filename) == _CALLS_A_NETWORK
+    return any(_is_own(frame.filename, tuple(_loaded)) for frame in inner) or (calls_a_network and bool(inner))
+
+
+def _innermost_of_ours(frames: Sequence[traceback.FrameSummary]) -> int:
+    """Place of the innermost call of this package; -1 where there is none."""
+    return max((place for place, frame in enumerate(frames) if _is_ours(frame.filename)), default=-1)
+
+
+def _is_ours(file: str) -> bool:
+    return any(Path(file).is_relative_to(_ROOT / name) for name in _OURS)
+
+
+def _is_own(file: str, folders: tuple[Path, ...]) -> bool:
+    path = Path(file)
+    inside = any(path.is_relative_to(folder) for folder in folders)
+    # A recipe's folder may hold an environment, or be a checkout of this project.
+    return inside and not _is_ours(file) and "site-packages" not in path.parts
 
 
 def _remove_others(folder: Path) -> None:

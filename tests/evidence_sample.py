@@ -84,7 +84,7 @@ def sample_evidence(
             libraries={"torch": "2.13.0+cpu", "Pillow": "11.0"},
             user_sources={"nets.py": "3" * 64},
         ),
-        info={"task": "classification", "parameters": 240},
+        info={"task": "classification", "activation": "none", "parameters": 240},
         inputs=[GREY.to_json()],
         labels=LABELS,
         data=DataEvidence(

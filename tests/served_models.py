@@ -12,6 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from handlers.activation import Activation
 from handlers.compare import FLOAT32, INT8_DYNAMIC
 from handlers.decode import ImageDecoding, InputSpec
 from handlers.runtime import load_model, run_chunks
@@ -89,6 +90,7 @@ def build_archive(
     batch_invariant: bool = True,
     allow_batch_variant: bool = False,
     golden_shift: float = 0.0,
+    activation: Activation = "none",
     evidence: Mapping[str, Any] | None = None,
 ) -> Archive:
     """Pack a small model; `golden_shift` is added to the golden answers to make them wrong."""
@@ -125,6 +127,7 @@ def build_archive(
         ),
         pictures=None if pictures is None else PICTURES_FILE,
         files={},
+        activation=activation,
     )
     path = folder / f"{name}.mar"
     return write_archive(

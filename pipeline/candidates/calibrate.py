@@ -22,7 +22,7 @@ from pipeline.errors import ProofError, RecipeError
 from pipeline.inspection.graph import module_name
 from pipeline.kept import read_kept, write_kept
 from pipeline.passes import RangeMethod, StaticInt8
-from pipeline.verify.quality import kl_divergence, log_softmax
+from pipeline.verify.quality import divergence_between
 
 # Most training examples that settings are compared on; where there are enough, none that ranges were measured on.
 _EXAMPLES = 2000
@@ -80,7 +80,7 @@ def best_static_int8(network: CandidateSpec, ground: Ground, contest: Contest) -
             return Tried(
                 settings=settings,
                 changed=float((answers.argmax(axis=1) != expected.argmax(axis=1)).mean()),
-                divergence=kl_divergence(log_softmax(expected), log_softmax(answers)),
+                divergence=divergence_between(expected, answers, ground.model.outputs_are),
             )
 
         def competing(settings: StaticInt8) -> Path:

@@ -24,6 +24,7 @@ from pipeline.models.load import load_model_spec
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weights import load_weights
 from pipeline.recipe import Model
+from pipeline.training.layout import set_layout, to_layout
 
 Layout = Literal["NCHW", "channels-last", "as given"]
 _PICTURES: tuple[Layout, ...] = ("NCHW", "channels-last")
@@ -53,6 +54,8 @@ def eager_subjects(
 ) -> tuple[Subject, ...]:
     """A subject per memory format: two where an input is a picture (C, H, W), else one.
 
+    A network that cannot take pictures channels last has one as well.
+
     Args:
         source: what the network is made from.
         model: its specification.
@@ -75,7 +78,7 @@ def eager_subjects(
             batch_sizes=tuple(batch_sizes),
             threads=threads,
         )
-        for layout in _layouts(model)
+        for layout in _layouts(model, source)
     )
 
 
@@ -108,12 +111,9 @@ def main() -> None:
     def load() -> Prepare:
         settings = Model.model_validate(job["model"])
         model = load_model_spec(settings, Path(job["folder"]), read_info(Path(job["data_info"])))
-        network = model.build()
-        load_weights(Path(job["weights"]), network)
-        module = model.deployable(network.eval())
+        module = _float_module(model, Path(job["weights"]))
         if job["layout"] == "channels-last":
-            # torch's stubs know no `to` with a memory format alone.
-            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            to_layout(module, torch.channels_last)
         samples = load_file(job["samples"])
 
         def prepare(size: int) -> Call:
@@ -133,8 +133,19 @@ def _allocate(values: torch.Tensor, layout: Layout) -> torch.Tensor:
     return values
 
 
-def _layouts(model: ModelSpec) -> tuple[Layout, ...]:
-    return _PICTURES if any(len(spec.shape) == 3 for spec in model.inputs) else ("as given",)
+def _float_module(model: ModelSpec, weights: Path) -> torch.nn.Module:
+    network = model.build()
+    load_weights(weights, network)
+    return model.deployable(network.eval())
+
+
+def _layouts(model: ModelSpec, source: EagerSource) -> tuple[Layout, ...]:
+    if not any(len(spec.shape) == 3 for spec in model.inputs):
+        return ("as given",)
+    batch = take_batch(load_file(source.samples), list(model.inputs), 2)
+    example = tuple(_allocate(torch.from_numpy(batch[spec.name]), "channels-last") for spec in model.inputs)
+    possible = set_layout(_float_module(model, source.weights), example)
+    return _PICTURES if possible is torch.channels_last else _PICTURES[:1]
 
 
 if __name__ == "__main__":

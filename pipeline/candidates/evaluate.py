@@ -178,6 +178,7 @@ def evaluate(
         float_logits=float_logits,
         labels=read_split(ground.validation).labels,
         classes=ground.model.labels,
+        activation=ground.model.outputs_are,
     )
     return CandidateReport(
         name=spec.name,
@@ -230,6 +231,7 @@ def served_quality(
         float_logits=logits[1],
         labels=read_split(data).labels,
         classes=info["labels"],
+        activation=info["activation"],
     )
 
 

@@ -25,7 +25,7 @@ from pipeline.data.dataset import Split
 from pipeline.errors import RecipeError
 from pipeline.export.onnx import export_onnx
 from pipeline.passes import Bfloat16, ChannelPruning, FineTune, Pass
-from pipeline.verify.quality import kl_divergence, log_softmax
+from pipeline.verify.quality import divergence_between
 from pipeline.verify.reference import module_reference
 
 _BATCH = 128
@@ -92,21 +92,25 @@ def rank_layers(
     network = ground.deployable()
     arrays = {name: np.ascontiguousarray(values) for name, values in validation.inputs.items()}
     before = run_chunks(module_reference(network, ground.model.inputs).answer, arrays, _BATCH)
-    whole = _answers(spec, ground, network, arrays, tuned)
-    accuracy, divergence = _judge(whole, before, validation.labels)
+
+    def judged(logits: NDArray[np.float32]) -> tuple[float, float]:
+        """Accuracy, and the divergence of the answers from those of float, in nats."""
+        accuracy = float((logits.argmax(axis=1) == validation.labels).mean())
+        return accuracy, divergence_between(before, logits, ground.model.outputs_are)
+
+    accuracy, divergence = judged(_answers(spec, ground, network, arrays, tuned))
     tried = sorted(_touched(spec, ground, network, tuned), key=lambda one: -one.weights)
     gains: list[LayerGain] = []
     for one in tried:
         if gains and time.monotonic() - started > limit_s:
             break
-        found = _answers(spec, ground, network, arrays, tuned, keep=one)
-        right, distance = _judge(found, before, validation.labels)
+        right, distance = judged(_answers(spec, ground, network, arrays, tuned, keep=one))
         name = one.layer.removeprefix("network.")
         gains.append(LayerGain(layer=name, kind=one.kind, accuracy=right - accuracy, divergence=divergence - distance))
     return Ranking(
         candidate=spec.name,
         examples=len(validation.labels),
-        drop=_judge(before, before, validation.labels)[0] - accuracy,
+        drop=judged(before)[0] - accuracy,
         divergence=divergence,
         gains=tuple(sorted(gains, key=lambda one: (-one.accuracy, -one.divergence))),
         left_out=len(tried) - len(gains),
@@ -206,8 +210,3 @@ def _compressed(
         if left_out and keep is not None:
             module.set_submodule(keep.layer, copy.deepcopy(before.get_submodule(keep.layer)))
     return module.eval()
-
-
-def _judge(logits: NDArray[np.float32], before: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[float, float]:
-    """Accuracy, and the mean Kullback-Leibler divergence of the answers from those of float, in nats."""
-    return float((logits.argmax(axis=1) == labels).mean()), kl_divergence(log_softmax(before), log_softmax(logits))

@@ -15,7 +15,7 @@ from pipeline.compress.passes import apply_passes
 from pipeline.errors import RecipeError
 from pipeline.passes import ChannelPruning
 from pipeline.stage import Reporter
-from pipeline.verify.quality import kl_divergence, log_softmax
+from pipeline.verify.quality import divergence_between
 from pipeline.verify.reference import module_reference
 
 # Shares of a layer's channels that are tried.
@@ -123,7 +123,7 @@ def scan(ground: Ground, reporter: Reporter, *, round_to: int) -> list[Sensitivi
     """
     deployable, example = ground.deployable(), ground.example()
     inputs = training_inputs(ground, SCAN_EXAMPLES)
-    expected = log_softmax(run_chunks(module_reference(deployable, ground.model.inputs).answer, inputs, _BATCH))
+    expected = run_chunks(module_reference(deployable, ground.model.inputs).answer, inputs, _BATCH)
     layers = prunable(deployable, example=example)
     found = []
     refused: RecipeError | None = None
@@ -144,7 +144,7 @@ def scan(ground: Ground, reporter: Reporter, *, round_to: int) -> list[Sensitivi
                 refused = error
                 break
             answers = run_chunks(module_reference(pruned, ground.model.inputs).answer, inputs, _BATCH)
-            largest = max(largest, kl_divergence(expected, log_softmax(answers)))
+            largest = max(largest, divergence_between(expected, answers, ground.model.outputs_are))
             if not np.isfinite(largest):
                 break
             divergence[level] = largest

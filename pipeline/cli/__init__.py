@@ -13,6 +13,7 @@ from pipeline.cli import building, looking, measuring, proving, serving
 from pipeline.cli.app import app
 from pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, FileError, PipelineError, RecipeError
 from pipeline.process import terminated_as_interrupt
+from pipeline.user_code import faults_of_the_user
 
 __all__ = ["app", "building", "looking", "main", "measuring", "proving", "serving"]
 
@@ -40,7 +41,7 @@ def _run(arguments: list[str]) -> int:
         # An option of every command, though the parser knows it in front of them only.
         arguments = ["--debug", *(one for one in arguments if one != "--debug")]
     try:
-        with terminated_as_interrupt():
+        with terminated_as_interrupt(), faults_of_the_user("this command"):
             code = app(arguments, standalone_mode=False)
         sys.stdout.flush()
     except KeyboardInterrupt:

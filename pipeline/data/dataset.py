@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from handlers.decode import InputSpec
+from pipeline.data.labels import check_labels
 from pipeline.errors import DataError
 
 SplitName = Literal["train", "validation", "test"]
@@ -140,10 +141,7 @@ class DataSet:
                 f"found {validation} and {test}"
             )
         labels = np.asarray(labels)
-        if labels.ndim != 1 or labels.dtype.kind not in "iu":
-            raise DataError(
-                f"data set {name}: labels: expected integers of shape (N,), found {labels.dtype} {labels.shape}"
-            )
+        check_labels(f"data set {name}", labels, exactly=False)
         whole = Split(
             inputs={key: np.ascontiguousarray(raw) for key, raw in inputs.items()}, labels=labels.astype(np.int64)
         )
@@ -269,16 +267,13 @@ def check_split(where: str, split: Split, inputs: Sequence[InputSpec], classes: 
         DataError: it is empty, of unequal lengths, of the wrong shape or dtype, out of the domain, or its labels are
             no class indices.
     """
-    if split.labels.ndim != 1 or split.labels.dtype != np.int64:
-        raise DataError(
-            f"{where}: labels: expected int64 of shape (N,), found {split.labels.dtype} {split.labels.shape}"
-        )
+    check_labels(where, split.labels, exactly=True)
     if len(split) == 0:
         raise DataError(f"{where}: expected at least one example, found none")
     if split.labels.min() < 0 or split.labels.max() >= classes:
         raise DataError(
             f"{where}: labels: expected class indices 0 to {classes - 1}, "
-            f"found {split.labels.min()} to {split.labels.max()}"
+            f"found {split.labels.min()} to {split.labels.max()}; they count from 0"
         )
     expected = {one.name for one in inputs}
     if set(split.inputs) != expected:
@@ -287,7 +282,9 @@ def check_split(where: str, split: Split, inputs: Sequence[InputSpec], classes: 
         _check_input(f"{where}: input {one.name}", split.inputs[one.name], one, len(split))
 
 
-def _check_input(where: str, raw: NDArray[Any], spec: InputSpec, count: int) -> None:
+def _check_input(where: str, raw: Any, spec: InputSpec, count: int) -> None:
+    if not isinstance(raw, np.ndarray):
+        raise DataError(f"{where}: expected a numpy array, found {type(raw).__name__}; give np.asarray(values)")
     if raw.dtype != np.dtype(spec.dtype):
         raise DataError(f"{where}: expected dtype {spec.dtype}, found {raw.dtype}")
     if len(raw) != count:

@@ -128,9 +128,10 @@ class Evidence(_Data):
         model: name and version in the archive.
         candidate: name of the packed candidate.
         why: it was chosen.
-        task: what the logits mean.
+        task: what the outputs mean.
+        activation: what the outputs are already: logits in evidence without the field.
         inputs: what one example of the data consists of, as `serving.json` describes it too.
-        labels: the data's classes, one per logit.
+        labels: the data's classes, one per output.
         parameters: values in the float network's parameters.
         recipe: resolved settings; of a path on the builder's machine only the last part.
         seeds: of the split and of training.
@@ -149,6 +150,7 @@ class Evidence(_Data):
     candidate: str
     why: str
     task: str
+    activation: str = "none"
     inputs: tuple[dict[str, Any], ...]
     labels: tuple[str, ...]
     parameters: int
@@ -273,6 +275,7 @@ def make_evidence(
         candidate=packed.name,
         why=selection["why"],
         task=info["task"],
+        activation=info["activation"],
         inputs=tuple(dict(one) for one in inputs),
         labels=tuple(labels),
         parameters=info["parameters"],

@@ -18,6 +18,7 @@ from handlers.decode import InputSpec
 from pipeline.errors import ProofError, RecipeError
 from pipeline.export.mode import require_exportable
 from pipeline.manifest import write_atomically
+from pipeline.user_code import own_place
 
 OUTPUT = "logits"
 BATCH = "batch"
@@ -122,7 +123,8 @@ def _cause(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    place = own_place(error)
+    return f"{type(error).__name__}: {lines[0]}{place}" if lines else f"{type(error).__name__}{place}"
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from handlers.compare import FLOAT32, Tolerance, compare
 from pipeline.errors import ProofError, RecipeError
 from pipeline.export.mode import require_exportable
 from pipeline.manifest import write_atomically
+from pipeline.user_code import own_place
 
 _MANGLED = re.compile(rb"___torch_mangle_(\d+)")
 # The earliest time a zip can hold.
@@ -181,7 +182,8 @@ def _canonical(content: bytes) -> bytes:
 
 def _one_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0].rstrip(':')}" if lines else type(error).__name__
+    place = own_place(error)
+    return f"{type(error).__name__}: {lines[0].rstrip(':')}{place}" if lines else f"{type(error).__name__}{place}"
 
 
 def _without_paths(notes: list[str]) -> Iterator[str]:

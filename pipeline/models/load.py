@@ -10,9 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, assert_never
 
+import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
+from handlers.activation import Activation
 from handlers.decode import InputSpec
 from pipeline.argument_files import all_paths
 from pipeline.data.dataset import DataInfo
@@ -70,6 +73,7 @@ def load_model_spec(model: Model, folder: Path, data: DataInfo) -> ModelSpec:
         preprocess=partial(_preprocessing, model.preprocessing or _default(data), data.inputs),
         inputs=data.inputs,
         labels=data.classes,
+        activation=model.activation,
     )
 
 
@@ -143,22 +147,51 @@ def _users_own(model: Model, factory: str, folder: Path, data: DataInfo) -> Mode
             with observed(factory, folder, covered=covered):
                 return make()
 
-        build, preprocess = partial(recorded, partial(_unwrapped_call, made.build)), partial(recorded, made.preprocess)
-        return replace(made, build=build, preprocess=preprocess)
+        preprocess = partial(recorded, made.preprocess)
+        build = partial(_with_sizes, partial(recorded, made.build), preprocess, made.inputs)
+        return replace(made, build=build, preprocess=preprocess, activation=_declared(made, model, factory))
     if not isinstance(made, nn.Module):
         raise RecipeError(f"factory {factory}: expected a torch.nn.Module or a ModelSpec, found {type(made).__name__}")
+    preprocess = partial(_preprocessing, model.preprocessing, data.inputs)
     return ModelSpec(
         name=factory.partition(":")[0],
         # Called anew, because a network is built under the seed of the training, and more than once in a build.
-        build=partial(_unwrapped_call, partial(function, **model.arguments)),
-        preprocess=partial(_preprocessing, model.preprocessing, data.inputs),
+        build=partial(_with_sizes, partial(function, **model.arguments), preprocess, data.inputs),
+        preprocess=preprocess,
         inputs=data.inputs,
         labels=data.classes,
+        activation=model.activation,
     )
 
 
-def _unwrapped_call(build: Callable[[], nn.Module]) -> nn.Module:
-    return unwrapped(build())
+def _with_sizes(build: Callable[[], Any], preprocess: Callable[[], nn.Module], inputs: tuple[InputSpec, ...]) -> Any:
+    """Build a network; lazy layers, which take their sizes from the first call (`nn.LazyLinear`), have them then.
+
+    What is no network is for the first call's checks, which say so.
+    """
+    network = build()
+    if isinstance(network, nn.Module):
+        network = unwrapped(network)
+    if isinstance(network, nn.Module) and any(
+        is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers())
+    ):
+        zeros = [np.full((2, *one.shape), min(max(0, one.low), one.high), dtype=one.dtype) for one in inputs]
+        training = network.training
+        with torch.no_grad():
+            seen = preprocess()(*map(torch.from_numpy, zeros))
+            network.eval()(*(seen if isinstance(seen, tuple) else (seen,)))
+        network.train(training)
+    return network
+
+
+def _declared(spec: ModelSpec, model: Model, factory: str) -> Activation | None:
+    """What the outputs are, as the ModelSpec or the recipe declares it; both may, if they agree."""
+    if spec.activation is not None and model.activation not in (None, spec.activation):
+        raise RecipeError(
+            f"model.activation: expected {spec.activation}, as the ModelSpec of {factory} says, found "
+            f"{model.activation}; say it in one place"
+        )
+    return spec.activation or model.activation
 
 
 def _check_against(spec: ModelSpec, data: DataInfo, factory: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from handlers.activation import ACTIVATIONS, Activation
 from handlers.decode import InputSpec
 from pipeline.errors import RecipeError
 
@@ -52,6 +53,7 @@ class ModelSpec:
         inputs: what one example consists of.
         labels: names of the classes, by index.
         task: names the metric and what a flip is.
+        activation: what the network's outputs are already; None where nobody said so.
     """
 
     name: str
@@ -60,18 +62,31 @@ class ModelSpec:
     inputs: tuple[InputSpec, ...]
     labels: tuple[str, ...]
     task: Literal["classification"] = "classification"
+    activation: Activation | None = None
 
     def __post_init__(self) -> None:
         """Check what a user's own spec may get wrong.
 
         Raises:
-            RecipeError: no inputs, inputs of the same name, or fewer than two labels.
+            RecipeError: no inputs, inputs of the same name, fewer than two labels, or an unknown activation.
         """
         names = [one.name for one in self.inputs]
         if not names or len(set(names)) != len(names):
             raise RecipeError(f"model {self.name}: inputs: expected one or more of different names, found {names}")
         if len(self.labels) < 2:
             raise RecipeError(f"model {self.name}: labels: expected at least 2, found {len(self.labels)}")
+        if self.activation is not None and self.activation not in ACTIVATIONS:
+            raise RecipeError(
+                f"model {self.name}: activation: expected {', '.join(ACTIVATIONS)} or None, found {self.activation!r}"
+            )
+
+    @property
+    def outputs_are(self) -> Activation:
+        """What the network's outputs are: logits where nobody said otherwise.
+
+        The first call of a build ends it where undeclared outputs look like probabilities.
+        """
+        return self.activation or "none"
 
     def deployable(self, network: nn.Module) -> Deployable | DeployableOfSeveral:
         """Put the preprocessing in front of a network.
@@ -93,6 +108,7 @@ class ModelSpec:
             "task": self.task,
             "inputs": [one.to_json() for one in self.inputs],
             "labels": list(self.labels),
+            "activation": self.outputs_are,
             "parameters": count_parameters(network),
         }
 

@@ -22,7 +22,7 @@ from pipeline.evidence.document import Evidence, read_evidence
 from pipeline.evidence.signature import check_signature, signature_path
 from pipeline.serving.archive import Archive, handler_sources, read_archive
 from pipeline.serving.check import ServedVerification, verify_served
-from pipeline.serving.description import require_description, require_model
+from pipeline.serving.description import require_activation, require_description, require_model
 from pipeline.stage import Reporter, Silent
 from pipeline.verify.golden import GoldenReport, replay_golden
 from pipeline.verify.interval import accuracy_interval
@@ -231,6 +231,7 @@ def _require_own_description(archive: Archive, evidence: Evidence | None, data: 
     if evidence is not None:
         source = "evidence.json"
         require_description(archive, inputs=evidence.inputs, labels=evidence.labels, source=source)
+        require_activation(archive, activation=evidence.activation, source=source)
         require_model(archive, candidate=evidence.candidate, sha256=evidence.packed.sha256, source=source)
     if data is not None and (data / _DATA_INFO).is_file():
         info = read_info(data / _DATA_INFO)

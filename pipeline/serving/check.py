@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
+from handlers.activation import probabilities
 from handlers.compare import Comparison, compare
 from handlers.decode import InputSpec, decode_image
 from handlers.pictures import stored_pictures
@@ -42,6 +43,8 @@ from pipeline.stage import Reporter, Silent
 AT_ONCE = 8
 # Of each split: a minute or two through a small server.
 MAX_EXAMPLES = 500
+# Both sides compute in float64 from the same outputs, which cross the wire exactly.
+_PROBABILITY_ERROR = 1e-6
 PNG, RAW, JSON = "image/png", "application/octet-stream", "application/json"
 
 
@@ -249,7 +252,7 @@ def _posted(archive: Archive, url: str, form: str, bodies: Sequence[bytes], at_o
 
 
 def _require_same(archive: Archive, where: str, expected: NDArray[np.float32], found: Sequence[Logits]) -> Comparison:
-    """Compare logits, labels and digest; raise at the first difference."""
+    """Compare logits, labels, probabilities and digest; raise at the first difference."""
     serving = archive.serving
     shape = (1, expected.shape[1])
     other = next((row for row, one in enumerate(found) if one.values.shape != shape), None)
@@ -278,6 +281,12 @@ def _require_same(archive: Archive, where: str, expected: NDArray[np.float32], f
         label = serving.labels[int(one.values[0].argmax())]
         if one.labels != (label,):
             raise ProofError(f"{where}, example {place}: expected label {label}, found {', '.join(one.labels)}")
+        probability = float(probabilities(one.values[0], serving.activation).max())
+        if len(one.probabilities) != 1 or not abs(one.probabilities[0] - probability) <= _PROBABILITY_ERROR:
+            raise ProofError(
+                f"{where}, example {place}: expected probability {probability:.6f} of {label}, as the server's own "
+                f"outputs have it with activation {serving.activation}, found {one.probabilities[0]:.6f}"
+            )
     return comparison
 
 

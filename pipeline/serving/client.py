@@ -82,12 +82,14 @@ class Logits:
     Args:
         values: (N, K) float32.
         labels: (N) as the server named them.
+        probabilities: (N) of those labels, as the server told them.
         worker: process id of the worker.
         digest: of the archive's description.
     """
 
     values: NDArray[np.float32]
     labels: tuple[str, ...]
+    probabilities: tuple[float, ...]
     worker: int
     digest: str
 
@@ -251,6 +253,7 @@ def _logits(client: httpx.Client, url: str, body: bytes, content_type: str, what
         return Logits(
             values=np.array([answer["logits"] for answer in answers], dtype=np.float32),
             labels=tuple(str(answer["label"]) for answer in answers),
+            probabilities=tuple(float(answer["probability"]) for answer in answers),
             worker=int(response.headers[WORKER_HEADER]),
             digest=str(answers[0]["digest"]),
         )

@@ -72,5 +72,25 @@ def require_model(archive: Archive, *, candidate: str, sha256: str, source: str)
         )
 
 
+def require_activation(archive: Archive, *, activation: str, source: str) -> None:
+    """Stop where the outputs would be served as something else than they were judged as.
+
+    Golden answers are the outputs themselves: they cannot show it.
+
+    Args:
+        archive: that was read and checked.
+        activation: what the outputs are already.
+        source: who says so, for the message.
+
+    Raises:
+        ProofError: `serving.json` says otherwise.
+    """
+    if archive.serving.activation != activation:
+        raise ProofError(
+            f"{archive.path}: serving.json: activation: expected {activation}, as {source} says, found "
+            f"{archive.serving.activation}; its probabilities would be wrong: build the archive again"
+        )
+
+
 def _shown(value: object) -> str:
     return "none" if value is None else str(value)

@@ -139,7 +139,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     logits = float_logits(model, weights, validation)
     samples = outputs.path(Kind.SAMPLES, "samples.safetensors")
     write_samples(samples, validation=validation, logits=logits, count=settings.verify.samples)
-    criterion = load_criterion(settings.loss, settings.folder)
+    criterion = load_criterion(settings.loss, settings.folder, activation=model.outputs_are)
     ground = Ground(
         model=model,
         weights=weights,

@@ -112,6 +112,7 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
         ),
         pictures=None if pictures is None else PICTURES_FILE,
         files={},
+        activation=info["activation"],
     )
     path = outputs.path(Kind.ARCHIVE, f"{settings.name}.mar")
     archive = write_archive(

@@ -43,13 +43,15 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.data.dataset import read_info, read_split
     from pipeline.serving.archive import read_archive
     from pipeline.serving.check import verify_served
-    from pipeline.serving.description import require_description, require_model
+    from pipeline.serving.description import require_activation, require_description, require_model
     from pipeline.serving.torchserve import running_server
 
     archive = read_archive(inputs.one(Kind.ARCHIVE))
     data = read_info(inputs.one(Kind.DATA_INFO))
     described = [one.to_json() for one in data.inputs]
     require_description(archive, inputs=described, labels=data.classes, source=f"data set {data.name}")
+    info = json.loads(inputs.one(Kind.MODEL_INFO).read_bytes())
+    require_activation(archive, activation=info["activation"], source="the model")
     selected = json.loads(inputs.one(Kind.SELECTION).read_bytes())["selected"]
     sha256 = digest_file(inputs.of_candidate(Kind.CANDIDATE_MODEL, selected))
     require_model(archive, candidate=selected, sha256=sha256, source="the selection")
@@ -81,7 +83,14 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
 
 STAGE = Stage(
     name="smoke",
-    reads=(Kind.ARCHIVE, Kind.CANDIDATE_MODEL, Kind.DATA_INFO, Kind.SELECTION, Kind.VALIDATION_DATA),
+    reads=(
+        Kind.ARCHIVE,
+        Kind.CANDIDATE_MODEL,
+        Kind.DATA_INFO,
+        Kind.MODEL_INFO,
+        Kind.SELECTION,
+        Kind.VALIDATION_DATA,
+    ),
     writes=(Kind.SMOKE_REPORT,),
     settings=settings,
     run=run,

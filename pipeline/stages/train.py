@@ -48,6 +48,8 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     """Build the network, load the weights to start from if any, train, and write weights, facts and history."""
     from pipeline.compress.layer_names import check_layer_names
     from pipeline.data.dataset import read_info, read_split
+    from pipeline.models.detect_activation import check_activation
+    from pipeline.models.first_call import check_first_call, check_first_step, check_network
     from pipeline.models.load import load_model_spec
     from pipeline.models.outside import files_behind
     from pipeline.models.own_weights import require_own_weights
@@ -60,7 +62,9 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
 
     model, train = settings.model, settings.train
     spec = load_model_spec(model, settings.folder, read_info(inputs.one(Kind.DATA_INFO)))
+    source = f"model.name {model.name}" if model.factory is None else f"model.factory {model.factory}"
     network = build_network(spec, seed=train.seed)
+    check_network(network, source=source)
     check_layer_names(network, settings.variants)
     shifts = [one.shift or 0 for variant in settings.variants for one in variant.passes if isinstance(one, FineTune)]
     for section, shift in (("fine-tune", max(shifts, default=0)), ("search", settings.search_shift)):
@@ -69,11 +73,26 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
         load_weights(settings.folder / model.weights, network, key=model.weights_key)
     elif train.epochs == 0:
         require_own_weights(spec, network, seed=train.seed, reporter=outputs.reporter)
-    criterion = load_criterion(train.loss, settings.folder, label_smoothing=train.label_smoothing)
+    examples = read_split(inputs.one(Kind.TRAIN_DATA))
+    criterion = load_criterion(
+        train.loss, settings.folder, activation=spec.outputs_are, label_smoothing=train.label_smoothing
+    )
+    check_first_call(spec, network, examples=examples, source=source, weights=model.weights)
+    check_activation(spec, network, examples=examples, source=source)
+    if train.epochs:
+        check_first_step(
+            spec,
+            network,
+            criterion,
+            examples=examples,
+            batch_size=train.batch_size,
+            source=source,
+            loss=f"train.loss {train.loss or 'cross-entropy'}",
+        )
     trained = train_network(
         spec,
         network,
-        train=read_split(inputs.one(Kind.TRAIN_DATA)),
+        train=examples,
         validation=read_split(inputs.one(Kind.VALIDATION_DATA)),
         epochs=train.epochs,
         batch_size=train.batch_size,
@@ -89,6 +108,8 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
         scratch=outputs.scratch,
         reporter=outputs.reporter,
     )
+    if train.epochs:  # what a last layer that starts from zeros answers with shows only now
+        check_activation(spec, network, examples=examples, source=source)
     save_weights(outputs.path(Kind.WEIGHTS, "weights.safetensors"), network)
     info = {**spec.to_info(network), "files": files_behind(model, settings.folder, recorded())}
     text = json.dumps(info, indent=2) + "\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from pipeline.stage import Reporter
 from pipeline.training.augment import Augmentation, require_pictures
 from pipeline.training.device import DeviceName, choose_device
 from pipeline.training.examples import predict, to_examples
+from pipeline.training.layout import set_layout, to_layout
 from pipeline.training.loop import Trained, train_network
 from pipeline.training.loss import Criterion, distillation
 
@@ -45,9 +47,11 @@ def teacher_logits(
     require_pictures(augmentation, spec.inputs, section="fine-tune")
     target = choose_device(device)
     examples = to_examples(spec, train, target)
-    model = spec.deployable(teacher).to(target).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = spec.deployable(teacher).to(target)
+    layout = set_layout(model, examples.take(torch.arange(min(2, len(examples)), device=target)))
+    examples = replace(examples, layout=layout)
     answers_VNK = [predict(model, examples, moves_N3).cpu() for moves_N3 in augmentation.copies(len(train)).to(target)]
-    teacher.cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    to_layout(teacher.cpu(), torch.contiguous_format)
     return torch.stack(answers_VNK)
 
 
@@ -120,7 +124,13 @@ def distill(
             device=device,
             scratch=scratch,
             reporter=reporter,
-            loss=distillation(answers_VNK, temperature=temperature, label_weight=label_weight, criterion=criterion),
+            loss=distillation(
+                answers_VNK,
+                temperature=temperature,
+                label_weight=label_weight,
+                criterion=criterion,
+                activation=spec.outputs_are,
+            ),
             criterion=None,  # the teacher answered no validation examples
             thaw=True,
             task=task,

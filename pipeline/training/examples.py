@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from handlers.activation import Activation
 from pipeline.data.dataset import Split
 from pipeline.models.spec import ModelSpec
 from pipeline.training.augment import moved
 from pipeline.training.history import Metrics
-from pipeline.training.loss import Criterion
+from pipeline.training.loss import Criterion, labels_loss
 
 _EVALUATION_BATCH = 500
 
@@ -27,25 +27,27 @@ class Examples:
         inputs: (N, *shape) raw values each, in the order of the model's inputs.
         labels: (N,) int64.
         pictures: which of the inputs are C,H,W.
+        layout: in which pictures are given.
     """
 
     inputs: tuple[Tensor, ...]
     labels: Tensor
     pictures: tuple[bool, ...]
+    layout: torch.memory_format = torch.channels_last
 
     def __len__(self) -> int:
         """Number of examples."""
         return len(self.labels)
 
     def take(self, indices: Tensor, moves_B3: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Raw inputs of some examples, pictures channels-last.
+        """Raw inputs of some examples.
 
         Args:
             indices: which ones, on the same device.
             moves_B3: how their pictures are moved, all of an example alike; None for not at all.
         """
         return tuple(
-            _pictures(one, indices, moves_B3) if is_picture else one[indices]
+            _pictures(one, indices, moves_B3).contiguous(memory_format=self.layout) if is_picture else one[indices]
             for one, is_picture in zip(self.inputs, self.pictures, strict=True)
         )
 
@@ -53,7 +55,7 @@ class Examples:
 def _pictures(pictures_NCHW: Tensor, indices_B: Tensor, moves_B3: Tensor | None) -> Tensor:
     if moves_B3 is not None:
         return moved(pictures_NCHW, indices_B, moves_B3)
-    return pictures_NCHW[indices_B].contiguous(memory_format=torch.channels_last)
+    return pictures_NCHW[indices_B]
 
 
 def to_examples(spec: ModelSpec, split: Split, device: torch.device) -> Examples:
@@ -89,14 +91,22 @@ def predict(model: nn.Module, examples: Examples, moves_N3: Tensor) -> Tensor:
     return torch.cat(logits)
 
 
-def evaluate(model: nn.Module, examples: Examples, *, criterion: Criterion | None, batch_size: int) -> Metrics:
+def evaluate(
+    model: nn.Module,
+    examples: Examples,
+    *,
+    criterion: Criterion | None,
+    batch_size: int,
+    activation: Activation = "none",
+) -> Metrics:
     """Losses and accuracy of a deployable model in evaluation mode; the mode it was in is restored.
 
     Args:
-        model: raw inputs to logits (B, K).
+        model: raw inputs to outputs (B, K).
         examples: on the model's device.
         criterion: the labels' loss that training minimises; None where it minimises something else.
         batch_size: of training: a loss may depend on it.
+        activation: what those outputs are already.
     """
     training = model.training
     model.eval()
@@ -105,11 +115,11 @@ def evaluate(model: nn.Module, examples: Examples, *, criterion: Criterion | Non
     answers = []
     with torch.inference_mode():
         for part in _in_order(examples):
-            logits_BK = model(*examples.take(part))
+            outputs_BK = model(*examples.take(part))
             labels_B = examples.labels[part]
-            cross_entropy += F.cross_entropy(logits_BK, labels_B, reduction="sum").item()
-            correct += int((logits_BK.argmax(dim=1) == labels_B).sum())
-            answers.append(logits_BK)
+            cross_entropy += labels_loss(outputs_BK, labels_B, activation=activation, reduction="sum").item()
+            correct += int((outputs_BK.argmax(dim=1) == labels_B).sum())
+            answers.append(outputs_BK)
     model.train(training)
     loss = None if criterion is None else _mean_loss(answers, examples.labels, criterion, batch_size)
     return Metrics(loss=loss, accuracy=correct / len(examples), cross_entropy=cross_entropy / len(examples))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LRScheduler
 
+from handlers.activation import Activation
 from pipeline.data.dataset import Split
 from pipeline.errors import RecipeError
 from pipeline.models.spec import ModelSpec
@@ -22,6 +23,7 @@ from pipeline.training.checkpoint import Checkpoint, load_checkpoint, save_check
 from pipeline.training.device import DeviceName, choose_device, random_state, repeatable, restore_random_state
 from pipeline.training.examples import Examples, batches, evaluate, to_examples
 from pipeline.training.history import Epoch, Metrics
+from pipeline.training.layout import set_layout, to_layout
 from pipeline.training.loss import Criterion, Loss
 from pipeline.training.memory import keep_freed_memory
 from pipeline.training.optimize import OptimizerName, ScheduleName, make_optimizer, make_schedule
@@ -58,6 +60,7 @@ class _Run:
     copy_moves: Tensor | None
     thaw: bool
     criterion: Criterion | None
+    activation: Activation
     task: str
 
 
@@ -125,7 +128,8 @@ def train_network(
     target = choose_device(device)
     examples, held_out = to_examples(spec, train, target), to_examples(spec, validation, target)
     model = spec.deployable(network).to(target)
-    _to_memory_format(model, torch.channels_last)
+    layout = set_layout(model, examples.take(torch.arange(min(2, len(examples)), device=target)))
+    examples, held_out = replace(examples, layout=layout), replace(held_out, layout=layout)
     with repeatable(target), keep_freed_memory():
         torch.manual_seed(seed)
         done: tuple[Epoch, ...] = ()
@@ -148,13 +152,18 @@ def train_network(
                 copy_moves=augmentation.copies(len(examples)).to(target) if copies else None,
                 thaw=thaw,
                 criterion=criterion,
+                activation=spec.outputs_are,
                 task=task,
             )
             done = _train(run, examples, held_out, epochs=epochs, batch_size=batch_size, reporter=reporter)
-        final = done[-1].validation if done else evaluate(model, held_out, criterion=criterion, batch_size=batch_size)
+        final = (
+            done[-1].validation
+            if done
+            else evaluate(model, held_out, criterion=criterion, batch_size=batch_size, activation=spec.outputs_are)
+        )
         _check_finite(final, "on validation", learning_rate, task)
     network.cpu().eval()
-    _to_memory_format(network, torch.contiguous_format)
+    to_layout(network, torch.contiguous_format)
     return Trained(epochs=done, final=final)
 
 
@@ -184,7 +193,7 @@ def _train(
             reporter.progress(run.task, completed, epochs * steps, f"epoch {epoch}/{epochs}, {so_far}")
 
         while_training = _train_epoch(run, examples, batch_size=batch_size, report=report)
-        after = evaluate(run.model, held_out, criterion=run.criterion, batch_size=batch_size)
+        after = evaluate(run.model, held_out, criterion=run.criterion, batch_size=batch_size, activation=run.activation)
         _check_finite(after, f"on validation after epoch {epoch}", run.peak_learning_rate, run.task)
         rate = float(run.schedule.get_last_lr()[0])
         done = (*done, Epoch(epoch=epoch, learning_rate=rate, train=while_training, validation=after))
@@ -233,10 +242,6 @@ def _moves(run: _Run, indices_B: Tensor) -> tuple[Tensor | None, Tensor | None]:
         return copy_B, run.copy_moves[copy_B, indices_B]
     moves_B3 = run.augmentation.draw(len(indices_B))
     return None, None if moves_B3 is None else moves_B3.to(run.device)
-
-
-def _to_memory_format(module: nn.Module, memory_format: torch.memory_format) -> None:
-    module.to(memory_format=memory_format)  # type: ignore[call-overload]
 
 
 def _check_finite(found: Metrics, where: str, learning_rate: float, task: str) -> None:

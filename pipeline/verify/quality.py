@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
+from handlers.activation import Activation
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
 from pipeline.errors import ProofError
@@ -25,6 +26,9 @@ CONFIDENT_MARGIN = 0.5
 NEAR_TIE_MARGIN = 0.1
 # Guo et al. (2017) use 15 bins of equal width, and so do those who compare with them.
 CALIBRATION_BINS = 15
+# Where a network answers with probabilities, float32 has long rounded small ones to 0, whose logarithm is no number.
+# The smallest normal one stands for them, and for a candidate's answers below 0, which are none.
+_SMALLEST = float(np.finfo(np.float32).tiny)
 # What a batch-variant candidate is judged in where it is served in batches: chunks of this many examples, the largest
 # batch that the parity check and the golden answers hold by default.
 SERVED_BATCH = 32
@@ -97,16 +101,18 @@ def judge_quality(
     float_logits: NDArray[Any],
     labels: NDArray[np.int64],
     classes: Sequence[str],
+    activation: Activation = "none",
     confidence: float = 0.95,
 ) -> QualityReport:
     """Compare a candidate's decisions with those of float.
 
     Args:
         candidate: its name, for messages.
-        logits: the candidate's, (N, K).
+        logits: the candidate's outputs, (N, K).
         float_logits: of the float network, (N, K).
         labels: the right classes, (N,).
         classes: K names, by index.
+        activation: what those outputs are already.
         confidence: of the one-sided bound.
 
     Raises:
@@ -132,8 +138,9 @@ def judge_quality(
     examples = int(labels.size)
     lost, gained = int((was_right & ~right).sum()), int((right & ~was_right).sum())
     interval = drop_bounds(lost=lost, gained=gained, examples=examples, confidence=0.975)
-    log_probabilities, float_log_probabilities = log_softmax(logits), log_softmax(float_logits)
-    margins = _margins(float_log_probabilities)
+    log_probabilities_NK = log_probabilities(logits, activation)
+    float_log_probabilities_NK = log_probabilities(float_logits, activation)
+    margins = _margins(float_log_probabilities_NK)
     flipped = found != before
     worst, worst_drop, worst_examples = _worst_class(right, was_right, labels)
     return QualityReport(
@@ -157,10 +164,51 @@ def judge_quality(
         worst_class_name=classes[worst],
         worst_class_drop=worst_drop,
         worst_class_examples=worst_examples,
-        divergence=kl_divergence(float_log_probabilities, log_probabilities),
-        calibration_error=calibration_error(log_probabilities, labels),
-        float_calibration_error=calibration_error(float_log_probabilities, labels),
+        divergence=divergence_between(float_logits, logits, activation),
+        calibration_error=calibration_error(log_probabilities_NK, labels),
+        float_calibration_error=calibration_error(float_log_probabilities_NK, labels),
     )
+
+
+def log_probabilities(outputs: NDArray[Any], activation: Activation) -> NDArray[np.float64]:
+    """Natural logarithms of the probabilities of the classes, in float64: finite for finite outputs.
+
+    Args:
+        outputs: of a network, (N, K).
+        activation: what they are already. Rows of a softmax are made to sum to 1, which a candidate's need not.
+    """
+    # The smallest stands for 0; NaN stays.
+    shares: NDArray[np.float64] = np.maximum(outputs.astype(np.float64), _SMALLEST)
+    match activation:
+        case "none":
+            return log_softmax(outputs)
+        case "softmax":
+            shares = shares / shares.sum(axis=1, keepdims=True)
+        case "sigmoid":
+            shares = np.minimum(shares, 1.0)
+        case _:
+            assert_never(activation)
+    log_shares: NDArray[np.float64] = np.log(shares)
+    return log_shares
+
+
+def divergence_between(reference: NDArray[Any], other: NDArray[Any], activation: Activation) -> float:
+    """Mean Kullback-Leibler divergence of one network's probabilities from another's on the same examples, in nats.
+
+    Those of a sigmoid are of as many independent decisions as there are classes, whose divergences add up.
+
+    Args:
+        reference: outputs (N, K).
+        other: outputs (N, K).
+        activation: what both are already.
+    """
+    if activation != "sigmoid":
+        return kl_divergence(log_probabilities(reference, activation), log_probabilities(other, activation))
+    halves = [
+        np.concatenate([log_probabilities(outputs, activation), log_probabilities(1 - outputs, activation)], axis=1)
+        for outputs in (reference.astype(np.float64), other.astype(np.float64))
+    ]
+    return kl_divergence(*halves)
 
 
 def log_softmax(logits: NDArray[Any]) -> NDArray[np.float64]:

@@ -64,6 +64,7 @@ def made(folder: Path, spec: InputSpec, *, model: bytes | None = None) -> dict[t
         "task": "classification",
         "inputs": [spec.to_json()],
         "labels": list(LABELS),
+        "activation": "none",
         "parameters": 240,
     }
     (folder / "model.json").write_text(json.dumps(info))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from handlers.activation import ACTIVATIONS
 from handlers.predictor import Predictor, Refusal
 from handlers.serving import RuntimeSpec, Serving
 from pipeline.serving.archive import Archive
@@ -43,6 +44,28 @@ def test_answers_are_the_models(kind: Literal["onnxruntime", "torchscript"], tmp
     assert [one["class_id"] for one in answer["top"]] == np.argsort(-expected)[:3].tolist()
     assert (answer["version"], answer["digest"]) == ("1.0", predictor.digest)
     assert "logits" not in answer
+
+
+def test_probabilities_of_a_network_are_answered_as_they_are(tmp_path: Path) -> None:
+    outputs = np.array([0.001, 0.998, 0.001, *[0] * (len(LABELS) - 3)], np.float32)
+    told = {}
+    for activation in ACTIVATIONS:
+        archive = build_archive(tmp_path / activation, [TABLE], activation=activation)
+        predictor = load(archive, tmp_path / f"{activation}-unpacked")
+        assert predictor.serving.activation == activation
+        answer = predictor.answer(outputs)
+        assert (answer["class_id"], answer["probability"]) == (1, answer["top"][0]["probability"])
+        told[activation] = answer["probability"]
+    assert told["softmax"] == told["sigmoid"] == np.float32(0.998)
+    assert told["none"] == pytest.approx(np.exp(0.998) / np.exp(outputs.astype(float)).sum())
+
+
+def test_an_archive_from_before_activations_were_declared_answers_with_softmax(tmp_path: Path) -> None:
+    document = build_archive(tmp_path, [TABLE]).serving.to_json()
+    assert document.pop("activation") == "none"
+    assert Serving.from_json(document).activation == "none"
+    with pytest.raises(ValueError, match="activation: expected none, softmax, sigmoid, found 'tanh'"):
+        Serving.from_json({**document, "activation": "tanh"})
 
 
 @pytest.mark.parametrize("kind", ["onnxruntime", "torchscript"])

@@ -55,6 +55,10 @@ def other_filter(document: dict[str, Any]) -> None:
     document["inputs"][0]["decoding"]["resize"] = "nearest"
 
 
+def other_activation(document: dict[str, Any]) -> None:
+    document["activation"] = "softmax"
+
+
 def other_bound(document: dict[str, Any]) -> None:
     document["inputs"][0]["high"] = 127.0
 
@@ -120,6 +124,10 @@ FAULTS = {
     "another bound": Fault(
         serving=other_bound,
         says="serving.json: input image: high: expected 255.0, as evidence.json says, found 127.0; ",
+    ),
+    "another activation": Fault(
+        serving=other_activation,
+        says="serving.json: activation: expected none, as evidence.json says, found softmax; its probabilities would",
     ),
     "another file than was judged": Fault(
         model=other_bias,

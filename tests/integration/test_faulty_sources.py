@@ -164,6 +164,12 @@ SOURCE_FAULTS = {
         after='labels=tuple(reversed(info["labels"]))',
         says="serving.json: labels: expected 0 for class 0, as data set digits says, found 9; ",
     ),
+    "another activation packed": SourceFault(
+        file="pipeline/stages/package.py",
+        before='activation=info["activation"]',
+        after='activation="sigmoid"',
+        says="serving.json: activation: expected none, as the model says, found sigmoid; ",
+    ),
     "another candidate's file packed": SourceFault(
         file="pipeline/stages/package.py",
         before='inputs.of_candidate(Kind.CANDIDATE_MODEL, selection["selected"])',

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.errors import DataError, RecipeError
 from pipeline.reads import ANY_FILE, recording
-from pipeline.user_code import import_factory, user_modules
+from pipeline.user_code import faults_of_the_user, import_factory, user_modules
 
 
 def _write(folder: Path, **sources: str) -> Path:
@@ -141,3 +141,50 @@ def test_what_importing_a_module_reads_counts_for_every_stage_and_a_call_for_its
     with recording(tmp_path) as reads:
         import_factory("my_nets:build", tmp_path)()
     assert [name for name in reads.found if name.endswith(".txt")] == ["table.txt", "w.txt"]
+
+
+LATE = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 3)
+
+    def forward(self, values):
+        hidden = self.layer(values)
+        return hidden[values.shape[0]]
+
+def build():
+    return Net()
+
+def library():
+    return nn.Linear(7, 3)
+"""
+
+
+@pytest.mark.parametrize(("function", "place"), [("build", "my_late.py:11"), ("library", "linear.py:")])
+def test_what_a_network_raises_later_is_its_owners_fault(tmp_path: Path, function: str, place: str) -> None:
+    import torch
+
+    from pipeline.models.preprocess import ToFloat
+    from pipeline.models.spec import Deployable
+
+    folder = _write(tmp_path / "a", my_late=LATE)
+    network = import_factory(f"my_late:{function}", folder)()
+    model = Deployable(preprocess=ToFloat(), network=network)
+    with pytest.raises(RecipeError) as told, faults_of_the_user("stage train"):
+        model(torch.zeros(4, 2))
+    text = str(told.value)
+    assert text.startswith("stage train: your own code raised ")
+    assert place in text
+    assert "\n" not in text
+
+
+def test_what_our_own_code_raises_stays_ours(tmp_path: Path) -> None:
+    from pipeline.source import library_versions
+
+    folder = _write(tmp_path / "a", my_one="def f(call):\n    return call\n")
+    call = import_factory("my_one:f", folder)(call=library_versions)
+    with pytest.raises(TypeError), faults_of_the_user("stage train"):
+        call(3)

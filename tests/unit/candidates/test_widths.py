@@ -119,7 +119,7 @@ def test_one_layer_is_narrowed_to_its_next_level() -> None:
 
 def test_a_level_that_leaves_no_finite_answer_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found: Iterator[float] = iter([0.1, 0.2, float("inf")])
-    monkeypatch.setattr("pipeline.candidates.widths.kl_divergence", lambda *_: next(found))
+    monkeypatch.setattr("pipeline.candidates.widths.divergence_between", lambda *_: next(found))
     hidden = scan(ground(tmp_path, hidden=True), Silent(), round_to=8)[-1]
     assert list(hidden.divergence.values()) == [0.1, 0.2]
 

@@ -43,7 +43,10 @@ NAN = np.array([[0, math.nan]] * 4, dtype=np.float32)
         (_split(0), "d, train: expected at least one example, found none"),
         (_split(labels=np.array([0, 1, 2, 0])), "labels: expected class indices 0 to 1, found 0 to 2"),
         (_split(labels=np.array([0, -1, 1, 0])), "labels: expected class indices 0 to 1, found -1 to 1"),
-        (_split(labels=np.zeros(4, dtype=np.int32)), "labels: expected int64 of shape .* found int32"),
+        (
+            _split(labels=np.zeros(4, dtype=np.int32)),
+            r"labels: expected .* int64 \(N,\), found int32 \(4,\); give labels.astype",
+        ),
         (_split(labels=np.zeros(3, dtype=np.int64)), "input x: expected 3 examples, as many as labels, found 4"),
         (_split(inputs={"y": np.zeros((4, 2))}), r"expected inputs \['x'\], found \['y'\]"),
         (_split(inputs={"x": np.zeros((4, 2))}), "input x: expected dtype float32, found float64"),
@@ -89,7 +92,9 @@ def test_from_arrays_refuses_impossible_shares_and_labels() -> None:
         _from_arrays(validation=0.5, test=0.5)
     with pytest.raises(DataError, match="d, validation: expected at least one example, found none"):
         _from_arrays(count=2)
-    with pytest.raises(DataError, match=r"labels: expected integers of shape \(N,\), found float64"):
+    with pytest.raises(
+        DataError, match=r"labels: expected a class index for each example, integers \(N,\), found float64"
+    ):
         DataSet.from_arrays("d", {}, np.zeros(3), classes=["a", "b"], specs=[SPEC])
 
 

@@ -162,3 +162,49 @@ def test_source_and_weights_are_watched(tmp_path: Path) -> None:
     (tmp_path / "w.pth").unlink()
     with pytest.raises(DataError, match=r"w\.pth: expected a file, found none"):
         outside_digests(model, tmp_path)
+
+
+def test_an_activation_is_declared_by_the_recipe_or_by_the_specification(tmp_path: Path) -> None:
+    (tmp_path / "nets.py").write_text(
+        NETS.replace("labels=tuple(labels))", "labels=tuple(labels), activation=activation)").replace(
+            'labels="012"', 'labels="012", activation=None'
+        )
+    )
+    data = _info(TABLE, name="t", classes=3)
+
+    def declared(in_recipe: str | None, in_specification: str | None) -> str:
+        arguments = {} if in_specification is None else {"activation": in_specification}
+        model = _model(factory="nets:spec", arguments=arguments, activation=in_recipe)
+        spec = load_model_spec(model, tmp_path, data)
+        assert spec.to_info(spec.build())["activation"] == spec.outputs_are
+        return spec.outputs_are
+
+    assert declared(None, None) == "none"
+    assert declared("softmax", None) == declared(None, "softmax") == declared("softmax", "softmax") == "softmax"
+    with pytest.raises(RecipeError, match=r"model\.activation: expected softmax, as the ModelSpec of nets:spec says"):
+        declared("sigmoid", "softmax")
+    bare = load_model_spec(_model(factory="nets:build", activation="sigmoid"), tmp_path, data)
+    assert bare.activation == "sigmoid"
+    assert load_model_spec(_model(name="mlp", arguments={"hidden": [3]}), tmp_path, data).activation is None
+
+
+LAZY = """
+from torch import nn
+
+def build():
+    return nn.Sequential(nn.LazyLinear(16), nn.LazyBatchNorm1d(), nn.ReLU(), nn.LazyLinear(3))
+"""
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules are a new feature:UserWarning")  # said by torch where they are made
+def test_lazy_layers_have_their_sizes_when_built(tmp_path: Path) -> None:
+    (tmp_path / "lazy.py").write_text(LAZY)
+    spec = load_model_spec(_model(factory="lazy:build"), tmp_path, _info(TABLE, name="t", classes=3))
+    networks = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        networks.append(spec.build())
+    assert [count_parameters(network) for network in networks] == [50 * 16 + 16 + 32 + 16 * 3 + 3] * 2
+    assert networks[0].training
+    states = [network.state_dict() for network in networks]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])

@@ -54,6 +54,7 @@ def test_members(archive: Archive) -> None:
         "MAR-INF/MANIFEST.json",
         "golden.safetensors",
         "handlers/__init__.py",
+        "handlers/activation.py",
         "handlers/compare.py",
         "handlers/decode.py",
         "handlers/pictures.py",

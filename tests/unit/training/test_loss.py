@@ -8,9 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from handlers.activation import Activation
 from pipeline.errors import RecipeError
 from pipeline.recipe import Train
-from pipeline.training.loss import distillation, load_criterion
+from pipeline.training.loss import distillation, labels_loss, load_criterion
 
 LOGITS, LABELS = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0])
 
@@ -56,3 +57,47 @@ def test_what_is_no_loss_is_refused(folder: Path) -> None:
         per_example(LOGITS, LABELS)
     with pytest.raises(ValueError, match=r"label_smoothing = 0\.1 with loss my_losses:weighted: expected 0"):
         Train(loss="my_losses:weighted", label_smoothing=0.1)
+
+
+def test_probabilities_are_trained_on_their_logarithms() -> None:
+    logits = torch.randn(4, 3, requires_grad=True)
+    labels = torch.tensor([0, 2, 1, 0])
+    for smoothing in (0.0, 0.2):
+        expected = F.cross_entropy(logits, labels, label_smoothing=smoothing)
+        found = labels_loss(logits.softmax(1), labels, activation="softmax", label_smoothing=smoothing)
+        assert torch.allclose(found, expected)
+        [gradient], [wanted] = (torch.autograd.grad(loss, logits, retain_graph=True) for loss in (found, expected))
+        assert torch.allclose(gradient, wanted, atol=1e-6)
+    binary = F.binary_cross_entropy_with_logits(logits, F.one_hot(labels, 3).float(), reduction="sum")
+    assert torch.allclose(labels_loss(logits.sigmoid(), labels, activation="sigmoid"), binary / 4)
+    assert torch.allclose(labels_loss(logits.sigmoid(), labels, activation="sigmoid", reduction="sum"), binary)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_probabilities_that_were_rounded_to_0_and_1_train_without_infinities(activation: Activation) -> None:
+    logits = torch.tensor([[200.0, -200.0, -95.0], [-1e4, 1e4, 0.0]], requires_grad=True)
+    outputs = logits.softmax(1) if activation == "softmax" else logits.sigmoid()
+    loss = labels_loss(outputs, torch.tensor([1, 0]), activation=activation)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss.isfinite()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+    assert labels_loss(outputs * torch.nan, torch.tensor([1, 0]), activation=activation).isnan()
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_a_teacher_of_probabilities_teaches_what_its_logits_would(activation: Activation) -> None:
+    teacher, found = torch.randn(2, 5, 3), torch.randn(2, 3)
+    labels, indices, copy = torch.tensor([0, 2]), torch.tensor([4, 1]), torch.tensor([1, 0])
+    wanted = torch.stack([teacher[1, 4], teacher[0, 1]])
+    if activation == "softmax":
+        before, after = (wanted / 2).softmax(1), (found / 2).softmax(1)
+        expected = 4 * (before * (before / after).log()).sum(1).mean()
+        loss = distillation(teacher.softmax(-1), temperature=2.0, label_weight=0.0, activation=activation)
+        assert loss(found.softmax(1), labels, indices, copy).item() == pytest.approx(expected.item(), rel=1e-4)
+    else:
+        before, after = (wanted / 2).sigmoid(), (found / 2).sigmoid()
+        parts = before * (before / after).log() + (1 - before) * ((1 - before) / (1 - after)).log()
+        loss = distillation(teacher.sigmoid(), temperature=2.0, label_weight=0.0, activation=activation)
+        expected = 4 * parts.sum(1).mean()
+        assert loss(found.sigmoid(), labels, indices, copy).item() == pytest.approx(expected.item(), rel=1e-4)

@@ -9,10 +9,19 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from scipy.special import rel_entr, softmax
 
+from handlers.activation import ACTIVATIONS
 from handlers.runtime import load_model, run_chunks
 from handlers.serving import RuntimeSpec
 from pipeline.errors import DataError, ProofError
-from pipeline.verify.quality import calibration_error, judge_quality, kl_divergence, log_softmax, predict_logits
+from pipeline.verify.quality import (
+    calibration_error,
+    divergence_between,
+    judge_quality,
+    kl_divergence,
+    log_probabilities,
+    log_softmax,
+    predict_logits,
+)
 from pipeline.verify.reference import module_reference
 
 if TYPE_CHECKING:
@@ -253,3 +262,48 @@ def test_a_split_without_examples_is_refused(exported: Exported, tmp_path: Path)
             data=empty,
             scratch=tmp_path,
         )
+
+
+def test_probabilities_are_judged_as_what_they_are() -> None:
+    before = np.array([[0.998, 0.001, 0.001], [0.55, 0.45, 0], [1, 0, 0]], np.float32)
+    after = np.array([[0.2, 0.7, 0.1], [0.45, 0.55, 0], [0, 1, 0]], np.float32)
+    judged = {
+        activation: judge_quality(
+            candidate="slim",
+            classes=CLASSES,
+            labels=np.zeros(3, np.int64),
+            float_logits=before,
+            logits=after,
+            activation=activation,
+        )
+        for activation in ACTIVATIONS
+    }
+    # Once more through softmax, no margin of three probabilities reaches a half.
+    assert [one.confident_flips for one in judged.values()] == [0, 2, 2]
+    assert [one.near_tie_flips for one in judged.values()] == [1, 0, 0]
+    assert judged["softmax"].float_calibration_error == pytest.approx((0.002 + 0.45) / 3, abs=1e-6)
+    assert all(np.isfinite(one.divergence) for one in judged.values())
+
+
+def test_the_divergence_of_a_softmax_is_that_of_its_logits() -> None:
+    before, after = (np.random.default_rng(seed).normal(0, 3, (50, 7)) for seed in (0, 1))
+    of_logits = divergence_between(before, after, "none")
+    assert divergence_between(softmax(before, axis=1), softmax(after, axis=1), "softmax") == pytest.approx(of_logits)
+    # Of probabilities that a candidate rounds so that they no longer sum to 1, too.
+    assert divergence_between(softmax(before, axis=1), softmax(before, axis=1) * 1.01, "softmax") == pytest.approx(0)
+
+
+def test_the_divergence_of_a_sigmoid_adds_up_over_its_classes() -> None:
+    before, after = np.array([[0.9, 0.2]]), np.array([[0.6, 0.5]])
+    expected = rel_entr(before, after).sum() + rel_entr(1 - before, 1 - after).sum()
+    assert divergence_between(before, after, "sigmoid") == pytest.approx(expected)
+
+
+def test_zeros_and_ones_of_probabilities_are_as_far_as_can_be_and_finite() -> None:
+    one, other = np.array([[1, 0]], np.float32), np.array([[0, 1]], np.float32)
+    for activation in ("softmax", "sigmoid"):
+        assert divergence_between(one, one, activation) == pytest.approx(0)
+        assert 80 < divergence_between(one, other, activation) < 200
+        assert np.isfinite(log_probabilities(np.zeros((2, 3), np.float32), activation)).all()
+    nothing = np.array([[np.nan, 1]], np.float32)
+    assert all(divergence_between(one, nothing, activation) == np.inf for activation in ACTIVATIONS)

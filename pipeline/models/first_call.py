@@ -1,0 +1,240 @@
+"""One call on two real examples before any work: what a network does wrong is told at once, with the line it is at."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.data.dataset import Split
+from pipeline.errors import DataError, PipelineError, RecipeError
+from pipeline.models.outputs import check_outputs, describe, short_dtype
+from pipeline.models.spec import Deployable, DeployableOfSeveral, ModelSpec
+from pipeline.user_code import one_line
+
+# A batch of another size shows that the batch axis comes out as it went in, also where there are two classes.
+_ROWS = (2, 3)
+_HALF = (torch.float16, torch.bfloat16)
+
+
+def check_network(network: object, *, source: str) -> None:
+    """Check what a factory made before weights are loaded into it.
+
+    Args:
+        network: what was made.
+        source: of it, for messages: the key of the recipe and its value.
+
+    Raises:
+        RecipeError: it is no module, or its parameters are not in float32 on the CPU.
+    """
+    if not isinstance(network, nn.Module):
+        raise RecipeError(f"{source}: expected a torch.nn.Module to be built, found {type(network).__name__}")
+    named = dict(network.named_parameters()) | dict(network.named_buffers())
+    elsewhere = [name for name, tensor in named.items() if tensor.device.type != "cpu"]
+    if elsewhere:
+        raise RecipeError(
+            f"{source}: expected a network on the CPU, found {elsewhere[0]} on {named[elsewhere[0]].device}; build it "
+            "there, and train.device says where it is trained"
+        )
+    half = [name for name, parameter in network.named_parameters() if parameter.dtype in _HALF]
+    if half:
+        raise RecipeError(
+            f"{source}: expected parameters in float32, found {len(half)} in {short_dtype(named[half[0]].dtype)}, such "
+            f"as {half[0]}; end the factory with .float(): candidates in lower precision are made from float32"
+        )
+
+
+def check_first_call(
+    spec: ModelSpec, network: nn.Module, *, examples: Split, source: str, weights: str | None = None
+) -> None:
+    """Call a network in evaluation mode on two examples, then on three, and check what comes out.
+
+    Args:
+        spec: of the model.
+        network: with its weights; its mode is restored.
+        examples: real ones, one or more.
+        source: of the network, for messages: the key of the recipe and its value.
+        weights: name of the file that its weights come from, if there is one.
+
+    Raises:
+        RecipeError: the call raises, changes its inputs, or does not answer with one float32 tensor (B, K) on the CPU.
+        DataError: with weights from a file, the answers are not finite.
+    """
+    training = network.training
+    network.eval()
+    model = _deployable(spec, network, source)
+    where, classes = f"{source}: {_place(network)}", len(spec.labels)
+    earlier: list[tuple[Tensor, Tensor]] = []
+    for rows in _ROWS:
+        inputs = _tensors(spec, examples, rows)
+        kept = [tensor.clone() for tensor in inputs]
+        # Not in inference mode: what a network keeps of its first call, it also trains with.
+        with torch.no_grad(), _told(f"{where}: expected an answer for {_shown(spec, inputs)}", network):
+            outputs = model(*inputs)
+        check_outputs(outputs, rows=rows, classes=classes, where=where)
+        for one, tensor, before in zip(spec.inputs, inputs, kept, strict=True):
+            if not torch.equal(tensor, before):
+                raise RecipeError(
+                    f"{where}: expected input {one.name} to be left as it is, found it changed by the call; clone it "
+                    "first, and beware of inplace=True in the first layer"
+                )
+        if not all(torch.equal(values, copy) for values, copy in earlier):
+            raise RecipeError(
+                f"{where}: expected a new tensor from each call, found that a call overwrites what an earlier one "
+                "returned; return a clone"
+            )
+        earlier.append((outputs, outputs.clone()))
+        _check_finite(outputs, where, weights)
+    network.train(training)
+
+
+def check_first_step(
+    spec: ModelSpec,
+    network: nn.Module,
+    criterion: Callable[[Tensor, Tensor], Tensor],
+    *,
+    examples: Split,
+    batch_size: int,
+    source: str,
+    loss: str,
+) -> None:
+    """Take the first step of a training, without the update: forward in training mode, loss and gradients.
+
+    It is taken on two examples, and where that fails on a whole batch, because a loss may need as many. The network
+    and torch's random state are left as they were.
+
+    Args:
+        spec: of the model.
+        network: with the weights that training starts from.
+        criterion: from outputs (B, K) and labels (B,) to a scalar.
+        examples: of the training data.
+        batch_size: of the training.
+        source: of the network, for messages: the key of the recipe and its value.
+        loss: the same of the loss.
+
+    Raises:
+        RecipeError: nothing can be trained, or forward, loss or the gradients cannot be computed.
+    """
+    parameters = list(network.parameters())
+    if not any(parameter.requires_grad for parameter in parameters):
+        found = f"all {len(parameters)} frozen (requires_grad is False)" if parameters else "none at all"
+        raise RecipeError(
+            f"{source}: expected parameters to train, found {found}; let some learn, or train nothing: "
+            "train.epochs = 0 and model.weights"
+        )
+    whole = min(batch_size, len(examples))
+    for rows in sorted({min(*_ROWS, whole), whole}):
+        try:
+            with _as_it_was(network):
+                _step(spec, network, criterion, examples.take(slice(rows)), source=source, loss=loss)
+        except RecipeError:
+            if rows == whole:
+                raise
+        else:
+            return
+
+
+def _step(
+    spec: ModelSpec,
+    network: nn.Module,
+    criterion: Callable[[Tensor, Tensor], Tensor],
+    examples: Split,
+    *,
+    source: str,
+    loss: str,
+) -> None:
+    rows = len(examples)
+    inputs = tuple(torch.from_numpy(examples.inputs[one.name]) for one in spec.inputs)
+    labels_B = torch.from_numpy(examples.labels)
+    where = f"{source}: in training mode, {_place(network)}"
+    model = _deployable(spec, network.train(), source)
+    with _told(f"{where}: expected an answer for {_shown(spec, inputs)}, a batch of {rows}", network):
+        outputs_BK = model(*inputs)
+    check_outputs(outputs_BK, rows=rows, classes=len(spec.labels), where=where)
+    with _told(f"{loss}: expected a loss for outputs {describe(outputs_BK)} and labels {describe(labels_B)}", network):
+        scalar = criterion(outputs_BK, labels_B)
+    if not scalar.requires_grad:
+        raise RecipeError(
+            f"{loss}: expected a loss that depends on what is trained, found one without a gradient; neither the loss "
+            f"nor {_place(network)} may detach its values"
+        )
+    with _told(f"{where}: expected gradients of {loss}", network):
+        scalar.backward()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _as_it_was(network: nn.Module) -> Iterator[None]:
+    """Mode, buffers, gradients and torch's random state are put back afterwards."""
+    training, buffers = network.training, {name: buffer.clone() for name, buffer in network.named_buffers()}
+    with torch.random.fork_rng(devices=[]):
+        try:
+            yield
+        finally:
+            network.train(training)
+            for parameter in network.parameters():
+                parameter.grad = None
+            for name, buffer in network.named_buffers():
+                if name in buffers:
+                    buffer.detach().copy_(buffers[name])
+
+
+def _check_finite(outputs_BK: Tensor, where: str, weights: str | None) -> None:
+    broken = int((~outputs_BK.isfinite()).any(dim=1).sum())
+    if broken:
+        found = f"{where}: expected finite outputs, found NaN or Inf for {broken} of {len(outputs_BK)} examples"
+        if weights is None:
+            raise RecipeError(f"{found}; mend its forward, or scale its inputs in model.preprocessing")
+        raise DataError(f"{found} with weights {weights}; give weights that fit, or mend model.preprocessing")
+
+
+def _deployable(spec: ModelSpec, network: nn.Module, source: str) -> Deployable | DeployableOfSeveral:
+    try:
+        model = spec.deployable(network)
+    except PipelineError:
+        raise
+    except Exception as error:
+        raise RecipeError(f"{source}: preprocess: expected it to make a module, found {one_line(error)}") from error
+    if not isinstance(model.preprocess, nn.Module):
+        raise RecipeError(
+            f"{source}: preprocess: expected it to make a torch.nn.Module, found {type(model.preprocess).__name__}"
+        )
+    return model
+
+
+def _tensors(spec: ModelSpec, examples: Split, rows: int) -> tuple[Tensor, ...]:
+    """Inputs (rows, *shape) in the order of the spec; copies, of other examples for another number if there are any."""
+    chosen = np.arange(rows, 2 * rows) % len(examples)
+    return tuple(torch.from_numpy(examples.inputs[one.name][chosen]) for one in spec.inputs)
+
+
+@contextmanager
+def _told(what: str, network: nn.Module) -> Iterator[None]:
+    """Whatever the model's own code raises is a RecipeError, with its line."""
+    try:
+        yield
+    except PipelineError:
+        raise
+    except Exception as error:
+        others = {parameter.dtype for parameter in network.parameters()} - {torch.float32}
+        hint = (
+            f"; its parameters are in {', '.join(map(short_dtype, others))}: build it with .float()" if others else ""
+        )
+        raise RecipeError(f"{what}, found {one_line(error)}{hint}") from error
+
+
+def _place(network: nn.Module) -> str:
+    """Class and line of a network's forward."""
+    name = f"{type(network).__name__}.forward"
+    forward = inspect.unwrap(type(network).forward)
+    try:
+        return f"{name} ({inspect.getsourcefile(forward)}:{inspect.getsourcelines(forward)[1]})"
+    except (OSError, TypeError):  # not made from a file
+        return name
+
+
+def _shown(spec: ModelSpec, inputs: tuple[Tensor, ...]) -> str:
+    return ", ".join(f"{one.name} {describe(tensor)}" for one, tensor in zip(spec.inputs, inputs, strict=True))

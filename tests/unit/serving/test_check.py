@@ -1,0 +1,33 @@
+"""What a server answers besides its outputs is held against them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from handlers.activation import ACTIVATIONS, Activation, probabilities
+from pipeline.errors import ProofError
+from pipeline.serving.check import _require_same
+from pipeline.serving.client import Logits
+from tests.served_models import LABELS, TABLE, build_archive
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_probability_that_is_not_that_of_the_outputs(activation: Activation, tmp_path: Path) -> None:
+    archive = build_archive(tmp_path, [TABLE], activation=activation)
+    outputs = np.array([[0.998, 0.001, 0.001, *[0] * (len(LABELS) - 3)]], np.float32)
+    told = {other: float(probabilities(outputs[0], other).max()) for other in ACTIVATIONS}
+
+    def answered(probability: float) -> list[Logits]:
+        return [
+            Logits(values=outputs, labels=(LABELS[0],), probabilities=(probability,), worker=1, digest=archive.digest)
+        ]
+
+    assert _require_same(archive, "golden", outputs, answered(told[activation])).passed
+    wrong = told["none" if activation == "softmax" else "softmax"] if activation != "sigmoid" else told["none"]
+    with pytest.raises(
+        ProofError, match=rf"golden, example 0: expected probability 0\.\d+ of {LABELS[0]}, .* found 0\."
+    ):
+        _require_same(archive, "golden", outputs, answered(wrong))
