@@ -210,4 +210,4 @@ def _run(module: str, *arguments: str, cwd: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise ProofError(f"it was stopped after {_PEER_S} s") from error
     if done.returncode != 0:
-        raise ProofError(failure(done))
+        raise ProofError(failure(done.returncode, done.stderr))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from handlers.decode import ImageDecoding, InputSpec
     from pipeline.builder import BuildResult, build
+    from pipeline.cleaning import CleanResult, clean
     from pipeline.data.dataset import DataSet, Split
     from pipeline.inspection.files import inspect
     from pipeline.models.spec import ModelSpec
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "BuildResult": "pipeline.builder",
+    "CleanResult": "pipeline.cleaning",
     "DataSet": "pipeline.data.dataset",
     "ImageDecoding": "handlers.decode",
     "InputSpec": "handlers.decode",
@@ -25,12 +27,14 @@ _HOMES = {
     "Recipe": "pipeline.recipe",
     "Split": "pipeline.data.dataset",
     "build": "pipeline.builder",
+    "clean": "pipeline.cleaning",
     "inspect": "pipeline.inspection.files",
     "load_recipe": "pipeline.recipe",
 }
 
 __all__ = [
     "BuildResult",
+    "CleanResult",
     "DataSet",
     "ImageDecoding",
     "InputSpec",
@@ -38,6 +42,7 @@ __all__ = [
     "Recipe",
     "Split",
     "build",
+    "clean",
     "inspect",
     "load_recipe",
 ]

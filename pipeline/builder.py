@@ -18,10 +18,12 @@ from pipeline.candidates.speed import SpeedUp, speed_ups
 from pipeline.errors import FileError, ProofError, RecipeError
 from pipeline.manifest import MANIFEST_NAME, Manifest, read_manifest, write_atomically
 from pipeline.measure.host import computes_bfloat16
+from pipeline.places import folder_bytes, no_room, os_error_text, require_temp
 from pipeline.plots.front import Cost, Point, pareto_front
 from pipeline.preflight import check_recipe, check_store
 from pipeline.recipe import DEFAULT_RECIPE, Recipe, load_recipe
 from pipeline.runner import Outcome, outdated, plan_stages, run_stages
+from pipeline.serving.state import require_state_folder
 from pipeline.stage import Reporter, Silent
 from pipeline.stages import BUILD, TRAINING
 from pipeline.user_code import user_modules
@@ -94,6 +96,11 @@ class BuildResult:
     archive_sha256: str
     stages: tuple[Outcome, ...]
 
+    @property
+    def run_bytes(self) -> int:
+        """What the run directory takes now, in bytes."""
+        return folder_bytes(self.run_dir)
+
     def points(self) -> tuple[Point, ...]:
         """The candidates as points of the trade-off."""
         return tuple(
@@ -124,6 +131,7 @@ class BuildResult:
         return {
             "recipe": self.recipe,
             "run_dir": str(self.run_dir),
+            "run_bytes": self.run_bytes,
             "selected": self.selected,
             "why": self.why,
             "candidates": [
@@ -181,6 +189,8 @@ def build(
     """
     loaded = resolve(recipe, overrides)
     folder = _run_dir(loaded, run_dir)
+    require_temp()
+    require_state_folder()  # of the server that tries the archive at the end
     archive = (Path(model_store) if model_store is not None else DEFAULT_MODEL_STORE) / f"{loaded.model_name}.mar"
     check_store(archive)
     results: list[BuildResult] = []
@@ -283,7 +293,8 @@ def draw(result: BuildResult) -> tuple[Path, ...]:
         try:
             write_atomically(path, picture)
         except OSError as error:
-            raise FileError(f"{path}: expected to write the picture there, found: {error.strerror}") from error
+            said = f"{path}: expected to write the picture there, found: {os_error_text(error)}"
+            raise FileError(no_room(error, result.run_dir) or said) from error
         paths.append(path)
     return tuple(paths)
 
@@ -343,7 +354,8 @@ def _publish(packed: Path, stored: Path, sha256: str) -> None:
             remains.unlink(missing_ok=True)
         write_atomically(stored, content)
     except OSError as error:
-        raise FileError(f"{stored}: expected to write the archive there, found: {error.strerror}") from error
+        said = f"{stored}: expected to write the archive there, found: {os_error_text(error)}"
+        raise FileError(no_room(error, stored.parent) or said) from error
 
 
 def _result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tuple[Outcome, ...]) -> BuildResult:

@@ -135,7 +135,8 @@ def _draw_result(console: Console, result: BuildResult) -> None:
         console.print(note)
     console.print(
         f"Selected [bold]{result.selected}[/bold]: {result.why}.\n{test_lines(result)}\nArchive: {result.archive}\n"
-        f"Picture of the trade-off: {result.run_dir / 'pareto.png'}"
+        f"Picture of the trade-off: {result.run_dir / 'pareto.png'}\n"
+        f"{result.run_dir} takes {result.run_bytes / 1e6:,.1f} MB; `pipeline clean` keeps its winner and the evidence."
     )
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import PipelineError
+from pipeline.places import require_temp
+from pipeline.process import failure, run_child
 
 PYTHON_RANGE = ((3, 11), (3, 13))
 SERVE_PORT = 8080
@@ -98,7 +100,8 @@ def diagnose(folder: Path | None = None, *, port: int = SERVE_PORT) -> list[Chec
         lambda: check_port(port),
         lambda: check_other_ports(OTHER_PORTS),
         lambda: check_disk(folder or Path.cwd(), NEEDED_DISK_GB),
-        lambda: check_temp(Path(tempfile.gettempdir())),
+        check_temp,
+        check_state,
         check_data,
     ]
     with ThreadPoolExecutor(max_workers=len(checks)) as pool:
@@ -193,10 +196,32 @@ def check_disk(folder: Path, needed_gb: float) -> Check:
     return Check(name="disk space", ok=ok, found=f"{free_gb:.1f} GB free at {folder}", remedy="" if ok else remedy)
 
 
-def check_temp(folder: Path) -> Check:
-    """The temp directory takes files, and a socket of TorchServe's fits its address."""
+def check_state() -> Check:
+    """Running servers can be recorded: in a home, or without one."""
+    from pipeline.serving.state import STATE_VARIABLE, require_state_folder, state_folder
+
+    name = "state folder"
+    try:
+        require_state_folder()
+    except PipelineError as error:
+        return Check(
+            name=name, ok=False, found=_one_line(str(error)), remedy=f"set {STATE_VARIABLE} to a folder of your own"
+        )
+    return Check(name=name, ok=True, found=f"{state_folder()}, writable")
+
+
+def check_temp(folder: Path | None = None) -> Check:
+    """The temp directory takes files, and a socket of TorchServe's fits its address.
+
+    Args:
+        folder: to look at; the one that temporary files go to if not given.
+    """
     name = "temp directory"
     remedy = "set TMPDIR to a short path that you may write to, /tmp for example"
+    try:
+        folder = folder or require_temp()
+    except PipelineError as error:
+        return Check(name=name, ok=False, found=_one_line(str(error)), remedy=remedy)
     try:
         with tempfile.NamedTemporaryFile(dir=folder):
             pass
@@ -238,14 +263,12 @@ def probe(python: str, program: str) -> tuple[bool, str]:
     # -P: a file of the user's that is named like a library must not be taken for it.
     command = [python, "-P", "-W", "ignore", "-c", program]
     try:
-        ended = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=False
-        )
+        ended = run_child(command, environment=environment, timeout_s=PROBE_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         return False, f"no answer in {PROBE_TIMEOUT_S:g} s"
     if ended.returncode == 0:
         return True, _one_line(ended.stdout)
-    return False, _one_line(ended.stderr) or f"ended with code {ended.returncode}"
+    return False, failure(ended.returncode, ended.stderr)
 
 
 def _one_line(text: str) -> str:

@@ -46,6 +46,7 @@ class Manifest(BaseModel):
         stages: the finished ones, by name.
         settings: the whole recipe, overrides applied, so that what was built can be checked again.
         folder: of the recipe; the user's factories are looked up there.
+        removed: paths of artifacts that `pipeline clean` removed, or was about to when it was interrupted.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -56,10 +57,12 @@ class Manifest(BaseModel):
     stages: dict[str, StageRecord] = {}
     settings: dict[str, Any] = {}
     folder: str = ""
+    removed: tuple[str, ...] = ()
 
     def with_stage(self, name: str, record: StageRecord) -> Manifest:
         """The same with one stage's record replaced."""
-        return self.model_copy(update={"stages": {**self.stages, name: record}})
+        removed = tuple(path for path in self.removed if not path.startswith(f"{name}/"))
+        return self.model_copy(update={"stages": {**self.stages, name: record}, "removed": removed})
 
 
 def read_manifest(run_dir: Path) -> Manifest | None:
@@ -103,6 +106,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(stream.fileno())
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # of a full disk, the system names no file
+            error.filename = str(path)
         raise

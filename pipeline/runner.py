@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from pipeline.artifacts import Artifact, Kind, digest_bytes, digest_file
 from pipeline.errors import FileError, StageError
 from pipeline.manifest import Manifest, StageRecord, read_manifest, write_manifest
+from pipeline.places import no_room, os_error_text
 from pipeline.reads import difference, recording
 from pipeline.recipe import Recipe
 from pipeline.source import collect, library_versions
@@ -26,8 +27,8 @@ from pipeline.user_code import faults_of_the_user
 
 _PACKAGES = ("pipeline", "handlers")
 _ROOT = Path(__file__).resolve().parent.parent
-_SCRATCH = ".scratch"
-_CACHE = ".cache"
+SCRATCH = ".scratch"
+CACHE = ".cache"
 _KEY_DIGITS = 16
 # In a scratch folder: what the user's code has read so far.
 _READS = ".reads.json"
@@ -107,7 +108,7 @@ def run_stages(
     """
     check_order(stages)
     _make_directory(run_dir)
-    with _lock(run_dir):
+    with hold(run_dir):
         _sweep(run_dir)
         manifest = None if force else read_manifest(run_dir)
         manifest = manifest or Manifest(recipe=recipe.name, environment={})
@@ -131,7 +132,7 @@ def run_stages(
             reporter.log(f"{stage.name}: {need.reason}")
             if force:
                 _forget(run_dir, stage.name)
-                shutil.rmtree(run_dir / _CACHE / stage.name, ignore_errors=True)
+                shutil.rmtree(run_dir / CACHE / stage.name, ignore_errors=True)
             started = time.perf_counter()
             artifacts, reads = _run(stage, settings, files, need.key, run_dir, reporter, recipe.folder)
             seconds = time.perf_counter() - started
@@ -216,7 +217,8 @@ def _need(
     for artifact in record.artifacts:
         path = run_dir / artifact.path
         if not path.is_file():
-            return replace(need, reason=f"{artifact.path} is missing")
+            how = "was removed by `pipeline clean`" if artifact.path in manifest.removed else "is missing"
+            return replace(need, reason=f"{artifact.path} {how}")
         if path.stat().st_size != artifact.size or digest_file(path) != artifact.sha256:
             return replace(need, reason=f"{artifact.path} was altered")
     return need
@@ -256,7 +258,7 @@ def _run(
     folder: Path,
 ) -> tuple[tuple[Artifact, ...], dict[str, str]]:
     temporary = run_dir / f".{stage.name}.{os.getpid()}.tmp"
-    scratch = run_dir / _SCRATCH / f"{stage.name}-{key[:_KEY_DIGITS]}"
+    scratch = run_dir / SCRATCH / f"{stage.name}-{key[:_KEY_DIGITS]}"
     temporary.mkdir()
     if _read_otherwise(scratch, folder):
         shutil.rmtree(scratch)
@@ -266,16 +268,21 @@ def _run(
         stage=stage.name,
         folder=temporary,
         scratch=scratch,
-        cache=run_dir / _CACHE / stage.name,
+        cache=run_dir / CACHE / stage.name,
         reporter=reporter,
         declared={},
     )
     try:
-        with (
-            recording(folder, leave_out=[run_dir], file=scratch / _READS) as reads,
-            faults_of_the_user(f"stage {stage.name}"),
-        ):
-            stage.run(settings, Inputs(stage=stage.name, files=found), outputs)
+        try:
+            with (
+                recording(folder, leave_out=[run_dir], file=scratch / _READS) as reads,
+                faults_of_the_user(f"stage {stage.name}"),
+            ):
+                stage.run(settings, Inputs(stage=stage.name, files=found), outputs)
+        except Exception as error:
+            if (full := no_room(error, run_dir)) is not None:
+                raise FileError(f"stage {stage.name}: {full}; it goes on from here when it is run again") from error
+            raise
         artifacts = _collect(stage, outputs)
         final = run_dir / stage.name
         former = run_dir / f".{stage.name}.{os.getpid()}.old"
@@ -329,13 +336,21 @@ def _make_directory(run_dir: Path) -> None:
         raise FileError(f"{run_dir}: expected a folder to write to, found: {error.strerror}") from error
 
 
-def _lock(run_dir: Path) -> Any:
+def hold(run_dir: Path) -> Any:
+    """Hold a run directory, for a `with` block.
+
+    Raises:
+        StageError: somebody else does.
+        FileError: nothing can be written there.
+    """
     try:
         return FileLock(run_dir / ".lock").acquire(timeout=0)
     except Timeout as error:
         raise StageError(
             f"{run_dir}: another build is running there; wait for it to end, or give another --run-dir"
         ) from error
+    except OSError as error:
+        raise FileError(f"{run_dir}: expected a folder to write to, found: {os_error_text(error)}") from error
 
 
 def _sweep(run_dir: Path) -> None:
@@ -347,7 +362,7 @@ def _sweep(run_dir: Path) -> None:
 
 def _forget(run_dir: Path, stage: str) -> None:
     """Remove a finished stage's scratch folders."""
-    for folder in (run_dir / _SCRATCH).glob(f"{stage}-*"):
+    for folder in (run_dir / SCRATCH).glob(f"{stage}-*"):
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-# Of a recipe, a network, an archive: also a file's and a part of a URL.
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+# Pattern of every name. Names become file names and parts of URLs; TorchServe loads none with two dots in a row.
+NAME = r"^[A-Za-z0-9](?:\.?[A-Za-z0-9_-])*$"
 
 
 class Section(BaseModel):

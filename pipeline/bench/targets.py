@@ -24,6 +24,7 @@ from pipeline.serving.archive import Archive, read_archive
 
 NO_EAGER = "an archive holds neither the network's source nor its weights; bench the run directory"
 NO_FLOAT = "an archive holds the packed candidate alone; bench the run directory"
+REMOVED = "pipeline clean removed its file; pipeline build makes it again"
 NO_ARCHIVE = "the build has packed none yet; run pipeline build"
 
 
@@ -120,7 +121,10 @@ def _open_run(run: OpenedRun) -> Target:
             ),
             model,
         ),
-        left_out={} if archive is not None else {"served": NO_ARCHIVE},
+        left_out={
+            **({} if archive is not None else {"served": NO_ARCHIVE}),
+            **dict.fromkeys(run.removed, REMOVED),
+        },
     )
 
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import sys
 import traceback
 from collections.abc import Sequence
 
-from pipeline.cli import building, looking, measuring, proving, serving
+from pipeline.cli import building, cleaning, looking, measuring, proving, serving
+from pipeline.cli.answer import drop_answer, flush_answer, reserve_for
 from pipeline.cli.app import app
 from pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, FileError, PipelineError, RecipeError
+from pipeline.places import no_room, os_error_text
 from pipeline.process import terminated_as_interrupt
 from pipeline.user_code import faults_of_the_user
 
-__all__ = ["app", "building", "looking", "main", "measuring", "proving", "serving"]
+__all__ = ["app", "building", "cleaning", "looking", "main", "measuring", "proving", "serving"]
 
-# A full disk, a used-up quota, a limit on the size of files.
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# They give up a proof, or work that was done: who wants one of them knows its name.
+_NEVER_SUGGESTED = ("--accept-host", "--force", "--no-served")
 
 
 def main() -> None:
@@ -42,32 +43,47 @@ def _run(arguments: list[str]) -> int:
         arguments = ["--debug", *(one for one in arguments if one != "--debug")]
     try:
         with terminated_as_interrupt(), faults_of_the_user("this command"):
+            reserve_for(arguments)
             code = app(arguments, standalone_mode=False)
-        sys.stdout.flush()
+        flush_answer()
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     except PipelineError as error:
         return _fail(str(error), error.exit_code, debug=debug)
     except BrokenPipeError:
         # The reader of our output is gone, e.g. `pipeline report runs/x | head -1`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_answer()
         return EXIT_OK
     except Exception as error:  # noqa: BLE001
+        if (full := no_room(error)) is not None:
+            return _fail(f"{full}{_goes_on(arguments)}", FileError.exit_code, debug=debug)
         if (failed := _system_error(error)) is not None:
-            text = f"{failed.filename or 'file'}: {failed.strerror or failed}"
-            if failed.errno in _NO_ROOM:
-                text += f"; make room{_goes_on(arguments)}"
+            text = f"{failed.filename or 'a file'}: {os_error_text(failed)}"
             return _fail(text, FileError.exit_code, debug=debug)
         message = getattr(error, "format_message", None)
         if message is not None:
-            # The parser leaves the words of the library that it checks values with.
-            said = " ".join(message().replace("Value error, ", "").split()).rstrip(".")
-            return _fail(f"{said}; see pipeline --help", RecipeError.exit_code, debug=debug)
+            return _fail(_usage(error, message()), RecipeError.exit_code, debug=debug)
         found = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
         return _fail(f"unexpected {found}; run again with --debug and report it", PipelineError.exit_code, debug=debug)
     if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C inside a command into this code
         return _fail(f"interrupted{_goes_on(arguments)}", EXIT_INTERRUPTED)
     return code if isinstance(code, int) else EXIT_OK
+
+
+def _usage(error: Exception, said: str) -> str:
+    """What the parser says, without the words of the library that it checks values with.
+
+    A slip of the pen must not lead to an option that gives up a proof or work that was done.
+    """
+    if getattr(error, "option_name", None) == "--host":
+        said = "No such option: --host: a server listens on 127.0.0.1 alone, and others reach it through a proxy"
+        return f"{said}; see README.md"
+    possibilities = getattr(error, "possibilities", None)
+    if possibilities:
+        possibilities[:] = [one for one in possibilities if one not in _NEVER_SUGGESTED]
+        said = str(error.format_message())  # type: ignore[attr-defined]
+    said = " ".join(said.replace("Value error, ", "").split()).rstrip(".")
+    return f"{said}; see pipeline --help"
 
 
 def _goes_on(arguments: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.cli.answer import write_answer
 from pipeline.errors import RecipeError
 
 app = typer.Typer(
@@ -43,4 +44,4 @@ def options(
 
 def print_json(document: Any) -> None:
     """One JSON document on standard output."""
-    typer.echo(json.dumps(document, indent=1))
+    write_answer(json.dumps(document, indent=1))

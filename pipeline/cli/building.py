@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.answer import write_answer
 from pipeline.cli.app import Force, Json, ModelStore, Overrides, RecipeArgument, RunDir, app, print_json
 
 
@@ -59,7 +60,7 @@ def train(
 
     with console.Terminal() as terminal:
         weights = builder.train(recipe, run_dir=run_dir, overrides=overrides or (), force=force, reporter=terminal)
-    typer.echo(weights)
+    write_answer(str(weights))
 
 
 @app.command()

@@ -10,7 +10,6 @@ import gzip
 import hashlib
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -19,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.errors import DataError
+from pipeline.places import user_folder
+from pipeline.process import failure, run_child
 
 NAME = "fashion-mnist"
 # SHA-256 and size of what the .gz files hold. Not of the .gz files: Debian compresses the same contents with another
@@ -39,9 +40,8 @@ DEBIAN_TIMEOUT_S = 180.0
 
 
 def cache_folder() -> Path:
-    """Where data is kept: the environment's PIPELINE_DATA, or `~/.cache/pipeline/data`."""
-    moved = os.environ.get("PIPELINE_DATA")
-    return (Path(moved) if moved else Path.home() / ".cache" / "pipeline" / "data") / NAME
+    """Where data is kept: the environment's PIPELINE_DATA, or `~/.cache/pipeline/data`; see `user_folder`."""
+    return user_folder("data", "PIPELINE_DATA") / NAME
 
 
 def locate(folder: Path | None = None) -> Path | None:
@@ -227,24 +227,17 @@ def _download(url: str, path: Path, deadline: float) -> None:
 
 def _command(arguments: list[str], folder: Path, deadline: float) -> None:
     """Run a program until it ends or the deadline has passed; its children end with it."""
-    with subprocess.Popen(
-        arguments,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "LC_ALL": "C.UTF-8"},
-        start_new_session=True,
-    ) as process:
-        try:
-            _, stderr = process.communicate(timeout=max(deadline - time.monotonic(), 1.0))
-        except BaseException as error:
-            # The whole session: apt-get's download processes would keep the pipe open.
-            os.killpg(process.pid, signal.SIGKILL)
-            if isinstance(error, subprocess.TimeoutExpired):
-                raise DataError(f"{arguments[0]} not done after {DEBIAN_TIMEOUT_S:g} s") from error
-            raise
-    if process.returncode != 0:
-        lines = [line for line in stderr.splitlines() if line.startswith("E:")] or stderr.splitlines()[-1:]
-        raise DataError(f"{arguments[0]}: {' '.join(lines) or f'exit code {process.returncode}'}")
+    try:
+        # In a session: apt-get's download processes end with it.
+        done = run_child(
+            arguments,
+            cwd=folder,
+            environment={**os.environ, "LC_ALL": "C.UTF-8"},
+            timeout_s=max(deadline - time.monotonic(), 1.0),
+            own_session=True,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DataError(f"{arguments[0]} not done after {DEBIAN_TIMEOUT_S:g} s") from error
+    if done.returncode != 0:
+        lines = [line for line in done.stderr.splitlines() if line.startswith("E:")]
+        raise DataError(f"{arguments[0]}: {' '.join(lines) or failure(done.returncode, done.stderr)}")

@@ -18,7 +18,7 @@ from handlers.serving import RuntimeSpec
 from pipeline.errors import StageError
 from pipeline.measure import worker
 from pipeline.measure.rounds import Timing, interleave
-from pipeline.process import module_command, module_environment
+from pipeline.process import failure, module_command, module_environment, start_child
 from pipeline.stage import Reporter
 
 
@@ -134,13 +134,12 @@ class TimingProcess:
         self.peak_bytes = 0
         job = {**subject.job, "batch_sizes": list(subject.batch_sizes), "cores": _cores(subject.threads)}
         self._errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed in __exit__
-        self._process = subprocess.Popen(
+        self._process = start_child(
             module_command(subject.worker, json.dumps(job)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            text=True,
-            env=module_environment(threads=subject.threads),
+            environment=module_environment(threads=subject.threads),
         )
 
     def __enter__(self) -> Self:
@@ -181,10 +180,9 @@ class TimingProcess:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            self._process.wait()
+            code = self._process.wait()
             self._errors.seek(0)
-            last = (self._errors.read().strip().splitlines() or ["no message"])[-1]
-            raise StageError(f"timing {self.name}: the process ended with {self._process.returncode}: {last}")
+            raise StageError(f"timing {self.name}: {failure(code, self._errors.read())}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 

@@ -24,6 +24,7 @@ from safetensors.numpy import load_file
 from handlers.decode import InputSpec
 from handlers.runtime import load_model, run_chunks
 from handlers.serving import RuntimeSpec
+from pipeline.process import reserve_stdout
 
 # TorchScript compiles on its first three calls; beyond that a large network need not be called often.
 _WARM_UP_CALLS, _LEAST_WARM_UP_CALLS, _WARM_UP_S = 20, 4, 0.5
@@ -78,8 +79,7 @@ def serve(job: Mapping[str, Any], load: Callable[[], Prepare]) -> None:
         load: loads the subject, its library being imported already; returns what prepares a call at a batch size,
             with its inputs allocated.
     """
-    with os.fdopen(os.dup(sys.stdout.fileno()), "w") as answers:
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a user's factory prints is no answer
+    with reserve_stdout() as answers:  # whatever a user's factory prints is no answer
 
         def answer(document: Mapping[str, float]) -> None:
             answers.write(json.dumps(document) + "\n")

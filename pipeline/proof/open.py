@@ -41,6 +41,7 @@ class OpenedRun:
         ground: what references are made of, by kind and candidate; their digests are right.
         reports: of every candidate, in the order of the table.
         models: model files by candidate; not looked at yet.
+        removed: candidates whose files `pipeline clean` removed; they are in none of the others.
     """
 
     run_dir: Path
@@ -49,6 +50,7 @@ class OpenedRun:
     ground: Mapping[tuple[Kind, str | None], Path]
     reports: tuple[CandidateReport, ...]
     models: Mapping[str, Artifact]
+    removed: tuple[str, ...]
 
     def require(self, artifact: Artifact) -> Path:
         """An artifact's file, as the build recorded it.
@@ -73,13 +75,16 @@ def open_run(run_dir: Path) -> OpenedRun:
     manifest, recipe, record = _read(run_dir)
     ground = _ground(run_dir, manifest)
     order = json.loads(ground[Kind.CANDIDATE_ORDER, None].read_bytes())["order"]
+    models = {str(one.candidate): one for one in record.artifacts if one.kind is Kind.CANDIDATE_MODEL}
+    removed = tuple(name for name in order if _was_removed(run_dir, manifest, models[name]))
     opened = OpenedRun(
         run_dir=run_dir,
         manifest=manifest,
         recipe=recipe,
         ground=ground,
-        reports=tuple(read_report(ground[Kind.CANDIDATE_REPORT, name]) for name in order),
-        models={str(one.candidate): one for one in record.artifacts if one.kind is Kind.CANDIDATE_MODEL},
+        reports=tuple(read_report(ground[Kind.CANDIDATE_REPORT, name]) for name in order if name not in removed),
+        models={name: one for name, one in models.items() if name not in removed},
+        removed=removed,
     )
     _check_factory(recipe, record)
     return opened
@@ -120,7 +125,7 @@ def _ground(run_dir: Path, manifest: Manifest) -> Mapping[tuple[Kind, str | None
     paths = {}
     for record in manifest.stages.values():
         for one in record.artifacts:
-            if one.kind in _GROUND:
+            if one.kind in _GROUND and not _was_removed(run_dir, manifest, one):
                 if digest_file(run_dir / one.path) != one.sha256:
                     raise FileError(
                         f"{run_dir / one.path}: expected the file that the build recorded, found another; candidates "
@@ -128,6 +133,11 @@ def _ground(run_dir: Path, manifest: Manifest) -> Mapping[tuple[Kind, str | None
                     )
                 paths[one.kind, one.candidate] = run_dir / one.path
     return paths
+
+
+def _was_removed(run_dir: Path, manifest: Manifest, artifact: Artifact) -> bool:
+    """Whether `pipeline clean` took a file away: one that is there counts, whatever was planned."""
+    return artifact.path in manifest.removed and not (run_dir / artifact.path).exists()
 
 
 def _check_factory(recipe: Recipe, record: StageRecord) -> None:

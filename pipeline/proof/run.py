@@ -127,6 +127,9 @@ def verify_run(
     say = reporter or Silent()
     opened = open_run(run_dir)
     recipe, paths = opened.recipe, opened.ground
+    if opened.removed:
+        names = ", ".join(opened.removed)
+        say.log(f"verify: pipeline clean removed the files of {names}; pipeline build makes them again")
     model = load_model_spec(recipe.model, recipe.folder, read_info(paths[Kind.DATA_INFO, None]))
     limits = Limits(
         max_accuracy_drop=recipe.budget.max_accuracy_drop, max_confident_flips=recipe.budget.max_confident_flips

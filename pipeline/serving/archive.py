@@ -26,6 +26,7 @@ from handlers import torchserve_handler
 from handlers.serving import SERVING_FILE, Serving
 from pipeline.artifacts import digest_bytes
 from pipeline.errors import FileError, StageError
+from pipeline.process import failure, run_child
 
 # Imported, not only named: a stage that packs depends on the handler's source as on its own.
 HANDLER_FILE = f"{torchserve_handler.__name__.rpartition('.')[2]}.py"
@@ -265,21 +266,14 @@ def _run_archiver(folder: Path, serving: Serving, members: Mapping[str, bytes]) 
     command += ["--serialized-file", serving.runtime.file, "--extra-files", "extra", "--export-path", "export"]
     environment = {**os.environ, "TMPDIR": str(staging), "PYTHONWARNINGS": "ignore"}
     try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=_ARCHIVER_TIMEOUT_S,
-            check=False,
-        )
+        done = run_child(command, cwd=folder, environment=environment, timeout_s=_ARCHIVER_TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StageError(f"torch-model-archiver: expected an archive, found: {error}") from error
     made = export / f"{serving.name}.mar"
     if done.returncode != 0 or not made.is_file():
-        last = (done.stderr.strip() or "no message").splitlines()[-1]
-        raise StageError(f"torch-model-archiver: expected an archive, found exit code {done.returncode}: {last}")
+        raise StageError(
+            f"torch-model-archiver: expected an archive, found none: {failure(done.returncode, done.stderr)}"
+        )
     with zipfile.ZipFile(made) as packed:
         contents = {name: packed.read(name) for name in packed.namelist()}
     document = json.loads(contents[MANIFEST])

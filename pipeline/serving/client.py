@@ -291,7 +291,7 @@ def describe_workers(management_url: str, model: str) -> tuple[Worker, ...]:
     try:
         document = httpx.get(url, timeout=_TIMEOUT, trust_env=False).json()
         return tuple(
-            Worker(name=worker["id"], pid=int(worker["pid"]), status=worker["status"])
+            Worker(name=worker["id"], pid=max(0, int(worker["pid"])), status=worker["status"])
             for worker in document[0]["workers"]
         )
     except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError) as error:

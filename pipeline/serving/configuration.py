@@ -16,12 +16,15 @@ from pathlib import Path
 
 from handlers.torchserve_handler import ACCEPT_HOST
 from pipeline.errors import ServerError
+from pipeline.places import require_temp
 from pipeline.serving.archive import Archive
 from pipeline.serving.java import Java
 from pipeline.serving.state import FOLDER_PREFIX
 
 HOST = "127.0.0.1"
 LOG_FILE = "server.log"
+# What Java and the server say outside their log: a missing class, a lost port, an option that Java does not know.
+CONSOLE_FILE = "console.log"
 # A Unix socket's path holds 107 characters, and TorchServe adds `/.ts.sock.65535`.
 _LONGEST_FOLDER = 90
 _RESPONSE_TIMEOUT_S = 60
@@ -90,11 +93,33 @@ def choose_ports(inference: int | None) -> Ports:
 
 
 def private_folder() -> Path:
-    """A new folder that only this user can enter, with a path short enough for Unix sockets."""
-    folder = tempfile.gettempdir()
-    if len(folder) + len(FOLDER_PREFIX) + 8 > _LONGEST_FOLDER:
-        folder = "/tmp"  # noqa: S108 - mkdtemp makes an unpredictable, private folder in it
-    return Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=folder))
+    """A new folder that only this user can enter, with a path short enough for Unix sockets.
+
+    Raises:
+        FileError: there is no folder for temporary files.
+        ServerError: there is none that a server can work in.
+    """
+    chosen = require_temp()
+    # mkdtemp makes an unpredictable, private folder in it.
+    for folder in dict.fromkeys((chosen, Path("/tmp"), Path("/var/tmp"))):  # noqa: S108
+        if _unfit(folder) is None:
+            return Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=folder))
+    raise ServerError(
+        f"{chosen}: expected a folder for temporary files that a server can work in, found {_unfit(chosen)}, and "
+        "the system's own will not do either; set TMPDIR to one"
+    )
+
+
+def _unfit(folder: Path) -> str | None:
+    """Why a server's folder cannot lie in this one; None where it can."""
+    if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        return "that it cannot be written to"
+    if len(str(folder)) + len(FOLDER_PREFIX) + 8 > _LONGEST_FOLDER:
+        return "that its path is too long for a socket's"
+    if os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0):  # Linux alone says so
+        # Without its native library the server talks to its workers through a port, open to all users of this machine.
+        return "that it is mounted noexec"
+    return None
 
 
 def write_configuration(
@@ -163,7 +188,7 @@ def command(folder: Path, java: Java) -> list[str]:
     return [
         str(java.executable),
         f"-Dmodel_server_home={package.parent}",
-        f"-Dlog4j.configurationFile=file://{folder}/log4j2.xml",
+        f"-Dlog4j.configurationFile={(folder / 'log4j2.xml').as_uri()}",
         f"-Djava.io.tmpdir={folder}",
         "-XX:-UsePerfData",  # writes to the shared temporary folder
         "-cp",

@@ -18,7 +18,7 @@ from handlers.decode import InputSpec
 from handlers.runtime import load_model, run_chunks
 from handlers.serving import RuntimeSpec
 from pipeline.errors import ProofError, StageError
-from pipeline.process import failure, module_command, module_environment
+from pipeline.process import failure, module_command, module_environment, run_child
 
 _TIMEOUT_S = 600.0
 
@@ -72,13 +72,13 @@ def answers(
         environment = module_environment(threads=runtime.threads)
         command = module_command("pipeline.serving.golden", json.dumps(job))
         try:
-            done = subprocess.run(
-                command, env=environment, cwd=scratch, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
-            )
+            done = run_child(command, environment=environment, cwd=Path(scratch), timeout_s=_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:
             raise StageError(f"{runtime.file}: expected answers within {_TIMEOUT_S:g} s, found none") from error
         if done.returncode != 0:
-            raise StageError(f"{runtime.file}: expected answers from a new process, found: {failure(done)}")
+            raise StageError(
+                f"{runtime.file}: expected answers from a new process, found: {failure(done.returncode, done.stderr)}"
+            )
         logits = {size: load_file(answered)[str(size)] for size in batch_sizes}
     for size, values in logits.items():
         if not np.isfinite(values).all():

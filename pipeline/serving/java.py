@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import ServerError
+from pipeline.process import run_child
 
 MINIMUM_VERSION = 17
 _VERSION = re.compile(r'version "(?:1\.)?(\d+)[^"]*"')
@@ -71,9 +72,7 @@ def _places() -> Iterator[tuple[str, Path]]:
 def _version(executable: Path, timeout_s: float) -> int | str:
     """The version's first number, or why there is none."""
     try:
-        done = subprocess.run(
-            [str(executable), "-version"], capture_output=True, text=True, timeout=timeout_s, check=False
-        )
+        done = run_child([str(executable), "-version"], timeout_s=timeout_s)
     except subprocess.TimeoutExpired:
         return f"no answer in {timeout_s:g} s"
     except OSError as error:

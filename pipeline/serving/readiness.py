@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -17,8 +19,11 @@ from handlers.compare import compare
 from handlers.request import MAX_BODY_BYTES
 from handlers.torchserve_handler import ACCEPTED_MARK, REFUSAL_MARK
 from pipeline.errors import ServerError
+from pipeline.places import free_room
+from pipeline.process import describe_signal
 from pipeline.serving.archive import Archive
 from pipeline.serving.client import Logits, Worker, encode_instances, predict_logits
+from pipeline.serving.configuration import CONSOLE_FILE
 
 _WORKER = re.compile(r"W-(\d+)-")
 _GAVE_UP = re.compile(
@@ -26,6 +31,14 @@ _GAVE_UP = re.compile(
     r"Backend worker (?:startup time out|monitoring thread interrupted|did not respond)"
 )
 _PORT_TAKEN = re.compile(r"Address already in use|BindException")
+_PORT_LOST = re.compile(r"Failed to bind to address\S* \S*:(\d+)$")
+# Log4j cannot write its own log then, so these stand among what Java says.
+_FULL = re.compile(r"No space left on device|Disk quota exceeded|Unable to write to stream")
+_HOPELESS = re.compile(r"Failed to load (?:initial )?model(?:s)?:|OutOfMemoryError|insufficient memory for the Java")
+_EXCEPTION = re.compile(r"^[\w.$]+(?:Exception|Error): (.+)")
+_ERROR = re.compile(r"^(?:ERROR|FATAL)\||^(?:Error|Exception|Unrecognized|Invalid)\b")
+# What Java and the server say at every start, and the frames of a trace.
+_NOISE = re.compile(r"^WARNING: |^nvidia-smi |^Model server started|^\s")
 # Golden inputs posted in one request, as JSON: enough to mean something, small beside the server's limit.
 _PART_BYTES = 1 << 20
 # TorchServe's answers for a worker that ended, at once or a little later, and while there is none in its place.
@@ -74,17 +87,50 @@ def accepted_difference(log: Path) -> str | None:
     return next((line.partition(ACCEPTED_MARK)[2] for line in lines if ACCEPTED_MARK in line), None)
 
 
-def server_failure(log: Path) -> str:
-    """Why the server itself ended: the first error of its log."""
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
+def startup_failure(log: Path) -> str | None:
+    """What keeps a server from ever becoming ready though its process runs on; None where nothing is known to.
+
+    Args:
+        log: the server's log; what Java says lies beside it.
+    """
+    lines = _lines(log)
     for line in lines:
+        if lost := _PORT_LOST.search(line):
+            return f"port {lost[1]} was taken in the meantime (address already in use); run it again"
         if _PORT_TAKEN.search(line):
-            return "a port was taken in the meantime (address already in use)"
-    errors = [line.rpartition("|")[2] for line in lines if line.startswith(("ERROR|", "FATAL|"))]
-    return errors[0] if errors else (lines[-1] if lines else "nothing in its log")
+            return "a port was taken in the meantime (address already in use); run it again"
+    for line, following in itertools.pairwise([*lines, ""]):
+        if _FULL.search(line):
+            return f"it cannot write: {free_room(log.parent)}; make room, or set TMPDIR to a folder that has some"
+        if _HOPELESS.search(line):
+            reason = _EXCEPTION.search(following)
+            return line.rpartition("|")[2] + (f": {reason[1]}" if reason else "")
+    return None
+
+
+def server_failure(log: Path, code: int) -> str:
+    """Why the server itself ended: what is known to keep it from running, a signal, or the first error that it told.
+
+    Args:
+        log: the server's log; what Java says lies beside it.
+        code: of its process: negative for a signal.
+    """
+    if (known := startup_failure(log)) is not None:
+        return known
+    if code < 0:
+        return f"it was ended by {describe_signal(-code)}"
+    lines = [line for line in _lines(log) if not _NOISE.search(line)]
+    errors = [line.rpartition("|")[2] for line in lines if _ERROR.search(line)]
+    return (errors or lines or [f"exit code {code}, and nothing in its log"])[0]
+
+
+def _lines(log: Path) -> list[str]:
+    """Of the log, then of what Java and the server say outside of it."""
+    lines: list[str] = []
+    for path in (log, log.with_name(CONSOLE_FILE)):
+        with contextlib.suppress(OSError):
+            lines += path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [line for line in lines if line.strip()]
 
 
 def gave_up(log: Path) -> bool:

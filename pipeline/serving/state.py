@@ -6,17 +6,25 @@ import contextlib
 import json
 import os
 import shutil
+import stat
 import tempfile
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 
+from pipeline.places import require_folder, user_folder
+
+STATE_VARIABLE = "PIPELINE_STATE"
 _SCHEMA = 1
+_PORTS, _PIDS = 1 << 16, 1 << 31
 # Two clocks round a process's start differently; two processes of one id are further apart than this.
 _SAME_START_S = 1.0
 # Begins the name of a server's private folder, the only kind of folder that is removed.
 FOLDER_PREFIX = "pipeline-ts-"
+# A server is recorded seconds after its folder was made.
+_SETTLED_S = 600.0
 # How the programs of a server are called: the server, and its workers.
 _PROGRAMS = ("java", "python")
 
@@ -79,9 +87,17 @@ class ServerState:
 
 
 def state_folder() -> Path:
-    """`PIPELINE_STATE`, or else a folder in the user's cache."""
-    chosen = os.environ.get("PIPELINE_STATE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "pipeline" / "servers"
+    """`PIPELINE_STATE`, or else a folder in the user's cache; see `user_folder`."""
+    return user_folder("servers", STATE_VARIABLE)
+
+
+def require_state_folder() -> None:
+    """See that servers can be recorded, before anything rests on it.
+
+    Raises:
+        FileError: the folder cannot be written to.
+    """
+    require_folder(state_folder(), STATE_VARIABLE)
 
 
 def write_state(state: ServerState) -> None:
@@ -139,6 +155,24 @@ def leftover_processes(state: ServerState) -> list[psutil.Process]:
     return found
 
 
+def forgotten_folders() -> list[Path]:
+    """Private folders of servers that were killed before they could be recorded, or whose record is lost.
+
+    A folder of the last few minutes may be that of a server which is about to be recorded.
+    """
+    kept = {state.folder for state in read_states()}
+    commands = [part for one in psutil.process_iter(["cmdline"]) for part in one.info["cmdline"] or []]
+    folders = []
+    for folder in sorted(Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*")):
+        with contextlib.suppress(OSError):
+            found = folder.lstat()
+            ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+            settled = time.time() - found.st_mtime > _SETTLED_S
+            if ours and settled and str(folder) not in kept and not any(str(folder) in part for part in commands):
+                folders.append(folder)
+    return folders
+
+
 def _path(port: int) -> Path:
     return state_folder() / f"{port}.json"
 
@@ -148,6 +182,10 @@ def _read(path: Path) -> ServerState | None:
         document = json.loads(path.read_text(encoding="utf-8"))
         if document.pop("schema") != _SCHEMA:
             return None
-        return ServerState(**document)
+        state = ServerState(**document)
+        # Processes are looked up, and ended, by these numbers: -1 would be all of the user's.
+        ports = all(0 < port < _PORTS for port in (state.port, state.management_port))
+        whole = ports and 1 < state.pid < _PIDS and Path(state.folder).is_absolute() and state.started > 0
+        return state if whole else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,11 +14,12 @@ from typing import Any
 import psutil
 
 from pipeline.errors import ServerError
-from pipeline.process import terminated_as_interrupt
+from pipeline.process import start_child, terminated_as_interrupt
 from pipeline.serving import readiness
 from pipeline.serving.archive import Archive, read_archive
 from pipeline.serving.client import Worker, describe_workers, is_healthy
 from pipeline.serving.configuration import (
+    CONSOLE_FILE,
     LOG_FILE,
     Ports,
     choose_ports,
@@ -36,6 +35,7 @@ from pipeline.serving.state import (
     read_state,
     read_states,
     remove_state,
+    require_state_folder,
     write_state,
 )
 from pipeline.stage import Reporter, Silent
@@ -47,11 +47,6 @@ _POLL_S = 0.1
 _LAST_WORDS_S = 1.5
 # TorchServe does not finish open requests on SIGTERM; what is still there after this is killed.
 _TERMINATE_S = 5.0
-# A program of its own rather than `preexec_fn`, which can deadlock in a process with threads. 1 is PR_SET_PDEATHSIG.
-_ASK_AND_RUN = (
-    "import ctypes, os, signal, sys; ctypes.CDLL(None).prctl(1, int(signal.SIGTERM), 0, 0, 0); "
-    "os.execv(sys.argv[1], sys.argv[1:])"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +82,7 @@ class ServerStatus:
             "ready": self.ready,
             "accepted": state.accepted,
             "private": state.private,
-            "workers": [{"id": one.name, "pid": one.pid, "status": one.status} for one in self.workers],
+            "workers": [{"id": one.name, "pid": one.pid or None, "status": one.status} for one in self.workers],
         }
 
 
@@ -145,7 +140,7 @@ def serve(
             process.wait()
             asked = read_state(state.port)
             if asked is not None and not asked.stopping:
-                reason = readiness.server_failure(Path(state.folder) / LOG_FILE)
+                reason = readiness.server_failure(Path(state.folder) / LOG_FILE, process.returncode)
                 raise ServerError(f"{state.url}: expected the server to run, found that it ended: {reason}")
         finally:
             if not detach:
@@ -248,26 +243,27 @@ def _start(
     accept_host: bool,
     dies_with_us: bool,
     private: bool = False,
-) -> tuple[ServerState, subprocess.Popen[bytes]]:
+) -> tuple[ServerState, subprocess.Popen[str]]:
     deadline = time.monotonic() + timeout_s
+    require_state_folder()
     ports = choose_ports(port)
     java = find_java()
     folder = private_folder()
     state: ServerState | None = None
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[str] | None = None
     try:
         write_configuration(
             folder, archive, ports, workers=workers, batch_size=batch_size, batch_delay_ms=batch_delay_ms
         )
-        with (folder / "console.log").open("wb") as console:
-            process = subprocess.Popen(
-                [*(_die_with_parent() if dies_with_us else ()), *command(folder, java)],
+        with (folder / CONSOLE_FILE).open("w", encoding="utf-8") as console:
+            process = start_child(
+                command(folder, java),
+                tied=dies_with_us,
+                own_session=True,  # Ctrl-C reaches us alone; we end it in order
                 cwd=folder,
-                env=environment(folder, java, threads=archive.serving.runtime.threads, accept_host=accept_host),
-                stdin=subprocess.DEVNULL,
+                environment=environment(folder, java, threads=archive.serving.runtime.threads, accept_host=accept_host),
                 stdout=console,
                 stderr=console,
-                start_new_session=True,  # Ctrl-C reaches us alone; we end it in order
             )
         state = replace(_state(archive, ports, workers, folder, process.pid), private=private)
         write_state(state)
@@ -304,7 +300,7 @@ def _state(archive: Archive, ports: Ports, workers: int, folder: Path, pid: int)
 
 def _wait_until_ready(
     state: ServerState,
-    process: subprocess.Popen[bytes],
+    process: subprocess.Popen[str],
     archive: Archive,
     *,
     deadline: float,
@@ -316,7 +312,10 @@ def _wait_until_ready(
     found: tuple[Worker, ...] = ()
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise ServerError(f"{state.url}: expected a running server, found: {readiness.server_failure(log)}")
+            said = readiness.server_failure(log, process.returncode)
+            raise ServerError(f"{state.url}: expected a running server, found: {said}")
+        if failure := readiness.startup_failure(log):
+            raise ServerError(f"{state.url}: expected a running server, found: {failure}")
         if noticed is None and readiness.gave_up(log):
             noticed = time.monotonic()
         settled = noticed is not None and time.monotonic() - noticed > _LAST_WORDS_S
@@ -345,7 +344,7 @@ def _wait_until_ready(
     )
 
 
-def _end(state: ServerState, started: subprocess.Popen[bytes] | None = None) -> None:
+def _end(state: ServerState, started: subprocess.Popen[str] | None = None) -> None:
     """End every process of a server and remove what it left; `started` is its Java if this process started it."""
     processes = {process.pid: process for process in leftover_processes(state)}
     if state.alive:
@@ -369,11 +368,3 @@ def _end(state: ServerState, started: subprocess.Popen[bytes] | None = None) -> 
     if started is not None:
         started.wait()
     remove_state(state)
-
-
-def _die_with_parent() -> tuple[str, ...]:
-    """In front of a command: Linux ends it when this process is killed. Workers end when their server does."""
-    # The signal comes when the *thread* that started the child ends, so only the main thread may ask for it.
-    if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
-        return ()
-    return (sys.executable, "-I", "-S", "-c", _ASK_AND_RUN)

@@ -17,7 +17,7 @@ from typing import Any
 from handlers.predictor import Predictor
 from handlers.runtime import describe_cpu, describe_libraries
 from handlers.serving import SERVING_FILE
-from pipeline.process import failure, module_command, module_environment
+from pipeline.process import failure, module_command, module_environment, reserve_stdout, run_child
 
 # Far above any self-test; a model that never answers must not hold a reviewer for ever.
 _TIMEOUT_S = 600.0
@@ -80,21 +80,12 @@ def replay_golden(folder: Path, digest: str) -> GoldenReport:
     """
     command = module_command("pipeline.verify.golden", str(folder.resolve()), digest)
     try:
-        done = subprocess.run(
-            command,
-            env=module_environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
+        done = run_child(command, environment=module_environment(), timeout_s=_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         return GoldenReport(checks=(), error=f"expected answers within {_TIMEOUT_S:g} s, found none")
     if done.returncode != 0:
-        return GoldenReport(checks=(), error=failure(done))
-    document = json.loads(done.stdout.splitlines()[-1])
+        return GoldenReport(checks=(), error=failure(done.returncode, done.stderr))
+    document = json.loads(done.stdout)
     checks = tuple(GoldenCheck(**one) for one in document["checks"])
     return GoldenReport(checks=checks, pictures=document["pictures"], environment=document["environment"])
 
@@ -105,6 +96,7 @@ def main(folder: Path, digest: str) -> int:
     Returns:
         0, or 1 where the model could not be loaded or run; the last line on standard error then says why.
     """
+    answers = reserve_stdout()
     try:
         content = (folder / SERVING_FILE).read_bytes()
         if hashlib.sha256(content).hexdigest() != digest:
@@ -128,7 +120,8 @@ def main(folder: Path, digest: str) -> int:
         for size, comparison in report.items()
     ]
     environment = f"{describe_cpu()}; {describe_libraries(predictor.serving.runtime)}"
-    sys.stdout.write(json.dumps({"checks": checks, "pictures": pictures, "environment": environment}) + "\n")
+    answers.write(json.dumps({"checks": checks, "pictures": pictures, "environment": environment}) + "\n")
+    answers.flush()
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ import pipeline.verify.replay
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
 from pipeline.errors import DataError, ProofError
-from pipeline.process import failure, module_command, module_environment
+from pipeline.process import failure, module_command, module_environment, run_child
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,18 +86,12 @@ def replay(
         }
         job.write_text(json.dumps(document), encoding="utf-8")
         # -P: the working directory is the user's; a torch.py lying there is not ours to import.
-        done = subprocess.run(
-            module_command(pipeline.verify.replay.__name__, str(job)),
-            env=module_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        command = module_command(pipeline.verify.replay.__name__, str(job))
+        done = run_child(command, environment=module_environment())
         if done.returncode != 0:
-            raise ProofError(f"{file.name} cannot be replayed ({runtime.kind}): {failure(done)}")
+            raise ProofError(
+                f"{file.name} cannot be replayed ({runtime.kind}): {failure(done.returncode, done.stderr)}"
+            )
         learned = json.loads(facts.read_text(encoding="utf-8"))
         found = load_file(answers)
     return Replayed(

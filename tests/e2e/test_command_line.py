@@ -63,6 +63,7 @@ def test_help_lists_the_commands() -> None:
         "train",
         "report",
         "bench",
+        "clean",
         "init",
         "inspect",
         "doctor",

@@ -337,6 +337,25 @@ def test_stopped_from_elsewhere_the_foreground_ends_well(tmp_path: Path) -> None
     assert_nothing_left(state)
 
 
+def test_killed_while_its_workers_start_it_takes_them_along(tmp_path: Path) -> None:
+    archive = build_archive(tmp_path, [GREY], name="early")
+    with subprocess.Popen([sys.executable, "-c", SERVE, str(archive.path), "foreground"]) as process:
+        state: ServerState | None = None
+        worker: list[psutil.Process] = []
+        while not worker:
+            assert process.poll() is None
+            state = next((one for one in read_states() if one.model == "early"), None)
+            worker = [one for one in belonging(state) if "--sock-name" in one.cmdline()] if state else []
+        process.kill()
+    assert state is not None
+    assert not state.ready
+    deadline = time.monotonic() + 60
+    while belonging(state) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert [one for one in read_states() if one.model == "early"] == []
+    assert_nothing_left(state)
+
+
 def test_killed_in_the_foreground_it_takes_its_server_along(tmp_path: Path) -> None:
     with started(build_archive(tmp_path, [GREY], name="front"), "foreground") as (process, state):
         process.kill()

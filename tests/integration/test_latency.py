@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
+import psutil
 import pytest
 from onnx import TensorProto, helper
 from safetensors.numpy import save_file
@@ -115,5 +120,35 @@ def test_what_a_factory_prints_is_no_answer(folder: Path) -> None:
 
 
 def test_a_file_that_cannot_be_loaded_is_named(folder: Path) -> None:
-    with pytest.raises(StageError, match=r"timing broken: the process ended with 1: .*none\.onnx"):
+    with pytest.raises(StageError, match=r"timing broken: .*none\.onnx"):
         measure(subject(folder, "broken", "none.onnx"))
+
+
+def test_timing_processes_end_with_a_killed_build(folder: Path) -> None:
+    (folder / "sleeps.py").write_text(
+        "import os, time\n"
+        "from pathlib import Path\n"
+        "from pipeline.measure.worker import read_job, serve\n"
+        "def load():\n"
+        "    Path('pid.part').write_text(str(os.getpid()))\n"
+        "    Path('pid.part').rename('pid')\n"
+        "    time.sleep(600)\n"
+        "serve(read_job(), load)\n"
+    )
+    program = (
+        "from pipeline.measure.latency import Subject, measure_latency\n"
+        "from pipeline.stage import Silent\n"
+        "sleeps = Subject(name='sleeps', worker='sleeps', job={}, batch_sizes=(1,), threads=1)\n"
+        "measure_latency([sleeps], rounds=2, block_s=0.005, reporter=Silent())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(Path.cwd())])}
+    with subprocess.Popen([sys.executable, "-c", program], cwd=folder, env=environment) as build:
+        while not (folder / "pid").exists():
+            assert build.poll() is None
+            time.sleep(0.05)
+        child = psutil.Process(int((folder / "pid").read_text()))
+        build.kill()
+    _, alive = psutil.wait_procs([child], timeout=20)
+    for process in alive:
+        process.kill()
+    assert alive == []

@@ -106,7 +106,10 @@ def test_a_program_that_fails_gives_the_last_line_of_its_errors() -> None:
     assert doctor.probe(sys.executable, "print('fine')") == (True, "fine")
     ok, found = doctor.probe(sys.executable, "raise RuntimeError('operator torchvision::nms does not exist')")
     assert (ok, found) == (False, "RuntimeError: operator torchvision::nms does not exist")
-    assert doctor.probe(sys.executable, "import sys; sys.exit(3)") == (False, "ended with code 3")
+    assert doctor.probe(sys.executable, "import sys; sys.exit(3)") == (
+        False,
+        "its process ended with code 3 and without a word",
+    )
 
 
 def test_the_mismatched_pair_is_named() -> None:

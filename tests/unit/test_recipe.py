@@ -36,6 +36,12 @@ def test_name_is_the_files_stem_and_folder_is_where_it_lies(tmp_path: Path) -> N
     assert recipe.folder == tmp_path.resolve()
 
 
+@pytest.mark.parametrize("override", ["name=a..b", "package.name=a.", 'package.version="1..0"', "name=../a"])
+def test_a_name_that_no_server_loads_is_refused(override: str) -> None:
+    with pytest.raises(RecipeError, match="String should match pattern"):
+        load_recipe("fashion-cnn", [override])
+
+
 def test_overrides_are_toml_or_else_text(tmp_path: Path) -> None:
     recipe = load_recipe(
         write(tmp_path, MINIMAL), ["train.epochs=3", "select.goal=size", "model.arguments.dropout=0.5"]

@@ -18,6 +18,16 @@ from pipeline import cli
         ),
         (["evidence"], "Missing argument 'ARCHIVE'"),
         (
+            ["serve", "--host", "10.0.0.1"],  # not --accept-host
+            (
+                "No such option: --host: a server listens on 127.0.0.1 alone, and others reach it through a proxy; "
+                "see README.md"
+            ),
+        ),
+        (["serve", "--accept-hosts"], "No such option: --accept-hosts"),
+        (["build", "--forse"], "No such option: --forse (Possible options: --set)"),
+        (["serve", "--prot", "8080"], "No such option: --prot (Possible options: --port)"),
+        (
             ["verify", "digits.mar", "--rank"],
             "digits.mar: expected a run directory with --rank, found an archive; leave the option out",
         ),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.serving.readiness import gave_up, golden_request, server_failure, worker_failure
+from pipeline.serving.readiness import gave_up, golden_request, server_failure, startup_failure, worker_failure
 from tests.served_models import TABLE, build_archive
 
 OUT = "INFO|W-9001-tiny_1.0-stdout|MODEL_LOG|"
@@ -56,15 +56,54 @@ def test_a_workers_own_words_come_first(lines: list[str], settled: bool, expecte
 def test_no_log_yet(tmp_path: Path) -> None:
     assert worker_failure(tmp_path / "none", settled=True) is None
     assert not gave_up(tmp_path / "none")
-    assert server_failure(tmp_path / "none") == "nothing in its log"
+    assert startup_failure(tmp_path / "none") is None
+    assert server_failure(tmp_path / "none", 1) == "exit code 1, and nothing in its log"
 
 
 def test_the_servers_own_failure(tmp_path: Path) -> None:
     log = tmp_path / "server.log"
     log.write_text("WARN|main|X|hello\nERROR|main|ModelServer|Invalid configuration\nERROR|main|X|later\n")
-    assert server_failure(log) == "Invalid configuration"
+    assert server_failure(log, 1) == "Invalid configuration"
     log.write_text("ERROR|main|X|first\njava.net.BindException: Address already in use\n")
-    assert server_failure(log) == "a port was taken in the meantime (address already in use)"
+    assert server_failure(log, 1) == "a port was taken in the meantime (address already in use); run it again"
+    log.write_text("")
+    assert server_failure(log, -9).startswith("it was ended by signal 9 (SIGKILL: most likely out of memory")
+
+
+def test_a_model_that_the_server_will_never_load_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "server.log").write_text(
+        "WARN|main|ModelServer|Failed to load model: a..b.mar\n"
+        "org.pytorch.serve.archive.model.ModelNotFoundException: Relative path is not allowed in url: a..b.mar\n"
+        "\tat org.pytorch.serve.archive.model.ModelArchive.downloadModel(ModelArchive.java:58)\n"
+    )
+    said = "Failed to load model: a..b.mar: Relative path is not allowed in url: a..b.mar"
+    assert startup_failure(tmp_path / "server.log") == said
+
+
+# As TorchServe 0.12 and Java print it outside the log, each when that was brought about.
+LOUD = "WARNING: sun.reflect.Reflection.getCallerClass is not supported. This will impact performance.\n"
+LOST = "java.io.IOException: Failed to bind to address: http://127.0.0.1:33473\n\tat org.pytorch.serve.ModelServer\n"
+LOST_GRPC = "java.io.IOException: Failed to bind to address /127.0.0.1:44007\n"
+FULL = "2026-01-01 main ERROR Unable to write to stream /tmp/x/server.log for appender file org.apache.Appender\n"
+JAVA = "Unrecognized VM option 'Nonsense'\nError: Could not create the Java Virtual Machine.\n"
+
+
+@pytest.mark.parametrize(
+    ("console", "said"),
+    [
+        (LOUD + LOST, "port 33473 was taken in the meantime (address already in use); run it again"),
+        (LOUD + LOST_GRPC, "port 44007 was taken in the meantime (address already in use); run it again"),
+        (LOUD + FULL, "it cannot write: "),
+        (JAVA, "Unrecognized VM option 'Nonsense'"),
+    ],
+)
+def test_what_is_said_outside_the_log(console: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "server.log").write_text("")
+    (tmp_path / "console.log").write_text(console)
+    found = server_failure(tmp_path / "server.log", 1)
+    assert found.startswith(said)
+    # A server that lost a port or its disk may run on, and must not be waited for.
+    assert startup_failure(tmp_path / "server.log") == (None if console == JAVA else found)
 
 
 def test_copies_of_one_example_are_posted_where_a_batch_may_shift_the_answer(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -76,6 +77,16 @@ def test_files_that_are_none_are_removed(state: ServerState, content: str) -> No
     write_state(state)
     path = Path(os.environ["PIPELINE_STATE"], "1234.json")
     path.write_text(content)
+    assert read_states() == [state]
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("change", [{"pid": -1}, {"pid": 0}, {"pid": "9"}, {"pid": 1 << 40}, {"port": -1}])
+def test_numbers_that_are_no_process_are_never_looked_up(state: ServerState, change: dict[str, object]) -> None:
+    write_state(state)
+    path = Path(os.environ["PIPELINE_STATE"], "1234.json")
+    document = json.loads(Path(os.environ["PIPELINE_STATE"], "9999.json").read_text())
+    path.write_text(json.dumps({**document, **change}))
     assert read_states() == [state]
     assert not path.exists()
 

@@ -1,0 +1,56 @@
+"""Where a command's answer goes: standard output, which it has for itself where a program reads it.
+
+While user code runs, anything may print: a factory, a loss, a library in C, a program that they start. With `--json`,
+and for a command whose whole answer is a path, all of that goes to standard error from the first moment to the last.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TextIO
+
+from pipeline.process import reserve_stdout
+
+# What `train` prints is the path of the weights, for `$(pipeline train ...)`.
+_ANSWERS_A_PATH = "train"
+_reserved: list[TextIO] = []
+
+
+def reserve_for(arguments: Sequence[str]) -> None:
+    """Keep standard output for the answer alone, where the command line asks for one that a program reads.
+
+    It is not given back: what is printed while the interpreter ends is no part of an answer either.
+
+    Args:
+        arguments: of the command line.
+    """
+    command = next((one for one in arguments if not one.startswith("-")), "")
+    if sys.stdout is not None and ("--json" in arguments or command == _ANSWERS_A_PATH):
+        _reserved.append(reserve_stdout())
+
+
+def write_answer(text: str) -> None:
+    """A line of a command's answer."""
+    _stream().write(f"{text}\n")
+
+
+def flush_answer() -> None:
+    """Hand over what was written.
+
+    Raises:
+        BrokenPipeError: the reader is gone.
+    """
+    _stream().flush()
+
+
+def drop_answer() -> None:
+    """Let what is still to be written go nowhere: the reader is gone."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, _stream().fileno())
+    os.close(nowhere)
+
+
+def _stream() -> TextIO:
+    return _reserved[-1] if _reserved else sys.stdout
