@@ -4,7 +4,8 @@ Rules for pictures, in this order, each of them deterministic:
 
 1. PNG or JPEG only, told apart by their first bytes; at most `MAX_PIXELS` pixels; of an animated PNG the first frame.
 2. 16 bits a channel become 8 by keeping the high byte (what Pillow does for colour, done here for grey as well).
-3. The EXIF orientation is applied.
+3. The EXIF orientation is applied (`handlers.metadata`); all else that is said besides the pixels is left out, however
+   large it is.
 4. Transparency (alpha channel, palette, or colour key) is composited on black.
 5. Palette, CMYK and two-level pictures become RGB or grey; colour becomes grey by ITU-R 601-2 luma, in integers.
 6. The result is resized to the input's height and width with the declared filter, without keeping the aspect ratio.
@@ -24,6 +25,8 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
+from handlers.metadata import without_metadata
+
 DType = Literal["uint8", "float32", "int64"]
 Mode = Literal["L", "RGB"]
 Resize = Literal["nearest", "bilinear", "bicubic", "lanczos"]
@@ -39,7 +42,8 @@ _STRIP_PIXELS = 1_000_000
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
-_ORIENTATION = 0x0112
+# Of a PNG file, a JPEG file, and either as a data URL.
+_BASE64_BEGINNINGS = (b"iVBORw0KGgo", b"/9j/", b"data:image/")
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -140,6 +144,7 @@ class InputSpec:
         high: largest allowed value; inf for none.
         decoding: how a picture becomes this input; None for a table or tensor.
         dynamic_axes: indices into `shape` whose size a request may choose; `shape` then holds a typical size.
+        missing: whether NaN is a value of this input: one that is missing. float32 only; null in JSON.
         occurs: which made-up inputs may occur in requests: exports are proven on them, and an input of zeros alone, or
             of the largest value alone, is refused where that is not among them. A text of nothing but padding, say.
 
@@ -154,6 +159,7 @@ class InputSpec:
     high: float
     decoding: ImageDecoding | None = None
     dynamic_axes: tuple[int, ...] = ()
+    missing: bool = False
     occurs: tuple[MadeUp, ...] = get_args(MadeUp)
 
     def __post_init__(self) -> None:
@@ -161,6 +167,13 @@ class InputSpec:
             raise ValueError(f"input {self.name}: dtype: expected one of {get_args(DType)}, found {self.dtype!r}")
         if any(size < 1 for size in self.shape):
             raise ValueError(f"input {self.name}: shape: expected positive sizes, found {self.shape}")
+        if math.isnan(self.low) or math.isnan(self.high):
+            raise ValueError(
+                f"input {self.name}: expected bounds that are numbers, -inf and inf for none, found {self.low} and "
+                f"{self.high}; that values may be missing (NaN) is declared by missing=True"
+            )
+        if self.missing and self.dtype != "float32":
+            raise ValueError(f"input {self.name}: missing: expected dtype float32, which has NaN, found {self.dtype}")
         if not self.low <= self.high:
             raise ValueError(f"input {self.name}: expected low <= high, found {self.low} and {self.high}")
         if any(not 0 <= axis < len(self.shape) for axis in self.dynamic_axes):
@@ -192,6 +205,7 @@ class InputSpec:
             "high": self.high if math.isfinite(self.high) else None,
             "decoding": None if self.decoding is None else {"mode": self.decoding.mode, "resize": self.decoding.resize},
             "dynamic_axes": list(self.dynamic_axes),
+            "missing": self.missing,
             "occurs": list(self.occurs),
         }
 
@@ -247,13 +261,14 @@ def decode_image(body: bytes, spec: InputSpec, budget: PixelBudget | None = None
         _refuse_picture(body, spec)
     size = (spec.shape[2], spec.shape[1])
     try:
-        picture: Image.Image | None = (PngImageFile if kind == "PNG" else JpegImageFile)(io.BytesIO(body))
+        bare, orientation = without_metadata(body, kind)
+        picture: Image.Image | None = (PngImageFile if kind == "PNG" else JpegImageFile)(io.BytesIO(bare))
     except Exception as error:
         raise _damaged(kind, error) from error
     assert picture is not None
     (budget or PixelBudget()).take(kind, picture.size, size)
     try:
-        method = _TRANSPOSE.get(picture.getexif().get(_ORIENTATION, 1))
+        method = _TRANSPOSE.get(orientation)
         pixels = _in_mode(picture, spec.decoding.mode)
         picture = None  # makes room
         # After the change of mode, which goes pixel by pixel: the order makes no difference but to memory.
@@ -276,6 +291,13 @@ def picture_kind(body: bytes) -> Literal["PNG", "JPEG"] | None:
     return "JPEG" if body[:3] == _JPEG else None
 
 
+def describe_bytes(body: bytes) -> str:
+    """What is no picture, for messages."""
+    if body.lstrip()[:11].startswith(_BASE64_BEGINNINGS):
+        return "a picture as text (base64); send the file's bytes as they are"
+    return f"{len(body)} bytes beginning with {body[:8]!r}" if body else "0 bytes"
+
+
 def _damaged(kind: str, error: Exception) -> BadRequest:
     reason = " ".join(str(error).split()) or type(error).__name__
     return BadRequest(f"{kind} file cannot be decoded", expected=f"a whole {kind} file", found=reason)
@@ -285,7 +307,7 @@ def _refuse_picture(body: bytes, spec: InputSpec) -> NoReturn:
     raise BadRequest(
         f"input {spec.name}: not a picture",
         expected="a PNG or JPEG file",
-        found=f"{len(body)} bytes beginning with {bytes(body[:8])!r}" if body else "0 bytes",
+        found=describe_bytes(body),
     )
 
 

@@ -169,6 +169,14 @@ class Predictor:
             raise FloatingPointError(f"candidate {self.serving.candidate} answered with NaN or infinity")
         return logits
 
+    def answers_golden(self) -> bool:
+        """Whether the model still answers one of its golden examples with finite numbers."""
+        try:
+            self.predict([{spec.name: self._golden[f"input.{spec.name}"][0] for spec in self.serving.inputs}])
+        except Exception:  # noqa: BLE001 - whatever the runtime raises
+            return False
+        return True
+
     def answer(self, logits: NDArray[np.float32], *, with_logits: bool = False) -> dict[str, Any]:
         """One example's answer.
 

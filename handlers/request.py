@@ -8,17 +8,19 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.decode import BadRequest, InputSpec, PixelBudget, decode_image, picture_kind
+from handlers.decode import BadRequest, InputSpec, PixelBudget, decode_image, describe_bytes, picture_kind
 
-# TorchServe's own default for a request; a larger one never reaches a worker there.
+# TorchServe's own default for a request; on a stock server a larger one never reaches a worker.
 MAX_BODY_BYTES = 6_553_500
 # More than this in one request starves every other client of the worker.
 MAX_INSTANCES = 1024
+_GZIP = b"\x1f\x8b"
+_NO_MISSING = "; this input has no missing values"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,20 +65,44 @@ def decode_request(body: object, content_type: str, inputs: Sequence[InputSpec])
     if not body:
         raise BadRequest("empty request body", expected=_forms(inputs), found="0 bytes")
     media = content_type.partition(";")[0].strip().lower()
+    if body.startswith(_GZIP) and media != "application/octet-stream":
+        raise _encoded("a body packed by gzip")
     if media == "application/json" or media.endswith("+json"):
-        return _from_document(_parse(body), inputs)
+        return _from_document(_parse(body, inputs), inputs)
     if media == "application/octet-stream":
         return _from_raw(body, inputs)
     if media.startswith("image/") or picture_kind(body) is not None:
         return _from_picture(body, media, inputs)
     if body.lstrip()[:1] == b"{":
-        return _from_document(_parse(body), inputs)
-    shown = f"content type {media or '(none)'} and a body beginning with {body[:8]!r}"
+        return _from_document(_parse(body, inputs), inputs)
+    shown = f"content type {media or '(none)'} and {describe_bytes(body)}"
     raise BadRequest("request body of an unknown kind", expected=_forms(inputs), found=shown, status=415)
 
 
+def require_no_encoding(header: str, encodings: str) -> None:
+    """Refuse a body that was packed for the way, which is never undone here.
+
+    Args:
+        header: name of the header.
+        encodings: its value, a list with commas; empty if there was none.
+
+    Raises:
+        BadRequest: naming the encodings.
+    """
+    # How a body was cut for the way is undone by the server.
+    packed = {encoding.strip().lower() for encoding in encodings.split(",")} - {"", "identity", "chunked"}
+    if packed:
+        raise _encoded(f"{header}: {', '.join(sorted(packed))}")
+
+
+def _encoded(found: str) -> BadRequest:
+    return BadRequest(
+        "packed request body", expected="the body as it is, without a content encoding", found=found, status=415
+    )
+
+
 def check_values(array: NDArray[Any], spec: InputSpec) -> None:
-    """Check that every value of an array is finite and inside the input's domain, and that such an array occurs.
+    """Check that every value of an array is finite, or missing where it may be, in the domain, and that it all occurs.
 
     Args:
         array: of the input's dtype, any shape.
@@ -85,21 +111,26 @@ def check_values(array: NDArray[Any], spec: InputSpec) -> None:
     Raises:
         BadRequest: naming the first value outside and its position, or the one value that does not occur alone.
     """
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        position = _first(~np.isfinite(array))
-        raise BadRequest(
-            f"input {spec.name}: non-finite value at {list(position)}",
-            expected="finite numbers",
-            found=str(array[position]),
-        )
+    present = np.ones(array.shape, dtype=np.bool_)
+    if array.dtype.kind == "f":
+        present = ~np.isnan(array) if spec.missing else present
+        wrong = present & ~np.isfinite(array)
+        if wrong.any():
+            position = _first(wrong)
+            raise BadRequest(
+                f"input {spec.name}: non-finite value at {list(position)}",
+                expected="finite numbers" + (", and NaN for missing values" if spec.missing else _NO_MISSING),
+                found=str(array[position]),
+            )
     low: Any
     high: Any
     if spec.dtype == "float32":  # bounds in the input's own precision, so that a bound itself is always inside
         low, high = np.float32(spec.low), np.float32(spec.high)
     else:
         low, high = max(spec.low, np.iinfo(spec.dtype).min), min(spec.high, np.iinfo(spec.dtype).max)
-    if array.size and (array.min() < low or array.max() > high):
-        position = _first((array < low) | (array > high))
+    outside = present & ((array < low) | (array > high))
+    if outside.any():
+        position = _first(outside)
         raise BadRequest(
             f"input {spec.name}: value out of its domain at {list(position)}",
             expected=f"{spec.low:g} to {spec.high:g}",
@@ -150,26 +181,41 @@ def _from_raw(body: bytes, inputs: Sequence[InputSpec]) -> Request:
     return Request(instances=({spec.name: array},), listed=False)
 
 
-def _parse(body: bytes) -> Any:
+def _parse(body: bytes, inputs: Sequence[InputSpec]) -> Any:
+    def constant(text: str) -> float:
+        if text == "NaN" and any(spec.missing for spec in inputs):
+            return math.nan
+        refusal = "finite numbers" + ("" if any(spec.missing for spec in inputs) else _NO_MISSING)
+        raise BadRequest("non-finite value in JSON", expected=refusal, found=text)
+
     try:
-        return json.loads(body, parse_constant=_refuse_constant)
+        return json.loads(body, parse_constant=constant, object_pairs_hook=_unique_keys)
     except (ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
-        raise BadRequest("request body is not JSON", expected='{"instances": [...]}', found=reason) from error
+        raise BadRequest("request body is not JSON", expected=_example(inputs), found=reason) from error
 
 
-def _refuse_constant(text: str) -> NoReturn:
-    raise BadRequest("non-finite value in JSON", expected="finite numbers", found=text)
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = next(key for row, key in enumerate(keys) if key in keys[:row])
+        raise BadRequest("JSON object with a key twice", expected="each key once", found=f"{json.dumps(repeated)[:80]}")
+    return document
 
 
 def _from_document(document: Any, inputs: Sequence[InputSpec]) -> Request:
     if not isinstance(document, Mapping) or set(document) != {"instances"}:
-        found = f"keys {sorted(document)}" if isinstance(document, Mapping) else type(document).__name__
-        raise BadRequest("JSON of the wrong form", expected='an object with the one key "instances"', found=found)
+        found = _keys(document) if isinstance(document, Mapping) else type(document).__name__
+        raise BadRequest("JSON of the wrong form", expected=_example(inputs), found=found)
     instances = document["instances"]
     if not isinstance(instances, list) or not 1 <= len(instances) <= MAX_INSTANCES:
         found = f"{len(instances)} of them" if isinstance(instances, list) else type(instances).__name__
-        raise BadRequest("instances of the wrong number", expected=f"a list of 1 to {MAX_INSTANCES}", found=found)
+        raise BadRequest(
+            "instances of the wrong number",
+            expected=f"a list of 1 to {MAX_INSTANCES}, {_example(inputs)}",
+            found=found,
+        )
     budget = PixelBudget()
     return Request(
         instances=tuple(_instance(instance, index, inputs, budget) for index, instance in enumerate(instances)),
@@ -184,24 +230,20 @@ def _instance(instance: Any, index: int, inputs: Sequence[InputSpec], budget: Pi
     elif len(inputs) == 1 and (not isinstance(instance, dict) or set(instance) == {"b64"}):
         values = {names[0]: instance}
     else:
-        found = f"keys {sorted(instance)}" if isinstance(instance, dict) else type(instance).__name__
-        raise BadRequest(
-            f"instance {index}: wrong inputs", expected=f"an object with the keys {sorted(names)}", found=found
-        )
-    return {spec.name: _value(values[spec.name], index, spec, budget) for spec in inputs}
+        found = _keys(instance) if isinstance(instance, dict) else type(instance).__name__
+        raise BadRequest(f"instance {index}: wrong inputs", expected=_example(inputs), found=found)
+    return {spec.name: _value(values[spec.name], index, spec, inputs, budget) for spec in inputs}
 
 
-def _value(value: Any, index: int, spec: InputSpec, budget: PixelBudget) -> NDArray[Any]:
+def _value(value: Any, index: int, spec: InputSpec, inputs: Sequence[InputSpec], budget: PixelBudget) -> NDArray[Any]:
     where = f"instance {index}, input {spec.name}"
     if isinstance(value, dict):
         if spec.decoding is None or set(value) != {"b64"} or not isinstance(value["b64"], str):
-            form = 'nested lists or {"b64": "..."}' if spec.decoding else "nested lists"
-            raise BadRequest(f"{where}: wrong form", expected=form, found=f"an object with keys {sorted(value)}")
-        try:
-            body = base64.b64decode(value["b64"], validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise BadRequest(f"{where}: not base64", expected="base64 of a PNG or JPEG", found=str(error)) from error
-        return decode_image(body, spec, budget)
+            form = "nested lists, or " if spec.decoding else "nested lists: "
+            raise BadRequest(f"{where}: wrong form", expected=form + _example(inputs), found=_keys(value))
+        return decode_image(_from_base64(value["b64"], where, inputs), spec, budget)
+    if isinstance(value, str) and spec.decoding is not None:
+        raise BadRequest(f"{where}: wrong form", expected=_example(inputs), found=f"text, {value[:16]!r}...")
     array = _numbers(value, where, spec)
     shape_fits = len(array.shape) == len(spec.shape) and all(
         found == expected or (axis in spec.dynamic_axes and found > 0)
@@ -210,16 +252,31 @@ def _value(value: Any, index: int, spec: InputSpec, budget: PixelBudget) -> NDAr
     if not shape_fits:
         sizes = [None if axis in spec.dynamic_axes else size for axis, size in enumerate(spec.shape)]
         raise BadRequest(f"{where}: wrong shape", expected=json.dumps(sizes), found=json.dumps(list(array.shape)))
-    if array.dtype.kind == "f" and np.isfinite(array).all():
+    if array.dtype.kind == "f" and not np.isinf(array).any():
         with np.errstate(over="ignore"):  # too large for float32 becomes infinite and is named below
             array = array.astype(np.float32)
     check_values(array, spec)  # before the cast to a narrower integer, which would wrap
     return array.astype(spec.dtype, copy=False)
 
 
+def _from_base64(text: str, where: str, inputs: Sequence[InputSpec]) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        if text.startswith("data:"):
+            found = "a data URL; leave out all up to its comma"
+        elif any(character.isspace() for character in text):
+            found = "spaces or line breaks"
+        elif "-" in text or "_" in text:
+            found = "the alphabet for URLs, with - and _ instead of + and /"
+        else:
+            found = str(error)
+        expected = f"standard base64 of a PNG or JPEG file, in one line: {_example(inputs)}"
+        raise BadRequest(f"{where}: not base64", expected=expected, found=found) from error
+
+
 def _numbers(value: Any, where: str, spec: InputSpec) -> NDArray[Any]:
-    """Nested lists as an array of float64, int64 or uint64; float32 inputs also take integers."""
-    expected = "numbers" if spec.dtype == "float32" else "integers"
+    """Nested lists as an array of float64, int64 or uint64; float32 takes integers as well, and null where declared."""
     try:
         array = np.array(value)
     except (ValueError, OverflowError) as error:
@@ -228,13 +285,21 @@ def _numbers(value: Any, where: str, spec: InputSpec) -> NDArray[Any]:
             expected=f"nested lists of shape {list(spec.shape)}",
             found="lists of unequal lengths",
         ) from error
+    missing = np.zeros(array.shape, dtype=np.bool_)
+    if array.dtype.kind == "O":
+        missing = np.array([number is None for number in array.flat], dtype=np.bool_).reshape(array.shape)
+    if missing.any() and spec.missing and {type(number) for number in array[~missing]} <= {int, float}:
+        array = np.where(missing, math.nan, array).astype(np.float64)
     if array.size and array.dtype.kind not in ("iuf" if spec.dtype == "float32" else "iu"):
         kinds = {
             "b": "true or false",
             "U": "text",
-            "O": "null, an object, or a number beyond 64 bits",
+            "O": "null" if missing.any() else "an object, or a number beyond 64 bits",
             "f": "fractions",
         }
+        expected = "numbers" if spec.dtype == "float32" else "integers"
+        if missing.any() and not spec.missing:
+            expected += _NO_MISSING
         raise BadRequest(
             f"{where}: wrong dtype", expected=expected, found=kinds.get(array.dtype.kind, str(array.dtype))
         )
@@ -245,6 +310,23 @@ def _numbers(value: Any, where: str, spec: InputSpec) -> NDArray[Any]:
 
 def _first(wrong: NDArray[np.bool_]) -> tuple[int, ...]:
     return tuple(int(axis) for axis in cast("NDArray[np.intp]", np.argwhere(wrong))[0])
+
+
+def _keys(document: Mapping[Any, Any]) -> str:
+    """The keys of a JSON object, for messages."""
+    return f"an object with the keys {sorted(map(str, document))}"[:200]
+
+
+def _example(inputs: Sequence[InputSpec]) -> str:
+    """A JSON body that this model takes, for messages."""
+    parts = {
+        spec.name: '{"b64": "<base64 of a PNG or JPEG file>"}'
+        if spec.decoding is not None
+        else "[" * len(spec.shape) + ("0, ..." if spec.shape else "0") + "]" * len(spec.shape)
+        for spec in inputs
+    }
+    named = ", ".join(f"{json.dumps(name)}: {part}" for name, part in parts.items())
+    return '{"instances": [' + (f"{{{named}}}" if len(parts) > 1 else next(iter(parts.values()))) + "]}"
 
 
 def _forms(inputs: Sequence[InputSpec]) -> str:

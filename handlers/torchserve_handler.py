@@ -14,13 +14,12 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from handlers import predictor as predictor_module
+from handlers.answering import answer_requests
 from handlers.decode import BadRequest
+from handlers.fields import Field, body_of, distinct_names, require_one_content_type, require_whole_form
 from handlers.predictor import Predictor, Refusal
-from handlers.request import Request, decode_request
+from handlers.request import Request, decode_request, require_no_encoding
 
 # Tells a client which worker answered, so that every single one can be checked through the server.
 WORKER_HEADER = "X-Pipeline-Worker"
@@ -47,6 +46,8 @@ if TYPE_CHECKING:  # a second class at run time, and TorchServe would not know w
 
         def get_request_header(self, idx: int, key: str) -> Any: ...
 
+        def get_all_request_header(self, idx: int) -> Mapping[str, Any]: ...
+
         def set_response_content_type(self, idx: int, value: str) -> None: ...
 
         def set_response_header(self, idx: int, key: str, value: str) -> None: ...
@@ -70,6 +71,7 @@ class Handler:
         folder = Path(context.system_properties["model_dir"])
         try:
             _require_own_sources(folder)
+            take_requests_as_sent()
             self._predictor = Predictor.load(folder)
             accepted = self._predictor.require_self_test(accept_host=os.environ.get(ACCEPT_HOST) == "1")
         except Refusal as refusal:
@@ -100,7 +102,7 @@ class Handler:
                 _LOGGER.exception("request %d of %d cannot be decoded", index, len(rows))
                 requests.append(error)
         good = [request for request in requests if isinstance(request, Request)]
-        answers = iter(self._answer(good))
+        answers = iter(answer_requests(self._predictor, good))
         bodies = []
         for index, request in enumerate(requests):
             context.set_response_content_type(index, "application/json")
@@ -121,29 +123,51 @@ class Handler:
                 )
         return bodies
 
-    def _answer(self, requests: Sequence[Request]) -> list[NDArray[np.float32] | Exception]:
-        """Logits of each request, all of them in one batch; one by one if that fails."""
-        if not requests:
-            return []
-        try:
-            logits = self._predictor.predict([instance for request in requests for instance in request.instances])
-        except Exception as error:
-            _LOGGER.exception("prediction failed for %d requests", len(requests))
-            if len(requests) == 1:
-                return [error]
-            return [answer for request in requests for answer in self._answer([request])]
-        if len(requests) == 1:
-            return [logits]
-        ends = np.cumsum([len(request.instances) for request in requests])
-        return list(np.split(logits, ends[:-1]))
+
+def take_requests_as_sent() -> None:
+    """Make TorchServe's worker hand over every field of a request, and its bytes as they came.
+
+    The worker puts the fields of a request into a dict, in which the last one of a name takes the place of the others,
+    and parses JSON, where the last one of a key does (read in TorchServe 0.12's `Service.retrieve_data_for_inference`
+    and `otf_message_handler`). Both happen in this process; it can go with TorchServe.
+    """
+    from ts.service import Service
+
+    os.environ["TS_DECODE_INPUT_REQUEST"] = "false"
+    retrieve = Service.retrieve_data_for_inference
+
+    def retrieve_all(batch: Sequence[Mapping[str, Any]]) -> Any:
+        for request in batch:
+            parameters = request["parameters"]
+            names = distinct_names([parameter["name"] for parameter in parameters])
+            for parameter, name in zip(parameters, names, strict=True):
+                parameter["name"] = name
+        return retrieve(batch)
+
+    Service.retrieve_data_for_inference = staticmethod(retrieve_all)
 
 
 def _decode(row: Mapping[str, Any], index: int, context: _Context, predictor: Predictor) -> Request:
-    # A body without a name is `body`; of a multipart form, the one field counts.
-    name = "body" if "body" in row else next(iter(row)) if len(row) == 1 else ""
-    headers = context.get_request_header(index, name) or {}
-    media = headers.get("content-type", "") if isinstance(headers, Mapping) else ""
-    return decode_request(row.get(name, b""), media or "", predictor.serving.inputs)
+    # TorchServe keeps the headers of a request and those of its fields in one dict, the latter as dicts by field.
+    headers = context.get_all_request_header(index)
+    sent = [(name.lower(), value) for name, value in headers.items() if isinstance(value, str)]
+    for name in ("content-encoding", "transfer-encoding"):
+        require_no_encoding(name, ",".join(value for header, value in sent if header == name))
+    fields = [Field(name=name, value=value, content_type=_type(headers, name)) for name, value in row.items()]
+    content_types = [value for header, value in sent if header == "content-type"]
+    form = any(content_type.lower().startswith("multipart/form-data") for content_type in content_types)
+    if form:
+        for length in (value for header, value in sent if header == "content-length" and value.isdecimal()):
+            require_whole_form(fields, int(length))
+    body = body_of(fields)
+    require_one_content_type([*content_types, *([] if form else [body.content_type])])
+    declared = body.content_type or ("" if form else "".join(content_types[:1]))
+    return decode_request(body.value, declared, predictor.serving.inputs)
+
+
+def _type(headers: Mapping[str, Any], name: str) -> str:
+    header = headers.get(name)
+    return (header.get("content-type") or "") if isinstance(header, Mapping) else ""
 
 
 def _header(context: _Context, index: int, name: str) -> Any:

@@ -23,6 +23,7 @@ SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 _LABELS = "labels"
 _INPUT = "input."
+_MOST_COLUMNS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,7 +287,7 @@ def _check_input(where: str, raw: Any, spec: InputSpec, count: int) -> None:
     if not isinstance(raw, np.ndarray):
         raise DataError(f"{where}: expected a numpy array, found {type(raw).__name__}; give np.asarray(values)")
     if raw.dtype != np.dtype(spec.dtype):
-        raise DataError(f"{where}: expected dtype {spec.dtype}, found {raw.dtype}")
+        raise DataError(f"{where}: expected dtype {spec.dtype}, found {raw.dtype}{_conversion(raw.dtype, spec)}")
     if len(raw) != count:
         raise DataError(f"{where}: expected {count} examples, as many as labels, found {len(raw)}")
     free = {axis - 1 for axis in spec.dynamic_axes}
@@ -296,7 +297,43 @@ def _check_input(where: str, raw: Any, spec: InputSpec, count: int) -> None:
     )
     if not fits:
         raise DataError(f"{where}: expected shape (N, {', '.join(map(str, spec.shape))}), found {raw.shape}")
-    low, high = raw.min(), raw.max()
-    # Written so that NaN fails.
-    if not (low >= spec.low and high <= spec.high):
+    if raw.dtype.kind == "f":
+        _check_numbers(where, raw, spec)
+    # Unlike `min` and `max`, these leave NaN out; nothing else is NaN than what is missing.
+    low, high = np.fmin.reduce(raw, axis=None), np.fmax.reduce(raw, axis=None)
+    if low < spec.low or high > spec.high:
         raise DataError(f"{where}: expected values from {spec.low:g} to {spec.high:g}, found {low:g} to {high:g}")
+
+
+def _check_numbers(where: str, raw: NDArray[Any], spec: InputSpec) -> None:
+    """Refuse infinite values, and NaN where no value may be missing; say how many there are, and in which columns."""
+    infinite = np.isinf(raw)
+    if infinite.any():
+        raise DataError(
+            f"{where}: expected finite values, found infinite ones, {_places(infinite)}; limit them, or leave their "
+            "examples out"
+        )
+    missing = np.isnan(raw)
+    if missing.any() and not spec.missing:
+        raise DataError(
+            f"{where}: expected numbers, found NaN, {_places(missing)}; fill the gaps, or, if the network takes NaN, "
+            "declare that values may be missing: InputSpec(..., missing=True)"
+        )
+
+
+def _places(wrong: NDArray[np.bool_]) -> str:
+    """How many values, in how many examples, and of a table in which columns."""
+    examples = wrong.reshape(len(wrong), -1).any(axis=1)
+    found = f"{wrong.sum()} of {wrong.size} values in {examples.sum()} of {len(wrong)} examples"
+    if wrong.ndim != 2:
+        return found
+    columns = np.flatnonzero(wrong.any(axis=0)).tolist()
+    more = f" and {len(columns) - _MOST_COLUMNS} more" if len(columns) > _MOST_COLUMNS else ""
+    return f"{found}, in column{'s'[: len(columns) - 1]} {', '.join(map(str, columns[:_MOST_COLUMNS]))}{more}"
+
+
+def _conversion(found: np.dtype[Any], spec: InputSpec) -> str:
+    """What to do about a dtype, as the end of a message."""
+    if found.kind in "iufb":
+        return f'; convert them with .astype("{spec.dtype}")'
+    return "; encode them as numbers" if found.kind in "UOS" else ""

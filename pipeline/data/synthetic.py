@@ -14,12 +14,16 @@ from handlers.decode import InputSpec
 _SEED = 0
 # Where neither the domain nor real values have bounds: wide enough to leave any usual preprocessing's linear range.
 _UNBOUNDED = 3.0
+# Of the noise for an input whose values may be missing: enough that many examples have gaps, and some have none.
+_MISSING_SHARE = 0.2
 
 
 def synthetic_kinds(
     inputs: Sequence[InputSpec], count: int, *, real: Mapping[str, NDArray[Any]] | None = None
 ) -> dict[str, dict[str, NDArray[Any]]]:
     """Examples of each kind: `zeros` (or the value of the domain nearest to it), `maximum`, `noise`.
+
+    Where values may be missing, some of the noise are.
 
     Args:
         inputs: what one example consists of.
@@ -41,6 +45,8 @@ def synthetic_kinds(
             if dtype.kind in "iu"
             else generator.uniform(low, high, shape).astype(dtype)
         )
+        if spec.missing:
+            kinds["noise"][spec.name][generator.random(shape) < _MISSING_SHARE] = np.nan
     return {kind: arrays for kind, arrays in kinds.items() if all(kind in spec.occurs for spec in inputs)}
 
 
@@ -74,5 +80,7 @@ def synthetic_inputs(
 
 
 def _domain(spec: InputSpec, real: NDArray[Any] | None) -> tuple[float, float]:
-    low, high = (-_UNBOUNDED, _UNBOUNDED) if real is None else (float(real.min()), float(real.max()))
+    low, high = -_UNBOUNDED, _UNBOUNDED
+    if real is not None and not (real.dtype.kind == "f" and np.isnan(real).all()):  # NaN is left out
+        low, high = float(np.fmin.reduce(real, axis=None)), float(np.fmax.reduce(real, axis=None))
     return spec.low if math.isfinite(spec.low) else low, spec.high if math.isfinite(spec.high) else high

@@ -70,4 +70,5 @@ def sign_archive(path: Path, private_key: Path) -> Path:
 
 def _input(spec: InputSpec) -> str:
     shape = ", ".join(str(size) for size in spec.shape)
-    return f"{spec.name}: {spec.dtype} of shape ({shape}), values from {spec.low:g} to {spec.high:g}"
+    missing = ", NaN for missing ones" if spec.missing else ""
+    return f"{spec.name}: {spec.dtype} of shape ({shape}), values from {spec.low:g} to {spec.high:g}{missing}"

@@ -30,7 +30,12 @@ _TIMEOUT_S = 60.0
 _CONNECT_TIMEOUT_S = 5.0
 _TIMEOUT = httpx.Timeout(_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
 # What the handler answers to a body that it cannot take; the others of 400 to 499 (404, 429) speak of the server.
-_OF_THE_BODY = (httpx.codes.BAD_REQUEST, httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.UNSUPPORTED_MEDIA_TYPE)
+_OF_THE_BODY = (
+    httpx.codes.BAD_REQUEST,
+    httpx.codes.REQUEST_ENTITY_TOO_LARGE,
+    httpx.codes.UNSUPPORTED_MEDIA_TYPE,
+    httpx.codes.UNPROCESSABLE_ENTITY,
+)
 # A file of such a name is meant as a picture, whatever it holds.
 _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 
@@ -270,11 +275,20 @@ def encode_png(picture: NDArray[np.uint8]) -> bytes:
 
 
 def encode_instances(inputs: Sequence[InputSpec], arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """A JSON body with every row of the arrays as an instance; float32 values survive exactly."""
+    """A JSON body with every row of the arrays as an instance; float32 values survive exactly, and NaN is null."""
     names = [spec.name for spec in inputs]
-    rows = zip(*(arrays[name].tolist() for name in names), strict=True)
+    rows = zip(*(_json_values(arrays[name]) for name in names), strict=True)
     instances = [row[0] if len(names) == 1 else dict(zip(names, row, strict=True)) for row in rows]
     return json.dumps({"instances": instances}, separators=(",", ":")).encode()
+
+
+def _json_values(array: NDArray[Any]) -> list[Any]:
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        missing = np.isnan(array)
+        array = array.astype(object)
+        array[missing] = None
+    values: list[Any] = array.tolist()
+    return values
 
 
 def describe_workers(management_url: str, model: str) -> tuple[Worker, ...]:

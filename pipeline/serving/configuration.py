@@ -14,6 +14,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from handlers.request import MAX_BODY_BYTES
 from handlers.torchserve_handler import ACCEPT_HOST
 from pipeline.errors import ServerError
 from pipeline.places import require_temp
@@ -28,6 +29,10 @@ CONSOLE_FILE = "console.log"
 # A Unix socket's path holds 107 characters, and TorchServe adds `/.ts.sock.65535`.
 _LONGEST_FOLDER = 90
 _RESPONSE_TIMEOUT_S = 60
+# In bytes. TorchServe refuses a larger request with a 413 without a body, and often resets the connection before the
+# client has read it. Up to here the handler refuses what it does not take, and says what the limit is. Each request
+# that waits in the queue may hold as much.
+_MAX_REQUEST_BYTES = 2 * MAX_BODY_BYTES
 _FORM_CLASS = "io/netty/handler/codec/http/HttpHeaderValues.class"
 _FORM_TYPE = b"application/x-www-form-urlencoded"
 
@@ -171,6 +176,7 @@ def write_configuration(
         "install_py_dep_per_model": "false",
         # Decoding is the handler's: it bounds sizes and names what is wrong.
         "decode_input_request": "false",
+        "max_request_size": _MAX_REQUEST_BYTES,
         "enable_metrics_api": "false",
         "disable_system_metrics": "true",
         "default_workers_per_model": workers,

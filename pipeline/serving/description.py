@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
+from handlers.decode import InputSpec
 from pipeline.errors import ProofError
 from pipeline.serving.archive import Archive
 
@@ -36,7 +37,7 @@ def require_description(
             )
     described = [one.to_json() for one in serving.inputs]
     nothing: Mapping[str, Any] = {}
-    for wanted, given in zip_longest(inputs, described, fillvalue=nothing):
+    for wanted, given in zip_longest(map(_complete, inputs), described, fillvalue=nothing):
         for field in {**wanted, **given}:
             if wanted.get(field) != given.get(field):
                 raise ProofError(
@@ -90,6 +91,14 @@ def require_activation(archive: Archive, *, activation: str, source: str) -> Non
             f"{archive.path}: serving.json: activation: expected {activation}, as {source} says, found "
             f"{archive.serving.activation}; its probabilities would be wrong: build the archive again"
         )
+
+
+def _complete(described: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An input with the fields that an earlier release did not know yet, at their defaults."""
+    try:
+        return InputSpec.from_json(described).to_json()
+    except ValueError:  # the comparison names the field
+        return described
 
 
 def _shown(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import io
 import json
@@ -22,6 +23,7 @@ import pytest
 from PIL import Image
 
 from handlers.decode import BadRequest, decode_image
+from handlers.request import MAX_BODY_BYTES
 from handlers.torchserve_handler import DECODED_HEADER, WORKER_HEADER
 from pipeline.errors import ServerError
 from pipeline.serving import torchserve
@@ -200,6 +202,62 @@ def test_one_bad_request_in_a_batch_spoils_no_other(url: str) -> None:
                 "expected": "a PNG or JPEG file",
                 "found": "7 bytes beginning with b'damaged'",
             }
+
+
+def part(name: str, body: bytes) -> tuple[str, tuple[str, bytes, str]]:
+    return name, (f"{name}.png", body, "image/png")
+
+
+@pytest.mark.parametrize(
+    ("parts", "texts", "found"),
+    [
+        ([part("photo", PICTURES[1])], {}, None),
+        ([part("photo", PICTURES[1])], {"user": "42"}, None),
+        (
+            [part("photo", PICTURES[1]), part("photo", PICTURES[2])],
+            {},
+            'the fields "photo (1)" (a picture), "photo (2)" (a picture)',
+        ),
+        (
+            [part("first", PICTURES[1]), part("second", PICTURES[2])],
+            {"user": "42"},
+            'the fields "user", "first" (a picture), "second" (a picture)',
+        ),
+    ],
+)
+def test_no_picture_of_a_form_is_dropped(url: str, parts: Any, texts: dict[str, str], found: str | None) -> None:
+    response = httpx.post(url, files=parts, data=texts)
+    assert response.status_code == (200 if found is None else 400)
+    if found is None:
+        assert response.json()["class_id"] == int(EXPECTED[1].argmax())
+    else:
+        assert (response.json()["error"], response.json()["found"]) == ("several fields in one request", found)
+
+
+def test_a_form_whose_second_picture_is_cut(url: str) -> None:
+    request = httpx.Request("POST", url, files=[part("photo", PICTURES[1]), part("photo", PICTURES[2] + bytes(9999))])
+    body, headers = request.read()[:-100], {"content-type": request.headers["content-type"]}
+    for content in (body, iter([body])):  # the latter in chunks, without a declared length
+        response = httpx.post(url, content=content, headers=headers)
+        assert (response.status_code, response.json()["error"]) == (400, "a form with a field that is cut")
+
+
+def test_packed_bodies_and_two_content_types(url: str) -> None:
+    packed = httpx.post(url, content=gzip.compress(PICTURES[0]), headers={"Content-Encoding": "GZIP"})
+    assert (packed.status_code, packed.json()["found"]) == (415, "content-encoding: gzip")
+    types = [("content-type", "image/png"), ("content-type", "application/json")]
+    response = httpx.post(url, content=PICTURES[0], headers=types)
+    assert (response.status_code, response.json()["error"]) == (400, "several content types")
+
+
+def test_a_body_over_the_limit_is_told_the_limit(url: str) -> None:
+    response = httpx.post(url, content=PICTURES[0] + bytes(MAX_BODY_BYTES), headers={"content-type": "image/png"})
+    assert response.status_code == 413
+    assert response.json() == {
+        "error": "request body too large",
+        "expected": f"at most {MAX_BODY_BYTES} bytes",
+        "found": f"{MAX_BODY_BYTES + len(PICTURES[0])} bytes",
+    }
 
 
 def test_workers_take_turns_and_say_who_they_are(server: ServerState, url: str) -> None:

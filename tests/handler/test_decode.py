@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -275,6 +276,11 @@ def test_random_damage_never_gets_past_a_bad_request() -> None:
         ({"shape": (3, 6, 4)}, "input image: a picture of mode L is uint8 (1, height, width), found uint8 (3, 6, 4)"),
         ({"shape": (1, 0, 4)}, "input image: shape: expected positive sizes, found (1, 0, 4)"),
         ({"low": 5, "high": 1}, "input image: expected low <= high, found 5 and 1"),
+        (
+            {"low": np.nan},
+            "input image: expected bounds that are numbers, -inf and inf for none, found nan and 255; that",
+        ),
+        ({"missing": True}, "input image: missing: expected dtype float32, which has NaN, found uint8"),
         ({"dtype": "bool"}, "input image: dtype: expected one of"),
         ({"dynamic_axes": (3,)}, "input image: dynamic_axes: expected axes of (1, 6, 4), found (3,)"),
     ],
@@ -288,5 +294,7 @@ def test_contradictory_specifications_are_refused(changes: dict[str, Any], messa
 
 def test_specification_survives_json() -> None:
     unbounded = InputSpec(name="x", dtype="float32", shape=(4, 2), low=-np.inf, high=np.inf, dynamic_axes=(1,))
-    for spec in (GREY, COLOUR, unbounded):
+    for spec in (GREY, COLOUR, unbounded, replace(unbounded, missing=True)):
         assert InputSpec.from_json(spec.to_json()) == spec
+    earlier = {key: value for key, value in unbounded.to_json().items() if key != "missing"}
+    assert InputSpec.from_json(earlier) == unbounded, "archives of earlier releases say nothing of missing values"

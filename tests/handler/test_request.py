@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import json
 from dataclasses import replace
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from handlers.decode import BadRequest, InputSpec, MadeUp
-from handlers.request import MAX_BODY_BYTES, MAX_INSTANCES, decode_request
+from handlers.request import MAX_BODY_BYTES, MAX_INSTANCES, decode_request, require_no_encoding
 from tests.served_models import GREY, TABLE
 
 PIXELS: NDArray[np.uint8] = np.arange(48, dtype=np.uint8).reshape(1, 8, 6)
@@ -76,7 +77,7 @@ def test_json_that_the_server_parsed_already() -> None:
 def test_parsed_json_that_is_no_object_is_named(body: object, found: str) -> None:
     with pytest.raises(BadRequest) as caught:
         decode_request(body, JSON, [TABLE])
-    message = f'JSON of the wrong form: expected an object with the one key "instances", found {found}'
+    message = f'JSON of the wrong form: expected {{"instances": [[0, ...]]}}, found {found}'
     assert (str(caught.value), caught.value.status) == (message, 400)
 
 
@@ -98,6 +99,7 @@ def test_bounds_belong_to_the_domain_in_the_inputs_own_precision() -> None:
     decode_request(np.array([0.1], dtype=np.float32).tobytes(), RAW, [spec])
 
 
+EXAMPLE = '{"instances": [{"b64": "<base64 of a PNG or JPEG file>"}]}'
 B64 = {"b64": base64.b64encode(b"no picture").decode()}
 
 
@@ -120,18 +122,18 @@ B64 = {"b64": base64.b64encode(b"no picture").decode()}
         ),
         (png(), "image/png", TABLE, "this model takes no picture as a body: expected application/octet-stream of 16"),
         (b"hello", "text/plain", GREY, "request body of an unknown kind: expected a PNG or JPEG file, or applic"),
-        (b"{", JSON, GREY, 'request body is not JSON: expected {"instances": [...]}, found Expecting property name'),
+        (b"{", JSON, GREY, f"request body is not JSON: expected {EXAMPLE}, found Expecting property name"),
         (b'{"a": "\xff"}', JSON, GREY, "request body is not JSON: expected"),
         (b"[" * 100_000, JSON, GREY, "request body is not JSON: expected"),
-        (b"[1]", JSON, GREY, 'JSON of the wrong form: expected an object with the one key "instances", found list'),
-        (b'{"inputs": [1]}', JSON, GREY, "JSON of the wrong form: expected an object with the one key"),
+        (b"[1]", JSON, GREY, f"JSON of the wrong form: expected {EXAMPLE}, found list"),
+        (b'{"inputs": [1]}', JSON, GREY, f"JSON of the wrong form: expected {EXAMPLE}, found an object with the keys"),
         (
             b'{"instances": []}',
             JSON,
             GREY,
-            "instances of the wrong number: expected a list of 1 to 1024, found 0 of them",
+            f"instances of the wrong number: expected a list of 1 to 1024, {EXAMPLE}, found 0 of them",
         ),
-        (b'{"instances": 3}', JSON, GREY, "instances of the wrong number: expected a list of 1 to 1024, found int"),
+        (b'{"instances": 3}', JSON, TABLE, "instances of the wrong number: expected a list of 1 to 1024, {"),
         (listed(*[0] * (MAX_INSTANCES + 1)), JSON, GREY, "instances of the wrong number: expected a list of 1 to 1024"),
         (listed([1, 2]), JSON, GREY, "instance 0, input image: wrong shape: expected [1, 8, 6], found [2]"),
         (listed([]), JSON, SEQUENCE, "instance 0, input tokens: wrong shape: expected [null], found [0]"),
@@ -162,19 +164,24 @@ B64 = {"b64": base64.b64encode(b"no picture").decode()}
             "instance 0, input count: wrong dtype: expected integers, found true or false",
         ),
         (listed(["a", "b"]), JSON, COUNT, "instance 0, input count: wrong dtype: expected integers, found text"),
-        (listed([None, 1]), JSON, COUNT, "instance 0, input count: wrong dtype: expected integers, found null"),
+        (
+            listed([None, 1]),
+            JSON,
+            COUNT,
+            "instance 0, input count: wrong dtype: expected integers; this input has no missing values, found null",
+        ),
         (
             listed([2**70, 1]),
             JSON,
             COUNT,
-            "instance 0, input count: wrong dtype: expected integers, found null, an object",
+            "instance 0, input count: wrong dtype: expected integers, found an object, or a number beyond 64 bits",
         ),
         (listed([2**63, 2**63 + 1]), JSON, COUNT, "input count: value out of its domain at [0]"),
         (
             b'{"instances": [[NaN, 0, 0, 0]]}',
             JSON,
             TABLE,
-            "non-finite value in JSON: expected finite numbers, found NaN",
+            "non-finite value in JSON: expected finite numbers; this input has no missing values, found NaN",
         ),
         (b'{"instances": [[1e999, 0, 0, 0]]}', JSON, TABLE, "input features: non-finite value at [0]: expected finite"),
         (b'{"instances": [[1e300, 0, 0, 0]]}', JSON, TABLE, "input features: non-finite value at [0]: expected finite"),
@@ -194,17 +201,17 @@ B64 = {"b64": base64.b64encode(b"no picture").decode()}
             listed({"picture": 1}),
             JSON,
             GREY,
-            "instance 0: wrong inputs: expected an object with the keys ['image'], found",
+            f"instance 0: wrong inputs: expected {EXAMPLE}, found an object with the keys ['picture']",
         ),
         (
             listed({"b64": "%%"}),
             JSON,
             GREY,
-            "instance 0, input image: not base64: expected base64 of a PNG or JPEG, found",
+            "instance 0, input image: not base64: expected standard base64 of a PNG or JPEG file, in one line: {",
         ),
         (listed(B64), JSON, GREY, "input image: not a picture: expected a PNG or JPEG file, found 10 bytes beginning"),
-        (listed(B64), JSON, TABLE, "instance 0, input features: wrong form: expected nested lists, found an object"),
-        (listed({"image": {"b65": 1}}), JSON, GREY, "instance 0, input image: wrong form: expected nested lists or"),
+        (listed(B64), JSON, TABLE, "instance 0, input features: wrong form: expected nested lists: {"),
+        (listed({"image": {"b65": 1}}), JSON, GREY, "instance 0, input image: wrong form: expected nested lists, or {"),
     ],
 )
 def test_bad_requests_are_named(body: bytes, content_type: str, spec: InputSpec, message: str) -> None:
@@ -213,6 +220,137 @@ def test_bad_requests_are_named(body: bytes, content_type: str, spec: InputSpec,
     assert str(caught.value).startswith(message)
     assert 400 <= caught.value.status < 500
     assert set(caught.value.to_json()) == {"error", "expected", "found"}
+
+
+WHOLE = base64.b64encode(png()).decode()
+# 0xFB begins with the sixth bits 62, which the two alphabets write differently.
+URL_SAFE = base64.urlsafe_b64encode(b"\xfb\xff" * 9).decode()
+
+
+@pytest.mark.parametrize(
+    ("instance", "found"),
+    [
+        ({"b64": f"data:image/png;base64,{WHOLE}"}, "a data URL; leave out all up to its comma"),
+        ({"b64": base64.encodebytes(png()).decode()}, "spaces or line breaks"),
+        ({"b64": f" {WHOLE}"}, "spaces or line breaks"),
+        ({"b64": URL_SAFE}, "the alphabet for URLs, with - and _ instead of + and /"),
+        ({"b64": "iVBORw"}, "Incorrect padding"),
+        ({"b64": 5}, "an object with the keys ['b64']"),
+        ({"data": WHOLE}, "an object with the keys ['data']"),
+        ({"body": {"b64": WHOLE}}, "an object with the keys ['body']"),
+        ({"image_bytes": {"b64": WHOLE}}, "an object with the keys ['image_bytes']"),
+        ({"image": WHOLE}, "text, 'iVBORw0KGgoAAAAN'..."),
+        (WHOLE, "text, 'iVBORw0KGgoAAAAN'..."),
+    ],
+)
+def test_base64_in_other_forms_is_told_the_one_that_works(instance: object, found: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        decode_request(listed(instance), JSON, [GREY])
+    assert caught.value.found == found
+    assert EXAMPLE in caught.value.expected
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("document", "found"),
+    [
+        ({"b64": WHOLE}, "an object with the keys ['b64']"),
+        ({"data": WHOLE}, "an object with the keys ['data']"),
+        ({"body": WHOLE}, "an object with the keys ['body']"),
+        ([{"b64": WHOLE}], "list"),
+        (WHOLE, "str"),
+        ({"instances": {"b64": WHOLE}}, "dict"),
+        ({"inputs": [{"name": "image", "datatype": "BYTES", "data": [WHOLE]}]}, "an object with the keys ['inputs']"),
+        ({"instances": [{"b64": WHOLE}], "parameters": {}}, "an object with the keys ['instances', 'parameters']"),
+    ],
+)
+def test_documents_of_other_servers_are_told_the_form_that_works(document: object, found: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        decode_request(json.dumps(document).encode(), JSON, [GREY])
+    assert caught.value.found == found
+    assert EXAMPLE in caught.value.expected
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize("content_type", ["image/png", "text/plain", "", FORM])
+def test_a_picture_as_text_is_told_to_come_as_it_is(content_type: str) -> None:
+    for text in (WHOLE, f"data:image/png;base64,{WHOLE}"):
+        with pytest.raises(BadRequest, match="send the file's bytes as they are"):
+            decode_request(text.encode(), content_type, [GREY])
+
+
+def test_the_example_of_several_inputs_is_complete() -> None:
+    word = InputSpec(name="word", dtype="int64", shape=(), low=0, high=9)
+    with pytest.raises(BadRequest) as caught:
+        decode_request(b"{}", JSON, [GREY, TABLE, word])
+    assert caught.value.expected == (
+        '{"instances": [{"image": {"b64": "<base64 of a PNG or JPEG file>"}, "features": [0, ...], "word": 0}]}'
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"instances": [[1, 2, 0, 0]], "instances": [[2, 1, 0, 0]]}',
+        b'{"instances": [{"features": [1, 2, 0, 0], "features": [2, 1, 0, 0]}]}',
+    ],
+)
+def test_a_key_twice_is_refused(body: bytes) -> None:
+    with pytest.raises(BadRequest, match=r'JSON object with a key twice: expected each key once, found "[a-z]+"'):
+        decode_request(body, JSON, [TABLE])
+
+
+@pytest.mark.parametrize("encodings", ["gzip", "GZIP", "deflate", "identity, br", "x-gzip,chunked"])
+def test_what_was_packed_for_the_way_is_not_unpacked(encodings: str) -> None:
+    with pytest.raises(BadRequest, match="packed request body: expected the body as it is, without a con") as caught:
+        require_no_encoding("content-encoding", encodings)
+    assert caught.value.status == 415
+    for harmless in ("", "identity", "Identity", "chunked"):
+        require_no_encoding("content-encoding", harmless)
+
+
+@pytest.mark.parametrize("content_type", [JSON, "image/png", "text/plain", ""])
+def test_gzip_is_recognised_where_nothing_declares_it(content_type: str) -> None:
+    with pytest.raises(BadRequest, match=r"packed request body: .*, found a body packed by gzip") as caught:
+        decode_request(gzip.compress(listed([1, 2, 0, 0])), content_type, [TABLE])
+    assert caught.value.status == 415
+
+
+GAPS = replace(TABLE, missing=True)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b'{"instances": [[null, 2, NaN, -2]]}', JSON),
+        (b'{"instances": [{"features": [null, 2.0, null, -2]}]}', JSON),
+        (np.array([np.nan, 2, np.nan, -2], "<f4").tobytes(), RAW),
+    ],
+)
+def test_missing_values_where_they_are_declared(body: bytes, content_type: str) -> None:
+    instance = decode_request(body, content_type, [GAPS]).instances[0]["features"]
+    assert instance.dtype == np.float32
+    np.testing.assert_array_equal(instance, np.array([np.nan, 2, np.nan, -2], dtype=np.float32))
+
+
+@pytest.mark.parametrize("value", ["true", '"a"', "{}", "[1]", "Infinity", "1e999", "1e300", "3", "-2.1"])
+def test_what_is_no_value_is_refused_beside_missing_ones(value: str) -> None:
+    body = f'{{"instances": [[null, 0, 0, {value}]]}}'.encode()
+    with pytest.raises(BadRequest):
+        decode_request(body, JSON, [GAPS])
+
+
+def test_only_missing_values() -> None:
+    instance = decode_request(listed([None] * 4), JSON, [GAPS]).instances[0]["features"]
+    assert np.isnan(instance).all()
+
+
+def test_missing_values_belong_to_the_input_that_declares_them() -> None:
+    other = InputSpec(name="other", dtype="float32", shape=(1,), low=-9, high=9)
+    for value in ("null", "NaN"):
+        body = f'{{"instances": [{{"features": [null, 0, 0, 0], "other": [{value}]}}]}}'.encode()
+        with pytest.raises(BadRequest, match=r"input other: .*this input has no missing values"):
+            decode_request(body, JSON, [GAPS, other])
 
 
 def test_too_large_a_body() -> None:

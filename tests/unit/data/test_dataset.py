@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from handlers.decode import InputSpec
-from pipeline.data.dataset import DataSet, Split, describe, read_info, read_split, write_info, write_split
+from pipeline.data.dataset import DataSet, Split, check_split, describe, read_info, read_split, write_info, write_split
 from pipeline.errors import DataError
 
 SPEC = InputSpec(name="x", dtype="float32", shape=(2,), low=-10, high=10)
@@ -34,7 +35,7 @@ def _data(train: Split | None = None) -> DataSet:
     )
 
 
-NAN = np.array([[0, math.nan]] * 4, dtype=np.float32)
+NAN = np.array([[0, math.nan], [1, 2]] * 2, dtype=np.float32)
 
 
 @pytest.mark.parametrize(
@@ -52,12 +53,43 @@ NAN = np.array([[0, math.nan]] * 4, dtype=np.float32)
         (_split(inputs={"x": np.zeros((4, 2))}), "input x: expected dtype float32, found float64"),
         (_split(inputs={"x": np.zeros((4, 3), dtype=np.float32)}), r"expected shape \(N, 2\), found \(4, 3\)"),
         (_split(inputs={"x": np.full((4, 2), 11, dtype=np.float32)}), "expected values from -10 to 10, found 11 to 11"),
-        (_split(inputs={"x": NAN}), "expected values from -10 to 10, found nan to nan"),
+        (
+            _split(inputs={"x": NAN}),
+            r"input x: expected numbers, found NaN, 2 of 8 values in 2 of 4 examples, in column 1; .*missing=True\)",
+        ),
+        (
+            _split(inputs={"x": np.where(np.isnan(NAN), np.inf, -np.inf).astype(np.float32)}),
+            "input x: expected finite values, found infinite ones, 8 of 8 values in 4 of 4 examples, in columns 0, 1; ",
+        ),
+        (_split(inputs={"x": np.zeros((4, 2))}), r'found float64; convert them with .astype\("float32"\)'),
+        (_split(inputs={"x": np.full((4, 2), "a")}), "input x: expected dtype float32, found <U1; encode them as numb"),
+        (
+            _split(labels=np.array(["a", "b"] * 2)),
+            r"labels: .* found <U1 \(4,\); give the position of each name, such as \['a'\], in classes",
+        ),
+        (_split(labels=np.eye(4)), r"found float64 \(4, 4\); they are one-hot: give labels\.argmax\(axis=1\)"),
     ],
 )
 def test_a_data_set_is_checked(train: Split, text: str) -> None:
     with pytest.raises(DataError, match=text):
         _data(train)
+
+
+def test_missing_values_are_values_where_they_are_declared() -> None:
+    spec = replace(SPEC, missing=True)
+    for raw in (NAN, np.full((4, 2), np.nan, dtype=np.float32)):
+        check_split("d", _split(inputs={"x": raw}), [spec], 2)
+    with pytest.raises(DataError, match="expected values from -10 to 10, found 0 to 20"):
+        check_split("d", _split(inputs={"x": NAN * 10}), [spec], 2)
+    with pytest.raises(DataError, match="found infinite ones, 2 of 8 values in 2 of 4 examples, in column 1; limit"):
+        check_split("d", _split(inputs={"x": np.where(np.isnan(NAN), np.inf, NAN)}), [spec], 2)
+
+
+def test_of_many_columns_the_first_are_named() -> None:
+    wide = InputSpec(name="x", dtype="float32", shape=(30,), low=-1, high=1)
+    raw = np.full((4, 30), np.nan, dtype=np.float32)
+    with pytest.raises(DataError, match="in columns 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 18 more; fill"):
+        check_split("d", _split(inputs={"x": raw}), [wide], 2)
 
 
 def test_one_class_is_no_classification() -> None:
@@ -96,6 +128,10 @@ def test_from_arrays_refuses_impossible_shares_and_labels() -> None:
         DataError, match=r"labels: expected a class index for each example, integers \(N,\), found float64"
     ):
         DataSet.from_arrays("d", {}, np.zeros(3), classes=["a", "b"], specs=[SPEC])
+    with pytest.raises(
+        DataError, match=r"found object \(2,\); give the position of each name, such as \['a'\], in classes"
+    ):
+        DataSet.from_arrays("d", {}, np.array(["a", "b"], object), classes=["a", "b"], specs=[SPEC])
 
 
 def test_a_split_crosses_a_file_bitwise_with_the_same_bytes(tmp_path: Path) -> None:

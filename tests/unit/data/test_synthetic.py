@@ -48,6 +48,24 @@ def test_synthetic_inputs_are_zeros_the_maximum_and_noise() -> None:
     assert synthetic_inputs(specs, 1)["age"].tolist() == [[18, 18]]
 
 
+def test_some_of_the_noise_is_missing_where_values_may_be() -> None:
+    free = InputSpec(name="free", dtype="float32", shape=(4,), low=-np.inf, high=np.inf)
+    gaps = InputSpec(name="gaps", dtype="float32", shape=(4,), low=-np.inf, high=np.inf, missing=True)
+    real = {
+        "free": np.array([[0, 1, 2, 7]], np.float32),
+        "gaps": np.array([[np.nan, -5, 9, np.nan]], np.float32),
+    }
+    kinds = synthetic_kinds([free, gaps], 8, real=real)
+    assert not any(np.isnan(arrays["free"]).any() for arrays in kinds.values())
+    assert not np.isnan(kinds["zeros"]["gaps"]).any()
+    assert set(kinds["maximum"]["gaps"].ravel()) == {9}
+    missing = np.isnan(kinds["noise"]["gaps"])
+    assert 0 < missing.sum() < missing.size
+    assert np.nanmin(kinds["noise"]["gaps"]) >= -5
+    nothing = synthetic_kinds([gaps], 8, real={"gaps": np.full((2, 4), np.nan, np.float32)})
+    assert set(nothing["maximum"]["gaps"].ravel()) == {3}
+
+
 def test_what_an_input_says_does_not_occur_is_not_made_up() -> None:
     tokens = InputSpec(name="tokens", dtype="int64", shape=(4,), low=0, high=9, occurs=("noise",))
     other = InputSpec(name="other", dtype="float32", shape=(2,), low=-1.0, high=1.0)

@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from handlers.decode import BadRequest
 from handlers.request import decode_request
 from pipeline.errors import PipelineError, RecipeError, ServerError
-from pipeline.serving.client import predict
-from tests.served_models import GREY
+from pipeline.serving.client import encode_instances, predict
+from tests.served_models import GREY, TABLE
 
 
 class Refuse(BaseHTTPRequestHandler):
-    """Decodes a body as a worker does, and refuses it; 429 where there is nothing to refuse."""
+    """Decodes a body as a worker does, and refuses it; JSON as without an answer, else 429 where nothing is wrong."""
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
@@ -27,6 +29,8 @@ class Refuse(BaseHTTPRequestHandler):
             decode_request(body, self.headers["content-type"], [GREY])
         except BadRequest as error:
             status, answer = error.status, error.to_json()
+        if status == 429 and self.headers["content-type"] == "application/json":
+            status, answer = 422, BadRequest("no answer", expected="other values", found="NaN").to_json()
         self.send_response(status)
         self.end_headers()
         self.wfile.write(json.dumps(answer).encode())
@@ -72,3 +76,22 @@ def test_a_refusal_that_is_not_about_the_input_is_the_servers(url: str, tmp_path
     error = refused(url, tmp_path / "pixels.bin", bytes(48))
     assert isinstance(error, ServerError)
     assert str(error) == f"{tmp_path / 'pixels.bin'}: refused with 429: too many requests"
+
+
+def test_values_that_the_model_cannot_answer_are_a_bad_input(url: str, tmp_path: Path) -> None:
+    error = refused(url, tmp_path / "one.json", json.dumps({"instances": [[[[0] * 6] * 8]]}).encode())
+    assert isinstance(error, RecipeError)
+    assert str(error) == f"{tmp_path / 'one.json'}: refused with 422: no answer: expected other values, found NaN"
+
+
+def test_missing_values_cross_json_as_null() -> None:
+    gaps = replace(TABLE, missing=True)
+    rows = np.array([[0.1, np.nan, -2, 1], [np.nan] * 4, [1, 2, 0, 0.3]], dtype=np.float32)
+    body = encode_instances([gaps], {"features": rows})
+    assert json.loads(body)["instances"][1] == [None] * 4
+    assert b"NaN" not in body
+    instances = decode_request(body, "application/json", [gaps]).instances
+    np.testing.assert_array_equal(np.stack([instance["features"] for instance in instances]), rows)
+    images = {"image": np.zeros((1, 1, 8, 6), dtype=np.uint8)}
+    both = encode_instances([GREY, gaps], {**images, "features": rows[:1]})
+    assert np.isnan(decode_request(both, "application/json", [GREY, gaps]).instances[0]["features"][1])
