@@ -18,7 +18,7 @@ from pipeline.candidates.choose import OVERTURNS, Limits, judge
 from pipeline.candidates.eager import EagerSource
 from pipeline.candidates.evaluate import float_logits
 from pipeline.candidates.report import CandidateReport
-from pipeline.candidates.spec import FALLBACK
+from pipeline.candidates.spec import baseline_of
 from pipeline.data.dataset import read_info, read_split
 from pipeline.errors import FileError
 from pipeline.models.load import load_model_spec
@@ -79,7 +79,6 @@ def open_ground(run_dir: Path) -> Ground:
         raise FileError(f"{run_dir}: expected a network of one input, found {len(model.inputs)}; others take one here")
     weights = ground[Kind.WEIGHTS, None]
     data = {"validation": ground[Kind.VALIDATION_DATA, None], "test": run.require(_one(run, Kind.TEST_DATA))}
-    listed = json.loads(ground[Kind.CANDIDATE_ORDER, None].read_bytes())
     return Ground(
         run=run,
         model=model,
@@ -97,13 +96,15 @@ def open_ground(run_dir: Path) -> Ground:
         limits=Limits(
             max_accuracy_drop=recipe.budget.max_accuracy_drop, max_confident_flips=recipe.budget.max_confident_flips
         ),
-        compared=int(listed["compared"]),
+        compared=run.compared,
     )
 
 
 def float_file(ground: Ground) -> Contender:
     """The float network as ONNX, with ONNX Runtime's defaults: what every other tool starts from."""
-    return _contender(ground, _report(ground, FALLBACK), FLOAT, seconds=None, note="float, default session options")
+    return _contender(
+        ground, _report(ground, _baseline(ground)), FLOAT, seconds=None, note="float, default session options"
+    )
 
 
 def our_files(ground: Ground) -> list[Contender]:
@@ -111,7 +112,7 @@ def our_files(ground: Ground) -> list[Contender]:
     selection = json.loads(ground.run.require(_one(ground.run, Kind.SELECTION)).read_bytes())
     selected = str(selection["selected"])
     allowed = [point for point in (_point(ground, one) for one in ground.run.reports) if point.allowed]
-    front = {*pareto_front(allowed, "latency"), *pareto_front(allowed, "size")} - {selected, FALLBACK}
+    front = {*pareto_front(allowed, "latency"), *pareto_front(allowed, "size")} - {selected, _baseline(ground)}
     stages = ground.run.manifest.stages
     seconds = stages["candidates"].seconds + stages["select"].seconds
     return [
@@ -154,6 +155,10 @@ def _contender(ground: Ground, report: CandidateReport, name: str, *, seconds: f
         runtime=runtime,
         lossy=report.lossy,
     )
+
+
+def _baseline(ground: Ground) -> str:
+    return baseline_of([one.name for one in ground.run.reports])
 
 
 def _report(ground: Ground, name: str) -> CandidateReport:

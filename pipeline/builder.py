@@ -13,8 +13,11 @@ from pipeline.artifacts import Artifact, Kind, digest_bytes, digest_file
 from pipeline.candidates.choose import LOSSLESS, OVERTURNS, WITHIN, Limits, Verdict, explain
 from pipeline.candidates.outcome import outcome
 from pipeline.candidates.report import CandidateReport, EagerReport, read_report
-from pipeline.candidates.spec import FALLBACK, SLIM, candidate_specs
+from pipeline.candidates.spec import SLIM, baseline_of, candidate_specs
 from pipeline.candidates.speed import SpeedUp, speed_ups
+from pipeline.candidates.unproven import Unproven, read_list
+from pipeline.data.coverage import Coverage
+from pipeline.data.dataset import SplitName, read_info
 from pipeline.errors import FileError, ProofError, RecipeError
 from pipeline.manifest import MANIFEST_NAME, Manifest, read_manifest, write_atomically
 from pipeline.measure.host import computes_bfloat16
@@ -47,7 +50,7 @@ class Row:
             number of lossy candidates compared, so larger than that of the report, which looks at this one alone.
         confidence: of that bound; that of all bounds together is 95 %.
         smallest_provable_drop: no smaller budget could have been proven with so many examples.
-        speed: how many times faster than eager and than `float.onnx.fp32`, per batch size.
+        speed: how many times faster than eager and than the float network's file, per batch size.
         outcome: what it gains over float in what is searched for, and what kept it from winning, in one clause.
         selected: whether it is the one in the archive.
     """
@@ -70,6 +73,7 @@ class BuildResult:
         recipe: its name.
         run_dir: where everything lies.
         candidates: the table, in the order of the recipe.
+        unproven: rows of what was tried and can never be selected, because it cannot be made or is not proven.
         eager: the float network run by torch itself, timed in the same rounds: a reference.
         selected: name of the winner.
         why: why it won.
@@ -77,6 +81,7 @@ class BuildResult:
         searched: whether a search made some of the candidates.
         test: the winner against float on the test set, opened for this report alone.
         test_verdict: whether it is inside its limits there too.
+        coverage: by split, the classes of which it holds nothing or too little; no figure on it speaks of them.
         archive: the `.mar` in the model store.
         archive_sha256: its digest.
         stages: what each stage did.
@@ -85,6 +90,7 @@ class BuildResult:
     recipe: str
     run_dir: Path
     candidates: tuple[Row, ...]
+    unproven: tuple[Unproven, ...]
     eager: EagerReport
     selected: str
     why: str
@@ -92,6 +98,7 @@ class BuildResult:
     searched: bool
     test: QualityReport
     test_verdict: Verdict
+    coverage: Mapping[SplitName, Coverage]
     archive: Path
     archive_sha256: str
     stages: tuple[Outcome, ...]
@@ -100,6 +107,11 @@ class BuildResult:
     def run_bytes(self) -> int:
         """What the run directory takes now, in bytes."""
         return folder_bytes(self.run_dir)
+
+    @property
+    def baseline(self) -> str:
+        """The float candidate that ratios are over: `float.onnx.fp32`, or the other where there is no such one."""
+        return baseline_of([row.report.name for row in self.candidates])
 
     def points(self) -> tuple[Point, ...]:
         """The candidates as points of the trade-off."""
@@ -128,6 +140,7 @@ class BuildResult:
     def to_json(self) -> dict[str, Any]:
         """As plain data, the same that the table shows."""
         fronts = self.fronts()
+        absent = self.coverage["validation"].absent if "validation" in self.coverage else ()
         return {
             "recipe": self.recipe,
             "run_dir": str(self.run_dir),
@@ -144,15 +157,19 @@ class BuildResult:
                     "front": list(fronts[row.report.name]),
                     "speed": [one.to_json() for one in row.speed],
                     "outcome": row.outcome,
+                    "not_judged": list(absent) if row.report.lossy else [],
                     "selected": row.selected,
                 }
                 for row in self.candidates
             ],
+            "unproven": [row.model_dump(mode="json") for row in self.unproven],
+            "baseline": self.baseline,
             "eager": self.eager.model_dump(mode="json"),
             "limits": asdict(self.limits),
             "searched": self.searched,
             "test": self.test.to_json(),
             "test_verdict": asdict(self.test_verdict),
+            "coverage": {which: asdict(found) for which, found in self.coverage.items()},
             "archive": str(self.archive),
             "archive_sha256": self.archive_sha256,
             "stages": [asdict(outcome) for outcome in self.stages],
@@ -287,7 +304,7 @@ def draw(result: BuildResult) -> tuple[Path, ...]:
             title=f"{result.recipe}: what its candidates lose and gain",
             why=result.why,
             budget=result.limits.max_accuracy_drop,
-            reference=FALLBACK,
+            reference=result.baseline,
             form=form,
         )
         try:
@@ -367,14 +384,16 @@ def _result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tuple[Ou
         if one.kind is Kind.CANDIDATE_REPORT
     }
     eager = EagerReport.model_validate_json((run_dir / _one(manifest, Kind.EAGER_REPORT).path).read_bytes())
+    baseline = reports[baseline_of([name for name in reports if name is not None])]
     rows = tuple(
-        _row(reports[name], Verdict(**verdict), selection, eager=eager, baseline=reports[FALLBACK])
+        _row(reports[name], Verdict(**verdict), selection, eager=eager, baseline=baseline)
         for name, verdict in selection["verdicts"].items()
     )
     return BuildResult(
         recipe=manifest.recipe,
         run_dir=run_dir,
         candidates=rows,
+        unproven=read_list(run_dir / _one(manifest, Kind.CANDIDATE_ORDER).path).unproven,
         eager=eager,
         selected=selection["selected"],
         why=selection["why"],
@@ -382,6 +401,7 @@ def _result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tuple[Ou
         searched="setting search.effort" in manifest.stages["candidates"].parts,  # without a search there is none
         test=QualityReport(**selection["test"]),
         test_verdict=Verdict(**selection["test_verdict"]),
+        coverage=read_info(run_dir / _one(manifest, Kind.DATA_INFO).path).coverage,
         archive=archive,
         archive_sha256=_one(manifest, Kind.ARCHIVE).sha256,
         stages=outcomes,

@@ -6,7 +6,7 @@ import io
 import math
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -16,18 +16,23 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pipeline.candidates.choose import ERROR_RATE
-from pipeline.candidates.spec import FALLBACK, SLIM
+from pipeline.candidates.choose import ERROR_RATE, WITHIN
+from pipeline.candidates.spec import SLIM
 
 if TYPE_CHECKING:
     from pipeline.builder import BuildResult, Row
     from pipeline.candidates.choose import Limits
     from pipeline.candidates.report import CandidateReport, EagerTiming
+    from pipeline.candidates.unproven import Unproven
+    from pipeline.data.dataset import SplitName
     from pipeline.measure.gain import Ratio
     from pipeline.runner import Outcome
+    from pipeline.verify.quality import QualityReport
 
 # Wide enough for the table where the width of a terminal is not known.
 _PIPE_WIDTH = 130
+# Share of its own examples that a class loses where it is named beside a verdict within the budget.
+_MUCH = 0.25
 
 
 class Terminal:
@@ -112,25 +117,20 @@ def _draw_result(console: Console, result: BuildResult) -> None:
         f"float on validation, and its one-sided bound; ms: {_threads(result)}, median over interleaved rounds.",
         style="dim",
     )
-    variant = [row.report for row in result.candidates if not row.report.parity.batch_invariant]
-    if variant:
-        served = "in batches all the same: the recipe allows it" if _in_batches(variant[0]) else "one by one"
-        console.print(f"¹ The answer depends on the rest of the batch; served {served}.", style="dim")
-    if result.searched and any(row.report.variant.startswith(SLIM) for row in result.candidates):
-        console.print(SLIM_LEGEND, style="dim")
-    for row in result.candidates:
-        for run, reason in row.report.parity.not_run.items():
-            console.print(f"{row.report.name}: not run {run}: {reason}", style="dim", markup=False)
+    for line in _footnotes(result):
+        console.print(line, style="dim", markup=False)
     lossy = [row for row in result.candidates if row.report.lossy]
     if lossy:
         console.print(decision_table(lossy))
         console.print(decision_legend(lossy, result.limits), style="dim")
     console.print(speed_table(result))
-    console.print(SPEED_LEGEND, style="dim")
+    console.print(SPEED_LEGEND.format(baseline=result.baseline), style="dim")
     console.print(pass_table(result))
     for row in result.candidates:
-        if not row.selected and row.report.name != FALLBACK:
+        if not row.selected and row.report.name != result.baseline:
             console.print(f"{row.report.name}: {row.outcome}.", style="dim", markup=False)
+    for line in _class_notes(lossy):
+        console.print(line, markup=False)
     if lossy and (note := flips_note(result.limits, lossy[0].report.quality.examples)):
         console.print(note)
     console.print(
@@ -138,6 +138,42 @@ def _draw_result(console: Console, result: BuildResult) -> None:
         f"Picture of the trade-off: {result.run_dir / 'pareto.png'}\n"
         f"{result.run_dir} takes {result.run_bytes / 1e6:,.1f} MB; `pipeline clean` keeps its winner and the evidence."
     )
+
+
+def _footnotes(result: BuildResult) -> Iterator[str]:
+    """What belongs to marks in the table, and why cells of it are empty."""
+    reports = [row.report for row in result.candidates]
+    variant = [report for report in reports if not report.parity.batch_invariant]
+    if variant:
+        served = "in batches all the same: the recipe allows it" if _in_batches(variant[0]) else "one by one"
+        yield f"¹ The answer depends on the rest of the batch; served {served}."
+    if any(report.lossy for report in reports):
+        yield from (f"² Of the verdict: {line}." for line in _gaps(result, "validation"))
+    variants = {report.variant for report in reports} | {row.variant for row in result.unproven}
+    if result.searched and any(variant.startswith(SLIM) for variant in variants):
+        yield SLIM_LEGEND
+    for report in reports:
+        yield from (f"{report.name}: not run {run}: {reason}" for run, reason in report.parity.not_run.items())
+    yield from unproven_lines(result.unproven)
+
+
+def _gaps(result: BuildResult, split: SplitName) -> tuple[str, ...]:
+    """What a split holds too little of to judge, in words."""
+    return result.coverage[split].lines(split) if split in result.coverage else ()
+
+
+def _class_notes(rows: Sequence[Row]) -> Iterator[str]:
+    for row in rows:
+        if note := class_note(row.report.quality, allowed=row.verdict == WITHIN):
+            yield f"{row.report.name} is {row.verdict}, but {note} on validation."
+
+
+def unproven_lines(rows: Sequence[Unproven]) -> list[str]:
+    """Why rows without figures have none; a reason that several share is said once."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        names.setdefault((row.verdict, row.reason), []).append(row.name)
+    return [f"{', '.join(shared)}: {verdict}: {reason}" for (verdict, reason), shared in names.items()]
 
 
 SLIM_LEGEND = (
@@ -158,6 +194,21 @@ def flips_note(limits: Limits, examples: int) -> str:
     )
 
 
+def class_note(quality: QualityReport, *, allowed: bool) -> str:
+    """That one class pays for what the whole gains; empty where none loses a quarter of its examples, or it is refused.
+
+    Args:
+        quality: of a candidate.
+        allowed: whether it is inside its limits.
+    """
+    if not allowed or quality.worst_class_drop < _MUCH:
+        return ""
+    return (
+        f"class {quality.worst_class_name} loses {_points(quality.worst_class_drop)} points of its own "
+        f"({quality.worst_class_examples:,} examples)"
+    )
+
+
 def test_lines(result: BuildResult) -> str:
     """The winner on the test set, and whether its limits hold there."""
     test, verdict = result.test, result.test_verdict
@@ -166,6 +217,10 @@ def test_lines(result: BuildResult) -> str:
         f"drop {_points(test.drop)} points (bound {_points(test.drop_upper)}), {test.confident_flips} confident flips, "
         f"on {test.examples:,} examples."
     )
+    if note := class_note(test, allowed=verdict.text == WITHIN):
+        said += f"\nIt is {verdict.text} there, but {note}."
+    for line in _gaps(result, "test"):
+        said += f"\nOf this line: {line}."
     if verdict.allowed:
         return said
     return (
@@ -226,8 +281,10 @@ def result_table(result: BuildResult) -> Table:
     for size in sizes:
         table.add_column(f"ms at {size}", justify="right", no_wrap=True)
     table.add_column("verdict")
+    gaps = _gaps(result, "validation")
     for row in result.candidates:
         report = row.report
+        marks = ("" if report.parity.batch_invariant else " ¹") + (" ²" if gaps and report.lossy else "")
         table.add_row(
             ("* " if row.selected else "  ") + report.name,
             f"{report.parity.nearest:.1e} ({report.parity.limit:.0e})",
@@ -235,9 +292,11 @@ def result_table(result: BuildResult) -> Table:
             f"{_points(report.quality.drop)} ({_points(row.drop_upper)})" if report.lossy else "-",
             f"{report.size / 1000:,.0f}",
             *(f"{report.timing(size).median_ms:.3f}" for size in sizes),
-            row.verdict + ("" if report.parity.batch_invariant else " ¹"),
+            row.verdict + marks,
             style="bold green" if row.selected else None,
         )
+    for absent in result.unproven:
+        table.add_row(f"  {absent.name}", *("-" for _ in range(4 + len(sizes))), absent.short, style="dim")
     return table
 
 
@@ -259,7 +318,7 @@ def speed_table(result: BuildResult) -> Table:
         cells = []
         for one in row.speed:
             if one.batch_size in sizes:
-                cells += [_ratio(one.over_eager), "-" if name == FALLBACK else _ratio(one.over_float)]
+                cells += [_ratio(one.over_eager), "-" if name == result.baseline else _ratio(one.over_float)]
         table.add_row(
             ("* " if row.selected else "  ") + name,
             *cells,
@@ -271,7 +330,7 @@ def speed_table(result: BuildResult) -> Table:
 
 SPEED_LEGEND = (
     "x: how many times faster, and its 95 % interval over paired rounds; + a certain gain of more than 3 %,\n"
-    "- a certain loss, else no claim. eager: the same network in torch, faster memory format; float: float.onnx.fp32;\n"
+    "- a certain loss, else no claim. eager: the same network in torch, faster memory format; float: {baseline};\n"
     "front: no other candidate is certainly faster (or smaller), or more accurate, and no worse in the other."
 )
 

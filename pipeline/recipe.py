@@ -153,7 +153,8 @@ class Candidates(Section):
         default=("torchscript", "onnx"),
         min_length=1,
         description="what each variant is exported to (one with static-int8 to ONNX alone, one with bfloat16 to "
-        "TorchScript alone); float.onnx.fp32 is always there",
+        "TorchScript alone); float.onnx.fp32 is always tried. If not given, a format that the network cannot have is "
+        "left out",
     )
     threads: int = Field(
         default=1,
@@ -189,6 +190,11 @@ class Candidates(Section):
                     f"found {', '.join(self.formats)}; add it, or leave the variant out"
                 )
         return self
+
+    @property
+    def named_formats(self) -> tuple[Format, ...]:
+        """The formats, where the recipe gives them: a network that cannot be had in one of them ends the build."""
+        return self.formats if "formats" in self.model_fields_set else ()
 
 
 Goal = Literal["latency", "throughput", "size"]

@@ -19,7 +19,7 @@ from pipeline.bench.result import BenchResult, BenchRow, Figure, Role, paired, p
 from pipeline.bench.served import measure_served
 from pipeline.bench.targets import Target, TimedFile, open_target
 from pipeline.candidates.eager import eager_subjects, fastest_eager, subject_name
-from pipeline.candidates.spec import FALLBACK
+from pipeline.candidates.spec import FLOAT_NAMES
 from pipeline.errors import FileError, RecipeError
 from pipeline.manifest import write_atomically
 from pipeline.measure.gain import Ratio, speed_up
@@ -209,7 +209,7 @@ def _row(
             timing, layout = eager if role == "eager" and eager else (matrix.timing(threads, name, size), None)
             over_eager = paired(eager[0].rounds_s, timing.rounds_s, same=role == "eager") if eager else None
             over_float = None
-            if target.baseline == FALLBACK or role == "copy":
+            if target.baseline in FLOAT_NAMES or role == "copy":
                 float_s = matrix.timing(threads, target.baseline, size).rounds_s
                 over_float = paired(float_s, timing.rounds_s, same=name == target.baseline)
             figures.append(

@@ -13,7 +13,7 @@ from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
 from pipeline.artifacts import Artifact, Kind, digest_file
 from pipeline.candidates.eager import EagerSource
-from pipeline.candidates.spec import FALLBACK
+from pipeline.candidates.spec import FLOAT_NAMES, baseline_of
 from pipeline.data.dataset import read_info
 from pipeline.errors import FileError
 from pipeline.inspection.graph import graph_cost
@@ -106,7 +106,7 @@ def _open_run(run: OpenedRun) -> Target:
     archive, selected = _packed(run, one_per_run)
     return Target(
         files=files,
-        baseline=FALLBACK,
+        baseline=baseline_of(checked),
         inputs=model.inputs,
         samples=run.ground[Kind.SAMPLES, None],
         selected=selected,
@@ -122,6 +122,7 @@ def _open_run(run: OpenedRun) -> Target:
             model,
         ),
         left_out={
+            **{row.name: row.short for row in run.unproven},
             **({} if archive is not None else {"served": NO_ARCHIVE}),
             **dict.fromkeys(run.removed, REMOVED),
         },
@@ -149,7 +150,7 @@ def _open_archive(archive: Archive, scratch: Path) -> Target:
     if digest_file(file) != serving.files[serving.runtime.file]:
         raise FileError(f"{file}: expected the member as it was checked, found it altered; run it again")
     left_out = {"eager": NO_EAGER}
-    if serving.candidate != FALLBACK:
+    if serving.candidate not in FLOAT_NAMES:
         left_out["float"] = NO_FLOAT
     return Target(
         files=(

@@ -131,7 +131,7 @@ def choose(
     """Pick the winner.
 
     Args:
-        reports: every candidate, `float.onnx.fp32` among them.
+        reports: every candidate that is proven, the float network in a format among them.
         goal: `latency` at batch 1, `throughput` at the largest batch measured, or file `size`.
         limits: the budget.
         compared: lossy candidates that could have been among them: a search says beforehand how many it may make, for

@@ -19,10 +19,12 @@ from handlers.decode import InputSpec
 from handlers.runtime import run_chunks
 from handlers.serving import RuntimeSpec
 from pipeline.artifacts import digest_file
+from pipeline.candidates.clock import TimeIsUpError
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport, How, ParityFigures, PassFigures
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.candidates.tune import training_inputs, tuned_weights
+from pipeline.candidates.unproven import Unproven, differing, from_error
 from pipeline.compress import onnx_dynamic, onnx_static
 from pipeline.compress.passes import apply_passes
 from pipeline.compress.touched import PassReport
@@ -37,7 +39,7 @@ from pipeline.models.weights import load_weights
 from pipeline.passes import DynamicInt8, Pass, Precision, StaticInt8
 from pipeline.verify.layers import LayerFinding
 from pipeline.verify.locate import locate
-from pipeline.verify.parity import ParityReport, check_parity, require, require_same_decisions
+from pipeline.verify.parity import ParityReport, check_parity, require_same_decisions
 from pipeline.verify.quality import QualityReport, judge_quality, predict_logits
 from pipeline.verify.reference import Reference, module_reference, unoptimized_reference
 from pipeline.verify.steady import require_steady
@@ -48,6 +50,8 @@ _MODEL_FILE = {"onnx": "model.onnx", "torchscript": "model.pt"}
 TUNED_FILE = "tuned.safetensors"
 # In its folder in the scratch folder, once it is finished.
 _REPORT = "report.kept"
+# The same where the build goes on without it: after an interruption its row stays what it was.
+_UNPROVEN = "unproven.kept"
 _NAME_DIGITS = 16
 
 
@@ -102,25 +106,57 @@ def folder_of(one: CandidateSpec | CandidateReport, ground: Ground) -> Path:
 
 
 def is_evaluated(spec: CandidateSpec, ground: Ground) -> bool:
-    """Whether an earlier, interrupted run made a candidate, and its files are as they were then."""
+    """Whether an earlier, interrupted run made a candidate, and its files are as they were then, or has its row."""
     return _finished(spec, ground) is not None
 
 
-def evaluate_once(spec: CandidateSpec, ground: Ground, *, float_logits: NDArray[np.float32]) -> CandidateReport:
-    """Evaluate a candidate in its folder, unless an earlier, interrupted run did; see `evaluate`."""
-    report = _finished(spec, ground)
-    if report is None:
-        folder = folder_of(spec, ground)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        report = evaluate(spec, ground, folder, float_logits=float_logits)
-        write_kept(folder / _REPORT, report.model_dump_json().encode())
-    return report
+def evaluate_once(
+    spec: CandidateSpec, ground: Ground, *, float_logits: NDArray[np.float32]
+) -> CandidateReport | Unproven:
+    """Evaluate a candidate in its folder, unless an earlier, interrupted run did; see `evaluate`.
 
+    Returns:
+        Its report; or, where it cannot be made or proven, the row that says so.
 
-def _finished(spec: CandidateSpec, ground: Ground) -> CandidateReport | None:
-    """The report on a candidate that was finished, if it and the candidate's files are as they were then."""
+    Raises:
+        PipelineError: something is wrong that says nothing about the candidate.
+    """
+    finished = _finished(spec, ground)
+    if finished is not None:
+        return finished
     folder = folder_of(spec, ground)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        made = evaluate(spec, ground, folder, float_logits=float_logits)
+    except TimeIsUpError:
+        raise
+    except Exception as error:  # noqa: BLE001 - exporters and quantizers raise all kinds
+        return from_error(spec, error)
+    if isinstance(made, CandidateReport):
+        write_kept(folder / _REPORT, made.model_dump_json().encode())
+    return made
+
+
+def keep_row(spec: CandidateSpec, ground: Ground, row: Unproven) -> None:
+    """Keep the row of a candidate that cannot be selected, for a run that goes on after an interruption.
+
+    Args:
+        spec: what was to be made.
+        ground: what it was to be made from.
+        row: of the candidate.
+    """
+    folder = folder_of(spec, ground)
+    folder.mkdir(exist_ok=True)
+    write_kept(folder / _UNPROVEN, row.model_dump_json().encode())
+
+
+def _finished(spec: CandidateSpec, ground: Ground) -> CandidateReport | Unproven | None:
+    """The row of a candidate, or the report on it, if that and the candidate's files are as they were then."""
+    folder = folder_of(spec, ground)
+    refused = read_kept(folder / _UNPROVEN, ground.reporter.log)
+    if refused is not None:
+        return Unproven.model_validate_json(refused)
     kept = read_kept(folder / _REPORT, ground.reporter.log)
     if kept is None:
         return None
@@ -139,7 +175,7 @@ def _finished(spec: CandidateSpec, ground: Ground) -> CandidateReport | None:
 
 def evaluate(
     spec: CandidateSpec, ground: Ground, folder: Path, *, float_logits: NDArray[np.float32]
-) -> CandidateReport:
+) -> CandidateReport | Unproven:
     """Make a candidate's file in its folder, prove it, and judge it.
 
     Args:
@@ -149,10 +185,10 @@ def evaluate(
         float_logits: of the float network on the validation split, (N, K).
 
     Returns:
-        The report, not timed yet.
+        The report, not timed yet; or the row of a file that does not reproduce its source, or that cannot be run.
 
     Raises:
-        ProofError: the file does not reproduce its source.
+        ProofError: the file cannot be judged, or was not exported as it is.
         RecipeError: a pass or an export cannot be done on this network.
     """
     file = folder / _MODEL_FILE[spec.format]
@@ -161,7 +197,8 @@ def evaluate(
         shutil.copyfile(tuned, folder / TUNED_FILE)
     passes, how, reference = make_file(spec, ground, file, tuned=tuned)
     parity, finding = hold_against(reference, spec, ground, file)
-    require(parity, where=f"{finding.text}; the file is kept as {file}" if not parity.passed else "")
+    if not parity.passed:
+        return differing(spec, parity, finding)
     runtime = replace(
         runtime_of(spec),
         batch_invariant=parity.batch_invariant,
@@ -338,7 +375,7 @@ def _too_large(file: Path, limit: int) -> str:
 
 def _parity_figures(parity: ParityReport) -> ParityFigures:
     worst = parity.worst
-    assert worst is not None  # `require` let only a report with checks pass
+    assert worst is not None  # a parity that passed has checks
     return ParityFigures(
         reference=parity.reference,
         checks=len(parity.checks),

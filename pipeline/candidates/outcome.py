@@ -29,8 +29,8 @@ def outcome(
         verdict: of the budget.
         drop_upper: the bound that was held against the budget.
         limits: the budget.
-        speed: against float in ONNX Runtime, by batch size.
-        float_size: of the float network's ONNX file, in bytes.
+        speed: against the float network's file, by batch size.
+        float_size: of that file, in bytes.
         goal: what the candidates compete in.
 
     Returns:

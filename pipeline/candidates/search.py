@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal, assert_never, get_args
 
 from pydantic import TypeAdapter
@@ -17,11 +17,12 @@ from pipeline.candidates.evaluate import is_evaluated
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.spec import FALLBACK, FLOAT, CandidateSpec, optimization_of
+from pipeline.candidates.unproven import Unproven, from_error
 from pipeline.candidates.widths import Aim, Ladder, Plan, Sensitivity, plans, scan
-from pipeline.errors import ProofError, RecipeError
+from pipeline.errors import RecipeError
 from pipeline.kept import read_kept, write_kept
 from pipeline.measure.host import channel_block
-from pipeline.passes import Bfloat16, DynamicInt8, FineTune, Pass, Precision, formats_of
+from pipeline.passes import Bfloat16, DynamicInt8, FineTune, Pass, Precision, StaticInt8, formats_of
 from pipeline.recipe import Goal, Measure
 from pipeline.stage import Reporter
 
@@ -37,6 +38,19 @@ _FINEST = 8
 _ONNX_PRECISIONS: tuple[Precision, ...] = tuple(one for one in get_args(Precision) if "onnx" in formats_of(one))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Searched:
+    """What a search made, in its order.
+
+    Args:
+        specs: of the candidates that are proven.
+        rows: of the others.
+    """
+
+    specs: list[CandidateSpec]
+    rows: list[Unproven]
+
+
 def search(
     ground: Ground,
     *,
@@ -47,10 +61,10 @@ def search(
     baseline: CandidateSpec,
     precisions: Sequence[Precision],
     aim: Aim,
-    evaluate: Callable[[CandidateSpec], CandidateReport],
+    evaluate: Callable[[CandidateSpec], CandidateReport | Unproven],
     contest: Contest,
     clock: Clock,
-) -> list[CandidateSpec]:
+) -> Searched:
     """Look for the narrowest network inside the budget.
 
     Which layers get how narrow follows from a scan of what each can lose; how narrow all of them together, from
@@ -73,20 +87,29 @@ def search(
         clock: of the search.
 
     Returns:
-        The specifications that were evaluated, in the order of the search.
+        What was made.
     """
     scale = EFFORTS[effort]
     compared += planned(effort, precisions)
     made: list[CandidateSpec] = []
+    rows: list[Unproven] = []
 
     def attempt(plan: Plan, cost: float) -> list[CandidateReport]:
         """Make a network in every number format, and judge it; those of its candidates that are inside the budget."""
         passes = (plan.pruning, tuning.model_copy(update={"epochs": epochs_for(cost, scale)}))
-        network = replace(baseline, variant=variant_name(cost, {one.variant for one in made}), passes=passes)
+        network = replace(
+            baseline,
+            variant=variant_name(cost, {one.variant for one in made} | {row.variant for row in rows}),
+            passes=passes,
+        )
         reports = []
-        for spec, report in _evaluated(network, precisions, ground, evaluate, contest, clock):
-            made.append(spec)
-            reports.append(report)
+        for spec, found in _evaluated(network, precisions, ground, evaluate, contest, clock):
+            if isinstance(found, Unproven):
+                clock.log(f"search: {found.name}: {found.verdict}: {found.reason}")
+                rows.append(found)
+            else:
+                made.append(spec)
+                reports.append(found)
         verdicts = [judge(one.quality, limits, lossy=True, compared=compared) for one in reports]
         clock.log(f"search: {_told(network.variant, cost, reports, verdicts)}")
         return [one for one, verdict in zip(reports, verdicts, strict=True) if verdict.allowed]
@@ -108,7 +131,7 @@ def search(
     except RecipeError as error:
         why = f"this network cannot be made narrower: {error}"
     clock.log(f"search: ended after {len(descent.trials)} networks and {clock.used_s / 60:.1f} minutes: {why}")
-    return made
+    return Searched(specs=made, rows=rows)
 
 
 def planned(effort: Literal["quick", "deep"], precisions: Sequence[Precision]) -> int:
@@ -185,47 +208,52 @@ def _evaluated(
     network: CandidateSpec,
     precisions: Sequence[Precision],
     ground: Ground,
-    evaluate: Callable[[CandidateSpec], CandidateReport],
+    evaluate: Callable[[CandidateSpec], CandidateReport | Unproven],
     contest: Contest,
     clock: Clock,
-) -> Iterator[tuple[CandidateSpec, CandidateReport]]:
+) -> Iterator[tuple[CandidateSpec, CandidateReport | Unproven]]:
     """A network in every number format, one after the other, until the time is over.
 
-    Raises:
-        ProofError: its export does not reproduce it. A quantized file of which that is true is left out: nobody asked
-            for it.
+    What cannot be made or proven is a row. In float, it ends what is tried of this network.
     """
     for precision in precisions:
-        try:
-            spec = _in_precision(network, precision, ground, contest)
-            if not is_evaluated(spec, ground):
-                clock.check()
-            report = evaluate(spec)
-        except ProofError as error:
-            if precision == "fp32":
-                raise ProofError(f"{error}; search.effort=off builds without the networks of the search") from error
-            clock.log(f"search: {network.variant} in {precision} is left out: {error}")
-        except RecipeError as error:
-            clock.log(f"search: {network.variant} in {precision} is left out: {error}")
-            if precision == "fp32":
-                return  # what cannot be made in float cannot be quantized
-        else:
-            yield spec, report
+        spec = _with_last_pass(network, precision, _last_pass(precision))
+        if precision == "int8-static":
+            try:
+                best = best_static_int8(network, ground, contest)
+            except TimeIsUpError:
+                raise
+            except Exception as error:  # noqa: BLE001 - quantizers raise all kinds
+                yield spec, from_error(spec, error)
+                continue
+            spec = _with_last_pass(network, precision, best)
+        if not is_evaluated(spec, ground):
+            clock.check()
+        found = evaluate(spec)
+        yield spec, found
+        if precision == "fp32" and isinstance(found, Unproven):
+            return  # what is no candidate in float cannot be quantized
 
 
-def _in_precision(network: CandidateSpec, precision: Precision, ground: Ground, contest: Contest) -> CandidateSpec:
-    """The same network in another number format, static int8 as suits it best."""
+def _last_pass(precision: Precision) -> Pass | None:
+    """The pass that brings a network into a number format, with default settings; None for float."""
     match precision:
         case "fp32":
-            return network
+            return None
         case "int8-dynamic":
-            last: Pass = DynamicInt8()
+            return DynamicInt8()
         case "int8-static":
-            last = best_static_int8(network, ground, contest)
+            return StaticInt8()
         case "bf16":
-            last = Bfloat16()
+            return Bfloat16()
         case _:
             assert_never(precision)
+
+
+def _with_last_pass(network: CandidateSpec, precision: Precision, last: Pass | None) -> CandidateSpec:
+    """The same network in another number format."""
+    if last is None:
+        return network
     return replace(
         network,
         passes=(*network.passes, last),
@@ -241,4 +269,4 @@ def _told(variant: str, cost: float, reports: Sequence[CandidateReport], verdict
         f"{verdict.text}"
         for report, verdict in zip(reports, verdicts, strict=True)
     )
-    return f"{variant}, {cost:.1%} of the float network's cost: {rows}"
+    return f"{variant}, {cost:.1%} of the float network's cost: {rows or 'nothing of it is proven'}"

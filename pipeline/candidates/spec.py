@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,6 +27,8 @@ Optimization = Literal["all", "none"]
 
 FLOAT = "float"
 FALLBACK = "float.onnx.fp32"
+# The float network in each format, the one first that ratios are over wherever it can be had.
+FLOAT_NAMES = (FALLBACK, "float.torchscript.fp32")
 # What the names of networks begin with that a search makes.
 SLIM = "slim"
 
@@ -80,6 +83,15 @@ class CandidateSpec:
         return digest_bytes(json.dumps(document, sort_keys=True).encode())
 
 
+def baseline_of(names: Collection[str]) -> str:
+    """The float candidate that others are held against: in ONNX, or in TorchScript where it cannot be had so.
+
+    Args:
+        names: of candidates that are proven, one in float among them.
+    """
+    return next(name for name in FLOAT_NAMES if name in names)
+
+
 def default_variants(amount: float, scope: Literal["layer", "global"]) -> tuple[Variant, ...]:
     """Pruned, float in int8, dynamic and static, pruned in int8, and float in bfloat16 where the processor has that."""
     pruning = MagnitudePruning(amount=amount, scope=scope)
@@ -103,7 +115,7 @@ def optimization_of(precision: Precision) -> Optimization:
 
 
 def candidate_specs(settings: Candidates) -> tuple[CandidateSpec, ...]:
-    """Every candidate the recipe asks for, float first, `float.onnx.fp32` always among them."""
+    """Every candidate the recipe asks for, float first, `float.onnx.fp32` always among them, if only to be tried."""
     variants = settings.variants
     if variants is None:
         variants = default_variants(settings.pruning_amount, settings.pruning_scope)

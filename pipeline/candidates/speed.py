@@ -16,7 +16,7 @@ class SpeedUp:
     Args:
         batch_size: examples per call.
         over_eager: than the float network run by torch itself, in its faster memory format.
-        over_float: than `float.onnx.fp32`.
+        over_float: than the float network's file, `float.onnx.fp32` wherever there is one.
     """
 
     batch_size: int
@@ -38,7 +38,7 @@ def speed_ups(report: CandidateReport, *, eager: EagerReport, baseline: Candidat
     Args:
         report: of the candidate.
         eager: timed in the same rounds.
-        baseline: `float.onnx.fp32`, likewise.
+        baseline: the float network's file, likewise.
     """
     return tuple(
         SpeedUp(

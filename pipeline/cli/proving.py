@@ -129,7 +129,8 @@ def _lines(found: ArchiveVerification) -> list[str]:
     ]
     if not found.same_handler:
         lines.append("handler    not this installation's; the model was replayed under this installation's")
-    lines += [f"quality    {_quality(one)}" for one in found.quality]
+    for one in found.quality:
+        lines += [f"quality    {_quality(one)}", *(f"           {line}" for line in one.gaps)]
     return lines if found.served is None else lines + _served(found.served)
 
 

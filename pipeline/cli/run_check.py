@@ -39,6 +39,10 @@ def verify_run_dir(run_dir: Path, *, rank: bool, as_json: bool) -> None:
     else:
         for one in found.candidates:
             typer.echo("\n".join(_lines(one)))
+        for row in found.unproven:
+            typer.echo(f"{row.name}: no file was kept, {row.verdict}: {row.reason}")
+        for line in found.gaps:
+            typer.echo(f"Of the build's verdicts: {line}.")
         over = any(one.verdict == OVER for one in found.candidates)
         if rank and not over:
             typer.echo("No candidate is over its budget: there are no layers to rank.")

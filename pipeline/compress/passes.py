@@ -36,7 +36,7 @@ def apply_passes(
         RecipeError: a pass cannot act on this network, or comes after one that leaves it nothing to act on.
         DataError: the tuned weights are those of another network.
     """
-    compressed = copy.deepcopy(network).eval()
+    compressed = _copied(network).eval()
     reports: list[PassReport] = []
     for one in passes:
         match one:
@@ -67,3 +67,15 @@ def apply_passes(
                 assert_never(one)
         reports.append(made)
     return compressed, reports
+
+
+def _copied(network: nn.Module) -> nn.Module:
+    """A copy of a network, also of one whose last call left a tensor with its history in an attribute.
+
+    `torch.nn.utils.weight_norm` keeps what it computes so, and torch copies no such tensor (seen in 2.13).
+    """
+    for module in network.modules():
+        for name, value in list(vars(module).items()):
+            if isinstance(value, Tensor) and value.grad_fn is not None:
+                setattr(module, name, value.detach())
+    return copy.deepcopy(network)

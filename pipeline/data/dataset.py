@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from handlers.decode import InputSpec
+from pipeline.data.coverage import Coverage, coverage
 from pipeline.data.labels import check_labels
 from pipeline.errors import DataError
 
@@ -177,6 +178,7 @@ class DataInfo:
         sizes: examples per split.
         digests: SHA-256 of each split's values.
         sources: SHA-256 of the files it was read from, by name.
+        class_counts: examples per split, by class; empty where an earlier version wrote none.
     """
 
     name: str
@@ -185,6 +187,17 @@ class DataInfo:
     sizes: dict[SplitName, int]
     digests: dict[SplitName, str]
     sources: dict[str, str]
+    class_counts: dict[SplitName, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def coverage(self) -> dict[SplitName, Coverage]:
+        """What each split holds too little of."""
+        return {which: coverage(counts, self.classes) for which, counts in self.class_counts.items()}
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """The same of all splits, in words; empty where they hold enough of every class."""
+        return tuple(line for which, found in self.coverage.items() for line in found.lines(which))
 
 
 def describe(data: DataSet) -> DataInfo:
@@ -196,7 +209,18 @@ def describe(data: DataSet) -> DataInfo:
         sizes={which: len(data.split(which)) for which in SPLITS},
         digests={which: data.split(which).digest() for which in SPLITS},
         sources=data.sources,
+        class_counts={which: class_counts(data.split(which).labels, len(data.classes)) for which in SPLITS},
     )
+
+
+def class_counts(labels: NDArray[np.int64], classes: int) -> tuple[int, ...]:
+    """Examples by class.
+
+    Args:
+        labels: class indices, (N,).
+        classes: number of them.
+    """
+    return tuple(int(count) for count in np.bincount(labels, minlength=classes))
 
 
 def write_info(path: Path, info: DataInfo) -> None:
@@ -208,6 +232,7 @@ def write_info(path: Path, info: DataInfo) -> None:
         "sizes": info.sizes,
         "digests": info.digests,
         "sources": info.sources,
+        "class_counts": info.class_counts,
     }
     path.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -227,6 +252,7 @@ def read_info(path: Path) -> DataInfo:
             sizes=document["sizes"],
             digests=document["digests"],
             sources=document["sources"],
+            class_counts={which: tuple(counts) for which, counts in document.get("class_counts", {}).items()},
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(

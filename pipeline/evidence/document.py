@@ -74,12 +74,16 @@ class DataEvidence(_Data):
         sizes: examples per split.
         digests: SHA-256 of each split's values.
         sources: SHA-256 of the files it was read from, by name.
+        class_counts: examples per split, by class.
+        gaps: classes of which a split holds nothing or too little, and what verdicts on it do not say.
     """
 
     name: str
     sizes: dict[str, int]
     digests: dict[str, str]
     sources: dict[str, str]
+    class_counts: dict[str, tuple[int, ...]] = {}
+    gaps: tuple[str, ...] = ()
 
 
 class CandidateEvidence(_Data):
@@ -108,6 +112,26 @@ class CandidateEvidence(_Data):
     parity: dict[str, Any]
     quality: dict[str, Any]
     verdict: str
+
+
+class UnprovenEvidence(_Data):
+    """What was tried and could not be selected: it cannot be made of this network, or was not proven.
+
+    Args:
+        verdict: `cannot be made`, or `not proven`.
+        brief: what was found, in a few words; empty where only the reason says it.
+        reason: the same in full.
+    """
+
+    name: str
+    identity: str
+    variant: str
+    format: str
+    precision: str
+    lossy: bool
+    verdict: str
+    brief: str
+    reason: str
 
 
 class Metrics(_Data):
@@ -142,6 +166,7 @@ class Evidence(_Data):
             name, and what the model's and the loss's code read. Of a path on the builder's machine only the last part.
         metrics: of the packed candidate.
         candidates: every candidate compared, in the recipe's order.
+        unproven: what was tried besides, and could not be selected.
         members: SHA-256 of the archive's other members but `serving.json`, which lists this one.
     """
 
@@ -162,6 +187,7 @@ class Evidence(_Data):
     files: dict[str, str] = {}
     metrics: Metrics
     candidates: tuple[CandidateEvidence, ...]
+    unproven: tuple[UnprovenEvidence, ...] = ()
     members: dict[str, str] = {}
 
     @property
@@ -247,6 +273,7 @@ def make_evidence(
     selection: Mapping[str, Any],
     metrics: Metrics,
     reports: Sequence[Mapping[str, Any]],
+    unproven: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The document, but for the members' digests, which are known when they are packed.
 
@@ -261,7 +288,8 @@ def make_evidence(
         weights_sha256: of the float network's weights.
         selection: as the select stage writes it.
         metrics: of the packed candidate.
-        reports: of every candidate, in the recipe's order, as JSON values.
+        reports: of every candidate that is proven, in the recipe's order, as JSON values.
+        unproven: rows of the others, likewise.
     """
     rows = [
         CandidateEvidence(
@@ -287,6 +315,7 @@ def make_evidence(
         files=info.get("files", {}),
         metrics=metrics,
         candidates=tuple(rows),
+        unproven=tuple(UnprovenEvidence(**row) for row in unproven),
     )
     return evidence.model_dump(mode="json")
 

@@ -59,6 +59,10 @@ def _data(evidence: Evidence) -> Iterator[str]:
     for name, size in data.sizes.items():
         yield f"| {name} | {size:,} | `{data.digests[name]}` |"
     yield ""
+    for line in data.gaps:
+        yield f"- {_escape(line)}"
+    if data.gaps:
+        yield ""
 
 
 def _results(evidence: Evidence, subject: Subject) -> Iterator[str]:
@@ -79,7 +83,13 @@ def _results(evidence: Evidence, subject: Subject) -> Iterator[str]:
     yield "|---|--:|--:|---|--:|--:|---|"
     for row in evidence.candidates:
         yield _candidate(row, selected=row.name == evidence.candidate)
+    for refused in evidence.unproven:
+        yield f"| {refused.name} | - | - | - | - | - | {refused.verdict} |"
     yield ""
+    if evidence.unproven:
+        for refused in evidence.unproven:
+            yield f"- `{refused.name}` {refused.verdict}: {_escape(refused.reason)}"
+        yield ""
     yield f"Check it: `pipeline verify {subject.file} --digest {subject.digest}`."
     yield ""
 

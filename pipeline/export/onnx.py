@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from handlers.decode import InputSpec
-from pipeline.errors import ProofError, RecipeError
+from pipeline.errors import RecipeError
 from pipeline.export.mode import require_exportable
 from pipeline.manifest import write_atomically
 from pipeline.user_code import own_place
@@ -40,8 +40,8 @@ def export_onnx(
         opset: version of the operator set.
 
     Raises:
-        RecipeError: torch cannot export this network.
-        ProofError: it is in training mode, or the exported graph is not valid ONNX or holds for one batch size only.
+        RecipeError: torch cannot export this network, or only to a graph that is not valid, or for one batch size.
+        ProofError: it is in training mode.
     """
     require_exportable(module, example, "ONNX")
     try:
@@ -70,7 +70,7 @@ def export_onnx(
     try:
         onnx.checker.check_model(content, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ProofError(f"export to ONNX: expected a valid graph, found: {' '.join(str(error).split())}") from error
+        raise RecipeError(f"export to ONNX: expected a valid graph, found: {' '.join(str(error).split())}") from error
     write_atomically(path, content)
 
 
@@ -91,7 +91,7 @@ def _require_dynamic_batch(model: onnx.ModelProto) -> None:
         axes = value.type.tensor_type.shape.dim
         if not axes or not axes[0].dim_param:
             size = axes[0].dim_value if axes else "unknown size"
-            raise ProofError(
+            raise RecipeError(
                 f"export to ONNX: expected a dynamic batch axis on every input and output, found {value.name} with a "
                 f"first axis of {size}; some operation in the network fixes it"
             )

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
 from handlers.compare import FLOAT32, Tolerance, compare
-from pipeline.errors import ProofError, RecipeError
+from pipeline.errors import RecipeError
 from pipeline.export.mode import require_exportable
 from pipeline.manifest import write_atomically
 from pipeline.user_code import own_place
@@ -60,53 +60,88 @@ def export_torchscript(
 
     The same module gives the same bytes in any folder and at any time: source paths, and names that count what a
     process compiled before, are taken out. Before it gets its name, the file is loaded again and asked on the example
-    and on its first row alone; a trace must answer as the module does.
+    and on its first row alone. Where a script cannot be called, or answers differently from the module, it is traced;
+    where the trace can be called and differs as well, the script stays, and the parity check names the layer.
 
     Args:
         module: raw inputs positional in, logits out; in evaluation mode, and left as it is.
         path: where the file goes.
         example: positional inputs, each (B, ...) with B of 2 or more; what a trace follows.
         fold: whether layers may be folded into one (batch norm into a convolution), which rounds elsewhere.
-        tolerance: how far a trace may be from the module; what a script may, the parity check says.
+        tolerance: how far the file may be from the module.
 
     Returns:
         Whether it was scripted or traced, and why.
 
     Raises:
         RecipeError: it can be neither scripted nor traced.
-        ProofError: it is in training mode, or the file answers differently from the module.
+        ProofError: it is in training mode.
     """
     require_exportable(module, example, "TorchScript")
     with _quiet(), torch.no_grad():
-        compiled, made = _compile(module, example)
+        script = _attempt(lambda: _scripted(module), module, example, fold=fold, tolerance=tolerance)
+        if script.problem:
+            notes: list[str] = []
+            trace = _attempt(lambda: _traced(module, example, notes), module, example, fold=fold, tolerance=tolerance)
+            if not trace.problem:
+                write_atomically(path, trace.content)
+                return TorchScriptExport(method="trace", reason=script.problem, warnings=tuple(_without_paths(notes)))
+            if not script.content:
+                raise RecipeError(
+                    "export to TorchScript: expected a network that can be scripted or traced, found neither: "
+                    f"scripting: {script.problem}; tracing: {trace.problem}"
+                )
+    write_atomically(path, script.content)
+    return TorchScriptExport(method="script")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Attempt:
+    """What came of one way to make a file.
+
+    Args:
+        content: of the file, if it answers at all; else empty.
+        problem: why it cannot be had, or in what it differs from the module; empty where nothing is wrong.
+    """
+
+    content: bytes = b""
+    problem: str = ""
+
+
+def _attempt(
+    compile_module: Callable[[], Any],
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    *,
+    fold: bool,
+    tolerance: Tolerance,
+) -> _Attempt:
+    """Compile, freeze, save, load and call. A compiler of Python source fails in any way, in any of these steps."""
+    try:
         # Not optimized for inference: that form saves but cannot be loaded again. It is done after loading.
-        frozen = torch.jit.freeze(compiled, optimize_numerics=fold)
+        frozen = torch.jit.freeze(compile_module(), optimize_numerics=fold)
         buffer = io.BytesIO()
         torch.jit.save(frozen, buffer)  # into a buffer, the archive is called "archive", not after the file
         content = _canonical(buffer.getvalue())
         loaded = torch.jit.load(io.BytesIO(content), map_location="cpu")  # type: ignore[no-untyped-call]
-        _check(module, loaded, example, made.method, tolerance)
-    write_atomically(path, content)
-    return made
+        return _Attempt(content=content, problem=_difference(module, loaded, example, tolerance))
+    except OSError:  # no room, for example
+        raise
+    except Exception as error:  # noqa: BLE001
+        return _Attempt(problem=_one_line(error))
 
 
-def _compile(module: nn.Module, example: tuple[Tensor, ...]) -> tuple[Any, TorchScriptExport]:
-    try:
-        with _evaluated_annotations(module):
-            return torch.jit.script(module), TorchScriptExport(method="script")
-    except Exception as error:  # noqa: BLE001 - a compiler of Python source fails in any way; then it is traced
-        reason = _one_line(error)
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", TracerWarning)
-            traced = torch.jit.trace(module, example, check_trace=True)  # type: ignore[no-untyped-call]
-    except Exception as error:
-        raise RecipeError(
-            f"export to TorchScript: expected a network that can be scripted or traced, found neither: scripting: "
-            f'{reason}; tracing: {_one_line(error)}; set candidates.formats = ["onnx"]'
-        ) from error
-    notes = [" ".join(str(one.message).split()) for one in caught if issubclass(one.category, TracerWarning)]
-    return traced, TorchScriptExport(method="trace", reason=reason, warnings=tuple(_without_paths(notes)))
+def _scripted(module: nn.Module) -> Any:
+    with _evaluated_annotations(module):
+        return torch.jit.script(module)
+
+
+def _traced(module: nn.Module, example: tuple[Tensor, ...], notes: list[str]) -> Any:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", TracerWarning)
+        traced = torch.jit.trace(module, example, check_trace=True)  # type: ignore[no-untyped-call]
+    notes += [" ".join(str(one.message).split()) for one in caught if issubclass(one.category, TracerWarning)]
+    return traced
 
 
 @contextmanager
@@ -131,26 +166,18 @@ def _evaluated_annotations(module: nn.Module) -> Iterator[None]:
             kind.__annotations__ = written
 
 
-def _check(
-    module: nn.Module, loaded: Callable[..., Tensor], example: tuple[Tensor, ...], method: str, tolerance: Tolerance
-) -> None:
+def _difference(
+    module: nn.Module, loaded: Callable[..., Tensor], example: tuple[Tensor, ...], tolerance: Tolerance
+) -> str:
+    """How a file's answers differ from the module's on the example and on its first row alone; empty if they do not."""
     usual = tolerance.fitted(module(*example).numpy())
     for rows in (len(example[0]), 1):
         part = tuple(tensor[:rows] for tensor in example)
         expected: NDArray[np.float32] = module(*part).numpy()
-        try:
-            found: NDArray[np.float32] = loaded(*part).numpy()
-        except RuntimeError as error:
-            raise ProofError(
-                f"export to TorchScript ({method}): expected an answer for a batch of {rows}, found: {_one_line(error)}"
-            ) from error
-        # A trace may hold for its example alone. What else may be wrong is for the parity check, which names the layer.
-        comparison = compare(expected, found, usual)
-        if method == "trace" and not comparison.passed:
-            raise ProofError(
-                f"export to TorchScript ({method}): the file answers differently from the network for a batch of "
-                f"{rows}: {comparison.reason}"
-            )
+        comparison = compare(expected, loaded(*part).numpy(), usual)
+        if not comparison.passed:
+            return f"the file answers differently from the network for a batch of {rows}: {comparison.reason}"
+    return ""
 
 
 def _canonical(content: bytes) -> bytes:
@@ -183,7 +210,11 @@ def _canonical(content: bytes) -> bytes:
 def _one_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     place = own_place(error)
-    return f"{type(error).__name__}: {lines[0].rstrip(':')}{place}" if lines else f"{type(error).__name__}{place}"
+    if not lines:
+        return f"{type(error).__name__}{place}"
+    # What the interpreter of a script raised stands below its traceback.
+    said = lines[-1] if "TorchScript interpreter" in lines[0] else f"{type(error).__name__}: {lines[0]}"
+    return f"{said.removeprefix('builtins.').rstrip(':')}{place}"
 
 
 def _without_paths(notes: list[str]) -> Iterator[str]:

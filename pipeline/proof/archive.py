@@ -15,8 +15,9 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline.artifacts import digest_file
-from pipeline.candidates.spec import FALLBACK
-from pipeline.data.dataset import SPLITS, check_split, read_info, read_split
+from pipeline.candidates.spec import FLOAT_NAMES
+from pipeline.data.coverage import coverage
+from pipeline.data.dataset import SPLITS, check_split, class_counts, read_info, read_split
 from pipeline.errors import FileError, ProofError, RecipeError
 from pipeline.evidence.document import Evidence, read_evidence
 from pipeline.evidence.signature import check_signature, signature_path
@@ -51,6 +52,7 @@ class SplitQuality:
         recorded: accuracy that `evidence.json` states for this split; None where it states none.
         recorded_drop: drop against float that it states; likewise.
         recorded_drop_upper: its one-sided upper bound; likewise.
+        gaps: classes of which it holds nothing or too little, in words; the accuracy says nothing of them.
     """
 
     name: str
@@ -62,6 +64,7 @@ class SplitQuality:
     recorded: float | None
     recorded_drop: float | None
     recorded_drop_upper: float | None
+    gaps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,8 +140,8 @@ def verify_archive(
             them; of a run directory's data folder, validation and test, and its `data.json` is held against the
             archive's description.
         url: of a running server whose answers are to be compared with the archive's own, golden inputs and `data`.
-        float_model: the build's `float.onnx.fp32` file, known by its digest in the evidence; the labels of the served
-            model on `data` are compared with its own too.
+        float_model: the build's file of the float network, `float.onnx.fp32` where there is one, known by its digest in
+            the evidence; the labels of the served model on `data` are compared with its own too.
         reporter: told what happens; silent by default.
 
     Raises:
@@ -256,13 +259,14 @@ def _require_golden(archive: Archive, golden: GoldenReport) -> None:
 
 def _checked_float(path: Path, evidence: Evidence | None, file: Path, scratch: Path) -> Path:
     """A copy of the float network's file, which is the one that the evidence speaks of."""
-    row = next((one for one in evidence.candidates if one.name == FALLBACK), None) if evidence else None
-    if row is None:
-        raise FileError(f"{path}: --float-model: expected a digest of {FALLBACK} in evidence.json, found none")
-    copy = scratch / "float.onnx"
+    rows = {one.name: one for one in evidence.candidates} if evidence else {}
+    name = next((one for one in FLOAT_NAMES if one in rows), None)
+    if name is None:
+        raise FileError(f"{path}: --float-model: expected a digest of {FLOAT_NAMES[0]} in evidence.json, found none")
+    copy = scratch / ("float.onnx" if rows[name].format == "onnx" else "float.pt")
     copy.write_bytes(file.read_bytes())
-    if (found := digest_file(copy)) != row.sha256:
-        raise FileError(f"{file}: expected {FALLBACK} of the build, SHA-256 {row.sha256}, found {found}")
+    if (found := digest_file(copy)) != rows[name].sha256:
+        raise FileError(f"{file}: expected {name} of the build, SHA-256 {rows[name].sha256}, found {found}")
     return copy
 
 
@@ -323,6 +327,7 @@ def _quality(archive: Archive, evidence: Evidence | None, file: Path, unpacked: 
         recorded=None if recorded is None else recorded["accuracy"],
         recorded_drop=None if recorded is None else recorded["drop"],
         recorded_drop_upper=None if recorded is None else recorded["drop_upper"],
+        gaps=coverage(class_counts(split.labels, len(serving.labels)), serving.labels).lines(file.name),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 
 from pipeline.artifacts import Artifact, Kind, digest_file
 from pipeline.candidates.report import CandidateReport, read_report
+from pipeline.candidates.unproven import Unproven, read_list
 from pipeline.errors import FileError
 from pipeline.manifest import MANIFEST_NAME, Manifest, StageRecord, read_manifest
 from pipeline.recipe import Recipe
@@ -39,7 +39,9 @@ class OpenedRun:
         manifest: of the build.
         recipe: that was built.
         ground: what references are made of, by kind and candidate; their digests are right.
-        reports: of every candidate, in the order of the table.
+        reports: of every candidate that is proven, in the order of the table.
+        compared: lossy candidates that could have been selected; their bounds account for so many.
+        unproven: rows of the others.
         models: model files by candidate; not looked at yet.
         removed: candidates whose files `pipeline clean` removed; they are in none of the others.
     """
@@ -49,6 +51,8 @@ class OpenedRun:
     recipe: Recipe
     ground: Mapping[tuple[Kind, str | None], Path]
     reports: tuple[CandidateReport, ...]
+    compared: int
+    unproven: tuple[Unproven, ...]
     models: Mapping[str, Artifact]
     removed: tuple[str, ...]
 
@@ -74,15 +78,17 @@ def open_run(run_dir: Path) -> OpenedRun:
     """
     manifest, recipe, record = _read(run_dir)
     ground = _ground(run_dir, manifest)
-    order = json.loads(ground[Kind.CANDIDATE_ORDER, None].read_bytes())["order"]
+    listed = read_list(ground[Kind.CANDIDATE_ORDER, None])
     models = {str(one.candidate): one for one in record.artifacts if one.kind is Kind.CANDIDATE_MODEL}
-    removed = tuple(name for name in order if _was_removed(run_dir, manifest, models[name]))
+    removed = tuple(name for name in listed.order if _was_removed(run_dir, manifest, models[name]))
     opened = OpenedRun(
         run_dir=run_dir,
         manifest=manifest,
         recipe=recipe,
         ground=ground,
-        reports=tuple(read_report(ground[Kind.CANDIDATE_REPORT, name]) for name in order if name not in removed),
+        reports=tuple(read_report(ground[Kind.CANDIDATE_REPORT, name]) for name in listed.order if name not in removed),
+        compared=listed.compared,
+        unproven=listed.unproven,
         models={name: one for name, one in models.items() if name not in removed},
         removed=removed,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from pipeline.candidates.ground import Ground
 from pipeline.candidates.outcome import miss
 from pipeline.candidates.rank import Ranking, rank_layers
 from pipeline.candidates.spec import CandidateSpec
+from pipeline.candidates.unproven import Unproven
 from pipeline.data.dataset import read_info, read_split
 from pipeline.errors import FileError, ProofError
 from pipeline.models.load import load_model_spec
@@ -73,11 +73,15 @@ class RunVerification:
         run_dir: where.
         recipe: its name.
         candidates: in the order of the recipe.
+        unproven: what the build could not make or prove. It left no file, and can never have been selected.
+        gaps: classes of which validation holds nothing or too little; no verdict speaks of them.
     """
 
     run_dir: Path
     recipe: str
     candidates: tuple[CandidateVerification, ...]
+    unproven: tuple[Unproven, ...]
+    gaps: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -85,6 +89,8 @@ class RunVerification:
             "run_dir": str(self.run_dir),
             "recipe": self.recipe,
             "candidates": [one.to_json() for one in self.candidates],
+            "unproven": [row.model_dump(mode="json") for row in self.unproven],
+            "gaps": list(self.gaps),
         }
 
     def require(self) -> None:
@@ -130,11 +136,11 @@ def verify_run(
     if opened.removed:
         names = ", ".join(opened.removed)
         say.log(f"verify: pipeline clean removed the files of {names}; pipeline build makes them again")
-    model = load_model_spec(recipe.model, recipe.folder, read_info(paths[Kind.DATA_INFO, None]))
+    info = read_info(paths[Kind.DATA_INFO, None])
+    model = load_model_spec(recipe.model, recipe.folder, info)
     limits = Limits(
         max_accuracy_drop=recipe.budget.max_accuracy_drop, max_confident_flips=recipe.budget.max_confident_flips
     )
-    compared = json.loads(paths[Kind.CANDIDATE_ORDER, None].read_bytes())["compared"]
     found = []
     with tempfile.TemporaryDirectory(prefix="pipeline-verify-") as scratch:
         ground = Ground(
@@ -157,7 +163,7 @@ def verify_run(
             say.progress("verify", done, len(opened.reports), spec.name)
             tuned = paths.get((Kind.TUNED_WEIGHTS, spec.name))
             one = _verify(spec, ground, run_dir, opened.models[spec.name], tuned)
-            verdict = judge(report.quality, limits, lossy=report.lossy, compared=compared)
+            verdict = judge(report.quality, limits, lossy=report.lossy, compared=opened.compared)
             one = replace(one, verdict=verdict.text)
             if not verdict.allowed:
                 said = miss(report.quality, verdict=verdict.text, drop_upper=verdict.drop_upper, limits=limits)
@@ -169,7 +175,13 @@ def verify_run(
                 one = replace(one, ranking=ranking)
             found.append(one)
         say.progress("verify", len(opened.reports), len(opened.reports))
-    return RunVerification(run_dir=run_dir, recipe=opened.manifest.recipe, candidates=tuple(found))
+    return RunVerification(
+        run_dir=run_dir,
+        recipe=opened.manifest.recipe,
+        candidates=tuple(found),
+        unproven=opened.unproven,
+        gaps=info.coverage["validation"].lines("validation") if info.coverage else (),
+    )
 
 
 def _verify(

@@ -146,7 +146,7 @@ def verify_served(
         url: of the server, with or without `/predictions/<name>`.
         data: labelled examples by name.
         max_examples: posted of each.
-        float_model: the float network's ONNX file, trusted; where it is given, the served model's labels are also held
+        float_model: the float network's file, trusted; where it is given, the served model's labels are also held
             against the float network's.
         reporter: told what happens; silent by default.
 
@@ -337,7 +337,7 @@ def _quality(
 
 
 def _float_decisions(file: Path, inputs: Sequence[InputSpec], split: Split) -> NDArray[np.int64]:
-    runtime = RuntimeSpec(kind="onnxruntime", file=file.name)
+    runtime = RuntimeSpec(kind="onnxruntime" if file.suffix == ".onnx" else "torchscript", file=file.name)
     logits = answers(file.parent, runtime, inputs, split.inputs, [AT_ONCE])[AT_ONCE]
     decisions: NDArray[np.int64] = logits.argmax(axis=1)
     return decisions

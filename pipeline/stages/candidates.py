@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from pipeline.artifacts import Kind
-from pipeline.errors import ProofError, RecipeError
+from pipeline.passes import Format
 from pipeline.recipe import Budget, Candidates, Export, Goal, Measure, Model, Recipe, Verify
 from pipeline.section import Section
 from pipeline.stage import Inputs, Outputs, Reporter, Stage
@@ -18,9 +19,14 @@ from pipeline.stage import Inputs, Outputs, Reporter, Stage
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from pipeline.candidates.ground import Ground
     from pipeline.candidates.report import CandidateReport
+    from pipeline.candidates.search import Searched
     from pipeline.candidates.spec import CandidateSpec
+    from pipeline.candidates.unproven import Named, Unproven
 
 
 class Searching(Section):
@@ -52,6 +58,9 @@ class CandidatesSettings(Section):
     verify: Verify
     measure: Measure
     folder: Path = Field(exclude=True)
+    # What is made does not depend on these, only whether the build goes on without it.
+    named_formats: tuple[Format, ...] = Field(exclude=True)
+    named_candidate: str | None = Field(exclude=True)
 
 
 def settings(recipe: Recipe) -> CandidatesSettings:
@@ -68,6 +77,8 @@ def settings(recipe: Recipe) -> CandidatesSettings:
         verify=recipe.verify,
         measure=recipe.measure,
         folder=recipe.folder,
+        named_formats=recipe.candidates.named_formats,
+        named_candidate=recipe.select.candidate,
     )
 
 
@@ -121,10 +132,11 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     """Write the samples; per candidate a model file, a report and fine-tuned weights, if any; and eager's timings."""
     from handlers.serving import RuntimeSpec
     from pipeline.candidates.eager import EagerSource, eager_subjects, fastest_eager
-    from pipeline.candidates.evaluate import TUNED_FILE, evaluate_once, float_logits, folder_of, write_samples
+    from pipeline.candidates.evaluate import TUNED_FILE, float_logits, folder_of, write_samples
     from pipeline.candidates.ground import Ground
     from pipeline.candidates.report import TimingFigures, write_report
     from pipeline.candidates.tune import forget_others
+    from pipeline.candidates.unproven import CandidateList, write_list
     from pipeline.compress.layer_names import check_layer_names
     from pipeline.data.dataset import read_info
     from pipeline.measure.latency import file_subject, measure_latency
@@ -157,19 +169,8 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
         model_key=_model_key(settings, inputs.one(Kind.DATA_INFO)),
         reporter=outputs.reporter,
     )
-    reports: dict[str, CandidateReport] = {}
-
-    def make(spec: CandidateSpec, ground: Ground) -> CandidateReport:
-        reports[spec.name] = evaluate_once(spec, ground, float_logits=logits)
-        outputs.reporter.log(f"candidates: {_summary(reports[spec.name])}")
-        return reports[spec.name]
-
-    specs = make_asked(settings.candidates, make=lambda spec: make(spec, ground), reporter=outputs.reporter)
-    compared = sum(spec.lossy for spec in specs)
-    if settings.search is not None:
-        found, planned = _search(settings.search, settings, ground, make, specs=specs, reports=reports)
-        specs += found
-        compared += planned
+    tried = _tried(settings, ground, logits)
+    specs, reports = tried.specs, tried.reports
     batch_sizes = settings.measure.batch_sizes
     source = EagerSource(
         settings=settings.model,
@@ -210,8 +211,68 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     eager = fastest_eager(measured).model_dump_json(indent=1) + "\n"
     outputs.path(Kind.EAGER_REPORT, "eager.json").write_text(eager, encoding="utf-8")
     forget_others(ground, [spec.passes for spec in specs])
-    order = json.dumps({"order": [spec.name for spec in specs], "compared": compared}) + "\n"
-    outputs.path(Kind.CANDIDATE_ORDER, "order.json").write_text(order, encoding="utf-8")
+    listed = CandidateList(
+        order=tuple(spec.name for spec in specs), compared=tried.compared, unproven=tuple(tried.rows)
+    )
+    write_list(outputs.path(Kind.CANDIDATE_ORDER, "order.json"), listed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tried:
+    """What was tried.
+
+    Args:
+        specs: of the candidates that are proven, in the order of the table.
+        reports: of them, by name.
+        rows: of the others.
+        compared: lossy candidates that could have been selected, planned ones of a search included.
+    """
+
+    specs: list[CandidateSpec]
+    reports: dict[str, CandidateReport]
+    rows: list[Unproven]
+    compared: int
+
+
+def _tried(settings: CandidatesSettings, ground: Ground, logits: NDArray[np.float32]) -> _Tried:
+    """Make, prove and judge what the recipe asks for, and what a search makes besides."""
+    from pipeline.candidates.evaluate import evaluate_once, folder_of, keep_row, runtime_of
+    from pipeline.candidates.spec import FALLBACK
+    from pipeline.candidates.unproven import Named, Unproven, ending, way_on
+
+    reports: dict[str, CandidateReport] = {}
+    named = Named(
+        formats=settings.named_formats,
+        variants=tuple(variant.name for variant in settings.candidates.variants or ()),
+        candidate=settings.named_candidate,
+    )
+
+    def make(spec: CandidateSpec, ground: Ground) -> CandidateReport | Unproven:
+        found = evaluate_once(spec, ground, float_logits=logits)
+        if isinstance(found, Unproven):
+            if (way := way_on(found, named, settings.candidates.formats)) is not None:
+                file = folder_of(spec, ground) / runtime_of(spec).file
+                raise ending(found, way, kept=file if file.exists() else None)
+            keep_row(spec, ground, found)
+        else:
+            reports[spec.name] = found
+            ground.reporter.log(f"candidates: {_summary(found)}")
+        return found
+
+    specs, rows = make_asked(
+        settings.candidates, make=lambda spec: make(spec, ground), named=named, reporter=ground.reporter
+    )
+    compared = sum(spec.lossy for spec in specs)
+    if settings.search is not None:
+        absent = next((row for row in rows if row.name == FALLBACK), None)
+        if absent is None:
+            searched, planned = _search(settings.search, settings, ground, make, specs=specs, reports=reports)
+            specs += searched.specs
+            rows += searched.rows
+            compared += planned
+        else:
+            ground.reporter.log(f"search: none, for its networks are made in ONNX, and {FALLBACK} {absent.verdict}")
+    return _Tried(specs=specs, reports=reports, rows=rows, compared=compared)
 
 
 def _search_shift(settings: CandidatesSettings) -> int:
@@ -222,51 +283,66 @@ def _search_shift(settings: CandidatesSettings) -> int:
 
 
 def make_asked(
-    candidates: Candidates, *, make: Callable[[CandidateSpec], object], reporter: Reporter
-) -> list[CandidateSpec]:
+    candidates: Candidates,
+    *,
+    make: Callable[[CandidateSpec], CandidateReport | Unproven],
+    named: Named,
+    reporter: Reporter,
+) -> tuple[list[CandidateSpec], list[Unproven]]:
     """Make the candidates that a recipe asks for.
 
-    Of the default ones, what cannot be made of this network is left out with the reason: one without linear layers, for
-    example, has no use for dynamic int8. So is bfloat16 that does not reproduce its module: that it is tried at all
-    depends on the processor.
+    In a format in which the float network cannot be had, nothing else is tried.
 
     Args:
         candidates: the recipe's section.
-        make: makes, proves and judges one.
-        reporter: told what is left out.
+        make: makes, proves and judges one; raises where the build must not go on without it.
+        named: what the recipe names.
+        reporter: told what cannot be selected, and why.
+
+    Returns:
+        Those that are proven, and rows of the others.
 
     Raises:
-        RecipeError: one that the recipe names, or a lossless one, cannot be made.
-        ProofError: another file does not reproduce its source.
+        RecipeError: float, or what the recipe names, can be had in no format.
     """
     from pipeline.candidates.spec import candidate_specs
+    from pipeline.candidates.unproven import Unproven, ending, require_float, require_variants, way_on, without_format
 
     asked = candidate_specs(candidates)
-    made = []
+    proven: list[CandidateSpec] = []
+    rows: list[Unproven] = []
+    absent: dict[str, Unproven] = {}
     for done, spec in enumerate(asked):
         reporter.progress("candidates", done, len(asked), spec.name)
-        try:
-            make(spec)
-        except (RecipeError, ProofError) as error:
-            optional = candidates.variants is None and spec.lossy
-            if not optional or (isinstance(error, ProofError) and spec.precision != "bf16"):
-                raise
-            reporter.log(f"candidates: {spec.name} is left out: {error}")
+        if spec.format in absent:
+            row = without_format(spec, absent[spec.format])
+            if row.name == named.candidate:
+                raise ending(row, way_on(row, named, candidates.formats) or "")
         else:
-            made.append(spec)
+            found = make(spec)
+            if not isinstance(found, Unproven):
+                proven.append(spec)
+                continue
+            row = found
+            reporter.log(f"candidates: {row.name}: {row.verdict}, and the build goes on: {row.reason}")
+            if not spec.lossy:
+                absent[spec.format] = row
+        rows.append(row)
     reporter.progress("candidates", len(asked), len(asked))
-    return made
+    require_float([spec.name for spec in proven], rows)
+    require_variants(candidates.variants or (), proven, rows)
+    return proven, rows
 
 
 def _search(
     wanted: Searching,
     settings: CandidatesSettings,
     ground: Ground,
-    make: Callable[[CandidateSpec, Ground], CandidateReport],
+    make: Callable[[CandidateSpec, Ground], CandidateReport | Unproven],
     *,
     specs: Sequence[CandidateSpec],
     reports: Mapping[str, CandidateReport],
-) -> tuple[list[CandidateSpec], int]:
+) -> tuple[Searched, int]:
     """The candidates that a search makes besides those that the recipe asks for, and how many it might have made."""
     from dataclasses import replace
 

@@ -40,10 +40,13 @@ def run(settings: DataSettings, _inputs: Inputs, outputs: Outputs) -> None:
     write_split(outputs.path(Kind.TRAIN_DATA, "train.safetensors"), data.train)
     write_split(outputs.path(Kind.VALIDATION_DATA, "validation.safetensors"), data.validation)
     write_split(outputs.path(Kind.TEST_DATA, "test.safetensors"), data.test)
-    write_info(outputs.path(Kind.DATA_INFO, "data.json"), describe(data))
+    info = describe(data)
+    write_info(outputs.path(Kind.DATA_INFO, "data.json"), info)
     outputs.reporter.log(
         f"data: {data.name}, {len(data.train)} train, {len(data.validation)} validation, {len(data.test)} test examples"
     )
+    for line in info.gaps:
+        outputs.reporter.log(f"data: {line}")
 
 
 STAGE = Stage(

@@ -131,12 +131,13 @@ def _evidence(
 ) -> dict[str, Any]:
     import json
 
+    from pipeline.candidates.unproven import read_list
     from pipeline.data.dataset import read_info
     from pipeline.evidence.document import DataEvidence, Metrics, make_evidence
 
     data = read_info(inputs.one(Kind.DATA_INFO))
-    order = json.loads(inputs.one(Kind.CANDIDATE_ORDER).read_bytes())["order"]
-    reports = [json.loads(inputs.of_candidate(Kind.CANDIDATE_REPORT, name).read_bytes()) for name in order]
+    listed = read_list(inputs.one(Kind.CANDIDATE_ORDER))
+    reports = [json.loads(inputs.of_candidate(Kind.CANDIDATE_REPORT, name).read_bytes()) for name in listed.order]
     validation = next(one["quality"] for one in reports if one["name"] == selection["selected"])
     return make_evidence(
         model={"name": settings.name, "version": settings.version},
@@ -150,11 +151,14 @@ def _evidence(
             sizes={**data.sizes},
             digests={**data.digests},
             sources=dict(sorted(data.sources.items())),
+            class_counts={**data.class_counts},
+            gaps=data.gaps,
         ),
         weights_sha256=digest_file(inputs.one(Kind.WEIGHTS)),
         selection=selection,
         metrics=Metrics(validation=_with_interval(validation), test=_with_interval(selection["test"])),
         reports=reports,
+        unproven=[row.model_dump(mode="json") for row in listed.unproven],
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from pipeline.artifacts import Kind
+from pipeline.passes import Format
 from pipeline.recipe import Goal, Recipe
 from pipeline.section import Section
 from pipeline.stage import Inputs, Outputs, Stage
@@ -17,6 +18,7 @@ class SelectSettings(Section):
     max_confident_flips: float
     goal: Goal
     candidate: str | None
+    named_formats: tuple[Format, ...]
 
 
 def settings(recipe: Recipe) -> SelectSettings:
@@ -26,6 +28,7 @@ def settings(recipe: Recipe) -> SelectSettings:
         max_confident_flips=recipe.budget.max_confident_flips,
         goal=recipe.goal,
         candidate=recipe.select.candidate,
+        named_formats=recipe.candidates.named_formats,
     )
 
 
@@ -36,24 +39,30 @@ def run(settings: SelectSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.candidates.choose import Limits, choose, explain, judge
     from pipeline.candidates.evaluate import served_quality
     from pipeline.candidates.report import read_report
-    from pipeline.candidates.spec import FALLBACK
+    from pipeline.candidates.spec import baseline_of
+    from pipeline.candidates.unproven import Named, ending, read_list, way_on
 
     reports = {name: read_report(path) for name, path in inputs.candidates(Kind.CANDIDATE_REPORT).items()}
-    listed = json.loads(inputs.one(Kind.CANDIDATE_ORDER).read_bytes())
+    listed = read_list(inputs.one(Kind.CANDIDATE_ORDER))
+    # Named since the candidates were made: what the build went on without then, it cannot go on without now.
+    named = Named(formats=settings.named_formats, candidate=settings.candidate)
+    for row in listed.unproven:
+        if (way := way_on(row, named, named.formats)) is not None:
+            raise ending(row, way)
     limits = Limits(max_accuracy_drop=settings.max_accuracy_drop, max_confident_flips=settings.max_confident_flips)
     choice = choose(
-        [reports[name] for name in listed["order"]],
-        compared=listed["compared"],
+        [reports[name] for name in listed.order],
+        compared=listed.compared,
         goal=settings.goal,
         limits=limits,
         named=settings.candidate,
     )
-    winner = reports[choice.selected]
+    winner, baseline = reports[choice.selected], reports[baseline_of(reports)]
     test = served_quality(
         winner,
         inputs.of_candidate(Kind.CANDIDATE_MODEL, winner.name),
-        reports[FALLBACK],
-        inputs.of_candidate(Kind.CANDIDATE_MODEL, FALLBACK),
+        baseline,
+        inputs.of_candidate(Kind.CANDIDATE_MODEL, baseline.name),
         model_info=inputs.one(Kind.MODEL_INFO),
         data=inputs.one(Kind.TEST_DATA),
         scratch=outputs.scratch,

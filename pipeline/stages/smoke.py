@@ -39,7 +39,7 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
     import json
 
     from pipeline.artifacts import digest_file
-    from pipeline.candidates.spec import FALLBACK
+    from pipeline.candidates.spec import baseline_of
     from pipeline.data.dataset import read_info, read_split
     from pipeline.serving.archive import read_archive
     from pipeline.serving.check import verify_served
@@ -55,6 +55,7 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
     selected = json.loads(inputs.one(Kind.SELECTION).read_bytes())["selected"]
     sha256 = digest_file(inputs.of_candidate(Kind.CANDIDATE_MODEL, selected))
     require_model(archive, candidate=selected, sha256=sha256, source="the selection")
+    models = inputs.candidates(Kind.CANDIDATE_MODEL)
     split = read_split(inputs.one(Kind.VALIDATION_DATA)).take(slice(0, settings.pictures))
     with running_server(archive.path, timeout_s=settings.timeout_s) as server:
         served = verify_served(
@@ -62,7 +63,7 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
             server.url,
             data={"smoke": split},
             max_examples=settings.pictures,
-            float_model=inputs.of_candidate(Kind.CANDIDATE_MODEL, FALLBACK),
+            float_model=models[baseline_of(models)],
             reporter=outputs.reporter,
         )
     [posted] = served.quality

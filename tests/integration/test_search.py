@@ -23,6 +23,7 @@ from pipeline.candidates.evaluate import evaluate_once, float_logits
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.search import aim_for, search
 from pipeline.candidates.spec import FALLBACK, CandidateSpec, candidate_specs
+from pipeline.candidates.unproven import Unproven, from_error
 from pipeline.errors import ProofError, RecipeError
 from pipeline.kept import write_kept
 from pipeline.manifest import read_manifest
@@ -61,17 +62,19 @@ def load(path=None):
 
 
 def searched(
-    built: Built, folder: Path, said: Lines, limit_s: float, *, faulty: str | None = None
+    built: Built, folder: Path, said: Lines, limit_s: float, *, faulty: str | None = None, rows: list[str] | None = None
 ) -> list[CandidateReport]:
     ground = ground_of(built, folder, said)
     logits = float_logits(ground.model, ground.weights, ground.validation)
     reports: list[CandidateReport] = []
 
-    def make(spec: CandidateSpec) -> CandidateReport:
+    def make(spec: CandidateSpec) -> CandidateReport | Unproven:
         if spec.precision == faulty:
-            raise ProofError(f"{spec.name}: not the same")
-        reports.append(evaluate_once(spec, ground, float_logits=logits))
-        return reports[-1]
+            return from_error(spec, ProofError("not the same"))
+        found = evaluate_once(spec, ground, float_logits=logits)
+        assert isinstance(found, CandidateReport)
+        reports.append(found)
+        return found
 
     made = search(
         ground,
@@ -86,7 +89,9 @@ def searched(
         contest=Contest(ground=ground, goal="size", measure=Measure()),
         clock=Clock(folder / "search-seconds", limit_s, said),
     )
-    assert [one.name for one in made] == [one.name for one in reports]
+    assert [one.name for one in made.specs] == [one.name for one in reports]
+    if rows is not None:
+        rows += [f"{row.precision}: {row.verdict}: {row.reason}" for row in made.rows]
     return reports
 
 
@@ -115,16 +120,24 @@ def test_a_network_is_made_proven_and_judged(built: Built, tmp_path: Path, monke
     assert contest.gains(reports[:1], reports[1:]) is found, "timed once"
 
 
-def test_a_quantized_file_that_is_not_the_same_is_left_out_and_an_export_ends_the_search(
+def test_what_is_not_the_same_is_a_row_and_without_float_nothing_else_of_a_network_is_tried(
     built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(EFFORTS, "quick", Effort(networks=1, epochs=1, first=0.3, resolution=2.0))
     said = Lines()
-    reports = searched(built, tmp_path / "scratch", said, 600, faulty="int8-static")
+    rows: list[str] = []
+    reports = searched(built, tmp_path / "scratch", said, 600, faulty="int8-static", rows=rows)
     assert [one.precision for one in reports] == ["fp32", "int8-dynamic", "bf16"]
-    assert any(re.search(r"slim[\d.]+ in int8-static is left out: .*: not the same$", line) for line in said.said)
-    with pytest.raises(ProofError, match=r"not the same; search\.effort=off builds without the networks of the search"):
-        searched(built, tmp_path / "scratch", said, 600, faulty="fp32")
+    assert any(re.search(r"slim[\d.]+\.onnx\.int8-static: not proven: not the same$", line) for line in said.said)
+    monkeypatch.setattr("pipeline.candidates.search.best_static_int8", None)  # a call of it raises
+    assert searched(built, tmp_path / "scratch", said, 600, faulty="bf16", rows=rows) == reports[:2]
+    assert searched(built, tmp_path / "scratch", said, 600, faulty="fp32", rows=rows) == []
+    assert rows == [
+        "int8-static: not proven: not the same",
+        "int8-static: cannot be made: TypeError: 'NoneType' object is not callable",
+        "bf16: not proven: not the same",
+        "fp32: not proven: not the same",
+    ]
 
 
 def test_a_search_whose_time_is_over_counts_what_is_finished(

@@ -70,7 +70,9 @@ def test_one_tuned_network_is_shared_and_rebuilt_from_its_weights(built: Built, 
     reports: dict[str, CandidateReport] = {}
     for name in names:
         (tmp_path / name).mkdir()
-        reports[name] = evaluate(specs()[name], ground, tmp_path / name, float_logits=logits)
+        report = evaluate(specs()[name], ground, tmp_path / name, float_logits=logits)
+        assert isinstance(report, CandidateReport)
+        reports[name] = report
     epochs = [line for line in said.said if line.startswith("fine-tune slim: epoch")]
     assert len(epochs) == 2, "trained once for all three"
     assert len({digest_file(tmp_path / name / TUNED_FILE) for name in names}) == 1
@@ -179,6 +181,7 @@ def test_bfloat16_rounds_where_its_module_does_and_is_made_again_as_it_was(built
     (tmp_path / "made").mkdir()
     logits = float_logits(ground.model, ground.weights, ground.validation)
     report = evaluate(spec, ground, tmp_path / "made", float_logits=logits)
+    assert isinstance(report, CandidateReport)
     assert (report.how, report.parity.max_absolute) == ("trace", 0)
     assert 0 < report.quality.divergence < 1e-3
     assert report.spec == spec

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,10 @@ from pipeline.builder import BuildResult, Row
 from pipeline.candidates.choose import Limits, judge
 from pipeline.candidates.report import CandidateReport, EagerReport, EagerTiming
 from pipeline.candidates.speed import speed_ups
+from pipeline.candidates.unproven import Unproven
 from pipeline.console import SLIM_LEGEND, flips_note, print_result
+from pipeline.data.coverage import Coverage, coverage
+from pipeline.data.dataset import SplitName
 from tests.unit.candidates.test_choose import candidate, quality, timing
 
 FEW = (
@@ -20,14 +25,20 @@ FEW = (
 )
 
 
-def built(*reports: CandidateReport, searched: bool) -> BuildResult:
+def built(
+    *reports: CandidateReport,
+    searched: bool,
+    rows: tuple[Unproven, ...] = (),
+    coverage: Mapping[SplitName, Coverage] | None = None,
+    verdicts: Mapping[str, str] | None = None,
+) -> BuildResult:
     limits = Limits(max_accuracy_drop=0.03, max_confident_flips=0.001)
     eager = EagerReport(timings=tuple(EagerTiming(**timing(size, 2.0).model_dump(), layout="NCHW") for size in (1, 32)))
     verdict = judge(reports[0].quality, limits, lossy=False, compared=1)
-    rows = tuple(
+    proven = tuple(
         Row(
             report=report,
-            verdict=verdict.text,
+            verdict=(verdicts or {}).get(report.name, verdict.text),
             drop_upper=verdict.drop_upper,
             confidence=verdict.confidence,
             smallest_provable_drop=verdict.smallest_provable_drop,
@@ -40,7 +51,8 @@ def built(*reports: CandidateReport, searched: bool) -> BuildResult:
     return BuildResult(
         recipe="digits",
         run_dir=Path("run"),
-        candidates=rows,
+        candidates=proven,
+        unproven=rows,
         eager=eager,
         selected=reports[0].name,
         why="best latency",
@@ -48,6 +60,7 @@ def built(*reports: CandidateReport, searched: bool) -> BuildResult:
         searched=searched,
         test=reports[0].quality,
         test_verdict=verdict,
+        coverage=coverage or {},
         archive=Path("digits.mar"),
         archive_sha256="0" * 64,
         stages=(),
@@ -78,3 +91,73 @@ def test_names_of_searched_networks_are_explained_where_there_are_any(capsys: py
     print_result(built(candidate(), candidate("slim50"), searched=False))  # a name that a recipe chose
     print_result(built(candidate(), candidate("pruned30"), searched=True))
     assert "slimNN" not in capsys.readouterr().out
+
+
+def refused(name: str, reason: str) -> Unproven:
+    variant, form, precision = name.split(".")
+    return Unproven.model_validate(
+        {
+            "name": name,
+            "identity": "0",
+            "variant": variant,
+            "format": form,
+            "precision": precision,
+            "lossy": True,
+            "verdict": "not proven",
+            "brief": "24 of 96 checks failed",
+            "reason": reason,
+        }
+    )
+
+
+def test_what_is_not_proven_is_a_row_without_figures_and_its_reason_is_said_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = tuple(refused(name, "differs at head") for name in ("float.onnx.int8-static", "thin.onnx.int8-static"))
+    result = built(candidate(), candidate("thin"), searched=False, rows=rows)
+    print_result(result)
+    said = capsys.readouterr().out
+    first = next(line for line in said.splitlines() if line.strip().startswith("float.onnx.int8-static"))
+    assert first.split()[1:7] == ["-"] * 6
+    assert "not proven: 24 of 96" in first
+    assert said.count("float.onnx.int8-static, thin.onnx.int8-static: not proven: differs at head") == 1
+    assert [row["name"] for row in result.to_json()["unproven"]] == [row.name for row in rows]
+    assert {point.name for point in result.points()} == {"float.onnx.fp32", "thin.onnx.fp32"}
+
+
+def test_ratios_are_over_the_float_file_that_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    result = built(candidate(form="torchscript"), candidate("thin", "torchscript"), searched=False)
+    print_result(result)
+    assert "float: float.torchscript.fp32;" in capsys.readouterr().out
+    assert result.to_json()["baseline"] == "float.torchscript.fp32"
+
+
+def test_a_verdict_names_the_classes_that_its_split_does_not_hold(capsys: pytest.CaptureFixture[str]) -> None:
+    held: dict[SplitName, Coverage] = {
+        "train": coverage([9, 0], ["calm", "alarm"]),
+        "validation": coverage([9, 0], ["calm", "alarm"]),
+        "test": coverage([9, 3], ["calm", "alarm"]),
+    }
+    result = built(candidate(), candidate("thin"), searched=False, coverage=held)
+    print_result(result)
+    said = capsys.readouterr().out
+    (row,) = [line for line in said.splitlines() if line.strip().startswith("thin.onnx.fp32") and "²" in line]
+    assert not [line for line in said.splitlines() if "float.onnx.fp32" in line and "²" in line]
+    assert row.rstrip().endswith("²")
+    assert "² Of the verdict: validation holds no example of class alarm: no figure there speaks of it" in said
+    assert "Of this line: test holds 8 examples or fewer of class alarm (3): " in said
+    assert [row["not_judged"] for row in result.to_json()["candidates"]] == [[], ["alarm"]]
+    assert result.to_json()["coverage"]["validation"] == {"absent": ("alarm",), "scarce": {}}
+
+
+def test_a_class_that_pays_for_the_others_is_named_beside_a_verdict_within_the_budget(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lost = replace(quality(), worst_class_name="alarm", worst_class_drop=1.0, worst_class_examples=9)
+    line = (
+        "thin.onnx.fp32 is within budget, but class alarm loses +100.00 points of its own (9 examples) on validation."
+    )
+    for verdict, times in (("within budget", 1), ("over budget", 0)):
+        reports = (candidate(), candidate("thin", judged=lost))
+        print_result(built(*reports, searched=False, verdicts={"thin.onnx.fp32": verdict}))
+        assert capsys.readouterr().out.count(line) == times

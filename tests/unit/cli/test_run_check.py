@@ -10,8 +10,11 @@ import pytest
 
 from handlers.compare import FLOAT32, compare
 from pipeline.candidates.rank import LayerGain, Ranking
+from pipeline.candidates.spec import candidate_specs
+from pipeline.candidates.unproven import NOT_PROVEN, Unproven, unproven
 from pipeline.cli.run_check import verify_run_dir
 from pipeline.proof import run
+from pipeline.recipe import Candidates
 from pipeline.verify.layers import LayerFinding
 from pipeline.verify.parity import ParityCheck, ParityReport
 
@@ -44,9 +47,11 @@ def said(
     capsys: pytest.CaptureFixture[str],
     *ones: run.CandidateVerification,
     rank: bool = False,
+    rows: tuple[Unproven, ...] = (),
+    gaps: tuple[str, ...] = (),
 ) -> list[str]:
     def verified(run_dir: Path, **_options: Any) -> run.RunVerification:
-        return run.RunVerification(run_dir=run_dir, recipe="a", candidates=ones)
+        return run.RunVerification(run_dir=run_dir, recipe="a", candidates=ones, unproven=rows, gaps=gaps)
 
     monkeypatch.setattr(run, "verify_run", verified)
     verify_run_dir(Path("run"), rank=rank, as_json=False)
@@ -64,6 +69,18 @@ def test_the_verdict_is_the_tables_own(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert [line for line in lines if "same as" not in line] == [
         f"  not provable with 539 examples: {DROP}",
         f"  too many confident flips: {DROP}",
+    ]
+
+
+def test_what_the_build_could_not_prove_is_named_and_no_fault(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = next(one for one in candidate_specs(Candidates()) if one.name == "float.onnx.int8-static")
+    row = unproven(spec, NOT_PROVEN, "it differs at head")
+    gap = "validation holds no example of class alarm"
+    assert said(monkeypatch, capsys, found("float", "lossless"), rows=(row,), gaps=(gap,))[1:] == [
+        "float.onnx.int8-static: no file was kept, not proven: it differs at head",
+        f"Of the build's verdicts: {gap}.",
     ]
 
 

@@ -33,6 +33,18 @@ def small_network() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 32), nn.ReLU(), nn.Linear(32, 5))
 
 
+def test_a_network_whose_call_left_a_tensor_with_its_history_can_be_copied() -> None:
+    with pytest.warns(FutureWarning, match="weight_norm.*is deprecated"):
+        network = nn.Sequential(nn.utils.weight_norm(nn.Linear(4, 3)))
+    network.eval()
+    values = torch.randn(2, 4)
+    network(values)
+    with pytest.raises(RuntimeError, match="graph leaves"):
+        copy.deepcopy(network)
+    copied, _ = apply_passes(network, (), example=(values,))
+    assert torch.equal(copied(values), network(values))
+
+
 def bits(network: nn.Module) -> dict[str, Tensor]:
     """Everything a network holds, int8 weights and their scales included, as tensors."""
     found: dict[str, Tensor] = {}

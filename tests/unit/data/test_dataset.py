@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -149,6 +150,16 @@ def test_facts_cross_a_file(tmp_path: Path) -> None:
     write_info(tmp_path / "data.json", info)
     assert read_info(tmp_path / "data.json") == info
     assert info.sizes == {"train": 4, "validation": 4, "test": 4}
+    assert {sum(counts) for counts in info.class_counts.values()} == {4}
+
+
+def test_facts_of_an_earlier_version_hold_no_counts_of_classes(tmp_path: Path) -> None:
+    path = tmp_path / "data.json"
+    write_info(path, describe(_data()))
+    document = json.loads(path.read_text())
+    del document["class_counts"]
+    path.write_text(json.dumps(document))
+    assert read_info(path).gaps == ()
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"name": 1}'])

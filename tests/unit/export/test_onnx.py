@@ -97,7 +97,7 @@ class Branching(nn.Module):
 
 def test_a_frozen_batch_axis_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        ProofError, match="dynamic batch axis on every input and output, found values with a first axis of 2"
+        RecipeError, match="dynamic batch axis on every input and output, found values with a first axis of 2"
     ):
         export_onnx(FixedBatch().eval(), tmp_path / "m.onnx", inputs=(VALUES,), example=(torch.ones(2, 3),), opset=20)
     assert list(tmp_path.iterdir()) == []

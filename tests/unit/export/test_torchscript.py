@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from handlers.decode import InputSpec
 from handlers.runtime import load_model
@@ -99,10 +100,49 @@ def test_traced_where_it_must_be(tmp_path: Path) -> None:
 
 def test_a_trace_that_froze_a_branch_is_caught(tmp_path: Path) -> None:
     with pytest.raises(
-        ProofError, match=r"\(trace\): the file answers differently from the network for a batch of 1: "
+        RecipeError, match=r"; tracing: the file answers differently from the network for a batch of 1: "
     ):
         export_torchscript(BranchOnSize().eval(), tmp_path / "frozen.pt", example=EXAMPLE)
     assert list(tmp_path.iterdir()) == []
+
+
+class Unlike(nn.Module):
+    """Its script answers something else than the module does: a branch is for scripts alone."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        if torch.jit.is_scripting():  # type: ignore[attr-defined]
+            return values * 3
+        return values * 2
+
+
+class UnlikeTwice(nn.Module):
+    """Neither its script nor its trace answers as the module does on one row."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        if torch.jit.is_scripting():  # type: ignore[attr-defined]
+            return values * 3
+        return values * 2 if len(values) > 1 else values * 5
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [
+        (weight_norm(nn.Linear(3, 4)), "RuntimeError: Parametrization is not working with scripting."),
+        (nn.Sequential(nn.ReLU(), weight_norm(nn.Linear(3, 4), dim=1)), "RuntimeError: Parametrization is not"),
+        (Unlike(), "the file answers differently from the network for a batch of 2: "),
+    ],
+    ids=["cannot be called", "inside another", "differs"],
+)
+def test_a_script_that_cannot_be_called_or_differs_is_traced(module: nn.Module, reason: str, tmp_path: Path) -> None:
+    made = export_torchscript(module.eval(), tmp_path / "model.pt", example=EXAMPLE)
+    assert made.method == "trace"
+    assert made.reason.startswith(reason)
+    values = torch.randn(5, 3)
+    torch.testing.assert_close(answers(tmp_path / "model.pt", values), module(values))
+
+
+def test_where_a_trace_differs_as_well_the_script_is_left_to_the_parity_check(tmp_path: Path) -> None:
+    assert export_torchscript(UnlikeTwice().eval(), tmp_path / "model.pt", example=EXAMPLE).method == "script"
 
 
 def test_neither_scripted_nor_traced(tmp_path: Path) -> None:

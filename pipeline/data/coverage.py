@@ -1,0 +1,69 @@
+"""Which classes a split holds no examples of, or too few to tell what becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+# With at most so many examples, even a class of which no answer changes may have lost a quarter of its right ones: the
+# one-sided 95 % bound of its own drop (z squared over n + z squared, as `pipeline.verify.interval` has it) is above.
+SCARCE = 8
+_NAMED = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """What a split holds too little of.
+
+    Args:
+        absent: names of the classes without any example.
+        scarce: examples by name, of the classes with 1 to `SCARCE`.
+    """
+
+    absent: tuple[str, ...]
+    scarce: Mapping[str, int]
+
+    def lines(self, split: str) -> tuple[str, ...]:
+        """What follows from it, a clause each; none where nothing does.
+
+        Args:
+            split: its name; of `train`, only what it does not hold counts.
+        """
+        said = []
+        if self.absent:
+            said.append(f"{split} holds no example of {_classes(self.absent)}: {_cost(split, len(self.absent))}")
+        if self.scarce and split != "train":
+            few = [f"{name} ({count})" for name, count in self.scarce.items()]
+            said.append(
+                f"{split} holds {SCARCE} examples or fewer of {_classes(few)}: with so few, a quarter of such a class "
+                "may be lost unseen"
+            )
+        return tuple(said)
+
+
+def coverage(counts: Sequence[int], classes: Sequence[str]) -> Coverage:
+    """What a split holds too little of.
+
+    Args:
+        counts: examples, by class.
+        classes: names of the classes, by index.
+    """
+    named = list(zip(classes, counts, strict=True))
+    return Coverage(
+        absent=tuple(name for name, count in named if not count),
+        scarce={name: count for name, count in named if 0 < count <= SCARCE},
+    )
+
+
+def _cost(split: str, absent: int) -> str:
+    them = "it" if absent == 1 else "them"
+    if split == "train":
+        return f"nothing is trained, fine-tuned or calibrated on {them}"
+    return f"no figure there speaks of {them}, and all of {them} may be lost unseen"
+
+
+def _classes(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_NAMED])
+    more = len(names) - _NAMED
+    one = "class" if len(names) == 1 else f"{len(names)} classes:"
+    return f"{one} {shown}" + (f" and {more} more" if more > 0 else "")
