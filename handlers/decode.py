@@ -144,6 +144,10 @@ class InputSpec:
         high: largest allowed value; inf for none.
         decoding: how a picture becomes this input; None for a table or tensor.
         dynamic_axes: indices into `shape` whose size a request may choose; `shape` then holds a typical size.
+        dynamic_sizes: for each of `dynamic_axes`, the smallest and the largest size that a request may choose, or None
+            for any; empty where nothing is declared.
+        dynamic_names: for each of `dynamic_axes`, a name; axes of one name, in whichever input, have one size in each
+            example. Empty where nothing is declared.
         missing: whether NaN is a value of this input: one that is missing. float32 only; null in JSON.
         occurs: which made-up inputs may occur in requests: exports are proven on them, and an input of zeros alone, or
             of the largest value alone, is refused where that is not among them. A text of nothing but padding, say.
@@ -159,6 +163,8 @@ class InputSpec:
     high: float
     decoding: ImageDecoding | None = None
     dynamic_axes: tuple[int, ...] = ()
+    dynamic_sizes: tuple[tuple[int, int] | None, ...] = ()
+    dynamic_names: tuple[str, ...] = ()
     missing: bool = False
     occurs: tuple[MadeUp, ...] = get_args(MadeUp)
 
@@ -180,6 +186,7 @@ class InputSpec:
             raise ValueError(
                 f"input {self.name}: dynamic_axes: expected axes of {self.shape}, found {self.dynamic_axes}"
             )
+        self._check_free_axes()
         if any(kind not in get_args(MadeUp) for kind in self.occurs):
             raise ValueError(f"input {self.name}: occurs: expected some of {get_args(MadeUp)}, found {self.occurs}")
         if self.decoding is not None:
@@ -190,13 +197,59 @@ class InputSpec:
                     f"found {self.dtype} {self.shape}"
                 )
 
+    def _check_free_axes(self) -> None:
+        where, free = f"input {self.name}", self.dynamic_axes
+        if len(set(free)) != len(free):
+            raise ValueError(f"{where}: dynamic_axes: expected each axis once, found {free}")
+        for field in ("dynamic_sizes", "dynamic_names"):
+            values: tuple[object, ...] = getattr(self, field)
+            if values and len(values) != len(free):
+                raise ValueError(f"{where}: {field}: expected one for each of dynamic_axes {free}, found {values}")
+        if not all(self.dynamic_names):
+            raise ValueError(f"{where}: dynamic_names: expected names, found {self.dynamic_names}")
+        for axis, sizes in zip(free, self.dynamic_sizes, strict=False):
+            if sizes is None:
+                continue
+            if not 1 <= sizes[0] <= self.shape[axis] <= sizes[1]:
+                raise ValueError(
+                    f"{where}: dynamic_sizes of axis {axis}: expected (smallest, largest) from 1 on with the typical "
+                    f"size {self.shape[axis]} between them, found {sizes}"
+                )
+        if self.decoding is not None and 0 in free:
+            raise ValueError(f"{where}: dynamic_axes: expected height and width at most of a picture, found {free}")
+
+    def size_range(self, axis: int) -> tuple[int, int | None]:
+        """Smallest and largest size that a request may choose for an axis; None where there is no largest.
+
+        Args:
+            axis: index into `shape`; of one that is not free, both are its size.
+        """
+        if axis not in self.dynamic_axes:
+            return self.shape[axis], self.shape[axis]
+        declared = self.dynamic_sizes[self.dynamic_axes.index(axis)] if self.dynamic_sizes else None
+        return (1, None) if declared is None else declared
+
+    def size_name(self, axis: int) -> str:
+        """Name of a free axis: as declared, else the input's, with the axis where several are free.
+
+        Args:
+            axis: one of `dynamic_axes`.
+        """
+        if self.dynamic_names:
+            return self.dynamic_names[self.dynamic_axes.index(axis)]
+        return self.name if len(self.dynamic_axes) == 1 else f"{self.name} axis {axis}"
+
     @property
     def nearest_to_zero(self) -> float:
         """The value of the domain that is nearest to zero."""
         return min(max(0.0, self.low), self.high)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values; an absent bound is null."""
+        """As JSON values; an absent bound is null, and what is not declared of free axes is left out."""
+        declared = {
+            "dynamic_sizes": [None if sizes is None else list(sizes) for sizes in self.dynamic_sizes],
+            "dynamic_names": list(self.dynamic_names),
+        }
         return {
             "name": self.name,
             "dtype": self.dtype,
@@ -205,8 +258,10 @@ class InputSpec:
             "high": self.high if math.isfinite(self.high) else None,
             "decoding": None if self.decoding is None else {"mode": self.decoding.mode, "resize": self.decoding.resize},
             "dynamic_axes": list(self.dynamic_axes),
-            "missing": self.missing,
-            "occurs": list(self.occurs),
+            **{field: values for field, values in declared.items() if values},
+            # As in archives that were made before it could be said.
+            **({"missing": True} if self.missing else {}),
+            **({} if self.occurs == get_args(MadeUp) else {"occurs": list(self.occurs)}),
         }
 
     @classmethod
@@ -232,6 +287,11 @@ class InputSpec:
                 high=math.inf if high is None else float(high),
                 decoding=decoding,
                 dynamic_axes=tuple(int(axis) for axis in fields.pop("dynamic_axes")),
+                dynamic_sizes=tuple(
+                    None if sizes is None else (int(sizes[0]), int(sizes[1]))
+                    for sizes in fields.pop("dynamic_sizes", ())
+                ),
+                dynamic_names=tuple(str(name) for name in fields.pop("dynamic_names", ())),
                 occurs=tuple(fields.pop("occurs", get_args(MadeUp))),
                 **fields,
             )

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from handlers.activation import probabilities
 from handlers.compare import Comparison, compare
+from handlers.decode import BadRequest
 from handlers.pictures import picture_difference
 from handlers.runtime import Model, describe_cpu, describe_libraries, load_model, run_chunks
 from handlers.serving import SERVING_FILE, Golden, RuntimeSpec, Serving
+from handlers.sizes import size_groups, sizes_in_words
 
 
 class Refusal(RuntimeError):  # noqa: N818 - what a worker says when it will not serve
@@ -88,24 +90,32 @@ class Predictor:
         digest = hashlib.sha256(content).hexdigest()
         return cls(serving=serving, digest=digest, model=model, golden=golden, pictures=pictures)
 
-    def self_test(self) -> dict[int, Comparison]:
+    def self_test(self) -> dict[tuple[int, str], Comparison]:
         """Replay the golden inputs in every batch size, several calls each, and compare with the golden answers.
 
         Returns:
-            By batch size, the last comparison or the first that did not pass.
+            By batch size and sizes of the free axes (empty for those of the data), the last comparison or the first
+            that did not pass.
         """
         inputs = {spec.name: self._golden[f"input.{spec.name}"] for spec in self.serving.inputs}
-        report = {}
-        for size in self.serving.golden.batch_sizes:
-            expected = self._golden[f"logits.{size}"]
-            calls = -(-len(expected) // size)
-            # TorchScript compiles during its first calls of a shape: what is tested is what will answer.
-            for _ in range(-(-3 // calls) if self.serving.runtime.kind == "torchscript" else 1):
-                found = run_chunks(self._model, inputs, size)
-                report[size] = compare(expected, found, self.serving.golden.tolerance, batch_size=size)
-                if not report[size].passed:
-                    break
+        batches = self.serving.golden.batch_sizes
+        report = {(size, ""): self._replay(inputs, self._golden[f"logits.{size}"], size) for size in batches}
+        for group in size_groups(self._golden, self.serving.inputs):
+            for size, expected in group.logits.items():
+                report[size, group.sizes] = self._replay(group.inputs, expected, size)
         return report
+
+    def _replay(self, inputs: Mapping[str, NDArray[Any]], expected: NDArray[np.float32], size: int) -> Comparison:
+        """The last comparison, or the first that did not pass, of a batch's golden answers."""
+        calls = -(-len(expected) // size)
+        # TorchScript compiles during its first calls of a shape: what is tested is what will answer.
+        left = -(-3 // calls) if self.serving.runtime.kind == "torchscript" else 1
+        while True:
+            left -= 1
+            found = run_chunks(self._model, inputs, size)
+            comparison = compare(expected, found, self.serving.golden.tolerance, batch_size=size)
+            if not (left and comparison.passed):
+                return comparison
 
     def picture_difference(self) -> str:
         """Decode the pictures packed with the model; one clause on the first that decodes otherwise, or empty."""
@@ -127,7 +137,11 @@ class Predictor:
         pictures = self.picture_difference()
         if pictures and not accept_host:
             raise Refusal(f"candidate {self.serving.candidate}: {pictures}")
-        differing = [(size, comparison) for size, comparison in self.self_test().items() if not comparison.passed]
+        differing = [
+            (f"{size}{', ' * bool(sizes)}{sizes}", comparison)
+            for (size, sizes), comparison in self.self_test().items()
+            if not comparison.passed
+        ]
         if not differing:
             return pictures or None
         host = f"CPU {describe_cpu()}; {describe_libraries(self.serving.runtime)}"
@@ -153,7 +167,37 @@ class Predictor:
 
         Raises:
             FloatingPointError: the model answered NaN or infinity.
+            BadRequest: it cannot answer an example whose sizes are none of those it was proven at.
         """
+        try:
+            return self._predict(instances)
+        except Exception as error:
+            self._refuse_sizes(instances, error)
+            raise
+
+    def _refuse_sizes(self, instances: Sequence[Mapping[str, NDArray[Any]]], error: Exception) -> None:
+        """Say that the sizes are the client's choice, where an example of unproven ones has no answer by itself."""
+        inputs = self.serving.inputs
+        if not any(spec.dynamic_axes for spec in inputs):
+            return
+        first = {spec.name: self._golden[f"input.{spec.name}"] for spec in inputs}
+        proven = [first, *(group.inputs for group in size_groups(self._golden, inputs))]
+        known = [sizes_in_words(arrays, inputs) for arrays in proven]
+        for instance in instances:
+            sizes = sizes_in_words({name: array[np.newaxis] for name, array in instance.items()}, inputs)
+            if sizes in known:
+                continue
+            try:
+                self._predict([instance])
+            except Exception as alone:  # noqa: BLE001 - a runtime raises whatever it likes
+                reason = " ".join(str(alone).split())[:200] or type(alone).__name__
+                raise BadRequest(
+                    "the model has no answer for an example of this size",
+                    expected=f"sizes that it takes; proven: {'; '.join(known)}",
+                    found=f"{sizes} ({reason})",
+                ) from error
+
+    def _predict(self, instances: Sequence[Mapping[str, NDArray[Any]]]) -> NDArray[np.float32]:
         if len(instances) == 1:
             logits = self._model({name: array[np.newaxis] for name, array in instances[0].items()})
         else:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handlers.decode import BadRequest, InputSpec, PixelBudget, decode_image, describe_bytes, picture_kind
+from handlers.sizes import fits_shape, require_sizes
 
 # TorchServe's own default for a request; on a stock server a larger one never reaches a worker.
 MAX_BODY_BYTES = 6_553_500
@@ -232,7 +233,9 @@ def _instance(instance: Any, index: int, inputs: Sequence[InputSpec], budget: Pi
     else:
         found = _keys(instance) if isinstance(instance, dict) else type(instance).__name__
         raise BadRequest(f"instance {index}: wrong inputs", expected=_example(inputs), found=found)
-    return {spec.name: _value(values[spec.name], index, spec, inputs, budget) for spec in inputs}
+    arrays = {spec.name: _value(values[spec.name], index, spec, inputs, budget) for spec in inputs}
+    require_sizes({name: array.shape for name, array in arrays.items()}, inputs, where=f"instance {index}, ")
+    return arrays
 
 
 def _value(value: Any, index: int, spec: InputSpec, inputs: Sequence[InputSpec], budget: PixelBudget) -> NDArray[Any]:
@@ -245,11 +248,7 @@ def _value(value: Any, index: int, spec: InputSpec, inputs: Sequence[InputSpec],
     if isinstance(value, str) and spec.decoding is not None:
         raise BadRequest(f"{where}: wrong form", expected=_example(inputs), found=f"text, {value[:16]!r}...")
     array = _numbers(value, where, spec)
-    shape_fits = len(array.shape) == len(spec.shape) and all(
-        found == expected or (axis in spec.dynamic_axes and found > 0)
-        for axis, (found, expected) in enumerate(zip(array.shape, spec.shape, strict=False))
-    )
-    if not shape_fits:
+    if not fits_shape(array.shape, spec):
         sizes = [None if axis in spec.dynamic_axes else size for axis, size in enumerate(spec.shape)]
         raise BadRequest(f"{where}: wrong shape", expected=json.dumps(sizes), found=json.dumps(list(array.shape)))
     if array.dtype.kind == "f" and not np.isinf(array).any():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,9 +18,11 @@ from handlers.compare import FLOAT32, INT8_DYNAMIC
 from handlers.decode import ImageDecoding, InputSpec
 from handlers.runtime import load_model, run_chunks
 from handlers.serving import Golden, RuntimeSpec, Serving
+from handlers.sizes import SizeGroup
+from pipeline.data.sizes import resized
 from pipeline.data.synthetic import synthetic_inputs
 from pipeline.serving.archive import Archive, write_archive
-from pipeline.serving.golden import pack_golden
+from pipeline.serving.golden import answered, pack_golden
 from pipeline.serving.pictures import PICTURES_FILE, make_pictures
 
 LABELS = ("ankle boot", "bag", "coat", "dress", "sneaker")
@@ -29,6 +32,7 @@ GREY = InputSpec(
 COLOUR = InputSpec(
     name="image", dtype="uint8", shape=(3, 8, 6), low=0, high=255, decoding=ImageDecoding(mode="RGB", resize="bicubic")
 )
+SEQUENCE = InputSpec(name="tokens", dtype="int64", shape=(6,), low=0, high=99, dynamic_axes=(0,))
 TABLE = InputSpec(name="features", dtype="float32", shape=(4,), low=-2.0, high=2.0)
 BATCH_SIZES = (1, 2, 7)
 
@@ -80,6 +84,32 @@ def linear_torchscript(spec: InputSpec, path: Path) -> None:
         torch.jit.save(torch.jit.freeze(traced), str(path))
 
 
+def mean_onnx(spec: InputSpec) -> bytes:
+    """The mean over one free axis of numbers, then a linear layer; no answer for fewer than two of them."""
+    nodes = [
+        helper.make_node("Cast", [spec.name], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["numbers", "channel"], ["signal"]),
+        helper.make_node("AveragePool", ["signal"], ["pairs"], kernel_shape=[2]),
+        helper.make_node("ReduceMean", ["pairs", "last"], ["mean"], keepdims=0),
+        helper.make_node("MatMul", ["mean", "weight"], ["logits"]),
+    ]
+    kind = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64, "uint8": TensorProto.UINT8}[spec.dtype]
+    graph = helper.make_graph(
+        nodes,
+        "mean",
+        [helper.make_tensor_value_info(spec.name, kind, ["batch", "length"])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", len(LABELS)])],
+        [
+            numpy_helper.from_array(np.array([1]), "channel"),
+            numpy_helper.from_array(np.array([2]), "last"),
+            numpy_helper.from_array(weights(1), "weight"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
 def build_archive(
     folder: Path,
     inputs: Sequence[InputSpec],
@@ -91,12 +121,14 @@ def build_archive(
     allow_batch_variant: bool = False,
     golden_shift: float = 0.0,
     activation: Activation = "none",
+    sizes: Sequence[int] = (),
+    size_shift: float = 0.0,
     evidence: Mapping[str, Any] | None = None,
 ) -> Archive:
-    """Pack a small model; `golden_shift` is added to the golden answers to make them wrong."""
+    """Pack a small model; shifts are added to golden answers to make them wrong, `sizes` are of one free axis."""
     folder.mkdir(parents=True, exist_ok=True)
     if kind == "onnxruntime":
-        (folder / "model.onnx").write_bytes(linear_onnx(inputs))
+        (folder / "model.onnx").write_bytes(mean_onnx(inputs[0]) if sizes else linear_onnx(inputs))
     else:
         linear_torchscript(inputs[0], folder / "model.pt")
     runtime = RuntimeSpec(
@@ -108,6 +140,11 @@ def build_archive(
     arrays: dict[str, NDArray[Any]] = synthetic_inputs(inputs, 9)
     model = load_model(folder, runtime, inputs)
     logits = {size: run_chunks(model, arrays, size) + np.float32(golden_shift) for size in BATCH_SIZES}
+    others = [SizeGroup(sizes="", inputs=resized(arrays, inputs, {inputs[0].size_name(0): size})) for size in sizes]
+    groups = [
+        replace(one, logits={size: values + np.float32(size_shift) for size, values in one.logits.items()})
+        for one in answered(folder, runtime, inputs, others, BATCH_SIZES)
+    ]
     pictures = make_pictures(inputs)
     serving = Serving(
         name=name,
@@ -134,7 +171,7 @@ def build_archive(
         path,
         serving=serving,
         model=(folder / runtime.file).read_bytes(),
-        golden=pack_golden(arrays, logits),
+        golden=pack_golden(arrays, logits, groups),
         pictures=pictures or b"",
         evidence=evidence,
     )

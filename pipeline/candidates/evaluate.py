@@ -13,11 +13,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
+from torch import nn
 
 from handlers.compare import BFLOAT16, FLOAT32, INT8_DYNAMIC, INT8_STATIC, Tolerance
 from handlers.decode import InputSpec
 from handlers.runtime import run_chunks
 from handlers.serving import RuntimeSpec
+from handlers.sizes import pack_size_groups
 from pipeline.artifacts import digest_file
 from pipeline.candidates.clock import TimeIsUpError
 from pipeline.candidates.ground import Ground
@@ -29,6 +31,7 @@ from pipeline.compress import onnx_dynamic, onnx_static
 from pipeline.compress.passes import apply_passes
 from pipeline.compress.touched import PassReport
 from pipeline.data.dataset import read_split
+from pipeline.data.sizes import resized
 from pipeline.errors import RecipeError
 from pipeline.export.onnx import export_onnx
 from pipeline.export.torchscript import export_torchscript
@@ -37,6 +40,7 @@ from pipeline.kept import drop_damaged, read_kept, write_kept
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weights import load_weights
 from pipeline.passes import DynamicInt8, Pass, Precision, StaticInt8
+from pipeline.verify.free_axes import Sized, sized_examples
 from pipeline.verify.layers import LayerFinding
 from pipeline.verify.locate import locate
 from pipeline.verify.parity import ParityReport, check_parity, require_same_decisions
@@ -61,18 +65,43 @@ def float_logits(model: ModelSpec, weights: Path, data: Path) -> NDArray[np.floa
     Raises:
         ProofError: it answers otherwise from call to call, or from batch to batch.
     """
-    network = model.build()
-    load_weights(weights, network)
-    module, examples = model.deployable(network.eval()), read_split(data).inputs
+    module, examples = _float_module(model, weights), read_split(data).inputs
     require_steady(module, model.inputs, examples)
     return run_chunks(module_reference(module, model.inputs).answer, examples, _FLOAT_BATCH)
 
 
-def write_samples(path: Path, *, validation: Path, logits: NDArray[np.float32], count: int) -> None:
-    """Write the first `count` validation examples with their labels and the float network's logits."""
+def other_sizes(model: ModelSpec, weights: Path, data: Path) -> Sized:
+    """Examples of a split in other sizes, where axes are free: candidates are held against the float network there too.
+
+    Raises:
+        ProofError: it answers otherwise from call to call, or from batch to batch.
+        RecipeError: an axis is declared free at whose other sizes the network has no answer.
+    """
+    return sized_examples(_float_module(model, weights), model.inputs, read_split(data).inputs)
+
+
+def _float_module(model: ModelSpec, weights: Path) -> nn.Module:
+    network = model.build()
+    load_weights(weights, network)
+    return model.deployable(network.eval())
+
+
+def write_samples(
+    path: Path, *, validation: Path, logits: NDArray[np.float32], count: int, sized: Sized | None = None
+) -> None:
+    """Write the first `count` validation examples with labels and the float network's logits, and those of other sizes.
+
+    Args:
+        path: where to.
+        validation: the split.
+        logits: of the float network, (N, K).
+        count: of the examples.
+        sized: examples of other sizes; None where no axis is free.
+    """
     split = read_split(validation)
     arrays = {f"input.{name}": values[:count] for name, values in split.inputs.items()}
-    save_file({**arrays, "labels": split.labels[:count], "logits": logits[:count]}, path)
+    others = pack_size_groups(() if sized is None else sized.groups)
+    save_file({**arrays, "labels": split.labels[:count], "logits": logits[:count], **others}, path)
 
 
 def runtime_of(spec: CandidateSpec) -> RuntimeSpec:
@@ -314,16 +343,16 @@ def make_file(
     spec: CandidateSpec, ground: Ground, file: Path, *, tuned: Path | None
 ) -> tuple[list[PassReport], How, Reference]:
     """Write the candidate's file; say what its passes did, how it was made, and what it must reproduce."""
-    example = ground.example()
+    example, traced = ground.example(), ground.traced_example()
     deployable = ground.deployable()
     if spec.format == "torchscript":
         module, passes = apply_passes(deployable, spec.passes, example=example, weights=tuned)
         fold, tolerance = spec.precision != "bf16", tolerance_of(spec.precision)
-        made = export_torchscript(module, file, example=example, fold=fold, tolerance=tolerance)
+        made = export_torchscript(module, file, example=traced, fold=fold, tolerance=tolerance)
         return passes, made.method, module_reference(module, ground.model.inputs, exact=spec.precision == "fp32")
     module, passes = apply_passes(deployable, spec.float_passes, example=example, weights=tuned)
     float_file = file if spec.precision == "fp32" else file.with_name("float.onnx")
-    export_onnx(module, float_file, inputs=ground.model.inputs, example=example, opset=ground.opset)
+    export_onnx(module, float_file, inputs=ground.model.inputs, example=traced, opset=ground.opset)
     if spec.precision == "fp32":
         return passes, "export", module_reference(module, ground.model.inputs)
     passes = [*passes, quantize_file(spec.passes[-1], float_file, file, ground)]
@@ -350,10 +379,12 @@ def quantize_file(
         case DynamicInt8():
             return onnx_dynamic.quantize_file(source, destination, keep=keep)
         case StaticInt8():
+            examples = training_inputs(ground, one.examples)
             return onnx_static.quantize_file(
                 source,
                 destination,
-                examples=training_inputs(ground, one.examples),
+                examples=examples,
+                others=[resized(examples, ground.model.inputs, sizes) for sizes in ground.other_sizes()],
                 method=one.method,
                 activations=one.activations,
                 reduce_range=one.reduce_range,

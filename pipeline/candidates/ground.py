@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from torch import Tensor, nn
 
+from handlers.sizes import size_groups
+from pipeline.data.sizes import has_distinct_sizes, sizes_of
 from pipeline.models.spec import Deployable, DeployableOfSeveral, ModelSpec
 from pipeline.models.weights import load_weights
 from pipeline.stage import Reporter, Silent
@@ -77,3 +79,20 @@ class Ground:
         stored = load_file(self.samples)
         arrays: list[NDArray[np.generic]] = [stored[f"input.{one.name}"] for one in self.model.inputs]
         return tuple(torch.from_numpy(array[:_EXAMPLE_ROWS].copy()) for array in arrays)
+
+    def other_sizes(self) -> list[dict[str, int]]:
+        """Sizes of free axes, by the axes' names, besides the data's, at which candidates are held against float."""
+        inputs = self.model.inputs
+        groups = size_groups(load_file(self.samples), inputs)
+        return [sizes_of(inputs, {name: array.shape[1:] for name, array in group.inputs.items()}) for group in groups]
+
+    def traced_example(self) -> tuple[Tensor, ...]:
+        """What the exporters follow: the first samples, in sizes of the free axes that are mistaken for nothing else.
+
+        A free axis of one element is taken for one to broadcast, and sizes that are equal by chance for one size.
+        """
+        stored, inputs = load_file(self.samples), self.model.inputs
+        datas = {one.name: stored[f"input.{one.name}"] for one in inputs}
+        choices = [datas, *(group.inputs for group in size_groups(stored, inputs))]
+        distinct = next((arrays for arrays in choices if has_distinct_sizes(arrays, inputs, _EXAMPLE_ROWS)), datas)
+        return tuple(torch.from_numpy(distinct[one.name][:_EXAMPLE_ROWS].copy()) for one in inputs)

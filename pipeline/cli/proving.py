@@ -118,14 +118,16 @@ def _lines(found: ArchiveVerification) -> list[str]:
     """What a person reads of a verification."""
     golden = found.golden.checks
     largest = max(one.max_absolute or 0.0 for one in golden)
-    sizes = ", ".join(str(one.batch_size) for one in golden)
+    sizes = ", ".join(str(one.batch_size) for one in golden if not one.sizes)
+    others = "; ".join(dict.fromkeys(one.sizes for one in golden if one.sizes))
+    batches = f"batches of {sizes}" + (f" and with {others}" if others else "")
     evidence = "with evidence" if found.evidence else "without evidence of how it was made"
     lines = [
         f"{found.archive}: {found.model}, candidate {found.candidate}, {evidence}",
         f"bytes      canonical, {found.members} members, every digest right",
         f"digest     {found.digest}",
         f"vouched    {_vouched(found)}",
-        f"golden     same answers in batches of {sizes}: largest difference {largest:.1e}; {found.golden.environment}",
+        f"golden     same answers in {batches}: largest difference {largest:.1e}; {found.golden.environment}",
     ]
     if not found.same_handler:
         lines.append("handler    not this installation's; the model was replayed under this installation's")

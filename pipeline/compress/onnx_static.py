@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-import math
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,6 +54,7 @@ def quantize_file(
     destination: Path,
     *,
     examples: Mapping[str, NDArray[Any]],
+    others: Sequence[Mapping[str, NDArray[Any]]] = (),
     method: RangeMethod,
     activations: Literal["uint8", "int8"],
     reduce_range: bool,
@@ -69,6 +69,7 @@ def quantize_file(
         source: a float ONNX file, left as it is.
         destination: where the quantized file goes.
         examples: raw inputs (N, *shape) by name, of the training split.
+        others: of other sizes, where axes are free: a sum over a longer input reaches further.
         method: how an activation's range follows from what was measured.
         activations: their number format.
         reduce_range: weights of 7 bits.
@@ -84,7 +85,8 @@ def quantize_file(
     """
     model = read_model(source)
     excluded = node_names(model, _kept_modules(model, keep))
-    count = len(next(iter(examples.values())))
+    measured = [examples, *others]
+    count = sum(len(next(iter(arrays.values()))) for arrays in measured)
     with tempfile.TemporaryDirectory(prefix="pipeline-int8-") as folder:
         path = Path(folder) / "model.onnx"
         # The histograms of two of the methods are announced on standard output.
@@ -92,7 +94,7 @@ def quantize_file(
             quantize_static(
                 prepared(model),
                 path,
-                _Batches(examples),
+                _Batches(measured),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=[*OPERATORS, *_BETWEEN],
                 per_channel=True,
@@ -120,16 +122,17 @@ def quantize_file(
 
 
 class _Batches(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime publishes no types
-    """Examples in batches, in order, and from any batch on."""
+    """Examples in batches, in order, and from any batch on; each mapping holds examples of one size."""
 
-    def __init__(self, examples: Mapping[str, NDArray[Any]]) -> None:
-        self.examples = examples
-        self.count = len(next(iter(examples.values())))
+    def __init__(self, measured: Sequence[Mapping[str, NDArray[Any]]]) -> None:
+        self.batches = [
+            (arrays, start) for arrays in measured for start in range(0, len(next(iter(arrays.values()))), _BATCH)
+        ]
         self.place, self.end = 0, len(self)
 
     def __len__(self) -> int:
         """Number of batches."""
-        return math.ceil(self.count / _BATCH)
+        return len(self.batches)
 
     def set_range(self, start_index: int, end_index: int) -> None:
         """Give these batches next."""
@@ -139,9 +142,9 @@ class _Batches(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime pub
         """The next batch, by input name; None after the last."""
         if self.place >= self.end:
             return None
-        part = slice(self.place * _BATCH, (self.place + 1) * _BATCH)
+        arrays, start = self.batches[self.place]
         self.place += 1
-        return {name: np.ascontiguousarray(values[part]) for name, values in self.examples.items()}
+        return {name: np.ascontiguousarray(values[start : start + _BATCH]) for name, values in arrays.items()}
 
 
 def _kept_modules(model: onnx.ModelProto, keep: Collection[str]) -> set[str]:

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from handlers.decode import InputSpec
+from handlers.decode import BadRequest, InputSpec
+from handlers.sizes import fits_shape, require_sizes
 from pipeline.data.coverage import Coverage, coverage
 from pipeline.data.labels import check_labels
+from pipeline.data.sizes import with_shared_names
 from pipeline.errors import DataError
 
 SplitName = Literal["train", "validation", "test"]
@@ -205,7 +207,10 @@ def describe(data: DataSet) -> DataInfo:
     return DataInfo(
         name=data.name,
         classes=data.classes,
-        inputs=data.inputs,
+        inputs=with_shared_names(
+            data.inputs,
+            [{name: raw.shape[1:] for name, raw in data.split(which).inputs.items()} for which in SPLITS],
+        ),
         sizes={which: len(data.split(which)) for which in SPLITS},
         digests={which: data.split(which).digest() for which in SPLITS},
         sources=data.sources,
@@ -307,6 +312,10 @@ def check_split(where: str, split: Split, inputs: Sequence[InputSpec], classes: 
         raise DataError(f"{where}: expected inputs {sorted(expected)}, found {sorted(split.inputs)}")
     for one in inputs:
         _check_input(f"{where}: input {one.name}", split.inputs[one.name], one, len(split))
+    try:
+        require_sizes({one.name: split.inputs[one.name].shape[1:] for one in inputs}, inputs)
+    except BadRequest as problem:
+        raise DataError(f"{where}: {problem}") from problem
 
 
 def _check_input(where: str, raw: Any, spec: InputSpec, count: int) -> None:
@@ -316,13 +325,9 @@ def _check_input(where: str, raw: Any, spec: InputSpec, count: int) -> None:
         raise DataError(f"{where}: expected dtype {spec.dtype}, found {raw.dtype}{_conversion(raw.dtype, spec)}")
     if len(raw) != count:
         raise DataError(f"{where}: expected {count} examples, as many as labels, found {len(raw)}")
-    free = {axis - 1 for axis in spec.dynamic_axes}
-    fits = len(raw.shape) == len(spec.shape) + 1 and all(
-        size == wanted or axis in free
-        for axis, (size, wanted) in enumerate(zip(raw.shape[1:], spec.shape, strict=True))
-    )
-    if not fits:
-        raise DataError(f"{where}: expected shape (N, {', '.join(map(str, spec.shape))}), found {raw.shape}")
+    if not fits_shape(raw.shape[1:], spec):
+        sizes = ["any" if axis in spec.dynamic_axes else str(size) for axis, size in enumerate(spec.shape)]
+        raise DataError(f"{where}: expected shape (N, {', '.join(sizes)}), found {raw.shape}")
     if raw.dtype.kind == "f":
         _check_numbers(where, raw, spec)
     # Unlike `min` and `max`, these leave NaN out; nothing else is NaN than what is missing.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ BATCH = "batch"
 # The only node metadata with source paths. Name scopes and class hierarchy stay: they lead from a node back to the
 # user's own module.
 _STACK_TRACE = "pkg.torch.onnx.stack_trace"
+_NO_WORD = re.compile(r"\W")
 
 
 def export_onnx(
@@ -41,7 +43,8 @@ def export_onnx(
 
     Raises:
         RecipeError: torch cannot export this network, or only to a graph that is not valid, or for one batch size.
-        ProofError: it is in training mode.
+        ProofError: it is in training mode, or the exported graph holds for one size only of an axis that is declared
+            free.
     """
     require_exportable(module, example, "ONNX")
     try:
@@ -65,6 +68,7 @@ def export_onnx(
     assert program is not None
     model = program.model_proto
     _require_dynamic_batch(model)
+    _require_free_axes(model, inputs)
     _strip(model)
     content = model.SerializeToString(deterministic=True)
     try:
@@ -76,10 +80,11 @@ def export_onnx(
 
 def _dynamic_shapes(module: nn.Module, inputs: Sequence[InputSpec]) -> tuple[Any, ...]:
     batch = torch.export.Dim(BATCH, min=1)
-    shapes = tuple(
-        {0: batch} | {axis + 1: torch.export.Dim(f"{one.name}_{axis + 1}", min=1) for axis in one.dynamic_axes}
-        for one in inputs
-    )
+    names = list(dict.fromkeys(one.size_name(axis) for one in inputs for axis in one.dynamic_axes))
+    # A dimension's name must be a Python identifier, and not the batch's.
+    identifiers = [f"size{number}_{_NO_WORD.sub('_', name)}" for number, name in enumerate(names)]
+    sizes = {name: torch.export.Dim(known, min=1) for name, known in zip(names, identifiers, strict=True)}
+    shapes = tuple({0: batch} | {axis + 1: sizes[one.size_name(axis)] for axis in one.dynamic_axes} for one in inputs)
     # A module that takes `*raw` has one argument, a tuple.
     kinds = {parameter.kind for parameter in inspect.signature(module.forward).parameters.values()}
     return (shapes,) if inspect.Parameter.VAR_POSITIONAL in kinds else shapes
@@ -95,6 +100,19 @@ def _require_dynamic_batch(model: onnx.ModelProto) -> None:
                 f"export to ONNX: expected a dynamic batch axis on every input and output, found {value.name} with a "
                 f"first axis of {size}; some operation in the network fixes it"
             )
+
+
+def _require_free_axes(model: onnx.ModelProto, inputs: Sequence[InputSpec]) -> None:
+    """Likewise for the sizes that a request may choose."""
+    for spec, value in zip(inputs, model.graph.input, strict=True):
+        axes = value.type.tensor_type.shape.dim
+        for axis in spec.dynamic_axes:
+            if not axes[axis + 1].dim_param:
+                raise ProofError(
+                    f"export to ONNX: expected axis {axis} of input {spec.name} to be free, as its dynamic_axes "
+                    f"declares, found it fixed at {axes[axis + 1].dim_value}; some operation in the network fixes it, "
+                    "such as math on a size: compute with tensors there, or take the axis out of dynamic_axes"
+                )
 
 
 def _strip(model: onnx.ModelProto) -> None:
@@ -137,10 +155,8 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             # torch.export copies its own tree specs in a way that torch deprecates (seen in 2.13).
             warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)`", category=FutureWarning)
-            # Said of every input after the first that has the same batch axis; that is what is meant.
-            warnings.filterwarnings(
-                "ignore", message=rf"# The axis name: {BATCH} will not be used", category=UserWarning
-            )
+            # Said of every input after the first that shares the batch axis or an axis of one name, as is meant.
+            warnings.filterwarnings("ignore", message=r"# The axis name: \w+ will not be used", category=UserWarning)
             yield
     finally:
         logger.setLevel(level)

@@ -65,10 +65,9 @@ def read_job() -> dict[str, Any]:
 
 
 def take_batch(samples: Mapping[str, NDArray[Any]], specs: list[InputSpec], size: int) -> dict[str, NDArray[Any]]:
-    """The first `size` samples by input name, repeated where there are fewer."""
-    return {
-        spec.name: np.ascontiguousarray(np.resize(samples[f"input.{spec.name}"], (size, *spec.shape))) for spec in specs
-    }
+    """The first `size` samples by input name, repeated where there are fewer, in the sizes that they have."""
+    values = {spec.name: samples[f"input.{spec.name}"] for spec in specs}
+    return {name: np.ascontiguousarray(np.resize(array, (size, *array.shape[1:]))) for name, array in values.items()}
 
 
 def serve(job: Mapping[str, Any], load: Callable[[], Prepare]) -> None:

@@ -141,6 +141,12 @@ def _users_own(model: Model, factory: str, folder: Path, data: DataInfo) -> Mode
                 f"model.preprocessing: expected it only for a factory that returns a network, but {factory} returns a "
                 "ModelSpec, which brings its own; remove the section"
             )
+        # Which axes share a size, the data says where the factory does not.
+        named = [
+            replace(one, dynamic_names=other.dynamic_names) if not one.dynamic_names else one
+            for one, other in zip(made.inputs, data.inputs, strict=False)
+        ]
+        made = replace(made, inputs=(*named, *made.inputs[len(named) :]))
         _check_against(made, data, factory)
 
         def recorded(make: Callable[[], nn.Module]) -> nn.Module:

@@ -251,7 +251,8 @@ def _require_golden(archive: Archive, golden: GoldenReport) -> None:
     for one in golden.checks:
         if not one.passed:
             raise ProofError(
-                f"{where}: golden answers differ at batch size {one.batch_size}: {one.reason}; {golden.environment}"
+                f"{where}: golden answers differ at batch size {one.batch_size}{', ' * bool(one.sizes)}{one.sizes}: "
+                f"{one.reason}; {golden.environment}"
             )
     if not golden.checks:
         raise ProofError(f"{where}: expected golden answers, found none")

@@ -23,6 +23,7 @@ from handlers.decode import InputSpec, decode_image
 from handlers.pictures import stored_pictures
 from handlers.request import MAX_BODY_BYTES
 from handlers.serving import RuntimeSpec
+from handlers.sizes import size_groups
 from pipeline.artifacts import digest_bytes
 from pipeline.data.dataset import Split, check_split
 from pipeline.errors import ProofError, ServerError
@@ -55,6 +56,7 @@ class ServedForm:
     Args:
         form: the content type.
         at_once: requests under way together.
+        sizes: of free axes, in words; empty for those of the data.
         posted: number of requests.
         max_absolute: largest difference of a logit from the golden one.
         limit: the largest difference allowed where the answer came closest to it.
@@ -63,6 +65,7 @@ class ServedForm:
 
     form: str
     at_once: int
+    sizes: str
     posted: int
     max_absolute: float
     limit: float
@@ -164,25 +167,20 @@ def verify_served(
     if not bodies:
         raise ServerError(f"{archive.path}: expected inputs that fit into a request of {MAX_BODY_BYTES} bytes")
     forms: list[ServedForm] = []
+    too_large = [form for form in encoded if form not in bodies]
     workers: set[int] = set()
     for form, rows in bodies.items():
-        for at_once in (1, AT_ONCE):
-            found = []
-            for answer in _posted(archive, address, form, rows, at_once):
-                workers.add(answer.worker)
-                found.append(answer)
-            comparison = _require_same(archive, _where(form, at_once), expected, found)
-            forms.append(
-                ServedForm(
-                    form=form,
-                    at_once=at_once,
-                    posted=len(found),
-                    max_absolute=comparison.max_absolute,
-                    limit=comparison.limit,
-                    argmax_agreement=comparison.argmax_agreement,
-                )
-            )
+        forms += [_form(archive, address, form, rows, at_once, expected, workers) for at_once in (1, AT_ONCE)]
         reporter.log(f"{address}: {len(rows)} golden inputs as {form}, alone and {AT_ONCE} at once: same answers")
+    for group in size_groups(load(archive.members[serving.golden.file]), serving.inputs):
+        rows = encode_requests(serving.inputs, group.inputs)[JSON]
+        if max(map(len, rows)) > MAX_BODY_BYTES:
+            too_large.append(f"{JSON} with {group.sizes}")
+            continue
+        logits = group.logits[max(group.logits) if serving.runtime.batch_invariant else 1]
+        for at_once in (1, AT_ONCE):
+            forms.append(_form(archive, address, JSON, rows, at_once, logits, workers, sizes=group.sizes))
+        reporter.log(f"{address}: {len(rows)} golden inputs with {group.sizes}: same answers")
     pictures = _require_same_pixels(archive, address)
     quality = [
         _quality(archive, address, next(iter(bodies)), name, split, max_examples, float_model, reporter, workers)
@@ -194,8 +192,35 @@ def verify_served(
         workers=len(workers),
         forms=tuple(forms),
         pictures=pictures,
-        too_large=tuple(form for form in encoded if form not in bodies),
+        too_large=tuple(too_large),
         quality=tuple(quality),
+    )
+
+
+def _form(
+    archive: Archive,
+    address: str,
+    form: str,
+    rows: Sequence[bytes],
+    at_once: int,
+    expected: NDArray[np.float32],
+    workers: set[int],
+    *,
+    sizes: str = "",
+) -> ServedForm:
+    """Golden inputs posted in one form; the workers that answered are added."""
+    found = list(_posted(archive, address, form, rows, at_once))
+    workers.update(answer.worker for answer in found)
+    where = _where(form, at_once) + (f", {sizes}" if sizes else "")
+    comparison = _require_same(archive, where, expected, found)
+    return ServedForm(
+        form=form,
+        at_once=at_once,
+        sizes=sizes,
+        posted=len(found),
+        max_absolute=comparison.max_absolute,
+        limit=comparison.limit,
+        argmax_agreement=comparison.argmax_agreement,
     )
 
 
@@ -204,7 +229,8 @@ def encode_requests(inputs: Sequence[InputSpec], arrays: Mapping[str, NDArray[An
     count = len(next(iter(arrays.values())))
     spec = inputs[0]
     bodies: dict[str, list[bytes]] = {}
-    if len(inputs) == 1 and spec.decoding is not None:
+    # A picture file is resized to the size in the specification; pixels of another size go as JSON.
+    if len(inputs) == 1 and spec.decoding is not None and arrays[spec.name].shape[1:] == spec.shape:
         pictures = arrays[spec.name]
         bodies[PNG] = [encode_png(picture) for picture in pictures]
         for row, body in enumerate(bodies[PNG]):

@@ -17,10 +17,13 @@ from safetensors.numpy import load_file, save, save_file
 from handlers.decode import InputSpec
 from handlers.runtime import load_model, run_chunks
 from handlers.serving import RuntimeSpec
+from handlers.sizes import SizeGroup, pack_size_groups
 from pipeline.errors import ProofError, StageError
 from pipeline.process import failure, module_command, module_environment, run_child
 
 _TIMEOUT_S = 600.0
+# Golden examples of each size of a free axis: alone, and together.
+_OF_EACH_SIZE = 3
 
 
 def near_ties(logits: NDArray[np.float32], count: int) -> NDArray[np.int64]:
@@ -89,11 +92,40 @@ def answers(
     return logits
 
 
-def pack_golden(arrays: Mapping[str, NDArray[Any]], logits: Mapping[int, NDArray[np.float32]]) -> bytes:
-    """The golden file: `input.<name>` and `logits.<batch size>`."""
+def answered(
+    folder: Path,
+    runtime: RuntimeSpec,
+    inputs: Sequence[InputSpec],
+    groups: Sequence[SizeGroup],
+    batch_sizes: Sequence[int],
+) -> list[SizeGroup]:
+    """A few examples of each size with their answers, alone and in one batch; see `answers`.
+
+    Args:
+        folder: where the model file lies.
+        runtime: how it is run.
+        inputs: in the order the model takes them.
+        groups: examples of one size each.
+        batch_sizes: of the other golden answers; no larger batch is run.
+    """
+    sizes = sorted({1, min(_OF_EACH_SIZE, max(batch_sizes))})
+    made = []
+    for group in groups:
+        arrays = {name: values[:_OF_EACH_SIZE] for name, values in group.inputs.items()}
+        logits = answers(folder, runtime, inputs, arrays, sizes)
+        made.append(SizeGroup(sizes=group.sizes, inputs=arrays, logits=logits))
+    return made
+
+
+def pack_golden(
+    arrays: Mapping[str, NDArray[Any]],
+    logits: Mapping[int, NDArray[np.float32]],
+    groups: Sequence[SizeGroup] = (),
+) -> bytes:
+    """The golden file: `input.<name>` and `logits.<batch size>`, and examples of other sizes with their answers."""
     tensors = {f"input.{name}": np.ascontiguousarray(array) for name, array in arrays.items()}
     tensors |= {f"logits.{size}": np.ascontiguousarray(values) for size, values in logits.items()}
-    content: bytes = save(tensors)
+    content: bytes = save(tensors | pack_size_groups(groups))
     return content
 
 

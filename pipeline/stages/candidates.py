@@ -132,7 +132,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     """Write the samples; per candidate a model file, a report and fine-tuned weights, if any; and eager's timings."""
     from handlers.serving import RuntimeSpec
     from pipeline.candidates.eager import EagerSource, eager_subjects, fastest_eager
-    from pipeline.candidates.evaluate import TUNED_FILE, float_logits, folder_of, write_samples
+    from pipeline.candidates.evaluate import TUNED_FILE, float_logits, folder_of, other_sizes, write_samples
     from pipeline.candidates.ground import Ground
     from pipeline.candidates.report import TimingFigures, write_report
     from pipeline.candidates.tune import forget_others
@@ -149,8 +149,11 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     require_pictures(Augmentation(shift=_search_shift(settings)), model.inputs, section="search")
     weights, validation = inputs.one(Kind.WEIGHTS), inputs.one(Kind.VALIDATION_DATA)
     logits = float_logits(model, weights, validation)
+    sized = other_sizes(model, weights, validation)
+    for line in sized.lines():
+        outputs.reporter.log(f"candidates: {line}")
     samples = outputs.path(Kind.SAMPLES, "samples.safetensors")
-    write_samples(samples, validation=validation, logits=logits, count=settings.verify.samples)
+    write_samples(samples, validation=validation, logits=logits, count=settings.verify.samples, sized=sized)
     criterion = load_criterion(settings.loss, settings.folder, activation=model.outputs_are)
     ground = Ground(
         model=model,

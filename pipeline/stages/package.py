@@ -71,12 +71,15 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
     import json
     from dataclasses import replace
 
+    from safetensors.numpy import load_file
+
     from handlers.compare import Tolerance
     from handlers.decode import InputSpec
     from handlers.serving import Golden, RuntimeSpec, Serving
+    from handlers.sizes import size_groups
     from pipeline.data.dataset import read_info
     from pipeline.serving.archive import write_archive
-    from pipeline.serving.golden import answers, pack_golden
+    from pipeline.serving.golden import answered, answers, pack_golden
     from pipeline.serving.pictures import PICTURES_FILE, make_pictures
 
     selection = json.loads(inputs.one(Kind.SELECTION).read_bytes())
@@ -91,6 +94,8 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
     batch_sizes = (1,) if runtime.one_by_one else tuple(sorted({min(size, count) for size in settings.batch_sizes}))
     outputs.reporter.log(f"golden answers of {selection['selected']}, batch sizes {list(batch_sizes)}")
     logits = answers(model.parent, runtime, specs, arrays, batch_sizes)
+    others = size_groups(load_file(inputs.one(Kind.SAMPLES)), specs)
+    groups = answered(model.parent, runtime, specs, others, batch_sizes)
     # As the data set describes them, not the model: decoded by another description, they differ.
     pictures = make_pictures(read_info(inputs.one(Kind.DATA_INFO)).inputs)
     precision = selection["candidate"]["precision"]
@@ -119,7 +124,7 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
         path,
         serving=serving,
         model=model.read_bytes(),
-        golden=pack_golden(arrays, logits),
+        golden=pack_golden(arrays, logits, groups),
         pictures=pictures or b"",
         evidence=_evidence(settings, inputs, selection, info),
     )
@@ -224,19 +229,22 @@ def _read_golden(path: Path, specs: Sequence[InputSpec], count: int) -> dict[str
 
     from handlers.decode import BadRequest
     from handlers.request import check_values
+    from handlers.sizes import fits_shape, require_sizes
 
     spec = specs[0]
-    expected = f"{spec.dtype} of shape (N, {', '.join(str(size) for size in spec.shape)})"
+    shape = ("any" if axis in spec.dynamic_axes else str(size) for axis, size in enumerate(spec.shape))
+    expected = f"{spec.dtype} of shape (N, {', '.join(shape)})"
     if len(specs) != 1:
         raise RecipeError("package.golden: a .npy file holds one input; expected `validation` or `synthetic` here")
     try:
         array: NDArray[Any] = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise RecipeError(f"package.golden: {path}: expected a .npy file, {expected}, found: {error}") from error
-    if array.dtype != np.dtype(spec.dtype) or array.shape[1:] != spec.shape or not len(array):
+    if array.dtype != np.dtype(spec.dtype) or not len(array) or not fits_shape(array.shape[1:], spec):
         raise RecipeError(f"package.golden: {path}: expected {expected}, found {array.dtype} of shape {array.shape}")
     try:
         check_values(array, spec)
+        require_sizes({spec.name: array.shape[1:]}, specs)
     except BadRequest as problem:
         raise RecipeError(f"package.golden: {path}: {problem}") from problem
     return {spec.name: array[:count]}

@@ -59,6 +59,7 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.training.history import draw_learning_curves, write_history
     from pipeline.training.loop import build_network, train_network
     from pipeline.training.loss import load_criterion, loss_name, of_labels
+    from pipeline.verify.free_axes import require_free_axes
 
     model, train = settings.model, settings.train
     spec = load_model_spec(model, settings.folder, read_info(inputs.one(Kind.DATA_INFO)))
@@ -79,6 +80,8 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     )
     check_first_call(spec, network, examples=examples, source=source, weights=model.weights)
     check_activation(spec, network, examples=examples, source=source)
+    validation = read_split(inputs.one(Kind.VALIDATION_DATA))
+    require_free_axes(spec, network, validation.inputs)
     if train.epochs:
         check_first_step(
             spec,
@@ -93,7 +96,7 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
         spec,
         network,
         train=examples,
-        validation=read_split(inputs.one(Kind.VALIDATION_DATA)),
+        validation=validation,
         epochs=train.epochs,
         batch_size=train.batch_size,
         optimizer=train.optimizer,

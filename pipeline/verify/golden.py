@@ -29,6 +29,7 @@ class GoldenCheck:
 
     Args:
         batch_size: of the consecutive chunks.
+        sizes: of free axes, in words; empty for those of the data.
         passed: whether every logit is within its limit.
         reason: one clause saying why not; empty if passed.
         max_absolute: largest difference; None where values could not be compared.
@@ -37,6 +38,7 @@ class GoldenCheck:
     """
 
     batch_size: int
+    sizes: str
     passed: bool
     reason: str
     max_absolute: float | None
@@ -111,13 +113,14 @@ def main(folder: Path, digest: str) -> int:
     checks = [
         {
             "batch_size": size,
+            "sizes": sizes,
             **{
                 name: value
                 for name, value in comparison.to_json().items()
                 if name in ("passed", "reason", "max_absolute", "limit", "argmax_agreement")
             },
         }
-        for size, comparison in report.items()
+        for (size, sizes), comparison in report.items()
     ]
     environment = f"{describe_cpu()}; {describe_libraries(predictor.serving.runtime)}"
     answers.write(json.dumps({"checks": checks, "pictures": pictures, "environment": environment}) + "\n")

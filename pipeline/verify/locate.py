@@ -11,11 +11,12 @@ from safetensors.numpy import load_file
 
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
+from handlers.sizes import size_groups
 from pipeline.data.synthetic import synthetic_kinds
 from pipeline.verify.layers import LayerFinding, locate_onnx, locate_torchscript
 from pipeline.verify.parity import EVALUATOR, ParityCheck, ParityReport
 from pipeline.verify.reference import Reference
-from pipeline.verify.ruler import REAL
+from pipeline.verify.ruler import REAL, sized_kind
 
 
 def locate(
@@ -79,7 +80,10 @@ def failing_batch(
     """
     stored = load_file(samples)
     arrays = {one.name: stored[f"input.{one.name}"] for one in inputs}
-    if check.inputs != REAL:
+    sized = {sized_kind(group.sizes): dict(group.inputs) for group in size_groups(stored, inputs)}
+    if check.inputs in sized:
+        arrays = sized[check.inputs]
+    elif check.inputs != REAL:
         count = max(one.batch_size for one in report.checks if one.run != EVALUATOR)
         arrays = synthetic_kinds(inputs, count, real=arrays)[check.inputs]
     row = check.comparison.position[0] if check.comparison.position else 0

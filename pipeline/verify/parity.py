@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,7 +187,8 @@ def check_parity(
     Real samples, zeros, the largest values of the domain and noise go through the code that serves, in chunks of each
     batch size, several calls each. The reference answers the same chunks, so that a candidate whose answers depend on
     the batch is held against the same batch. Whether they do depend on it is found out on the way. Made-up inputs to
-    which the reference itself has no steady answer are left out.
+    which the reference itself has no steady answer are left out. Where axes are free, real samples of other sizes are
+    asked too, alone and in one larger batch.
 
     An ONNX file is run at the optimization level that is served, with graph optimizations off, and, on a few examples,
     in onnx's reference evaluator: a fault of the file differs in all of them, one of an optimization in the first.
@@ -197,7 +199,7 @@ def check_parity(
         runtime: how the file is served; always replayed in whole batches here.
         reference: what it must reproduce.
         inputs: in the order the model takes them.
-        samples: safetensors file with `input.<name>` (N, *shape): real inputs.
+        samples: safetensors file with `input.<name>` (N, *shape): real inputs, and groups of other sizes, if any.
         tolerance: the limit, for any network; what rounding does to this one is added.
         batch_sizes: examples per call of the model.
         calls: replays of each kind in each batch size; by default three for TorchScript, two for ONNX.
@@ -232,7 +234,7 @@ def check_parity(
         jobs = [
             Run(name=f"{ruler.kind}.{size}", data=_written(ruler, Path(name)), batch_size=size, calls=repeats)
             for ruler in rulers
-            for size in sizes
+            for size in ruler.expected
         ]
         found: dict[str, Replayed] = {}
         for run, one in runtimes.items():
@@ -249,7 +251,7 @@ def check_parity(
             comparison=ruler.hold(replayed.answers[f"{ruler.kind}.{size}", call], size),
         )
         for ruler in rulers
-        for size in sizes
+        for size in ruler.expected
         for run, replayed in found.items()
         for call in range(repeats)
     ]
@@ -259,7 +261,7 @@ def check_parity(
             checks += _evaluator_checks(file, reference, rulers)
         except Exception as error:  # noqa: BLE001 - what it cannot run, it says in many ways; that proves nothing
             not_run[EVALUATOR] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-    alone_or_not = _batch_comparisons(found[SERVED], rulers, sizes)
+    alone_or_not = _batch_comparisons(found[SERVED], rulers)
     return replace(
         report,
         checks=tuple(checks),
@@ -344,7 +346,7 @@ def _listed(numbers: Sequence[int]) -> str:
 
 def _written(ruler: Ruler, folder: Path) -> Path:
     """The file of a kind of inputs, written once."""
-    file = folder / f"{ruler.kind}.safetensors"
+    file = folder / f"{quote(ruler.kind, safe='')}.safetensors"  # an input's name may be part of it
     if not file.exists():
         save_file({f"input.{name}": np.ascontiguousarray(array) for name, array in ruler.arrays.items()}, file)
     return file
@@ -362,7 +364,7 @@ def _evaluator_checks(file: Path, reference: Reference, rulers: Sequence[Ruler])
     return checks
 
 
-def _batch_comparisons(found: Replayed, rulers: Sequence[Ruler], sizes: Sequence[int]) -> list[Comparison]:
+def _batch_comparisons(found: Replayed, rulers: Sequence[Ruler]) -> list[Comparison]:
     """Each example's last answer alone against its last answer in every larger batch."""
     last = max(call for _, call in found.answers)
     return [
@@ -372,7 +374,7 @@ def _batch_comparisons(found: Replayed, rulers: Sequence[Ruler], sizes: Sequence
             replace(BATCH_INVARIANT, absolute=ruler.tolerance.absolute, usual_spread=ruler.tolerance.usual_spread),
         )
         for ruler in rulers
-        for size in sizes
+        for size in ruler.expected
         if size > 1
     ]
 

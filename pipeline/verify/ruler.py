@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from handlers.compare import LAST_BITS, Comparison, Tolerance, compare, limits_of, usual_spread
 from handlers.decode import InputSpec
 from handlers.runtime import run_chunks
+from handlers.sizes import size_groups
+from pipeline.data.sizes import EXAMPLES
 from pipeline.data.synthetic import synthetic_kinds
+from pipeline.errors import ProofError
 from pipeline.verify.reference import Reference
 
 REAL = "real"
@@ -28,7 +31,7 @@ class Ruler:
     """A kind of inputs that a file is held to.
 
     Args:
-        kind: name of the kind: `real`, or made-up inputs.
+        kind: name of the kind: `real`, made-up inputs, or real ones of other sizes.
         arrays: the inputs, (N, *shape) by name.
         expected: the reference's answers (N, K) by batch size: whole calls of so many consecutive examples.
         tolerance: how far other answers may be, fitted to the network and the kind.
@@ -68,13 +71,16 @@ def make_rulers(
     Args:
         reference: what is asked.
         inputs: in the order the model takes them.
-        samples: `input.<name>` (N, *shape): real inputs.
+        samples: `input.<name>` (N, *shape): real inputs, and groups of other sizes, if any.
         batch_sizes: examples per call; 1 is among them.
         tolerance: for any network.
 
     Returns:
         A ruler for each kind of inputs, the real ones first; and by kind why made-up inputs are left out: the
         reference raises on them, answers NaN or infinity, or answers what float32 cannot hold.
+
+    Raises:
+        ProofError: the reference raises at another size, which the float network takes.
     """
     real = {one.name: samples[f"input.{one.name}"] for one in inputs}
     first = _ruler(REAL, reference, real, batch_sizes, tolerance, usual=None)
@@ -90,7 +96,25 @@ def make_rulers(
             left_out[kind] = reason
         else:
             rulers.append(ruler)
+    sizes = sorted({1, min(EXAMPLES, max(batch_sizes))})
+    for group in size_groups(samples, inputs):
+        kind = sized_kind(group.sizes)
+        try:
+            ruler = _ruler(kind, reference, group.inputs, sizes, tolerance, usual=first.expected[1])
+        except Exception as error:
+            # The float network does answer at these sizes: they are in the samples for that.
+            raise ProofError(f"{reference.name}: expected an answer to {kind} inputs: {_first_line(error)}") from error
+        reason = _unsteady(ruler)
+        if reason and reference.module is not None:
+            left_out[kind] = reason
+        else:
+            rulers.append(ruler)
     return rulers, left_out
+
+
+def sized_kind(sizes: str) -> str:
+    """Name of a kind of inputs: real ones of other sizes than the data's."""
+    return f"{REAL} ({sizes})"
 
 
 def widest(tolerances: Sequence[Tolerance]) -> Tolerance:

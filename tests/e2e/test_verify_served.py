@@ -20,10 +20,11 @@ from pipeline.errors import ProofError, ServerError
 from pipeline.serving import torchserve
 from pipeline.serving.archive import Archive
 from pipeline.serving.check import AT_ONCE, verify_served
+from pipeline.serving.client import encode_instances, predict_logits
 from pipeline.serving.state import ServerState
 from tests import served_models
 from tests.evidence_sample import sample_evidence
-from tests.served_models import GREY, TABLE, build_archive, linear_onnx, weights
+from tests.served_models import GREY, SEQUENCE, build_archive, linear_onnx, weights
 
 EXAMPLES = 30
 PICTURE_FORMS = ["image/png", "application/octet-stream", "application/json"]
@@ -156,12 +157,18 @@ def test_a_server_that_has_no_such_model(server: ServerState, tmp_path: Path) ->
         verify_served(elsewhere, server.url)
 
 
-def test_tables_are_posted_as_json_then_the_server_is_gone(tmp_path: Path) -> None:
-    table = build_archive(tmp_path, [TABLE])
-    with torchserve.running_server(table.path) as state:
-        served = verify_served(table, state.url)
+def test_several_sizes_of_a_free_axis_are_posted_as_json_then_the_server_is_gone(tmp_path: Path) -> None:
+    sequence = build_archive(tmp_path, [SEQUENCE], sizes=(2, 13))
+    with torchserve.running_server(sequence.path) as state:
+        served = verify_served(sequence, state.url)
+        too_short = encode_instances([SEQUENCE], {"tokens": np.zeros((1, 1), np.int64)})
+        with pytest.raises(ServerError, match=r"refused with 400: .*no answer for an example of this size"):
+            predict_logits(served.url, too_short, "application/json")
     assert served.pictures == 0
-    assert [one.form for one in served.forms] == ["application/json"] * 2
-    ended = run(table.path, "--url", state.url)
+    assert [(one.sizes, one.at_once) for one in served.forms] == [
+        (sizes, at_once) for sizes in ("", "tokens of 2", "tokens of 13") for at_once in (1, AT_ONCE)
+    ]
+    assert {one.form for one in served.forms} == {"application/json"}
+    ended = run(sequence.path, "--url", state.url)
     assert ended.returncode == 6
     assert "expected an answer, found: " in ended.stderr

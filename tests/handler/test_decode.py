@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import struct
 import subprocess
 import sys
@@ -283,6 +284,17 @@ def test_random_damage_never_gets_past_a_bad_request() -> None:
         ({"missing": True}, "input image: missing: expected dtype float32, which has NaN, found uint8"),
         ({"dtype": "bool"}, "input image: dtype: expected one of"),
         ({"dynamic_axes": (3,)}, "input image: dynamic_axes: expected axes of (1, 6, 4), found (3,)"),
+        ({"dynamic_axes": (1, 1)}, "input image: dynamic_axes: expected each axis once, found (1, 1)"),
+        ({"dynamic_axes": (0,)}, "input image: dynamic_axes: expected height and width at most of a picture, found"),
+        (
+            {"dynamic_axes": (1, 2), "dynamic_sizes": ((1, 9),)},
+            "input image: dynamic_sizes: expected one for each of dynamic_axes (1, 2), found ((1, 9),)",
+        ),
+        (
+            {"dynamic_axes": (1, 2), "dynamic_sizes": (None, (5, 9))},
+            "input image: dynamic_sizes of axis 2: expected (smallest, largest) from 1 on with the typical size 4",
+        ),
+        ({"dynamic_axes": (1,), "dynamic_names": ("",)}, "input image: dynamic_names: expected names, found ('',)"),
     ],
 )
 def test_contradictory_specifications_are_refused(changes: dict[str, Any], message: str) -> None:
@@ -294,7 +306,19 @@ def test_contradictory_specifications_are_refused(changes: dict[str, Any], messa
 
 def test_specification_survives_json() -> None:
     unbounded = InputSpec(name="x", dtype="float32", shape=(4, 2), low=-np.inf, high=np.inf, dynamic_axes=(1,))
-    for spec in (GREY, COLOUR, unbounded, replace(unbounded, missing=True)):
-        assert InputSpec.from_json(spec.to_json()) == spec
-    earlier = {key: value for key, value in unbounded.to_json().items() if key != "missing"}
-    assert InputSpec.from_json(earlier) == unbounded, "archives of earlier releases say nothing of missing values"
+    declared = replace(unbounded, dynamic_axes=(0, 1), dynamic_sizes=((1, 9), None), dynamic_names=("a", "b"))
+    for spec in (GREY, COLOUR, unbounded, declared, replace(unbounded, missing=True)):
+        assert InputSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+    assert not {"dynamic_sizes", "dynamic_names", "missing", "occurs"} & set(unbounded.to_json()), (
+        "as in archives made before there were any"
+    )
+
+
+def test_what_is_known_of_free_axes() -> None:
+    spec = InputSpec(name="x", dtype="float32", shape=(4, 2), low=0, high=1, dynamic_axes=(0, 1))
+    assert [spec.size_range(axis) for axis in (0, 1)] == [(1, None), (1, None)]
+    assert [spec.size_name(axis) for axis in (0, 1)] == ["x axis 0", "x axis 1"]
+    declared = replace(spec, dynamic_axes=(0,), dynamic_sizes=((2, 9),))
+    assert (declared.size_range(0), declared.size_range(1)) == ((2, 9), (2, 2))
+    assert declared.size_name(0) == "x"
+    assert replace(declared, dynamic_names=("length",)).size_name(0) == "length"

@@ -13,10 +13,11 @@ import pytest
 from numpy.typing import NDArray
 
 from handlers.activation import ACTIVATIONS
+from handlers.decode import BadRequest
 from handlers.predictor import Predictor, Refusal
 from handlers.serving import RuntimeSpec, Serving
 from pipeline.serving.archive import Archive
-from tests.served_models import COLOUR, GREY, LABELS, TABLE, build_archive, weights
+from tests.served_models import COLOUR, GREY, LABELS, SEQUENCE, TABLE, build_archive, weights
 
 
 def load(archive: Archive, folder: Path) -> Predictor:
@@ -72,7 +73,7 @@ def test_an_archive_from_before_activations_were_declared_answers_with_softmax(t
 def test_self_test_passes_in_every_batch_size(kind: Literal["onnxruntime", "torchscript"], tmp_path: Path) -> None:
     predictor = load(build_archive(tmp_path / "made", [COLOUR], kind=kind), tmp_path / "unpacked")
     report = predictor.self_test()
-    assert list(report) == [1, 2, 7]
+    assert list(report) == [(1, ""), (2, ""), (7, "")]
     assert all(comparison.passed for comparison in report.values())
     predictor.require_self_test()
 
@@ -86,6 +87,35 @@ def test_wrong_golden_answers_are_refused_in_one_line(tmp_path: Path) -> None:
     for part in ("difference 0.01", "limit 0.000101", "CPU ", "onnxruntime ", "numpy "):
         assert part in line
     assert "\n" not in line
+
+
+def test_golden_answers_of_other_sizes_are_replayed(tmp_path: Path) -> None:
+    right = load(build_archive(tmp_path / "right", [SEQUENCE], sizes=(2, 13)), tmp_path / "a")
+    assert list(right.self_test())[3:] == [(batch, f"tokens of {size}") for size in (2, 13) for batch in (1, 3)]
+    right.require_self_test()
+    wrong = load(build_archive(tmp_path / "wrong", [SEQUENCE], sizes=(2, 13), size_shift=0.01), tmp_path / "b")
+    with pytest.raises(
+        Refusal, match=r"golden answers differ at batch size 1, tokens of 2: at \[0, 0\]: .*difference 0\.01"
+    ):
+        wrong.require_self_test()
+
+
+def test_a_size_that_the_model_cannot_take_is_the_clients_fault(tmp_path: Path) -> None:
+    predictor = load(build_archive(tmp_path / "made", [SEQUENCE], sizes=(2, 13)), tmp_path / "unpacked")
+    instances = [{"tokens": np.arange(size)} for size in (6, 40, 3)]
+    assert predictor.predict(instances).shape == (3, 5)
+    with pytest.raises(BadRequest) as caught:
+        predictor.predict([*instances, {"tokens": np.arange(1)}])
+    assert caught.value.status == 400
+    assert caught.value.expected == "sizes that it takes; proven: tokens of 6; tokens of 2; tokens of 13"
+    assert caught.value.found.startswith("tokens of 1 ([ONNXRuntimeError]")
+
+
+def test_a_failure_at_a_proven_size_stays_ours(tmp_path: Path) -> None:
+    predictor = load(build_archive(tmp_path / "made", [SEQUENCE], sizes=(2, 13)), tmp_path / "unpacked")
+    predictor._model = lambda inputs: np.full((len(inputs["tokens"]), 5), np.nan, np.float32)
+    with pytest.raises(FloatingPointError):
+        predictor.predict([{"tokens": np.arange(13)}])
 
 
 @pytest.mark.parametrize("member", ["model.onnx", "golden.safetensors", "handlers/decode.py", "MAR-INF/MANIFEST.json"])

@@ -93,6 +93,31 @@ def test_dynamic_axis_takes_any_length() -> None:
     assert [instance["tokens"].shape for instance in request.instances] == [(2,), (4,)]
 
 
+def test_a_size_outside_its_declared_range_is_refused() -> None:
+    spec = replace(SEQUENCE, dynamic_sizes=((2, 4),))
+    assert decode_request(listed([1] * 4), JSON, [spec]).instances[0]["tokens"].shape == (4,)
+    for size in (1, 5):
+        with pytest.raises(BadRequest) as caught:
+            decode_request(listed([7, 7], [7] * size), JSON, [spec])
+        assert (caught.value.status, str(caught.value)) == (
+            400,
+            f"instance 1, input tokens: size of axis 0 out of its range: expected 2 to 4, found {size}",
+        )
+
+
+def test_axes_of_one_name_have_one_size_in_an_example() -> None:
+    tokens = replace(SEQUENCE, dynamic_names=("length",))
+    inputs = [tokens, replace(tokens, name="mask")]
+    both = [{"tokens": [1] * size, "mask": [1] * size} for size in (2, 5)]
+    assert len(decode_request(listed(*both), JSON, inputs).instances) == 2
+    with pytest.raises(
+        BadRequest,
+        match=r"^instance 0, input mask: size of axis 0 differs from that of tokens axis 0: expected one size of "
+        r"length, 2, found 5$",
+    ):
+        decode_request(listed({"tokens": [1, 1], "mask": [1] * 5}), JSON, inputs)
+
+
 def test_bounds_belong_to_the_domain_in_the_inputs_own_precision() -> None:
     spec = InputSpec(name="x", dtype="float32", shape=(1,), low=-0.1, high=0.1)
     decode_request(listed([0.1], [-0.1]), JSON, [spec])

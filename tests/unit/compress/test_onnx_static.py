@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import numpy_helper
+from torch import Tensor, nn
 
+from handlers.decode import InputSpec
 from handlers.runtime import load_model
 from handlers.serving import RuntimeSpec
 from pipeline.compress.onnx_static import quantize_file
 from pipeline.compress.touched import PassReport
+from pipeline.data.sizes import resized
 from pipeline.errors import RecipeError
+from pipeline.export.onnx import export_onnx
 from pipeline.inspection.graph import graph_cost
+from pipeline.verify.reference import module_reference
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Exported
@@ -74,6 +80,41 @@ def test_the_same_file_and_examples_give_the_same_bytes(
     assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "two.onnx").read_bytes()
     assert sorted(one.name for one in tmp_path.iterdir()) == ["one.onnx", "two.onnx"]
     assert capsys.readouterr().out == "", "standard output belongs to --json"
+
+
+class Summed(nn.Module):
+    """Reaches further, the longer its input is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 3)
+
+    def forward(self, steps: Tensor) -> Tensor:
+        logits: Tensor = self.linear(steps.sum(1))
+        return logits
+
+
+def test_ranges_are_measured_on_other_sizes_too(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    spec = InputSpec(name="steps", dtype="float32", shape=(12, 4), low=0, high=1, dynamic_axes=(0,))
+    example = np.random.default_rng(0).uniform(0, 1, (8, 12, 4)).astype(np.float32)
+    module = Summed().eval()
+    export_onnx(module, tmp_path / "float.onnx", inputs=[spec], example=(torch.from_numpy(example[:2]),), opset=20)
+    long = resized({"steps": example}, [spec], {"steps": 60})
+    apart = []
+    for others in ([], [long]):
+        quantize_file(
+            tmp_path / "float.onnx",
+            tmp_path / "int8.onnx",
+            examples={"steps": example},
+            others=others,
+            method="minmax",
+            activations="uint8",
+            reduce_range=True,
+        )
+        model = load_model(tmp_path, RuntimeSpec(kind="onnxruntime", file="int8.onnx"), [spec])
+        apart.append(np.abs(model(long) - module_reference(module, [spec]).answer(long)).max())
+    assert apart[1] * 10 < apart[0]
 
 
 @pytest.mark.parametrize("activations", ["uint8", "int8"])

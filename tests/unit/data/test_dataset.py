@@ -93,6 +93,34 @@ def test_of_many_columns_the_first_are_named() -> None:
         check_split("d", _split(inputs={"x": raw}), [wide], 2)
 
 
+FREE = InputSpec(name="x", dtype="float32", shape=(3, 2), low=-1, high=1, dynamic_axes=(0,))
+
+
+def _of_shape(*shape: int, spec: InputSpec = FREE, **more: tuple[int, ...]) -> DataSet:
+    shapes = {spec.name: shape, **more}
+    split = _split(inputs={name: np.zeros((4, *sizes), np.float32) for name, sizes in shapes.items()})
+    inputs = tuple(replace(spec, name=name, shape=shapes[name]) for name in shapes) if more else (spec,)
+    return DataSet(name="d", train=split, validation=split, test=split, classes=("a", "b"), inputs=inputs)
+
+
+def test_a_free_axis_may_have_another_size_and_no_other_axis_may() -> None:
+    assert _of_shape(5, 2).train.inputs["x"].shape == (4, 5, 2)
+    with pytest.raises(DataError, match=r"d, train: input x: expected shape \(N, any, 2\), found \(4, 3, 5\)"):
+        _of_shape(3, 5)
+    with pytest.raises(DataError, match="input x: size of axis 0 out of its range: expected 2 to 4, found 5"):
+        _of_shape(5, 2, spec=replace(FREE, dynamic_sizes=((2, 4),)))
+
+
+def test_axes_of_one_size_in_all_data_are_one_unless_they_are_named() -> None:
+    names = [one.dynamic_names for one in describe(_of_shape(3, 2, mask=(3, 2), more=(4, 2))).inputs]
+    assert names == [("x",), ("x",), ()]
+    assert describe(_of_shape(3, 2)).inputs == (FREE,)
+    with pytest.raises(
+        DataError, match=r"input mask: size of axis 0 differs from that of x axis 0: expected one size of"
+    ):
+        _of_shape(3, 2, spec=replace(FREE, dynamic_names=("length",)), mask=(5, 2))
+
+
 def test_one_class_is_no_classification() -> None:
     with pytest.raises(DataError, match="classes: expected at least 2, found 1"):
         DataSet(name="d", train=_split(), validation=_split(), test=_split(), classes=("a",), inputs=(SPEC,))

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -139,3 +141,32 @@ def test_several_inputs_and_an_axis_of_any_length(tmp_path: Path) -> None:
         expected = module(tokens, values).numpy()
     found = session.run(None, {"tokens": tokens.numpy(), "values": values.numpy()})[0]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+
+
+class ByRoot(nn.Module):
+    def forward(self, values: Tensor) -> Tensor:
+        return values / math.sqrt(int(values.shape[1]))
+
+
+def test_a_free_axis_that_the_exporter_fixed_is_refused(tmp_path: Path) -> None:
+    spec = replace(VALUES, dynamic_axes=(0,))
+    with pytest.raises(
+        ProofError,
+        match="expected axis 0 of input values to be free, as its dynamic_axes declares, found it fixed at 3",
+    ):
+        export_onnx(ByRoot().eval(), tmp_path / "m.onnx", inputs=(spec,), example=(torch.ones(2, 3),), opset=20)
+    assert list(tmp_path.iterdir()) == []
+
+
+class Masked(nn.Module):
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        return (tokens * mask).sum(1, keepdim=True)
+
+
+def test_inputs_share_an_axis_of_one_name(tmp_path: Path) -> None:
+    tokens = replace(VALUES, dynamic_axes=(0,), dynamic_names=("the length",))
+    inputs = (tokens, replace(tokens, name="mask"))
+    example = (torch.ones(2, 3), torch.ones(2, 3))
+    export_onnx(Masked().eval(), tmp_path / "m.onnx", inputs=inputs, example=example, opset=20)
+    sizes = [one.type.tensor_type.shape.dim[1].dim_param for one in onnx.load(tmp_path / "m.onnx").graph.input]
+    assert sizes == ["size0_the_length"] * 2

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +16,15 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 from torch import Tensor, nn
+from torch.jit._trace import TracerWarning
 
 from handlers.compare import FLOAT32, INT8_DYNAMIC, Tolerance, compare
 from handlers.decode import InputSpec
 from handlers.runtime import _quiet_torchscript
 from handlers.serving import RuntimeSpec
+from handlers.sizes import pack_size_groups
 from pipeline.errors import DataError, ProofError
+from pipeline.verify.free_axes import sized_examples
 from pipeline.verify.locate import locate
 from pipeline.verify.parity import (
     EVALUATOR,
@@ -402,6 +407,47 @@ def test_a_fault_of_the_optimizer_is_told_from_a_fault_of_the_file(exported: Exp
         r"graph optimizations off 0 of 8; in onnx's reference evaluator 0 of 4\)",
     ):
         require(report)
+
+
+class ByRoot(nn.Module):
+    """A sum over the root of the length, which a trace takes for a constant."""
+
+    def forward(self, steps: Tensor) -> Tensor:
+        size = steps.shape[1]
+        return steps.sum(1) / math.sqrt(int(size))
+
+
+class ByMean(nn.Module):
+    def forward(self, steps: Tensor) -> Tensor:
+        return steps.mean(1)
+
+
+def test_a_length_that_the_file_took_for_a_constant_fails_at_another_one(exported: Exported, tmp_path: Path) -> None:
+    spec = InputSpec(name="steps", dtype="float32", shape=(12, 4), low=-4.0, high=4.0, dynamic_axes=(0,))
+    real = {"steps": np.random.default_rng(0).normal(0, 1, (8, 12, 4)).astype(np.float32)}
+    samples = tmp_path / "samples.safetensors"
+    reports = {}
+    for module in (ByRoot().eval(), ByMean().eval()):
+        sized = sized_examples(module, [spec], real)
+        save_file({"input.steps": real["steps"], **pack_size_groups(sized.groups)}, samples)
+        file = tmp_path / f"{type(module).__name__}.pt"
+        with _quiet_torchscript(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", TracerWarning)
+            traced = torch.jit.trace(module, torch.from_numpy(real["steps"][:2]))  # type: ignore[no-untyped-call]
+            torch.jit.save(traced, file)
+        reference = module_reference(module, [spec])
+        arguments: dict[str, Any] = {"inputs": [spec], "samples": samples, "batch_sizes": (1, 2)}
+        report = check(exported, file, reference, FLOAT32, tmp_path, **arguments)
+        reports[type(module)] = report
+        if not report.passed:
+            runtime = RuntimeSpec(kind="torchscript", file=file.name)
+            finding = locate(report, file=file, runtime=runtime, reference=reference, inputs=[spec], samples=samples)
+            with pytest.raises(ProofError, match=r"failed on real \(steps of 1\) inputs at .*; the whole \(ByRoot\): "):
+                require(report, where=finding.text)
+    require(reports[ByMean])
+    failed = {one.inputs for one in reports[ByRoot].checks if not one.comparison.passed}
+    assert failed == {f"real (steps of {size})" for size in (1, 6, 24, 25)}
+    assert {one.batch_size for one in reports[ByMean].checks if one.inputs == "real (steps of 25)"} == {1, 2}
 
 
 class Tiring(nn.Module):

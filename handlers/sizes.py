@@ -1,0 +1,119 @@
+"""Axes whose size a request may choose: which sizes are allowed, and examples of several sizes in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handlers.decode import BadRequest, InputSpec
+
+_GROUP = "size."
+_LOGITS = "logits."
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeGroup:
+    """Examples of one size, other than those of the rest.
+
+    Args:
+        sizes: of their free axes, in words.
+        inputs: arrays (N, *shape) by input name.
+        logits: answers (N, K) by batch size; empty where none are stored.
+    """
+
+    sizes: str
+    inputs: Mapping[str, NDArray[Any]]
+    logits: Mapping[int, NDArray[np.float32]] = field(default_factory=dict)
+
+
+def pack_size_groups(groups: Sequence[SizeGroup]) -> dict[str, NDArray[Any]]:
+    """Examples of several sizes as arrays of one file: `size.<number>.input.<name>` and `size.<number>.logits.<b>`."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for number, group in enumerate(groups):
+        start = f"{_GROUP}{number}."
+        arrays |= {f"{start}input.{name}": np.ascontiguousarray(values) for name, values in group.inputs.items()}
+        arrays |= {f"{start}{_LOGITS}{size}": np.ascontiguousarray(values) for size, values in group.logits.items()}
+    return arrays
+
+
+def size_groups(stored: Mapping[str, NDArray[Any]], inputs: Sequence[InputSpec]) -> tuple[SizeGroup, ...]:
+    """The opposite of `pack_size_groups`.
+
+    Args:
+        stored: arrays of a file, others among them.
+        inputs: of the model.
+
+    Returns:
+        In the order in which they were packed; none of a file without them.
+    """
+    groups: list[SizeGroup] = []
+    while f"{(start := f'{_GROUP}{len(groups)}.')}input.{inputs[0].name}" in stored:
+        arrays = {spec.name: stored[f"{start}input.{spec.name}"] for spec in inputs}
+        logits = {
+            int(key.removeprefix(f"{start}{_LOGITS}")): values
+            for key, values in stored.items()
+            if key.startswith(f"{start}{_LOGITS}")
+        }
+        groups.append(SizeGroup(sizes=sizes_in_words(arrays, inputs), inputs=arrays, logits=logits))
+    return tuple(groups)
+
+
+def sizes_in_words(arrays: Mapping[str, NDArray[Any]], inputs: Sequence[InputSpec]) -> str:
+    """The sizes of all free axes, such as `height of 14, width of 57`; empty where no axis is free.
+
+    Args:
+        arrays: (N, *shape) by input name.
+        inputs: of the model.
+    """
+    sizes = {name: size for _, _, name, size in _free_axes({key: one.shape[1:] for key, one in arrays.items()}, inputs)}
+    return ", ".join(f"{name} of {size}" for name, size in sizes.items())
+
+
+def fits_shape(shape: tuple[int, ...], spec: InputSpec) -> bool:
+    """Whether an example's shape is that of an input, whatever the sizes of free axes."""
+    return len(shape) == len(spec.shape) and all(
+        found == expected or (axis in spec.dynamic_axes and found > 0)
+        for axis, (found, expected) in enumerate(zip(shape, spec.shape, strict=True))
+    )
+
+
+def require_sizes(shapes: Mapping[str, tuple[int, ...]], inputs: Sequence[InputSpec], *, where: str = "") -> None:
+    """Stop where an example's sizes are outside what the inputs declare.
+
+    Args:
+        shapes: of one example by input name, each with as many axes as the input.
+        inputs: of the model.
+        where: beginning of the message, such as `instance 3, `.
+
+    Raises:
+        BadRequest: a size is out of its range, or axes of one name have different sizes.
+    """
+    named: dict[str, tuple[str, int]] = {}
+    for spec, axis, name, size in _free_axes(shapes, inputs):
+        smallest, largest = spec.size_range(axis)
+        if size < smallest or (largest is not None and size > largest):
+            raise BadRequest(
+                f"{where}input {spec.name}: size of axis {axis} out of its range",
+                expected=f"{smallest} to {largest}" if largest is not None else f"{smallest} or more",
+                found=str(size),
+            )
+        other, first = named.setdefault(name, (f"{spec.name} axis {axis}", size))
+        if size != first:
+            raise BadRequest(
+                f"{where}input {spec.name}: size of axis {axis} differs from that of {other}",
+                expected=f"one size of {name}, {first}",
+                found=str(size),
+            )
+
+
+def _free_axes(
+    shapes: Mapping[str, tuple[int, ...]], inputs: Sequence[InputSpec]
+) -> Iterator[tuple[InputSpec, int, str, int]]:
+    """Input, axis, name and size of each free axis."""
+    for spec in inputs:
+        for axis in spec.dynamic_axes:
+            yield spec, axis, spec.size_name(axis), shapes[spec.name][axis]
