@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from handlers.decode import BadRequest
-from handlers.predictor import Predictor
+from handlers.predictor import Predictor, lacks_resources, reason_of
 from handlers.request import Request
 
 _LOGGER = logging.getLogger(__name__)
-# torch and ONNX Runtime raise errors of their own, with such words, where there is no memory left.
-_MEMORY = re.compile("alloc|out of memory", re.IGNORECASE)
-_LONGEST_REASON = 300
 
 
 def answer_requests(predictor: Predictor, requests: Sequence[Request]) -> list[NDArray[np.float32] | Exception]:
@@ -28,7 +24,7 @@ def answer_requests(predictor: Predictor, requests: Sequence[Request]) -> list[N
 
     Returns:
         For a request without an answer, the reason: `BadRequest` with status 422 where it lies in the request's values,
-        any other exception where the fault is ours.
+        with status 400 where it lies in their sizes, any other exception where the fault is ours.
     """
     if not requests:
         return []
@@ -46,16 +42,13 @@ def answer_requests(predictor: Predictor, requests: Sequence[Request]) -> list[N
 def _answer_alone(predictor: Predictor, request: Request) -> NDArray[np.float32] | Exception:
     try:
         return predictor.predict(request.instances)
+    except BadRequest as refusal:
+        return refusal
     except Exception as error:
-        problem = None if _lacks_resources(error) else _problem_of(predictor, request, error)
+        problem = None if lacks_resources(error) else _problem_of(predictor, request, error)
         if problem is None:
             _LOGGER.exception("prediction failed")
         return problem or error
-
-
-def _lacks_resources(error: Exception) -> bool:
-    """Whether there was no memory, or no file; then nothing is said of the request."""
-    return isinstance(error, (MemoryError, OSError)) or _MEMORY.search(str(error)) is not None
 
 
 def _problem_of(predictor: Predictor, request: Request, error: Exception) -> BadRequest | None:
@@ -67,17 +60,18 @@ def _problem_of(predictor: Predictor, request: Request, error: Exception) -> Bad
     for index, instance in enumerate(request.instances):
         try:
             predictor.predict([instance])
+        except BadRequest as refusal:
+            return refusal
         except Exception as alone:  # noqa: BLE001 - told in the answer
-            return None if _lacks_resources(alone) else _no_answer(alone, index, request)
+            return None if lacks_resources(alone) else _no_answer(alone, index, request)
     return None
 
 
 def _no_answer(error: Exception, index: int, request: Request) -> BadRequest:
     where = f"instance {index}: " if request.listed else ""
-    reason = " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__
     return BadRequest(
         f"{where}the model has no answer to these values",
         expected="values for which the network itself computes finite numbers",
-        found=reason,
+        found=reason_of(error),
         status=422,
     )

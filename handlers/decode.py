@@ -208,9 +208,9 @@ class InputSpec:
         if not all(self.dynamic_names):
             raise ValueError(f"{where}: dynamic_names: expected names, found {self.dynamic_names}")
         for axis, sizes in zip(free, self.dynamic_sizes, strict=False):
-            if sizes is None:
-                continue
-            if not 1 <= sizes[0] <= self.shape[axis] <= sizes[1]:
+            pair: object = sizes  # users write what they like
+            whole = isinstance(pair, (tuple, list)) and len(pair) == 2 and all(isinstance(size, int) for size in pair)
+            if sizes is not None and not (whole and 1 <= sizes[0] <= self.shape[axis] <= sizes[1]):
                 raise ValueError(
                     f"{where}: dynamic_sizes of axis {axis}: expected (smallest, largest) from 1 on with the typical "
                     f"size {self.shape[axis]} between them, found {sizes}"
@@ -364,11 +364,7 @@ def _damaged(kind: str, error: Exception) -> BadRequest:
 
 
 def _refuse_picture(body: bytes, spec: InputSpec) -> NoReturn:
-    raise BadRequest(
-        f"input {spec.name}: not a picture",
-        expected="a PNG or JPEG file",
-        found=describe_bytes(body),
-    )
+    raise BadRequest(f"input {spec.name}: not a picture", expected="a PNG or JPEG file", found=describe_bytes(body))
 
 
 def _in_mode(picture: Image.Image, mode: Mode) -> Image.Image:

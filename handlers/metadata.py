@@ -87,7 +87,7 @@ class _Remainder:
 def _bare_png(body: bytes) -> tuple[bytes, bytes, bytes]:
     """The file without chunks that are not needed for its pixels (small first letter), its EXIF and its XMP data."""
     remainder = _Remainder(body)
-    found: dict[bytes, bytes] = {}
+    metadata: dict[bytes, bytes] = {}
     place = 8
     while place + 12 <= len(body):
         remainder.count_block()
@@ -99,13 +99,13 @@ def _bare_png(body: bytes) -> tuple[bytes, bytes, bytes]:
             remainder.leave_out(place, end)
             keyword = _KEYWORDS.get(name)
             if keyword is not None and length <= _MAX_METADATA and body.startswith(keyword, place + 8):
-                found[name] = body[place + 8 + len(keyword) : end - 4]
+                metadata[name] = body[place + 8 + len(keyword) : end - 4]
         place = end
-    exif = found.get(b"eXIf")
+    exif = metadata.get(b"eXIf")
     if exif is None:
-        text = found.get(b"tEXt") or _inflated(found.get(b"zTXt", b"")[1:])
+        text = metadata.get(b"tEXt") or _inflated(metadata.get(b"zTXt", b"")[1:])
         exif = _from_digits(b"".join(text.split(b"\n")[3:]))
-    return remainder.to_bytes(), exif, _international_text(found.get(b"iTXt", b""))
+    return remainder.to_bytes(), exif, _international_text(metadata.get(b"iTXt", b""))
 
 
 def _bare_jpeg(body: bytes) -> tuple[bytes, bytes, bytes]:
@@ -143,7 +143,7 @@ def _exif_orientation(exif: bytes) -> int | None:
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None or tiff[2:4] not in (b"*\0", b"\0*"):
         return None
-    found = None
+    orientation = None
     with suppress(struct.error):  # it is cut
         (place,) = struct.unpack_from(f"{order}I", tiff, 4)
         (entries,) = struct.unpack_from(f"{order}H", tiff, place)
@@ -151,8 +151,8 @@ def _exif_orientation(exif: bytes) -> int | None:
             tag, kind, count = struct.unpack_from(f"{order}HHI", tiff, entry)
             form = {1: "B", 3: "H", 4: "I"}.get(kind)
             if tag == _ORIENTATION and count == 1 and form is not None:
-                (found,) = struct.unpack_from(f"{order}{form}", tiff, entry + 8)
-    return found
+                (orientation,) = struct.unpack_from(f"{order}{form}", tiff, entry + 8)
+    return orientation
 
 
 def _xmp_orientation(xmp: bytes) -> int | None:

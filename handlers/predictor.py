@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,11 @@ from handlers.decode import BadRequest
 from handlers.pictures import picture_difference
 from handlers.runtime import Model, describe_cpu, describe_libraries, load_model, run_chunks
 from handlers.serving import SERVING_FILE, Golden, RuntimeSpec, Serving
-from handlers.sizes import size_groups, sizes_in_words
+from handlers.sizes import in_shape, size_groups, sizes_in_words
+
+# torch and ONNX Runtime raise errors of their own, with such words, where there is no memory left.
+_MEMORY = re.compile("alloc|out of memory", re.IGNORECASE)
+_LONGEST_REASON = 300
 
 
 class Refusal(RuntimeError):  # noqa: N818 - what a worker says when it will not serve
@@ -176,9 +181,9 @@ class Predictor:
             raise
 
     def _refuse_sizes(self, instances: Sequence[Mapping[str, NDArray[Any]]], error: Exception) -> None:
-        """Say that the sizes are the client's choice, where an example of unproven ones has no answer by itself."""
+        """Say that the sizes are the client's choice, where the model has no answer at all at an example's sizes."""
         inputs = self.serving.inputs
-        if not any(spec.dynamic_axes for spec in inputs):
+        if not any(spec.dynamic_axes for spec in inputs) or lacks_resources(error):
             return
         first = {spec.name: self._golden[f"input.{spec.name}"] for spec in inputs}
         proven = [first, *(group.inputs for group in size_groups(self._golden, inputs))]
@@ -190,11 +195,14 @@ class Predictor:
             try:
                 self._predict([instance])
             except Exception as alone:  # noqa: BLE001 - a runtime raises whatever it likes
-                reason = " ".join(str(alone).split())[:200] or type(alone).__name__
+                # With its golden values in these sizes, the fault is not that of the client's values.
+                resized = {name: in_shape(first[name][:1], array.shape)[0] for name, array in instance.items()}
+                if lacks_resources(alone) or self._answers(resized) or not self.answers_golden():
+                    return
                 raise BadRequest(
                     "the model has no answer for an example of this size",
                     expected=f"sizes that it takes; proven: {'; '.join(known)}",
-                    found=f"{sizes} ({reason})",
+                    found=f"{sizes} ({reason_of(alone)})",
                 ) from error
 
     def _predict(self, instances: Sequence[Mapping[str, NDArray[Any]]]) -> NDArray[np.float32]:
@@ -215,8 +223,12 @@ class Predictor:
 
     def answers_golden(self) -> bool:
         """Whether the model still answers one of its golden examples with finite numbers."""
+        return self._answers({spec.name: self._golden[f"input.{spec.name}"][0] for spec in self.serving.inputs})
+
+    def _answers(self, instance: Mapping[str, NDArray[Any]]) -> bool:
+        """Whether the model answers an example with finite numbers."""
         try:
-            self.predict([{spec.name: self._golden[f"input.{spec.name}"][0] for spec in self.serving.inputs}])
+            self._predict([instance])
         except Exception:  # noqa: BLE001 - whatever the runtime raises
             return False
         return True
@@ -295,3 +307,13 @@ __all__ = [
     "load_model",
     "run_chunks",
 ]
+
+
+def lacks_resources(error: Exception) -> bool:
+    """Whether there was no memory, or no file; then nothing is said of the request."""
+    return isinstance(error, (MemoryError, OSError)) or _MEMORY.search(str(error)) is not None
+
+
+def reason_of(error: Exception) -> str:
+    """What an exception says, in one line of bounded length."""
+    return " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__

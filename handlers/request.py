@@ -7,6 +7,7 @@ import binascii
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -137,13 +138,35 @@ def check_values(array: NDArray[Any], spec: InputSpec) -> None:
             expected=f"{spec.low:g} to {spec.high:g}",
             found=str(array[position]),
         )
-    for kind, value in (("zeros", spec.nearest_to_zero), ("maximum", spec.high)):
-        if kind not in spec.occurs and array.size and (array == value).all():
+    for value in _never_alone(spec):
+        if array.size and (array == value).all():
             raise BadRequest(
                 f"input {spec.name}: one value everywhere, which this model is not made for",
                 expected=f"another value than {value:g} somewhere",
                 found=f"{value:g} alone",
             )
+
+
+def occurring(examples: NDArray[Any], spec: InputSpec) -> NDArray[np.bool_]:
+    """Which examples are not one value everywhere that, as the input says, never occurs so.
+
+    Args:
+        examples: (N, *shape).
+        spec: the input.
+
+    Returns:
+        (N,).
+    """
+    occurs = np.ones(len(examples), dtype=np.bool_)
+    for value in _never_alone(spec):
+        occurs &= ~(examples == value).all(axis=tuple(range(1, examples.ndim)))
+    return occurs
+
+
+def _never_alone(spec: InputSpec) -> list[float]:
+    """Values that never fill a whole example."""
+    ends = {"zeros": spec.nearest_to_zero, "maximum": spec.high}
+    return [value for kind, value in ends.items() if kind not in spec.occurs]
 
 
 def _from_picture(body: bytes, media: str, inputs: Sequence[InputSpec]) -> Request:
@@ -197,11 +220,11 @@ def _parse(body: bytes, inputs: Sequence[InputSpec]) -> Any:
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        keys = [key for key, _ in pairs]
-        repeated = next(key for row, key in enumerate(keys) if key in keys[:row])
-        raise BadRequest("JSON object with a key twice", expected="each key once", found=f"{json.dumps(repeated)[:80]}")
+    document: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in document:
+            raise BadRequest("JSON object with a key twice", expected="each key once", found=json.dumps(key)[:80])
+        document[key] = value
     return document
 
 
@@ -288,17 +311,19 @@ def _numbers(value: Any, where: str, spec: InputSpec) -> NDArray[Any]:
     if array.dtype.kind == "O":
         missing = np.array([number is None for number in array.flat], dtype=np.bool_).reshape(array.shape)
     if missing.any() and spec.missing and {type(number) for number in array[~missing]} <= {int, float}:
-        array = np.where(missing, math.nan, array).astype(np.float64)
+        with suppress(OverflowError):  # a number that float64 cannot hold is named below
+            array = np.where(missing, math.nan, array).astype(np.float64)
     if array.size and array.dtype.kind not in ("iuf" if spec.dtype == "float32" else "iu"):
         kinds = {
             "b": "true or false",
             "U": "text",
-            "O": "null" if missing.any() else "an object, or a number beyond 64 bits",
+            "O": "an object, or a number beyond 64 bits",
             "f": "fractions",
         }
         expected = "numbers" if spec.dtype == "float32" else "integers"
-        if missing.any() and not spec.missing:
-            expected += _NO_MISSING
+        if missing.any():
+            expected += ", and null for missing values" if spec.missing else _NO_MISSING
+            kinds["O"] = "text, true or false, an object, or a number beyond 64 bits" if spec.missing else "null"
         raise BadRequest(
             f"{where}: wrong dtype", expected=expected, found=kinds.get(array.dtype.kind, str(array.dtype))
         )

@@ -69,16 +69,30 @@ def sizes_in_words(arrays: Mapping[str, NDArray[Any]], inputs: Sequence[InputSpe
         arrays: (N, *shape) by input name.
         inputs: of the model.
     """
-    sizes = {name: size for _, _, name, size in _free_axes({key: one.shape[1:] for key, one in arrays.items()}, inputs)}
+    shapes = {name: array.shape[1:] for name, array in arrays.items()}
+    sizes = {name: size for _, _, name, size in _free_axes(shapes, inputs)}
     return ", ".join(f"{name} of {size}" for name, size in sizes.items())
 
 
 def fits_shape(shape: tuple[int, ...], spec: InputSpec) -> bool:
     """Whether an example's shape is that of an input, whatever the sizes of free axes."""
     return len(shape) == len(spec.shape) and all(
-        found == expected or (axis in spec.dynamic_axes and found > 0)
-        for axis, (found, expected) in enumerate(zip(shape, spec.shape, strict=True))
+        size == expected or (axis in spec.dynamic_axes and size > 0)
+        for axis, (size, expected) in enumerate(zip(shape, spec.shape, strict=True))
     )
+
+
+def in_shape(examples: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Examples in another shape: cut off at the end of each axis, or repeated from its start.
+
+    Args:
+        examples: (N, ...), with as many axes as `shape` and one more.
+        shape: of each example.
+    """
+    for axis, size in enumerate(shape, start=1):
+        if examples.shape[axis] != size:
+            examples = np.take(examples, np.arange(size) % examples.shape[axis], axis=axis)
+    return np.ascontiguousarray(examples)
 
 
 def require_sizes(shapes: Mapping[str, tuple[int, ...]], inputs: Sequence[InputSpec], *, where: str = "") -> None:

@@ -152,6 +152,9 @@ def _footnotes(result: BuildResult) -> Iterator[str]:
     variants = {report.variant for report in reports} | {row.variant for row in result.unproven}
     if result.searched and any(variant.startswith(SLIM) for variant in variants):
         yield SLIM_LEGEND
+    if any(report.parity.empty for report in reports):
+        yield "empty: one and the same answer to every example would be inside that limit; the proof says nothing."
+    yield from left_out_lines(reports)
     for report in reports:
         yield from (f"{report.name}: not run {run}: {reason}" for run, reason in report.parity.not_run.items())
     yield from unproven_lines(result.unproven)
@@ -166,6 +169,17 @@ def _class_notes(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         if note := class_note(row.report.quality, allowed=row.verdict == WITHIN):
             yield f"{row.report.name} is {row.verdict}, but {note} on validation."
+
+
+def left_out_lines(reports: Sequence[CandidateReport]) -> list[str]:
+    """Which made-up inputs prove nothing of which candidates, and why; candidates that share a reason share a line."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for report in reports:
+        for kind, reason in report.parity.left_out.items():
+            names.setdefault((kind, reason), []).append(report.name)
+    return [
+        f"{kind}: made-up inputs left out of {', '.join(shared)}: {reason}" for (kind, reason), shared in names.items()
+    ]
 
 
 def unproven_lines(rows: Sequence[Unproven]) -> list[str]:
@@ -287,7 +301,7 @@ def result_table(result: BuildResult) -> Table:
         marks = ("" if report.parity.batch_invariant else " ¹") + (" ²" if gaps and report.lossy else "")
         table.add_row(
             ("* " if row.selected else "  ") + report.name,
-            f"{report.parity.nearest:.1e} ({report.parity.limit:.0e})",
+            f"{'empty' if report.parity.empty else f'{report.parity.nearest:.1e}'} ({report.parity.limit:.0e})",
             f"{report.quality.accuracy:.4f}",
             f"{_points(report.quality.drop)} ({_points(row.drop_upper)})" if report.lossy else "-",
             f"{report.size / 1000:,.0f}",

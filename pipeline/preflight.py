@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pipeline.errors import DataError, FileError, RecipeError
-from pipeline.models.outside import check_weights_file
+from pipeline.models.weight_files import check_weights_file
 from pipeline.names import meant
 from pipeline.recipe import Recipe
 

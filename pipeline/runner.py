@@ -19,7 +19,7 @@ from pipeline.artifacts import Artifact, Kind, digest_bytes, digest_file
 from pipeline.errors import FileError, StageError
 from pipeline.manifest import Manifest, StageRecord, read_manifest, write_manifest
 from pipeline.places import no_room, os_error_text
-from pipeline.reads import difference, recording
+from pipeline.reads import Recording, difference, recording
 from pipeline.recipe import Recipe
 from pipeline.source import collect, library_versions
 from pipeline.stage import Inputs, Outputs, Reporter, Stage
@@ -121,6 +121,7 @@ def run_stages(
             }
         )
         outcomes = []
+        gaps: set[str] = set()
         for stage in stages:
             settings = stage.settings(recipe)
             files = _inputs(stage, manifest)
@@ -137,13 +138,16 @@ def run_stages(
             artifacts, reads = _run(stage, settings, files, need.key, run_dir, reporter, recipe.folder)
             seconds = time.perf_counter() - started
             record = StageRecord(
-                key=need.key, parts=need.parts, artifacts=artifacts, seconds=round(seconds, 3), reads=reads
+                key=need.key, parts=need.parts, artifacts=artifacts, seconds=round(seconds, 3), reads=reads.found
             )
             manifest = manifest.with_stage(stage.name, record)
             write_manifest(run_dir, manifest)
             _forget(run_dir, stage.name)
             reporter.log(f"{stage.name}: done in {seconds:.1f} s")
             outcomes.append(Outcome(stage=stage.name, action="ran", reason=need.reason, seconds=seconds))
+            if reads.gap and reads.gap not in gaps:
+                gaps.add(reads.gap)
+                reporter.log(f"changes of files that libraries in C or Rust read may go unnoticed: {reads.gap}")
         finish(manifest)
     return manifest, tuple(outcomes)
 
@@ -256,7 +260,7 @@ def _run(
     run_dir: Path,
     reporter: Reporter,
     folder: Path,
-) -> tuple[tuple[Artifact, ...], dict[str, str]]:
+) -> tuple[tuple[Artifact, ...], Recording]:
     temporary = run_dir / f".{stage.name}.{os.getpid()}.tmp"
     scratch = run_dir / SCRATCH / f"{stage.name}-{key[:_KEY_DIGITS]}"
     temporary.mkdir()
@@ -292,9 +296,7 @@ def _run(
         shutil.rmtree(former, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    if reads.gap:
-        reporter.log(f"{stage.name}: files that libraries in C or Rust read are seen in part: {reads.gap}")
-    return artifacts, reads.found
+    return artifacts, reads
 
 
 def _read_otherwise(scratch: Path, folder: Path) -> bool:

@@ -89,7 +89,7 @@ def mean_onnx(spec: InputSpec) -> bytes:
     nodes = [
         helper.make_node("Cast", [spec.name], ["numbers"], to=TensorProto.FLOAT),
         helper.make_node("Unsqueeze", ["numbers", "channel"], ["signal"]),
-        helper.make_node("AveragePool", ["signal"], ["pairs"], kernel_shape=[2]),
+        helper.make_node("Conv", ["signal", "pair"], ["pairs"]),
         helper.make_node("ReduceMean", ["pairs", "last"], ["mean"], keepdims=0),
         helper.make_node("MatMul", ["mean", "weight"], ["logits"]),
     ]
@@ -101,6 +101,7 @@ def mean_onnx(spec: InputSpec) -> bytes:
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", len(LABELS)])],
         [
             numpy_helper.from_array(np.array([1]), "channel"),
+            numpy_helper.from_array(np.full((1, 1, 2), 0.5, np.float32), "pair"),
             numpy_helper.from_array(np.array([2]), "last"),
             numpy_helper.from_array(weights(1), "weight"),
         ],

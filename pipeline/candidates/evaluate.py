@@ -161,7 +161,7 @@ def evaluate_once(
     except TimeIsUpError:
         raise
     except Exception as error:  # noqa: BLE001 - exporters and quantizers raise all kinds
-        return from_error(spec, error)
+        return from_error(spec, error, made=(folder / _MODEL_FILE[spec.format]).exists())
     if isinstance(made, CandidateReport):
         write_kept(folder / _REPORT, made.model_dump_json().encode())
     return made

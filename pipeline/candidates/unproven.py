@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -16,8 +16,10 @@ from pipeline.candidates.spec import FLOAT_NAMES, CandidateSpec
 from pipeline.errors import FileError, PipelineError, ProofError, RecipeError
 from pipeline.manifest import write_atomically
 from pipeline.passes import Format, Precision, Variant, formats_of
-from pipeline.verify.layers import LayerFinding
-from pipeline.verify.parity import ParityReport, failure
+
+if TYPE_CHECKING:  # an up-to-date build reads rows, and loads no torch for it
+    from pipeline.verify.layers import LayerFinding
+    from pipeline.verify.parity import ParityReport
 
 Refusal = Literal["cannot be made", "not proven"]
 NOT_MADE: Final = "cannot be made"
@@ -126,6 +128,8 @@ def differing(spec: CandidateSpec, parity: ParityReport, finding: LayerFinding) 
         parity: of its file, which failed.
         finding: the layer at fault.
     """
+    from pipeline.verify.parity import failure
+
     if parity.error:
         verdict: Refusal = NOT_PROVEN if spec.lossy else NOT_MADE
         return unproven(spec, verdict, failure(parity), brief="it cannot be replayed")
@@ -134,7 +138,7 @@ def differing(spec: CandidateSpec, parity: ParityReport, finding: LayerFinding) 
     return unproven(spec, NOT_PROVEN, failure(parity, where=finding.text), brief=brief)
 
 
-def from_error(spec: CandidateSpec, error: Exception) -> Unproven:
+def from_error(spec: CandidateSpec, error: Exception, *, made: bool = False) -> Unproven:
     """The row of a candidate that failed while it was made, proven or judged.
 
     Exporters and quantizers raise all kinds of exceptions. What says nothing about the network (a full disk, a missing
@@ -143,6 +147,7 @@ def from_error(spec: CandidateSpec, error: Exception) -> Unproven:
     Args:
         spec: what was to be made.
         error: what was raised.
+        made: whether its file is there, so that it happened afterwards.
 
     Raises:
         FileError: the machine has no room left.
@@ -159,7 +164,8 @@ def from_error(spec: CandidateSpec, error: Exception) -> Unproven:
         case PipelineError() | OSError():
             raise error
         case _ if spec.lossy:
-            return unproven(spec, NOT_MADE, f"{type(error).__name__}: {str(error)[:300] or 'no more is said'}")
+            said = f"{type(error).__name__}: {str(error)[:300] or 'no more is said'}"
+            return unproven(spec, NOT_PROVEN if made else NOT_MADE, said)
         case _:
             raise error
 

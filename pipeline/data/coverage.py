@@ -29,16 +29,16 @@ class Coverage:
         Args:
             split: its name; of `train`, only what it does not hold counts.
         """
-        said = []
+        clauses = []
         if self.absent:
-            said.append(f"{split} holds no example of {_classes(self.absent)}: {_cost(split, len(self.absent))}")
+            clauses.append(f"{split} holds no example of {_classes(self.absent)}: {_cost(split, len(self.absent))}")
         if self.scarce and split != "train":
             few = [f"{name} ({count})" for name, count in self.scarce.items()]
-            said.append(
+            clauses.append(
                 f"{split} holds {SCARCE} examples or fewer of {_classes(few)}: with so few, a quarter of such a class "
                 "may be lost unseen"
             )
-        return tuple(said)
+        return tuple(clauses)
 
 
 def coverage(counts: Sequence[int], classes: Sequence[str]) -> Coverage:
@@ -65,5 +65,5 @@ def _cost(split: str, absent: int) -> str:
 def _classes(names: Sequence[str]) -> str:
     shown = ", ".join(names[:_NAMED])
     more = len(names) - _NAMED
-    one = "class" if len(names) == 1 else f"{len(names)} classes:"
-    return f"{one} {shown}" + (f" and {more} more" if more > 0 else "")
+    noun = "class" if len(names) == 1 else f"{len(names)} classes:"
+    return f"{noun} {shown}" + (f" and {more} more" if more > 0 else "")

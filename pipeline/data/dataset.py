@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from handlers.decode import BadRequest, InputSpec
+from handlers.request import occurring
 from handlers.sizes import fits_shape, require_sizes
 from pipeline.data.coverage import Coverage, coverage
 from pipeline.data.labels import check_labels
@@ -199,7 +200,7 @@ class DataInfo:
     @property
     def gaps(self) -> tuple[str, ...]:
         """The same of all splits, in words; empty where they hold enough of every class."""
-        return tuple(line for which, found in self.coverage.items() for line in found.lines(which))
+        return tuple(line for which, covered in self.coverage.items() for line in covered.lines(which))
 
 
 def describe(data: DataSet) -> DataInfo:
@@ -259,7 +260,7 @@ def read_info(path: Path) -> DataInfo:
             sources=document["sources"],
             class_counts={which: tuple(counts) for which, counts in document.get("class_counts", {}).items()},
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path}: expected the facts of a data set as the data stage writes them, found: {error}"
         ) from error
@@ -334,6 +335,12 @@ def _check_input(where: str, raw: Any, spec: InputSpec, count: int) -> None:
     low, high = np.fmin.reduce(raw, axis=None), np.fmax.reduce(raw, axis=None)
     if low < spec.low or high > spec.high:
         raise DataError(f"{where}: expected values from {spec.low:g} to {spec.high:g}, found {low:g} to {high:g}")
+    if not (occurs := occurring(raw, spec)).all():
+        raise DataError(
+            f"{where}: expected only what occurs of the input names ({', '.join(spec.occurs)}), found zeros alone, or "
+            f"the largest value alone, in {(~occurs).sum()} of {count} examples, first in example {occurs.argmin()}; "
+            "leave them out, or name zeros or maximum in occurs"
+        )
 
 
 def _check_numbers(where: str, raw: NDArray[Any], spec: InputSpec) -> None:
@@ -355,16 +362,16 @@ def _check_numbers(where: str, raw: NDArray[Any], spec: InputSpec) -> None:
 def _places(wrong: NDArray[np.bool_]) -> str:
     """How many values, in how many examples, and of a table in which columns."""
     examples = wrong.reshape(len(wrong), -1).any(axis=1)
-    found = f"{wrong.sum()} of {wrong.size} values in {examples.sum()} of {len(wrong)} examples"
+    extent = f"{wrong.sum()} of {wrong.size} values in {examples.sum()} of {len(wrong)} examples"
     if wrong.ndim != 2:
-        return found
+        return extent
     columns = np.flatnonzero(wrong.any(axis=0)).tolist()
     more = f" and {len(columns) - _MOST_COLUMNS} more" if len(columns) > _MOST_COLUMNS else ""
-    return f"{found}, in column{'s'[: len(columns) - 1]} {', '.join(map(str, columns[:_MOST_COLUMNS]))}{more}"
+    return f"{extent}, in column{'s'[: len(columns) - 1]} {', '.join(map(str, columns[:_MOST_COLUMNS]))}{more}"
 
 
-def _conversion(found: np.dtype[Any], spec: InputSpec) -> str:
+def _conversion(dtype: np.dtype[Any], spec: InputSpec) -> str:
     """What to do about a dtype, as the end of a message."""
-    if found.kind in "iufb":
+    if dtype.kind in "iufb":
         return f'; convert them with .astype("{spec.dtype}")'
-    return "; encode them as numbers" if found.kind in "UOS" else ""
+    return "; encode them as numbers" if dtype.kind in "UOS" else ""

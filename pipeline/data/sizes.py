@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from handlers.decode import InputSpec
+from handlers.sizes import in_shape
 
 # Of each size: enough to fill a small batch, and to measure a range on.
 EXAMPLES = 8
@@ -102,15 +102,14 @@ def resized(
         inputs: of the model.
         sizes: by name of the free axis; an axis that is not named keeps its size.
     """
-    found = {}
+    resized_arrays = {}
     for spec in inputs:
-        values = arrays[spec.name][:EXAMPLES]
+        examples = arrays[spec.name][:EXAMPLES]
+        shape = list(examples.shape[1:])
         for axis in spec.dynamic_axes:
-            have = values.shape[axis + 1]
-            want = sizes.get(spec.size_name(axis), have)
-            values = np.take(values, np.arange(want) % have, axis=axis + 1)
-        found[spec.name] = np.ascontiguousarray(values)
-    return found
+            shape[axis] = sizes.get(spec.size_name(axis), shape[axis])
+        resized_arrays[spec.name] = in_shape(examples, tuple(shape))
+    return resized_arrays
 
 
 def has_distinct_sizes(arrays: Mapping[str, NDArray[Any]], inputs: Sequence[InputSpec], rows: int) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handlers.decode import InputSpec
+from handlers.request import occurring
 
 _SEED = 0
 # Where neither the domain nor real values have bounds: wide enough to leave any usual preprocessing's linear range.
@@ -45,6 +46,9 @@ def synthetic_kinds(
             if dtype.kind in "iu"
             else generator.uniform(low, high, shape).astype(dtype)
         )
+        occurs = occurring(kinds["noise"][spec.name], spec)
+        if occurs.any() and not occurs.all():  # where a domain holds few values
+            kinds["noise"][spec.name][~occurs] = kinds["noise"][spec.name][occurs.argmax()]
         if spec.missing:
             kinds["noise"][spec.name][generator.random(shape) < _MISSING_SHARE] = np.nan
     return {kind: arrays for kind, arrays in kinds.items() if all(kind in spec.occurs for spec in inputs)}

@@ -42,9 +42,9 @@ def export_onnx(
         opset: version of the operator set.
 
     Raises:
-        RecipeError: torch cannot export this network, or only to a graph that is not valid, or for one batch size.
-        ProofError: it is in training mode, or the exported graph holds for one size only of an axis that is declared
-            free.
+        RecipeError: torch cannot export this network, or only to a graph that is not valid, for one batch size, or for
+            one size of an axis that is declared free.
+        ProofError: it is in training mode.
     """
     require_exportable(module, example, "ONNX")
     try:
@@ -108,7 +108,7 @@ def _require_free_axes(model: onnx.ModelProto, inputs: Sequence[InputSpec]) -> N
         axes = value.type.tensor_type.shape.dim
         for axis in spec.dynamic_axes:
             if not axes[axis + 1].dim_param:
-                raise ProofError(
+                raise RecipeError(
                     f"export to ONNX: expected axis {axis} of input {spec.name} to be free, as its dynamic_axes "
                     f"declares, found it fixed at {axes[axis + 1].dim_value}; some operation in the network fixes it, "
                     "such as math on a size: compute with tensors there, or take the axis out of dynamic_axes"

@@ -122,7 +122,7 @@ def _zip_kind(path: Path) -> tuple[str, str]:
     if "constants.pkl" in inside or any(name.startswith("code/") for name in inside):
         return (
             "a TorchScript archive",
-            "save its weights alone: torch.save(torch.jit.load(path).state_dict(), other_path)",
+            "load it with torch.jit and save its weights alone: torch.save(module.state_dict(), other_path)",
         )
     if any(name.startswith("models/") or "exported_program" in name for name in inside | set(names)):
         return (

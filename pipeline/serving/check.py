@@ -27,15 +27,14 @@ from handlers.sizes import size_groups
 from pipeline.artifacts import digest_bytes
 from pipeline.data.dataset import Split, check_split
 from pipeline.errors import ProofError, ServerError
+from pipeline.serving.address import prediction_url
 from pipeline.serving.archive import Archive
 from pipeline.serving.client import (
     Logits,
-    encode_instances,
-    encode_png,
     predict_decoded,
     predict_many_logits,
-    prediction_url,
 )
+from pipeline.serving.encoding import encode_instances, encode_png
 from pipeline.serving.golden import answers
 from pipeline.serving.readiness import golden_answers
 from pipeline.stage import Reporter, Silent
@@ -163,9 +162,7 @@ def verify_served(
     address = prediction_url(url, model=serving.name)
     arrays, expected = golden_answers(archive)
     encoded = encode_requests(serving.inputs, arrays)
-    bodies = {form: rows for form, rows in encoded.items() if max(map(len, rows)) <= MAX_BODY_BYTES}
-    if not bodies:
-        raise ServerError(f"{archive.path}: expected inputs that fit into a request of {MAX_BODY_BYTES} bytes")
+    bodies = _fitting(encoded, str(archive.path))
     forms: list[ServedForm] = []
     too_large = [form for form in encoded if form not in bodies]
     workers: set[int] = set()
@@ -183,7 +180,7 @@ def verify_served(
         reporter.log(f"{address}: {len(rows)} golden inputs with {group.sizes}: same answers")
     pictures = _require_same_pixels(archive, address)
     quality = [
-        _quality(archive, address, next(iter(bodies)), name, split, max_examples, float_model, reporter, workers)
+        _quality(archive, address, name, split, max_examples, float_model, reporter, workers)
         for name, split in (data or {}).items()
     ]
     return ServedVerification(
@@ -209,15 +206,15 @@ def _form(
     sizes: str = "",
 ) -> ServedForm:
     """Golden inputs posted in one form; the workers that answered are added."""
-    found = list(_posted(archive, address, form, rows, at_once))
-    workers.update(answer.worker for answer in found)
+    answered = list(_posted(archive, address, form, rows, at_once))
+    workers.update(answer.worker for answer in answered)
     where = _where(form, at_once) + (f", {sizes}" if sizes else "")
-    comparison = _require_same(archive, where, expected, found)
+    comparison = _require_same(archive, where, expected, answered)
     return ServedForm(
         form=form,
         at_once=at_once,
         sizes=sizes,
-        posted=len(found),
+        posted=len(answered),
         max_absolute=comparison.max_absolute,
         limit=comparison.limit,
         argmax_agreement=comparison.argmax_agreement,
@@ -240,6 +237,14 @@ def encode_requests(inputs: Sequence[InputSpec], arrays: Mapping[str, NDArray[An
             bodies[RAW] = [np.ascontiguousarray(picture).tobytes() for picture in pictures]
     rows = [{name: array[row : row + 1] for name, array in arrays.items()} for row in range(count)]
     bodies[JSON] = [encode_instances(inputs, row) for row in rows]
+    return bodies
+
+
+def _fitting(encoded: Mapping[str, list[bytes]], where: str) -> dict[str, list[bytes]]:
+    """The forms in which each example fits into a request; at least one."""
+    bodies = {form: rows for form, rows in encoded.items() if max(map(len, rows)) <= MAX_BODY_BYTES}
+    if not bodies:
+        raise ServerError(f"{where}: expected inputs that fit into a request of {MAX_BODY_BYTES} bytes")
     return bodies
 
 
@@ -319,7 +324,6 @@ def _require_same(archive: Archive, where: str, expected: NDArray[np.float32], f
 def _quality(
     archive: Archive,
     url: str,
-    form: str,
     name: str,
     split: Split,
     max_examples: int,
@@ -332,7 +336,8 @@ def _quality(
     # Spread over the data, so that sorted ones give more than their first class.
     rows = np.unique(np.linspace(0, len(split) - 1, min(max_examples, len(split))).astype(np.int64))
     chosen = split.take(rows)
-    bodies = encode_requests(serving.inputs, chosen.inputs)[form]
+    # Not the form of the golden inputs: of a model with free axes, these examples may have another size.
+    form, bodies = next(iter(_fitting(encode_requests(serving.inputs, chosen.inputs), name).items()))
     with tempfile.TemporaryDirectory(prefix="served-") as folder:
         archive.unpack(Path(folder))
         expected = answers(Path(folder), serving.runtime, serving.inputs, chosen.inputs, [1])[1]

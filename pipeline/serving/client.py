@@ -1,11 +1,9 @@
-"""The client: the only file that knows what goes over the wire."""
+"""The client: the only file that knows what comes back over the wire."""
 
 from __future__ import annotations
 
 import http.client
-import io
 import itertools
-import json
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,14 +16,12 @@ from typing import Any
 import httpx
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from handlers.decode import InputSpec, picture_kind
+from handlers.decode import picture_kind
 from handlers.torchserve_handler import DECODED_HEADER, LOGITS_HEADER, WORKER_HEADER
 from pipeline.errors import FileError, PipelineError, RecipeError, ServerError
-from pipeline.serving.state import ServerState, read_states
+from pipeline.serving.address import prediction_url
 
-DEFAULT_URL = "http://127.0.0.1:8080"
 _TIMEOUT_S = 60.0
 _CONNECT_TIMEOUT_S = 5.0
 _TIMEOUT = httpx.Timeout(_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
@@ -266,31 +262,6 @@ def _logits(client: httpx.Client, url: str, body: bytes, content_type: str, what
         raise ServerError(f"{url}: expected logits and a worker, found: {response.text[:200]}") from error
 
 
-def encode_png(picture: NDArray[np.uint8]) -> bytes:
-    """A PNG file of a picture (C, H, W), C being 1 or 3."""
-    buffer = io.BytesIO()
-    pixels = picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="PNG")
-    return buffer.getvalue()
-
-
-def encode_instances(inputs: Sequence[InputSpec], arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """A JSON body with every row of the arrays as an instance; float32 values survive exactly, and NaN is null."""
-    names = [spec.name for spec in inputs]
-    rows = zip(*(_json_values(arrays[name]) for name in names), strict=True)
-    instances = [row[0] if len(names) == 1 else dict(zip(names, row, strict=True)) for row in rows]
-    return json.dumps({"instances": instances}, separators=(",", ":")).encode()
-
-
-def _json_values(array: NDArray[Any]) -> list[Any]:
-    if array.dtype.kind == "f" and np.isnan(array).any():
-        missing = np.isnan(array)
-        array = array.astype(object)
-        array[missing] = None
-    values: list[Any] = array.tolist()
-    return values
-
-
 def describe_workers(management_url: str, model: str) -> tuple[Worker, ...]:
     """The model's workers.
 
@@ -318,48 +289,6 @@ def is_healthy(url: str) -> bool:
         return httpx.get(f"{url}/ping", timeout=_TIMEOUT, trust_env=False).status_code == httpx.codes.OK
     except httpx.HTTPError:
         return False
-
-
-def prediction_url(url: str | None, *, model: str | None = None) -> str:
-    """The full address to post to.
-
-    Args:
-        url: as a person gives it: nothing, a host, or a whole address.
-        model: its name, where it is known; else that of the server that was started here counts.
-
-    Raises:
-        RecipeError: the model's name is not in the address and no known server has it.
-    """
-    states = read_states()
-    if url is None:
-        served = [state for state in states if not state.private]
-        if len(served) == 1:
-            return _address(served[0])
-        at_default = [state for state in served if state.url == DEFAULT_URL]
-        if at_default:
-            return _address(at_default[0])
-        found = ", ".join(state.url for state in served) or "none"
-        raise RecipeError(f"expected one running server, found {found}; start one with `pipeline serve` or give --url")
-    parts = urllib.parse.urlsplit(url if "://" in url else f"http://{url}")
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise RecipeError(f"--url {url}: expected http://host:port or http://host:port/predictions/<name>")
-    base = f"{parts.scheme}://{parts.netloc}"
-    path = parts.path.rstrip("/")
-    if path.startswith("/predictions/"):
-        return f"{base}{path}"
-    if path:
-        raise RecipeError(f"--url {url}: expected the path /predictions/<name>, found {path}")
-    if model is not None:
-        return f"{base}/predictions/{model}"
-    local = base.replace("//localhost:", "//127.0.0.1:")
-    for state in states:
-        if state.url == local:
-            return _address(state)
-    raise RecipeError(f"--url {url}: expected /predictions/<name> at its end, because that server was not started here")
-
-
-def _address(state: ServerState) -> str:
-    return f"{state.url}/predictions/{state.model}"
 
 
 def _predict_file(client: httpx.Client, url: str, path: Path) -> tuple[Prediction, ...]:

@@ -109,12 +109,12 @@ def answered(
         batch_sizes: of the other golden answers; no larger batch is run.
     """
     sizes = sorted({1, min(_OF_EACH_SIZE, max(batch_sizes))})
-    made = []
+    answered_groups = []
     for group in groups:
         arrays = {name: values[:_OF_EACH_SIZE] for name, values in group.inputs.items()}
         logits = answers(folder, runtime, inputs, arrays, sizes)
-        made.append(SizeGroup(sizes=group.sizes, inputs=arrays, logits=logits))
-    return made
+        answered_groups.append(SizeGroup(sizes=group.sizes, inputs=arrays, logits=logits))
+    return answered_groups
 
 
 def pack_golden(

@@ -22,8 +22,9 @@ from pipeline.errors import ServerError
 from pipeline.places import free_room
 from pipeline.process import describe_signal
 from pipeline.serving.archive import Archive
-from pipeline.serving.client import Logits, Worker, encode_instances, predict_logits
+from pipeline.serving.client import Logits, Worker, predict_logits
 from pipeline.serving.configuration import CONSOLE_FILE
+from pipeline.serving.encoding import encode_instances
 
 _WORKER = re.compile(r"W-(\d+)-")
 _GAVE_UP = re.compile(

@@ -161,13 +161,13 @@ def forgotten_folders() -> list[Path]:
     A folder of the last few minutes may be that of a server which is about to be recorded.
     """
     kept = {state.folder for state in read_states()}
-    commands = [part for one in psutil.process_iter(["cmdline"]) for part in one.info["cmdline"] or []]
+    commands = [part for process in psutil.process_iter(["cmdline"]) for part in process.info["cmdline"] or []]
     folders = []
     for folder in sorted(Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*")):
         with contextlib.suppress(OSError):
-            found = folder.lstat()
-            ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-            settled = time.time() - found.st_mtime > _SETTLED_S
+            status = folder.lstat()
+            ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+            settled = time.time() - status.st_mtime > _SETTLED_S
             if ours and settled and str(folder) not in kept and not any(str(folder) in part for part in commands):
                 folders.append(folder)
     return folders

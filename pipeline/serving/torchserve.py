@@ -312,8 +312,8 @@ def _wait_until_ready(
     found: tuple[Worker, ...] = ()
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            said = readiness.server_failure(log, process.returncode)
-            raise ServerError(f"{state.url}: expected a running server, found: {said}")
+            reason = readiness.server_failure(log, process.returncode)
+            raise ServerError(f"{state.url}: expected a running server, found: {reason}")
         if failure := readiness.startup_failure(log):
             raise ServerError(f"{state.url}: expected a running server, found: {failure}")
         if noticed is None and readiness.gave_up(log):

@@ -47,9 +47,16 @@ class Examples:
             moves_B3: how their pictures are moved, all of an example alike; None for not at all.
         """
         return tuple(
-            _pictures(one, indices, moves_B3).contiguous(memory_format=self.layout) if is_picture else one[indices]
+            _laid_out(_pictures(one, indices, moves_B3), self.layout) if is_picture else one[indices]
             for one, is_picture in zip(self.inputs, self.pictures, strict=True)
         )
+
+
+def _laid_out(pictures_BCHW: Tensor, layout: torch.memory_format) -> Tensor:
+    if layout is torch.channels_last:
+        return pictures_BCHW.contiguous(memory_format=layout)
+    # Of one channel, `contiguous` would leave strides that convolutions take for channels last.
+    return pictures_BCHW.clone(memory_format=layout)
 
 
 def _pictures(pictures_NCHW: Tensor, indices_B: Tensor, moves_B3: Tensor | None) -> Tensor:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from handlers.decode import InputSpec
+from handlers.request import occurring
 from handlers.sizes import SizeGroup, sizes_in_words
 from pipeline.data.sizes import declared, free_axes, resized, single_steps, size_plan, sizes_of
 from pipeline.errors import ProofError, RecipeError
@@ -27,19 +28,28 @@ class Sized:
     Args:
         groups: examples of one size each, different from the data's.
         left_out: by sizes in words, why a size proves nothing: the float network has no answer there.
+        unfilled: sizes in words at which the first real examples hold nothing but what never occurs.
     """
 
     groups: tuple[SizeGroup, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
+    unfilled: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """For people: at which sizes candidates are held against the network, and at which they cannot be."""
-        proven = [f"other sizes: held against the float network at {'; '.join(group.sizes for group in self.groups)}"]
-        return (proven if self.groups else []) + [
-            f"other sizes: {sizes} is left out: the float network {problem}; a request of that size is refused; "
-            "declare dynamic_sizes of the input to say which sizes occur"
+        proven = f"held against the float network at {'; '.join(group.sizes for group in self.groups)}"
+        unanswered = [
+            f"{sizes} is left out: the float network {problem}; a request of that size is refused; declare "
+            "dynamic_sizes of the input to say which sizes occur"
             for sizes, problem in self.left_out.items()
         ]
+        unfilled = [
+            f"{sizes} is left out: cut to it, the first examples hold one value alone, which never occurs, as the "
+            "input says; declare dynamic_sizes of the input to say which sizes occur"
+            for sizes in self.unfilled
+        ]
+        lines = [*([proven] if self.groups else []), *unanswered, *unfilled]
+        return [f"other sizes: {line}" for line in lines]
 
 
 def sized_examples(module: nn.Module, inputs: Sequence[InputSpec], arrays: Mapping[str, NDArray[Any]]) -> Sized:
@@ -84,17 +94,25 @@ def require_free_axes(model: ModelSpec, network: nn.Module, arrays: Mapping[str,
 def _answered(module: nn.Module, inputs: Sequence[InputSpec], arrays: Mapping[str, NDArray[Any]]) -> Sized:
     """Examples of those sizes of a plan at which the network has an answer."""
     shapes = {spec.name: arrays[spec.name].shape[1:] for spec in inputs}
-    datas = sizes_of(inputs, shapes)
+    of_data = sizes_of(inputs, shapes)
     groups: dict[str, SizeGroup] = {}
     left_out: dict[str, str] = {}
+    unfilled: dict[str, None] = {}  # a set that keeps the order
     varied: set[str] = set()
+    last_problem: dict[str, str] = {}
 
     def attempt(sizes: Mapping[str, int]) -> None:
         batch = resized(arrays, inputs, sizes)
         words = sizes_in_words(batch, inputs)
-        changed = {name for name, size in sizes.items() if size != datas[name]}
+        changed = {name for name, size in sizes.items() if size != of_data[name]}
         if words in groups or words in left_out or not changed:
             return
+        occurs = np.logical_and.reduce([occurring(batch[spec.name], spec) for spec in inputs])
+        if not occurs.any():
+            unfilled[words] = None
+            return
+        rows = np.resize(np.flatnonzero(occurs), len(occurs))  # some twice, so that there are as many as elsewhere
+        batch = {name: values[rows] for name, values in batch.items()}
         problem = _problem(module, inputs, batch)
         if problem is None:
             groups[words] = SizeGroup(sizes=words, inputs=batch)
@@ -106,23 +124,22 @@ def _answered(module: nn.Module, inputs: Sequence[InputSpec], arrays: Mapping[st
             )
         else:
             left_out[words] = problem
+            last_problem.update(dict.fromkeys(changed, f"at {words} it {problem}"))
             # The fault may be that of an axis of which nothing is declared: what is declared must hold without it.
-            attempt({name: size if declared(inputs, name) else datas[name] for name, size in sizes.items()})
+            attempt({name: size if declared(inputs, name) else of_data[name] for name, size in sizes.items()})
 
     for sizes in size_plan(inputs, shapes):
         attempt(sizes)
     for name, axis in free_axes(inputs).items():
-        steps = single_steps(inputs, shapes, name)
-        for sizes in steps if name not in varied else ():
+        for sizes in single_steps(inputs, shapes, name) if name not in varied else ():
             attempt(sizes)
-        if steps and name not in varied:
-            at, problem = list(left_out.items())[-1]
+        if name in last_problem and name not in varied:
             raise RecipeError(
-                f"{axis}: dynamic_axes: expected a network that answers at other sizes than the data's {datas[name]}, "
-                f"found none: at {at} it {problem}; take the axis out of dynamic_axes, or declare in dynamic_sizes "
-                "what it takes"
+                f"{axis}: dynamic_axes: expected a network that answers at other sizes than the data's "
+                f"{of_data[name]}, found none: {last_problem[name]}; take the axis out of dynamic_axes, or declare in "
+                "dynamic_sizes what it takes"
             )
-    return Sized(groups=tuple(groups.values()), left_out=left_out)
+    return Sized(groups=tuple(groups.values()), left_out=left_out, unfilled=tuple(unfilled))
 
 
 def _problem(module: nn.Module, inputs: Sequence[InputSpec], batch: Mapping[str, NDArray[Any]]) -> str | None:

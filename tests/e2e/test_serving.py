@@ -31,11 +31,11 @@ from pipeline.serving.archive import Archive, read_archive
 from pipeline.serving.client import (
     Worker,
     describe_workers,
-    encode_png,
     predict,
     predict_bytes,
     predict_logits,
 )
+from pipeline.serving.encoding import encode_png
 from pipeline.serving.readiness import prove_workers
 from pipeline.serving.state import ServerState, read_states
 from tests.served_models import GREY, LABELS, TABLE, build_archive, weights

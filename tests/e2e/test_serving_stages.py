@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from safetensors.numpy import load, load_file, save_file
 
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
+from handlers.sizes import SizeGroup, pack_size_groups, size_groups
 from pipeline.artifacts import Kind
 from pipeline.data.dataset import DataSet, Split, describe, write_info, write_split
 from pipeline.data.synthetic import synthetic_inputs
@@ -26,7 +28,7 @@ from pipeline.stages.package import run as run_package
 from pipeline.stages.smoke import SmokeSettings
 from pipeline.stages.smoke import run as run_smoke
 from tests.evidence_sample import QUALITY, sample_recipe, sample_report
-from tests.served_models import GREY, LABELS, TABLE, linear_onnx, weights
+from tests.served_models import GREY, LABELS, SEQUENCE, TABLE, linear_onnx, mean_onnx, weights
 
 CANDIDATE = "float.onnx.fp32"
 SAMPLES = 24
@@ -182,6 +184,13 @@ def test_golden_inputs_that_do_not_fit(array: Any, message: str, tmp_path: Path)
     assert str(caught.value) == f"package.golden: {tmp_path}/golden.npy: {message}"
 
 
+def test_no_golden_input_is_one_that_the_server_refuses(tmp_path: Path) -> None:
+    np.save(tmp_path / "golden.npy", np.array([[1, 2, 0, 0], [0, 0, 0, 0]], dtype=np.float32))
+    files = made(tmp_path, replace(TABLE, occurs=("noise",)))
+    with pytest.raises(RecipeError, match=r"golden\.npy: input features: one value everywhere.* found 0 alone"):
+        pack(tmp_path, files, golden="golden.npy", folder=tmp_path)
+
+
 def test_a_model_that_answers_nan_is_not_packed(tmp_path: Path) -> None:
     import onnx
     from onnx import numpy_helper
@@ -195,3 +204,21 @@ def test_a_model_that_answers_nan_is_not_packed(tmp_path: Path) -> None:
         ProofError, match=r"model\.onnx: expected finite logits, found NaN or infinity at \[0, 0\], batch"
     ):
         pack(tmp_path, files)
+
+
+def test_a_size_at_which_the_candidate_has_no_steady_answer_is_none_of_the_golden_ones(tmp_path: Path) -> None:
+    files = made(tmp_path, SEQUENCE, model=mean_onnx(SEQUENCE))
+    arrays = load_file(files[Kind.VALIDATION_DATA, None])
+    groups = [
+        SizeGroup(sizes="", inputs={"tokens": arrays["input.tokens"][:4, :1].repeat(length, axis=1)})
+        for length in (1, 13)
+    ]
+    samples = files[Kind.SAMPLES, None]
+    save_file({**load_file(samples), **pack_size_groups(groups)}, samples)
+    report = sample_report()
+    left_out = {"real (tokens of 1)": "the network itself answers NaN or infinity to 4 of 4"}
+    report["parity"] = {**report["parity"], "left_out": left_out}
+    files[Kind.CANDIDATE_REPORT, CANDIDATE].write_text(json.dumps(report))
+    archive = read_archive(pack(tmp_path, files))
+    golden = size_groups(load(archive.members[archive.serving.golden.file]), [SEQUENCE])
+    assert [group.sizes for group in golden] == ["tokens of 13"]

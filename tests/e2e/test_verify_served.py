@@ -20,7 +20,8 @@ from pipeline.errors import ProofError, ServerError
 from pipeline.serving import torchserve
 from pipeline.serving.archive import Archive
 from pipeline.serving.check import AT_ONCE, verify_served
-from pipeline.serving.client import encode_instances, predict_logits
+from pipeline.serving.client import predict_logits
+from pipeline.serving.encoding import encode_instances
 from pipeline.serving.state import ServerState
 from tests import served_models
 from tests.evidence_sample import sample_evidence
@@ -139,7 +140,7 @@ def test_a_server_that_runs_another_archive(other: Archive, archive: Archive, se
     [line] = ended.stderr.strip().splitlines()[-1:]
     assert "image/png, alone, example " in line
     assert ": the server's logits differ from the in-process ones: at [" in line
-    assert ", limit 0.000" in line
+    assert ", difference 2.31, limit 4.21e-05" in line
     assert line.endswith(f"expected digest {other.digest}, found {archive.digest}")
 
 

@@ -19,7 +19,7 @@ from handlers.predictor import Predictor
 from handlers.request import Request, decode_request
 from handlers.runtime import Model, load_model
 from handlers.serving import RuntimeSpec
-from tests.served_models import GREY, build_archive
+from tests.served_models import GREY, SEQUENCE, build_archive
 
 WRONG = 77  # a picture of nothing else is one that the models below cannot answer
 
@@ -176,3 +176,46 @@ def test_what_fails_only_together_is_our_fault(predictor: Predictor, caplog: pyt
     assert isinstance(first, np.ndarray)
     assert str(second) == "only one at a time"
     assert "prediction failed" in caplog.text
+
+
+def sequences(*lengths: int, first: int = 1) -> Request:
+    instances = [[first, *[1] * (length - 1)] for length in lengths]
+    return decode_request(json.dumps({"instances": instances}).encode(), "application/json", [SEQUENCE])
+
+
+@pytest.fixture
+def sized(tmp_path: Path) -> Predictor:
+    build_archive(tmp_path / "made", [SEQUENCE], sizes=(2, 13)).unpack(tmp_path / "unpacked")
+    return Predictor.load(tmp_path / "unpacked")
+
+
+def test_a_size_without_an_answer_is_told_as_a_size_and_spoils_no_other(sized: Predictor) -> None:
+    (alone,) = answer_requests(sized, [sequences(1)])
+    answers = answer_requests(sized, [sequences(40), sequences(1), sequences(6, 1)])
+    assert isinstance(answers[0], np.ndarray)
+    for problem in (alone, *answers[1:]):
+        assert isinstance(problem, BadRequest)
+        assert (problem.status, problem.error) == (400, "the model has no answer for an example of this size")
+
+
+def test_values_without_an_answer_at_an_unproven_size_are_told_as_values(sized: Predictor) -> None:
+    model = sized._model
+
+    def answer(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        if (inputs["tokens"] == WRONG).any():
+            raise RuntimeError("index 77 is out of bounds")
+        return model(inputs)
+
+    sized._model = answer
+    (problem,) = answer_requests(sized, [sequences(9, first=WRONG)])
+    assert isinstance(problem, BadRequest)
+    assert (problem.status, problem.found) == (422, "index 77 is out of bounds")
+
+
+def test_no_memory_at_an_unproven_size_stays_our_fault(sized: Predictor) -> None:
+    def full(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        raise RuntimeError(f"Failed to allocate memory for {list(inputs)}")
+
+    sized._model = full
+    (error,) = answer_requests(sized, [sequences(9)])
+    assert type(error) is RuntimeError

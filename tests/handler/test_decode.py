@@ -294,6 +294,10 @@ def test_random_damage_never_gets_past_a_bad_request() -> None:
             {"dynamic_axes": (1, 2), "dynamic_sizes": (None, (5, 9))},
             "input image: dynamic_sizes of axis 2: expected (smallest, largest) from 1 on with the typical size 4",
         ),
+        (
+            {"dynamic_axes": (1, 2), "dynamic_sizes": (4, 9)},
+            "input image: dynamic_sizes of axis 1: expected (smallest, largest) from 1 on with the typical size 6",
+        ),
         ({"dynamic_axes": (1,), "dynamic_names": ("",)}, "input image: dynamic_names: expected names, found ('',)"),
     ],
 )

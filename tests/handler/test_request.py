@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from handlers.decode import BadRequest, InputSpec, MadeUp
-from handlers.request import MAX_BODY_BYTES, MAX_INSTANCES, decode_request, require_no_encoding
+from handlers.request import MAX_BODY_BYTES, MAX_INSTANCES, decode_request, occurring, require_no_encoding
 from tests.served_models import GREY, TABLE
 
 PIXELS: NDArray[np.uint8] = np.arange(48, dtype=np.uint8).reshape(1, 8, 6)
@@ -358,11 +358,17 @@ def test_missing_values_where_they_are_declared(body: bytes, content_type: str) 
     np.testing.assert_array_equal(instance, np.array([np.nan, 2, np.nan, -2], dtype=np.float32))
 
 
-@pytest.mark.parametrize("value", ["true", '"a"', "{}", "[1]", "Infinity", "1e999", "1e300", "3", "-2.1"])
+@pytest.mark.parametrize("value", ["true", '"a"', "{}", "[1]", "Infinity", "1e999", "1e300", "3", "-2.1", "9" * 400])
 def test_what_is_no_value_is_refused_beside_missing_ones(value: str) -> None:
     body = f'{{"instances": [[null, 0, 0, {value}]]}}'.encode()
     with pytest.raises(BadRequest):
         decode_request(body, JSON, [GAPS])
+
+
+def test_what_stands_beside_missing_values_is_named() -> None:
+    message = "expected numbers, and null for missing values, found text, true or false, an object, or a number beyond"
+    with pytest.raises(BadRequest, match=message):
+        decode_request(b'{"instances": [[null, 0, 0, true]]}', JSON, [GAPS])
 
 
 def test_only_missing_values() -> None:
@@ -438,3 +444,19 @@ def test_an_input_keeps_what_occurs_and_an_older_description_has_all_of_it() -> 
     assert InputSpec.from_json(document).occurs == ("zeros", "maximum", "noise")
     with pytest.raises(ValueError, match="occurs: expected some of"):
         InputSpec.from_json({**document, "occurs": ["padding"]})
+
+
+def test_a_key_twice_among_very_many_is_found_in_one_pass() -> None:
+    # A search of all earlier keys for each key would take minutes.
+    body = "{" + ", ".join(f'"{number}": 0' for number in (*range(200_000), 199_999)) + "}"
+    with pytest.raises(BadRequest, match='expected each key once, found "199999"'):
+        decode_request(body.encode(), JSON, [TABLE])
+
+
+def test_examples_of_one_value_alone_are_found_row_by_row() -> None:
+    spec = InputSpec(name="tokens", dtype="int64", shape=(2,), low=0, high=9, occurs=("zeros", "noise"))
+    rows = np.array([[0, 0], [9, 9], [9, 0], [1, 1]])
+    assert occurring(rows, spec).tolist() == [True, False, True, True]
+    assert occurring(rows, replace(spec, occurs=get_args(MadeUp))).all()
+    assert occurring(rows[:0], spec).shape == (0,)
+    assert occurring(rows[:, 1], replace(spec, shape=())).tolist() == [True, False, True, True]

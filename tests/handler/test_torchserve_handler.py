@@ -22,7 +22,7 @@ from handlers.torchserve_handler import (
     Handler,
     take_requests_as_sent,
 )
-from pipeline.serving.client import encode_png
+from pipeline.serving.encoding import encode_png
 from tests.served_models import GREY, build_archive
 
 with warnings.catch_warnings():

@@ -22,6 +22,7 @@ def test_this_environment_is_found_healthy_apart_from_what_another_server_holds(
         "other ports",
         "disk space",
         "temp directory",
+        "state folder",
         "data",
     ]
     broken = [check for check in checks if not check.ok and check.name not in ("port", "other ports")]

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from pipeline.errors import RecipeError
-from pipeline.models.weights import read_state
 from pipeline.recipe import load_recipe
 from pipeline.runner import Outcome, plan_stages, run_stages
 from pipeline.stage import Silent
@@ -108,13 +107,13 @@ def test_a_replaced_file_runs_the_stages_whose_code_read_it(recipe: Path) -> Non
 
     info = json.loads((folder / "run" / "train" / "model.json").read_bytes())
     assert list(info["files"]) == ["class_weights.npy", "trunk.safetensors"]  # what evidence will name
-    before = read_state(folder / "run" / "train" / "weights.safetensors")
+    before = load_file(folder / "run" / "train" / "weights.safetensors")
     save_trunk(folder / "trunk.safetensors", -2.0)  # opened in Rust
     outcomes = _run(recipe)
     assert [one.action for one in outcomes] == ["up to date", "ran"]
     assert outcomes[1].reason == "trunk.safetensors, which the recipe's code read, changed"
-    after = read_state(folder / "run" / "train" / "weights.safetensors")
-    assert not np.array_equal(before["0.weight"].numpy(), after["0.weight"].numpy())
+    after = load_file(folder / "run" / "train" / "weights.safetensors")
+    assert not np.array_equal(before["0.weight"], after["0.weight"])
 
     np.save(folder / "class_weights.npy", np.array([1, 5], np.float32))  # of the loss
     assert [one.reason for one in _run(recipe)] == ["", "class_weights.npy, which the recipe's code read, changed"]
@@ -161,7 +160,7 @@ run_stages((data.STAGE, train.STAGE), load_recipe(sys.argv[2]), Path(sys.argv[3]
 def test_a_killed_training_does_not_go_on_from_a_file_that_is_another_one_now(recipe: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", KILLED, str(CHECKOUT), str(recipe), str(tmp_path / "parts")]
     assert subprocess.run(command, capture_output=True, timeout=300, check=False).returncode == -signal.SIGKILL
-    assert list((tmp_path / "parts").rglob("checkpoint.pt"))
+    assert list((tmp_path / "parts").rglob("checkpoint.kept"))
     save_trunk(recipe.parent / "trunk.safetensors", -2.0)
     for name in ("parts", "whole"):
         run_stages(STAGES, load_recipe(recipe), tmp_path / name, Silent())
@@ -182,4 +181,4 @@ def test_a_killed_training_does_not_go_on_from_a_file_that_is_another_one_now(re
 def test_what_the_network_cannot_have_is_refused_before_it_is_trained(recipe: Path, override: str, text: str) -> None:
     with pytest.raises(RecipeError, match=text):
         _run(recipe, override)
-    assert not list((recipe.parent / "run").rglob("checkpoint.pt"))
+    assert not list((recipe.parent / "run").rglob("checkpoint.kept"))

@@ -21,6 +21,7 @@ from pipeline.candidates.evaluate import evaluate_once, float_logits, folder_of,
 from pipeline.candidates.spec import candidate_specs
 from pipeline.candidates.unproven import Named, Unproven, way_on
 from pipeline.errors import RecipeError
+from pipeline.kept import read_kept
 from pipeline.proof.archive import verify_archive
 from pipeline.proof.evidence import tell
 from pipeline.recipe import Candidates
@@ -67,9 +68,11 @@ factory = "singular:load"
 epochs = 2
 [verify]
 samples = 32
+batch_sizes = [1, 2]
 [measure]
 rounds = 6
 block_ms = 5
+batch_sizes = [1]
 [smoke]
 pictures = 2
 """
@@ -115,12 +118,15 @@ def test_a_network_that_onnx_cannot_hold_is_shipped_as_torchscript(tmp_path: Pat
             pipeline.build(recipe, run_dir=run_dir, model_store=tmp_path, overrides=[named])
 
 
-def raise_key_error(_file: Path) -> None:
+def raise_key_error(file: Path) -> None:
+    file.unlink()
     raise KeyError("head.bias")
 
 
-def cut_short(file: Path) -> None:
-    file.write_bytes(file.read_bytes()[:1000])
+def freeze_batch(file: Path) -> None:
+    model = onnx.load(file)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(model, file)
 
 
 def answer_nan(file: Path) -> None:
@@ -137,8 +143,8 @@ def answer_nan(file: Path) -> None:
     ("plant", "verdict", "reason"),
     [
         (raise_key_error, "cannot be made", "KeyError: 'head.bias'"),
-        (cut_short, "not proven", "cannot be replayed"),
-        (answer_nan, "not proven", "NaN"),
+        (freeze_batch, "not proven", "InvalidArgument: "),
+        (answer_nan, "not proven", "is nan"),
     ],
 )
 def test_whatever_is_wrong_with_a_default_candidate_is_a_row_that_an_interruption_does_not_change(
@@ -170,7 +176,9 @@ def test_whatever_is_wrong_with_a_default_candidate_is_a_row_that_an_interruptio
     monkeypatch.setattr(evaluation, "evaluate", None)
     assert is_evaluated(spec, ground)
     assert evaluate_once(spec, ground, float_logits=logits) == row
-    assert json.loads((folder_of(spec, ground) / "unproven.json").read_text())["verdict"] == verdict
+    kept = read_kept(folder_of(spec, ground) / "unproven.kept", print)
+    assert kept is not None
+    assert json.loads(kept)["verdict"] == verdict
 
 
 def test_float_that_is_not_proven_ends_the_build(built: Built, tmp_path: Path) -> None:

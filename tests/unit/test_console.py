@@ -161,3 +161,16 @@ def test_a_class_that_pays_for_the_others_is_named_beside_a_verdict_within_the_b
         reports = (candidate(), candidate("thin", judged=lost))
         print_result(built(*reports, searched=False, verdicts={"thin.onnx.fp32": verdict}))
         assert capsys.readouterr().out.count(line) == times
+
+
+def test_an_empty_proof_and_made_up_inputs_that_prove_nothing_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    report = candidate()
+    said = {"zeros": "the network itself answers NaN or infinity to 32 of 32"}
+    empty = report.model_copy(update={"parity": report.parity.model_copy(update={"empty": True, "left_out": said})})
+    print_result(built(empty, searched=False))
+    out = capsys.readouterr().out
+    assert "empty (1e+00)" in out
+    assert "empty: one and the same answer to every example would be inside that limit; the proof says nothing." in out
+    assert f"zeros: made-up inputs left out of {report.name}: {said['zeros']}" in out
+    print_result(built(report, searched=False))
+    assert "empty" not in capsys.readouterr().out

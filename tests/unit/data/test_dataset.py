@@ -198,3 +198,10 @@ def test_other_files_are_refused(tmp_path: Path, content: str) -> None:
         read_info(path)
     with pytest.raises(DataError, match="expected a split"):
         read_split(path)
+
+
+def test_examples_that_never_occur_by_the_input_are_refused() -> None:
+    raw = np.array([[0, 1], [0, 0], [2, 3], [10, 10]], dtype=np.float32)
+    check_split("d", _split(inputs={"x": raw}), [SPEC], 2)
+    with pytest.raises(DataError, match=r"\(noise\), found .* in 2 of 4 examples, first in example 1; leave"):
+        check_split("d", _split(inputs={"x": raw}), [replace(SPEC, occurs=("noise",))], 2)

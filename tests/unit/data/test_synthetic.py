@@ -74,3 +74,9 @@ def test_what_an_input_says_does_not_occur_is_not_made_up() -> None:
     assert {name: len(array) for name, array in arrays.items()} == {"tokens": 3, "other": 3}
     assert synthetic_inputs((tokens,), 3, leave_out=("noise",))["tokens"].shape == (0, 4)
     assert synthetic_inputs((other,), 9, leave_out=("noise",))["other"].tolist() == [[0, 0], [1, 1]]
+
+
+def test_noise_of_few_values_holds_no_example_that_never_occurs() -> None:
+    flags = InputSpec(name="flags", dtype="uint8", shape=(2,), low=0, high=1, occurs=("noise",))
+    noise = synthetic_kinds([flags], 50)["noise"]["flags"]
+    assert {tuple(row) for row in noise.tolist()} == {(0, 1), (1, 0)}

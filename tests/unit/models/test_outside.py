@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.artifacts import digest_bytes
+import torch
+
+from pipeline.artifacts import digest_bytes, digest_file
 from pipeline.models.outside import files_behind
 from pipeline.recipe import Model
 
@@ -15,6 +17,7 @@ def test_files_are_named_without_places_on_the_builders_machine(tmp_path: Path) 
     for path in (folder / "w.pth", folder / "mean.npy", outside):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"1")
+    torch.save({"weight": torch.zeros(1)}, folder / "w.pth")
     arguments = {"trunk": str(outside), "mean": "mean.npy", "width": 3}
     model = Model(factory="nets:build", arguments=arguments, weights="w.pth")
     reads = {"classes.txt": "c", "/home/someone/table.csv": "t", "pictures/": "p", "nets.py": "n"}
@@ -23,6 +26,6 @@ def test_files_are_named_without_places_on_the_builders_machine(tmp_path: Path) 
         "classes.txt": "c",
         "model.arguments.mean mean.npy": digest,
         "model.arguments.trunk trunk.bin": digest,
-        "model.weights": digest,
+        "model.weights": digest_file(folder / "w.pth"),
         "table.csv": "t",
     }

@@ -65,6 +65,7 @@ def test_members(archive: Archive) -> None:
         "handlers/request.py",
         "handlers/runtime.py",
         "handlers/serving.py",
+        "handlers/sizes.py",
         "model.onnx",
         "pictures.safetensors",
         "serving.json",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from handlers.activation import ACTIVATIONS, Activation, probabilities
-from pipeline.errors import ProofError
-from pipeline.serving.check import _require_same
+from handlers.request import MAX_BODY_BYTES
+from pipeline.errors import ProofError, ServerError
+from pipeline.serving.check import JSON, PNG, _fitting, _require_same, encode_requests
 from pipeline.serving.client import Logits
-from tests.served_models import LABELS, TABLE, build_archive
+from tests.served_models import GREY, LABELS, TABLE, build_archive
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -31,3 +33,12 @@ def test_a_probability_that_is_not_that_of_the_outputs(activation: Activation, t
         ProofError, match=rf"golden, example 0: expected probability 0\.\d+ of {LABELS[0]}, .* found 0\."
     ):
         _require_same(archive, "golden", outputs, answered(wrong))
+
+
+def test_pictures_of_another_size_than_the_typical_one_are_posted_as_json() -> None:
+    free = replace(GREY, dynamic_axes=(1, 2))
+    for shape, form in ((GREY.shape, PNG), ((1, 9, 7), JSON)):
+        encoded = encode_requests([free], {"image": np.ones((2, *shape), np.uint8)})
+        assert next(iter(_fitting(encoded, "mine"))) == form
+    with pytest.raises(ServerError, match="mine: expected inputs that fit into a request of"):
+        _fitting({JSON: [bytes(MAX_BODY_BYTES + 1)]}, "mine")

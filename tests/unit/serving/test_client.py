@@ -15,7 +15,8 @@ import pytest
 from handlers.decode import BadRequest
 from handlers.request import decode_request
 from pipeline.errors import PipelineError, RecipeError, ServerError
-from pipeline.serving.client import encode_instances, predict
+from pipeline.serving.client import predict
+from pipeline.serving.encoding import encode_instances
 from tests.served_models import GREY, TABLE
 
 

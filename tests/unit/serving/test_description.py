@@ -23,7 +23,7 @@ def test_evidence_of_a_release_that_did_not_know_a_field_agrees(archive: Archive
 
 def test_an_input_that_was_judged_otherwise_is_named(archive: Archive) -> None:
     for changes, says in (
-        ({"missing": True}, "input features: missing: expected True, as evidence.json says, found False"),
+        ({"missing": True}, "input features: missing: expected True, as evidence.json says, found none"),
         ({"low": None}, "input features: low: expected none, as evidence.json says, found -2.0"),
         ({"shape": [0]}, r"input features: shape: expected \[0\], as evidence.json says, found \[4\]"),
     ):

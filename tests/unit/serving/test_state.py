@@ -15,7 +15,7 @@ import pytest
 from pipeline import cli
 from pipeline.errors import RecipeError, ServerError
 from pipeline.serving import torchserve
-from pipeline.serving.client import prediction_url
+from pipeline.serving.address import prediction_url
 from pipeline.serving.state import (
     FOLDER_PREFIX,
     ServerState,

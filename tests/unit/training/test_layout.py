@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pipeline.training.examples import Examples
 from pipeline.training.layout import set_layout
 
 PICTURES = torch.rand(2, 3, 8, 8).contiguous(memory_format=torch.channels_last)
@@ -13,9 +14,9 @@ PICTURES = torch.rand(2, 3, 8, 8).contiguous(memory_format=torch.channels_last)
 class Viewed(nn.Module):
     """Flattens as most small networks of tutorials do."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int = 3) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(3, 4, 3)
+        self.convolution = nn.Conv2d(channels, 4, 3)
         self.head = nn.Linear(4 * 36, 2)
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -36,3 +37,12 @@ def test_any_other_network() -> None:
     assert set_layout(network, (PICTURES,)) is torch.channels_last
     assert not network.training
     assert network.get_parameter("0.weight").is_contiguous(memory_format=torch.channels_last)
+
+
+def test_moved_pictures_of_one_channel_are_in_one_piece_too() -> None:
+    layout = torch.contiguous_format
+    examples = Examples(inputs=(torch.rand(4, 1, 8, 8),), labels=torch.zeros(4), pictures=(True,), layout=layout)
+    network = Viewed(channels=1)
+    assert set_layout(network, (PICTURES[:, :1].contiguous(memory_format=torch.channels_last),)) is layout
+    for moves in (None, torch.zeros(4, 3, dtype=torch.int64)):
+        assert network(*examples.take(torch.arange(4), moves)).shape == (4, 2)

@@ -82,3 +82,17 @@ class FullOfNoise(nn.Module):
 def test_a_network_that_is_no_function_at_another_size_is_named_with_the_size() -> None:
     with pytest.raises(ProofError, match=r"^with steps of 1: the float network answers otherwise on a second call"):
         sized_examples(FullOfNoise().eval(), [STEPS], ARRAYS)
+
+
+def test_a_size_at_which_real_examples_hold_only_what_never_occurs_is_left_out() -> None:
+    spec = replace(STEPS, low=0, occurs=("noise",))
+    padded = {"steps": np.abs(ARRAYS["steps"])}
+    padded["steps"][:, 0] = 0
+    padded["steps"][:3, :4] = 0
+    sized = sized_examples(From(1).eval(), [spec], padded)
+    assert [group.sizes for group in sized.groups] == ["steps of 4", "steps of 16", "steps of 17"]
+    for group in sized.groups:
+        assert len(group.inputs["steps"]) == 8
+        assert group.inputs["steps"].any(axis=(1, 2)).all()
+    assert (sized.left_out, sized.unfilled) == ({}, ("steps of 1",))
+    assert "steps of 1 is left out: cut to it, the first examples hold one value alone" in sized.lines()[1]
