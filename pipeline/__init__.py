@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from handlers.decode import ImageDecoding, InputSpec
-    from pipeline.builder import BuildResult, build
+    from pipeline.build_result import BuildResult
+    from pipeline.builder import build
     from pipeline.cleaning import CleanResult, clean
     from pipeline.data.dataset import DataSet, Split
     from pipeline.inspection.files import inspect
     from pipeline.models.spec import ModelSpec
-    from pipeline.recipe import Recipe, load_recipe
+    from pipeline.recipe import Recipe
+    from pipeline.recipe_file import load_recipe
 
 _HOMES = {
-    "BuildResult": "pipeline.builder",
+    "BuildResult": "pipeline.build_result",
     "CleanResult": "pipeline.cleaning",
     "DataSet": "pipeline.data.dataset",
     "ImageDecoding": "handlers.decode",
@@ -29,7 +31,7 @@ _HOMES = {
     "build": "pipeline.builder",
     "clean": "pipeline.cleaning",
     "inspect": "pipeline.inspection.files",
-    "load_recipe": "pipeline.recipe",
+    "load_recipe": "pipeline.recipe_file",
 }
 
 __all__ = [

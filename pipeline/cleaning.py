@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.artifacts import Artifact, Kind
-from pipeline.candidates.spec import FALLBACK
+from pipeline.build_result import artifact_of
+from pipeline.candidates.spec import baseline_of
 from pipeline.errors import FileError
 from pipeline.manifest import MANIFEST_NAME, Manifest, read_manifest, write_manifest
 from pipeline.places import folder_bytes, os_error_text
@@ -91,7 +92,7 @@ def clean(run_dir: Path | str, *, plan: bool = False) -> CleanResult:
     with hold(folder):
         manifest = _require_run(folder)
         finished = not outdated(BUILD, manifest)
-        kept = (_winner(folder, manifest), FALLBACK) if finished else ()
+        kept = (_winner(folder, manifest), _baseline(manifest)) if finished else ()
         losers = _losers(manifest, kept) if finished else []
         targets = [folder / artifact.path for artifact in losers]
         targets += [folder / name for name in (CACHE, SCRATCH) if finished]
@@ -112,7 +113,7 @@ def clean(run_dir: Path | str, *, plan: bool = False) -> CleanResult:
             write_manifest(folder, manifest.model_copy(update={"removed": tuple(sorted(gone))}))
             for path in (*inside, *outside):
                 _remove(path)
-        after = before - sum(one.size for one in removed[: len(inside)]) if plan else folder_bytes(folder)
+        after = before - sum(removal.size for removal in removed[: len(inside)]) if plan else folder_bytes(folder)
     return CleanResult(
         run_dir=folder,
         finished=finished,
@@ -133,14 +134,19 @@ def _require_run(folder: Path) -> Manifest:
 
 
 def _winner(folder: Path, manifest: Manifest) -> str:
-    selection = next(one for one in _artifacts(manifest) if one.kind is Kind.SELECTION)
-    path = folder / selection.path
+    path = folder / artifact_of(manifest, Kind.SELECTION).path
     try:
         return str(json.loads(path.read_bytes())["selected"])
     except (OSError, ValueError, KeyError) as error:
         raise FileError(
             f"{path}: expected the selection of this build, found none; run pipeline build again"
         ) from error
+
+
+def _baseline(manifest: Manifest) -> str:
+    """Name of the float candidate that every ratio is over."""
+    models = [artifact for artifact in _artifacts(manifest) if artifact.kind is Kind.CANDIDATE_MODEL]
+    return baseline_of([str(model.candidate) for model in models])
 
 
 def _losers(manifest: Manifest, kept: tuple[str, ...]) -> list[Artifact]:
@@ -164,7 +170,7 @@ def _link(folder: Path, path: Path) -> str | None:
     """The first link on the way from a run directory to a path in it, relative to the directory."""
     way = [path, *path.parents]
     inside = way[: way.index(folder)]
-    return next((str(one.relative_to(folder)) for one in reversed(inside) if one.is_symlink()), None)
+    return next((str(place.relative_to(folder)) for place in reversed(inside) if place.is_symlink()), None)
 
 
 def _remove(path: Path) -> None:

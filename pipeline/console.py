@@ -20,7 +20,7 @@ from pipeline.candidates.choose import ERROR_RATE, WITHIN
 from pipeline.candidates.spec import SLIM
 
 if TYPE_CHECKING:
-    from pipeline.builder import BuildResult, Row
+    from pipeline.build_result import BuildResult, Row
     from pipeline.candidates.choose import Limits
     from pipeline.candidates.report import CandidateReport, EagerTiming
     from pipeline.candidates.unproven import Unproven

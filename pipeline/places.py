@@ -16,6 +16,8 @@ from pipeline.errors import FileError
 
 # A full disk, a used-up quota, a limit on the size of files.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Libraries written in C++ put the system's words into the text of their own errors, without the number.
+_WORDS = {os.strerror(number): number for number in _NO_ROOM}
 # Libraries written in Rust put the system's number into the text of their own errors, Python's repr likewise.
 _NUMBER = re.compile(r"\(os error (\d+)\)|\[Errno (\d+)\]")
 # Libraries that write by themselves and keep the system's number: torch, numpy.
@@ -125,8 +127,11 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _error_number(error: BaseException) -> int | None:
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
-    found = _NUMBER.search(str(error))
-    return int(found[1] or found[2]) if found else None
+    text = str(error)
+    found = _NUMBER.search(text)
+    if found:
+        return int(found[1] or found[2])
+    return next((number for words, number in _WORDS.items() if words in text), None)
 
 
 def folder_bytes(path: Path) -> int:

@@ -24,6 +24,7 @@ from typing import Any
 from pipeline.artifacts import digest_bytes, digest_file
 from pipeline.errors import FileError
 from pipeline.inotify import FolderWatch
+from pipeline.source import collect
 
 # All files lie below it: for code whose result is compared itself.
 ANY_FILE = Path("/")
@@ -36,10 +37,21 @@ _PACKAGE_FOLDERS = {"site-packages", "dist-packages", "__pycache__"}
 
 @dataclass(kw_only=True)
 class _Opened:
-    """What Python opened in one stretch of the user's code, as the code named it, in order."""
+    """What Python opened in one stretch of the user's code, as the code named it, in order.
 
-    read: dict[str, None] = field(default_factory=dict)
-    listed: dict[str, None] = field(default_factory=dict)
+    Args:
+        folder: of the recipe.
+        importing: whether modules are imported.
+        read: files, each with the user's own module that opened it while it was imported; empty where that cannot be
+            told.
+        listed: folders, likewise.
+        written: files that are none of an input.
+    """
+
+    folder: Path
+    importing: bool
+    read: dict[str, str] = field(default_factory=dict)
+    listed: dict[str, str] = field(default_factory=dict)
     written: set[str] = field(default_factory=set)
 
 
@@ -63,6 +75,7 @@ class Recording:
     found: dict[str, str] = field(default_factory=dict)
     gap: str = ""
     _factories: set[str] = field(default_factory=set)
+    _sources: set[Path] = field(default_factory=set)
     _watch: FolderWatch | None = None
 
     def watch(self) -> FolderWatch:
@@ -73,15 +86,23 @@ class Recording:
         return self._watch
 
     def take(self, factory: str, reads: Mapping[str, str]) -> None:
-        """Count what a factory read, and what importing modules read, maybe before this recording."""
-        self._factories.add(factory)
+        """Count what a factory read, and what importing its modules read, maybe before this recording.
+
+        A module is imported once in a process, so on behalf of the factory that comes first. What it read then counts
+        for every factory that it belongs to, and for no other: else it would depend on which stages run together.
+        """
+        if factory not in self._factories:
+            self._factories.add(factory)
+            sources = collect(factory.partition(":")[0], self.folder).files
+            self._sources.update(self.folder / name for name in sources)
         before = len(self.found)
         for name, digest in reads.items():
             self.found.setdefault(name, digest)
         for owner, imported in _kept.get(self.folder, {}).items():
-            for name, digest in imported.items():
+            for name, (digest, reader) in imported.items():
                 # Another factory's module is its own source; a file that it read may have gone into a shared module.
-                if owner in self._factories or not name.endswith(".py"):
+                shared = not name.endswith(".py") and (not reader or Path(reader) in self._sources)
+                if owner in self._factories or shared:
                     self.found.setdefault(name, digest)
         if self.file is not None and len(self.found) > before:
             self.file.write_text(json.dumps(self.found, sort_keys=True), encoding="utf-8")
@@ -94,8 +115,9 @@ class Recording:
 
 _opened: list[_Opened] = []
 _recordings: list[Recording] = []
-# By recipe folder and factory, what importing modules read: once in a process, so that it counts for later stages too.
-_kept: dict[Path, dict[str, dict[str, str]]] = {}
+# By recipe folder and factory, what importing modules read, digest and reader: once in a process, so that it counts for
+# later stages too.
+_kept: dict[Path, dict[str, dict[str, tuple[str, str]]]] = {}
 _is_hooked: list[bool] = []
 
 
@@ -134,7 +156,7 @@ def observed(factory: str, folder: Path, *, covered: Sequence[Path] = (), import
     current = _recordings[-1] if _recordings and _recordings[-1].folder == place else None
     if current is not None:
         _drain(current)
-    opened = _Opened()
+    opened = _Opened(folder=place, importing=importing)
     _opened.append(opened)
     try:
         yield
@@ -145,13 +167,16 @@ def observed(factory: str, folder: Path, *, covered: Sequence[Path] = (), import
         left_out = (*covered, *(current.leave_out if current is not None else ()))
         kept = _kept.setdefault(place, {}).setdefault(factory, {})
         called: dict[str, str] = {}
-        for path in (*opened.read, *(f"{path}/" for path in opened.listed)):
+        for path, reader in (opened.read | {f"{path}/": reader for path, reader in opened.listed.items()}).items():
             if not _counts(path, left_out):
                 continue
             name = _name_of(path, place)
-            found = kept if importing or name.endswith(".py") else called
-            if current is None or name not in current.found:  # else it is as it was when it was first read
-                found[name] = now(name, place)
+            if current is not None and name in current.found:  # it is as it was when it was first read
+                continue
+            if importing or name.endswith(".py"):
+                kept[name] = now(name, place), reader
+            else:
+                called[name] = now(name, place)
         if current is not None:
             current.take(factory, called)
 
@@ -198,7 +223,7 @@ def _drain(current: Recording) -> None:
     for path in map(str, files):
         # Python told of its own sources already; others read them to show a line.
         if os.path.realpath(path) not in known and not path.endswith(".py"):
-            _opened[-1].read[path] = None
+            _opened[-1].read[path] = ""
 
 
 def _hook() -> None:
@@ -223,14 +248,25 @@ def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
     if event != "open":
         # The import system lists folders to find modules in them.
         if not _is_import(inspect.currentframe()):
-            opened.listed[path.rstrip("/") or "/"] = None
+            opened.listed[path.rstrip("/") or "/"] = _reader(inspect.currentframe(), opened)
         return
     flags = arguments[2]
     is_new = flags & (os.O_TRUNC | os.O_EXCL) or flags & os.O_ACCMODE == os.O_WRONLY
     if is_new:
         opened.written.add(path)
     elif path not in opened.written:
-        opened.read[path] = None
+        opened.read[path] = _reader(inspect.currentframe(), opened)
+
+
+def _reader(hook: FrameType | None, opened: _Opened) -> str:
+    """The innermost of the user's own modules that run while one is imported; empty where none does."""
+    frame = hook if opened.importing else None
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file.startswith(f"{opened.folder}{os.sep}") and _counts(file, ()):
+            return file
+        frame = frame.f_back
+    return ""
 
 
 def _is_import(hook: FrameType | None) -> bool:
@@ -242,7 +278,7 @@ def _is_import(hook: FrameType | None) -> bool:
 def _counts(path: str, left_out: Sequence[Path]) -> bool:
     """Whether a file or folder is the user's: no part of Python, of an installed package, of the system or of ours."""
     places = {_absolute(path), Path(path).resolve()}
-    installed = (*_installed(), _OURS, *_SYSTEM, *left_out)
+    installed = (*installed_folders(), _OURS, *_SYSTEM, *left_out)
     return not any(
         place.suffix == ".pyc" or _PACKAGE_FOLDERS & set(place.parts) or any(map(place.is_relative_to, installed))
         for place in places
@@ -255,7 +291,8 @@ def _absolute(path: str) -> Path:
 
 
 @lru_cache(maxsize=1)
-def _installed() -> tuple[Path, ...]:
+def installed_folders() -> tuple[Path, ...]:
+    """Where Python's own modules and installed packages lie."""
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     return tuple(Path(path) for name in names if (path := sysconfig.get_path(name)))
 

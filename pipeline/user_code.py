@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.artifacts import digest_file
 from pipeline.errors import PipelineError, RecipeError
-from pipeline.reads import observed
+from pipeline.reads import installed_folders, observed
 
 # A checkout of this project is a recipe folder too (the built-in recipes look in the working directory).
 _OURS = ("pipeline", "handlers")
@@ -197,8 +197,9 @@ def _is_ours(file: str) -> bool:
 def _is_own(file: str, folders: tuple[Path, ...]) -> bool:
     path = Path(file)
     inside = any(path.is_relative_to(folder) for folder in folders)
-    # A recipe's folder may hold an environment, or be a checkout of this project.
-    return inside and not _is_ours(file) and "site-packages" not in path.parts
+    # A recipe's folder may hold an environment, with Python's own modules in it, or be a checkout of this project.
+    installed = "site-packages" in path.parts or any(map(path.is_relative_to, installed_folders()))
+    return inside and not installed and not _is_ours(file)
 
 
 def _remove_others(folder: Path) -> None:

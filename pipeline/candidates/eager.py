@@ -22,7 +22,7 @@ from pipeline.measure.rounds import Timing
 from pipeline.measure.worker import Call, Prepare, read_job, serve, take_batch
 from pipeline.models.load import load_model_spec
 from pipeline.models.spec import ModelSpec
-from pipeline.models.weights import load_weights
+from pipeline.models.weights import load_network
 from pipeline.recipe import Model
 from pipeline.training.layout import set_layout, to_layout
 
@@ -111,7 +111,7 @@ def main() -> None:
     def load() -> Prepare:
         settings = Model.model_validate(job["model"])
         model = load_model_spec(settings, Path(job["folder"]), read_info(Path(job["data_info"])))
-        module = _float_module(model, Path(job["weights"]))
+        module = model.deployable(load_network(model, Path(job["weights"])))
         if job["layout"] == "channels-last":
             to_layout(module, torch.channels_last)
         samples = load_file(job["samples"])
@@ -133,18 +133,12 @@ def _allocate(values: torch.Tensor, layout: Layout) -> torch.Tensor:
     return values
 
 
-def _float_module(model: ModelSpec, weights: Path) -> torch.nn.Module:
-    network = model.build()
-    load_weights(weights, network)
-    return model.deployable(network.eval())
-
-
 def _layouts(model: ModelSpec, source: EagerSource) -> tuple[Layout, ...]:
     if not any(len(spec.shape) == 3 for spec in model.inputs):
         return ("as given",)
     batch = take_batch(load_file(source.samples), list(model.inputs), 2)
     example = tuple(_allocate(torch.from_numpy(batch[spec.name]), "channels-last") for spec in model.inputs)
-    possible = set_layout(_float_module(model, source.weights), example)
+    possible = set_layout(model.deployable(load_network(model, source.weights)), example)
     return _PICTURES if possible is torch.channels_last else _PICTURES[:1]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,6 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
-from torch import nn
 
 from handlers.compare import BFLOAT16, FLOAT32, INT8_DYNAMIC, INT8_STATIC, Tolerance
 from handlers.decode import InputSpec
@@ -22,8 +20,9 @@ from handlers.serving import RuntimeSpec
 from handlers.sizes import pack_size_groups
 from pipeline.artifacts import digest_file
 from pipeline.candidates.clock import TimeIsUpError
+from pipeline.candidates.figures import make_report
 from pipeline.candidates.ground import Ground
-from pipeline.candidates.report import CandidateReport, How, ParityFigures, PassFigures
+from pipeline.candidates.report import CandidateReport, How
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.candidates.tune import training_inputs, tuned_weights
 from pipeline.candidates.unproven import Unproven, differing, from_error
@@ -38,7 +37,7 @@ from pipeline.export.torchscript import export_torchscript
 from pipeline.inspection.graph import graph_cost
 from pipeline.kept import drop_damaged, read_kept, write_kept
 from pipeline.models.spec import ModelSpec
-from pipeline.models.weights import load_weights
+from pipeline.models.weights import load_network
 from pipeline.passes import DynamicInt8, Pass, Precision, StaticInt8
 from pipeline.verify.free_axes import Sized, sized_examples
 from pipeline.verify.layers import LayerFinding
@@ -65,7 +64,7 @@ def float_logits(model: ModelSpec, weights: Path, data: Path) -> NDArray[np.floa
     Raises:
         ProofError: it answers otherwise from call to call, or from batch to batch.
     """
-    module, examples = _float_module(model, weights), read_split(data).inputs
+    module, examples = model.deployable(load_network(model, weights)), read_split(data).inputs
     require_steady(module, model.inputs, examples)
     return run_chunks(module_reference(module, model.inputs).answer, examples, _FLOAT_BATCH)
 
@@ -77,13 +76,7 @@ def other_sizes(model: ModelSpec, weights: Path, data: Path) -> Sized:
         ProofError: it answers otherwise from call to call, or from batch to batch.
         RecipeError: an axis is declared free at whose other sizes the network has no answer.
     """
-    return sized_examples(_float_module(model, weights), model.inputs, read_split(data).inputs)
-
-
-def _float_module(model: ModelSpec, weights: Path) -> nn.Module:
-    network = model.build()
-    load_weights(weights, network)
-    return model.deployable(network.eval())
+    return sized_examples(model.deployable(load_network(model, weights)), model.inputs, read_split(data).inputs)
 
 
 def write_samples(
@@ -161,7 +154,7 @@ def evaluate_once(
     except TimeIsUpError:
         raise
     except Exception as error:  # noqa: BLE001 - exporters and quantizers raise all kinds
-        return from_error(spec, error, made=(folder / _MODEL_FILE[spec.format]).exists())
+        return from_error(spec, error, folder, made=(folder / _MODEL_FILE[spec.format]).exists())
     if isinstance(made, CandidateReport):
         write_kept(folder / _REPORT, made.model_dump_json().encode())
     return made
@@ -246,20 +239,14 @@ def evaluate(
         classes=ground.model.labels,
         activation=ground.model.outputs_are,
     )
-    return CandidateReport(
-        name=spec.name,
-        identity=spec.identity,
-        variant=spec.variant,
-        format=spec.format,
-        precision=spec.precision,
-        lossy=spec.lossy,
+    return make_report(
+        spec,
         how=how,
-        passes=tuple(_pass_figures(one, made) for one, made in zip(spec.passes, passes, strict=True)),
+        passes=passes,
         tuned_sha256=None if tuned is None else digest_file(tuned),
-        runtime=runtime.to_json(),
-        sha256=digest_file(file),
-        size=file.stat().st_size,
-        parity=_parity_figures(parity),
+        file=file,
+        runtime=runtime,
+        parity=parity,
         quality=quality,
     )
 
@@ -402,39 +389,3 @@ def _too_large(file: Path, limit: int) -> str:
     if macs is None:
         return "its multiply-accumulates do not follow from the file"
     return f"{macs:,} multiply-accumulates an example, limit {limit:,}" if macs > limit else ""
-
-
-def _parity_figures(parity: ParityReport) -> ParityFigures:
-    worst = parity.worst
-    assert worst is not None  # a parity that passed has checks
-    return ParityFigures(
-        reference=parity.reference,
-        checks=len(parity.checks),
-        max_absolute=parity.max_absolute,
-        nearest=abs(worst.comparison.found - worst.comparison.expected),
-        max_relative=parity.max_relative if math.isfinite(parity.max_relative) else None,
-        cosine=parity.cosine,
-        argmax_agreement=parity.argmax_agreement,
-        limit=worst.comparison.limit,
-        batch_invariant=parity.batch_invariant,
-        batch_difference=parity.batch_difference,
-        runs=parity.runs,
-        not_run=dict(parity.not_run),
-        left_out=dict(parity.left_out),
-        noise=parity.noise,
-        empty=parity.empty,
-        tolerance=parity.tolerance.to_json(),
-    )
-
-
-def _pass_figures(one: Pass, report: PassReport) -> PassFigures:
-    return PassFigures(
-        kind=report.kind,
-        detail=report.detail,
-        settings=one.model_dump(mode="json", exclude={"kind"}),
-        removed_weight_share=report.removed_weight_share,
-        removed_compute_share=report.removed_compute_share,
-        sparsity=report.sparsity,
-        weight_share=report.weight_share,
-        compute_share=report.compute_share,
-    )

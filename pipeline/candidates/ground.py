@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from handlers.sizes import size_groups
 from pipeline.data.sizes import has_distinct_sizes, sizes_of
 from pipeline.models.spec import Deployable, DeployableOfSeveral, ModelSpec
-from pipeline.models.weights import load_weights
+from pipeline.models.weights import load_network
 from pipeline.stage import Reporter, Silent
 from pipeline.training.augment import Augmentation
 from pipeline.training.device import DeviceName
@@ -66,9 +66,7 @@ class Ground:
 
     def network(self) -> nn.Module:
         """The float network with its weights, in evaluation mode."""
-        network = self.model.build()
-        load_weights(self.weights, network)
-        return network.eval()
+        return load_network(self.model, self.weights)
 
     def deployable(self) -> Deployable | DeployableOfSeveral:
         """The float network behind its preprocessing, in evaluation mode."""

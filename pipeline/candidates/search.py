@@ -224,7 +224,7 @@ def _evaluated(
             except TimeIsUpError:
                 raise
             except Exception as error:  # noqa: BLE001 - quantizers raise all kinds
-                yield spec, from_error(spec, error)
+                yield spec, from_error(spec, error, ground.scratch)
                 continue
             spec = _with_last_pass(network, precision, best)
         if not is_evaluated(spec, ground):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -13,9 +11,10 @@ from typing import TYPE_CHECKING, Final, Literal
 from pydantic import BaseModel, ConfigDict
 
 from pipeline.candidates.spec import FLOAT_NAMES, CandidateSpec
-from pipeline.errors import FileError, PipelineError, ProofError, RecipeError
+from pipeline.errors import PipelineError, ProofError, RecipeError
 from pipeline.manifest import write_atomically
 from pipeline.passes import Format, Precision, Variant, formats_of
+from pipeline.places import no_room
 
 if TYPE_CHECKING:  # an up-to-date build reads rows, and loads no torch for it
     from pipeline.verify.layers import LayerFinding
@@ -24,8 +23,6 @@ if TYPE_CHECKING:  # an up-to-date build reads rows, and loads no torch for it
 Refusal = Literal["cannot be made", "not proven"]
 NOT_MADE: Final = "cannot be made"
 NOT_PROVEN: Final = "not proven"
-# Texts of a machine that is full, in whatever error they arrive: they say nothing about a network.
-_NO_ROOM = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 # With it ends what is said of an artifact where the build ends, not in a row.
 _ENDING = "; this artifact is not the same model: nothing was packed"
 # Absolute folders and addresses in memory belong to this machine and this process.
@@ -138,30 +135,29 @@ def differing(spec: CandidateSpec, parity: ParityReport, finding: LayerFinding) 
     return unproven(spec, NOT_PROVEN, failure(parity, where=finding.text), brief=brief)
 
 
-def from_error(spec: CandidateSpec, error: Exception, *, made: bool = False) -> Unproven:
+def from_error(spec: CandidateSpec, error: Exception, folder: Path, *, made: bool = False) -> Unproven:
     """The row of a candidate that failed while it was made, proven or judged.
 
-    Exporters and quantizers raise all kinds of exceptions. What says nothing about the network (a full disk, a missing
-    file, the end of a search's time) is raised again.
+    Exporters and quantizers raise all kinds of exceptions. What says nothing about the network (a full disk or memory,
+    a missing file, the end of a search's time) is raised again.
 
     Args:
         spec: what was to be made.
         error: what was raised.
+        folder: where the candidate's files are written.
         made: whether its file is there, so that it happened afterwards.
 
     Raises:
-        FileError: the machine has no room left.
         Exception: the error itself.
     """
-    full = next((text for text in _NO_ROOM if text in str(error)), None)
-    if full is not None and not isinstance(error, OSError):
-        raise FileError(f"{spec.name}: {full}; make room; the build goes on from here when it is run again") from error
+    if no_room(error, folder) is not None:
+        raise error
     match error:
         case ProofError():
             return unproven(spec, NOT_PROVEN, str(error))
         case RecipeError():
             return unproven(spec, NOT_MADE, str(error))
-        case PipelineError() | OSError():
+        case PipelineError() | OSError() | MemoryError():
             raise error
         case _ if spec.lossy:
             said = f"{type(error).__name__}: {str(error)[:300] or 'no more is said'}"
@@ -191,7 +187,7 @@ def way_on(row: Unproven, named: Named, formats: Collection[str]) -> str | None:
         named: what the recipe names.
         formats: what variants are exported to.
     """
-    other = next((one for one in ("onnx", "torchscript") if one != row.format), "")
+    other = next((form for form in ("onnx", "torchscript") if form != row.format), "")
     only = f'set candidates.formats = ["{other}"]'
     if row.name == named.candidate:
         return "name another one in select.candidate, or none"
@@ -248,7 +244,7 @@ def require_variants(variants: Sequence[Variant], proven: Sequence[CandidateSpec
     had = {(spec.variant, spec.precision) for spec in proven}
     for variant in variants:
         if (variant.name, variant.precision) not in had:
-            row = next(one for one in rows if (one.variant, one.precision) == (variant.name, variant.precision))
+            row = next(row for row in rows if (row.variant, row.precision) == (variant.name, variant.precision))
             raise ending(row, "leave it out of candidates.variants")
 
 

@@ -15,19 +15,23 @@ from pipeline.process import reserve_stdout
 
 # What `train` prints is the path of the weights, for `$(pipeline train ...)`.
 _ANSWERS_A_PATH = "train"
+_HELP = "--help"
 _reserved: list[TextIO] = []
 
 
 def reserve_for(arguments: Sequence[str]) -> None:
     """Keep standard output for the answer alone, where the command line asks for one that a program reads.
 
-    It is not given back: what is printed while the interpreter ends is no part of an answer either.
+    The text of `--help` is an answer too, though the parser writes it by itself; no user code runs for it. The stream
+    is not given back: what is printed while the interpreter ends is no part of an answer either.
 
     Args:
         arguments: of the command line.
     """
     command = next((one for one in arguments if not one.startswith("-")), "")
-    if sys.stdout is not None and ("--json" in arguments or command == _ANSWERS_A_PATH):
+    if sys.stdout is None or _HELP in arguments:
+        return
+    if "--json" in arguments or command == _ANSWERS_A_PATH:
         _reserved.append(reserve_stdout())
 
 

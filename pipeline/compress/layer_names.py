@@ -27,11 +27,11 @@ def check_layer_names(network: nn.Module, variants: Iterable[Variant]) -> None:
     modules = [name for name, _ in network.named_modules() if name]
     layers = list(weighted_layers(network))
     for variant in variants:
-        for one in variant.passes:
-            if isinstance(one, ChannelPruning):
-                _require(one.layers, modules, layers, where=f"variant {variant.name!r}, {one.kind}: layers")
-            elif isinstance(one, StaticInt8):
-                _require(one.keep, modules, layers, where=f"variant {variant.name!r}, {one.kind}: keep")
+        for step in variant.passes:
+            if isinstance(step, ChannelPruning):
+                _require(step.layers, modules, layers, where=f"variant {variant.name!r}, {step.kind}: layers")
+            elif isinstance(step, StaticInt8):
+                _require(step.keep, modules, layers, where=f"variant {variant.name!r}, {step.kind}: keep")
 
 
 def _require(names: Iterable[str], modules: Sequence[str], layers: Sequence[str], *, where: str) -> None:

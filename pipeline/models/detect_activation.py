@@ -37,25 +37,25 @@ def check_activation(spec: ModelSpec, network: nn.Module, *, examples: Split, so
     if spec.activation == "none":  # whoever says so knows better than the outputs
         return
     rows = np.unique(np.linspace(0, len(examples) - 1, min(_EXAMPLES, len(examples))).astype(np.int64))
-    raw = tuple(torch.from_numpy(examples.inputs[one.name][rows]) for one in spec.inputs)
+    raw = tuple(torch.from_numpy(examples.inputs[feature.name][rows]) for feature in spec.inputs)
     training = network.training
-    found = detect_activation(spec.deployable(network.eval()), raw)
+    activation = detect_activation(spec.deployable(network.eval()), raw)
     network.train(training)
-    if found == spec.outputs_are:
+    if activation == spec.outputs_are:
         return
     seen = {
         "none": "found outputs that neither softmax nor sigmoid makes",
         "softmax": "found every output in 0..1 and every sum 1, as softmax makes them",
         "sigmoid": "found every output in 0..1, as sigmoid makes them",
-    }[found]
+    }[activation]
     if spec.activation is None:
         raise RecipeError(
             f"{source}: expected logits, {seen}, on {len(rows)} examples; the server would take softmax once more: "
-            f'declare model.activation = "{found}", or let the network return logits; "none" says that it does'
+            f'declare model.activation = "{activation}", or let the network return logits; "none" says that it does'
         )
     raise RecipeError(
         f'{source}: model.activation = "{spec.activation}": expected outputs that {spec.activation} makes, {seen}, on '
-        f'{len(rows)} examples; declare "{found}", or mend its forward'
+        f'{len(rows)} examples; declare "{activation}", or mend its forward'
     )
 
 

@@ -76,11 +76,11 @@ def check_first_call(
         with torch.no_grad(), _told(f"{where}: expected an answer for {_shown(spec, inputs)}", network):
             outputs = model(*inputs)
         check_outputs(outputs, rows=rows, classes=classes, where=where)
-        for one, tensor, before in zip(spec.inputs, inputs, kept, strict=True):
+        for feature, tensor, before in zip(spec.inputs, inputs, kept, strict=True):
             if not torch.equal(tensor, before):
                 raise RecipeError(
-                    f"{where}: expected input {one.name} to be left as it is, found it changed by the call; clone it "
-                    "first, and beware of inplace=True in the first layer"
+                    f"{where}: expected input {feature.name} to be left as it is, found it changed by the call; "
+                    "clone it first, and beware of inplace=True in the first layer"
                 )
         if not all(torch.equal(values, copy) for values, copy in earlier):
             raise RecipeError(
@@ -148,8 +148,9 @@ def _step(
     loss: str,
 ) -> None:
     rows = len(examples)
-    inputs = tuple(torch.from_numpy(examples.inputs[one.name]) for one in spec.inputs)
-    labels_B = torch.from_numpy(examples.labels)
+    # Copies, because a forward pass may change its inputs while it trains, and these are the data of the training.
+    inputs = tuple(torch.from_numpy(examples.inputs[feature.name].copy()) for feature in spec.inputs)
+    labels_B = torch.from_numpy(examples.labels.copy())
     where = f"{source}: in training mode, {_place(network)}"
     model = _deployable(spec, network.train(), source)
     with _told(f"{where}: expected an answer for {_shown(spec, inputs)}, a batch of {rows}", network):
@@ -208,7 +209,7 @@ def _deployable(spec: ModelSpec, network: nn.Module, source: str) -> Deployable 
 def _tensors(spec: ModelSpec, examples: Split, rows: int) -> tuple[Tensor, ...]:
     """Inputs (rows, *shape) in the order of the spec; copies, of other examples for another number if there are any."""
     chosen = np.arange(rows, 2 * rows) % len(examples)
-    return tuple(torch.from_numpy(examples.inputs[one.name][chosen]) for one in spec.inputs)
+    return tuple(torch.from_numpy(examples.inputs[feature.name][chosen]) for feature in spec.inputs)
 
 
 @contextmanager
@@ -237,4 +238,4 @@ def _place(network: nn.Module) -> str:
 
 
 def _shown(spec: ModelSpec, inputs: tuple[Tensor, ...]) -> str:
-    return ", ".join(f"{one.name} {describe(tensor)}" for one, tensor in zip(spec.inputs, inputs, strict=True))
+    return ", ".join(f"{feature.name} {describe(tensor)}" for feature, tensor in zip(spec.inputs, inputs, strict=True))

@@ -195,8 +195,8 @@ def choose_set(path: Path, sets: Sequence[WeightSet], network: nn.Module, key: s
     parameters = list(network.parameters())
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     shapes = Counter(tuple(value.shape) for value in trained or parameters or network.state_dict().values())
-    likely = [one for one in sets if shapes <= Counter(tuple(value.shape) for value in one.tensors.values())]
-    different = [one for place, one in enumerate(likely) if not any(_equal(one, other) for other in likely[:place])]
+    likely = [part for part in sets if shapes <= Counter(tuple(value.shape) for value in part.tensors.values())]
+    different = [part for place, part in enumerate(likely) if not any(_equal(part, other) for other in likely[:place])]
     if len(different) > 1:
         names = ", ".join(map(str, different))
         raise DataError(
@@ -206,22 +206,22 @@ def choose_set(path: Path, sets: Sequence[WeightSet], network: nn.Module, key: s
     if different:
         return different[0]
     expected = network.state_dict().keys()
-    return max(sets, key=lambda one: (len(expected & one.tensors.keys()), len(one.tensors)))
+    return max(sets, key=lambda part: (len(expected & part.tensors.keys()), len(part.tensors)))
 
 
 def _named(path: Path, sets: Sequence[WeightSet], key: str) -> WeightSet:
-    exact = [one for one in sets if one.name == key]
-    inner = [one for one in sets if one.name.startswith(f"{key}.")]
+    exact = [candidate for candidate in sets if candidate.name == key]
+    inner = [candidate for candidate in sets if candidate.name.startswith(f"{key}.")]
     if exact or len(inner) == 1:
         return (exact or inner)[0]
-    for one in sets:
-        rest = key.removeprefix(f"{one.name}.") if one.name else key
-        if rest != key or not one.name:
-            part = one.under(f"{rest}.", key)
+    for whole in sets:
+        rest = key.removeprefix(f"{whole.name}.") if whole.name else key
+        if rest != key or not whole.name:
+            part = whole.under(f"{rest}.", key)
             if part.tensors:
                 return part
-    names = [one.name for one in sets if one.name]
-    names += [f"{one.name}.{start}" if one.name else start for one in sets for start in _starts(one)]
+    names = [whole.name for whole in sets if whole.name]
+    names += [f"{whole.name}.{start}" if whole.name else start for whole in sets for start in _starts(whole)]
     raise RecipeError(
         f"model.weights_key: expected a set of tensors in {path}, found no {key}; there are {some(names, 12)}"
     )

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pipeline.errors import DataError
+from pipeline.models.spec import ModelSpec
 from pipeline.models.weight_sets import Metadata, WeightSet, choose_set, is_averaged, read_sets, some
 
 # What DataParallel, DistributedDataParallel, AveragedModel and torch.compile put in front of the keys that they wrap.
@@ -42,6 +43,21 @@ def save_weights(path: Path, network: nn.Module) -> None:
         for key, value in network.state_dict().items()
     }
     save_file(state, path)
+
+
+def load_network(model: ModelSpec, weights: Path) -> nn.Module:
+    """The network of a specification with the weights of a build, in evaluation mode.
+
+    Args:
+        model: says how it is built.
+        weights: as `save_weights` wrote them.
+
+    Raises:
+        DataError: they do not fit.
+    """
+    network = model.build()
+    load_weights(weights, network)
+    return network.eval()
 
 
 def load_weights(path: Path, network: nn.Module, *, key: str | None = None) -> None:

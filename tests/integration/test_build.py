@@ -22,7 +22,7 @@ from pipeline.errors import ProofError, RecipeError, StageError
 from pipeline.manifest import read_manifest
 from pipeline.measure.host import computes_bfloat16
 from pipeline.proof.evidence import Form, tell
-from pipeline.recipe import load_recipe
+from pipeline.recipe_file import load_recipe
 from pipeline.serving.archive import read_archive
 from tests.example_build import QUICK, Built
 
@@ -202,7 +202,7 @@ def test_changed_data_behind_the_same_factory_are_noticed(built: Built, tmp_path
     def digests(factor: float) -> Mapping[str, str]:
         (folder / "factor.txt").write_text(str(factor))
         program = (
-            "import json, sys; from pipeline.stages.data import STAGE; from pipeline.recipe import load_recipe\n"
+            "import json, sys; from pipeline.stages.data import STAGE; from pipeline.recipe_file import load_recipe\n"
             "print(json.dumps(STAGE.outside(STAGE.settings(load_recipe(sys.argv[1])))))"
         )
         command = [sys.executable, "-c", program, str(folder / "recipe.toml")]

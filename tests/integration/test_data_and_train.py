@@ -23,7 +23,7 @@ from pipeline.data.dataset import read_info, read_split
 from pipeline.data.fashion_mnist import load
 from pipeline.errors import DataError, RecipeError
 from pipeline.init import FILES, init_project
-from pipeline.recipe import load_recipe
+from pipeline.recipe_file import load_recipe
 from pipeline.runner import Outcome, run_stages
 from pipeline.stage import Silent
 from pipeline.stages.data import STAGE as DATA_STAGE
@@ -150,7 +150,7 @@ def test_the_example_from_another_working_directory(tmp_path: Path) -> None:
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path\n"
-        "from pipeline.recipe import load_recipe\n"
+        "from pipeline.recipe_file import load_recipe\n"
         "from pipeline.runner import run_stages\n"
         "from pipeline.stage import Silent\n"
         "from pipeline.stages import data, train\n"
@@ -283,7 +283,7 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from pipeline.recipe import load_recipe
+from pipeline.recipe_file import load_recipe
 from pipeline.runner import run_stages
 from pipeline.stage import Silent
 from pipeline.stages import data, train

@@ -16,7 +16,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from pipeline.recipe import load_recipe
+from pipeline.recipe_file import load_recipe
 from pipeline.runner import run_stages
 from pipeline.serving.archive import Archive, read_archive
 from pipeline.stage import Silent

@@ -29,7 +29,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from pipeline.init import init_project
-from pipeline.recipe import load_recipe
+from pipeline.recipe_file import load_recipe
 from pipeline.runner import run_stages
 from pipeline.stage import Silent
 from pipeline.stages import BUILD

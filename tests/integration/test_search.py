@@ -70,7 +70,7 @@ def searched(
 
     def make(spec: CandidateSpec) -> CandidateReport | Unproven:
         if spec.precision == faulty:
-            return from_error(spec, ProofError("not the same"))
+            return from_error(spec, ProofError("not the same"), ground.scratch)
         found = evaluate_once(spec, ground, float_logits=logits)
         assert isinstance(found, CandidateReport)
         reports.append(found)

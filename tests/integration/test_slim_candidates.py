@@ -26,7 +26,8 @@ from pipeline.evidence.document import read_evidence
 from pipeline.models.load import load_model_spec
 from pipeline.passes import Bfloat16, ChannelPruning, FineTune, Pass, StaticInt8, Variant
 from pipeline.proof.run import verify_run
-from pipeline.recipe import Candidates, Measure, load_recipe
+from pipeline.recipe import Candidates, Measure
+from pipeline.recipe_file import load_recipe
 from pipeline.serving.archive import read_archive
 from pipeline.training.augment import Augmentation
 from tests.example_build import QUICK, Built, record_anew

@@ -20,7 +20,7 @@ from pipeline.export.torchscript import export_torchscript
 from pipeline.manifest import read_manifest, write_manifest
 from pipeline.models.load import load_model_spec
 from pipeline.proof.run import verify_run
-from pipeline.recipe import load_recipe
+from pipeline.recipe_file import load_recipe
 from pipeline.training.augment import Augmentation
 from tests.example_build import Built, record_anew
 

@@ -29,6 +29,10 @@ def places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def run_dir(tmp_path: Path) -> Path:
+    return finished_build(tmp_path, FLOAT)
+
+
+def finished_build(tmp_path: Path, baseline: str) -> Path:
     """A finished build of three candidates, its files a few bytes each, with a cache and remains of a killed one."""
     folder = tmp_path / "run"
     files: dict[str, list[tuple[Kind, str, str | None]]] = {
@@ -36,7 +40,7 @@ def run_dir(tmp_path: Path) -> Path:
         "train": [(Kind.WEIGHTS, "weights.safetensors", None)],
         "candidates": [
             (kind, f"{name}/{file}", name)
-            for name in (WINNER, LOSER, FLOAT)
+            for name in (WINNER, LOSER, baseline)
             for kind, file in (
                 (Kind.CANDIDATE_MODEL, "model.onnx"),
                 (Kind.CANDIDATE_REPORT, "report.json"),
@@ -110,6 +114,13 @@ def test_the_winner_the_table_and_the_evidence_stay(run_dir: Path) -> None:
     assert pipeline.clean(run_dir).removed == ()
     # What the next build makes again was not removed any more.
     assert manifest.with_stage("candidates", manifest.stages["candidates"]).removed == ()
+
+
+def test_the_baseline_stays_where_float_cannot_be_had_in_onnx(tmp_path: Path) -> None:
+    folder = finished_build(tmp_path, "float.torchscript.fp32")
+    before = left_in(folder)
+    assert pipeline.clean(folder).kept == (WINNER, "float.torchscript.fp32")
+    assert before - left_in(folder) == GONE
 
 
 def test_interrupted_it_is_ended_by_the_next_one(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

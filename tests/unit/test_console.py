@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.builder import BuildResult, Row
+from pipeline.build_result import BuildResult, Row
 from pipeline.candidates.choose import Limits, judge
 from pipeline.candidates.report import CandidateReport, EagerReport, EagerTiming
 from pipeline.candidates.speed import speed_ups

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import FileError, RecipeError
 from pipeline.init import FILES, init_project
-from pipeline.recipe import load_recipe
+from pipeline.recipe_file import load_recipe
 
 
 def test_the_example_is_written_and_its_recipe_is_one(tmp_path: Path) -> None:

@@ -84,6 +84,7 @@ def test_a_full_disk_is_told_with_its_folders(tmp_path: Path) -> None:
     [
         OSError(errno.ENOSPC, FULL),
         RuntimeError("I/O error: No space left on device (os error 28)"),
+        RuntimeError(f"cannot write model.onnx: {FULL}"),
         ProofError("model.onnx cannot be replayed: OSError: [Errno 28] No space left on device"),
     ],
 )

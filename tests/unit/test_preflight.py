@@ -12,7 +12,7 @@ import pytest
 from pipeline.builder import plan
 from pipeline.errors import FileError, PipelineError
 from pipeline.preflight import check_recipe, check_store
-from pipeline.recipe import load_recipe
+from pipeline.recipe_file import load_recipe
 
 RECIPE = """
 [model]
@@ -84,7 +84,7 @@ def test_a_module_that_cannot_be_read_is_refused_with_its_line(recipe: Path) -> 
 def test_a_torch_without_cuda_is_known_without_loading_it(recipe: Path) -> None:
     program = (
         "import sys\nfrom pathlib import Path\nfrom pipeline.preflight import check_recipe\n"
-        "from pipeline.recipe import load_recipe\n"
+        "from pipeline.recipe_file import load_recipe\n"
         "try:\n    check_recipe(load_recipe(Path(sys.argv[1]), ['train.device=cuda']))\n"
         "except Exception as error:\n    print(error, 'torch' in sys.modules)\n"
     )

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import RecipeError
 from pipeline.passes import ChannelPruning, DynamicInt8, FineTune, MagnitudePruning, StaticInt8
-from pipeline.recipe import builtin_recipes, load_recipe
+from pipeline.recipe_file import builtin_recipes, load_recipe
 
 MINIMAL = """
 [model]

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from pipeline.artifacts import Kind
 from pipeline.errors import FileError, StageError
 from pipeline.manifest import MANIFEST_NAME, read_manifest, write_manifest
-from pipeline.recipe import Recipe, load_recipe
+from pipeline.recipe import Recipe
+from pipeline.recipe_file import load_recipe
 from pipeline.runner import Outcome, check_order, plan_stages, run_stages
 from pipeline.stage import Inputs, Outputs, Silent, Stage
 

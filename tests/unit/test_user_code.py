@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 
+from pipeline import user_code
 from pipeline.errors import DataError, RecipeError
 from pipeline.reads import ANY_FILE, recording
 from pipeline.user_code import faults_of_the_user, import_factory, user_modules
@@ -143,6 +146,24 @@ def test_what_importing_a_module_reads_counts_for_every_stage_and_a_call_for_its
     assert [name for name in reads.found if name.endswith(".txt")] == ["table.txt", "w.txt"]
 
 
+def test_what_a_module_reads_counts_for_the_factories_that_it_belongs_to_whatever_was_imported_before(
+    tmp_path: Path,
+) -> None:
+    read = "from pathlib import Path\nTEXT = Path(__file__).with_suffix('.txt').read_text()\n"
+    folder = _write(
+        tmp_path / "a",
+        shared=read,
+        my_data=f"{read}import shared\ndef load():\n    return shared.TEXT\n",
+        my_nets="import shared\ndef build():\n    return shared.TEXT\n",
+    )
+    for name in ("shared", "my_data"):
+        (folder / f"{name}.txt").write_text("")
+    import_factory("my_data:load", folder)()
+    with recording(folder) as reads:
+        import_factory("my_nets:build", folder)()
+    assert [name for name in reads.found if name.endswith(".txt")] == ["shared.txt"]
+
+
 LATE = """
 from torch import nn
 
@@ -188,3 +209,10 @@ def test_what_our_own_code_raises_stays_ours(tmp_path: Path) -> None:
     call = import_factory("my_one:f", folder)(call=library_versions)
     with pytest.raises(TypeError), faults_of_the_user("stage train"):
         call(3)
+
+
+def test_pythons_own_modules_below_a_recipes_folder_are_not_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    above_python = Path(sysconfig.get_path("stdlib")).parent
+    monkeypatch.setattr(user_code, "_loaded", {above_python: {}})  # as with an environment of conda beside the recipe
+    with pytest.raises(json.JSONDecodeError), faults_of_the_user("stage data"):
+        json.loads("no document of the user's")

@@ -12,7 +12,7 @@ import pytest
 from handlers.compare import FLOAT32
 from pipeline.candidates.spec import CandidateSpec, candidate_specs
 from pipeline.candidates.unproven import CandidateList, Named, differing, from_error, read_list, way_on, write_list
-from pipeline.errors import DataError, FileError, PipelineError, ProofError, RecipeError
+from pipeline.errors import DataError, ProofError, RecipeError
 from pipeline.recipe import Candidates
 from pipeline.verify.layers import LayerFinding
 from pipeline.verify.parity import ParityReport
@@ -39,9 +39,9 @@ FLOAT, STATIC = SPECS["float.onnx.fp32"], SPECS["float.onnx.int8-static"]
     ],
 )
 def test_whatever_is_raised_for_a_candidate_is_its_row(
-    spec: CandidateSpec, error: Exception, verdict: str, reason: str
+    spec: CandidateSpec, error: Exception, verdict: str, reason: str, tmp_path: Path
 ) -> None:
-    row = from_error(spec, error)
+    row = from_error(spec, error, tmp_path)
     assert (row.name, row.identity, row.lossy) == (spec.name, spec.identity, spec.lossy)
     assert (row.verdict, row.reason) == (verdict, reason)
 
@@ -52,24 +52,22 @@ def test_whatever_is_raised_for_a_candidate_is_its_row(
         (FLOAT, KeyError("of ours")),
         (STATIC, DataError("no such file")),
         (STATIC, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))),
+        (STATIC, ProofError(f"it cannot be replayed: OSError: [Errno {errno.EFBIG}] {os.strerror(errno.EFBIG)}")),
+        (STATIC, RuntimeError(f"cannot write model.onnx: {os.strerror(errno.ENOSPC)}")),
+        (STATIC, MemoryError()),
     ],
-    ids=["a fault of ours", "the data", "a full disk"],
+    ids=["a fault of ours", "the data", "a full disk", "in another process", "in a library", "no memory"],
 )
-def test_what_says_nothing_about_a_candidate_ends_the_build(spec: CandidateSpec, error: Exception) -> None:
+def test_what_says_nothing_about_a_candidate_ends_the_build(
+    spec: CandidateSpec, error: Exception, tmp_path: Path
+) -> None:
     with pytest.raises(type(error)) as caught:
-        from_error(spec, error)
+        from_error(spec, error, tmp_path)
     assert caught.value is error
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG])
-def test_a_full_disk_in_another_process_is_no_property_of_the_network(number: int) -> None:
-    error: PipelineError = ProofError(f"model.onnx cannot be replayed: OSError: [Errno {number}] {os.strerror(number)}")
-    with pytest.raises(FileError, match=rf"{os.strerror(number)}; make room; the build goes on from here"):
-        from_error(STATIC, error)
-
-
-def test_what_a_search_makes_besides_named_variants_does_not_end_the_build() -> None:
-    row = from_error(replace(STATIC, variant="slim12.5"), ProofError("it differs"))
+def test_what_a_search_makes_besides_named_variants_does_not_end_the_build(tmp_path: Path) -> None:
+    row = from_error(replace(STATIC, variant="slim12.5"), ProofError("it differs"), tmp_path)
     assert way_on(row, Named(variants=("thin",)), ("onnx",)) is None
     assert way_on(row.model_copy(update={"variant": "thin"}), Named(variants=("thin",)), ("onnx",)) is not None
 
@@ -83,17 +81,19 @@ def test_a_format_in_which_float_cannot_be_run_cannot_be_had(spec: CandidateSpec
     assert row.reason == f"parity with its torch module: {error}"
 
 
-def test_a_reason_names_no_place_on_this_machine() -> None:
+def test_a_reason_names_no_place_on_this_machine(tmp_path: Path) -> None:
     said = (
         "Load model from /tmp/pipeline-int8-x81/model.onnx failed: (/opt/ort/a.cc:12) <N object at 0x7f0a12b3c4d5> 1/2"
     )
-    assert from_error(STATIC, RecipeError(said)).reason == (
+    assert from_error(STATIC, RecipeError(said), tmp_path).reason == (
         "Load model from model.onnx failed: (a.cc:12) <N object at 0x...> 1/2"
     )
 
 
 def test_what_was_tried_crosses_a_file(tmp_path: Path) -> None:
-    listed = CandidateList(order=("float.onnx.fp32",), compared=4, unproven=(from_error(STATIC, KeyError("a")),))
+    listed = CandidateList(
+        order=("float.onnx.fp32",), compared=4, unproven=(from_error(STATIC, KeyError("a"), tmp_path),)
+    )
     write_list(tmp_path / "order.json", listed)
     assert read_list(tmp_path / "order.json") == listed
     (tmp_path / "order.json").write_text('{"order": ["float.onnx.fp32"], "compared": 0}')

@@ -56,3 +56,10 @@ def test_for_a_person_all_of_it_is_on_the_screen_in_order() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM, "status"], capture_output=True, text=True, check=True)
     assert "from a child" in done.stdout
     assert "no server is running" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["train", "--help"], ["status", "--json", "--help"]])
+def test_help_is_an_answer(arguments: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=True)
+    assert "Usage: " in done.stdout
+    assert done.stderr == ""

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.errors import FileError
 from pipeline.evidence.document import describe_code, package_url, portable_settings, read_evidence
-from pipeline.recipe import load_recipe
+from pipeline.recipe_file import load_recipe
 from tests.evidence_sample import sample_evidence
 
 

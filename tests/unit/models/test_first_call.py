@@ -264,3 +264,21 @@ def test_a_loss_that_needs_a_whole_batch_has_one() -> None:
         return F.cross_entropy(outputs, labels, reduction="none").topk(3).values.mean()
 
     check_first_step(spec(), Net(), hardest, examples=EXAMPLES, batch_size=4, source=SOURCE, loss="train.loss my:loss")
+
+
+def test_what_a_forward_pass_changes_while_it_trains_is_no_data_of_the_training() -> None:
+    class Scaling(Net):
+        def forward(self, values: Tensor) -> Any:
+            return self.head(values.mul_(2) if self.training else values)
+
+    examples = Split(inputs={"values": EXAMPLES.inputs["values"].copy()}, labels=EXAMPLES.labels)
+    check_first_step(
+        spec(preprocess=nn.Identity),
+        Scaling(),
+        F.cross_entropy,
+        examples=examples,
+        batch_size=4,
+        source=SOURCE,
+        loss="train.loss",
+    )
+    assert np.array_equal(examples.inputs["values"], EXAMPLES.inputs["values"])

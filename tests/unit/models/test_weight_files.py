@@ -71,7 +71,7 @@ KINDS = {
     "cut zip": (saved(STATE)[:-200], "the beginning of a zip archive: .* without the list that ends one; download"),
     "torchscript": (
         zipped("w/data.pkl", "w/code/m.py", "w/constants.pkl"),
-        r"a TorchScript archive; save its weights alone: torch\.save\(torch\.jit\.load",
+        r"a TorchScript archive; load it with torch\.jit and save its weights alone: torch\.save\(module",
     ),
     "torch.export": (zipped("m/models/model.json"), "a program of torch.export; save its weights alone"),
     "npz": (numpy_bytes(several=True), r"NumPy arrays \(\.npz\); save the network's state dict"),

@@ -1,0 +1,244 @@
+"""What a build made: the rows of its table, the winner, and why it won; read from its run directory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts import Artifact, Kind
+from pipeline.candidates.choose import LOSSLESS, OVERTURNS, WITHIN, Limits, Verdict
+from pipeline.candidates.outcome import outcome
+from pipeline.candidates.report import CandidateReport, EagerReport, read_report
+from pipeline.candidates.spec import baseline_of
+from pipeline.candidates.speed import SpeedUp, speed_ups
+from pipeline.candidates.unproven import Unproven, read_list
+from pipeline.data.coverage import Coverage
+from pipeline.data.dataset import SplitName, read_info
+from pipeline.manifest import Manifest
+from pipeline.places import folder_bytes
+from pipeline.plots.front import Cost, Point, pareto_front
+from pipeline.runner import Outcome
+from pipeline.verify.quality import QualityReport
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One candidate and what was decided about it.
+
+    Args:
+        report: everything measured.
+        verdict: `lossless`, `within budget`, `over budget`, `too many confident flips`, or `not provable with n
+            examples`.
+        drop_upper: the one-sided bound of the drop that was held against the budget, as a fraction: adjusted for the
+            number of lossy candidates compared, so larger than that of the report, which looks at this one alone.
+        confidence: of that bound; that of all bounds together is 95 %.
+        smallest_provable_drop: no smaller budget could have been proven with so many examples.
+        speed: how many times faster than eager and than the float network's file, per batch size.
+        outcome: what it gains over float in what is searched for, and what kept it from winning, in one clause.
+        selected: whether it is the one in the archive.
+    """
+
+    report: CandidateReport
+    verdict: str
+    drop_upper: float
+    confidence: float
+    smallest_provable_drop: float
+    speed: tuple[SpeedUp, ...]
+    outcome: str
+    selected: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildResult:
+    """What a build ended with.
+
+    Args:
+        recipe: its name.
+        run_dir: where everything lies.
+        candidates: the table, in the order of the recipe.
+        unproven: rows of what was tried and can never be selected, because it cannot be made or is not proven.
+        eager: the float network run by torch itself, timed in the same rounds: a reference.
+        selected: name of the winner.
+        why: why it won.
+        limits: what a lossy candidate may lose.
+        searched: whether a search made some of the candidates.
+        test: the winner against float on the test set, opened for this report alone.
+        test_verdict: whether it is inside its limits there too.
+        coverage: by split, the classes of which it holds nothing or too little; no figure on it speaks of them.
+        archive: the `.mar` in the model store.
+        archive_sha256: its digest.
+        stages: what each stage did.
+    """
+
+    recipe: str
+    run_dir: Path
+    candidates: tuple[Row, ...]
+    unproven: tuple[Unproven, ...]
+    eager: EagerReport
+    selected: str
+    why: str
+    limits: Limits
+    searched: bool
+    test: QualityReport
+    test_verdict: Verdict
+    coverage: Mapping[SplitName, Coverage]
+    archive: Path
+    archive_sha256: str
+    stages: tuple[Outcome, ...]
+
+    @property
+    def run_bytes(self) -> int:
+        """What the run directory takes now, in bytes."""
+        return folder_bytes(self.run_dir)
+
+    @property
+    def baseline(self) -> str:
+        """The float candidate that ratios are over: `float.onnx.fp32`, or the other where there is no such one."""
+        return baseline_of([row.report.name for row in self.candidates])
+
+    def points(self) -> tuple[Point, ...]:
+        """The candidates as points of the trade-off."""
+        return tuple(
+            Point(
+                name=row.report.name,
+                drop=row.report.quality.drop if row.report.lossy else 0.0,
+                drop_low=row.report.quality.interval_lower if row.report.lossy else 0.0,
+                drop_high=row.drop_upper if row.report.lossy else 0.0,
+                latency_ms=row.report.timing(1).rounds_ms,
+                size=row.report.size,
+                allowed=row.verdict in (LOSSLESS, WITHIN),
+                overturns=row.verdict == OVERTURNS,
+                selected=row.selected,
+            )
+            for row in self.candidates
+        )
+
+    def fronts(self) -> dict[str, tuple[Cost, ...]]:
+        """By candidate, the costs in which no other one is better at no larger a drop; see `pareto_front`."""
+        points = self.points()
+        costs: tuple[Cost, ...] = ("latency", "size")
+        fronts = {cost: pareto_front(points, cost) for cost in costs}
+        return {one.name: tuple(cost for cost in costs if one.name in fronts[cost]) for one in points}
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data, the same that the table shows."""
+        fronts = self.fronts()
+        absent = self.coverage["validation"].absent if "validation" in self.coverage else ()
+        return {
+            "recipe": self.recipe,
+            "run_dir": str(self.run_dir),
+            "run_bytes": self.run_bytes,
+            "selected": self.selected,
+            "why": self.why,
+            "candidates": [
+                {
+                    **row.report.model_dump(mode="json"),
+                    "verdict": row.verdict,
+                    "drop_upper": row.drop_upper,
+                    "confidence": row.confidence,
+                    "smallest_provable_drop": row.smallest_provable_drop,
+                    "front": list(fronts[row.report.name]),
+                    "speed": [one.to_json() for one in row.speed],
+                    "outcome": row.outcome,
+                    "not_judged": list(absent) if row.report.lossy else [],
+                    "selected": row.selected,
+                }
+                for row in self.candidates
+            ],
+            "unproven": [row.model_dump(mode="json") for row in self.unproven],
+            "baseline": self.baseline,
+            "eager": self.eager.model_dump(mode="json"),
+            "limits": asdict(self.limits),
+            "searched": self.searched,
+            "test": self.test.to_json(),
+            "test_verdict": asdict(self.test_verdict),
+            "coverage": {which: asdict(found) for which, found in self.coverage.items()},
+            "archive": str(self.archive),
+            "archive_sha256": self.archive_sha256,
+            "stages": [asdict(outcome) for outcome in self.stages],
+        }
+
+
+def artifact_of(manifest: Manifest, kind: Kind) -> Artifact:
+    """The artifact of a kind of which a build has one."""
+    known = (artifact for record in manifest.stages.values() for artifact in record.artifacts)
+    return next(artifact for artifact in known if artifact.kind is kind)
+
+
+def read_selection(run_dir: Path, manifest: Manifest) -> dict[str, Any]:
+    """What the select stage wrote."""
+    document: dict[str, Any] = json.loads((run_dir / artifact_of(manifest, Kind.SELECTION).path).read_bytes())
+    return document
+
+
+def read_result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tuple[Outcome, ...]) -> BuildResult:
+    """The result of a finished build.
+
+    Args:
+        run_dir: of the build.
+        manifest: of the build.
+        archive: where it lies.
+        outcomes: what each stage did this time; empty where nothing was built.
+    """
+    selection = read_selection(run_dir, manifest)
+    reports = {
+        one.candidate: read_report(run_dir / one.path)
+        for record in manifest.stages.values()
+        for one in record.artifacts
+        if one.kind is Kind.CANDIDATE_REPORT
+    }
+    eager = EagerReport.model_validate_json((run_dir / artifact_of(manifest, Kind.EAGER_REPORT).path).read_bytes())
+    baseline = reports[baseline_of([name for name in reports if name is not None])]
+    rows = tuple(
+        _row(reports[name], Verdict(**verdict), selection, eager=eager, baseline=baseline)
+        for name, verdict in selection["verdicts"].items()
+    )
+    return BuildResult(
+        recipe=manifest.recipe,
+        run_dir=run_dir,
+        candidates=rows,
+        unproven=read_list(run_dir / artifact_of(manifest, Kind.CANDIDATE_ORDER).path).unproven,
+        eager=eager,
+        selected=selection["selected"],
+        why=selection["why"],
+        limits=Limits(**selection["limits"]),
+        searched="setting search.effort" in manifest.stages["candidates"].parts,  # without a search there is none
+        test=QualityReport(**selection["test"]),
+        test_verdict=Verdict(**selection["test_verdict"]),
+        coverage=read_info(run_dir / artifact_of(manifest, Kind.DATA_INFO).path).coverage,
+        archive=archive,
+        archive_sha256=artifact_of(manifest, Kind.ARCHIVE).sha256,
+        stages=outcomes,
+    )
+
+
+def _row(
+    report: CandidateReport,
+    verdict: Verdict,
+    selection: Mapping[str, Any],
+    *,
+    eager: EagerReport,
+    baseline: CandidateReport,
+) -> Row:
+    speed = speed_ups(report, eager=eager, baseline=baseline)
+    return Row(
+        report=report,
+        verdict=verdict.text,
+        drop_upper=verdict.drop_upper,
+        confidence=verdict.confidence,
+        smallest_provable_drop=verdict.smallest_provable_drop,
+        speed=speed,
+        outcome=outcome(
+            report,
+            verdict=verdict.text,
+            drop_upper=verdict.drop_upper,
+            limits=Limits(**selection["limits"]),
+            speed=speed,
+            float_size=baseline.size,
+            goal=selection["goal"],
+        ),
+        selected=report.name == selection["selected"],
+    )
