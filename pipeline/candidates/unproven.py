@@ -103,7 +103,7 @@ def unproven(spec: CandidateSpec, verdict: Refusal, reason: str, *, brief: str =
         reason: why.
         brief: the same in a few words.
     """
-    text = " ".join(reason.removeprefix(f"{spec.name}: ").removesuffix(_ENDING).split())
+    text = " ".join(reason.removeprefix(f"{spec.name}: ").split())
     return Unproven(
         name=spec.name,
         identity=spec.identity,

@@ -272,21 +272,6 @@ def check_parity(
     )
 
 
-def require(report: ParityReport, *, where: str = "") -> None:
-    """Stop where parity failed.
-
-    Args:
-        report: of one candidate.
-        where: the layer at which it failed, as one clause; empty if it is not known.
-
-    Raises:
-        ProofError: one line naming the candidate, the inputs, both values and the limit, and which of the ways to run
-            the file differed, on which calls.
-    """
-    if not report.passed:
-        raise ProofError(f"{failure(report, where=where)}; this artifact is not the same model: nothing was packed")
-
-
 def require_same_decisions(candidate: str, expected: NDArray[Any], found: NDArray[Any], tolerance: Tolerance) -> None:
     """Stop where a lossless file decides otherwise than its source on labelled data.
 
@@ -305,8 +290,7 @@ def require_same_decisions(candidate: str, expected: NDArray[Any], found: NDArra
         raise ProofError(
             f"{candidate}: parity on validation: expected the decisions of its torch module, found {len(turned)} of "
             f"{len(expected)} turned that are no near ties; the first is example {row}: expected class "
-            f"{int(expected[row].argmax())}, found {int(found[row].argmax())}; this artifact is not the same model: "
-            "nothing was packed"
+            f"{int(expected[row].argmax())}, found {int(found[row].argmax())}"
         )
 
 

@@ -137,7 +137,7 @@ def test_mistakes_are_one_line_with_an_exit_code(built: Built, tmp_path: Path) -
         (2, "No such option: --frob", ["build", "--frob"]),
         (2, "train.epochs: Input should be a valid integer", ["build", "--set", "train.epochs=many", "--plan"]),
         (2, "select.candidate: expected one of", ["build", "--set", "select.candidate=best", "--plan"]),
-        (2, "expected a module no_data", ["build", recipe, "--run-dir", tmp_path / "run"]),
+        (2, "expected a module my_nets", ["build", recipe, "--run-dir", tmp_path / "run"]),
         (7, "weights.safetensors", ["build", built.recipe.parent / "weights.toml", "--run-dir", tmp_path / "run"]),
         (3, "expected a finished build", ["report", tmp_path]),
         (3, "expected a run directory of pipeline build", ["bench", tmp_path]),

@@ -78,6 +78,7 @@ pictures = 2
 """
 
 
+@pytest.mark.slow
 def test_a_network_that_onnx_cannot_hold_is_shipped_as_torchscript(tmp_path: Path) -> None:
     (tmp_path / "singular.py").write_text(SINGULAR)
     recipe, run_dir, said = tmp_path / "recipe.toml", tmp_path / "run", Lines()

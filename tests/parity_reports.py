@@ -1,0 +1,12 @@
+"""A parity report held as a build holds one."""
+
+from __future__ import annotations
+
+from pipeline.errors import ProofError
+from pipeline.verify.parity import ParityReport, failure
+
+
+def require(report: ParityReport, *, where: str = "") -> None:
+    """Raise what the report says, if the file does not reproduce its source."""
+    if not report.passed:
+        raise ProofError(failure(report, where=where))
