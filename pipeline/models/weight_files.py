@@ -79,6 +79,10 @@ def _kind(path: Path) -> tuple[str, str]:
     """What a file is and what to do about it; both empty where its first bytes do not tell."""
     with path.open("rb") as stream:
         head = stream.read(_HEAD_BYTES)
+    # First, because the length of a safetensors header, in front of it, may look like any other kind's first bytes.
+    header_bytes = int.from_bytes(head[:8], "little")
+    if head[8:9] == b"{" and header_bytes < 2**32:
+        return _safetensors_kind(path, header_bytes)
     for place, magic, kind, advice in _MAGIC:
         if head.startswith(magic, place):
             return kind, advice
@@ -90,9 +94,6 @@ def _kind(path: Path) -> tuple[str, str]:
         return _zip_kind(path)
     if head[0] == 0x80:  # a pickle's first operation; torch.save's older form is a chain of pickles
         return TORCH_SAVE, ""
-    header_bytes = int.from_bytes(head[:8], "little")
-    if head[8:9] == b"{" and header_bytes < 2**32:
-        return _safetensors_kind(path, header_bytes)
     if head[0] == 0x08 and head[1:2] <= b"\x20" and head[2:3] and head[2] in _PROTOBUF_TAGS:
         return "a graph, as ONNX or TensorFlow write", _STATE_DICT
     return _text_kind(head)

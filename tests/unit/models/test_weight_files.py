@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import tarfile
 import zipfile
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from safetensors.torch import load_file
 from safetensors.torch import save as safetensors_bytes
 
 from pipeline.errors import DataError
@@ -126,3 +128,13 @@ def test_what_may_hold_weights_passes(tmp_path: Path, older: bool) -> None:
     (tmp_path / "a.safetensors").write_bytes(safetensors_bytes(STATE))
     for path in tmp_path.iterdir():
         assert check_weights_file(path) == path
+
+
+@pytest.mark.parametrize("beginning", [b"\x80\x02", b"\x1f\x8b", b"PK", b"BZ", b"\x08\x07"])
+def test_the_length_of_a_safetensors_header_is_taken_for_no_other_kind(tmp_path: Path, beginning: bytes) -> None:
+    header = json.dumps({"weight": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    length = int.from_bytes(beginning, "little")
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(length.to_bytes(8, "little") + header.ljust(length) + bytes(4))
+    assert check_weights_file(path) == path
+    assert load_file(path)["weight"].tolist() == [0.0]
