@@ -245,7 +245,8 @@ def _first_difference(
 def _inside(tolerance: Tolerance) -> Tolerance:
     """How far values inside a network may be, whatever their unit, where its answers may be so far."""
     rounding = tolerance.absolute / tolerance.usual_spread if tolerance.usual_spread else 0.0
-    return Tolerance(relative=_INSIDE_RELATIVE, steps=255 * (tolerance.spread + rounding))
+    # Values around zero spread over twice the largest of them.
+    return Tolerance(relative=_INSIDE_RELATIVE, steps=2 * 255 * (tolerance.spread + rounding))
 
 
 def _windows(pairs: Sequence[tuple[int, int]], reference: Sequence[Step], found: Sequence[Step]) -> Iterator[list[int]]:

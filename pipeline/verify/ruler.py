@@ -122,15 +122,12 @@ def widest(tolerances: Sequence[Tolerance]) -> Tolerance:
     return max(tolerances, key=lambda tolerance: tolerance.absolute)
 
 
-def measured_noise(
-    reference: Reference, arrays: Mapping[str, NDArray[Any]], answers: NDArray[np.float32] | None = None
-) -> float | None:
+def measured_noise(reference: Reference, arrays: Mapping[str, NDArray[Any]]) -> float | None:
     """How far float32 takes a reference's answers from those in float64, on the first few examples of one batch.
 
     Args:
         reference: what is asked.
         arrays: (N, *shape) by input name.
-        answers: its answers to the first `min(N, 8)` of them in one call, if they are known.
 
     Returns:
         The largest difference; 0 for a reference that has no float64 form on purpose, None where it cannot be run so.
@@ -139,10 +136,10 @@ def measured_noise(
         return 0.0
     batch = {name: array[:_NOISE_EXAMPLES] for name, array in arrays.items()}
     exact = reference.exact(batch)
-    found = reference.answer(batch) if answers is None else answers
-    if exact is None or exact.shape != found.shape or not np.isfinite(exact).all():
+    rounded = reference.answer(batch)
+    if exact is None or exact.shape != rounded.shape or not np.isfinite(exact).all():
         return None
-    return float(np.abs(exact - found).max())
+    return float(np.abs(exact - rounded).max())
 
 
 def _ruler(
