@@ -76,6 +76,8 @@ def other_sizes(model: ModelSpec, weights: Path, data: Path) -> Sized:
         ProofError: it answers otherwise from call to call, or from batch to batch.
         RecipeError: an axis is declared free at whose other sizes the network has no answer.
     """
+    if not any(feature.dynamic_axes for feature in model.inputs):
+        return Sized()
     return sized_examples(model.deployable(load_network(model, weights)), model.inputs, read_split(data).inputs)
 
 

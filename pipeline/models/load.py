@@ -181,7 +181,7 @@ def _with_sizes(build: Callable[[], Any], preprocess: Callable[[], nn.Module], i
     if isinstance(network, nn.Module) and any(
         is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers())
     ):
-        zeros = [np.full((2, *one.shape), min(max(0, one.low), one.high), dtype=one.dtype) for one in inputs]
+        zeros = [np.full((2, *one.shape), one.nearest_to_zero, dtype=one.dtype) for one in inputs]
         training = network.training
         with torch.no_grad():
             seen = preprocess()(*map(torch.from_numpy, zeros))

@@ -7,7 +7,7 @@ from torch import nn
 
 from pipeline.errors import RecipeError
 from pipeline.models.spec import ModelSpec
-from pipeline.models.weight_sets import some
+from pipeline.models.weight_sets import same_numbers, some
 from pipeline.stage import Reporter
 
 # What the other seed is larger by than the recipe's.
@@ -34,7 +34,7 @@ def require_own_weights(spec: ModelSpec, network: nn.Module, *, seed: int, repor
     random = [
         key
         for key, value in state.items()
-        if key not in other or value.shape != other[key].shape or not torch.equal(value, other[key])
+        if key not in other or value.shape != other[key].shape or not same_numbers(value, other[key])
     ]
     if random:
         raise RecipeError(

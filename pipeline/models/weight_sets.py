@@ -239,14 +239,17 @@ def _equal(one: WeightSet, other: WeightSet) -> bool:
     return all(
         value.dtype == other.tensors[key].dtype
         and value.shape == other.tensors[key].shape
-        and _same(value, other.tensors[key])
+        and same_numbers(value, other.tensors[key])
         for key, value in one.tensors.items()
     )
 
 
-def _same(value: Tensor, other: Tensor) -> bool:
+def same_numbers(value: Tensor, other: Tensor) -> bool:
+    """Whether two tensors of one shape and dtype hold the same numbers; NaN is the same as NaN."""
     try:
-        return torch.equal(value, other)
+        if torch.equal(value, other):
+            return True
+        return value.is_floating_point() and torch.allclose(value, other, rtol=0, atol=0, equal_nan=True)
     except (RuntimeError, NotImplementedError):  # such as tensors without storage
         return False
 

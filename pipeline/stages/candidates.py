@@ -145,7 +145,8 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.training.loss import load_criterion
 
     model = load_model_spec(settings.model, settings.folder, read_info(inputs.one(Kind.DATA_INFO)))
-    check_layer_names(model.build(), settings.candidates.variants or ())
+    if settings.candidates.variants:  # a factory may take long
+        check_layer_names(model.build(), settings.candidates.variants)
     require_pictures(Augmentation(shift=_search_shift(settings)), model.inputs, section="search")
     weights, validation = inputs.one(Kind.WEIGHTS), inputs.one(Kind.VALIDATION_DATA)
     logits = float_logits(model, weights, validation)
@@ -154,7 +155,6 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
         outputs.reporter.log(f"candidates: {line}")
     samples = outputs.path(Kind.SAMPLES, "samples.safetensors")
     write_samples(samples, validation=validation, logits=logits, count=settings.verify.samples, sized=sized)
-    criterion = load_criterion(settings.loss, settings.folder, activation=model.outputs_are)
     ground = Ground(
         model=model,
         weights=weights,
@@ -168,7 +168,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
         device=settings.device,
         scratch=outputs.scratch,
         cache=outputs.cache,
-        criterion=criterion,
+        criterion=load_criterion(settings.loss, settings.folder, activation=model.outputs_are),
         model_key=_model_key(settings, inputs.one(Kind.DATA_INFO)),
         reporter=outputs.reporter,
     )

@@ -68,3 +68,13 @@ def test_a_factory_that_seeds_torch_is_told_of() -> None:
     assert required(seeded) == [
         "train: the factory seeds torch itself, so nothing tells whether its weights are trained or made at random"
     ]
+
+
+def test_a_missing_number_is_no_random_one() -> None:
+    def with_nan() -> nn.Module:
+        network = pretrained()
+        with torch.no_grad():
+            next(network.parameters())[1, 2] = torch.nan
+        return network
+
+    assert required(with_nan) == []
