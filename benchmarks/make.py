@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import assert_never
 
 from benchmarks.contender import PEERS, Contender, Peer, Task
+from benchmarks.telemetry import switch_off
 
 
 def main() -> None:
     """Make a peer's contenders, and write down what they are."""
     name, job, made = sys.argv[1:]
     peer = next(one for one in PEERS if one == name)
+    switch_off(peer)
     contenders = make(peer, Task.from_json(json.loads(Path(job).read_text(encoding="utf-8"))))
     Path(made).write_text(json.dumps([one.to_json() for one in contenders]), encoding="utf-8")
 

@@ -23,7 +23,7 @@ from pipeline.candidates.choose import Verdict, judge
 from pipeline.candidates.eager import eager_subjects, fastest_eager
 from pipeline.errors import ProofError
 from pipeline.measure.latency import Measurement, Subject, file_subject, measure_latency
-from pipeline.process import failure, module_command, module_environment
+from pipeline.process import failure, module_command, module_environment, run_child
 from pipeline.stage import Reporter
 from pipeline.verify.quality import QualityReport, judge_quality, predict_logits
 
@@ -195,18 +195,8 @@ def _logits(one: Contender, ground: Ground, scratch: Path) -> dict[str, NDArray[
 
 def _run(module: str, *arguments: str, cwd: Path) -> None:
     try:
-        done = subprocess.run(
-            module_command(module, *arguments),
-            env=module_environment(),
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=_PEER_S,
-        )
+        command = module_command(module, *arguments)
+        done = run_child(command, environment=module_environment(), cwd=cwd, timeout_s=_PEER_S)
     except subprocess.TimeoutExpired as error:
         raise ProofError(f"it was stopped after {_PEER_S} s") from error
     if done.returncode != 0:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handlers.decode import InputSpec
+from handlers.onnx_runtime import import_onnx_runtime
 from handlers.serving import RuntimeSpec
 
 
@@ -93,8 +94,7 @@ def describe_libraries(runtime: RuntimeSpec) -> str:
 
 
 def _load_onnx(path: Path, runtime: RuntimeSpec) -> Model:
-    import onnxruntime
-
+    onnxruntime = import_onnx_runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = runtime.threads
     options.inter_op_num_threads = 1

@@ -84,7 +84,7 @@ def start_child(
     stdout: int | IO[str] = _NOTHING,
     stderr: int | IO[str] = _NOTHING,
 ) -> subprocess.Popen[str]:
-    """Start a program. Every child of this package is started here.
+    """Start a program. Every child of this package is started here; none of them reports to a vendor.
 
     Args:
         command: the program and its arguments.
@@ -99,6 +99,8 @@ def start_child(
     Raises:
         OSError: no process could be started. A tied command that cannot be run ends with code 127 instead.
     """
+    from handlers.onnx_runtime import TELEMETRY_OFF
+
     reader = writer = -1
     main_thread = threading.current_thread() is threading.main_thread()
     # Linux counts the *thread* that starts a child as its parent.
@@ -110,7 +112,7 @@ def start_child(
         process = subprocess.Popen(
             [*prefix, *command],
             cwd=cwd,
-            env=environment,
+            env={**(os.environ if environment is None else environment), **TELEMETRY_OFF},
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,

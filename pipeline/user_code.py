@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -39,6 +40,10 @@ def user_modules(folder: Path) -> Iterator[None]:
     Args:
         folder: the recipe's.
     """
+    from handlers.onnx_runtime import TELEMETRY_OFF
+
+    # They may import ONNX Runtime before we do.
+    os.environ.update(TELEMETRY_OFF)
     folder = folder.resolve()
     before = list(sys.path)
     writes_bytecode = sys.dont_write_bytecode

@@ -6,29 +6,30 @@ import time
 from typing import Any
 
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, quantize_dynamic, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
 from safetensors.numpy import load_file
 
 from benchmarks.contender import CALIBRATION_EXAMPLES, Contender, Task
+from handlers.onnx_runtime import import_onnx_runtime
 from handlers.serving import RuntimeSpec
 
 
 def make(task: Task) -> list[Contender]:
     """Dynamic and static int8."""
+    quantization = import_onnx_runtime("onnxruntime.quantization")
+    shape_inference = import_onnx_runtime("onnxruntime.quantization.shape_inference")
     started = time.perf_counter()
     prepared = task.folder / "prepared.onnx"
-    quant_pre_process(task.model, prepared)
+    shape_inference.quant_pre_process(task.model, prepared)
     shared_s = time.perf_counter() - started
 
     started = time.perf_counter()
     dynamic = task.folder / "dynamic.onnx"
-    quantize_dynamic(prepared, dynamic)
+    quantization.quantize_dynamic(prepared, dynamic)
     dynamic_s = time.perf_counter() - started
 
     started = time.perf_counter()
     static = task.folder / "static.onnx"
-    quantize_static(prepared, static, _Examples(task))
+    quantization.quantize_static(prepared, static, _Examples(task))
     static_s = time.perf_counter() - started
     return [
         Contender(
@@ -52,7 +53,9 @@ def make(task: Task) -> list[Contender]:
     ]
 
 
-class _Examples(CalibrationDataReader):  # type: ignore[misc]  # how ONNX Runtime takes them
+class _Examples:
+    """Training examples, as ONNX Runtime asks for them."""
+
     def __init__(self, task: Task) -> None:
         self._name = task.input_name
         self._images = iter(load_file(task.train)[f"input.{task.input_name}"][:CALIBRATION_EXAMPLES])

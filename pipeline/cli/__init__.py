@@ -24,9 +24,12 @@ _NEVER_SUGGESTED = ("--accept-host", "--force", "--no-served")
 
 def main() -> None:
     """Run the command line; the exit code follows from the error's class."""
+    from handlers.onnx_runtime import TELEMETRY_OFF
+
     # Read when torch is loaded. Its threads spin while they wait, by default: beside one other busy process, training
     # then took five times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.update(TELEMETRY_OFF)
     code = _run(sys.argv[1:])
     if code == EXIT_INTERRUPTED:
         # Every `finally` has run. Python would take torch apart object by object for seconds, and a person waits.

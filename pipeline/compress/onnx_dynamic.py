@@ -7,8 +7,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 import onnx
-from onnxruntime.quantization import QuantType, quantize_dynamic
 
+from handlers.onnx_runtime import import_onnx_runtime
 from pipeline.compress.onnx_file import node_names, prepared, quantizing, read_model, report, write_model
 from pipeline.compress.touched import PassReport
 from pipeline.inspection.graph import graph_cost
@@ -38,17 +38,18 @@ def quantize_file(source: Path, destination: Path, *, keep: Collection[str] = ()
         RecipeError: it holds no MatMul or Gemm with constant weights.
         ProofError: the quantizer made an invalid graph.
     """
+    quantization = import_onnx_runtime("onnxruntime.quantization")
     model = read_model(source)
     with tempfile.TemporaryDirectory(prefix="pipeline-int8-") as folder:
         path = Path(folder) / "model.onnx"
         with quantizing("dynamic-int8"):
-            quantize_dynamic(
+            quantization.quantize_dynamic(
                 prepared(model),
                 path,
                 op_types_to_quantize=list(OPERATORS),
                 per_channel=PER_CHANNEL,
                 reduce_range=REDUCE_RANGE,
-                weight_type=QuantType.QInt8,
+                weight_type=quantization.QuantType.QInt8,
                 nodes_to_exclude=node_names(model, keep),
             )
         quantized = onnx.load(path)

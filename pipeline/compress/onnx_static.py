@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
+from handlers.onnx_runtime import import_onnx_runtime
 from pipeline.compress.onnx_file import node_names, prepared, quantizing, read_model, report, write_model
 from pipeline.compress.touched import PassReport
 from pipeline.errors import RecipeError
@@ -40,12 +40,9 @@ _BETWEEN = (
     "Unsqueeze",
 )
 _PREPROCESSING = "preprocess"
-_METHODS = {
-    "minmax": CalibrationMethod.MinMax,
-    "entropy": CalibrationMethod.Entropy,
-    "percentile": CalibrationMethod.Percentile,
-}
-_TYPES = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}
+# Members of ONNX Runtime's `CalibrationMethod` and `QuantType`.
+_METHODS = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
+_TYPES = {"uint8": "QUInt8", "int8": "QInt8"}
 _BATCH = 32
 
 
@@ -83,6 +80,7 @@ def quantize_file(
         RecipeError: it holds no Conv, Gemm or MatMul with constant weights, or no module of a kept name.
         ProofError: the quantizer made an invalid graph.
     """
+    quantization = import_onnx_runtime("onnxruntime.quantization")
     model = read_model(source)
     excluded = node_names(model, _kept_modules(model, keep))
     measured = [examples, *others]
@@ -91,18 +89,18 @@ def quantize_file(
         path = Path(folder) / "model.onnx"
         # The histograms of two of the methods are announced on standard output.
         with quantizing("static-int8"), contextlib.redirect_stdout(io.StringIO()):
-            quantize_static(
+            quantization.quantize_static(
                 prepared(model),
                 path,
                 _Batches(measured),
-                quant_format=QuantFormat.QDQ,
+                quant_format=quantization.QuantFormat.QDQ,
                 op_types_to_quantize=[*OPERATORS, *_BETWEEN],
                 per_channel=True,
                 reduce_range=reduce_range,
-                activation_type=_TYPES[activations],
-                weight_type=QuantType.QInt8,
+                activation_type=quantization.QuantType[_TYPES[activations]],
+                weight_type=quantization.QuantType.QInt8,
                 nodes_to_exclude=excluded,
-                calibrate_method=_METHODS[method],
+                calibrate_method=quantization.CalibrationMethod[_METHODS[method]],
                 # One batch at a time: all activations of all examples at once may not fit into memory.
                 extra_options={"CalibStridedMinMax": 1},
             )
@@ -121,8 +119,11 @@ def quantize_file(
     return made
 
 
-class _Batches(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime publishes no types
-    """Examples in batches, in order, and from any batch on; each mapping holds examples of one size."""
+class _Batches:
+    """Examples in batches, in order, and from any batch on; each mapping holds examples of one size.
+
+    ONNX Runtime takes what has a method `get_next` for its `CalibrationDataReader`.
+    """
 
     def __init__(self, measured: Sequence[Mapping[str, NDArray[Any]]]) -> None:
         self.batches = [

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
+from handlers.onnx_runtime import import_onnx_runtime
 from handlers.runtime import LEFT_OUT_OPTIMIZERS
 from pipeline.verify.trace import Step
 
@@ -101,6 +101,7 @@ class OnnxTrace:
         return {step: np.asarray(values[name]) for step, name in names.items()}
 
     def _session(self, model: onnx.ModelProto) -> Any:
+        onnxruntime = import_onnx_runtime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         levels = onnxruntime.GraphOptimizationLevel

@@ -28,10 +28,15 @@ Finished = subprocess.CompletedProcess[str]
 
 @pytest.fixture(scope="module", autouse=True)
 def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIPELINE_STATE", str(tmp_path_factory.mktemp("state")))
+        for name in ("CI", "ORT_DISABLE_TELEMETRY"):  # either would keep ONNX Runtime from reporting home
+            patch.delenv(name, raising=False)
+        patch.setenv("HOME", str(home))
         yield
         run("stop")
+    assert not (home / ".cache" / "Microsoft").exists(), "a command, its children, or the server reports to a vendor"
 
 
 def run(*arguments: object, cwd: Path | None = None) -> Finished:

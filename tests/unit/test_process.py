@@ -21,6 +21,7 @@ from pipeline.process import failure, run_child
 SLEEPER = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
 # A child that starts one of its own, as the server starts its workers.
 NESTED = ["sh", "-c", "sleep 600 & sleep 600"]
+TELL = "import os; print(os.environ.get('ORT_DISABLE_TELEMETRY'))"
 PARENT = """
 import json, sys, threading, time
 from pipeline import process
@@ -142,3 +143,9 @@ def test_every_child_of_this_package_is_started_in_one_place() -> None:
     root = Path(process.__file__).parent
     found = [path.relative_to(root) for path in sorted(root.rglob("*.py")) if starts.search(path.read_text("utf-8"))]
     assert found == [Path("process.py")]
+
+
+@pytest.mark.parametrize("environment", [None, {}, {"ORT_DISABLE_TELEMETRY": "0"}])
+def test_no_child_reports_to_a_vendor(environment: dict[str, str] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    assert run_child([sys.executable, "-S", "-c", TELL], environment=environment).stdout == "1\n"

@@ -32,6 +32,12 @@ def test_a_factory_and_what_it_imports_when_called(tmp_path: Path, monkeypatch: 
     assert not list(folder.rglob("*.pyc"))
 
 
+def test_what_a_factory_imports_reports_to_no_vendor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    source = "import os\nAT_IMPORT = os.environ.get('ORT_DISABLE_TELEMETRY')\ndef f():\n    return AT_IMPORT\n"
+    assert import_factory("my_one:f", _write(tmp_path / "a", my_one=source))() == "1"
+
+
 def test_two_folders_with_the_same_module_names_do_not_mix(tmp_path: Path) -> None:
     source = "import my_two\ndef f():\n    import my_three\n    return my_two.X + my_three.X\n"
     a = _write(tmp_path / "a", my_one=source, my_two="X = 'a'", my_three="X = 'a'")

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
 
 from handlers.decode import InputSpec
+from handlers.onnx_runtime import import_onnx_runtime
 from pipeline.errors import ProofError, RecipeError
 from pipeline.export.onnx import export_onnx
 from pipeline.models.preprocess import Each, ToFloat, Unchanged
@@ -43,7 +43,7 @@ def test_names_types_and_a_dynamic_batch_axis(exported: Exported) -> None:
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
 def test_it_answers_any_batch(exported: Exported, batch: int) -> None:
-    session = onnxruntime.InferenceSession(exported.folder / "float.onnx", providers=["CPUExecutionProvider"])
+    session = import_onnx_runtime().InferenceSession(exported.folder / "float.onnx", providers=["CPUExecutionProvider"])
     pixels = exported.pictures[:batch]
     with torch.no_grad():
         expected = exported.module(torch.from_numpy(pixels)).numpy()
@@ -134,7 +134,7 @@ def test_several_inputs_and_an_axis_of_any_length(tmp_path: Path) -> None:
     )
     example = (torch.ones(2, 6, dtype=torch.int64), torch.ones(2, 3, dtype=torch.uint8))
     export_onnx(module, tmp_path / "two.onnx", inputs=inputs, example=example, opset=20)
-    session = onnxruntime.InferenceSession(tmp_path / "two.onnx", providers=["CPUExecutionProvider"])
+    session = import_onnx_runtime().InferenceSession(tmp_path / "two.onnx", providers=["CPUExecutionProvider"])
     assert [one.name for one in session.get_inputs()] == ["tokens", "values"]
     tokens, values = torch.randint(0, 9, (5, 4)), torch.randint(0, 256, (5, 3), dtype=torch.uint8)
     with torch.no_grad():

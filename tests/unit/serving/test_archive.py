@@ -60,6 +60,7 @@ def test_members(archive: Archive) -> None:
         "handlers/decode.py",
         "handlers/fields.py",
         "handlers/metadata.py",
+        "handlers/onnx_runtime.py",
         "handlers/pictures.py",
         "handlers/predictor.py",
         "handlers/request.py",

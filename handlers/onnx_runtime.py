@@ -1,0 +1,33 @@
+"""ONNX Runtime, which sends nothing home: the one place that imports it.
+
+Its builds since 1.29 write a device id under `~/.cache/Microsoft` and upload events to their vendor (paths, the
+processor, texts of errors with the names of layers). That starts when the module is imported, unless the environment
+forbids it by then (ONNX Runtime's `Privacy.md`, "Disabling Telemetry").
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from types import ModuleType
+from typing import Any
+
+# Of a process that may import ONNX Runtime, before it does.
+TELEMETRY_OFF = {"ORT_DISABLE_TELEMETRY": "1"}
+
+
+def import_onnx_runtime(module: str = "onnxruntime") -> Any:
+    """ONNX Runtime, or a module of it, imported with its telemetry off.
+
+    Where another module imported it first, events end here; the device id and a first event are out by then.
+
+    Args:
+        module: full name of the module.
+
+    Returns:
+        The module. ONNX Runtime publishes no types.
+    """
+    os.environ.update(TELEMETRY_OFF)
+    imported: ModuleType = importlib.import_module(module)
+    importlib.import_module("onnxruntime").disable_telemetry_events()
+    return imported
