@@ -170,7 +170,9 @@ def _subject(one: Contender, ground: Ground) -> Subject:
         "input": ground.input.to_json(),
         "samples": str(ground.samples),
     }
-    return Subject(name=one.name, worker=benchmarks.worker.__name__, job=job, batch_sizes=BATCH_SIZES, threads=1)
+    return Subject(
+        name=one.name, worker=benchmarks.worker.__name__, job=job, batch_sizes=BATCH_SIZES, threads=1, own_code=True
+    )
 
 
 def _logits(one: Contender, ground: Ground, scratch: Path) -> dict[str, NDArray[np.float32]]:
@@ -196,7 +198,7 @@ def _logits(one: Contender, ground: Ground, scratch: Path) -> dict[str, NDArray[
 def _run(module: str, *arguments: str, cwd: Path) -> None:
     try:
         command = module_command(module, *arguments)
-        done = run_child(command, environment=module_environment(), cwd=cwd, timeout_s=_PEER_S)
+        done = run_child(command, environment=module_environment(own_code=True), cwd=cwd, timeout_s=_PEER_S)
     except subprocess.TimeoutExpired as error:
         raise ProofError(f"it was stopped after {_PEER_S} s") from error
     if done.returncode != 0:

@@ -15,13 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.places import require_temp
+from pipeline.places import mounted_noexec, require_temp
 from pipeline.process import failure, run_child
 
 PYTHON_RANGE = ((3, 11), (3, 13))
 SERVE_PORT = 8080
-# Management, metrics and the two of gRPC: `serve` looks for other ones where these are taken.
-OTHER_PORTS = (8081, 8082, 7070, 7071)
 # The data, a recipe's candidates and a few archives take well under this.
 NEEDED_DISK_GB = 2.0
 # A Unix socket's address holds 107 characters; TorchServe's lie a private folder below the temp directory.
@@ -98,7 +96,6 @@ def diagnose(folder: Path | None = None, *, port: int = SERVE_PORT) -> list[Chec
         check_java,
         lambda: check_torchserve(sys.executable),
         lambda: check_port(port),
-        lambda: check_other_ports(OTHER_PORTS),
         lambda: check_disk(folder or Path.cwd(), NEEDED_DISK_GB),
         check_temp,
         check_state,
@@ -180,14 +177,6 @@ def check_port(port: int) -> Check:
     return Check(name="port", ok=False, found=f"{port} in use", remedy=remedy)
 
 
-def check_other_ports(ports: Sequence[int]) -> Check:
-    """Ports that TorchServe usually takes besides; `serve` picks others where they are in use."""
-    taken = [port for port in ports if not _is_free(port)]
-    found = f"{', '.join(map(str, taken))} in use" if taken else f"{', '.join(map(str, ports))} free"
-    remedy = "nothing to do: `pipeline serve` picks other ones" if taken else ""
-    return Check(name="other ports", ok=not taken, found=found, remedy=remedy, required=False)
-
-
 def check_disk(folder: Path, needed_gb: float) -> Check:
     """The disk holds another run."""
     free_gb = shutil.disk_usage(folder).free / 1e9
@@ -231,6 +220,10 @@ def check_temp(folder: Path | None = None) -> Check:
     if length > SOCKET_PATH_LIMIT:
         found = f"{folder}: a socket's path in it has {length} characters, at most {SOCKET_PATH_LIMIT} fit"
         return Check(name=name, ok=False, found=found, remedy=remedy)
+    if mounted_noexec(folder):
+        found = f"{folder}, writable, mounted noexec: `pipeline serve` works in /tmp or /var/tmp instead"
+        remedy = "nothing to do where one of those will do; else set TMPDIR to a folder that programs may be run from"
+        return Check(name=name, ok=False, found=found, remedy=remedy, required=False)
     return Check(name=name, ok=True, found=f"{folder}, writable")
 
 

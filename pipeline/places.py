@@ -88,6 +88,11 @@ def require_temp() -> Path:
         ) from error
 
 
+def mounted_noexec(folder: Path) -> bool:
+    """Whether no program or library may be run from an existing folder, as far as the system says; Linux alone does."""
+    return bool(os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0))
+
+
 def os_error_text(error: OSError) -> str:
     """What the system said, without Python's number and quotes."""
     return error.strerror or str(error) or type(error).__name__

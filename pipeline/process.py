@@ -14,6 +14,8 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TextIO
 
+from pipeline.environment import allowed_environment
+
 _ROOT = str(Path(__file__).resolve().parent.parent)
 # For processes that time or answer: as many threads as asked for, and idle ones sleep instead of spinning.
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -44,14 +46,17 @@ def module_command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
-def module_environment(*, threads: int | None = None) -> dict[str, str]:
-    """This process's environment, with this very package first on the import path, installed or not.
+def module_environment(*, threads: int | None = None, own_code: bool = False) -> dict[str, str]:
+    """What a module of this package is run with: this very package comes first on the import path, installed or not.
 
     Args:
         threads: limit for the libraries that compute; theirs to choose if None.
+        own_code: whether the module runs the user's own code, which gets all of this process's environment. What runs a
+            model file, perhaps a stranger's, gets what `pipeline.environment` lets through.
     """
     inherited = os.environ.get("PYTHONPATH")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([_ROOT, inherited] if inherited else [_ROOT])}
+    environment = dict(os.environ) if own_code else allowed_environment()
+    environment["PYTHONPATH"] = os.pathsep.join([_ROOT, inherited] if inherited else [_ROOT])
     if threads is not None:
         environment |= dict.fromkeys(_THREADS, str(threads)) | {"OMP_WAIT_POLICY": "PASSIVE"}
     return environment

@@ -77,6 +77,7 @@ def eager_subjects(
             job={**job, "layout": layout},
             batch_sizes=tuple(batch_sizes),
             threads=threads,
+            own_code=True,
         )
         for layout in _layouts(model, source)
     )

@@ -31,6 +31,10 @@ def serve(
     accept_host: Annotated[
         bool, typer.Option("--accept-host", help="serve although golden answers differ on this machine")
     ] = False,
+    pass_env: Annotated[
+        list[str] | None,
+        typer.Option("--pass-env", metavar="NAME", help="a variable that workers get too; may be repeated"),
+    ] = None,
     model_store: ModelStore = Path("model_store"),
 ) -> None:
     """Run TorchServe; the address is printed once every worker has given the golden answers."""
@@ -47,6 +51,7 @@ def serve(
             batch_size=batch_size,
             batch_delay_ms=batch_delay_ms,
             accept_host=accept_host,
+            pass_env=pass_env or (),
             reporter=terminal,
         )
 

@@ -32,6 +32,7 @@ class Subject:
         job: what that module is told, as JSON values.
         batch_sizes: examples per call.
         threads: that it computes with; its process is pinned to as many cores.
+        own_code: whether that module runs the user's own code, and not only a model file.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Subject:
     job: Mapping[str, Any]
     batch_sizes: tuple[int, ...]
     threads: int
+    own_code: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +141,7 @@ class TimingProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            environment=module_environment(threads=subject.threads),
+            environment=module_environment(threads=subject.threads, own_code=subject.own_code),
         )
 
     def __enter__(self) -> Self:

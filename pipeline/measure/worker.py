@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 import psutil
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from handlers.decode import InputSpec
+from handlers.onnx_runtime import import_onnx_runtime
 from handlers.runtime import load_model, run_chunks
 from handlers.serving import RuntimeSpec
 from pipeline.process import reserve_stdout
@@ -30,7 +31,6 @@ from pipeline.process import reserve_stdout
 _WARM_UP_CALLS, _LEAST_WARM_UP_CALLS, _WARM_UP_S = 20, 4, 0.5
 # Of a block, in front of it and not counted: what the subjects before left in the caches goes.
 _UNCOUNTED = 0.1
-_LIBRARY = {"onnxruntime": "onnxruntime", "torchscript": "torch"}
 
 Call = Callable[[], object]
 Prepare = Callable[[int], Call]
@@ -41,7 +41,13 @@ def main() -> None:
     job = read_job()
     specs = [InputSpec.from_json(one) for one in job["inputs"]]
     runtime = RuntimeSpec.from_json(job["runtime"])
-    importlib.import_module(_LIBRARY[runtime.kind])
+    match runtime.kind:
+        case "onnxruntime":
+            import_onnx_runtime()
+        case "torchscript":
+            importlib.import_module("torch")
+        case unreachable:
+            assert_never(unreachable)
 
     def load() -> Prepare:
         model = load_model(Path(job["folder"]), runtime, specs)

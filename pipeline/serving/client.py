@@ -262,25 +262,29 @@ def _logits(client: httpx.Client, url: str, body: bytes, content_type: str, what
         raise ServerError(f"{url}: expected logits and a worker, found: {response.text[:200]}") from error
 
 
-def describe_workers(management_url: str, model: str) -> tuple[Worker, ...]:
+def describe_workers(management: Path, model: str) -> tuple[Worker, ...]:
     """The model's workers.
 
     Args:
-        management_url: the server's management address.
+        management: the Unix socket of the server's management.
         model: the model's name.
 
     Raises:
         ServerError: no answer, or another one than expected.
     """
-    url = f"{management_url}/models/{model}"
     try:
-        document = httpx.get(url, timeout=_TIMEOUT, trust_env=False).json()
+        with httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(management)), timeout=_TIMEOUT, trust_env=False
+        ) as client:
+            document = client.get(f"http://localhost/models/{model}").json()
         return tuple(
             Worker(name=worker["id"], pid=max(0, int(worker["pid"])), status=worker["status"])
             for worker in document[0]["workers"]
         )
     except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise ServerError(f"{url}: expected a description of the workers, found: {_reason(error)}") from error
+        raise ServerError(
+            f"{management}: expected a description of the workers of {model}, found: {_reason(error)}"
+        ) from error
 
 
 def is_healthy(url: str) -> bool:

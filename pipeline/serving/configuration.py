@@ -1,40 +1,41 @@
-"""What TorchServe is told: its configuration, its logging, and one repair, all in a private folder."""
+"""What TorchServe is told: its configuration and its logging, in a private folder."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import socket
 import sys
 import tempfile
-import zipfile
-from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from handlers.request import MAX_BODY_BYTES
 from handlers.torchserve_handler import ACCEPT_HOST
-from pipeline.errors import ServerError
-from pipeline.places import require_temp
+from pipeline.environment import allowed_environment
+from pipeline.errors import RecipeError, ServerError
+from pipeline.places import mounted_noexec, require_temp
 from pipeline.serving.archive import Archive
 from pipeline.serving.java import Java
-from pipeline.serving.state import FOLDER_PREFIX
+from pipeline.serving.repairs import torchserve_package, write_repaired_classes
+from pipeline.serving.state import FOLDER_PREFIX, MANAGEMENT_SOCKET
 
 HOST = "127.0.0.1"
 LOG_FILE = "server.log"
 # What Java and the server say outside their log: a missing class, a lost port, an option that Java does not know.
 CONSOLE_FILE = "console.log"
-# A Unix socket's path holds 107 characters, and TorchServe adds `/.ts.sock.65535`.
+# A Unix socket's path holds 107 characters, and ours add `/management.sock`, TorchServe's `/.ts.sock.65535`.
 _LONGEST_FOLDER = 90
 _RESPONSE_TIMEOUT_S = 60
 # In bytes. TorchServe refuses a larger request with a 413 without a body, and often resets the connection before the
 # client has read it. Up to here the handler refuses what it does not take, and says what the limit is. Each request
 # that waits in the queue may hold as much.
 _MAX_REQUEST_BYTES = 2 * MAX_BODY_BYTES
-_FORM_CLASS = "io/netty/handler/codec/http/HttpHeaderValues.class"
-_FORM_TYPE = b"application/x-www-form-urlencoded"
+# What would change TorchServe, Python or our handler.
+_STEERING = ("PYTHONPATH", ACCEPT_HOST)
+_STEERING_PREFIX = "TS_"
 
 _LOGGING = """<?xml version="1.0" encoding="UTF-8"?>
 <Configuration status="error">
@@ -57,22 +58,14 @@ _LOGGING = """<?xml version="1.0" encoding="UTF-8"?>
 
 @dataclass(frozen=True, kw_only=True)
 class Ports:
-    """Where one server listens, all on loopback.
+    """Numbers that one server takes.
 
     Args:
-        inference: predictions.
-        management: its description of itself.
-        metrics: counters; switched off, yet bound.
-        grpc_inference: predictions over gRPC.
-        grpc_management: management over gRPC.
-        first_worker: of the workers' numbers, also their ports where Unix sockets cannot be used.
+        inference: port of predictions, on loopback; nothing else listens on a port.
+        first_worker: from which the workers count; the names of their sockets end in it.
     """
 
     inference: int
-    management: int
-    metrics: int
-    grpc_inference: int
-    grpc_management: int
     first_worker: int
 
 
@@ -83,18 +76,9 @@ def choose_ports(inference: int | None) -> Ports:
         ServerError: the port asked for is taken, or may not be used.
     """
     with ExitStack() as stack:
-        if inference is not None:
-            stack.enter_context(_bound(inference))
-        free = [stack.enter_context(_bound(0)).getsockname()[1] for _ in range(6)]
-    return Ports(
-        inference=inference or free[0],
-        management=free[1],
-        metrics=free[2],
-        grpc_inference=free[3],
-        grpc_management=free[4],
-        # Worker numbers count up from here; ports of the system's own choice are above this range.
-        first_worker=10_000 + free[5] % 20_000,
-    )
+        first, second = (stack.enter_context(_bound(port)).getsockname()[1] for port in (inference or 0, 0))
+    # Worker numbers count up from here; ports of the system's own choice are above this range.
+    return Ports(inference=first, first_worker=10_000 + second % 20_000)
 
 
 def private_folder() -> Path:
@@ -121,7 +105,7 @@ def _unfit(folder: Path) -> str | None:
         return "that it cannot be written to"
     if len(str(folder)) + len(FOLDER_PREFIX) + 8 > _LONGEST_FOLDER:
         return "that its path is too long for a socket's"
-    if os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0):  # Linux alone says so
+    if mounted_noexec(folder):
         # Without its native library the server talks to its workers through a port, open to all users of this machine.
         return "that it is mounted noexec"
     return None
@@ -155,19 +139,15 @@ def write_configuration(
     }
     settings = {
         "inference_address": f"http://{HOST}:{ports.inference}",
-        "management_address": f"http://{HOST}:{ports.management}",
-        "metrics_address": f"http://{HOST}:{ports.metrics}",
-        "grpc_inference_address": HOST,
-        "grpc_management_address": HOST,
-        "grpc_inference_port": ports.grpc_inference,
-        "grpc_management_port": ports.grpc_management,
+        # A port would answer every user of this machine, and every page in a browser on it.
+        "management_address": f"unix:{folder / MANAGEMENT_SOCKET}",
         "initial_worker_port": ports.first_worker,
         "model_store": folder / "store",
         "workflow_store": folder / "workflows",
         "load_models": f"{serving.name}.mar",
         "models": json.dumps({serving.name: {serving.version: model}}),
-        # Nothing may be registered, changed or fetched while it runs, by whoever reaches the management port. Keys
-        # would expire after an hour and cover `/ping`; what keeps others out is the loopback address or a proxy.
+        # Nothing may be registered, changed or fetched while it runs. Keys would expire in an hour and cover `/ping`;
+        # the private folder keeps others from the management, the loopback address or a proxy from predictions.
         "enable_model_api": "false",
         "disable_token_authorization": "true",
         "allowed_urls": "file:///nowhere/.*",
@@ -185,12 +165,12 @@ def write_configuration(
     lines = "".join(f"{key}={value}\n" for key, value in settings.items())
     (folder / "config.properties").write_text(lines, encoding="utf-8")
     (folder / "log4j2.xml").write_text(_LOGGING.format(log=folder / LOG_FILE), encoding="utf-8")
-    _accept_bare_bodies(folder / "classes")
+    write_repaired_classes(folder / "classes")
 
 
 def command(folder: Path, java: Java) -> list[str]:
     """The command that runs the server in a folder made by `write_configuration`."""
-    package = _torchserve()
+    package = torchserve_package()
     return [
         str(java.executable),
         f"-Dmodel_server_home={package.parent}",
@@ -212,54 +192,34 @@ def command(folder: Path, java: Java) -> list[str]:
     ]
 
 
-def environment(folder: Path, java: Java, *, threads: int, accept_host: bool) -> dict[str, str]:
-    """The server's environment: nothing that steers TorchServe, Python or our handler from outside.
+def environment(
+    folder: Path, java: Java, *, threads: int, accept_host: bool, passed: Sequence[str] = ()
+) -> dict[str, str]:
+    """The server's environment, which its workers inherit: nothing secret, nothing that steers it from outside.
 
     Args:
         folder: the server's own.
         java: that runs it.
         threads: one count for all libraries.
         accept_host: whether workers may serve although their golden answers differ.
+        passed: names of further variables that workers get.
+
+    Raises:
+        RecipeError: a name of those is not set, or would steer the server.
     """
-    kept: Mapping[str, str] = os.environ
-    inherited = {
-        name: value
-        for name, value in kept.items()
-        if not name.startswith("TS_") and name not in ("PYTHONPATH", "TEMP", ACCEPT_HOST)
-    }
-    return {
-        **inherited,
+    own = {
         "JAVA_HOME": str(java.home),
         "TMPDIR": str(folder),
         "TEMP": str(folder),
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
-        **({ACCEPT_HOST: "1"} if accept_host else {}),
     }
-
-
-def _torchserve() -> Path:
-    spec = importlib.util.find_spec("ts")
-    if spec is None or spec.origin is None:
-        raise ServerError("TorchServe: expected the Python package torchserve, found none; install it")
-    return Path(spec.origin).parent
-
-
-def _accept_bare_bodies(classes: Path) -> None:
-    """Let a body that curl declares to be a form reach the handler as it was sent.
-
-    `curl --data-binary @photo.png` says `application/x-www-form-urlencoded` by itself. TorchServe parses that as a
-    form, as text: the bytes are lost before the handler sees them (read in TorchServe 0.12's InferenceRequestHandler
-    and netty 4.1.53's HttpPostStandardRequestDecoder). It compares with one constant of one class; a copy of that
-    class with another constant, first on the class path, makes the comparison fail. Multipart forms are untouched.
-    Without this the handler answers such a request with a 415 that says what to do. It can go with TorchServe.
-    """
-    with suppress(KeyError), zipfile.ZipFile(_torchserve() / "frontend" / "model-server.jar") as jar:
-        content = jar.read(_FORM_CLASS)
-        if content.count(_FORM_TYPE) == 1:
-            target = classes / _FORM_CLASS
-            target.parent.mkdir(parents=True)
-            target.write_bytes(content.replace(_FORM_TYPE, _FORM_TYPE[:-1] + b"?"))
+    for name in passed:
+        if name in (*own, *_STEERING) or name.startswith(_STEERING_PREFIX):
+            raise RecipeError(
+                f"--pass-env {name}: expected a variable for the handler's own code, found one of the server's"
+            )
+    return {**allowed_environment(passed), **own, **({ACCEPT_HOST: "1"} if accept_host else {})}
 
 
 def _bound(port: int) -> socket.socket:

@@ -33,6 +33,8 @@ _GAVE_UP = re.compile(
 )
 _PORT_TAKEN = re.compile(r"Address already in use|BindException")
 _PORT_LOST = re.compile(r"Failed to bind to address\S* \S*:(\d+)$")
+# Netty knows no Unix sockets where it cannot load its native library, and its exception says nothing.
+_NO_UNIX_SOCKETS = re.compile(r"^Invalid configuration: null$")
 # Log4j cannot write its own log then, so these stand among what Java says.
 _FULL = re.compile(r"No space left on device|Disk quota exceeded|Unable to write to stream")
 _HOPELESS = re.compile(r"Failed to load (?:initial )?model(?:s)?:|OutOfMemoryError|insufficient memory for the Java")
@@ -100,6 +102,11 @@ def startup_failure(log: Path) -> str | None:
             return f"port {lost[1]} was taken in the meantime (address already in use); run it again"
         if _PORT_TAKEN.search(line):
             return "a port was taken in the meantime (address already in use); run it again"
+        if _NO_UNIX_SOCKETS.search(line):
+            return (
+                f"TorchServe cannot load its native library out of {log.parent}; set TMPDIR to a folder that programs "
+                "may be run from"
+            )
     for line, following in itertools.pairwise([*lines, ""]):
         if _FULL.search(line):
             return f"it cannot write: {free_room(log.parent)}; make room, or set TMPDIR to a folder that has some"

@@ -17,12 +17,14 @@ import psutil
 from pipeline.places import require_folder, user_folder
 
 STATE_VARIABLE = "PIPELINE_STATE"
-_SCHEMA = 1
+_SCHEMA = 2
 _PORTS, _PIDS = 1 << 16, 1 << 31
 # Two clocks round a process's start differently; two processes of one id are further apart than this.
 _SAME_START_S = 1.0
 # Begins the name of a server's private folder, the only kind of folder that is removed.
 FOLDER_PREFIX = "pipeline-ts-"
+# Of a server's private folder.
+MANAGEMENT_SOCKET = "management.sock"
 # A server is recorded seconds after its folder was made.
 _SETTLED_S = 600.0
 # How the programs of a server are called: the server, and its workers.
@@ -35,7 +37,6 @@ class ServerState:
 
     Args:
         port: of predictions; names the file.
-        management_port: of the server's own description of itself, on loopback.
         model: the model's name.
         version: the model's version.
         digest: of the archive's description.
@@ -51,7 +52,6 @@ class ServerState:
     """
 
     port: int
-    management_port: int
     model: str
     version: str
     digest: str
@@ -71,9 +71,9 @@ class ServerState:
         return f"http://127.0.0.1:{self.port}"
 
     @property
-    def management_url(self) -> str:
-        """The management address."""
-        return f"http://127.0.0.1:{self.management_port}"
+    def management(self) -> Path:
+        """The Unix socket on which the server describes itself; only this user can enter its folder."""
+        return Path(self.folder) / MANAGEMENT_SOCKET
 
     @property
     def alive(self) -> bool:
@@ -184,8 +184,9 @@ def _read(path: Path) -> ServerState | None:
             return None
         state = ServerState(**document)
         # Processes are looked up, and ended, by these numbers: -1 would be all of the user's.
-        ports = all(0 < port < _PORTS for port in (state.port, state.management_port))
-        whole = ports and 1 < state.pid < _PIDS and Path(state.folder).is_absolute() and state.started > 0
+        whole = (
+            0 < state.port < _PORTS and 1 < state.pid < _PIDS and Path(state.folder).is_absolute() and state.started > 0
+        )
         return state if whole else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None

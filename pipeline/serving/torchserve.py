@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from pipeline.serving.configuration import (
     write_configuration,
 )
 from pipeline.serving.java import find_java
+from pipeline.serving.listening import require_no_other_port
 from pipeline.serving.state import (
     ServerState,
     leftover_processes,
@@ -96,6 +97,7 @@ def serve(
     batch_size: int = 1,
     batch_delay_ms: int = 1,
     accept_host: bool = False,
+    pass_env: Sequence[str] = (),
     reporter: Reporter | None = None,
 ) -> ServerState:
     """Serve an archive; return when it has ended, or with `detach` as soon as it is ready.
@@ -109,6 +111,7 @@ def serve(
         batch_size: most requests handed to a worker at once.
         batch_delay_ms: longest wait for a batch to fill, in milliseconds.
         accept_host: serve although golden answers differ on this machine; `status` says by how much.
+        pass_env: variables that workers get beyond those of `pipeline.environment`.
         reporter: told the address once every worker has given the golden answers.
 
     Returns:
@@ -129,6 +132,7 @@ def serve(
             batch_size=batch_size,
             batch_delay_ms=batch_delay_ms,
             accept_host=accept_host,
+            pass_env=pass_env,
             dies_with_us=not detach,
         )
         try:
@@ -194,7 +198,7 @@ def status(port: int | None = None) -> list[ServerStatus]:
         workers: tuple[Worker, ...] = ()
         if healthy:
             with contextlib.suppress(ServerError):
-                workers = describe_workers(state.management_url, state.model)
+                workers = describe_workers(state.management, state.model)
         found.append(ServerStatus(state=state, healthy=healthy, workers=workers))
     return found
 
@@ -242,6 +246,7 @@ def _start(
     batch_delay_ms: int,
     accept_host: bool,
     dies_with_us: bool,
+    pass_env: Sequence[str] = (),
     private: bool = False,
 ) -> tuple[ServerState, subprocess.Popen[str]]:
     deadline = time.monotonic() + timeout_s
@@ -261,7 +266,13 @@ def _start(
                 tied=dies_with_us,
                 own_session=True,  # Ctrl-C reaches us alone; we end it in order
                 cwd=folder,
-                environment=environment(folder, java, threads=archive.serving.runtime.threads, accept_host=accept_host),
+                environment=environment(
+                    folder,
+                    java,
+                    threads=archive.serving.runtime.threads,
+                    accept_host=accept_host,
+                    passed=pass_env,
+                ),
                 stdout=console,
                 stderr=console,
             )
@@ -286,7 +297,6 @@ def _state(archive: Archive, ports: Ports, workers: int, folder: Path, pid: int)
         raise ServerError(f"TorchServe: expected a running process, found: {error}") from error
     return ServerState(
         port=ports.inference,
-        management_port=ports.management,
         model=archive.serving.name,
         version=archive.serving.version,
         digest=archive.digest,
@@ -324,12 +334,13 @@ def _wait_until_ready(
         # Until then nothing listens, and asking would only wait.
         if noticed is None and is_healthy(state.url):
             with contextlib.suppress(ServerError):
-                found = describe_workers(state.management_url, state.model)
+                found = describe_workers(state.management, state.model)
             if len(found) == state.workers and all(worker.status == "READY" for worker in found):
+                require_no_other_port(state)
                 readiness.prove_workers(
                     f"{state.url}/predictions/{state.model}",
                     archive,
-                    lambda: describe_workers(state.management_url, state.model),
+                    lambda: describe_workers(state.management, state.model),
                     deadline=deadline,
                     accept_host=accept_host,
                 )

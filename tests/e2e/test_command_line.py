@@ -189,7 +189,9 @@ def test_inspect_reads_what_a_build_made(built: Built) -> None:
         assert run("inspect", file).stdout.startswith(file.name)
 
 
-def test_serve_predict_stop(built: Built, tmp_path: Path) -> None:
+def test_serve_predict_stop(built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_SETTING", "passed on")
+    monkeypatch.setenv("MY_TOKEN", "not passed on")
     test = read_split(built.run_dir / "data" / "test.safetensors")
     picture = tmp_path / "digit.png"
     Image.fromarray(test.inputs["image"][0, 0]).save(picture)
@@ -206,6 +208,8 @@ def test_serve_predict_stop(built: Built, tmp_path: Path) -> None:
         4,
         "--batch-delay",
         30,
+        "--pass-env",
+        "MY_SETTING",
     )
     assert done.returncode == 0, done.stderr
     [state] = read_states()
@@ -217,6 +221,9 @@ def test_serve_predict_stop(built: Built, tmp_path: Path) -> None:
     assert server["ready"] is True
     assert len(server["workers"]) == 2
     processes = [psutil.Process(pid) for pid in (server["pid"], *(worker["pid"] for worker in server["workers"]))]
+    for process in processes:
+        environment = process.environ()
+        assert (environment["MY_SETTING"], environment.get("MY_TOKEN")) == ("passed on", None)
 
     [asked] = json.loads(run("predict", picture, "--json").stdout)
     assert asked["file"] == str(picture)

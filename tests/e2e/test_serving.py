@@ -44,6 +44,8 @@ PIXELS = np.random.default_rng(5).integers(0, 256, (12, 1, 8, 6), dtype=np.uint8
 PICTURES = [encode_png(pixels) for pixels in PIXELS]
 EXPECTED = PIXELS.reshape(12, -1).astype(np.float32) @ weights(48)
 FORM = "application/x-www-form-urlencoded"
+# In the environment of whoever serves, and nothing for the code of an archive.
+SECRETS = {"AWS_SECRET_ACCESS_KEY": "canary", "HTTPS_PROXY": "http://me:canary@127.0.0.1:9", "MY_TOKEN": "canary"}
 # A foreground server in a process of its own, as the command line runs it.
 SERVE = (
     "import sys; from pathlib import Path\n"
@@ -61,6 +63,8 @@ def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("state")
         patch.setenv("PIPELINE_STATE", str(folder))
+        for name, value in SECRETS.items():
+            patch.setenv(name, value)
         yield folder
 
 
@@ -291,21 +295,42 @@ def test_files(url: str, server: ServerState, tmp_path: Path) -> None:
         predict_bytes(f"{server.url}/predictions/other", PICTURES[0], "image/png")
 
 
-def test_everything_listens_on_loopback(server: ServerState) -> None:
+def test_predictions_on_loopback_are_all_that_a_port_answers(server: ServerState) -> None:
     listening = [
-        connection.laddr.ip
+        (connection.laddr.ip.removeprefix("::ffff:"), connection.laddr.port)
         for process in belonging(server)
         for connection in process.net_connections("inet")
         if connection.status == psutil.CONN_LISTEN
     ]
-    assert listening
-    assert {address.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
+    assert listening == [("127.0.0.1", server.port)]
+    for method, path in [
+        ("GET", "/models"),
+        ("GET", "/models/tiny"),
+        ("PUT", "/models/tiny?min_worker=0"),
+        ("DELETE", "/models/tiny"),
+        ("POST", "/models?url=tiny.mar"),
+        ("POST", "/workflows?url=http://127.0.0.1/x.war"),
+        ("GET", "/metrics"),
+    ]:
+        assert httpx.request(method, f"{server.url}{path}").status_code == 404
 
 
-def test_models_cannot_be_registered(server: ServerState) -> None:
-    for path in ("/models?url=tiny.mar", "/models?url=http://127.0.0.1/x.mar"):
-        assert httpx.post(f"{server.management_url}{path}").status_code == 405
-    assert httpx.post(f"{server.management_url}/workflows?url=http://127.0.0.1/x.war").status_code >= 400
+def test_management_is_for_this_user_and_registers_nothing(server: ServerState) -> None:
+    assert server.management.is_socket()
+    assert server.management.parent.stat().st_mode & 0o777 == 0o700
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(server.management))) as client:
+        for path in ("/models?url=tiny.mar", "/models?url=http://127.0.0.1/x.mar"):
+            assert client.post(f"http://localhost{path}").status_code == 405
+        assert client.post("http://localhost/workflows?url=http://127.0.0.1/x.war").status_code >= 400
+
+
+def test_no_process_of_the_server_learns_a_secret(server: ServerState) -> None:
+    processes = belonging(server)
+    assert len(processes) == 1 + server.workers
+    for process in processes:
+        environment = process.environ()
+        assert environment["ORT_DISABLE_TELEMETRY"] == "1"
+        assert "canary" not in " ".join(environment.values())
 
 
 def test_port_in_use_is_named_at_once(server: ServerState, archive: Archive) -> None:
@@ -340,7 +365,7 @@ def test_a_worker_that_is_replaced_or_hangs_while_it_is_proven(archive: Archive)
     with torchserve.running_server(archive.path, workers=2) as state:
 
         def describe() -> tuple[Worker, ...]:
-            return describe_workers(state.management_url, state.model)
+            return describe_workers(state.management, state.model)
 
         def prove(seconds: float) -> None:
             workers = iter([before])  # the first description is of before

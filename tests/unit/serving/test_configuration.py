@@ -1,4 +1,4 @@
-"""Where a server's private folder lies."""
+"""Where a server's private folder lies, and what its environment holds."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.serving.configuration import private_folder
-
-
-def noexec_folders() -> list[Path]:
-    """Folders of this machine that can be written to and lie on a file system mounted noexec."""
-    mounts = [line.split() for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
-    folders = [Path(mount[1]) for mount in mounts if "noexec" in mount[3].split(",") and mount[2] == "tmpfs"]
-    return [folder for folder in folders if os.access(folder, os.W_OK | os.X_OK)]
+from pipeline.errors import RecipeError
+from pipeline.serving.configuration import environment, private_folder
+from pipeline.serving.java import Java
+from tests.noexec import noexec_folders
 
 
 def test_it_lies_in_the_folder_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,3 +42,18 @@ def test_it_lies_elsewhere_where_a_server_could_not_work_in_that(
     assert not private.is_relative_to(folder)
     assert private.stat().st_mode & 0o777 == 0o700
     private.rmdir()
+
+
+@pytest.mark.parametrize("name", ["TS_CONFIG_FILE", "PYTHONPATH", "PIPELINE_ACCEPT_HOST", "TMPDIR", "OMP_NUM_THREADS"])
+def test_what_steers_a_server_cannot_be_passed_to_it(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(name, "elsewhere")
+    java = Java(executable=tmp_path, home=tmp_path, version=21, source="here")
+    inherited = environment(tmp_path, java, threads=1, accept_host=False)
+    assert inherited.get(name) != "elsewhere"
+    with pytest.raises(
+        RecipeError,
+        match=f"^--pass-env {name}: expected a variable for the handler's own code, found one of the server",
+    ):
+        environment(tmp_path, java, threads=1, accept_host=False, passed=[name])

@@ -83,7 +83,7 @@ def test_a_model_that_the_server_will_never_load_is_not_waited_for(tmp_path: Pat
 # As TorchServe 0.12 and Java print it outside the log, each when that was brought about.
 LOUD = "WARNING: sun.reflect.Reflection.getCallerClass is not supported. This will impact performance.\n"
 LOST = "java.io.IOException: Failed to bind to address: http://127.0.0.1:33473\n\tat org.pytorch.serve.ModelServer\n"
-LOST_GRPC = "java.io.IOException: Failed to bind to address /127.0.0.1:44007\n"
+NO_NATIVE_LIBRARY = "Invalid configuration: null\n"
 FULL = "2026-01-01 main ERROR Unable to write to stream /tmp/x/server.log for appender file org.apache.Appender\n"
 JAVA = "Unrecognized VM option 'Nonsense'\nError: Could not create the Java Virtual Machine.\n"
 
@@ -92,7 +92,7 @@ JAVA = "Unrecognized VM option 'Nonsense'\nError: Could not create the Java Virt
     ("console", "said"),
     [
         (LOUD + LOST, "port 33473 was taken in the meantime (address already in use); run it again"),
-        (LOUD + LOST_GRPC, "port 44007 was taken in the meantime (address already in use); run it again"),
+        (LOUD + NO_NATIVE_LIBRARY, "TorchServe cannot load its native library out of "),
         (LOUD + FULL, "it cannot write: "),
         (JAVA, "Unrecognized VM option 'Nonsense'"),
     ],

@@ -34,7 +34,6 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServerState:
     folder.mkdir()
     return ServerState(
         port=9999,
-        management_port=9998,
         model="tiny",
         version="1.0",
         digest="d",

@@ -1,0 +1,78 @@
+"""What a process that runs a model file, which may be a stranger's, learns of this process's environment.
+
+Keys, tokens and passwords stand in the environment of many a shell, under names that nobody can list. So the list is
+one of names that are let through: each says where something lies or how to compute, and nothing secret. Proxies are not
+among them: their addresses often hold a password, and what serves a model asks nobody for anything.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from pipeline.errors import RecipeError
+
+# By purpose. A name that ends in `*` stands for all that begin so.
+ALLOWED: dict[str, tuple[str, ...]] = {
+    "programs and folders": ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CACHE_HOME"),
+    "locale and time zone": ("LANG", "LANGUAGE", "LC_*", "TZ"),
+    "where libraries lie": (
+        "LD_LIBRARY_PATH",
+        "LD_PRELOAD",
+        "DYLD_LIBRARY_PATH",
+        "DYLD_FALLBACK_LIBRARY_PATH",
+        "PYTHONHOME",
+        "PYTHONNOUSERSITE",
+        "PYTHONDONTWRITEBYTECODE",
+        "VIRTUAL_ENV",
+        "CONDA_PREFIX",
+        "CUDA_HOME",
+        "CUDA_PATH",
+    ),
+    "which devices are seen": (
+        "CUDA_VISIBLE_DEVICES",
+        "CUDA_DEVICE_ORDER",
+        "NVIDIA_VISIBLE_DEVICES",
+        "NVIDIA_DRIVER_CAPABILITIES",
+        "HIP_VISIBLE_DEVICES",
+        "ROCR_VISIBLE_DEVICES",
+        "ZE_AFFINITY_MASK",
+        "ONEAPI_DEVICE_SELECTOR",
+    ),
+    "threads, memory and arithmetic": (
+        "OMP_*",
+        "GOMP_*",
+        "KMP_*",
+        "MKL_*",
+        "OPENBLAS_*",
+        "ONEDNN_*",
+        "DNNL_*",
+        "MALLOC_*",
+        "ATEN_CPU_CAPABILITY",
+        "CUBLAS_WORKSPACE_CONFIG",
+        "NVIDIA_TF32_OVERRIDE",
+    ),
+}
+_NAMES = frozenset(name for names in ALLOWED.values() for name in names if not name.endswith("*"))
+_PREFIXES = tuple(name[:-1] for names in ALLOWED.values() for name in names if name.endswith("*"))
+
+
+def allowed_environment(passed: Sequence[str] = ()) -> dict[str, str]:
+    """This process's environment without what is not known to be harmless.
+
+    Args:
+        passed: further names that are let through.
+
+    Raises:
+        RecipeError: a name of those is not set.
+    """
+    for name in passed:
+        if name not in os.environ:
+            raise RecipeError(
+                f"--pass-env {name}: expected a variable that is set, found none; set it, or leave it out"
+            )
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _NAMES or name.startswith(_PREFIXES) or name in passed
+    }

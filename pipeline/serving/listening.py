@@ -1,0 +1,41 @@
+"""Which ports a server's processes have open: that of predictions, or it must not serve."""
+
+from __future__ import annotations
+
+import contextlib
+
+import psutil
+
+from pipeline.errors import ServerError
+from pipeline.serving.state import ServerState
+
+
+def open_ports(state: ServerState) -> dict[int, str]:
+    """TCP ports on which the server's processes listen, with the program that does."""
+    ports = {}
+    with contextlib.suppress(psutil.NoSuchProcess):
+        java = psutil.Process(state.pid)
+        for process in (java, *java.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                for connection in process.net_connections("tcp"):
+                    if connection.status == psutil.CONN_LISTEN:
+                        ports[connection.laddr.port] = process.name()
+    return ports
+
+
+def require_no_other_port(state: ServerState) -> None:
+    """Stop where more than predictions could be asked for, by every user of this machine.
+
+    TorchServe talks to its workers through ports where it cannot load its native library, for example out of a folder
+    that is mounted noexec.
+
+    Raises:
+        ServerError: another port is open.
+    """
+    others = {port: program for port, program in open_ports(state).items() if port != state.port}
+    if others:
+        found = ", ".join(f"{port} ({program})" for port, program in sorted(others.items()))
+        raise ServerError(
+            f"{state.url}: expected no other open port, found {found}, open to every user of this machine; TorchServe "
+            f"needs a folder for temporary files that programs may be run from (now {state.folder}): set TMPDIR to one"
+        )
