@@ -326,7 +326,7 @@ def test_management_is_for_this_user_and_registers_nothing(server: ServerState) 
 
 def test_no_process_of_the_server_learns_a_secret(server: ServerState) -> None:
     processes = belonging(server)
-    assert len(processes) == 1 + server.workers
+    assert len(processes) > server.workers
     for process in processes:
         environment = process.environ()
         assert environment["ORT_DISABLE_TELEMETRY"] == "1"
