@@ -329,8 +329,8 @@ def test_no_process_of_the_server_learns_a_secret(server: ServerState) -> None:
     assert len(processes) > server.workers
     for process in processes:
         environment = process.environ()
-        assert environment["ORT_DISABLE_TELEMETRY"] == "1"
         assert "canary" not in " ".join(environment.values())
+        assert environment["ORT_DISABLE_TELEMETRY"] == "1"
 
 
 def test_port_in_use_is_named_at_once(server: ServerState, archive: Archive) -> None:
