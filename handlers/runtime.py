@@ -25,14 +25,6 @@ class Model(Protocol):
         """Run one batch: arrays (B, *shape) by input name in, logits (B, K) out."""
 
 
-# Steps of ONNX Runtime's optimizer that are left out. The first quantizes, at load, the weights of a layer that was
-# left in float between quantized ones (its pull request 22969): another network than the file holds. The second moves
-# quantizing in front of pooling, where there is four times as much of it, and takes the pooling out of its fast layout:
-# of a small network with convolutions in float, 20 microseconds became 16 without it, and 410 became 260 for a batch of
-# 32. Networks wholly in int8 take the same time with and without it.
-LEFT_OUT_OPTIMIZERS = ["WeightBiasQuantization", "QDQPropagationTransformer"]
-
-
 def load_model(folder: Path, runtime: RuntimeSpec, inputs: Sequence[InputSpec]) -> Model:
     """Load a model file in the state in which it is served, verified and timed.
 
@@ -105,9 +97,7 @@ def _load_onnx(path: Path, runtime: RuntimeSpec) -> Model:
         levels.ORT_ENABLE_ALL if runtime.optimization == "all" else levels.ORT_DISABLE_ALL
     )
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=LEFT_OUT_OPTIMIZERS
-    )
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     outputs = [output.name for output in session.get_outputs()]
     if len(outputs) != 1:
         raise ValueError(f"expected one output, found {len(outputs)}: {', '.join(outputs)}")

@@ -14,6 +14,7 @@ import onnx
 from numpy.typing import NDArray
 
 from handlers.onnx_runtime import import_onnx_runtime
+from pipeline.compress.onnx_defaults import changed_by_defaults, hold_against_defaults
 from pipeline.compress.onnx_file import node_names, prepared, quantizing, read_model, report, write_model
 from pipeline.compress.touched import PassReport
 from pipeline.errors import RecipeError
@@ -106,10 +107,12 @@ def quantize_file(
             )
         quantized = onnx.load(path)
     _logits_in_float(quantized)
+    hold_against_defaults(quantized)
     made = report(
         kind="static-int8",
         detail=f"int8 weights{' (7 bits)' if reduce_range else ''} per output channel, {activations} activations, "
-        f"{method} over {count} training examples{f', {len(keep)} modules in float' if keep else ''} (ONNX Runtime)",
+        f"{method} over {count} training examples{f', {len(keep)} modules in float' if keep else ''} (ONNX Runtime)"
+        + "".join(f"; {change}" for change in changed_by_defaults(quantized)),
         operators=OPERATORS,
         source=model,
         made={one.name for one in quantized.graph.initializer},

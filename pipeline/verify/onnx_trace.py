@@ -12,7 +12,6 @@ import onnx
 from numpy.typing import NDArray
 
 from handlers.onnx_runtime import import_onnx_runtime
-from handlers.runtime import LEFT_OUT_OPTIMIZERS
 from pipeline.verify.trace import Step
 
 _NAME_SCOPES = "pkg.torch.onnx.name_scopes"
@@ -110,9 +109,7 @@ class OnnxTrace:
         )
         options.log_severity_level = 3
         content = model.SerializeToString()
-        return onnxruntime.InferenceSession(
-            content, options, providers=["CPUExecutionProvider"], disabled_optimizers=LEFT_OUT_OPTIMIZERS
-        )
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 def _origin(node: onnx.NodeProto) -> tuple[str, str]:
