@@ -216,6 +216,21 @@ def limits_of(
     return limits
 
 
+def tells_nothing_apart(answers: NDArray[Any], tolerance: Tolerance) -> bool:
+    """Whether one and the same answer to all examples would be within the limits.
+
+    Args:
+        answers: (N, ...), N of 1 or more.
+        tolerance: the limit; each row is a call of its own.
+    """
+    expected = answers.astype(np.float64)
+    if not np.isfinite(expected).all():
+        return False  # nothing passes
+    limits = limits_of(expected, tolerance, batch_size=1)
+    # A value that is in reach of every example's.
+    return bool(((expected - limits).max(axis=0) <= (expected + limits).min(axis=0)).all())
+
+
 def usual_spread(answers: NDArray[Any]) -> float:
     """How far apart the answers of a network usually lie.
 

@@ -25,6 +25,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
+from handlers.described import checked_line
 from handlers.metadata import without_metadata
 
 DType = Literal["uint8", "float32", "int64"]
@@ -169,6 +170,8 @@ class InputSpec:
     occurs: tuple[MadeUp, ...] = get_args(MadeUp)
 
     def __post_init__(self) -> None:
+        for name in (self.name, *filter(None, self.dynamic_names)):
+            checked_line(name, f"input {self.name!a}: name")
         if self.dtype not in get_args(DType):
             raise ValueError(f"input {self.name}: dtype: expected one of {get_args(DType)}, found {self.dtype!r}")
         if any(size < 1 for size in self.shape):

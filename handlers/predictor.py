@@ -1,6 +1,7 @@
 """Load a packed model, prove that it answers as it did when it was packed, and answer with it. Knows no server.
 
-A packed folder holds `serving.json` (what `Serving` reads), the model file, the golden batch and these sources.
+A packed folder holds `serving.json` (what `Serving` reads), the model file, the golden batch and these sources; with
+`handler.json` beside them, these are the sources of the installation that serves it.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from numpy.typing import NDArray
 from handlers.activation import probabilities
 from handlers.compare import Comparison, compare
 from handlers.decode import BadRequest
+from handlers.golden import proves_nothing, require_golden
 from handlers.pictures import picture_difference
 from handlers.runtime import Model, describe_cpu, describe_libraries, load_model, run_chunks
-from handlers.serving import SERVING_FILE, Golden, RuntimeSpec, Serving
+from handlers.serving import HANDLER_LIST, SERVING_FILE, Golden, RuntimeSpec, Serving
 from handlers.sizes import in_shape, size_groups, sizes_in_words
 
 # torch and ONNX Runtime raise errors of their own, with such words, where there is no memory left.
@@ -74,17 +76,22 @@ class Predictor:
         try:
             content = (folder / SERVING_FILE).read_bytes()
             serving = Serving.from_json(json.loads(content))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise Refusal(f"{folder.name}/{SERVING_FILE}: expected a readable description, found: {error}") from error
-        for name, expected in serving.files.items():
+        for name, expected in _expected_files(folder, serving).items():
             _check_digest(folder, name, expected)
         for name in serving.needed:
             if name not in serving.files:
                 raise Refusal(f"{SERVING_FILE}: expected a digest of {name}, found none")
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        golden = load_file(folder / serving.golden.file)
-        pictures = {} if serving.pictures is None else load_file(folder / serving.pictures)
+        try:
+            golden = load_file(folder / serving.golden.file)
+            pictures = {} if serving.pictures is None else load_file(folder / serving.pictures)
+            require_golden(serving, golden)
+        except (ValueError, SafetensorError) as error:
+            raise Refusal(f"candidate {serving.candidate}: {error}") from error
         try:
             model = load_model(folder, serving.runtime, serving.inputs)
         except Exception as error:
@@ -94,6 +101,11 @@ class Predictor:
             ) from error
         digest = hashlib.sha256(content).hexdigest()
         return cls(serving=serving, digest=digest, model=model, golden=golden, pictures=pictures)
+
+    @property
+    def proves_nothing(self) -> bool:
+        """Whether a model that gives all golden examples one and the same answer would pass the self-test."""
+        return proves_nothing(self.serving, self._golden)
 
     def self_test(self) -> dict[tuple[int, str], Comparison]:
         """Replay the golden inputs in every batch size, several calls each, and compare with the golden answers.
@@ -275,6 +287,18 @@ class Predictor:
             answer["decoded"] = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in instance.items()}
         document = {"predictions": answers} if listed else answers[0]
         return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _expected_files(folder: Path, serving: Serving) -> dict[str, str]:
+    """SHA-256 by name of the files that must be there: what was packed, or its data and the sources put beside them."""
+    listed = folder / HANDLER_LIST
+    if not listed.exists():
+        return dict(serving.files)
+    try:
+        sources = dict(json.loads(listed.read_bytes()))
+    except (OSError, ValueError) as error:
+        raise Refusal(f"{folder.name}/{HANDLER_LIST}: expected a readable list, found: {error}") from error
+    return {name: digest for name, digest in serving.files.items() if name in serving.needed} | sources
 
 
 def _check_digest(folder: Path, name: str, expected: str) -> None:

@@ -4,15 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from handlers.activation import ACTIVATIONS, Activation
 from handlers.compare import Tolerance
 from handlers.decode import InputSpec
+from handlers.described import (
+    MOST_EXAMPLES,
+    MOST_THREADS,
+    checked_candidate,
+    checked_count,
+    checked_file,
+    checked_flag,
+    checked_member,
+    checked_name,
+    checked_sha256,
+    checked_text,
+    checked_tolerance,
+)
 
 SERVING_FILE = "serving.json"
 SERVING_SCHEMA = 1
+# SHA-256 by name of the sources that an installation puts beside an archive's data in place of the archive's own.
+HANDLER_LIST = "handler.json"
+# Of a model file, by the library that runs it; and of golden answers and pictures.
+MODEL_ENDINGS = {"onnxruntime": ".onnx", "torchscript": ".pt"}
+ARRAYS_ENDING = ".safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +82,10 @@ class RuntimeSpec:
             raise ValueError(f"runtime: {error}") from error
         if spec.kind not in ("onnxruntime", "torchscript") or spec.optimization not in ("all", "none"):
             raise ValueError(f"runtime: unknown kind or optimization in {dict(document)}")
-        if Path(spec.file).name != spec.file or not spec.file:
-            raise ValueError(f"runtime: file: expected a plain file name, found {spec.file!r}")
+        checked_file(spec.file, "runtime: file", MODEL_ENDINGS[spec.kind])
+        checked_count(spec.threads, "runtime: threads", most=MOST_THREADS)
+        checked_flag(spec.batch_invariant, "runtime: batch_invariant")
+        checked_flag(spec.allow_batch_variant, "runtime: allow_batch_variant")
         return spec
 
 
@@ -165,26 +184,54 @@ class Serving:
             activation = document.get("activation", "none")
             if activation not in ACTIVATIONS:
                 raise ValueError(f"activation: expected {', '.join(ACTIVATIONS)}, found {activation!r}")
-            golden = document["golden"]
-            return cls(
-                name=str(document["model"]["name"]),
-                version=str(document["model"]["version"]),
-                candidate=str(document["candidate"]["name"]),
-                identity=str(document["candidate"]["identity"]),
-                precision=str(document["candidate"]["precision"]),
+            model, candidate, golden = document["model"], document["candidate"], document["golden"]
+            pictures = document["pictures"]
+            labels = tuple(checked_text(label, "labels") for label in document["labels"])
+            serving = cls(
+                name=checked_name(model["name"], "model.name"),
+                version=checked_name(model["version"], "model.version"),
+                candidate=checked_candidate(candidate["name"], "candidate.name"),
+                identity=checked_sha256(candidate["identity"], "candidate.identity"),
+                precision=checked_name(candidate["precision"], "candidate.precision"),
                 task="classification",
                 inputs=tuple(InputSpec.from_json(spec) for spec in document["inputs"]),
-                labels=tuple(str(label) for label in document["labels"]),
+                labels=labels,
                 runtime=RuntimeSpec.from_json(document["runtime"]),
-                top=int(document["top"]),
+                top=checked_count(document["top"], "top", most=max(1, len(labels))),
                 golden=Golden(
-                    file=str(golden["file"]),
-                    batch_sizes=tuple(int(size) for size in golden["batch_sizes"]),
-                    tolerance=Tolerance(**golden["tolerance"]),
+                    file=checked_file(golden["file"], "golden.file", ARRAYS_ENDING),
+                    batch_sizes=tuple(
+                        checked_count(size, "golden.batch_sizes", most=MOST_EXAMPLES) for size in golden["batch_sizes"]
+                    ),
+                    tolerance=checked_tolerance(golden["tolerance"], "golden.tolerance"),
                 ),
-                pictures=None if document["pictures"] is None else str(document["pictures"]),
-                files={str(name): str(digest) for name, digest in document["files"].items()},
+                pictures=None if pictures is None else checked_file(pictures, "pictures", ARRAYS_ENDING),
+                files={
+                    checked_member(name, "files"): checked_sha256(digest, f"files: {name}")
+                    for name, digest in document["files"].items()
+                },
                 activation=activation,
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"{SERVING_FILE}: {type(error).__name__}: {error}") from error
+        serving._check_counts()
+        return serving
+
+    def _check_counts(self) -> None:
+        """Stop where there is nothing to ask, to answer or to prove.
+
+        Raises:
+            ValueError: names what there is too little or too much of.
+        """
+        names = [spec.name for spec in self.inputs]
+        for what, count in (
+            ("inputs", len(names)),
+            ("labels", len(self.labels)),
+            ("golden.batch_sizes", len(self.golden.batch_sizes)),
+        ):
+            if count == 0:
+                raise ValueError(f"{what}: expected at least one, found none")
+        if len(set(names)) != len(names):
+            raise ValueError(f"inputs: expected a name of its own for each, found {', '.join(names)}")
+        if len(set(self.needed)) != len(self.needed):
+            raise ValueError(f"files: expected a file of its own for each purpose, found {', '.join(self.needed)}")

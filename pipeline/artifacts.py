@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pipeline.errors import FileError
 
@@ -49,6 +49,9 @@ class Artifact:
         sha256: hexadecimal digest of its bytes.
         size: bytes.
         candidate: the candidate's name where the kind is one per candidate, else None.
+
+    Raises:
+        ValueError: the path leads out of the run directory.
     """
 
     kind: Kind
@@ -56,6 +59,11 @@ class Artifact:
     sha256: str
     size: int
     candidate: str | None = None
+
+    def __post_init__(self) -> None:
+        path = PurePosixPath(self.path)
+        if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in self.path:
+            raise ValueError(f"path: expected one inside the run directory, found {self.path!a}")
 
 
 def digest_bytes(content: bytes) -> str:

@@ -18,6 +18,7 @@ from pipeline.candidates.unproven import Unproven, read_list
 from pipeline.data.coverage import Coverage
 from pipeline.data.dataset import SplitName, read_info
 from pipeline.manifest import Manifest
+from pipeline.model_code.require import unlisted_operators
 from pipeline.places import folder_bytes
 from pipeline.plots.front import Cost, Point, pareto_front
 from pipeline.runner import Outcome
@@ -70,6 +71,7 @@ class BuildResult:
         coverage: by split, the classes of which it holds nothing or too little; no figure on it speaks of them.
         archive: the `.mar` in the model store.
         archive_sha256: its digest.
+        unlisted_operators: that the winner calls and that `verify`, `bench` and `serve` allow only when they are named.
         stages: what each stage did.
     """
 
@@ -87,6 +89,7 @@ class BuildResult:
     coverage: Mapping[SplitName, Coverage]
     archive: Path
     archive_sha256: str
+    unlisted_operators: tuple[str, ...]
     stages: tuple[Outcome, ...]
 
     @property
@@ -158,6 +161,7 @@ class BuildResult:
             "coverage": {which: asdict(found) for which, found in self.coverage.items()},
             "archive": str(self.archive),
             "archive_sha256": self.archive_sha256,
+            "unlisted_operators": list(self.unlisted_operators),
             "stages": [asdict(outcome) for outcome in self.stages],
         }
 
@@ -211,8 +215,19 @@ def read_result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tupl
         coverage=read_info(run_dir / artifact_of(manifest, Kind.DATA_INFO).path).coverage,
         archive=archive,
         archive_sha256=artifact_of(manifest, Kind.ARCHIVE).sha256,
+        unlisted_operators=_unlisted_operators(run_dir, manifest, selection),
         stages=outcomes,
     )
+
+
+def _unlisted_operators(run_dir: Path, manifest: Manifest, selection: Mapping[str, Any]) -> tuple[str, ...]:
+    models = (artifact for record in manifest.stages.values() for artifact in record.artifacts)
+    path = next(
+        run_dir / artifact.path
+        for artifact in models
+        if artifact.kind is Kind.CANDIDATE_MODEL and artifact.candidate == selection["selected"]
+    )
+    return unlisted_operators(path.name, selection["runtime"]["kind"], path.read_bytes())
 
 
 def _row(

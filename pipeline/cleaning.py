@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import Artifact, Kind
@@ -150,14 +150,9 @@ def _baseline(manifest: Manifest) -> str:
 
 
 def _losers(manifest: Manifest, kept: tuple[str, ...]) -> list[Artifact]:
-    """The files of candidates that were not chosen; a path that leads out of the run directory is none of a build's."""
+    """The files of candidates that were not chosen."""
     return [
-        artifact
-        for artifact in _artifacts(manifest)
-        if artifact.kind in _OF_A_LOSER
-        and artifact.candidate not in kept
-        and not PurePosixPath(artifact.path).is_absolute()
-        and ".." not in PurePosixPath(artifact.path).parts
+        artifact for artifact in _artifacts(manifest) if artifact.kind in _OF_A_LOSER and artifact.candidate not in kept
     ]
 
 

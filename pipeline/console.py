@@ -6,7 +6,7 @@ import io
 import math
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -15,9 +15,12 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.candidates.choose import ERROR_RATE, WITHIN
 from pipeline.candidates.spec import SLIM
+from pipeline.plain_console import PIPE_WIDTH, plain_console, show
+from pipeline.visible import visible
 
 if TYPE_CHECKING:
     from pipeline.build_result import BuildResult, Row
@@ -29,8 +32,6 @@ if TYPE_CHECKING:
     from pipeline.runner import Outcome
     from pipeline.verify.quality import QualityReport
 
-# Wide enough for the table where the width of a terminal is not known.
-_PIPE_WIDTH = 130
 # Share of its own examples that a class loses where it is named beside a verdict within the budget.
 _MUCH = 0.25
 
@@ -39,11 +40,11 @@ class Terminal:
     """Draws what stages report: live bars on a terminal, plain lines elsewhere."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = plain_console(stderr=True, soft_wrap=True)
         columns = (
-            TextColumn("  {task.description}"),
+            TextColumn("  {task.description}", markup=False),
             BarColumn(bar_width=24),
-            TextColumn("{task.completed}/{task.total} {task.fields[detail]}"),
+            TextColumn("{task.completed}/{task.total} {task.fields[detail]}", markup=False),
             TimeElapsedColumn(),
         )
         self._bars = Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
@@ -60,12 +61,13 @@ class Terminal:
 
     def log(self, message: str) -> None:
         """One finished line."""
-        self._console.print(message, markup=False)
+        self._console.print(visible(message))
 
     def progress(self, task: str, completed: int, total: int, detail: str = "") -> None:
         """Move a bar; it goes when the task is complete."""
         if not self._console.is_terminal:
             return
+        task, detail = visible(task), visible(detail)
         if task not in self._tasks:
             self._tasks[task] = self._bars.add_task(task, total=total, detail=detail)
         self._bars.update(self._tasks[task], completed=completed, total=total, detail=detail)
@@ -77,23 +79,12 @@ def print_plan(outcomes: Sequence[Outcome]) -> None:
     """A line per stage."""
     for outcome in outcomes:
         reason = f": {outcome.reason}" if outcome.reason else ""
-        sys.stdout.write(f"{outcome.stage}: {outcome.action}{reason}\n")
+        sys.stdout.write(visible(f"{outcome.stage}: {outcome.action}{reason}") + "\n")
 
 
 def print_result(result: BuildResult) -> None:
     """The table, what each pass did, the winner, and where the archive is."""
     show(lambda console: _draw_result(console, result))
-
-
-def show(draw: Callable[[Console], None]) -> None:
-    """Draw on standard output, in the terminal's width, or wide enough for the tables."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_PIPE_WIDTH)
-    # Rich ends the process when its reader goes away; written here, that is an error like any other.
-    with console.capture() as drawn:
-        draw(console)
-    sys.stdout.write(drawn.get())
 
 
 def _threads(result: BuildResult) -> str:
@@ -103,7 +94,7 @@ def _threads(result: BuildResult) -> str:
 
 def save_picture(result: BuildResult, path: Path) -> None:
     """The same as a picture of a terminal, SVG."""
-    console = Console(highlight=False, width=_PIPE_WIDTH, record=True, file=io.StringIO(), force_terminal=True)
+    console = plain_console(width=PIPE_WIDTH, record=True, file=io.StringIO(), force_terminal=True)
     _draw_result(console, result)
     # Rich's template fetches a font from the web; the viewer's own will do.
     svg = console.export_svg(title=f"pipeline build {result.recipe}")
@@ -118,7 +109,7 @@ def _draw_result(console: Console, result: BuildResult) -> None:
         style="dim",
     )
     for line in _footnotes(result):
-        console.print(line, style="dim", markup=False)
+        console.print(visible(line), style="dim")
     lossy = [row for row in result.candidates if row.report.lossy]
     if lossy:
         console.print(decision_table(lossy))
@@ -128,16 +119,25 @@ def _draw_result(console: Console, result: BuildResult) -> None:
     console.print(pass_table(result))
     for row in result.candidates:
         if not row.selected and row.report.name != result.baseline:
-            console.print(f"{row.report.name}: {row.outcome}.", style="dim", markup=False)
+            console.print(visible(f"{row.report.name}: {row.outcome}."), style="dim")
     for line in _class_notes(lossy):
-        console.print(line, markup=False)
+        console.print(visible(line))
     if lossy and (note := flips_note(result.limits, lossy[0].report.quality.examples)):
         console.print(note)
+    console.print("Selected ", Text(visible(result.selected), style="bold"), visible(f": {result.why}."), sep="")
     console.print(
-        f"Selected [bold]{result.selected}[/bold]: {result.why}.\n{test_lines(result)}\nArchive: {result.archive}\n"
+        f"{test_lines(result)}\nArchive: {result.archive}\n{_unlisted(result)}"
         f"Picture of the trade-off: {result.run_dir / 'pareto.png'}\n"
         f"{result.run_dir} takes {result.run_bytes / 1e6:,.1f} MB; `pipeline clean` keeps its winner and the evidence."
     )
+
+
+def _unlisted(result: BuildResult) -> str:
+    """What a reader of the archive has to allow by name; empty where the model only computes."""
+    if not result.unlisted_operators:
+        return ""
+    options = " ".join(f"--allow-operator {operator}" for operator in result.unlisted_operators)
+    return f"It calls operators that may do more than compute: verify, bench and serve want {options}\n"
 
 
 def _footnotes(result: BuildResult) -> Iterator[str]:
@@ -218,7 +218,7 @@ def class_note(quality: QualityReport, *, allowed: bool) -> str:
     if not allowed or quality.worst_class_drop < _MUCH:
         return ""
     return (
-        f"class {quality.worst_class_name} loses {_points(quality.worst_class_drop)} points of its own "
+        f"class {visible(quality.worst_class_name)} loses {_points(quality.worst_class_drop)} points of its own "
         f"({quality.worst_class_examples:,} examples)"
     )
 
@@ -234,7 +234,7 @@ def test_lines(result: BuildResult) -> str:
     if note := class_note(test, allowed=verdict.text == WITHIN):
         said += f"\nIt is {verdict.text} there, but {note}."
     for line in _gaps(result, "test"):
-        said += f"\nOf this line: {line}."
+        said += f"\nOf this line: {visible(line)}."
     if verdict.allowed:
         return said
     return (
@@ -385,6 +385,7 @@ def _in_batches(report: CandidateReport) -> bool:
 
 
 def _short(name: str, width: int = 12) -> str:
+    name = visible(name)
     return name if len(name) <= width else f"{name[: width - 1]}…"
 
 

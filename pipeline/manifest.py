@@ -83,11 +83,17 @@ def read_manifest(run_dir: Path) -> Manifest | None:
                 "build with --force or into another --run-dir"
             )
         return TypeAdapter(Manifest).validate_python(document)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, ValidationError) as error:
-        found = str(error).splitlines()[0]
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError, ValidationError) as error:
         raise FileError(
-            f"{path}: expected a build manifest, found: {found}; build with --force or into another --run-dir"
+            f"{path}: expected a build manifest, found: {_reason(error)}; build with --force or into another --run-dir"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error).splitlines()[0]
+    problem = error.errors()[0]
+    return f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}"
 
 
 def write_manifest(run_dir: Path, manifest: Manifest) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from pipeline.section import NAME, Section
+from pipeline.section import LONGEST_NAME, NAME, Section
 
 
 class MagnitudePruning(Section):
@@ -147,7 +147,9 @@ def _refusal(earlier: str, later: str) -> str:
 class Variant(Section):
     """One network to compare with float: a name and the passes that make it."""
 
-    name: str = Field(pattern=NAME, description="short name, first part of the candidates' names")
+    name: str = Field(
+        pattern=NAME, max_length=LONGEST_NAME, description="short name, first part of the candidates' names"
+    )
     passes: tuple[Pass, ...] = Field(
         description="in order: channel-pruning, fine-tune, magnitude-pruning, then one of dynamic-int8, static-int8 "
         "and bfloat16"

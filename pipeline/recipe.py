@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from pipeline.names import DATA_SETS, NETWORKS, DataSetName, NetworkName, require_known
 from pipeline.passes import Format, Pass, Variant, formats_of
-from pipeline.section import NAME, Section
+from pipeline.section import LONGEST_NAME, NAME, Section
 
 _FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 
@@ -296,9 +296,12 @@ class Package(Section):
     name: str | None = Field(
         default=None,
         pattern=NAME,
+        max_length=LONGEST_NAME,
         description="model name in the archive and in the URL; the recipe's name by default",
     )
-    version: str = Field(default="1.0", pattern=NAME, description="model version in the archive")
+    version: str = Field(
+        default="1.0", pattern=NAME, max_length=LONGEST_NAME, description="model version in the archive"
+    )
     golden: str = Field(
         default="validation",
         description="`validation` examples, `synthetic`, or a .npy file of raw inputs, relative to the recipe",
@@ -316,7 +319,7 @@ class Smoke(Section):
 class Recipe(Section):
     """A whole recipe. `folder` is where relative paths and the user's modules are looked up."""
 
-    name: str = Field(pattern=NAME, description="names the run directory and the archive")
+    name: str = Field(pattern=NAME, max_length=LONGEST_NAME, description="names the run directory and the archive")
     model: Model
     data: Data
     train: Train = Train()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -69,6 +70,8 @@ def linear_torchscript(spec: InputSpec, path: Path) -> None:
     """The same for one input, scripted and frozen."""
     import torch
 
+    from pipeline.export.torchscript import canonical_torchscript
+
     class Linear(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -81,7 +84,9 @@ def linear_torchscript(spec: InputSpec, path: Path) -> None:
         warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript, asked for
         example = torch.zeros((2, *spec.shape), dtype=getattr(torch, spec.dtype))
         traced = torch.jit.trace(Linear().eval(), example)  # type: ignore[no-untyped-call]
-        torch.jit.save(torch.jit.freeze(traced), str(path))
+        buffer = io.BytesIO()
+        torch.jit.save(torch.jit.freeze(traced), buffer)
+    path.write_bytes(canonical_torchscript(buffer.getvalue()))
 
 
 def mean_onnx(spec: InputSpec) -> bytes:

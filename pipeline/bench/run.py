@@ -17,7 +17,7 @@ from handlers.runtime import describe_cpu
 from pipeline.artifacts import digest_file
 from pipeline.bench.result import BenchResult, BenchRow, Figure, Role, paired, product_rate, share_of
 from pipeline.bench.served import measure_served
-from pipeline.bench.targets import Target, TimedFile, open_target
+from pipeline.bench.targets import Target, TimedFile, open_target, path_of
 from pipeline.candidates.eager import eager_subjects, fastest_eager, subject_name
 from pipeline.candidates.spec import FLOAT_NAMES
 from pipeline.errors import FileError, RecipeError
@@ -27,6 +27,7 @@ from pipeline.measure.host import usable_cores
 from pipeline.measure.latency import Measurement, Subject, file_subject, measure_latency
 from pipeline.measure.matrix_product import MACS, NAME, matrix_product_subject
 from pipeline.measure.rounds import Timing
+from pipeline.serving.archive import Archive
 from pipeline.source import library_versions
 from pipeline.stage import Reporter, Silent
 
@@ -63,7 +64,7 @@ class _Matrix:
 
 
 def bench(
-    target: Path | str,
+    target: Path | str | Archive,
     *,
     threads: Sequence[int] = (),
     batch_sizes: Sequence[int] = BATCH_SIZES,
@@ -71,37 +72,39 @@ def bench(
     block_ms: float = BLOCK_MS,
     served: bool = True,
     timeout_s: float = 120.0,
+    allowed_operators: Sequence[str] = (),
     reporter: Reporter | None = None,
 ) -> BenchResult:
     """Time again, on this host.
 
     Args:
-        target: the run directory of a build, or a `.mar` that it made.
+        target: the run directory of a build, or a `.mar` that it made, or the archive as it was read and checked.
         threads: numbers of threads; one, and all cores that this process may use, if none are given.
         batch_sizes: examples per call.
         rounds: interleaved rounds, 6 or more.
         block_ms: length of one timed block, in milliseconds, 5 or more.
         served: whether to time the packed candidate over HTTP too.
         timeout_s: longest wait for the server to be ready, in seconds.
+        allowed_operators: that an archive's model may call beside those that only compute; see `pipeline.model_code`.
         reporter: told what happens.
 
     Returns:
         What was found. Of a run directory it is also written there, as `bench.json`.
 
     Raises:
-        RecipeError: more threads than cores.
+        RecipeError: more threads than cores, or a signature lies beside an archive and nothing checked it.
         FileError: a file is missing, altered or out of date; it was not loaded.
         StageError: a timing process ended by itself.
         ServerError: the server did not become ready, or refused a request.
     """
-    path, say, cores = Path(target), reporter or Silent(), usable_cores()
+    path, say, cores = path_of(target), reporter or Silent(), usable_cores()
     counts = tuple(sorted(set(threads or (1, cores))))
     sizes = tuple(sorted(set(batch_sizes)))
     if counts[-1] > cores:
         raise RecipeError(f"--threads {counts[-1]}: expected at most the {cores} core(s) that may be used here")
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         scratch = Path(name)
-        opened = open_target(path, scratch)
+        opened = open_target(target, scratch, allowed_operators=allowed_operators)
         measured = {}
         for count in counts:
             say.log(f"bench: {count} thread(s), batches of {', '.join(map(str, sizes))}, {rounds} rounds")

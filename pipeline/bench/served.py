@@ -82,7 +82,7 @@ def measure_served(archive: Archive, *, rounds: int, timeout_s: float, reporter:
             batch_sizes=(1,),
         )
         with (
-            running_server(archive.path, timeout_s=timeout_s) as server,
+            running_server(archive, timeout_s=timeout_s) as server,
             one_connection(f"{server.url}/predictions/{server.model}", bodies, form) as ask,
             TimingProcess(bare) as process,
         ):

@@ -26,6 +26,7 @@ def draw(console: Console, result: BenchResult) -> None:
         console.print(
             f"[bold]{threads} thread{'s' if threads > 1 else ''}[/bold]; a float32 matrix product runs at "
             f"{gflops.value:,.0f} ({gflops.low:,.0f}-{gflops.high:,.0f}) billion operations a second",
+            markup=True,
         )
         console.print(_matrix(result, threads, "ms per call", _latency))
         if any(row.role == "eager" for row in result.rows):
@@ -34,17 +35,17 @@ def draw(console: Console, result: BenchResult) -> None:
             console.print(_matrix(result, threads, f"x {result.baseline}", _over_float))
         console.print(_matrix(result, threads, "of the matrix product's rate", _share))
     console.print(_sizes(result))
-    console.print(_LEGEND.format(rounds=result.rounds), style="dim", markup=False)
+    console.print(_LEGEND.format(rounds=result.rounds), style="dim")
     if any(row.one_by_one for row in result.rows):
         console.print("¹ The answer depends on the rest of the batch; run one by one, as it is served.", style="dim")
-    console.print(_noise(result), markup=False)
+    console.print(_noise(result))
     if result.served is not None:
-        console.print(_served(result.served), markup=False)
+        console.print(_served(result.served))
     for what, why in result.left_out.items():
-        console.print(f"{what}: left out: {why}", style="dim", markup=False)
+        console.print(f"{what}: left out: {why}", style="dim")
     host = result.host
     libraries = ", ".join(f"{name} {version}" for name, version in host["libraries"].items())
-    console.print(f"{host['cpu']}, {host['cores']} core(s); {libraries}; {host['date']}", style="dim", markup=False)
+    console.print(f"{host['cpu']}, {host['cores']} core(s); {libraries}; {host['date']}", style="dim")
 
 
 def _matrix(result: BenchResult, threads: int, heading: str, cell: Callable[[Figure, Ratio], str]) -> Table:

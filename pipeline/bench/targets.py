@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,11 +15,13 @@ from pipeline.artifacts import Artifact, Kind, digest_file
 from pipeline.candidates.eager import EagerSource
 from pipeline.candidates.spec import FLOAT_NAMES, baseline_of
 from pipeline.data.dataset import read_info
-from pipeline.errors import FileError
+from pipeline.errors import FileError, RecipeError
 from pipeline.inspection.graph import graph_cost
+from pipeline.model_code.require import require_safe_model
 from pipeline.models.load import load_model_spec
 from pipeline.models.spec import ModelSpec
 from pipeline.proof.open import OpenedRun, open_run
+from pipeline.proof.vouched import open_vouched
 from pipeline.serving.archive import Archive, read_archive
 
 NO_EAGER = "an archive holds neither the network's source nor its weights; bench the run directory"
@@ -70,17 +72,34 @@ class Target:
     left_out: Mapping[str, str] = field(default_factory=dict)
 
 
-def open_target(path: Path, scratch: Path) -> Target:
+def path_of(target: Path | str | Archive) -> Path:
+    """Where a run directory or an archive lies."""
+    return target.path if isinstance(target, Archive) else Path(target)
+
+
+def open_target(target: Path | str | Archive, scratch: Path, *, allowed_operators: Sequence[str] = ()) -> Target:
     """Open and check.
 
     Args:
-        path: a run directory, or a `.mar`.
+        target: a run directory, a `.mar`, or an archive that was read and checked.
         scratch: an archive is unpacked there.
+        allowed_operators: that an archive's model may call beside those that only compute; see `pipeline.model_code`.
 
     Raises:
-        FileError: missing, altered, or out of date.
+        RecipeError: operators are allowed of a run directory, whose model files are its owner's; or a signature lies
+            beside an archive, and nothing checked it.
+        FileError: missing, altered, or out of date; or an archive's model could do more than compute.
     """
-    return _open_run(open_run(path)) if path.is_dir() else _open_archive(read_archive(path), scratch)
+    path = path_of(target)
+    if not isinstance(target, Archive) and path.is_dir():
+        if allowed_operators:
+            raise RecipeError(
+                f"{path}: expected an archive with --allow-operator, found a run directory; leave the option out"
+            )
+        return _open_run(open_run(path))
+    archive = target if isinstance(target, Archive) else open_vouched(path).archive
+    require_safe_model(path, archive.serving.runtime, archive.members, allowed_operators=allowed_operators)
+    return _open_archive(archive, scratch)
 
 
 def _open_run(run: OpenedRun) -> Target:

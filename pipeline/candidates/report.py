@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pipeline.candidates.spec import CandidateSpec
+from pipeline.errors import FileError
 from pipeline.manifest import write_atomically
 from pipeline.passes import Format, Pass, Precision
+from pipeline.section import NAME
 from pipeline.verify.quality import QualityReport
 
 T = TypeVar("T", bound="TimingFigures")
@@ -130,9 +132,10 @@ class PassFigures(_Data):
 class CandidateReport(_Data):
     """Everything measured about one candidate; `tuned_sha256` is of its fine-tuned weights, None without any."""
 
-    name: str
-    identity: str
-    variant: str
+    # Folders are named after it, also by who did not make it: `pipeline verify RUN_DIR`.
+    name: str = Field(pattern=NAME)
+    identity: str = Field(pattern=NAME)
+    variant: str = Field(pattern=NAME)
     format: Format
     precision: Precision
     lossy: bool
@@ -170,8 +173,19 @@ class CandidateReport(_Data):
 
 
 def read_report(path: Path) -> CandidateReport:
-    """Read a candidate's report."""
-    return CandidateReport.model_validate(json.loads(path.read_bytes()))
+    """Read a candidate's report.
+
+    Raises:
+        FileError: it is none, or none that this version can read.
+    """
+    try:
+        return CandidateReport.model_validate(json.loads(path.read_bytes()))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(str(part) for part in problem["loc"])
+        raise FileError(f"{path}: {field}: {problem['msg']}; run pipeline build again") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise FileError(f"{path}: expected a candidate's report, found: {error}; run pipeline build again") from error
 
 
 def write_report(path: Path, report: CandidateReport) -> None:

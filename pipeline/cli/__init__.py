@@ -15,6 +15,7 @@ from pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, FileError, PipelineError,
 from pipeline.places import no_room, os_error_text
 from pipeline.process import terminated_as_interrupt
 from pipeline.user_code import faults_of_the_user
+from pipeline.visible import visible
 
 __all__ = ["app", "building", "cleaning", "looking", "main", "measuring", "proving", "serving"]
 
@@ -103,6 +104,6 @@ def _system_error(error: Exception) -> OSError | None:
 
 def _fail(message: str, code: int, *, debug: bool = False) -> int:
     if debug:
-        traceback.print_exc()
-    sys.stderr.write(f"error: {message}\n")
+        sys.stderr.write(visible(traceback.format_exc(), lines=True))
+    sys.stderr.write(f"error: {visible(message)}\n")
     return code

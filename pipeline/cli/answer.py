@@ -11,7 +11,10 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
+import typer
+
 from pipeline.process import reserve_stdout
+from pipeline.visible import visible
 
 # What `train` prints is the path of the weights, for `$(pipeline train ...)`.
 _ANSWERS_A_PATH = "train"
@@ -35,8 +38,19 @@ def reserve_for(arguments: Sequence[str]) -> None:
         _reserved.append(reserve_stdout())
 
 
+def say(*lines: object, error: bool = False) -> None:
+    """Print lines for a person; nothing in them steers the terminal or adds a line.
+
+    Args:
+        lines: one each.
+        error: whether they go to standard error.
+    """
+    for line in lines:
+        typer.echo(visible(str(line)), err=error)  # noqa: TID251 - the one place
+
+
 def write_answer(text: str) -> None:
-    """A line of a command's answer."""
+    """An answer that a program reads: a JSON document, or a path as it is."""
     _stream().write(f"{text}\n")
 
 

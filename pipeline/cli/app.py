@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.cli.answer import write_answer
+from pipeline.cli.answer import say, write_answer
 from pipeline.errors import RecipeError
 
 app = typer.Typer(
@@ -27,6 +27,20 @@ RunDir = Annotated[Path | None, typer.Option("--run-dir", help="where to work [d
 ModelStore = Annotated[Path, typer.Option("--model-store", help="where archives lie")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="override a setting")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document and nothing else on standard output")]
+Digest = Annotated[
+    str | None,
+    typer.Option("--digest", metavar="HEX", help="what it must be: the archive's digest or the file's SHA-256"),
+]
+PublicKey = Annotated[Path | None, typer.Option("--public-key", metavar="PEM", help="to check ARCHIVE.sig with")]
+RequireSignature = Annotated[bool, typer.Option("--require-signature", help="a missing signature is a fault")]
+AllowOperator = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-operator",
+        metavar="NAME",
+        help="that an archive's model may call although it may do more than compute; may be given again",
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="run every stage, whatever is up to date")]
 
 
@@ -37,7 +51,7 @@ def options(
 ) -> None:
     """Options of every command."""
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        say(*context.get_help().split("\n"))
         raise typer.Exit(RecipeError.exit_code)
     logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, stream=sys.stderr)
 

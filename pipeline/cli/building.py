@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.answer import write_answer
+from pipeline.cli.answer import say, write_answer
 from pipeline.cli.app import Force, Json, ModelStore, Overrides, RecipeArgument, RunDir, app, print_json
 
 
@@ -88,4 +88,4 @@ def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new or em
     from pipeline.init import init_project
 
     for path in init_project(folder):
-        typer.echo(path)
+        say(path)

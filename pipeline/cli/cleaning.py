@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.answer import say
 from pipeline.cli.app import Json, app, print_json
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def clean(
     if as_json:
         print_json(result.to_json())
     else:
-        typer.echo("\n".join(_lines(result)))
+        say(*_lines(result))
 
 
 def _lines(result: CleanResult) -> list[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli.answer import say
 from pipeline.cli.app import Json, app, print_json
 from pipeline.errors import PipelineError
 
@@ -28,7 +30,7 @@ def inspect(
     if as_json:
         print_json(inspection.to_json())
     else:
-        typer.echo("\n".join(_lines(inspection)))
+        say(*_lines(inspection))
 
 
 @app.command()
@@ -43,7 +45,7 @@ def doctor(as_json: Json = False) -> None:
         for check in checks:
             word = "ok" if check.ok else "BAD" if check.required else "note"
             remedy = f"; {check.remedy}" if check.remedy else ""
-            typer.echo(f"{word:<4} {check.name}: {check.found}{remedy}")
+            say(f"{word:<4} {check.name}: {check.found}{remedy}")
     if not healthy(checks):
         raise typer.Exit(PipelineError.exit_code)
 
@@ -59,14 +61,21 @@ def _lines(inspection: Inspection) -> list[str]:
         case "mar":
             lines += [f"  {member.size:>10,}  {member.name}" for member in inspection.members]
             if inspection.serving is not None:
-                served = inspection.serving
-                lines.append(
-                    f"model {served['model']['name']} {served['model']['version']}, "
-                    f"candidate {served['candidate']['name']}, {len(served['labels'])} labels"
-                )
+                lines.append(_served(inspection.serving))
             if inspection.model is not None:
                 lines += _lines(inspection.model)
             return lines
+
+
+def _served(serving: Mapping[str, Any]) -> str:
+    """What an archive says that it serves; nothing of it was checked."""
+    try:
+        model, candidate = serving["model"], serving["candidate"]
+        return (
+            f"model {model['name']} {model['version']}, candidate {candidate['name']}, {len(serving['labels'])} labels"
+        )
+    except (KeyError, TypeError):
+        return "serving.json: expected model, candidate and labels, found another description"
 
 
 def _onnx(found: OnnxInspection) -> list[str]:
@@ -78,6 +87,7 @@ def _onnx(found: OnnxInspection) -> list[str]:
         f"opset {opset}; made by {found.producer}",
         f"{found.parameters:,} parameters, {macs} multiply-accumulates for one example",
         "operators: " + ", ".join(f"{name} {count}" for name, count in found.operators.items()),
+        *_refused(found.refused),
         *(f"  {one.operator:<20} {one.parameters:>12,} parameters  {one.name}" for one in found.layers),
     ]
 
@@ -87,7 +97,12 @@ def _torchscript(found: TorchScriptInspection) -> list[str]:
         "frozen" if found.frozen else "not frozen",
         *(f"{one.storage}: {one.elements:,} values in {one.tensors} tensors" for one in found.tensors),
         "operators: " + ", ".join(f"{name} {count}" for name, count in found.operators.items()),
+        *_refused(found.refused),
     ]
+
+
+def _refused(refused: dict[str, str]) -> list[str]:
+    return [f"refused by verify, bench and serve: {name}: {reason}" for name, reason in refused.items()]
 
 
 def _tensor(tensor: TensorSpec) -> str:

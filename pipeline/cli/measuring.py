@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.app import Json, app, print_json
+from pipeline.cli.app import AllowOperator, Digest, Json, PublicKey, RequireSignature, app, print_json
+from pipeline.errors import RecipeError
 
 
 @app.command()
@@ -15,6 +16,7 @@ def bench(
     target: Annotated[
         Path, typer.Argument(metavar="RUN_DIR|ARCHIVE", help="the run directory of a build, or the .mar that it made")
     ],
+    *,
     threads: Annotated[
         list[int] | None,
         typer.Option("--threads", min=1, help="of a runtime; may be given again [default: 1 and all cores]"),
@@ -31,6 +33,10 @@ def bench(
     served: Annotated[
         bool, typer.Option("--served/--no-served", help="also over HTTP, through a server of its own")
     ] = True,
+    digest: Digest = None,
+    public_key: PublicKey = None,
+    require_signature: RequireSignature = False,
+    allow_operator: AllowOperator = None,
     as_json: Json = False,
 ) -> None:
     """Time again, on the host where it will run: interleaved, pinned, against eager, float and the machine's own rate.
@@ -39,18 +45,30 @@ def bench(
     """
     from pipeline import console
     from pipeline.bench import run, table
+    from pipeline.plain_console import show
+    from pipeline.proof.vouched import open_vouched
 
+    checked = None
+    if not target.is_dir():
+        opened = open_vouched(target, digest=digest, public_key=public_key, require_signature=require_signature)
+        checked = opened.archive
+    elif digest is not None or public_key is not None or require_signature:
+        raise RecipeError(
+            f"{target}: expected an archive with --digest, --public-key or --require-signature, found a run directory; "
+            "leave the option out"
+        )
     with console.Terminal() as terminal:
         result = run.bench(
-            target,
+            checked or target,
             threads=threads or (),
             batch_sizes=batch_size or run.BATCH_SIZES,
             rounds=rounds,
             block_ms=block_ms,
             served=served,
+            allowed_operators=allow_operator or (),
             reporter=terminal,
         )
     if as_json:
         print_json(result.to_json())
     else:
-        console.show(lambda drawn: table.draw(drawn, result))
+        show(lambda drawn: table.draw(drawn, result))

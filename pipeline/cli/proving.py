@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pipeline.cli.app import Json, app, print_json
+from pipeline.cli.answer import say
+from pipeline.cli.app import AllowOperator, Digest, Json, PublicKey, RequireSignature, app, print_json
 from pipeline.cli.run_check import verify_run_dir
 from pipeline.errors import RecipeError
 
@@ -23,16 +24,9 @@ def verify(
     target: Annotated[
         Path, typer.Argument(metavar="RUN_DIR|ARCHIVE", help="the run directory of a build, or the .mar that it made")
     ],
-    digest: Annotated[
-        str | None,
-        typer.Option("--digest", metavar="HEX", help="what it must be: the archive's digest or the file's SHA-256"),
-    ] = None,
-    public_key: Annotated[
-        Path | None, typer.Option("--public-key", metavar="PEM", help="to check ARCHIVE.sig with")
-    ] = None,
-    require_signature: Annotated[
-        bool, typer.Option("--require-signature", help="a missing signature is a fault")
-    ] = False,
+    digest: Digest = None,
+    public_key: PublicKey = None,
+    require_signature: RequireSignature = False,
     data: Annotated[
         Path | None,
         typer.Option("--data", metavar="DIR|FILE", help="labelled examples (.safetensors) to judge it on again"),
@@ -45,6 +39,7 @@ def verify(
         Path | None,
         typer.Option("--float-model", metavar="FILE", help="the build's float.onnx.fp32/model.onnx, for --url --data"),
     ] = None,
+    allow_operator: AllowOperator = None,
     rank: Annotated[
         bool, typer.Option("--rank", help="of a run: also which layers cost a candidate over budget its accuracy")
     ] = False,
@@ -56,10 +51,11 @@ def verify(
     running server as well. These options are for archives, --rank is for a run directory.
     """
     if target.is_dir():
-        if require_signature or any(one is not None for one in (digest, public_key, data, url, float_model)):
+        given = (digest, public_key, data, url, float_model, allow_operator)
+        if require_signature or any(one is not None for one in given):
             raise RecipeError(
-                f"{target}: expected an archive with --digest, --public-key, --require-signature, --data, --url or "
-                "--float-model, found a run directory; leave the option out"
+                f"{target}: expected an archive with --digest, --public-key, --require-signature, --data, --url, "
+                "--float-model or --allow-operator, found a run directory; leave the option out"
             )
         verify_run_dir(target, rank=rank, as_json=as_json)
         return
@@ -77,12 +73,13 @@ def verify(
             data=data,
             url=url,
             float_model=float_model,
+            allowed_operators=allow_operator or (),
             reporter=terminal,
         )
     if as_json:
         print_json(found.to_json())
     else:
-        typer.echo("\n".join(_lines(found)))
+        say(*_lines(found))
 
 
 @app.command()
@@ -98,7 +95,7 @@ def evidence(
 
     found = tell(archive, form)
     if isinstance(found, str):
-        typer.echo(found, nl=False)
+        say(*found.removesuffix("\n").split("\n"))
     else:
         print_json(found)
 
@@ -111,7 +108,7 @@ def sign(
     """Sign an archive (OpenSSF model-signing, local key); the signature is written beside it as ARCHIVE.sig."""
     from pipeline.proof.evidence import sign_archive
 
-    typer.echo(sign_archive(archive, key))
+    say(sign_archive(archive, key))
 
 
 def _lines(found: ArchiveVerification) -> list[str]:
@@ -129,8 +126,12 @@ def _lines(found: ArchiveVerification) -> list[str]:
         f"vouched    {_vouched(found)}",
         f"golden     same answers in {batches}: largest difference {largest:.1e}; {found.golden.environment}",
     ]
+    if found.golden.empty:
+        lines.append("           they prove nothing: one and the same answer to all of them would be inside the limit")
+    if not found.golden.confined:
+        lines.append("confined   no: this system has no Landlock (Linux 5.13), so the model ran with all your rights")
     if not found.same_handler:
-        lines.append("handler    not this installation's; the model was replayed under this installation's")
+        lines.append("handler    not this installation's, which replayed the model and which `pipeline serve` runs")
     for one in found.quality:
         lines += [f"quality    {_quality(one)}", *(f"           {line}" for line in one.gaps)]
     return lines if found.served is None else lines + _served(found.served)

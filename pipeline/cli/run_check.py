@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
+from pipeline.cli.answer import say
 from pipeline.cli.app import print_json
 
 if TYPE_CHECKING:
@@ -38,16 +37,16 @@ def verify_run_dir(run_dir: Path, *, rank: bool, as_json: bool) -> None:
         print_json(found.to_json())
     else:
         for one in found.candidates:
-            typer.echo("\n".join(_lines(one)))
+            say(*_lines(one))
         for row in found.unproven:
-            typer.echo(f"{row.name}: no file was kept, {row.verdict}: {row.reason}")
+            say(f"{row.name}: no file was kept, {row.verdict}: {row.reason}")
         for line in found.gaps:
-            typer.echo(f"Of the build's verdicts: {line}.")
+            say(f"Of the build's verdicts: {line}.")
         over = any(one.verdict == OVER for one in found.candidates)
         if rank and not over:
-            typer.echo("No candidate is over its budget: there are no layers to rank.")
+            say("No candidate is over its budget: there are no layers to rank.")
         if over and not rank:
-            typer.echo("--rank says which layers cost a candidate over budget its accuracy (up to 2 minutes for each).")
+            say("--rank says which layers cost a candidate over budget its accuracy (up to 2 minutes for each).")
     found.require()
 
 

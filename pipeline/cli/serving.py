@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.cli.app import Json, ModelStore, app, print_json
+from pipeline.cli.answer import say
+from pipeline.cli.app import AllowOperator, Digest, Json, ModelStore, PublicKey, RequireSignature, app, print_json
 from pipeline.errors import FileError, PipelineError, RecipeError
 
 
@@ -16,6 +17,7 @@ def serve(
     archive: Annotated[
         Path | None, typer.Argument(metavar="ARCHIVE", help="a .mar [default: the model store's]")
     ] = None,
+    *,
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="for predictions, on loopback")] = 8080,
     workers: Annotated[int, typer.Option("--workers", min=1, help="processes that answer")] = 1,
     detach: Annotated[bool, typer.Option("--detach", help="return when it is ready and leave it running")] = False,
@@ -35,15 +37,36 @@ def serve(
         list[str] | None,
         typer.Option("--pass-env", metavar="NAME", help="a variable that workers get too; may be repeated"),
     ] = None,
+    digest: Digest = None,
+    public_key: PublicKey = None,
+    require_signature: RequireSignature = False,
+    allow_operator: AllowOperator = None,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="run the archive's own handler: code that it brings"),
+    ] = False,
     model_store: ModelStore = Path("model_store"),
 ) -> None:
-    """Run TorchServe; the address is printed once every worker has given the golden answers."""
+    """Run TorchServe; the address is printed once every worker has given the golden answers.
+
+    What runs is this installation's handler, on the archive's data; --trust runs the archive's own.
+    """
     from pipeline import console
+    from pipeline.model_code.require import require_safe_model
+    from pipeline.proof.vouched import open_vouched
     from pipeline.serving import torchserve
 
+    opened = open_vouched(
+        archive or _only_archive(model_store),
+        digest=digest,
+        public_key=public_key,
+        require_signature=require_signature,
+    )
+    checked = opened.archive
+    require_safe_model(checked.path, checked.serving.runtime, checked.members, allowed_operators=allow_operator or ())
     with console.Terminal() as terminal:
         torchserve.serve(
-            archive or _only_archive(model_store),
+            opened.archive,
             port=port,
             workers=workers,
             detach=detach,
@@ -52,6 +75,7 @@ def serve(
             batch_delay_ms=batch_delay_ms,
             accept_host=accept_host,
             pass_env=pass_env or (),
+            trust=trust,
             reporter=terminal,
         )
 
@@ -71,12 +95,12 @@ def status(
         print_json([server.to_json() for server in servers])
         return
     if not servers:
-        typer.echo("no server is running")
+        say("no server is running")
     for server in servers:
         state = server.state
         ready = sum(worker.status == "READY" for worker in server.workers)
         word = "ready" if server.ready else "not ready"
-        typer.echo(
+        say(
             f"{state.url}/predictions/{state.model}: {word}, {ready} of {state.workers} worker(s), "
             f"version {state.version}, digest {state.digest[:12]}, process {state.pid}"
             + (f"; accepted host: {state.accepted}" if state.accepted else "")
@@ -95,9 +119,9 @@ def stop(
 
     stopped = torchserve.stop(port)
     for state in stopped:
-        typer.echo(f"stopped {state.url}")
+        say(f"stopped {state.url}")
     if not stopped:
-        typer.echo("no server is running")
+        say("no server is running")
 
 
 @app.command()
@@ -119,11 +143,11 @@ def predict(
         documents.append({"file": str(path), "predictions": [one.to_json() for one in outcome]})
         for one in () if as_json else outcome:
             others = ", ".join(f"{label} {probability:.4f}" for label, _, probability in one.top[1:])
-            typer.echo(f"{path}: {one.label} {one.probability:.4f}" + (f" ({others})" if others else ""))
+            say(f"{path}: {one.label} {one.probability:.4f}" + (f" ({others})" if others else ""))
     if as_json and any("predictions" in document for document in documents):
         print_json(documents)
     for error in errors[1:]:
-        typer.echo(f"error: {error}", err=True)
+        say(f"error: {error}", error=True)
     if errors:
         raise errors[0]
 

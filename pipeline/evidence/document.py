@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from pipeline.artifacts import digest_bytes
 from pipeline.errors import FileError
 from pipeline.recipe import Recipe
+from pipeline.releases import made_elsewhere
 from pipeline.source import collect, factory_sources, library_versions
 
 _PACKAGES = ("pipeline", "handlers")
@@ -39,6 +40,8 @@ _REPORTED = (
     "parity",
     "quality",
 )
+# Of a quality report, what `pipeline verify --data` compares.
+_JUDGED = ("accuracy", "drop", "drop_upper")
 
 
 class _Data(BaseModel):
@@ -142,6 +145,15 @@ class Metrics(_Data):
 
     validation: dict[str, Any]
     test: dict[str, Any]
+
+    @field_validator("validation", "test")
+    @classmethod
+    def _figures(cls, quality: dict[str, Any]) -> dict[str, Any]:
+        for name in _JUDGED:
+            value = quality.get(name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not -1 <= value <= 1:
+                raise ValueError(f"{name}: expected a number from -1 to 1, found {value!a}")
+        return quality
 
 
 class Evidence(_Data):
@@ -337,7 +349,8 @@ def read_evidence(where: str, document: Mapping[str, Any] | None) -> Evidence:
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(str(part) for part in problem["loc"]) or "document"
-        raise FileError(f"{where}: evidence.json: {place}: {problem['msg']}") from error
+        made = made_elsewhere(document)
+        raise FileError(f"{where}: evidence.json: {place}: {problem['msg']}{made}") from error
     if evidence.candidate not in [row.name for row in evidence.candidates]:
         raise FileError(f"{where}: evidence.json: expected a row of candidate {evidence.candidate}, found none")
     return evidence

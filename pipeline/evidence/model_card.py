@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
 from pipeline.evidence.document import CandidateEvidence, Evidence, Subject
+from pipeline.visible import visible
 
 
 def model_card(evidence: Evidence, subject: Subject) -> str:
@@ -20,9 +22,9 @@ def model_card(evidence: Evidence, subject: Subject) -> str:
 
 
 def _lines(evidence: Evidence, subject: Subject) -> Iterator[str]:
-    yield f"# {evidence.model['name']} {evidence.model['version']}"
+    yield f"# {_escape(evidence.model['name'])} {_escape(evidence.model['version'])}"
     yield ""
-    yield f"`{subject.file}`, digest `{subject.digest}`, SHA-256 of the file `{subject.sha256}`."
+    yield f"{_code(subject.file)}, digest `{subject.digest}`, SHA-256 of the file `{subject.sha256}`."
     yield ""
     yield from _model(evidence, subject)
     yield from _data(evidence)
@@ -35,16 +37,18 @@ def _lines(evidence: Evidence, subject: Subject) -> Iterator[str]:
 
 def _model(evidence: Evidence, subject: Subject) -> Iterator[str]:
     packed = evidence.packed
-    architecture = evidence.recipe["model"]["name"] or evidence.recipe["model"]["factory"]
+    architecture = _escape(str(evidence.recipe["model"]["name"] or evidence.recipe["model"]["factory"]))
     yield "## Model"
     yield ""
-    yield f"- Task: {evidence.task} into {len(evidence.labels)} labels: {', '.join(map(_escape, evidence.labels))}"
-    yield f"- Input: {'; '.join(subject.inputs)}; preprocessing is inside the graph"
+    labels = ", ".join(map(_escape, evidence.labels))
+    yield f"- Task: {_escape(evidence.task)} into {len(evidence.labels)} labels: {labels}"
+    yield f"- Input: {'; '.join(map(_escape, subject.inputs))}; preprocessing is inside the graph"
     yield f"- Network: {architecture}, {evidence.parameters:,} parameters"
     size = f"{packed.size:,} bytes"
-    yield f"- Packed candidate: `{packed.name}` ({packed.format}, {packed.precision}, {size}), {evidence.why}"
+    how = f"{_escape(packed.format)}, {_escape(packed.precision)}, {size}"
+    yield f"- Packed candidate: {_code(packed.name)} ({how}), {_escape(evidence.why)}"
     for one in packed.passes:
-        yield f"- {one['kind']}: {one['detail']}"
+        yield f"- {_escape(str(one['kind']))}: {_escape(str(one['detail']))}"
     yield ""
 
 
@@ -57,7 +61,7 @@ def _data(evidence: Evidence) -> Iterator[str]:
     yield "| split | examples | SHA-256 of its values |"
     yield "|---|--:|---|"
     for name, size in data.sizes.items():
-        yield f"| {name} | {size:,} | `{data.digests[name]}` |"
+        yield f"| {_escape(name)} | {size:,} | {_code(data.digests[name])} |"
     yield ""
     for line in data.gaps:
         yield f"- {_escape(line)}"
@@ -84,13 +88,13 @@ def _results(evidence: Evidence, subject: Subject) -> Iterator[str]:
     for row in evidence.candidates:
         yield _candidate(row, selected=row.name == evidence.candidate)
     for refused in evidence.unproven:
-        yield f"| {refused.name} | - | - | - | - | - | {refused.verdict} |"
+        yield f"| {_escape(refused.name)} | - | - | - | - | - | {_escape(refused.verdict)} |"
     yield ""
     if evidence.unproven:
         for refused in evidence.unproven:
-            yield f"- `{refused.name}` {refused.verdict}: {_escape(refused.reason)}"
+            yield f"- {_code(refused.name)} {_escape(refused.verdict)}: {_escape(refused.reason)}"
         yield ""
-    yield f"Check it: `pipeline verify {subject.file} --digest {subject.digest}`."
+    yield f"Check it: {_code(f'pipeline verify {shlex.quote(subject.file)} --digest {subject.digest}')}."
     yield ""
 
 
@@ -98,8 +102,10 @@ def _making(evidence: Evidence) -> Iterator[str]:
     code = evidence.code
     yield "## How it was made"
     yield ""
-    yield f"{code.name} {code.version} (source `{code.source_sha256}`), Python {code.python}, seeds {_seeds(evidence)}."
-    yield f"Libraries: {', '.join(f'{name} {version}' for name, version in code.libraries.items())}."
+    made = f"{_escape(code.name)} {_escape(code.version)} (source {_code(code.source_sha256)})"
+    yield f"{made}, Python {_escape(code.python)}, seeds {_seeds(evidence)}."
+    libraries = ", ".join(f"{_escape(name)} {_escape(version)}" for name, version in code.libraries.items())
+    yield f"Libraries: {libraries}."
     yield ""
     yield "```json"
     yield json.dumps(evidence.recipe, indent=1)
@@ -108,11 +114,12 @@ def _making(evidence: Evidence) -> Iterator[str]:
 
 
 def _candidate(row: CandidateEvidence, *, selected: bool) -> str:
-    name = f"**{row.name}**" if selected else row.name
+    name = f"**{_escape(row.name)}**" if selected else _escape(row.name)
     drop = f"{_points(row.quality['drop'])} ({_points(row.quality['drop_upper'])})" if row.lossy else "-"
     return (
-        f"| {name} | {row.parity['max_absolute']:.1e} | {row.parity['limit']:.0e} | {row.parity['reference']} | "
-        f"{row.quality['accuracy']:.4f} | {drop} | {row.verdict} |"
+        f"| {name} | {row.parity['max_absolute']:.1e} | {row.parity['limit']:.0e} | "
+        f"{_escape(str(row.parity['reference']))} | "
+        f"{row.quality['accuracy']:.4f} | {drop} | {_escape(row.verdict)} |"
     )
 
 
@@ -125,7 +132,7 @@ def _quality(quality: dict[str, Any]) -> str:
 
 
 def _seeds(evidence: Evidence) -> str:
-    return ", ".join(f"{name} {seed}" for name, seed in evidence.seeds.items())
+    return ", ".join(f"{_escape(name)} {seed}" for name, seed in evidence.seeds.items())
 
 
 def _points(fraction: float) -> str:
@@ -133,5 +140,10 @@ def _points(fraction: float) -> str:
 
 
 def _escape(text: str) -> str:
-    """A label or name is the user's text, and no markup."""
-    return "".join(f"\\{one}" if one in r"\`*_[]<>|#" else one for one in " ".join(text.split()))
+    """Whatever the evidence says is somebody's text, and no markup: links, pictures, tags, cells."""
+    return "".join(f"\\{one}" if one in r"\`*_[]<>|#!&~" else one for one in visible(" ".join(text.split())))
+
+
+def _code(text: str) -> str:
+    """Text in a code span; a backtick in it would end the span, and a bar would end a cell of a table."""
+    return "`" + visible(text).replace("`", "'").replace("|", "/") + "`"

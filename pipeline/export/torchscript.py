@@ -27,11 +27,10 @@ from handlers.compare import FLOAT32, Tolerance, compare
 from pipeline.errors import RecipeError
 from pipeline.export.mode import require_exportable
 from pipeline.manifest import write_atomically
+from pipeline.model_code.torchscript import read_torchscript, write_torchscript
 from pipeline.user_code import own_place
 
 _MANGLED = re.compile(rb"___torch_mangle_(\d+)")
-# The earliest time a zip can hold.
-_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +121,8 @@ def _attempt(
         frozen = torch.jit.freeze(compile_module(), optimize_numerics=fold)
         buffer = io.BytesIO()
         torch.jit.save(frozen, buffer)  # into a buffer, the archive is called "archive", not after the file
-        content = _canonical(buffer.getvalue())
+        content = canonical_torchscript(buffer.getvalue())
+        read_torchscript("the file", content)  # what cannot be read is refused by verify and serve, whatever it calls
         loaded = torch.jit.load(io.BytesIO(content), map_location="cpu")  # type: ignore[no-untyped-call]
         return _Attempt(content=content, problem=_difference(module, loaded, example, tolerance))
     except OSError:  # no room, for example
@@ -180,7 +180,7 @@ def _difference(
     return ""
 
 
-def _canonical(content: bytes) -> bytes:
+def canonical_torchscript(content: bytes) -> bytes:
     """Rewrite a TorchScript archive so that its bytes follow from the module alone.
 
     `*.debug_pkl` hold absolute source paths, and `.data/serialization_id` is a hash over them. Class names are made
@@ -192,19 +192,16 @@ def _canonical(content: bytes) -> bytes:
     def renumber(match: re.Match[bytes]) -> bytes:
         return b"___torch_mangle_%d" % numbers.setdefault(match[1], len(numbers))
 
-    canonical = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(content)) as source, zipfile.ZipFile(canonical, "w") as target:
+    members: list[tuple[str, bytes]] = []
+    with zipfile.ZipFile(io.BytesIO(content)) as source:
         for member in source.infolist():
             if member.filename.endswith((".debug_pkl", ".data/serialization_id")):
                 continue
             data = source.read(member)
             if member.filename.endswith((".py", ".pkl")):
                 data = _MANGLED.sub(renumber, data)
-            name = _MANGLED.sub(renumber, member.filename.encode()).decode()
-            entry = zipfile.ZipInfo(name, date_time=_ZIP_EPOCH)
-            entry.create_system = 3  # on every system, as on Unix
-            target.writestr(entry, data)
-    return canonical.getvalue()
+            members.append((_MANGLED.sub(renumber, member.filename.encode()).decode(), data))
+    return write_torchscript(members)
 
 
 def _one_line(error: Exception) -> str:

@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from pipeline.artifacts import digest_bytes
 from pipeline.errors import FileError
 from pipeline.inspection.graph import all_nodes, graph_cost
+from pipeline.model_code.onnx_file import outside_weights, refused_operators
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,7 @@ class OnnxInspection:
         ir_version: of the file format.
         producer: who wrote it.
         metadata: key-value pairs of the model.
+        refused: what keeps `verify`, `bench` and `serve` from loading it, and why: operators, or weights elsewhere.
     """
 
     file: str
@@ -79,6 +81,7 @@ class OnnxInspection:
     ir_version: int
     producer: str
     metadata: dict[str, str]
+    refused: dict[str, str]
     format: Literal["onnx"] = "onnx"
 
     def to_json(self) -> dict[str, Any]:
@@ -98,8 +101,10 @@ def inspect_onnx(name: str, content: bytes) -> OnnxInspection:
     """
     try:
         model = onnx.load_model_from_string(content)
-        external = any(one.data_location == onnx.TensorProto.EXTERNAL for one in model.graph.initializer)
-        if not external:  # the checker would look for those files in the working directory
+        refused = refused_operators(model)
+        if any(True for _ in outside_weights(model)):
+            refused |= {"weights": "they lie outside the file"}
+        else:  # the checker would look for those files in the working directory
             onnx.checker.check_model(model)
         cost = graph_cost(model)
     except (DecodeError, onnx.checker.ValidationError, ValueError, IndexError, KeyError) as error:
@@ -131,6 +136,7 @@ def inspect_onnx(name: str, content: bytes) -> OnnxInspection:
         ir_version=model.ir_version,
         producer=" ".join(part for part in (model.producer_name, model.producer_version) if part),
         metadata={one.key: one.value for one in model.metadata_props},
+        refused=refused,
     )
 
 

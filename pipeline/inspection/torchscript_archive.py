@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pipeline.artifacts import digest_bytes
 from pipeline.errors import FileError
 from pipeline.inspection.zips import ZIP_ERRORS, MemberSpec, read_members
+from pipeline.model_code.script_source import SourceError, read_source
 
 _CALL = re.compile(r"\b(?:torch|ops\.\w+)\.\w+(?=\()")
 _CLASS = re.compile(r"^class (\w+)\(", re.MULTILINE)
@@ -48,6 +49,7 @@ class TorchScriptInspection:
         tensors: what is stored, by element type. Constants of preprocessing are among it.
         members: files in the archive.
         code: the compiled Python-like source, by member name.
+        refused: operators that keep `verify`, `bench` and `serve` from loading it, and why; or what cannot be read.
     """
 
     file: str
@@ -59,6 +61,7 @@ class TorchScriptInspection:
     tensors: tuple[StoredTensors, ...]
     members: tuple[MemberSpec, ...]
     code: dict[str, str]
+    refused: dict[str, str]
     format: Literal["torchscript"] = "torchscript"
 
     def to_json(self) -> dict[str, Any]:
@@ -115,7 +118,19 @@ def inspect_torchscript(name: str, content: bytes) -> TorchScriptInspection:
         ),
         members=members,
         code=code,
+        refused=_refused(code),
     )
+
+
+def _refused(code: dict[str, str]) -> dict[str, str]:
+    modules = {
+        member.partition("/code/")[2].removesuffix(".py").replace("/", "."): text for member, text in code.items()
+    }
+    try:
+        refused = read_source(modules).refused(())
+    except SourceError as error:
+        return {"source": str(error)}
+    return {operator: reason for operator, (reason, _) in refused.items()}
 
 
 def _storages(pickled: bytes) -> list[tuple[str, int]]:

@@ -15,6 +15,7 @@ from typing import IO, Any, Self
 
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
+from pipeline.confine import confined_command
 from pipeline.errors import StageError
 from pipeline.measure import worker
 from pipeline.measure.rounds import Timing, interleave
@@ -32,7 +33,8 @@ class Subject:
         job: what that module is told, as JSON values.
         batch_sizes: examples per call.
         threads: that it computes with; its process is pinned to as many cores.
-        own_code: whether that module runs the user's own code, and not only a model file.
+        own_code: whether that module runs the user's own code. If not, it runs a model file, which somebody else may
+            have made: its process may write nothing, where this system can see to that, and gets a short environment.
     """
 
     name: str
@@ -83,7 +85,13 @@ def file_subject(
         "inputs": [spec.to_json() for spec in inputs],
         "samples": str(samples),
     }
-    return Subject(name=name, worker=worker.__name__, job=job, batch_sizes=tuple(batch_sizes), threads=runtime.threads)
+    return Subject(
+        name=name,
+        worker=worker.__name__,
+        job=job,
+        batch_sizes=tuple(batch_sizes),
+        threads=runtime.threads,
+    )
 
 
 def measure_latency(
@@ -136,8 +144,9 @@ class TimingProcess:
         self.peak_bytes = 0
         job = {**subject.job, "batch_sizes": list(subject.batch_sizes), "cores": _cores(subject.threads)}
         self._errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed in __exit__
+        command = module_command if subject.own_code else confined_command
         self._process = start_child(
-            module_command(subject.worker, json.dumps(job)),
+            command(subject.worker, json.dumps(job)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -7,7 +7,7 @@ loaded is the checked copy. The code that runs is this installation's; the archi
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,16 +20,17 @@ from pipeline.data.coverage import coverage
 from pipeline.data.dataset import SPLITS, check_split, class_counts, read_info, read_split
 from pipeline.errors import FileError, ProofError, RecipeError
 from pipeline.evidence.document import Evidence, read_evidence
-from pipeline.evidence.signature import check_signature, signature_path
-from pipeline.serving.archive import Archive, handler_sources, read_archive
+from pipeline.model_code.require import RuntimeKind, require_safe_file, require_safe_model
+from pipeline.proof.vouched import open_vouched
+from pipeline.serving.archive import Archive
 from pipeline.serving.check import ServedVerification, verify_served
 from pipeline.serving.description import require_activation, require_description, require_model
+from pipeline.serving.members import same_handler
 from pipeline.stage import Reporter, Silent
 from pipeline.verify.golden import GoldenReport, replay_golden
 from pipeline.verify.interval import accuracy_interval
 from pipeline.verify.quality import predict_logits
 
-_HEX_DIGITS = 64
 # Beside the splits, as the data stage writes it.
 _DATA_INFO = "data.json"
 # The same file on the same examples answers with the same labels; on another CPU kind sums are rounded otherwise, and
@@ -127,6 +128,7 @@ def verify_archive(
     data: Path | None = None,
     url: str | None = None,
     float_model: Path | None = None,
+    allowed_operators: Sequence[str] = (),
     reporter: Reporter | None = None,
 ) -> ArchiveVerification:
     """Check an archive; see the module.
@@ -142,10 +144,12 @@ def verify_archive(
         url: of a running server whose answers are to be compared with the archive's own, golden inputs and `data`.
         float_model: the build's file of the float network, `float.onnx.fp32` where there is one, known by its digest in
             the evidence; the labels of the served model on `data` are compared with its own too.
+        allowed_operators: that model files may call beside those that only compute; see `pipeline.model_code`.
         reporter: told what happens; silent by default.
 
     Raises:
-        FileError: a byte was altered, or digest or signature is not the expected one; nothing was loaded then.
+        FileError: a byte was altered, digest or signature is not the expected one, or the model could do more than
+            compute; nothing was loaded then.
         ProofError: its description is not that of its evidence or of the data, pictures or golden answers differ, the
             quality is not the recorded one, or the server answers otherwise.
         ServerError: the server does not answer.
@@ -153,22 +157,20 @@ def verify_archive(
         DataError: the data is none, or does not fit the model.
     """
     path, reporter = Path(path), reporter or Silent()
-    _check_request(path, digest=digest, public_key=public_key, require_signature=require_signature)
     if float_model is not None and (url is None or data is None):
         raise RecipeError("--float-model: expected --url and --data as well, to post and compare; give them")
     files = _data_files(data)
-    archive = read_archive(path)
+    vouched = open_vouched(path, digest=digest, public_key=public_key, require_signature=require_signature)
+    archive = vouched.archive
     evidence = None if archive.evidence is None else read_evidence(str(path), archive.evidence)
-    if digest is not None and digest.lower() not in (archive.digest, archive.sha256):
-        raise FileError(
-            f"{path}: expected digest {digest.lower()}, found {archive.digest} (file: {archive.sha256}); "
-            "it is another archive"
-        )
     with tempfile.TemporaryDirectory(prefix="verify-") as name:
         scratch = Path(name)
-        signature = _signature(archive, public_key, scratch)
         reporter.log(f"{path.name}: {len(archive.members)} members, canonical bytes, every digest right")
         _require_own_description(archive, evidence, data)
+        require_safe_model(path, archive.serving.runtime, archive.members, allowed_operators=allowed_operators)
+        checked_float = None
+        if float_model is not None:
+            checked_float = _checked_float(path, evidence, float_model, scratch, allowed_operators)
         unpacked = scratch / "unpacked"
         archive.unpack(unpacked)
         golden = replay_golden(unpacked, archive.digest)
@@ -181,7 +183,7 @@ def verify_archive(
                 archive,
                 url,
                 data={file.name: read_split(file) for file in files},
-                float_model=None if float_model is None else _checked_float(path, evidence, float_model, scratch),
+                float_model=checked_float,
                 reporter=reporter,
             )
     serving = archive.serving
@@ -193,40 +195,13 @@ def verify_archive(
         sha256=archive.sha256,
         members=len(archive.members),
         evidence=evidence is not None,
-        pinned=digest is not None,
-        signature=signature,
-        same_handler=_same_handler(archive.members),
+        pinned=vouched.pinned,
+        signature=vouched.signature,
+        same_handler=same_handler(archive.members),
         golden=golden,
         quality=quality,
         served=served,
     )
-
-
-def _check_request(path: Path, *, digest: str | None, public_key: Path | None, require_signature: bool) -> None:
-    if digest is not None and (len(digest) != _HEX_DIGITS or set(digest.lower()) - set("0123456789abcdef")):
-        raise RecipeError(f"--digest: expected {_HEX_DIGITS} hexadecimal digits (a SHA-256), found {digest!r}")
-    signature = signature_path(path)
-    if public_key is None and require_signature:
-        raise RecipeError("--require-signature: expected the signer's public key too; give --public-key FILE")
-    if public_key is None and signature.exists():
-        raise RecipeError(
-            f"{signature}: expected the signer's public key to check this signature with; give --public-key FILE, "
-            "or move the signature away if nobody vouches for it"
-        )
-    if require_signature and not signature.exists():
-        raise FileError(f"{signature}: expected a signature, found none; sign the archive with `pipeline sign`")
-
-
-def _signature(archive: Archive, public_key: Path | None, scratch: Path) -> Literal["valid", "none"]:
-    """Check the signature of the bytes that were read, whatever happened to the file since."""
-    signature = signature_path(archive.path)
-    if public_key is None or not signature.exists():
-        return "none"
-    checked = scratch / archive.path.name
-    checked.write_bytes(archive.to_bytes())
-    check_signature(checked, signature, public_key)
-    checked.unlink()
-    return "valid"
 
 
 def _require_own_description(archive: Archive, evidence: Evidence | None, data: Path | None) -> None:
@@ -258,8 +233,10 @@ def _require_golden(archive: Archive, golden: GoldenReport) -> None:
         raise ProofError(f"{where}: expected golden answers, found none")
 
 
-def _checked_float(path: Path, evidence: Evidence | None, file: Path, scratch: Path) -> Path:
-    """A copy of the float network's file, which is the one that the evidence speaks of."""
+def _checked_float(
+    path: Path, evidence: Evidence | None, file: Path, scratch: Path, allowed_operators: Sequence[str]
+) -> Path:
+    """A copy of the float network's file, which is the one that the evidence speaks of and only computes."""
     rows = {one.name: one for one in evidence.candidates} if evidence else {}
     name = next((one for one in FLOAT_NAMES if one in rows), None)
     if name is None:
@@ -268,13 +245,9 @@ def _checked_float(path: Path, evidence: Evidence | None, file: Path, scratch: P
     copy.write_bytes(file.read_bytes())
     if (found := digest_file(copy)) != rows[name].sha256:
         raise FileError(f"{file}: expected {name} of the build, SHA-256 {rows[name].sha256}, found {found}")
+    kind: RuntimeKind = "onnxruntime" if copy.suffix == ".onnx" else "torchscript"
+    require_safe_file(str(file), kind, copy.read_bytes(), allowed_operators=allowed_operators)
     return copy
-
-
-def _same_handler(members: Mapping[str, bytes]) -> bool:
-    ours = handler_sources()
-    theirs = {name: content for name, content in members.items() if name.endswith(".py")}
-    return ours == theirs
 
 
 def _data_files(data: Path | None) -> tuple[Path, ...]:

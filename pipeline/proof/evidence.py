@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any, Literal, assert_never
 
 from handlers.decode import InputSpec
+from pipeline.errors import FileError
 from pipeline.evidence.cyclonedx import cyclonedx_bom
 from pipeline.evidence.document import Subject, read_evidence
 from pipeline.evidence.model_card import model_card
 from pipeline.evidence.signature import sign_file
 from pipeline.evidence.slsa import slsa_statement
+from pipeline.releases import made_elsewhere
 from pipeline.serving.archive import read_archive
 
 Form = Literal["json", "slsa", "cyclonedx", "markdown"]
@@ -37,17 +39,22 @@ def tell(path: Path, form: Form) -> dict[str, Any] | str:
         digest=archive.digest,
         inputs=tuple(_input(one) for one in archive.serving.inputs),
     )
-    match form:
-        case "json":
-            return evidence.model_dump(mode="json")
-        case "slsa":
-            return slsa_statement(evidence, subject)
-        case "cyclonedx":
-            return cyclonedx_bom(evidence, subject)
-        case "markdown":
-            return model_card(evidence, subject)
-        case unreachable:
-            assert_never(unreachable)
+    try:
+        match form:
+            case "json":
+                return evidence.model_dump(mode="json")
+            case "slsa":
+                return slsa_statement(evidence, subject)
+            case "cyclonedx":
+                return cyclonedx_bom(evidence, subject)
+            case "markdown":
+                return model_card(evidence, subject)
+            case unreachable:
+                assert_never(unreachable)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        # Whoever made the archive wrote the evidence: a figure may be missing, or be none.
+        found = f"{type(error).__name__}: {error}{made_elsewhere(archive.evidence)}"
+        raise FileError(f"{path}: evidence.json: expected what `pipeline build` writes, found {found}") from error
 
 
 def sign_archive(path: Path, private_key: Path) -> Path:

@@ -17,24 +17,33 @@ import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib import metadata, resources
-from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from handlers import torchserve_handler
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from handlers.golden import require_golden
 from handlers.serving import SERVING_FILE, Serving
 from pipeline.artifacts import digest_bytes
 from pipeline.errors import FileError, StageError
 from pipeline.process import failure, run_child
+from pipeline.serving.members import (
+    CREATED_ON,
+    EVIDENCE_FILE,
+    HANDLER_FILE,
+    MANIFEST,
+    dump_manifest,
+    handler_sources,
+    make_manifest,
+    read_serving,
+    require_known_members,
+    require_manifest,
+    served_members,
+)
 
-# Imported, not only named: a stage that packs depends on the handler's source as on its own.
-HANDLER_FILE = f"{torchserve_handler.__name__.rpartition('.')[2]}.py"
-MANIFEST = "MAR-INF/MANIFEST.json"
-EVIDENCE_FILE = "evidence.json"
-# The oldest time a zip can hold; the archive says nothing of when it was made.
+# The oldest time a zip can hold.
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
-_CREATED_ON = "01/01/1980 00:00:00"
 # Of an entry of a zip's central directory without its name: APPNOTE.TXT 6.3.10, section 4.3.12.
 _DIRECTORY_ENTRY_BYTES = 46
 _ARCHIVER_TIMEOUT_S = 300.0
@@ -66,18 +75,15 @@ class Archive:
         """The file's content, as it was checked."""
         return _canonical_zip(self.members)
 
+    def to_served_bytes(self) -> bytes:
+        """An archive of its data and this installation's handler: none of its own code is in it."""
+        return _canonical_zip(served_members(self.members, self.serving))
+
     def unpack(self, folder: Path) -> None:
         """Write every member under a folder, as TorchServe does."""
         for name, content in self.members.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
-
-
-def handler_sources() -> dict[str, bytes]:
-    """The handler's files by member name: the adapter flat, as TorchServe wants it, the rest as a package."""
-    package = resources.files("handlers")
-    sources = {f"handlers/{entry.name}": entry.read_bytes() for entry in _python_files(package)}
-    return {HANDLER_FILE: sources.pop(f"handlers/{HANDLER_FILE}"), **sources}
 
 
 def write_archive(
@@ -112,7 +118,7 @@ def write_archive(
         **handler_sources(),
         serving.runtime.file: model,
         serving.golden.file: golden,
-        MANIFEST: _manifest(serving),
+        MANIFEST: make_manifest(serving),
     }
     if serving.pictures is not None:
         members[serving.pictures] = pictures
@@ -142,12 +148,7 @@ def read_archive(path: Path) -> Archive:
     """
     content = _read(path)
     members = _members(path, content)
-    if SERVING_FILE not in members:
-        raise FileError(f"{path}: expected a member {SERVING_FILE}, found none; was it made by `pipeline build`?")
-    try:
-        serving = Serving.from_json(json.loads(members[SERVING_FILE]))
-    except (ValueError, RecursionError) as error:
-        raise FileError(f"{path}: {SERVING_FILE}: expected a valid description, found: {error}") from error
+    serving = read_serving(path, members)
     for name, expected in serving.files.items():
         if name not in members:
             raise FileError(f"{path}: expected a member {name}, found none")
@@ -162,6 +163,9 @@ def read_archive(path: Path) -> Archive:
     for name in (HANDLER_FILE, MANIFEST, *serving.needed):
         if name not in members:
             raise FileError(f"{path}: expected a member {name}, found none")
+    require_known_members(path, members, serving)
+    require_manifest(path, members[MANIFEST], serving)
+    _require_arrays(path, members, serving)
     canonical = _canonical_zip(members)
     if canonical != content:
         raise FileError(
@@ -175,6 +179,17 @@ def read_archive(path: Path) -> Archive:
         members=members,
         evidence=_evidence(path, members, serving),
     )
+
+
+def _require_arrays(path: Path, members: Mapping[str, bytes], serving: Serving) -> None:
+    """Golden examples and pictures are arrays, and golden examples those of the model as it is described."""
+    try:
+        for name in filter(None, (serving.golden.file, serving.pictures)):
+            arrays = load(members[name])
+            if name == serving.golden.file:
+                require_golden(serving, arrays)
+    except (SafetensorError, ValueError) as error:
+        raise FileError(f"{path}: expected golden examples that belong to the model, found: {error}") from error
 
 
 def _digests(members: Mapping[str, bytes]) -> dict[str, str]:
@@ -223,30 +238,6 @@ def _where(canonical: bytes, content: bytes) -> str:
     return f"behind the last member (byte {place})"
 
 
-def _python_files(package: Traversable) -> list[Traversable]:
-    return sorted((entry for entry in package.iterdir() if entry.name.endswith(".py")), key=lambda entry: entry.name)
-
-
-def _manifest(serving: Serving) -> bytes:
-    """TorchServe's own description, as the archiver writes it but for the date."""
-    document = {
-        "createdOn": _CREATED_ON,
-        "runtime": "python",
-        "model": {
-            "modelName": serving.name,
-            "serializedFile": serving.runtime.file,
-            "handler": HANDLER_FILE,
-            "modelVersion": serving.version,
-        },
-        "archiverVersion": metadata.version("torch-model-archiver"),
-    }
-    return _dump_manifest(document)
-
-
-def _dump_manifest(document: object) -> bytes:
-    return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
-
-
 def _run_archiver(folder: Path, serving: Serving, members: Mapping[str, bytes]) -> dict[str, bytes]:
     """Members as torch-model-archiver packs them, its date replaced; run in a folder of its own.
 
@@ -277,7 +268,7 @@ def _run_archiver(folder: Path, serving: Serving, members: Mapping[str, bytes]) 
     with zipfile.ZipFile(made) as packed:
         contents = {name: packed.read(name) for name in packed.namelist()}
     document = json.loads(contents[MANIFEST])
-    contents[MANIFEST] = _dump_manifest({**document, "createdOn": _CREATED_ON})
+    contents[MANIFEST] = dump_manifest({**document, "createdOn": CREATED_ON})
     shutil.rmtree(export)
     return contents
 

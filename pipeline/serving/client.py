@@ -357,16 +357,18 @@ def _predictions(response: httpx.Response) -> tuple[Prediction, ...]:
     try:
         return tuple(
             Prediction(
-                label=answer["label"],
-                class_id=answer["class_id"],
-                probability=answer["probability"],
-                top=tuple((one["label"], one["class_id"], one["probability"]) for one in answer["top"]),
-                version=answer["version"],
-                digest=answer["digest"],
+                label=str(answer["label"]),
+                class_id=int(answer["class_id"]),
+                probability=float(answer["probability"]),
+                top=tuple(
+                    (str(one["label"]), int(one["class_id"]), float(one["probability"])) for one in answer["top"]
+                ),
+                version=str(answer["version"]),
+                digest=str(answer["digest"]),
             )
             for answer in document.get("predictions", [document])
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ServerError(f"{response.url}: expected label and probabilities, found: {response.text[:200]}") from error
 
 

@@ -112,7 +112,14 @@ def _unfit(folder: Path) -> str | None:
 
 
 def write_configuration(
-    folder: Path, archive: Archive, ports: Ports, *, workers: int, batch_size: int, batch_delay_ms: int
+    folder: Path,
+    archive: Archive,
+    ports: Ports,
+    *,
+    workers: int,
+    batch_size: int,
+    batch_delay_ms: int,
+    trust: bool,
 ) -> None:
     """Fill a server's private folder: model store, configuration, logging.
 
@@ -123,11 +130,13 @@ def write_configuration(
         workers: processes that answer.
         batch_size: most requests handed to a worker at once.
         batch_delay_ms: longest wait for a batch to fill, in milliseconds.
+        trust: whether workers run the archive's own handler; else this installation's.
     """
     serving = archive.serving
     for name in ("store", "workflows", "classes"):
         (folder / name).mkdir()
-    (folder / "store" / f"{serving.name}.mar").write_bytes(archive.to_bytes())
+    packed = archive.to_bytes() if trust else archive.to_served_bytes()
+    (folder / "store" / f"{serving.name}.mar").write_bytes(packed)
     model = {
         "defaultVersion": True,
         "marName": f"{serving.name}.mar",

@@ -18,8 +18,9 @@ from handlers.decode import InputSpec
 from handlers.runtime import load_model, run_chunks
 from handlers.serving import RuntimeSpec
 from handlers.sizes import SizeGroup, pack_size_groups
+from pipeline.confine import confined_command
 from pipeline.errors import ProofError, StageError
-from pipeline.process import failure, module_command, module_environment, run_child
+from pipeline.process import failure, module_environment, run_child
 
 _TIMEOUT_S = 600.0
 # Golden examples of each size of a free axis: alone, and together.
@@ -73,7 +74,7 @@ def answers(
             "answered": str(answered),
         }
         environment = module_environment(threads=runtime.threads)
-        command = module_command("pipeline.serving.golden", json.dumps(job))
+        command = confined_command("pipeline.serving.golden", json.dumps(job), writable=[Path(scratch)])
         try:
             done = run_child(command, environment=environment, cwd=Path(scratch), timeout_s=_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:

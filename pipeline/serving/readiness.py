@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load
 
 from handlers.compare import compare
+from handlers.golden import proves_nothing
 from handlers.request import MAX_BODY_BYTES
 from handlers.torchserve_handler import ACCEPTED_MARK, REFUSAL_MARK
 from pipeline.errors import ServerError
@@ -25,6 +26,7 @@ from pipeline.serving.archive import Archive
 from pipeline.serving.client import Logits, Worker, predict_logits
 from pipeline.serving.configuration import CONSOLE_FILE
 from pipeline.serving.encoding import encode_instances
+from pipeline.serving.members import same_handler
 
 _WORKER = re.compile(r"W-(\d+)-")
 _GAVE_UP = re.compile(
@@ -186,6 +188,19 @@ def golden_request(archive: Archive) -> tuple[bytes, str, NDArray[np.float32]]:
     raise ServerError(
         f"{archive.path}: expected inputs that fit into a request of {MAX_BODY_BYTES} bytes, found {len(one)} bytes"
     )
+
+
+def notes(archive: Archive, *, trust: bool) -> Iterator[str]:
+    """What a person should know of an archive that is served, a line each.
+
+    Args:
+        archive: that was read and checked.
+        trust: whether its own handler runs.
+    """
+    if not trust and not same_handler(archive.members):
+        yield "the archive's own handler is another one than this installation's, which answers; --trust runs its own"
+    if proves_nothing(archive.serving, load(archive.members[archive.serving.golden.file])):
+        yield "its golden answers prove nothing: one and the same answer to all of them would be inside the limit"
 
 
 def prove_workers(

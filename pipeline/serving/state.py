@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from handlers.described import checked_name
 from pipeline.places import require_folder, user_folder
 
 STATE_VARIABLE = "PIPELINE_STATE"
@@ -184,6 +185,8 @@ def _read(path: Path) -> ServerState | None:
             return None
         state = ServerState(**document)
         # Processes are looked up, and ended, by these numbers: -1 would be all of the user's.
+        for name in (state.model, state.version):
+            checked_name(name, "name")  # part of an address
         whole = (
             0 < state.port < _PORTS and 1 < state.pid < _PIDS and Path(state.folder).is_absolute() and state.started > 0
         )

@@ -88,7 +88,7 @@ class ServerStatus:
 
 
 def serve(
-    archive: Path,
+    archive: Archive,
     *,
     port: int | None = DEFAULT_PORT,
     workers: int = 1,
@@ -98,12 +98,13 @@ def serve(
     batch_delay_ms: int = 1,
     accept_host: bool = False,
     pass_env: Sequence[str] = (),
+    trust: bool = False,
     reporter: Reporter | None = None,
 ) -> ServerState:
     """Serve an archive; return when it has ended, or with `detach` as soon as it is ready.
 
     Args:
-        archive: a `.mar` made by this product.
+        archive: that was read and checked.
         port: for predictions, on loopback; None for a free one.
         workers: processes that answer.
         detach: leave it running.
@@ -112,20 +113,20 @@ def serve(
         batch_delay_ms: longest wait for a batch to fill, in milliseconds.
         accept_host: serve although golden answers differ on this machine; `status` says by how much.
         pass_env: variables that workers get beyond those of `pipeline.environment`.
+        trust: run the archive's own handler; by default this installation's answers, on the archive's data.
         reporter: told the address once every worker has given the golden answers.
 
     Returns:
         What was started.
 
     Raises:
-        FileError: the archive is damaged.
         ServerError: a port is taken, or it did not become ready; nothing is left running.
         KeyboardInterrupt: it was interrupted or terminated in the foreground; nothing is left running.
     """
     tell = reporter or Silent()
     with terminated_as_interrupt():
         state, process = _start(
-            read_archive(archive),
+            archive,
             port=port,
             workers=workers,
             timeout_s=timeout_s,
@@ -133,10 +134,13 @@ def serve(
             batch_delay_ms=batch_delay_ms,
             accept_host=accept_host,
             pass_env=pass_env,
+            trust=trust,
             dies_with_us=not detach,
         )
         try:
             tell.log(f"{state.url}/predictions/{state.model} is ready, {workers} worker(s)")
+            for note in readiness.notes(archive, trust=trust):
+                tell.log(note)
             if state.accepted is not None:
                 tell.log(f"accepted host: {state.accepted}")
             if detach:
@@ -154,26 +158,31 @@ def serve(
 
 @contextlib.contextmanager
 def running_server(
-    archive: Path,
+    archive: Archive | Path,
     *,
     workers: int = 1,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     batch_size: int = 1,
     batch_delay_ms: int = 1,
+    trust: bool = False,
 ) -> Iterator[ServerState]:
     """A private server on free ports for the length of a `with` block; see `serve`.
 
     Yields:
         The ready server.
+
+    Raises:
+        FileError: the archive is damaged.
     """
     state, process = _start(
-        read_archive(archive),
+        archive if isinstance(archive, Archive) else read_archive(archive),
         port=None,
         workers=workers,
         timeout_s=timeout_s,
         batch_size=batch_size,
         batch_delay_ms=batch_delay_ms,
         accept_host=False,
+        trust=trust,
         dies_with_us=True,
         private=True,
     )
@@ -245,6 +254,7 @@ def _start(
     batch_size: int,
     batch_delay_ms: int,
     accept_host: bool,
+    trust: bool,
     dies_with_us: bool,
     pass_env: Sequence[str] = (),
     private: bool = False,
@@ -258,7 +268,7 @@ def _start(
     process: subprocess.Popen[str] | None = None
     try:
         write_configuration(
-            folder, archive, ports, workers=workers, batch_size=batch_size, batch_delay_ms=batch_delay_ms
+            folder, archive, ports, workers=workers, batch_size=batch_size, batch_delay_ms=batch_delay_ms, trust=trust
         )
         with (folder / CONSOLE_FILE).open("w", encoding="utf-8") as console:
             process = start_child(

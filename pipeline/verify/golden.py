@@ -10,14 +10,15 @@ import hashlib
 import json
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from handlers.predictor import Predictor
 from handlers.runtime import describe_cpu, describe_libraries
 from handlers.serving import SERVING_FILE
-from pipeline.process import failure, module_command, module_environment, reserve_stdout, run_child
+from pipeline.confine import can_confine, confined_command
+from pipeline.process import failure, module_environment, reserve_stdout, run_child
 
 # Far above any self-test; a model that never answers must not hold a reviewer for ever.
 _TIMEOUT_S = 600.0
@@ -55,12 +56,16 @@ class GoldenReport:
         error: why it could not, in one clause; else empty.
         pictures: one clause on the first picture packed with it that decodes otherwise here; empty where none does.
         environment: processor and library versions it ran on.
+        empty: whether one and the same answer to every golden example would have passed too.
+        confined: whether the process could write no file and open no connection; see `pipeline.confine`.
     """
 
     checks: tuple[GoldenCheck, ...]
     error: str = ""
     pictures: str = ""
     environment: str = ""
+    empty: bool = False
+    confined: bool = field(default_factory=can_confine)
 
     @property
     def passed(self) -> bool:
@@ -80,7 +85,7 @@ def replay_golden(folder: Path, digest: str) -> GoldenReport:
         folder: of the archive's members; each is checked against `serving.json` again before the model is loaded.
         digest: SHA-256 that its `serving.json` must have.
     """
-    command = module_command("pipeline.verify.golden", str(folder.resolve()), digest)
+    command = confined_command("pipeline.verify.golden", str(folder.resolve()), digest)
     try:
         done = run_child(command, environment=module_environment(), timeout_s=_TIMEOUT_S)
     except subprocess.TimeoutExpired:
@@ -89,7 +94,12 @@ def replay_golden(folder: Path, digest: str) -> GoldenReport:
         return GoldenReport(checks=(), error=failure(done.returncode, done.stderr))
     document = json.loads(done.stdout)
     checks = tuple(GoldenCheck(**one) for one in document["checks"])
-    return GoldenReport(checks=checks, pictures=document["pictures"], environment=document["environment"])
+    return GoldenReport(
+        checks=checks,
+        pictures=document["pictures"],
+        environment=document["environment"],
+        empty=document["empty"],
+    )
 
 
 def main(folder: Path, digest: str) -> int:
@@ -123,7 +133,8 @@ def main(folder: Path, digest: str) -> int:
         for (size, sizes), comparison in report.items()
     ]
     environment = f"{describe_cpu()}; {describe_libraries(predictor.serving.runtime)}"
-    answers.write(json.dumps({"checks": checks, "pictures": pictures, "environment": environment}) + "\n")
+    found = {"checks": checks, "pictures": pictures, "environment": environment, "empty": predictor.proves_nothing}
+    answers.write(json.dumps(found) + "\n")
     answers.flush()
     return 0
 

@@ -1,4 +1,4 @@
-"""Start a replay in a new process and read what it answered."""
+"""Start a replay in a new process, confined where this system can, and read what it answered."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ import pipeline
 import pipeline.verify.replay
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
+from pipeline.confine import confined_command
 from pipeline.errors import DataError, ProofError
-from pipeline.process import failure, module_command, module_environment, run_child
+from pipeline.process import failure, module_environment, run_child
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +86,7 @@ def replay(
             "facts": str(facts),
         }
         job.write_text(json.dumps(document), encoding="utf-8")
-        # -P: the working directory is the user's; a torch.py lying there is not ours to import.
-        command = module_command(pipeline.verify.replay.__name__, str(job))
+        command = confined_command(pipeline.verify.replay.__name__, str(job), writable=[folder])
         done = run_child(command, environment=module_environment())
         if done.returncode != 0:
             raise ProofError(

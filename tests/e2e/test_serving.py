@@ -49,11 +49,12 @@ SECRETS = {"AWS_SECRET_ACCESS_KEY": "canary", "HTTPS_PROXY": "http://me:canary@1
 # A foreground server in a process of its own, as the command line runs it.
 SERVE = (
     "import sys; from pathlib import Path\n"
-    "from pipeline.serving.torchserve import serve\n"
+    "from pipeline.serving.archive import read_archive; from pipeline.serving.torchserve import serve\n"
     "class Tell:\n"
     "    def log(self, message): print(message, flush=True)\n"
     "    def progress(self, *_): pass\n"
-    "try: serve(Path(sys.argv[1]), port=None, workers=1, detach=sys.argv[2] == 'detach', reporter=Tell())\n"
+    "archive = read_archive(Path(sys.argv[1]))\n"
+    "try: serve(archive, port=None, workers=1, detach=sys.argv[2] == 'detach', reporter=Tell())\n"
     "except KeyboardInterrupt: sys.exit(130)\n"
 )
 
@@ -335,7 +336,7 @@ def test_no_process_of_the_server_learns_a_secret(server: ServerState) -> None:
 
 def test_port_in_use_is_named_at_once(server: ServerState, archive: Archive) -> None:
     with pytest.raises(ServerError) as caught:
-        torchserve.serve(archive.path, port=server.port)
+        torchserve.serve(archive, port=server.port)
     assert str(caught.value).startswith(
         f"port {server.port}: expected a free port on 127.0.0.1, found: Address already in use; choose another"
     )
@@ -352,7 +353,7 @@ def test_a_worker_that_differs_refuses_and_says_why(tmp_path: Path) -> None:
     before = read_states()
     wrong = build_archive(tmp_path, [GREY], name="wrong", golden_shift=0.01)
     with pytest.raises(ServerError) as caught:
-        torchserve.serve(wrong.path, port=None)
+        torchserve.serve(wrong, port=None)
     line = str(caught.value)
     assert " refuses to serve: candidate float.onnx.fp32: golden answers differ at batch size 1: at [0, 0]: " in line
     for part in ("limit", "CPU", "onnxruntime", "numpy"):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -130,6 +132,22 @@ def test_altered_and_missing_members_are_refused(member: str, tmp_path: Path) ->
         Predictor.load(tmp_path)
 
 
+def test_sources_put_beside_the_data_of_an_archive_are_checked_by_their_own_list(tmp_path: Path) -> None:
+    archive = build_archive(tmp_path / "made", [GREY])
+    with zipfile.ZipFile(io.BytesIO(archive.to_served_bytes())) as packed:
+        packed.extractall(tmp_path)
+    assert Predictor.load(tmp_path).digest == archive.digest
+    for member in ("handlers/decode.py", "torchserve_handler.py", "model.onnx", "golden.safetensors"):
+        content = (tmp_path / member).read_bytes()
+        (tmp_path / member).write_bytes(content + b" ")
+        with pytest.raises(Refusal, match=f"{member}: expected SHA-256 .*, found "):
+            Predictor.load(tmp_path)
+        (tmp_path / member).write_bytes(content)
+    (tmp_path / "handler.json").write_text("[")
+    with pytest.raises(Refusal, match=r"handler\.json: expected a readable list, found: "):
+        Predictor.load(tmp_path)
+
+
 def test_instances_are_answered_in_batches_and_in_order(tmp_path: Path) -> None:
     predictor = load(build_archive(tmp_path / "made", [GREY, TABLE]), tmp_path / "unpacked")
     generator = np.random.default_rng(1)
@@ -198,6 +216,11 @@ def test_descriptions_survive_json(tmp_path: Path) -> None:
         ({"golden": {}}, "serving.json: KeyError: 'file'"),
         ({"runtime": {"kind": "pickle", "file": "model.pkl"}}, "runtime: unknown kind"),
         ({"runtime": {"kind": "onnxruntime", "file": "../model.onnx"}}, "runtime: file: expected a plain file name"),
+        ({"runtime": {"kind": "onnxruntime", "file": ".."}}, "runtime: file: expected a plain file name"),
+        ({"runtime": {"kind": "onnxruntime", "file": "a.onnx", "threads": True}}, "runtime: threads: expected a whole"),
+        ({"model": {"name": 7, "version": "1"}}, "model.name: expected a name of at most 100"),
+        ({"labels": ["a", 1]}, "labels: expected text, found 1"),
+        ({"files": {"model.onnx": "0" * 63}}, "files: model.onnx: expected a SHA-256 in 64 hexadecimal digits"),
     ],
 )
 def test_descriptions_are_checked(changes: dict[str, Any], message: str, tmp_path: Path) -> None:

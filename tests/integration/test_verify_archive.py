@@ -10,14 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load
 
 from handlers.runtime import load_model, run_chunks
+from pipeline import cli
 from pipeline.data.dataset import Split, write_split
 from pipeline.data.synthetic import synthetic_inputs
 from pipeline.errors import DataError, FileError, PipelineError, ProofError, RecipeError
 from pipeline.proof.archive import verify_archive
 from pipeline.proof.evidence import sign_archive, tell
 from pipeline.serving.archive import Archive, read_archive
+from pipeline.serving.state import read_states
 from tests.evidence_sample import QUALITY, sample_evidence
 from tests.faulty_archives import judged_anew, made_again, zipped
 from tests.served_models import GREY, build_archive
@@ -170,6 +173,49 @@ def test_signature_on_the_command_line(archive: Archive, tmp_path: Path) -> None
     assert json.loads(ended.stdout)["signature"] == "valid"
 
 
+@pytest.mark.parametrize("command", [("serve", "--timeout", "1"), ("bench", "--no-served")], ids=["serve", "bench"])
+def test_serve_and_bench_hold_an_archive_against_who_vouches_for_it(
+    command: tuple[str, ...],
+    archive: Archive,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PIPELINE_STATE", str(tmp_path / "state"))
+    keys, others = make_keys(tmp_path, "key"), make_keys(tmp_path, "other")
+    path, signature = tmp_path / "a.mar", tmp_path / "a.mar.sig"
+    path.write_bytes(archive.path.read_bytes())
+
+    def refused(*options: str | Path) -> str:
+        code = cli._run([command[0], str(path), *command[1:], *map(str, options)])
+        return f"{code} {capfd.readouterr().err}"
+
+    assert refused("--digest", "0" * 64).startswith(f"3 error: {path}: expected digest {'0' * 64}, found ")
+    assert "3 error: " + str(signature) in refused("--public-key", keys.public, "--require-signature")
+    assert refused("--require-signature").startswith("2 error: --require-signature: expected the signer's public key")
+    sign_archive(path, others.private)
+    assert refused().startswith(f"2 error: {signature}: expected the signer's public key to check this signature with")
+    assert "expected the signature of a.mar by the key key.pub" in refused("--public-key", keys.public)
+    signature.write_bytes(b"{}")
+    assert "expected the signature of a.mar by the key key.pub" in refused("--public-key", keys.public)
+    signature.unlink()
+    signature.symlink_to("nowhere")
+    assert refused().startswith(f"2 error: {signature}: expected the signer's public key")
+    assert read_states() == []
+
+
+def test_golden_answers_that_prove_nothing_are_told(tmp_path: Path) -> None:
+    plain = build_archive(tmp_path, [GREY])
+    assert "they prove nothing" not in run("verify", plain.path).stdout
+    answers = load(plain.members["golden.safetensors"])["logits.1"]
+    wide = float(answers.max() - answers.min())
+    made_again(plain, plain.path, serving=lambda one: one["golden"]["tolerance"].update(absolute=wide))
+    ended = run("verify", plain.path)
+    assert ended.returncode == 0, ended.stderr
+    assert "they prove nothing: one and the same answer to all of them would be inside the limit" in ended.stdout
+    assert json.loads(run("verify", plain.path, "--json").stdout)["golden"]["empty"] is True
+
+
 def test_nothing_altered_is_signed(archive: Archive, tmp_path: Path) -> None:
     keys = make_keys(tmp_path, "key")
     path = tmp_path / "a.mar"
@@ -186,9 +232,9 @@ def test_golden_answers_that_differ(tmp_path: Path) -> None:
 
 
 def test_model_that_cannot_be_loaded(archive: Archive, tmp_path: Path) -> None:
-    no_model = b"no model"
-    path, judged = tmp_path / "a.mar", judged_anew(archive, no_model)
-    made_again(archive, path, members={"model.onnx": no_model}, evidence=judged)
+    unknown = archive.members["model.onnx"].replace(b"MatMul", b"Nothin")
+    path, judged = tmp_path / "a.mar", judged_anew(archive, unknown)
+    made_again(archive, path, members={"model.onnx": unknown}, evidence=judged)
     with pytest.raises(ProofError, match=r"the golden batch cannot be replayed: .*model\.onnx cannot be loaded"):
         verify_archive(path)
 

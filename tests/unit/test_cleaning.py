@@ -171,7 +171,8 @@ def test_a_manifest_that_names_other_folders_reaches_none(run_dir: Path, tmp_pat
     content = (run_dir / "manifest.json").read_text()
     for path in (str(precious), "../precious"):
         (run_dir / "manifest.json").write_text(content.replace(f"candidates/{LOSER}/model.onnx", path))
-        pipeline.clean(run_dir)
+        with pytest.raises(FileError, match=f"path: expected one inside the run directory, found '{path}'"):
+            pipeline.clean(run_dir)
         assert precious.read_text() == "mine"
 
 

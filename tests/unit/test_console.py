@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from pipeline.build_result import BuildResult, Row
-from pipeline.candidates.choose import Limits, judge
+from pipeline.candidates.choose import WITHIN, Limits, judge
 from pipeline.candidates.report import CandidateReport, EagerReport, EagerTiming
 from pipeline.candidates.speed import speed_ups
 from pipeline.candidates.unproven import Unproven
-from pipeline.console import SLIM_LEGEND, flips_note, print_result
+from pipeline.console import SLIM_LEGEND, Terminal, flips_note, print_result, save_picture
 from pipeline.data.coverage import Coverage, coverage
 from pipeline.data.dataset import SplitName
 from tests.unit.candidates.test_choose import candidate, quality, timing
@@ -31,6 +32,7 @@ def built(
     rows: tuple[Unproven, ...] = (),
     coverage: Mapping[SplitName, Coverage] | None = None,
     verdicts: Mapping[str, str] | None = None,
+    unlisted_operators: tuple[str, ...] = (),
 ) -> BuildResult:
     limits = Limits(max_accuracy_drop=0.03, max_confident_flips=0.001)
     eager = EagerReport(timings=tuple(EagerTiming(**timing(size, 2.0).model_dump(), layout="NCHW") for size in (1, 32)))
@@ -63,8 +65,20 @@ def built(
         coverage=coverage or {},
         archive=Path("digits.mar"),
         archive_sha256="0" * 64,
+        unlisted_operators=unlisted_operators,
         stages=(),
     )
+
+
+def test_what_a_reader_of_the_archive_has_to_allow_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    print_result(built(candidate(), searched=False))
+    assert "--allow-operator" not in capsys.readouterr().out
+    print_result(built(candidate(), searched=False, unlisted_operators=("aten::grad", "mine::op")))
+    out = " ".join(capsys.readouterr().out.split())
+    assert (
+        "It calls operators that may do more than compute: verify, bench and serve want --allow-operator aten::grad "
+        "--allow-operator mine::op"
+    ) in out
 
 
 def test_too_few_examples_for_one_confident_flip_are_told_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,3 +188,28 @@ def test_an_empty_proof_and_made_up_inputs_that_prove_nothing_are_told(capsys: p
     assert f"zeros: made-up inputs left out of {report.name}: {said['zeros']}" in out
     print_result(built(report, searched=False))
     assert "empty" not in capsys.readouterr().out
+
+
+def test_labels_are_neither_markup_nor_emoji_codes_nor_control_characters(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    within = {"thin.onnx.fp32": WITHIN}
+    label = "[/b] :boot: [red]x\x1b[2J\nArchive: forged"
+    few = replace(quality(lost=2, examples=900), worst_class_name=label, worst_class_drop=0.5, worst_class_examples=4)
+    result = built(candidate(judged=few), candidate("thin", judged=few), searched=False, verdicts=within)
+    print_result(result)
+    said = capsys.readouterr().out
+    assert r"class [/b] :boot: [red]x\x1b[2J\nArchive: forged loses" in said
+    assert "\x1b" not in said
+    assert "\nArchive: forged" not in said
+    save_picture(result, tmp_path / "table.svg")
+    picture = (tmp_path / "table.svg").read_text()
+    assert "[/b]&#160;:boot:" in picture
+    ET.fromstring(picture)  # noqa: S314 - made here
+    assert "\x1b" not in picture
+
+
+def test_what_stages_report_is_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    with Terminal() as terminal:
+        terminal.log("train: [bold]x[/bold] :boot:\x1b[2J\nerror: forged")
+    assert capsys.readouterr().err == "train: [bold]x[/bold] :boot:\\x1b[2J\\nerror: forged\n"

@@ -66,9 +66,9 @@ def result(copy_s: float) -> BenchResult:
 
 
 def drawn(found: BenchResult, width: int = 130) -> str:
-    from rich.console import Console
+    from pipeline.plain_console import plain_console
 
-    console = Console(width=width, highlight=False)
+    console = plain_console(width=width)
     with console.capture() as captured:
         draw(console, found)
     return captured.get()

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from pipeline import cli
+from pipeline.cli.answer import say
 
 # A command whose work prints in every way: `work` stands for user code.
 PROGRAM = """
@@ -63,3 +67,27 @@ def test_help_is_an_answer(arguments: list[str]) -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=True)
     assert "Usage: " in done.stdout
     assert done.stderr == ""
+
+
+def test_no_text_of_a_stranger_steers_the_terminal(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    evil = "a\x1b[2J\u202e\nerror: b"
+    for arguments in (
+        ["inspect", f"{evil}.onnx"],
+        ["build", "--set", f"data.{evil}=1", "--plan"],
+        [evil],
+        ["serve", "--digest", evil, str(tmp_path / "none.mar")],
+        ["--debug", "inspect", f"{evil}.onnx"],
+    ):
+        assert cli._run(arguments) in (2, 3)
+        said = capfd.readouterr()
+        lines = (said.out + said.err).removesuffix("\n").split("\n")
+        assert all(line.isprintable() for line in lines)
+        assert len(lines) == 1 or "--debug" in arguments
+        assert lines[-1].startswith("error: ")
+        assert r"a\x1b[2J\u202e" in lines[-1]
+
+
+def test_lines_for_a_person(capsys: pytest.CaptureFixture[str]) -> None:
+    say("label \x1b[31m", "two\nlines")
+    say("on standard error\x07", error=True)
+    assert capsys.readouterr() == ("label \\x1b[31m\ntwo\\nlines\n", "on standard error\\x07\n")

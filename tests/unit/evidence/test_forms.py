@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
@@ -84,3 +86,36 @@ def test_labels_are_text_in_a_model_card() -> None:
     evidence = EVIDENCE.model_copy(update={"labels": ("a|b", "<script>", "x\n# y")})
     card = model_card(evidence, SUBJECT)
     assert r"a\|b, \<script\>, x \# y" in card
+
+
+def test_nothing_in_evidence_becomes_markup_of_a_model_card() -> None:
+    evil = "x`y\n# z <script>alert(1)</script> ![p](http://a/) | b \x1b[2J ~~c~~ &lt;"
+    packed = EVIDENCE.packed.model_copy(
+        update={
+            "verdict": evil,
+            "passes": ({"kind": evil, "detail": evil},),
+            "format": evil,
+            "parity": {**EVIDENCE.packed.parity, "reference": evil},
+        }
+    )
+    evidence = EVIDENCE.model_copy(
+        update={
+            "why": evil,
+            "task": evil,
+            "candidates": (packed,),
+            "code": EVIDENCE.code.model_copy(update={"libraries": {evil: evil}, "python": evil}),
+            "data": EVIDENCE.data.model_copy(update={"name": evil, "gaps": (evil,)}),
+            "recipe": {**EVIDENCE.recipe, "model": {"name": evil}},
+        }
+    )
+    card, usual = model_card(evidence, replace(SUBJECT, file=f"{evil}.mar")), model_card(EVIDENCE, SUBJECT)
+    text = card.partition("```json")[0] + card.rpartition("```")[2]  # a recipe stands as JSON in a block of code
+    text = re.sub(r"`[^`\n]*`", "", text)
+    assert "\x1b" not in card
+    assert "<script" not in text.replace(r"\<script", "")
+    assert not re.search(r"(?<!\\)!\[|(?<!\\)\]\(", text)
+    assert [line for line in card.splitlines() if line.startswith("#")][1:] == [
+        line for line in usual.splitlines() if line.startswith("#")
+    ][1:]
+    rows = [re.sub(r"\\\|", "", line) for line in text.splitlines() if line.startswith("|")]
+    assert {row.count("|") for row in rows} <= {4, 5, 6, 8}

@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,10 @@ import pytest
 from handlers.serving import Serving
 from pipeline.artifacts import digest_bytes
 from pipeline.errors import FileError
-from pipeline.serving.archive import Archive, handler_sources, read_archive
+from pipeline.serving.archive import Archive, read_archive
+from pipeline.serving.members import handler_sources, same_handler
+from tests.evidence_sample import sample_evidence
+from tests.faulty_archives import made_again
 from tests.served_models import GREY, build_archive
 
 
@@ -58,7 +62,9 @@ def test_members(archive: Archive) -> None:
         "handlers/answering.py",
         "handlers/compare.py",
         "handlers/decode.py",
+        "handlers/described.py",
         "handlers/fields.py",
+        "handlers/golden.py",
         "handlers/metadata.py",
         "handlers/onnx_runtime.py",
         "handlers/pictures.py",
@@ -166,7 +172,10 @@ def test_foreign_archive(tmp_path: Path) -> None:
 def test_description_that_is_not_one(archive: Archive, tmp_path: Path) -> None:
     members = {**archive.members, "serving.json": b'{"schema": 9}'}
     message = refusal(tmp_path / "a.mar", rewritten(members))
-    assert message == "serving.json: expected a valid description, found: schema: expected 1, found 9"
+    assert message == (
+        f"serving.json: expected schema 1, which pipeline {metadata.version('pipeline')} reads, found schema 9 of "
+        "another release; use that release, or build the archive anew"
+    )
 
 
 def test_description_nested_beyond_any_parser(archive: Archive, tmp_path: Path) -> None:
@@ -191,3 +200,39 @@ def test_description_that_leaves_out_the_handler(archive: Archive, tmp_path: Pat
     members["serving.json"] = json.dumps(replace(serving, files=files).to_json()).encode()
     message = refusal(tmp_path / "a.mar", rewritten(members))
     assert message == "expected a member torchserve_handler.py, found none"
+
+
+def test_what_is_served_is_the_data_and_this_installations_handler(archive: Archive, tmp_path: Path) -> None:
+    theirs = b"raise SystemExit('not ours')"
+    path = tmp_path / "a.mar"
+    other = made_again(archive, path, members={"torchserve_handler.py": theirs, "handlers/decode.py": theirs})
+    assert not same_handler(other.members)
+    assert theirs in other.to_bytes()
+    with zipfile.ZipFile(io.BytesIO(other.to_served_bytes())) as packed:
+        served = {name: packed.read(name) for name in packed.namelist()}
+    data = {"serving.json", "model.onnx", "golden.safetensors", "pictures.safetensors"}
+    assert set(served) == {*data, *handler_sources(), "handler.json", "MAR-INF/MANIFEST.json"}
+    assert {name: served[name] for name in data} == {name: other.members[name] for name in data}
+    assert {name: served[name] for name in handler_sources()} == handler_sources()
+    assert json.loads(served["MAR-INF/MANIFEST.json"])["model"]["handler"] == "torchserve_handler.py"
+
+
+def test_an_archive_of_a_later_release_is_refused_with_both_versions(tmp_path: Path) -> None:
+    later = build_archive(tmp_path / "made", [GREY], evidence=sample_evidence())
+    evidence = json.loads(later.members["evidence.json"])
+    evidence["code"]["version"] = "9.1.0"
+    described = {**json.loads(later.members["serving.json"]), "schema": 2}
+    members = {
+        **later.members,
+        "evidence.json": json.dumps(evidence).encode(),
+        "serving.json": json.dumps(described).encode(),
+    }
+    ours = metadata.version("pipeline")
+    assert refusal(tmp_path / "a.mar", rewritten(members)) == (
+        f"serving.json: expected schema 1, which pipeline {ours} reads, found schema 2 of pipeline 9.1.0; "
+        "use that release, or build the archive anew"
+    )
+    described = {**described, "schema": 1, "runtime": {**described["runtime"], "device": "npu"}}
+    message = refusal(tmp_path / "a.mar", rewritten({**members, "serving.json": json.dumps(described).encode()}))
+    assert message.startswith("serving.json: expected a valid description, found: runtime: ")
+    assert message.endswith(f"; it was made by pipeline 9.1.0, and this is pipeline {ours}")

@@ -55,6 +55,13 @@ def test_written_and_read(state: ServerState) -> None:
     assert not Path(state.folder).exists()
 
 
+@pytest.mark.parametrize("field", ["model", "version"])
+def test_a_name_that_would_lead_to_another_address_is_not_read(state: ServerState, field: str) -> None:
+    document: dict[str, str] = {field: "../../models"}
+    write_state(replace(state, **document))  # type: ignore[arg-type]
+    assert read_state(9999) is None
+
+
 @pytest.mark.parametrize("changes", [{"started": 1.0}, {"pid": 2**22 + 1}])
 def test_stale_ones_are_removed(state: ServerState, changes: dict[str, float]) -> None:
     write_state(replace(state, **changes))  # type: ignore[arg-type]

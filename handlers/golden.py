@@ -1,0 +1,88 @@
+"""Whether golden examples are those of a model as it is described, and whether they can prove anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handlers.compare import limits_of, tells_nothing_apart
+from handlers.decode import InputSpec
+from handlers.serving import Serving
+from handlers.sizes import fits_shape, size_groups
+
+# A limit so many times the largest answer accepts its opposite, and an answer of zeros.
+_ACCEPTS_ALL = 2.0
+
+
+def require_golden(serving: Serving, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Stop where golden examples do not fit the description, or their tolerance would accept every answer.
+
+    Args:
+        serving: what was packed.
+        arrays: of its golden file.
+
+    Raises:
+        ValueError: names the array, what was expected of it and what was found.
+    """
+    name = serving.golden.file
+    try:
+        groups = size_groups(arrays, serving.inputs)
+        inputs = {spec.name: arrays[f"input.{spec.name}"] for spec in serving.inputs}
+        answers = {size: arrays[f"logits.{size}"] for size in serving.golden.batch_sizes}
+    except KeyError as error:
+        raise ValueError(f"{name}: expected an array {error}, found none") from error
+    _require_examples(name, serving, inputs, answers)
+    for group in groups:
+        _require_examples(name, serving, group.inputs, group.logits)
+    for size, logits in answers.items():
+        expected = logits.astype(np.float64)
+        limit = float(limits_of(expected, serving.golden.tolerance, batch_size=size).min())
+        largest = float(np.abs(expected).max())
+        if 0 < largest * _ACCEPTS_ALL < limit:
+            raise ValueError(
+                f"golden.tolerance: expected a limit far below the largest golden answer, {largest:.3g}, found "
+                f"{limit:.3g} in batches of {size}, which accepts every answer"
+            )
+
+
+def proves_nothing(serving: Serving, arrays: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether a model that gives all golden examples one and the same answer would pass.
+
+    Args:
+        serving: what was packed.
+        arrays: of its golden file, as `require_golden` wants them.
+    """
+    golden = serving.golden
+    answers = arrays[f"logits.{golden.batch_sizes[0]}"]
+    return len(answers) > 1 and tells_nothing_apart(answers, golden.tolerance)
+
+
+def _require_examples(
+    name: str, serving: Serving, inputs: Mapping[str, NDArray[Any]], answers: Mapping[int, NDArray[Any]]
+) -> None:
+    count = len(inputs[serving.inputs[0].name]) if inputs[serving.inputs[0].name].ndim else 0
+    for spec in serving.inputs:
+        _require_input(name, spec, inputs[spec.name], count)
+    for size, logits in answers.items():
+        expected = (count, len(serving.labels))
+        if size < 1 or logits.dtype != np.float32 or logits.shape != expected or not np.isfinite(logits).all():
+            raise ValueError(
+                f"{name}: logits.{size}: expected finite float32 of shape {list(expected)}, one row per golden input "
+                f"and one column per label, found {logits.dtype} of shape {list(logits.shape)}"
+                f"{'' if np.isfinite(logits).all() else ' with NaN or infinity'}"
+            )
+
+
+def _require_input(name: str, spec: InputSpec, values: NDArray[Any], count: int) -> None:
+    if count < 1 or values.dtype != np.dtype(spec.dtype) or len(values) != count or not _fits(values, spec):
+        raise ValueError(
+            f"{name}: input.{spec.name}: expected {spec.dtype} of shape {[max(count, 1), *spec.shape]}, as "
+            f"serving.json describes it, found {values.dtype} of shape {list(values.shape)}"
+        )
+
+
+def _fits(values: NDArray[Any], spec: InputSpec) -> bool:
+    return values.ndim > 0 and fits_shape(values.shape[1:], spec)

@@ -1,0 +1,1 @@
+"""What a stranger's model file would do if it were loaded, read from its bytes before anything loads it."""

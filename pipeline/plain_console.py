@@ -1,0 +1,45 @@
+"""A rich console for text of anyone's."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from pipeline.visible import visible
+
+# Wide enough for the table of a build where the width of a terminal is not known.
+PIPE_WIDTH = 130
+
+
+class _PlainConsole(Console):
+    """Shows text as it is: neither markup nor emoji codes nor control characters in it do anything.
+
+    Inherited, because rich takes text in at one method alone, for what is printed and for the cells of tables alike.
+    """
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        return super().render_str(visible(text, lines=True), **how)
+
+
+def plain_console(**settings: Any) -> Console:
+    """A console for text of anyone's; `markup=True` on a call is for our own words.
+
+    Args:
+        settings: as rich's `Console` takes them.
+    """
+    return _PlainConsole(highlight=False, markup=False, emoji=False, **settings)
+
+
+def show(draw: Callable[[Console], None]) -> None:
+    """Draw on standard output, in the terminal's width, or wide enough for the tables."""
+    console = plain_console()
+    if not console.is_terminal:
+        console = plain_console(width=PIPE_WIDTH)
+    # Rich ends the process when its reader goes away; written here, that is an error like any other.
+    with console.capture() as drawn:
+        draw(console)
+    sys.stdout.write(drawn.get())

@@ -1,0 +1,168 @@
+"""Which members an archive may hold, what its manifest must say, and which of them a server is given."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+from handlers import torchserve_handler
+from handlers.serving import HANDLER_LIST, SERVING_FILE, SERVING_SCHEMA, Serving
+from pipeline.artifacts import digest_bytes
+from pipeline.errors import FileError
+from pipeline.releases import made_elsewhere, release_of, this_release
+
+# Imported, not only named: a stage that packs depends on the handler's source as on its own.
+HANDLER_FILE = f"{torchserve_handler.__name__.rpartition('.')[2]}.py"
+MANIFEST = "MAR-INF/MANIFEST.json"
+EVIDENCE_FILE = "evidence.json"
+# The oldest time a zip can hold; the archive says nothing of when it was made.
+CREATED_ON = "01/01/1980 00:00:00"
+# The handler of any release: one flat file and a package.
+_SOURCE = re.compile(r"handlers/[a-z_][a-z0-9_]*\.py")
+# Of the manifest, what may differ between releases.
+_ARCHIVER = "archiverVersion"
+
+
+def handler_sources() -> dict[str, bytes]:
+    """The handler's files by member name: the adapter flat, as TorchServe wants it, the rest as a package."""
+    package = resources.files("handlers")
+    files = sorted((entry for entry in package.iterdir() if entry.name.endswith(".py")), key=lambda entry: entry.name)
+    sources = {f"handlers/{entry.name}": entry.read_bytes() for entry in files}
+    return {HANDLER_FILE: sources.pop(f"handlers/{HANDLER_FILE}"), **sources}
+
+
+def same_handler(members: Mapping[str, bytes]) -> bool:
+    """Whether an archive's own handler is this installation's, byte for byte."""
+    return handler_sources() == {name: content for name, content in members.items() if name.endswith(".py")}
+
+
+def make_manifest(serving: Serving) -> bytes:
+    """TorchServe's own description, as the archiver writes it but for the date."""
+    return dump_manifest({**_manifest(serving), _ARCHIVER: metadata.version("torch-model-archiver")})
+
+
+def dump_manifest(document: object) -> bytes:
+    """A manifest as it is packed."""
+    return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
+
+
+def read_serving(path: Path, members: Mapping[str, bytes]) -> Serving:
+    """Read what an archive says of itself.
+
+    Args:
+        path: of the archive, for messages.
+        members: content by name.
+
+    Raises:
+        FileError: it says nothing, or nothing that this release can read; both releases are named.
+    """
+    if SERVING_FILE not in members:
+        raise FileError(f"{path}: expected a member {SERVING_FILE}, found none; was it made by `pipeline build`?")
+    evidence = _evidence(members)
+    try:
+        document = json.loads(members[SERVING_FILE])
+        schema = document.get("schema") if isinstance(document, dict) else None
+        if isinstance(schema, int) and schema != SERVING_SCHEMA:
+            theirs = release_of(evidence) or "another release"
+            raise FileError(
+                f"{path}: {SERVING_FILE}: expected schema {SERVING_SCHEMA}, which {this_release()} reads, found "
+                f"schema {schema} of {theirs}; use that release, or build the archive anew"
+            )
+        return Serving.from_json(document)
+    except (ValueError, RecursionError) as error:
+        made = made_elsewhere(evidence)
+        raise FileError(f"{path}: {SERVING_FILE}: expected a valid description, found: {error}{made}") from error
+
+
+def require_known_members(path: Path, members: Mapping[str, bytes], serving: Serving) -> None:
+    """Refuse a member that no release packs: TorchServe unpacks all of them into the folder that is imported from.
+
+    Raises:
+        FileError: names the first such member.
+    """
+    known = {HANDLER_FILE, MANIFEST, EVIDENCE_FILE, SERVING_FILE, *serving.needed}
+    for name in members:
+        if name not in known and _SOURCE.fullmatch(name) is None:
+            raise FileError(
+                f"{path}: {name!a}: expected only what `pipeline build` packs (the model, its golden answers and "
+                f"pictures, {HANDLER_FILE} and handlers/), found one more; it could take the place of a library"
+            )
+
+
+def require_manifest(path: Path, content: bytes, serving: Serving) -> None:
+    """Refuse a manifest that makes TorchServe run or install anything but the handler.
+
+    Raises:
+        FileError: names the first field that says otherwise.
+    """
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{path}: {MANIFEST}: expected JSON, found: {error}") from error
+    expected = dict(_fields(_manifest(serving)))
+    given = dict(_fields(found))
+    given.pop(_ARCHIVER, None)
+    if dump_manifest(found) != content:
+        raise FileError(f"{path}: {MANIFEST}: expected it as `pipeline build` writes it, found other bytes")
+    for field in {**expected, **given}:
+        if given.get(field) != expected.get(field):
+            raise FileError(
+                f"{path}: {MANIFEST}: {field}: expected {_shown(expected.get(field))}, as `pipeline build` writes it, "
+                f"found {_shown(given.get(field))}; the server would run something else"
+            )
+
+
+def served_members(members: Mapping[str, bytes], serving: Serving) -> dict[str, bytes]:
+    """What a server is given of an archive: its data, and the handler of this installation in place of its own.
+
+    Args:
+        members: of a checked archive.
+        serving: what it says of itself.
+
+    Returns:
+        Content by name. `serving.json` is the archive's own, and with it the digest in every answer.
+    """
+    sources = handler_sources()
+    listed = {name: digest_bytes(content) for name, content in sorted(sources.items())}
+    data = {name: members[name] for name in (SERVING_FILE, *serving.needed)}
+    return {**data, **sources, HANDLER_LIST: json.dumps(listed).encode(), MANIFEST: make_manifest(serving)}
+
+
+def _manifest(serving: Serving) -> dict[str, Any]:
+    return {
+        "createdOn": CREATED_ON,
+        "runtime": "python",
+        "model": {
+            "modelName": serving.name,
+            "serializedFile": serving.runtime.file,
+            "handler": HANDLER_FILE,
+            "modelVersion": serving.version,
+        },
+    }
+
+
+def _fields(document: object, where: str = "") -> Iterator[tuple[str, object]]:
+    """Every value by its dotted name; one level deep, as far as a manifest of ours goes."""
+    if not isinstance(document, dict) or not document:
+        yield where or "document", document
+        return
+    for name, value in document.items():
+        if isinstance(value, dict) and not where:
+            yield from _fields(value, str(name))
+        else:
+            yield f"{where}.{name}" if where else str(name), value
+
+
+def _evidence(members: Mapping[str, bytes]) -> object:
+    try:
+        return json.loads(members[EVIDENCE_FILE])
+    except (KeyError, ValueError, RecursionError):
+        return None
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else ascii(value)[:100]
