@@ -2,7 +2,8 @@
 
 Rules for pictures, in this order, each of them deterministic:
 
-1. PNG or JPEG only, told apart by their first bytes; at most `MAX_PIXELS` pixels; of an animated PNG the first frame.
+1. PNG or JPEG only, told apart by their first bytes; as many pixels as `handlers.pixels` allows; of an
+   animated PNG the first frame.
 2. 16 bits a channel become 8 by keeping the high byte (what Pillow does for colour, done here for grey as well).
 3. The EXIF orientation is applied (`handlers.metadata`); all else that is said besides the pixels is left out, however
    large it is.
@@ -25,8 +26,11 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
+from handlers.bad_request import BadRequest
 from handlers.described import checked_line
 from handlers.metadata import without_metadata
+from handlers.pixels import PixelBudget, pixel_weight
+from handlers.scans import count_scans
 
 DType = Literal["uint8", "float32", "int64"]
 Mode = Literal["L", "RGB"]
@@ -34,10 +38,6 @@ Resize = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 # Inputs that are nobody's data: the value nearest to zero everywhere, the largest one everywhere, values drawn evenly.
 MadeUp = Literal["zeros", "maximum", "noise"]
 
-# More than a phone's default, in one picture or in all pictures of a request. Pillow keeps colour in 4 bytes a pixel;
-# the picture and its final form are in memory together, 8 bytes a pixel, whatever the kind: 256 MB. While a progressive
-# JPEG is read, libjpeg also holds its coefficients, 2 bytes a channel: 384 MB for CMYK. Decoding takes a second or two.
-MAX_PIXELS = 32_000_000
 # Pixels that are converted at a time: small beside the picture, large beside the cost of a call.
 _STRIP_PIXELS = 1_000_000
 
@@ -60,64 +60,6 @@ _FILTER = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-
-
-class BadRequest(Exception):  # noqa: N818 - HTTP's name for it
-    """The client's fault, as one line.
-
-    Args:
-        error: what is wrong.
-        expected: what would have been right.
-        found: what was there instead.
-        status: the HTTP status, 400 to 499.
-    """
-
-    def __init__(self, error: str, *, expected: str, found: str, status: int = 400) -> None:
-        super().__init__(f"{error}: expected {expected}, found {found}")
-        self.error = error
-        self.expected = expected
-        self.found = found
-        self.status = status
-
-    def to_json(self) -> dict[str, str]:
-        """The body of the answer."""
-        return {"error": self.error, "expected": self.expected, "found": self.found}
-
-
-class PixelBudget:
-    """How many pixels may still be decoded: one for each request, however many pictures it holds."""
-
-    def __init__(self) -> None:
-        self._left = MAX_PIXELS
-
-    def take(self, kind: str, size: tuple[int, int], result: tuple[int, int]) -> None:
-        """Count a picture before it is decoded.
-
-        Args:
-            kind: of file, for the message.
-            size: width and height, in pixels.
-            result: width and height it will be resized to; a tiny picture can become a large input.
-
-        Raises:
-            BadRequest: it is too large, or the pictures before it left too little.
-        """
-        width, height = size
-        if width * height > MAX_PIXELS:
-            raise BadRequest(
-                f"picture too large ({kind})",
-                expected=f"at most {MAX_PIXELS} pixels",
-                found=f"{width} x {height}",
-                status=413,
-            )
-        first = self._left == MAX_PIXELS
-        self._left -= max(width * height, result[0] * result[1])
-        if self._left < 0 and not first:  # a single picture is never refused for what the model itself asks for
-            raise BadRequest(
-                "pictures of one request too large together",
-                expected=f"at most {MAX_PIXELS} pixels, before or after resizing",
-                found=f"{MAX_PIXELS - self._left} up to a picture of {width} x {height}",
-                status=413,
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -325,11 +267,15 @@ def decode_image(body: bytes, spec: InputSpec, budget: PixelBudget | None = None
     size = (spec.shape[2], spec.shape[1])
     try:
         bare, orientation = without_metadata(body, kind)
-        picture: Image.Image | None = (PngImageFile if kind == "PNG" else JpegImageFile)(io.BytesIO(bare))
+        scans = count_scans(bare) if kind == "JPEG" else 1
+        opened = (PngImageFile if kind == "PNG" else JpegImageFile)(io.BytesIO(bare))
+        weight = pixel_weight(opened, scans)
     except Exception as error:
         raise _damaged(kind, error) from error
+    (budget or PixelBudget()).take(kind, opened.size, size, weight)
+    picture: Image.Image | None = opened
+    del opened
     assert picture is not None
-    (budget or PixelBudget()).take(kind, picture.size, size)
     try:
         method = _TRANSPOSE.get(orientation)
         pixels = _in_mode(picture, spec.decoding.mode)

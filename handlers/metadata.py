@@ -18,7 +18,7 @@ from typing import Literal
 from PIL.JpegImagePlugin import MARKER
 
 # A camera's picture has tens of blocks; a PNG file written in pieces of 8 kB has some thousands.
-MAX_BLOCKS = 65_536
+MAX_BLOCKS = 16_384
 # In bytes, packed and unpacked. EXIF and XMP data beyond it are not read; what cameras and editors write is smaller.
 _MAX_METADATA = 1 << 20
 

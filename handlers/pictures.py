@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.decode import BadRequest, InputSpec, decode_image
+from handlers.bad_request import BadRequest
+from handlers.decode import InputSpec, decode_image
 
 
 def stored_pictures(

@@ -17,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handlers.activation import probabilities
+from handlers.answer_size import AnswerSize
+from handlers.bad_request import BadRequest
 from handlers.compare import Comparison, compare
-from handlers.decode import BadRequest
 from handlers.golden import proves_nothing, require_golden
+from handlers.limits import Deadline, Limits, usual_pixels
 from handlers.pictures import picture_difference
 from handlers.runtime import Model, describe_cpu, describe_libraries, load_model, run_chunks
 from handlers.serving import HANDLER_LIST, SERVING_FILE, Golden, RuntimeSpec, Serving
@@ -56,6 +58,8 @@ class Predictor:
     ) -> None:
         self.serving = serving
         self.digest = digest
+        self.limits = serving.limits or Limits(pixels=usual_pixels(serving.inputs))
+        self.answer_size = AnswerSize(serving)
         self._model = model
         self._golden = golden
         self._pictures = pictures
@@ -173,26 +177,33 @@ class Predictor:
             f"golden answers differ by {comparison.max_absolute:.3g} at batch size {size}: {comparison.reason}; {host}"
         )
 
-    def predict(self, instances: Sequence[Mapping[str, NDArray[Any]]]) -> NDArray[np.float32]:
+    def predict(
+        self, instances: Sequence[Mapping[str, NDArray[Any]]], deadline: Deadline | None = None
+    ) -> NDArray[np.float32]:
         """Answer examples, in batches where the model allows it.
 
         Args:
             instances: one array per input name for each example.
+            deadline: looked at before each batch.
 
         Returns:
             Logits (N, K).
 
         Raises:
             FloatingPointError: the model answered NaN or infinity.
-            BadRequest: it cannot answer an example whose sizes are none of those it was proven at.
+            BadRequest: it cannot answer an example whose sizes are none of those it was proven at, or not in time.
         """
         try:
-            return self._predict(instances)
+            return self._predict(instances, deadline)
+        except BadRequest:
+            raise
         except Exception as error:
-            self._refuse_sizes(instances, error)
+            self._refuse_sizes(instances, error, deadline)
             raise
 
-    def _refuse_sizes(self, instances: Sequence[Mapping[str, NDArray[Any]]], error: Exception) -> None:
+    def _refuse_sizes(
+        self, instances: Sequence[Mapping[str, NDArray[Any]]], error: Exception, deadline: Deadline | None
+    ) -> None:
         """Say that the sizes are the client's choice, where the model has no answer at all at an example's sizes."""
         inputs = self.serving.inputs
         if not any(spec.dynamic_axes for spec in inputs) or lacks_resources(error):
@@ -205,7 +216,9 @@ class Predictor:
             if sizes in known:
                 continue
             try:
-                self._predict([instance])
+                self._predict([instance], deadline)
+            except BadRequest:
+                raise
             except Exception as alone:  # noqa: BLE001 - a runtime raises whatever it likes
                 # With its golden values in these sizes, the fault is not that of the client's values.
                 resized = {name: in_shape(first[name][:1], array.shape)[0] for name, array in instance.items()}
@@ -217,18 +230,26 @@ class Predictor:
                     found=f"{sizes} ({reason_of(alone)})",
                 ) from error
 
-    def _predict(self, instances: Sequence[Mapping[str, NDArray[Any]]]) -> NDArray[np.float32]:
+    def _predict(
+        self, instances: Sequence[Mapping[str, NDArray[Any]]], deadline: Deadline | None = None
+    ) -> NDArray[np.float32]:
+        done = 0
         if len(instances) == 1:
+            if deadline is not None:
+                deadline.check()
             logits = self._model({name: array[np.newaxis] for name, array in instances[0].items()})
         else:
             logits = np.empty((len(instances), len(self.serving.labels)), dtype=np.float32)
             for rows in _same_shapes(instances):
                 for start in range(0, len(rows), self._chunk):
+                    if deadline is not None:
+                        deadline.check(done)
                     part = rows[start : start + self._chunk]
                     batch = {
                         spec.name: np.stack([instances[row][spec.name] for row in part]) for spec in self.serving.inputs
                     }
                     logits[part] = self._model(batch)
+                    done += len(part)
         if not np.isfinite(logits).all():
             raise FloatingPointError(f"candidate {self.serving.candidate} answered with NaN or infinity")
         return logits

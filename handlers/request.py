@@ -6,23 +6,33 @@ import base64
 import binascii
 import json
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.decode import BadRequest, InputSpec, PixelBudget, decode_image, describe_bytes, picture_kind
-from handlers.sizes import fits_shape, require_sizes
+from handlers.answer_size import AnswerRoom
+from handlers.bad_request import BadRequest
+from handlers.decode import InputSpec, decode_image, describe_bytes, picture_kind
+from handlers.effort import Effort
+from handlers.instances import Instances
+from handlers.limits import Deadline, Limits
+from handlers.nested import NO_MISSING, to_array
+from handlers.pixels import PixelBudget
+from handlers.sizes import require_sizes
 
 # TorchServe's own default for a request; on a stock server a larger one never reaches a worker.
 MAX_BODY_BYTES = 6_553_500
 # More than this in one request starves every other client of the worker.
 MAX_INSTANCES = 1024
+# Up to here a JSON body is parsed at once, and what is wrong with it told exactly; that costs some milliseconds.
+_SMALL_JSON_BYTES = 65_536
+_SHOWN_KEYS, _SHOWN_KEY = 8, 40
 _GZIP = b"\x1f\x8b"
-_NO_MISSING = "; this input has no missing values"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +48,15 @@ class Request:
     listed: bool
 
 
-def decode_request(body: object, content_type: str, inputs: Sequence[InputSpec]) -> Request:
+def decode_request(
+    body: object,
+    content_type: str,
+    inputs: Sequence[InputSpec],
+    *,
+    limits: Limits | None = None,
+    room: AnswerRoom | None = None,
+    deadline: Deadline | None = None,
+) -> Request:
     """Decode a request body of any accepted form.
 
     A declared type is believed, except that a picture is recognised by its first bytes and an unknown
@@ -48,6 +66,9 @@ def decode_request(body: object, content_type: str, inputs: Sequence[InputSpec])
         body: the bytes as received; text, or whatever JSON can hold, where the server decoded it already.
         content_type: the declared media type, with or without parameters; empty if there was none.
         inputs: the model's inputs.
+        limits: on pictures; without them, only what memory allows.
+        room: in the answer.
+        deadline: of the worker's call.
 
     Returns:
         At least one instance, each checked against the inputs.
@@ -55,10 +76,14 @@ def decode_request(body: object, content_type: str, inputs: Sequence[InputSpec])
     Raises:
         BadRequest: with what was expected and found.
     """
+    effort = Effort(
+        pixels=PixelBudget() if limits is None else PixelBudget(limits.pixels), room=room, deadline=deadline
+    )
+    effort.check(0)
     if isinstance(body, str):
         body = body.encode("utf-8", "surrogatepass")
     if not isinstance(body, (bytes, bytearray)):  # a stock TorchServe parses JSON itself: an object, a list, a number
-        return _from_document(body, inputs)
+        return _from_document(body, inputs, effort)
     body = bytes(body)
     if len(body) > MAX_BODY_BYTES:
         raise BadRequest(
@@ -70,13 +95,13 @@ def decode_request(body: object, content_type: str, inputs: Sequence[InputSpec])
     if body.startswith(_GZIP) and media != "application/octet-stream":
         raise _encoded("a body packed by gzip")
     if media == "application/json" or media.endswith("+json"):
-        return _from_document(_parse(body, inputs), inputs)
+        return _from_json(body, inputs, effort)
     if media == "application/octet-stream":
-        return _from_raw(body, inputs)
+        return _from_raw(body, inputs, effort)
     if media.startswith("image/") or picture_kind(body) is not None:
-        return _from_picture(body, media, inputs)
+        return _from_picture(body, media, inputs, effort)
     if body.lstrip()[:1] == b"{":
-        return _from_document(_parse(body, inputs), inputs)
+        return _from_json(body, inputs, effort)
     shown = f"content type {media or '(none)'} and {describe_bytes(body)}"
     raise BadRequest("request body of an unknown kind", expected=_forms(inputs), found=shown, status=415)
 
@@ -119,7 +144,7 @@ def check_values(array: NDArray[Any], spec: InputSpec) -> None:
             position = _first(wrong)
             raise BadRequest(
                 f"input {spec.name}: non-finite value at {list(position)}",
-                expected="finite numbers" + (", and NaN for missing values" if spec.missing else _NO_MISSING),
+                expected="finite numbers" + (", and NaN for missing values" if spec.missing else NO_MISSING),
                 found=str(array[position]),
             )
     low: Any
@@ -167,7 +192,7 @@ def _never_alone(spec: InputSpec) -> list[float]:
     return [value for kind, value in ends.items() if kind not in spec.occurs]
 
 
-def _from_picture(body: bytes, media: str, inputs: Sequence[InputSpec]) -> Request:
+def _from_picture(body: bytes, media: str, inputs: Sequence[InputSpec], effort: Effort) -> Request:
     spec = inputs[0]
     if len(inputs) != 1 or spec.decoding is None:
         raise BadRequest(
@@ -176,10 +201,10 @@ def _from_picture(body: bytes, media: str, inputs: Sequence[InputSpec]) -> Reque
             found=media or "a picture",
             status=415,
         )
-    return Request(instances=({spec.name: decode_image(body, spec)},), listed=False)
+    return Request(instances=({spec.name: decode_image(body, spec, effort.pixels)},), listed=False)
 
 
-def _from_raw(body: bytes, inputs: Sequence[InputSpec]) -> Request:
+def _from_raw(body: bytes, inputs: Sequence[InputSpec], effort: Effort) -> Request:
     spec = inputs[0]
     if len(inputs) != 1 or spec.dynamic_axes:
         raise BadRequest(
@@ -192,7 +217,7 @@ def _from_raw(body: bytes, inputs: Sequence[InputSpec]) -> Request:
     expected = math.prod(spec.shape) * dtype.itemsize
     if len(body) != expected:
         if spec.decoding is not None and picture_kind(body) is not None:
-            return _from_picture(body, "application/octet-stream", inputs)
+            return _from_picture(body, "application/octet-stream", inputs, effort)
         raise BadRequest(
             f"input {spec.name}: raw body of the wrong length",
             expected=f"{expected} bytes ({spec.dtype} of shape {list(spec.shape)})",
@@ -203,18 +228,45 @@ def _from_raw(body: bytes, inputs: Sequence[InputSpec]) -> Request:
     return Request(instances=({spec.name: array},), listed=False)
 
 
-def _parse(body: bytes, inputs: Sequence[InputSpec]) -> Any:
-    def constant(text: str) -> float:
-        if text == "NaN" and any(spec.missing for spec in inputs):
-            return math.nan
-        refusal = "finite numbers" + ("" if any(spec.missing for spec in inputs) else _NO_MISSING)
-        raise BadRequest("non-finite value in JSON", expected=refusal, found=text)
+def _from_json(body: bytes, inputs: Sequence[InputSpec], effort: Effort) -> Request:
+    effort = replace(effort, words=b"true" in body or b"false" in body)
+    decoder = json.JSONDecoder(parse_constant=_constant(inputs), object_pairs_hook=_unique_keys)
+    sizes = [spec.shape[1] * spec.shape[2] for spec in inputs if spec.decoding is not None]
+    if sizes:  # before the first of them is decoded
+        effort.pixels.require(body.count(b'"b64"'), min(sizes))
+    if len(body) <= _SMALL_JSON_BYTES:
+        with _refused_unless_json(inputs):
+            document = decoder.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
+        return _from_document(document, inputs, effort)
+    with _refused_unless_json(inputs):
+        instances = Instances(body, inputs, decoder, _example(inputs))
+    return _from_instances(_read(instances, inputs), inputs, effort)
 
+
+def _read(instances: Iterable[Any], inputs: Sequence[InputSpec]) -> Iterator[Any]:
+    with _refused_unless_json(inputs):
+        yield from instances
+
+
+@contextmanager
+def _refused_unless_json(inputs: Sequence[InputSpec]) -> Iterator[None]:
     try:
-        return json.loads(body, parse_constant=constant, object_pairs_hook=_unique_keys)
+        yield
     except (ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise BadRequest("request body is not JSON", expected=_example(inputs), found=reason) from error
+
+
+def _constant(inputs: Sequence[InputSpec]) -> Callable[[str], float]:
+    """Of NaN and infinity, what is a value of an input."""
+
+    def constant(text: str) -> float:
+        if text == "NaN" and any(spec.missing for spec in inputs):
+            return math.nan
+        refusal = "finite numbers" + ("" if any(spec.missing for spec in inputs) else NO_MISSING)
+        raise BadRequest("non-finite value in JSON", expected=refusal, found=text)
+
+    return constant
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -226,26 +278,39 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return document
 
 
-def _from_document(document: Any, inputs: Sequence[InputSpec]) -> Request:
+def _from_document(document: Any, inputs: Sequence[InputSpec], effort: Effort) -> Request:
     if not isinstance(document, Mapping) or set(document) != {"instances"}:
         found = _keys(document) if isinstance(document, Mapping) else type(document).__name__
         raise BadRequest("JSON of the wrong form", expected=_example(inputs), found=found)
     instances = document["instances"]
     if not isinstance(instances, list) or not 1 <= len(instances) <= MAX_INSTANCES:
-        found = f"{len(instances)} of them" if isinstance(instances, list) else type(instances).__name__
-        raise BadRequest(
-            "instances of the wrong number",
-            expected=f"a list of 1 to {MAX_INSTANCES}, {_example(inputs)}",
-            found=found,
+        raise _wrong_number(
+            f"{len(instances)} of them" if isinstance(instances, list) else type(instances).__name__, inputs
         )
-    budget = PixelBudget()
-    return Request(
-        instances=tuple(_instance(instance, index, inputs, budget) for index, instance in enumerate(instances)),
-        listed=True,
+    return _from_instances(instances, inputs, effort)
+
+
+def _from_instances(instances: Iterable[Any], inputs: Sequence[InputSpec], effort: Effort) -> Request:
+    decoded: list[dict[str, NDArray[Any]]] = []
+    for index, instance in enumerate(instances):
+        effort.check(index)
+        if index == MAX_INSTANCES:
+            raise _wrong_number("more", inputs)
+        decoded.append(_instance(instance, index, inputs, effort))
+    if not decoded:
+        raise _wrong_number("0 of them", inputs)
+    return Request(instances=tuple(decoded), listed=True)
+
+
+def _wrong_number(found: str, inputs: Sequence[InputSpec]) -> BadRequest:
+    return BadRequest(
+        "instances of the wrong number",
+        expected=f"a list of 1 to {MAX_INSTANCES}, {_example(inputs)}",
+        found=found,
     )
 
 
-def _instance(instance: Any, index: int, inputs: Sequence[InputSpec], budget: PixelBudget) -> dict[str, NDArray[Any]]:
+def _instance(instance: Any, index: int, inputs: Sequence[InputSpec], effort: Effort) -> dict[str, NDArray[Any]]:
     names = [spec.name for spec in inputs]
     if isinstance(instance, dict) and set(instance) == set(names):
         values = instance
@@ -254,24 +319,21 @@ def _instance(instance: Any, index: int, inputs: Sequence[InputSpec], budget: Pi
     else:
         found = _keys(instance) if isinstance(instance, dict) else type(instance).__name__
         raise BadRequest(f"instance {index}: wrong inputs", expected=_example(inputs), found=found)
-    arrays = {spec.name: _value(values[spec.name], index, spec, inputs, budget) for spec in inputs}
+    arrays = {spec.name: _value(values[spec.name], index, spec, inputs, effort) for spec in inputs}
     require_sizes({name: array.shape for name, array in arrays.items()}, inputs, where=f"instance {index}, ")
     return arrays
 
 
-def _value(value: Any, index: int, spec: InputSpec, inputs: Sequence[InputSpec], budget: PixelBudget) -> NDArray[Any]:
+def _value(value: Any, index: int, spec: InputSpec, inputs: Sequence[InputSpec], effort: Effort) -> NDArray[Any]:
     where = f"instance {index}, input {spec.name}"
     if isinstance(value, dict):
         if spec.decoding is None or set(value) != {"b64"} or not isinstance(value["b64"], str):
             form = "nested lists, or " if spec.decoding else "nested lists: "
             raise BadRequest(f"{where}: wrong form", expected=form + _example(inputs), found=_keys(value))
-        return decode_image(_from_base64(value["b64"], where, inputs), spec, budget)
+        return decode_image(_from_base64(value["b64"], where, inputs), spec, effort.pixels)
     if isinstance(value, str) and spec.decoding is not None:
         raise BadRequest(f"{where}: wrong form", expected=_example(inputs), found=f"text, {value[:16]!r}...")
-    array = _numbers(value, where, spec)
-    if not fits_shape(array.shape, spec):
-        sizes = [None if axis in spec.dynamic_axes else size for axis, size in enumerate(spec.shape)]
-        raise BadRequest(f"{where}: wrong shape", expected=json.dumps(sizes), found=json.dumps(list(array.shape)))
+    array = to_array(value, where, spec, words=effort.words)
     if array.dtype.kind == "f" and not np.isinf(array).any():
         with np.errstate(over="ignore"):  # too large for float32 becomes infinite and is named below
             array = array.astype(np.float32)
@@ -285,7 +347,7 @@ def _from_base64(text: str, where: str, inputs: Sequence[InputSpec]) -> bytes:
     except (binascii.Error, ValueError) as error:
         if text.startswith("data:"):
             found = "a data URL; leave out all up to its comma"
-        elif any(character.isspace() for character in text):
+        elif len(text.split(maxsplit=1)) != 1 or text != text.strip():
             found = "spaces or line breaks"
         elif "-" in text or "_" in text:
             found = "the alphabet for URLs, with - and _ instead of + and /"
@@ -295,48 +357,13 @@ def _from_base64(text: str, where: str, inputs: Sequence[InputSpec]) -> bytes:
         raise BadRequest(f"{where}: not base64", expected=expected, found=found) from error
 
 
-def _numbers(value: Any, where: str, spec: InputSpec) -> NDArray[Any]:
-    """Nested lists as an array of float64, int64 or uint64; float32 takes integers as well, and null where declared."""
-    try:
-        array = np.array(value)
-    except (ValueError, OverflowError) as error:
-        raise BadRequest(
-            f"{where}: wrong shape",
-            expected=f"nested lists of shape {list(spec.shape)}",
-            found="lists of unequal lengths",
-        ) from error
-    missing = np.zeros(array.shape, dtype=np.bool_)
-    if array.dtype.kind == "O":
-        missing = np.array([number is None for number in array.flat], dtype=np.bool_).reshape(array.shape)
-    if missing.any() and spec.missing and {type(number) for number in array[~missing]} <= {int, float}:
-        with suppress(OverflowError):  # a number that float64 cannot hold is named below
-            array = np.where(missing, math.nan, array).astype(np.float64)
-    if array.size and array.dtype.kind not in ("iuf" if spec.dtype == "float32" else "iu"):
-        kinds = {
-            "b": "true or false",
-            "U": "text",
-            "O": "an object, or a number beyond 64 bits",
-            "f": "fractions",
-        }
-        expected = "numbers" if spec.dtype == "float32" else "integers"
-        if missing.any():
-            expected += ", and null for missing values" if spec.missing else _NO_MISSING
-            kinds["O"] = "text, true or false, an object, or a number beyond 64 bits" if spec.missing else "null"
-        raise BadRequest(
-            f"{where}: wrong dtype", expected=expected, found=kinds.get(array.dtype.kind, str(array.dtype))
-        )
-    if spec.dtype == "float32":
-        return array.astype(np.float64)
-    return array
-
-
 def _first(wrong: NDArray[np.bool_]) -> tuple[int, ...]:
     return tuple(int(axis) for axis in cast("NDArray[np.intp]", np.argwhere(wrong))[0])
 
 
 def _keys(document: Mapping[Any, Any]) -> str:
-    """The keys of a JSON object, for messages."""
-    return f"an object with the keys {sorted(map(str, document))}"[:200]
+    """The first keys of a JSON object, for messages."""
+    return f"an object with the keys {sorted(str(key)[:_SHOWN_KEY] for key in islice(document, _SHOWN_KEYS))}"
 
 
 def _example(inputs: Sequence[InputSpec]) -> str:

@@ -22,6 +22,7 @@ from handlers.described import (
     checked_text,
     checked_tolerance,
 )
+from handlers.limits import Limits
 
 SERVING_FILE = "serving.json"
 SERVING_SCHEMA = 1
@@ -125,6 +126,7 @@ class Serving:
         files: SHA-256 by file name of everything else in the folder.
         activation: what the model's outputs are already; archives without the field hold models whose outputs are
             logits.
+        limits: on what a request may ask for; None in archives of earlier releases, which take the usual ones.
     """
 
     name: str
@@ -141,6 +143,7 @@ class Serving:
     pictures: str | None
     files: Mapping[str, str]
     activation: Activation = "none"
+    limits: Limits | None = None
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -166,6 +169,7 @@ class Serving:
                 "tolerance": self.golden.tolerance.to_json(),
             },
             "pictures": self.pictures,
+            **({} if self.limits is None else {"limits": self.limits.to_json()}),
             "files": dict(sorted(self.files.items())),
         }
 
@@ -211,6 +215,7 @@ class Serving:
                     for name, digest in document["files"].items()
                 },
                 activation=activation,
+                limits=Limits.from_json(document["limits"]) if "limits" in document else None,
             )
         except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"{SERVING_FILE}: {type(error).__name__}: {error}") from error

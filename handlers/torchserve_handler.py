@@ -12,14 +12,16 @@ import os
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from handlers import predictor as predictor_module
 from handlers.answering import answer_requests
-from handlers.decode import BadRequest
+from handlers.bad_request import BadRequest, without_trace
 from handlers.fields import Field, body_of, distinct_names, require_one_content_type, require_whole_form
-from handlers.predictor import Predictor, Refusal
+from handlers.limits import Deadline
+from handlers.predictor import Predictor, Refusal, reason_of
 from handlers.request import Request, decode_request, require_no_encoding
+from handlers.torchserve_reading import MAX_FIELDS, read_in_packets
 
 # Tells a client which worker answered, so that every single one can be checked through the server.
 WORKER_HEADER = "X-Pipeline-Worker"
@@ -72,6 +74,7 @@ class Handler:
         try:
             _require_own_sources(folder)
             take_requests_as_sent()
+            read_in_packets()
             self._predictor = Predictor.load(folder)
             accepted = self._predictor.require_self_test(accept_host=os.environ.get(ACCEPT_HOST) == "1")
         except Refusal as refusal:
@@ -92,17 +95,18 @@ class Handler:
         Returns:
             JSON for each request.
         """
+        deadline = Deadline(self._predictor.limits.seconds)
         requests: list[Request | Exception] = []
         for index, row in enumerate(rows):
             try:
-                requests.append(_decode(row, index, context, self._predictor))
+                requests.append(_decode(row, index, context, self._predictor, deadline))
             except BadRequest as problem:
-                requests.append(problem)
+                requests.append(without_trace(problem))
             except Exception as error:  # TorchServe would fail every request of the batch
                 _LOGGER.exception("request %d of %d cannot be decoded", index, len(rows))
-                requests.append(error)
+                requests.append(without_trace(error))
         good = [request for request in requests if isinstance(request, Request)]
-        answers = iter(answer_requests(self._predictor, good))
+        answers = iter(answer_requests(self._predictor, good, deadline))
         bodies = []
         for index, request in enumerate(requests):
             context.set_response_content_type(index, "application/json")
@@ -111,10 +115,10 @@ class Handler:
             if isinstance(answer, BadRequest):
                 context.set_response_status(answer.status, HTTPStatus(answer.status).phrase, index)
                 bodies.append(json.dumps(answer.to_json()).encode())
-            elif isinstance(answer, Exception) or not isinstance(request, Request):
+            elif not isinstance(request, Request) or isinstance(answer, Exception):
                 context.set_response_status(500, HTTPStatus.INTERNAL_SERVER_ERROR.phrase, index)
                 what = "the model failed" if isinstance(request, Request) else "the request cannot be decoded"
-                bodies.append(json.dumps({"error": what, "found": str(answer) or type(answer).__name__}).encode())
+                bodies.append(json.dumps({"error": what, "found": reason_of(cast("Exception", answer))}).encode())
             else:
                 with_logits = _header(context, index, LOGITS_HEADER) is not None
                 decoded = request.instances if _header(context, index, DECODED_HEADER) is not None else None
@@ -147,8 +151,12 @@ def take_requests_as_sent() -> None:
     Service.retrieve_data_for_inference = staticmethod(retrieve_all)
 
 
-def _decode(row: Mapping[str, Any], index: int, context: _Context, predictor: Predictor) -> Request:
+def _decode(row: Mapping[str, Any], index: int, context: _Context, predictor: Predictor, deadline: Deadline) -> Request:
     # TorchServe keeps the headers of a request and those of its fields in one dict, the latter as dicts by field.
+    if len(row) >= MAX_FIELDS:
+        raise BadRequest(
+            "too many fields in one request", expected=f"fewer than {MAX_FIELDS}", found=f"{len(row)} or more"
+        )
     headers = context.get_all_request_header(index)
     sent = [(name.lower(), value) for name, value in headers.items() if isinstance(value, str)]
     for name in ("content-encoding", "transfer-encoding"):
@@ -162,7 +170,13 @@ def _decode(row: Mapping[str, Any], index: int, context: _Context, predictor: Pr
     body = body_of(fields)
     require_one_content_type([*content_types, *([] if form else [body.content_type])])
     declared = body.content_type or ("" if form else "".join(content_types[:1]))
-    return decode_request(body.value, declared, predictor.serving.inputs)
+    room = predictor.answer_size.room(
+        with_logits=_header(context, index, LOGITS_HEADER) is not None,
+        with_decoded=_header(context, index, DECODED_HEADER) is not None,
+    )
+    return decode_request(
+        body.value, declared, predictor.serving.inputs, limits=predictor.limits, room=room, deadline=deadline
+    )
 
 
 def _type(headers: Mapping[str, Any], name: str) -> str:

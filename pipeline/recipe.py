@@ -307,6 +307,16 @@ class Package(Section):
         description="`validation` examples, `synthetic`, or a .npy file of raw inputs, relative to the recipe",
     )
     golden_size: int = Field(default=32, ge=1, le=256, description="golden inputs in the archive")
+    max_pixels: int | None = Field(
+        default=None,
+        ge=1,
+        le=1 << 28,
+        description="most pixels in the pictures of one request; each takes up to 8 bytes and 35 ns, twice that with "
+        "transparency or 16 bits; by default 12,582,912, or up to 32,000,000 for a large input",
+    )
+    deadline_s: float = Field(
+        default=10.0, ge=1, le=30, description="seconds after which a request that is not answered yet is refused"
+    )
 
 
 class Smoke(Section):

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from handlers.decode import BadRequest, InputSpec
+from handlers.bad_request import BadRequest
+from handlers.decode import InputSpec
 from handlers.request import occurring
 from handlers.sizes import fits_shape, require_sizes
 from pipeline.data.coverage import Coverage, coverage

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from handlers.answer_size import MAX_ANSWER_BYTES
 from handlers.request import MAX_BODY_BYTES
 from handlers.torchserve_handler import ACCEPT_HOST
 from pipeline.environment import allowed_environment
@@ -32,7 +33,7 @@ _RESPONSE_TIMEOUT_S = 60
 # In bytes. TorchServe refuses a larger request with a 413 without a body, and often resets the connection before the
 # client has read it. Up to here the handler refuses what it does not take, and says what the limit is. Each request
 # that waits in the queue may hold as much.
-_MAX_REQUEST_BYTES = 2 * MAX_BODY_BYTES
+_MAX_REQUEST_BYTES = 5 * MAX_BODY_BYTES // 4
 # What would change TorchServe, Python or our handler.
 _STEERING = ("PYTHONPATH", ACCEPT_HOST)
 _STEERING_PREFIX = "TS_"
@@ -166,6 +167,7 @@ def write_configuration(
         # Decoding is the handler's: it bounds sizes and names what is wrong.
         "decode_input_request": "false",
         "max_request_size": _MAX_REQUEST_BYTES,
+        "max_response_size": MAX_ANSWER_BYTES,
         "enable_metrics_api": "false",
         "disable_system_metrics": "true",
         "default_workers_per_model": workers,

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
+from handlers.answer_size import most_instances
 from handlers.compare import compare
 from handlers.golden import proves_nothing
 from handlers.request import MAX_BODY_BYTES
@@ -46,6 +47,8 @@ _ERROR = re.compile(r"^(?:ERROR|FATAL)\||^(?:Error|Exception|Unrecognized|Invali
 _NOISE = re.compile(r"^WARNING: |^nvidia-smi |^Model server started|^\s")
 # Golden inputs posted in one request, as JSON: enough to mean something, small beside the server's limit.
 _PART_BYTES = 1 << 20
+# Nor may they take a slow model longer than the deadline of a request.
+_PART_EXAMPLES = 8
 # TorchServe's answers for a worker that ended, at once or a little later, and while there is none in its place.
 _WORKER_GONE = re.compile(r"refused with (?:50[37]:|500: Worker died)")
 # Between two rounds of golden requests.
@@ -179,7 +182,8 @@ def golden_request(archive: Archive) -> tuple[bytes, str, NDArray[np.float32]]:
     if len(one) <= MAX_BODY_BYTES:
         # Where the batch shifts an answer, only copies of one example are sure to give what it gives alone.
         runtime = archive.serving.runtime
-        count = max(1, _PART_BYTES // len(one)) if runtime.batch_invariant or runtime.one_by_one else 1
+        fitting = min(_PART_BYTES // len(one), _PART_EXAMPLES, most_instances(archive.serving, with_logits=True))
+        count = max(1, fitting) if runtime.batch_invariant or runtime.one_by_one else 1
         body = encode_instances(inputs, {name: array[:count] for name, array in arrays.items()})
         return body, "application/json", logits[:count]
     raw = arrays[inputs[0].name][0].tobytes()

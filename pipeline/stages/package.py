@@ -37,6 +37,8 @@ class PackageSettings(BaseModel):
     golden: str
     golden_size: int
     batch_sizes: tuple[int, ...]
+    max_pixels: int | None
+    deadline_s: float
     recipe: dict[str, Any]  # for the evidence: all that led here
     folder: Path = Field(default=Path(), exclude=True)  # where the recipe lies; its place does not matter
 
@@ -54,6 +56,8 @@ def settings(recipe: Recipe) -> PackageSettings:
         golden=recipe.package.golden,
         golden_size=recipe.package.golden_size,
         batch_sizes=recipe.verify.batch_sizes,
+        max_pixels=recipe.package.max_pixels,
+        deadline_s=recipe.package.deadline_s,
         recipe=portable_settings(recipe),
         folder=recipe.folder,
     )
@@ -75,6 +79,7 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
 
     from handlers.compare import Tolerance
     from handlers.decode import InputSpec
+    from handlers.limits import Limits, usual_pixels
     from handlers.serving import Golden, RuntimeSpec, Serving
     from handlers.sizes import size_groups
     from pipeline.data.dataset import read_info
@@ -124,6 +129,7 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
         pictures=None if pictures is None else PICTURES_FILE,
         files={},
         activation=info["activation"],
+        limits=Limits(pixels=settings.max_pixels or usual_pixels(specs), seconds=settings.deadline_s),
     )
     path = outputs.path(Kind.ARCHIVE, f"{settings.name}.mar")
     archive = write_archive(
@@ -233,7 +239,7 @@ def _validation_golden(
 def _read_golden(path: Path, specs: Sequence[InputSpec], count: int) -> dict[str, NDArray[Any]]:
     import numpy as np
 
-    from handlers.decode import BadRequest
+    from handlers.bad_request import BadRequest
     from handlers.request import check_values
     from handlers.sizes import fits_shape, require_sizes
 

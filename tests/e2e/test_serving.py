@@ -22,7 +22,8 @@ import psutil
 import pytest
 from PIL import Image
 
-from handlers.decode import BadRequest, decode_image
+from handlers.bad_request import BadRequest
+from handlers.decode import decode_image
 from handlers.request import MAX_BODY_BYTES
 from handlers.torchserve_handler import DECODED_HEADER, WORKER_HEADER
 from pipeline.errors import ServerError

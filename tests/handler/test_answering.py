@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from handlers.answering import answer_requests
-from handlers.decode import BadRequest, InputSpec
+from handlers.bad_request import BadRequest
+from handlers.decode import InputSpec
 from handlers.predictor import Predictor
 from handlers.request import Request, decode_request
 from handlers.runtime import Model, load_model

@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from handlers.decode import BadRequest, ImageDecoding, InputSpec, decode_image
+from handlers.bad_request import BadRequest
+from handlers.decode import ImageDecoding, InputSpec, decode_image
 from handlers.metadata import MAX_BLOCKS, without_metadata
 
 COLOUR = InputSpec(name="image", dtype="uint8", shape=(3, 8, 6), low=0, high=255, decoding=ImageDecoding(mode="RGB"))
@@ -66,7 +67,7 @@ PACKED_TEXT = chunk(b"zTXt", b"workflow\0\0" + zlib.compress(LONG))
         png(chunk(b"iTXt", b"prompt\0\1\0\0\0" + zlib.compress(LONG))),
         png(chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(XMP + LONG))),
         png(chunk(b"iCCP", b"profile\0\0" + zlib.compress(bytes(1_200_000)))),
-        png(*[chunk(b"tEXt", b"a\0b")] * 20_000),
+        png(*[chunk(b"tEXt", b"a\0b")] * 15_000),
         png(chunk(b"eXIf", b"MM\0*, and then nothing")),
         png(chunk(b"eXIf", b"")),
         png(chunk(b"iTXt", b"XML:com.adobe.xmp\0\1")),
@@ -83,7 +84,7 @@ def test_png_files_with_much_metadata_have_the_pixels_of_the_plain_one(body: byt
     [
         jpeg(*[segment(0xE1, b"Exif\0\0" + bytes(60_000))] * 100),
         jpeg(*[segment(0xE2, b"ICC_PROFILE\0\1\2" + bytes(60_000))] * 20, segment(0xFE, bytes(60_000))),
-        jpeg(*[segment(0xE1, b"Exif\0\0.")] * 60_000),
+        jpeg(*[segment(0xE1, b"Exif\0\0.")] * 15_000),
         jpeg(segment(0xE1, b"Exif\0\0")),
         jpeg(segment(0xE1, b"Exif\0\0http://ns.adobe.com")),
         jpeg(segment(0xED, b"Photoshop 3.0\0" + b"8BIM" * 9)),
@@ -174,7 +175,7 @@ def test_the_first_frame_of_an_animation_counts() -> None:
     "body", [png(*[chunk(b"tEXt", b"")] * (MAX_BLOCKS + 1)), jpeg(*[segment(0xFE, b"")] * (MAX_BLOCKS + 1))]
 )
 def test_too_many_blocks_are_refused(body: bytes) -> None:
-    with pytest.raises(BadRequest, match=r"expected a whole [A-Z]+ file, found more than 65536 blocks"):
+    with pytest.raises(BadRequest, match=r"expected a whole [A-Z]+ file, found more than 16384 blocks"):
         decode_image(body, COLOUR)
 
 

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from handlers.activation import ACTIVATIONS
-from handlers.decode import BadRequest
+from handlers.bad_request import BadRequest
 from handlers.predictor import Predictor, Refusal
 from handlers.serving import RuntimeSpec, Serving
 from pipeline.serving.archive import Archive

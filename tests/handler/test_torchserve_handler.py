@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
+import socket
+import struct
+import threading
+import tracemalloc
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +19,7 @@ import numpy as np
 import pytest
 
 from handlers import torchserve_handler
+from handlers.limits import Limits
 from handlers.predictor import Predictor, Refusal
 from handlers.torchserve_handler import (
     DECODED_HEADER,
@@ -22,12 +28,14 @@ from handlers.torchserve_handler import (
     Handler,
     take_requests_as_sent,
 )
+from handlers.torchserve_reading import read_in_packets
 from pipeline.serving.encoding import encode_png
 from tests.served_models import GREY, build_archive
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", ResourceWarning)  # TorchServe leaves its version file open
     from ts.context import Context, RequestProcessor
+    from ts.protocol import otf_message_handler
     from ts.service import Service
     from ts.utils.util import list_classes_from_module
 
@@ -223,6 +231,134 @@ def test_a_header_called_as_the_body_takes_nothing_from_it(handler: Handler, mon
     headers = {"body": "x", "content-type": "application/octet-stream"}
     status, _ = ask_parameters(handler, monkeypatch, [("body", headers["content-type"], bytes(range(48)))], **headers)
     assert status == 200
+
+
+def test_an_answer_that_the_server_would_not_send_on_is_not_made(
+    handler: Handler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from handlers import answer_size
+
+    rows = [(json.dumps({"instances": [np.arange(48).reshape(1, 8, 6).tolist()] * 9}).encode(), "application/json")]
+    _, (whole,) = ask(handler, rows, **{LOGITS_HEADER: "1"})
+    assert len(whole["predictions"]) == 9
+    monkeypatch.setattr(answer_size, "MAX_ANSWER_BYTES", len(json.dumps(whole, separators=(",", ":"))))
+    handler._predictor.answer_size = answer_size.AnswerSize(handler._predictor.serving)
+
+    def predict(*_: Any) -> None:
+        raise AssertionError("the model is asked")
+
+    most = handler._predictor.answer_size.room(with_logits=True, with_decoded=False).most
+    assert 1 < most < 9
+    with monkeypatch.context() as patched:
+        patched.setattr(Predictor, "predict", predict)
+        context, (answer,) = ask(handler, rows, **{LOGITS_HEADER: "1"})
+    assert context.get_response_status(0) == (413, "Request Entity Too Large")
+    assert answer == {
+        "error": "answer too large",
+        "expected": f"at most {most} instances in a request for logits",
+        "found": "more",
+    }
+    context, _ = ask(handler, rows)
+    assert context.get_response_status(0)[0] == 200
+
+
+def test_no_request_is_decoded_behind_the_deadline(handler: Handler) -> None:
+    handler._predictor.limits = Limits(pixels=1000, seconds=1e-9)
+    context, (late, bad) = ask(handler, [(PNG, "image/png"), (b"", "")])
+    for index, answer in enumerate((late, bad)):
+        assert context.get_response_status(index) == (503, "Service Unavailable")
+        assert answer["error"] == "no answer in time"
+
+
+def test_a_picture_is_held_against_the_limits_of_the_model(handler: Handler) -> None:
+    handler._predictor.limits = Limits(pixels=5000)
+    large = encode_png(np.zeros((1, 70, 80), dtype=np.uint8))
+    context, (answer, good) = ask(handler, [(large, "image/png"), (PNG, "image/png")])
+    assert context.get_response_status(0)[0] == 413
+    assert (answer["expected"], answer["found"]) == ("at most 5000 pixels", "80 x 70")
+    assert "label" in good
+
+
+@pytest.mark.parametrize("packet", [7, 1000, 100_000])
+def test_what_is_read_in_packets_is_what_was_sent(monkeypatch: pytest.MonkeyPatch, packet: int) -> None:
+    for name in ("_retrieve_buffer", "_retrieve_input_data"):
+        monkeypatch.setattr(otf_message_handler, name, getattr(otf_message_handler, name))
+    read_in_packets()
+    generator = np.random.default_rng(0)
+    bodies = [generator.bytes(size) for size in (0, 1, 65_535, 65_536, 65_537, 200_000, 3)]
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        for body in bodies:
+            message = b"I" + length(b"id") + b"id" + length(b"name") + b"name" + length(b"value") + b"value" + END
+            message += length(b"body") + b"body" + length(b"image/png") + b"image/png" + length(body) + body + END + END
+
+            def send(message: bytes = message) -> None:
+                for place in range(0, len(message), packet):
+                    theirs.sendall(message[place : place + packet])
+
+            sender = threading.Thread(target=send)
+            sender.start()
+            command, (request,) = otf_message_handler.retrieve_msg(ours)
+            sender.join()
+            assert (command, request["requestId"]) == (b"I", b"id")
+            assert request["headers"] == [{"name": b"name", "value": b"value"}]
+            assert request["parameters"] == [{"name": "body", "contentType": "image/png", "value": body}]
+        theirs.close()
+        with pytest.raises(SystemExit):
+            otf_message_handler.retrieve_msg(ours)
+
+
+@pytest.mark.parametrize("count", [999, 1000, 1001, 50_000])
+def test_fields_beyond_a_thousand_are_stepped_over(
+    handler: Handler, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    for name in ("_retrieve_buffer", "_retrieve_input_data"):
+        monkeypatch.setattr(otf_message_handler, name, getattr(otf_message_handler, name))
+    read_in_packets()
+    fields = b"".join(
+        length(b"%d" % number) + b"%d" % number + length(b"") + length(b"1") + b"1" for number in range(count)
+    )
+    message = b"I" + length(b"id") + b"id" + END + fields + END + END
+    requests = []
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        for _ in range(2):  # the second request is read from its beginning
+            sender = threading.Thread(target=theirs.sendall, args=(message,))
+            sender.start()
+            requests += otf_message_handler.retrieve_msg(ours)[1]
+            sender.join()
+    assert [len(request["parameters"]) for request in requests] == [min(count, 1000)] * 2
+    context = Context("tiny", "", None, 1, None, "0.12.0")
+    context.request_processor, rows, _ = Service.retrieve_data_for_inference(requests[1:])
+    (body,) = handler.handle(rows, context)
+    error = "too many fields in one request" if count >= 1000 else "several fields in one request"
+    assert (context.get_response_status(0)[0], json.loads(body)["error"]) == (400, error)
+
+
+END = struct.pack("!i", -1)
+
+
+def length(content: bytes) -> bytes:
+    return struct.pack("!i", len(content))
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"instances": [' + b"[" * 1_000_000, b'{"instances": [{"b64": "' + b"x" * 1_000_000]
+)
+def test_nothing_of_a_refused_request_stays(handler: Handler, body: bytes) -> None:
+    ask(handler, [(body, "application/json")])
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        for _ in range(5):
+            context, _ = ask(handler, [(bytearray(body), "application/json")])
+            assert context.get_response_status(0)[0] == 400
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert left < len(body)
 
 
 def test_sources_from_elsewhere_are_refused(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from pipeline.errors import RecipeError
 from pipeline.passes import ChannelPruning, DynamicInt8, FineTune, MagnitudePruning, StaticInt8
 from pipeline.recipe_file import builtin_recipes, load_recipe
+from pipeline.stages import package
 
 MINIMAL = """
 [model]
@@ -248,3 +249,14 @@ def test_what_is_searched_is_what_is_selected() -> None:
     assert load_recipe("fashion-cnn", ["select.goal=size"]).goal == "size"
     with pytest.raises(RecipeError, match=r"search\.goal size and select\.goal latency: expected the same"):
         load_recipe("fashion-cnn", ["search.goal=size", "select.goal=latency"])
+
+
+def test_limits_of_requests_go_with_the_archive(tmp_path: Path) -> None:
+    path = write(tmp_path, MINIMAL)
+    usual = package.settings(load_recipe(path, []))
+    assert (usual.max_pixels, usual.deadline_s) == (None, 10.0)
+    chosen = package.settings(load_recipe(path, ["package.max_pixels=50000000", "package.deadline_s=2.5"]))
+    assert (chosen.max_pixels, chosen.deadline_s) == (50_000_000, 2.5)
+    for wrong in ("package.max_pixels=0", "package.deadline_s=0.5", "package.deadline_s=60"):
+        with pytest.raises(RecipeError, match=wrong.partition("=")[0]):
+            load_recipe(path, [wrong])

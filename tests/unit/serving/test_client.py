@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from handlers.decode import BadRequest
+from handlers.bad_request import BadRequest
 from handlers.request import decode_request
 from pipeline.errors import PipelineError, RecipeError, ServerError
 from pipeline.serving.client import predict

@@ -1,0 +1,88 @@
+"""How many instances a request may hold so that its answer is no larger than the server sends on."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from dataclasses import dataclass
+
+from handlers.bad_request import BadRequest
+from handlers.serving import Serving
+
+# TorchServe's own default for an answer (`max_response_size`). It ends a worker whose answer is larger.
+MAX_ANSWER_BYTES = 6_553_500
+# The longest that a float64 which holds a float32 is written: -1.1754943508222875e-38 and a comma.
+_NUMBER = len("-1.1754943508222875e-38,")
+# No float64 between 0 and 1 is written longer.
+_PROBABILITY = 2.2250738585072014e-308
+
+
+def most_instances(serving: Serving, *, with_logits: bool = False, with_decoded: bool = False) -> int:
+    """Instances whose answers fit, whatever they are.
+
+    Args:
+        serving: the model's labels and inputs.
+        with_logits: whether each answer holds its logits.
+        with_decoded: whether each answer holds the SHA-256 of its inputs.
+
+    Returns:
+        0 where not even one fits.
+    """
+    longest = heapq.nlargest(serving.top, serving.labels, key=lambda label: len(json.dumps(label)))
+    top = [{"label": label, "class_id": len(serving.labels), "probability": _PROBABILITY} for label in longest]
+    answer = {**top[0], "top": top, "version": serving.version, "digest": "0" * 64}
+    if with_decoded:
+        answer["decoded"] = {spec.name: "0" * 64 for spec in serving.inputs}
+    size = len(json.dumps(answer)) + len(',"logits":[],') + with_logits * _NUMBER * len(serving.labels)
+    return (MAX_ANSWER_BYTES - len('{"predictions":[]}')) // size
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerRoom:
+    """How much one answer may hold.
+
+    Args:
+        most: instances.
+        asked: what each answer holds besides the classes, in words; empty if nothing.
+    """
+
+    most: int
+    asked: str = ""
+
+    def require(self, instances: int) -> None:
+        """Refuse a request whose answer might be too large, before more of it is decoded.
+
+        Raises:
+            BadRequest: with status 413 and how many instances fit.
+        """
+        if instances > self.most:
+            raise BadRequest(
+                "answer too large",
+                expected=f"at most {self.most} instances in a request{self.asked and f' for {self.asked}'}"
+                if self.most
+                else f"a request without asking for {self.asked}",
+                found="more" if self.most else "one",
+                status=413,
+            )
+
+
+class AnswerSize:
+    """The limits on instances of one model, known before any request.
+
+    Args:
+        serving: the model's labels and inputs.
+    """
+
+    def __init__(self, serving: Serving) -> None:
+        self._rooms = {
+            (logits, decoded): AnswerRoom(
+                most=most_instances(serving, with_logits=logits, with_decoded=decoded),
+                asked=" and ".join([*["logits"] * logits, *["what was decoded"] * decoded]),
+            )
+            for logits in (False, True)
+            for decoded in (False, True)
+        }
+
+    def room(self, *, with_logits: bool, with_decoded: bool) -> AnswerRoom:
+        """The limit for a request that asks for these."""
+        return self._rooms[with_logits, with_decoded]

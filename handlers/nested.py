@@ -1,0 +1,124 @@
+"""Nested lists of a JSON body as an array: kinds and counts are checked before any array is made."""
+
+from __future__ import annotations
+
+import json
+import math
+from array import array
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import chain
+from typing import Any, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handlers.bad_request import BadRequest
+from handlers.decode import InputSpec
+from handlers.sizes import fits_shape
+
+NO_MISSING = "; this input has no missing values"
+_KINDS = {bool: "true or false", str: "text", dict: "an object", float: "fractions", type(None): "null"}
+# Levels of lists that are told apart in a message.
+_MOST_LEVELS = 8
+
+
+def to_array(value: Any, where: str, spec: InputSpec, *, words: bool = True) -> NDArray[Any]:
+    """Nested lists as an array, of the input's shape but for free axes, which have any size above zero.
+
+    numpy asked to look for itself makes whatever holds all values: of one long text among a thousand empty ones, a
+    thousand long texts.
+
+    Args:
+        value: as JSON has it: lists of lists of numbers, or of null where a value is missing.
+        where: instance and input, for messages.
+        spec: the input.
+        words: whether `true` or `false` may be among them, which Python takes for numbers.
+
+    Returns:
+        float64 for an input of float32, else uint8, int64 or uint64, whichever holds the values.
+
+    Raises:
+        BadRequest: another shape, or something that is no number of the input's kind.
+    """
+    shape: list[int] = []
+    values: Sequence[Any] = [value]
+    for axis, size in enumerate(spec.shape):
+        if set(map(type, values)) != {list}:
+            raise _wrong_shape(value, where, spec)
+        sizes = set(map(len, values))
+        found = sizes.pop()
+        if sizes or not found or not (found == size or axis in spec.dynamic_axes):
+            raise _wrong_shape(value, where, spec)
+        shape.append(found)
+        values = values[0] if len(values) == 1 else list(chain.from_iterable(values))
+    if not words:
+        with suppress(TypeError, ValueError, OverflowError):
+            return _of_numbers(values, spec).reshape(shape)
+    kinds = set(map(type, values))
+    if list in kinds:
+        raise _wrong_shape(value, where, spec)
+    numbers = {int, float} if spec.dtype == "float32" else {int}
+    if not kinds <= numbers | ({type(None)} if spec.missing else set()):
+        raise _wrong_kind(kinds - numbers, where, spec)
+    if type(None) in kinds:
+        values = [math.nan if number is None else number for number in values]
+    for dtype in (np.float64,) if spec.dtype == "float32" else (np.int64, np.uint64):
+        with suppress(OverflowError):
+            return np.array(values, dtype=dtype).reshape(shape)
+    raise BadRequest(f"{where}: wrong dtype", expected=_expected(spec), found="a number that 64 bits do not hold")
+
+
+def _of_numbers(values: Sequence[Any], spec: InputSpec) -> NDArray[Any]:
+    """The values in one pass.
+
+    Raises:
+        TypeError: one is no number of the input's kind.
+        ValueError: one does not fit.
+        OverflowError: nor does this one.
+    """
+    match spec.dtype:
+        case "uint8":
+            return np.frombuffer(bytearray(values), dtype=np.uint8)
+        case "int64":
+            return np.frombuffer(array("q", values), dtype=np.int64)
+        case "float32":
+            return np.frombuffer(array("d", values), dtype=np.float64)
+        case unreachable:
+            assert_never(unreachable)
+
+
+def _expected(spec: InputSpec) -> str:
+    return "numbers" if spec.dtype == "float32" else "integers"
+
+
+def _wrong_kind(kinds: set[type], where: str, spec: InputSpec) -> BadRequest:
+    expected = _expected(spec)
+    if type(None) in kinds:
+        expected += ", and null for missing values" if spec.missing else NO_MISSING
+    others = kinds - {type(None)} if spec.missing else kinds
+    found = sorted(_KINDS.get(kind, kind.__name__) for kind in others)
+    return BadRequest(f"{where}: wrong dtype", expected=expected, found=", ".join(found))
+
+
+def _wrong_shape(value: Any, where: str, spec: InputSpec) -> BadRequest:
+    """By the first element of each level; no more than that is looked at."""
+    if type(value) in _KINDS and spec.shape:
+        return _wrong_kind({type(value)}, where, spec)
+    sizes: list[int] = []
+    level = value
+    while type(level) is list and len(sizes) < _MOST_LEVELS:
+        sizes.append(len(level))
+        lists = [type(part) is list for part in level]
+        if any(lists) and (not all(lists) or len(set(map(len, level))) > 1):
+            break
+        level = level[0] if level else None
+    else:
+        if not fits_shape(tuple(sizes), spec):
+            shape = [None if axis in spec.dynamic_axes else size for axis, size in enumerate(spec.shape)]
+            return BadRequest(f"{where}: wrong shape", expected=json.dumps(shape), found=json.dumps(sizes))
+    return BadRequest(
+        f"{where}: wrong shape",
+        expected=f"nested lists of shape {list(spec.shape)}",
+        found="lists of unequal lengths",
+    )

@@ -1,0 +1,45 @@
+"""How many scans a JPEG file has: each is a pass over the whole picture, and may be a dozen bytes long."""
+
+from __future__ import annotations
+
+import re
+
+# Encoders write 1 to 18 (libjpeg's own list for a progressive CMYK picture).
+MAX_SCANS = 64
+
+_SCAN = b"\xff\xda"
+# A marker in or behind compressed data: neither a stuffed byte, nor a restart, nor what fills up in front of one.
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+_START, _END, _OF_SCAN = 0xD8, 0xD9, 0xDA
+# From here on a marker has a length. libjpeg ends at a smaller one, or steps over its two bytes alone.
+_FIRST_WITH_LENGTH = 0xC0
+
+
+def count_scans(body: bytes) -> int:
+    """Count the scans of a JPEG file, up to its end marker; nothing is decoded.
+
+    Args:
+        body: the file, with or without its metadata.
+
+    Returns:
+        The number, at least 1.
+
+    Raises:
+        ValueError: there are more than `MAX_SCANS`.
+    """
+    # A scan cannot be there without the two bytes; behind the end, a phone may append a whole film.
+    if body.count(_SCAN) <= 1:
+        return 1
+    scans, match = 0, _MARKER.search(body, 2)
+    while match is not None:
+        marker, end = match.group()[1], match.end()
+        if marker == _END:
+            break
+        if marker == _OF_SCAN:
+            scans += 1
+            if scans > MAX_SCANS:
+                raise ValueError(f"more than {MAX_SCANS} scans")
+        if marker >= _FIRST_WITH_LENGTH and marker != _START:
+            end += int.from_bytes(body[end : end + 2], "big")
+        match = _MARKER.search(body, end)
+    return max(1, scans)
