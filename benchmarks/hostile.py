@@ -15,7 +15,7 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def main() -> int:
     """Print a row for each kind of request.
 
     Returns:
-        0, or 1 where a good client or the worker suffered.
+        0, or 1 where a good client or the worker suffered, or 2 where nothing was chosen.
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archives", nargs="+", type=Path, metavar="ARCHIVE", help=".mar files of one input each")
@@ -79,13 +79,12 @@ def main() -> int:
         arrays, _ = golden_answers(archive)
         form, bodies = next(iter(encode_requests(archive.serving.inputs, arrays).items()))
         asked = HostileRequest(body=bodies[0], headers={"content-type": form})
-        kinds = {
-            name: [request] for name, request in hostile_requests(archive.serving).items() if arguments.only in name
-        }
-        if arguments.mixed_seconds:
-            kinds["all in turn"] = [
-                request for name, requests in kinds.items() if name != _OPEN for request in requests
-            ]
+        requests_by_kind = hostile_requests(archive.serving)
+        kinds = chosen_kinds(requests_by_kind, arguments.only, mixed=bool(arguments.mixed_seconds))
+        if not kinds:
+            named = ", ".join(requests_by_kind)
+            print(f"--only: expected part of a kind's name ({named}), found {arguments.only!r}", file=sys.stderr)
+            return 2
         limits = archive.serving.limits
         pixels = usual_pixels(archive.serving.inputs) if limits is None else limits.pixels
         picture = any(spec.decoding is not None for spec in archive.serving.inputs)
@@ -99,6 +98,21 @@ def main() -> int:
                 unhurt = _row(state, name, asked, requests, quiet, seconds, arguments.per_second, own_mib)
                 good &= unhurt or name == _OPEN
     return 0 if good else 1
+
+
+def chosen_kinds(requests: Mapping[str, HostileRequest], only: str, *, mixed: bool) -> dict[str, list[HostileRequest]]:
+    """The kinds of requests whose name holds a text.
+
+    Args:
+        requests: by kind.
+        only: the text; empty for all.
+        mixed: whether all of them in turn are one more kind, where they are several.
+    """
+    kinds = {name: [request] for name, request in requests.items() if only in name}
+    several = [request for name, request in requests.items() if name in kinds and name != _OPEN]
+    if mixed and len(several) > 1:
+        kinds["all in turn"] = several
+    return kinds
 
 
 def _row(

@@ -58,12 +58,17 @@ class AnswerRoom:
         if instances > self.most:
             raise BadRequest(
                 "answer too large",
-                expected=f"at most {self.most} instances in a request{self.asked and f' for {self.asked}'}"
-                if self.most
-                else f"a request without asking for {self.asked}",
+                expected=self._expected(),
                 found="more" if self.most else "one",
                 status=413,
             )
+
+    def _expected(self) -> str:
+        if self.most:
+            return f"at most {self.most} instances in a request{self.asked and f' for {self.asked}'}"
+        if self.asked:
+            return f"a request without asking for {self.asked}"
+        return f"a model with shorter labels, of which one answer has at most {MAX_ANSWER_BYTES} bytes"
 
 
 class AnswerSize:

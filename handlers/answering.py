@@ -1,4 +1,4 @@
-"""Requests that are answered together: one that the model cannot answer is told so, and spoils no other."""
+"""Requests that a worker is handed at once: one that the model cannot answer, or not in time, spoils no other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _LOGGER = logging.getLogger(__name__)
 def answer_requests(
     predictor: Predictor, requests: Sequence[Request], deadline: Deadline | None = None
 ) -> list[NDArray[np.float32] | Exception]:
-    """Logits (N, K) of each request, all of them in one batch; one by one if that fails.
+    """Logits (N, K) of each request, the smallest ones first.
+
+    As many as fit into one call of the model are answered together, or one by one if that fails; the others are
+    answered alone, each with an equal share of the time that is left: a large one takes it from no other.
 
     Args:
         predictor: the model.
@@ -31,15 +34,35 @@ def answer_requests(
         400 where it lies in their sizes, 413 or 503 where the time was not enough; any other exception where the fault
         is ours.
     """
-    if not requests:
-        return []
-    if len(requests) == 1:
-        return [_answer_alone(predictor, requests[0], deadline)]
+    order = sorted(range(len(requests)), key=lambda index: _size(requests[index]))
+    examples = np.cumsum([len(requests[index].instances) for index in order])
+    together = order[: int((examples <= predictor.batch_size).sum())]
+    answers: dict[int, NDArray[np.float32] | Exception] = {}
+    if len(together) > 1:
+        share = None if deadline is None else deadline.share(len(requests) - len(together))
+        logits = _answer_together(predictor, [requests[index] for index in together], share)
+        answers = dict(zip(together, logits, strict=False))
+    alone = [index for index in order if index not in answers]
+    for left, index in zip(reversed(range(len(alone))), alone, strict=True):
+        share = None if deadline is None else deadline.share(left)
+        answers[index] = _answer_alone(predictor, requests[index], share)
+    return [answers[index] for index in range(len(requests))]
+
+
+def _size(request: Request) -> int:
+    """Bytes of a request's inputs."""
+    return sum(array.nbytes for instance in request.instances for array in instance.values())
+
+
+def _answer_together(
+    predictor: Predictor, requests: Sequence[Request], deadline: Deadline | None
+) -> list[NDArray[np.float32]]:
+    """Logits of each request, or none at all if that fails."""
     try:
         logits = predictor.predict([instance for request in requests for instance in request.instances], deadline)
     except Exception:  # noqa: BLE001 - each request says what became of it
         _LOGGER.warning("no answer to %d requests together; each is answered alone", len(requests))
-        return [_answer_alone(predictor, request, deadline) for request in requests]
+        return []
     ends = np.cumsum([len(request.instances) for request in requests])
     return list(np.split(logits, ends[:-1]))
 

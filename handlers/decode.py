@@ -27,7 +27,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from handlers.bad_request import BadRequest
-from handlers.described import checked_line
+from handlers.described import MOST_SIZE, checked_counts, checked_flag, checked_line, checked_number
 from handlers.metadata import without_metadata
 from handlers.pixels import PixelBudget, pixel_weight
 from handlers.scans import count_scans
@@ -218,30 +218,43 @@ class InputSpec:
         """
         try:
             fields = dict(document)
+            name = checked_line(fields.pop("name"), "inputs: name")
+            where = f"input {name}"
             decoding = fields.pop("decoding")
             low, high = fields.pop("low"), fields.pop("high")
             if decoding is not None:
                 if decoding["mode"] not in get_args(Mode) or decoding["resize"] not in get_args(Resize):
-                    raise ValueError(f"input {fields.get('name')}: unknown decoding {decoding}")
+                    raise ValueError(f"{where}: unknown decoding")
                 decoding = ImageDecoding(**decoding)
             return cls(
-                name=str(fields.pop("name")),
+                name=name,
                 dtype=fields.pop("dtype"),
-                shape=tuple(int(size) for size in fields.pop("shape")),
-                low=-math.inf if low is None else float(low),
-                high=math.inf if high is None else float(high),
+                shape=checked_counts(fields.pop("shape"), f"{where}: shape", most=MOST_SIZE),
+                low=-math.inf if low is None else checked_number(low, f"{where}: low"),
+                high=math.inf if high is None else checked_number(high, f"{where}: high"),
                 decoding=decoding,
-                dynamic_axes=tuple(int(axis) for axis in fields.pop("dynamic_axes")),
+                dynamic_axes=checked_counts(
+                    fields.pop("dynamic_axes"), f"{where}: dynamic_axes", most=MOST_SIZE, least=0
+                ),
                 dynamic_sizes=tuple(
-                    None if sizes is None else (int(sizes[0]), int(sizes[1]))
+                    None if sizes is None else _checked_pair(sizes, f"{where}: dynamic_sizes")
                     for sizes in fields.pop("dynamic_sizes", ())
                 ),
-                dynamic_names=tuple(str(name) for name in fields.pop("dynamic_names", ())),
+                dynamic_names=tuple(fields.pop("dynamic_names", ())),
+                missing=checked_flag(fields.pop("missing", False), f"{where}: missing"),
                 occurs=tuple(fields.pop("occurs", get_args(MadeUp))),
                 **fields,
             )
         except (KeyError, TypeError) as error:
-            raise ValueError(f"input specification {document}: {error}") from error
+            raise ValueError(f"input specification: {type(error).__name__}: {error}") from error
+
+
+def _checked_pair(sizes: object, where: str) -> tuple[int, int]:
+    """Smallest and largest size."""
+    pair = checked_counts(sizes, where, most=MOST_SIZE)
+    if len(pair) != 2:
+        raise ValueError(f"{where}: expected the smallest and the largest size, found {len(pair)} numbers")
+    return pair[0], pair[1]
 
 
 def decode_image(body: bytes, spec: InputSpec, budget: PixelBudget | None = None) -> NDArray[np.uint8]:
@@ -256,7 +269,7 @@ def decode_image(body: bytes, spec: InputSpec, budget: PixelBudget | None = None
         uint8 array of `spec.shape`, (C, H, W).
 
     Raises:
-        BadRequest: not such a file, damaged, or too many pixels.
+        BadRequest: not such a file, damaged, or too many pixels, scans or blocks.
         ValueError: the input has no `decoding`.
     """
     if spec.decoding is None:
@@ -270,6 +283,8 @@ def decode_image(body: bytes, spec: InputSpec, budget: PixelBudget | None = None
         scans = count_scans(bare) if kind == "JPEG" else 1
         opened = (PngImageFile if kind == "PNG" else JpegImageFile)(io.BytesIO(bare))
         weight = pixel_weight(opened, scans)
+    except BadRequest:
+        raise
     except Exception as error:
         raise _damaged(kind, error) from error
     (budget or PixelBudget()).take(kind, opened.size, size, weight)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import sys
 import unicodedata
 from collections.abc import Mapping
 from pathlib import PurePosixPath
@@ -19,6 +21,9 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 # Below any count of a machine's threads that is meant, and of examples in a call.
 MOST_THREADS = 1024
 MOST_EXAMPLES = 1 << 16
+# Of one axis of an input.
+MOST_SIZE = (1 << 31) - 1
+_LARGEST = sys.float_info.max
 # From here on, a field of a tolerance accepts every answer: a share of the whole, output steps of the whole range, and
 # what float32 answers do not reach.
 _ACCEPTS_ALL = {"relative": 1.0, "spread": 1.0, "steps": 255.0, "absolute": 1e30, "usual_spread": 1e30}
@@ -84,6 +89,17 @@ def checked_sha256(value: object, where: str) -> str:
     return value
 
 
+def checked_files(value: object, where: str) -> dict[str, str]:
+    """SHA-256 by name of files in an archive.
+
+    Raises:
+        ValueError: it is no object of these.
+    """
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{where}: expected SHA-256 by name, found {_shown(value)}")  # noqa: TRY004 - a description is at fault
+    return {checked_member(name, where): checked_sha256(digest, f"{where}: {name}") for name, digest in value.items()}
+
+
 def checked_text(value: object, where: str) -> str:
     """Any text, such as a label.
 
@@ -107,20 +123,53 @@ def checked_line(value: object, where: str) -> str:
     return text
 
 
-def checked_count(value: object, where: str, *, most: int) -> int:
-    """A whole number from 1 on.
+def checked_count(value: object, where: str, *, most: int, least: int = 1) -> int:
+    """A whole number.
 
     Args:
         value: as the description gives it.
         where: its field, for the message.
         most: the largest one allowed.
+        least: the smallest one allowed.
 
     Raises:
         ValueError: it is none.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-        raise ValueError(f"{where}: expected a whole number from 1 to {most}, found {_shown(value)}")
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ValueError(f"{where}: expected a whole number from {least} to {most}, found {_shown(value)}")
     return value
+
+
+def checked_counts(value: object, where: str, *, most: int, least: int = 1) -> tuple[int, ...]:
+    """A list of whole numbers.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f"{where}: expected a list of whole numbers, found {_shown(value)}")  # noqa: TRY004 - a description is at fault
+    return tuple(checked_count(number, where, most=most, least=least) for number in value)
+
+
+def checked_number(value: object, where: str, *, above: float = -math.inf, most: float = math.inf) -> float:
+    """A number that is neither NaN nor infinite.
+
+    Args:
+        value: as the description gives it.
+        where: its field, for the message.
+        above: what it is larger than.
+        most: the largest one allowed.
+
+    Raises:
+        ValueError: it is none.
+    """
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    # A whole number that no float holds is compared without an error, and is below no largest float.
+    if not isinstance(value, (int, float)) or not number or not -_LARGEST <= value <= _LARGEST:
+        raise ValueError(f"{where}: expected a number, found {_shown(value)}")
+    if not above < value <= most:
+        raise ValueError(f"{where}: expected a number above {above:g}, up to {most:g}, found {_shown(value)}")
+    return float(value)
 
 
 def checked_flag(value: object, where: str) -> bool:

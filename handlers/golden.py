@@ -34,6 +34,8 @@ def require_golden(serving: Serving, arrays: Mapping[str, NDArray[Any]]) -> None
         answers = {size: arrays[f"logits.{size}"] for size in serving.golden.batch_sizes}
     except KeyError as error:
         raise ValueError(f"{name}: expected an array {error}, found none") from error
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
     _require_examples(name, serving, inputs, answers)
     for group in groups:
         _require_examples(name, serving, group.inputs, group.logits)
@@ -77,7 +79,7 @@ def _require_examples(
 
 
 def _require_input(name: str, spec: InputSpec, values: NDArray[Any], count: int) -> None:
-    if count < 1 or values.dtype != np.dtype(spec.dtype) or len(values) != count or not _fits(values, spec):
+    if count < 1 or values.dtype != np.dtype(spec.dtype) or not _fits(values, spec) or len(values) != count:
         raise ValueError(
             f"{name}: input.{spec.name}: expected {spec.dtype} of shape {[max(count, 1), *spec.shape]}, as "
             f"serving.json describes it, found {values.dtype} of shape {list(values.shape)}"

@@ -2,7 +2,8 @@
 
 `json.loads` makes an object of everything before anybody can look at it: of 6.5 MB of `[],`, 2 million lists in 164 MB
 and half a second. Here, each instance is parsed when it is asked for, so that what comes before it has been checked,
-and nothing is parsed that is longer than the inputs allow: a list ends where the input's last number must have been.
+and nothing is parsed that holds more lists or numbers, or is longer, than the inputs allow: a list's end is looked for
+first.
 """
 
 from __future__ import annotations
@@ -16,58 +17,45 @@ from typing import Any
 
 from handlers.bad_request import BadRequest
 from handlers.decode import InputSpec
+from handlers.json_text import key_twice
 
 _HEAD = re.compile(r'[ \t\n\r]*\{[ \t\n\r]*"instances"[ \t\n\r]*:[ \t\n\r]*\[')
 _TAIL = re.compile(r"[ \t\n\r]*\}[ \t\n\r]*\Z")
 _SPACE = re.compile(r"[ \t\n\r]*")
-# Beyond U+FFFF: one of them makes Python keep four bytes for every character of a text.
-_LARGE_CHARACTER = re.compile(rb"[\xf0-\xf7]")
-# Characters of a number, `null` or `true` on its own.
+_BRACKET = re.compile(r"[\[\]]")
+# Most characters of a number, `null` or `true` on its own.
 _LONGEST_SCALAR = 400
+_TOO_LONG_SCALAR = re.compile(rf"[-+.0-9A-Za-z]{{{_LONGEST_SCALAR + 1}}}")
 # Characters that a number of a list takes on average, with the space around it; an integer of 4,300 digits, the longest
 # that Python reads, takes it 0.2 ms. And characters that a list may be longer, whatever it holds.
 _LONGEST_NUMBER, _LONGEST_SPACE = 64, 65_536
-# Lists in all of a body, where an input's largest size is not declared: some 25 MB.
+# Lists in one instance of an input whose sizes a request may choose, whatever it declares: some 25 MB.
 _MOST_LISTS = 250_000
-# Characters that are looked through at once, at least.
-_STEP = 256
 
 
 class Instances:
     """What stands between the brackets of `{"instances": [...]}`.
 
     Args:
-        body: the whole body.
+        text: of the whole body.
         inputs: of the model.
         decoder: of JSON values.
         example: a body that the model takes, for messages.
 
     Raises:
         BadRequest: another form.
-        ValueError: not text.
     """
 
-    def __init__(self, body: bytes, inputs: Sequence[InputSpec], decoder: json.JSONDecoder, example: str) -> None:
+    def __init__(self, text: str, inputs: Sequence[InputSpec], decoder: json.JSONDecoder, example: str) -> None:
         self._inputs = {spec.name: spec for spec in inputs}
         self._most = {spec.name: _most(spec) for spec in inputs}
         self._decoder = decoder
         self._example = example
-        if not body.isascii() and _LARGE_CHARACTER.search(body):
-            raise BadRequest("JSON of the wrong form", expected=example, found="characters beyond U+FFFF")
-        self._text = body.decode(json.detect_encoding(body), "surrogatepass")
+        self._text = text
         head = _HEAD.match(self._text)
         if head is None:
             raise BadRequest("JSON of the wrong form", expected=example, found=self._text[:40])
         self._place = head.end()
-        if any(spec.size_range(axis)[1] is None for spec in inputs for axis in spec.dynamic_axes):
-            lists = self._text.count("[")
-            if lists > _MOST_LISTS:
-                raise BadRequest(
-                    "too many lists in one JSON body",
-                    expected=f"at most {_MOST_LISTS}",
-                    found=str(lists),
-                    status=413,
-                )
 
     def __iter__(self) -> Iterator[Any]:
         """Each instance, parsed.
@@ -113,7 +101,7 @@ class Instances:
                     f"{where}: wrong inputs", expected=self._example, found=f"an object with the keys {[key[:99]]}"
                 )
             if key in pairs:
-                raise BadRequest("JSON object with a key twice", expected="each key once", found=json.dumps(key)[:80])
+                raise key_twice(key)
             self._take(":")
             spec = self._inputs.get(key, next(iter(self._inputs.values())))
             pairs[key] = self._value(spec, f"{where}, input {spec.name}", depth=depth - 1)
@@ -125,7 +113,13 @@ class Instances:
             return self._string()
         if self._at("{") and depth:
             return self._object(where, depth=depth)
-        end = self._end_of_list(spec) if self._at("[") else self._place + _LONGEST_SCALAR
+        if _TOO_LONG_SCALAR.match(self._text, self._place):
+            raise BadRequest(
+                f"{where}: number too long",
+                expected=f"at most {_LONGEST_SCALAR} characters",
+                found=self._text[self._place : self._place + 40],
+            )
+        end = self._end_of_list(spec, where) if self._at("[") else self._place + _LONGEST_SCALAR + 1
         try:
             if end >= len(self._text):
                 value, self._place = self._decoder.raw_decode(self._text, self._place)
@@ -135,33 +129,47 @@ class Instances:
         except ValueError as error:
             if end >= len(self._text):
                 raise
-            # Cut where a list of the input's shape has ended, it is longer, or no JSON.
-            raise BadRequest(
-                f"{where}: not of the input's shape",
-                expected=f"nested lists of shape {list(spec.shape)}" if spec.shape else "a number",
-                found=self._text[self._place : self._place + 40],
-            ) from error
+            # This is no JSON, or there are brackets in a text, which no list of numbers has.
+            raise self._wrong_shape(spec, where) from error
         self._skip()
         return value
 
-    def _end_of_list(self, spec: InputSpec) -> int:
-        """A place behind the end of a list that fits the input."""
+    def _end_of_list(self, spec: InputSpec, where: str) -> int:
+        """The place behind the end of a list, or the end of the text where it has none.
+
+        A bracket in a text is taken for one of a list: a list with a text in it is refused whatever its end.
+
+        Raises:
+            BadRequest: the list does not fit the input.
+        """
         numbers, lists = self._most[spec.name]
-        if math.isinf(numbers):
-            return len(self._text)
-        # Behind the last number at the latest comes a comma, or the end.
-        place, left = self._place, int(numbers)
-        while left > 0 and place < len(self._text):
-            step = max(left, _STEP)
-            left -= self._text.count(",", place, place + step)
-            place += step
-        # The last step may reach into the next instances.
-        commas = numbers - left
-        fits = (
-            self._text.count("[", self._place, place) <= lists + _STEP
-            and place - self._place <= _LONGEST_NUMBER * (commas + lists) + _LONGEST_SPACE
+        most = min(lists, _MOST_LISTS) if spec.dynamic_axes else lists
+        depth, opened, end = 0, 0, len(self._text)
+        for bracket in _BRACKET.finditer(self._text, self._place):
+            if bracket.group() == "[":
+                depth += 1
+                opened += 1
+                if opened > most:
+                    raise self._too_many_lists(where) if most < lists else self._wrong_shape(spec, where)
+            else:
+                depth -= 1
+                if depth == 0:
+                    end = bracket.end()
+                    break
+        commas = self._text.count(",", self._place, end)
+        if commas >= numbers or end - self._place > _LONGEST_NUMBER * (commas + opened) + _LONGEST_SPACE:
+            raise self._wrong_shape(spec, where)
+        return end
+
+    def _wrong_shape(self, spec: InputSpec, where: str) -> BadRequest:
+        return BadRequest(
+            f"{where}: not of the input's shape",
+            expected=f"nested lists of shape {list(spec.shape)}" if spec.shape else "a number",
+            found=self._text[self._place : self._place + 40],
         )
-        return place if fits else self._place + 1
+
+    def _too_many_lists(self, where: str) -> BadRequest:
+        return BadRequest(f"{where}: too many lists", expected=f"at most {_MOST_LISTS}", found="more", status=413)
 
     def _string(self) -> str:
         if not self._at('"'):

@@ -9,10 +9,13 @@ from typing import Any
 
 from handlers.bad_request import BadRequest
 from handlers.decode import InputSpec
+from handlers.described import checked_count, checked_number
 from handlers.pixels import MAX_PIXELS
 
 # Seconds; TorchServe ends a worker that has not answered after 60 (`responseTimeout`).
 DEADLINE_S = 10.0
+# What a recipe may set (`package.max_pixels` and `package.deadline_s`).
+_MOST_PIXELS, _MOST_SECONDS = 1 << 28, 30.0
 # A phone's photo of 4080 x 3072, or a laptop's screenshot of 3024 x 1964 with transparency. At 15 to 35 ns a pixel the
 # worker is busy for less than half a second.
 _USUAL_PIXELS = 3 << 22
@@ -41,16 +44,18 @@ class Limits:
         return {"pixels": self.pixels, "seconds": self.seconds}
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Limits:
+    def from_json(cls, document: object) -> Limits:
         """The opposite of `to_json`.
 
         Raises:
             ValueError: a field is missing or wrong.
         """
-        try:
-            return cls(pixels=int(document["pixels"]), seconds=float(document["seconds"]))
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"limits: expected pixels and seconds, found {document}") from error
+        if not isinstance(document, Mapping) or set(document) != {"pixels", "seconds"}:
+            raise ValueError("limits: expected an object of pixels and seconds, found something else")
+        return cls(
+            pixels=checked_count(document["pixels"], "limits: pixels", most=_MOST_PIXELS),
+            seconds=checked_number(document["seconds"], "limits: seconds", above=0.0, most=_MOST_SECONDS),
+        )
 
 
 def usual_pixels(inputs: Sequence[InputSpec]) -> int:
@@ -60,23 +65,34 @@ def usual_pixels(inputs: Sequence[InputSpec]) -> int:
 
 
 class Deadline:
-    """The time for one call of the worker; it starts when this is made.
+    """The time for some work; it starts when this is made.
 
     One picture that is being decoded, and one call of the model, go on to their end: time is checked between them.
 
     Args:
-        seconds: for all requests of the call.
+        seconds: for the work.
+        whole: seconds that several pieces of work share; those of this one if not given.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, whole: float | None = None) -> None:
         self._seconds = seconds
+        self._whole = seconds if whole is None else whole
         self._end = time.monotonic() + seconds
 
-    def check(self, done: int = 0) -> None:
+    def share(self, others: int) -> Deadline:
+        """The time for the next one of several pieces of work: an equal part of what is left, from now on.
+
+        Args:
+            others: pieces of work that come behind it, and share what it leaves.
+        """
+        return Deadline(max(0.0, self._end - time.monotonic()) / (others + 1), self._whole)
+
+    def check(self, done: int = 0, *, exact: bool = True) -> None:
         """Stop where the time is over.
 
         Args:
             done: instances of the request that were done in time.
+            exact: whether their number is known, not guessed from one half of the work.
 
         Raises:
             BadRequest: with status 413 and how many instances the time is enough for, or 503 if for none.
@@ -84,15 +100,18 @@ class Deadline:
         if time.monotonic() < self._end:
             return
         if done:
+            enough = f"{self._seconds:.3g} s were enough"
             raise BadRequest(
                 "more instances than are answered in time",
-                expected=f"at most {done} of them in one request, as many as {self._seconds:g} s were enough for",
+                expected=f"at most {done} of them in one request, as many as {enough} for"
+                if exact
+                else f"about {done} of them in one request, half as many as {enough} to decode",
                 found="more",
                 status=413,
             )
         raise BadRequest(
             "no answer in time",
-            expected=f"an answer within {self._seconds:g} s; ask again, with less in one request",
+            expected=f"an answer within {self._whole:g} s; ask again, with less in one request",
             found="none yet",
             status=503,
         )

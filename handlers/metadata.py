@@ -17,6 +17,8 @@ from typing import Literal
 
 from PIL.JpegImagePlugin import MARKER
 
+from handlers.bad_request import BadRequest
+
 # A camera's picture has tens of blocks; a PNG file written in pieces of 8 kB has some thousands.
 MAX_BLOCKS = 16_384
 # In bytes, packed and unpacked. EXIF and XMP data beyond it are not read; what cameras and editors write is smaller.
@@ -52,7 +54,7 @@ def without_metadata(body: bytes, kind: Literal["PNG", "JPEG"]) -> tuple[bytes, 
         The file without it, and its orientation, 1 where it has none that can be read.
 
     Raises:
-        ValueError: it has more than `MAX_BLOCKS` blocks.
+        BadRequest: it has more than `MAX_BLOCKS` blocks.
     """
     bare, exif, xmp = _bare_png(body) if kind == "PNG" else _bare_jpeg(body)
     return bare, _exif_orientation(exif) or _xmp_orientation(xmp) or 1
@@ -70,7 +72,12 @@ class _Remainder:
     def count_block(self) -> None:
         self._blocks += 1
         if self._blocks > MAX_BLOCKS:
-            raise ValueError(f"more than {MAX_BLOCKS} blocks")
+            raise BadRequest(
+                "too many chunks or segments in a picture file",
+                expected=f"at most {MAX_BLOCKS}",
+                found="more",
+                status=413,
+            )
 
     def leave_out(self, start: int, end: int) -> None:
         """Leave out these bytes, which lie behind all that were left out before."""

@@ -18,13 +18,39 @@ from handlers.bad_request import BadRequest
 from handlers.decode import InputSpec, decode_image
 
 
+def require_pictures(name: str, stored: Mapping[str, NDArray[Any]], inputs: Sequence[InputSpec]) -> None:
+    """Stop where an array is none of a picture's two.
+
+    Args:
+        name: of the pictures file, for the message.
+        stored: its arrays.
+        inputs: of the model.
+
+    Raises:
+        ValueError: names the array, what was expected of it and what was found.
+    """
+    for spec in inputs:
+        number = 0
+        while (file := f"file.{spec.name}.{number}") in stored:
+            for array, axes in ((file, 1), (f"pixels.{spec.name}.{number}", 3)):
+                if array not in stored:
+                    raise ValueError(f"{name}: expected an array {array!r}, found none")
+                values = stored[array]
+                if values.dtype != np.uint8 or values.ndim != axes:
+                    raise ValueError(
+                        f"{name}: {array}: expected uint8 of {axes} axes, found {values.dtype} of shape "
+                        f"{list(values.shape)}"
+                    )
+            number += 1
+
+
 def stored_pictures(
     stored: Mapping[str, NDArray[Any]], inputs: Sequence[InputSpec]
 ) -> Iterator[tuple[InputSpec, int, bytes, NDArray[np.uint8]]]:
     """Each picture: its input, its number, the PNG file, and the pixels it must decode to.
 
     Args:
-        stored: arrays of the pictures file.
+        stored: arrays of the pictures file, as `require_pictures` wants them.
         inputs: of the model; those that are no pictures have none.
     """
     for spec in inputs:

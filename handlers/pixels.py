@@ -29,6 +29,7 @@ class PixelBudget:
     def __init__(self, limit: int = MAX_PIXELS) -> None:
         self._limit = limit
         self._left = limit
+        self._weighted = False
 
     def take(
         self, kind: str, size: tuple[int, int], result: tuple[int, int], weight: tuple[int, str] = (1, "")
@@ -42,12 +43,15 @@ class PixelBudget:
             weight: how often each pixel counts, and why.
 
         Raises:
-            BadRequest: it is too large, or the pictures before it left too little.
+            BadRequest: it is larger than the limit and the input, or the pictures before it left too little.
         """
         width, height = size
         times, reason = weight
         counted = max(width, _SHORTEST_SIDE) * max(height, _SHORTEST_SIDE) * times
-        if counted > self._limit:
+        needed = result[0] * result[1]
+        # Whatever each of its pixels counts, a picture of the input's own size is one that the model is made for.
+        own = width * height <= needed and max(size) <= max(result)
+        if counted > self._limit and not own:
             thin = f", sides below {_SHORTEST_SIDE} counted as {_SHORTEST_SIDE}" * (min(size) < _SHORTEST_SIDE)
             often = f", each counted {times} times ({reason})" * (times > 1)
             raise BadRequest(
@@ -57,9 +61,11 @@ class PixelBudget:
                 status=413,
             )
         first = self._left == self._limit
-        self._left -= max(counted, result[0] * result[1])
+        self._left -= max(counted, needed)
+        self._weighted |= counted > width * height
         if self._left < 0 and not first:  # a single picture is never refused for what the model itself asks for
-            raise self._too_large(f"{self._limit - self._left} up to a picture of {width} x {height}")
+            why = ", small or costly ones counted several times" * self._weighted
+            raise self._too_large(f"{self._limit - self._left} up to a picture of {width} x {height}{why}")
 
     def require(self, pictures: int, result: int) -> None:
         """Count pictures before the first of them is opened.

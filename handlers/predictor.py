@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 
 from handlers.activation import probabilities
 from handlers.answer_size import AnswerSize
+from handlers.arrays import load_arrays
 from handlers.bad_request import BadRequest
 from handlers.compare import Comparison, compare
+from handlers.described import checked_files
 from handlers.golden import proves_nothing, require_golden
 from handlers.limits import Deadline, Limits, usual_pixels
-from handlers.pictures import picture_difference
+from handlers.pictures import picture_difference, require_pictures
 from handlers.runtime import Model, describe_cpu, describe_libraries, load_model, run_chunks
 from handlers.serving import HANDLER_LIST, SERVING_FILE, Golden, RuntimeSpec, Serving
 from handlers.sizes import in_shape, size_groups, sizes_in_words
@@ -63,8 +65,8 @@ class Predictor:
         self._model = model
         self._golden = golden
         self._pictures = pictures
-        # Answers are proven up to the largest golden batch; beyond it, a request is run in parts.
-        self._chunk = 1 if serving.runtime.one_by_one else max(serving.golden.batch_sizes)
+        # Examples in one call of the model. Answers are proven up to the largest golden batch.
+        self.batch_size = 1 if serving.runtime.one_by_one else max(serving.golden.batch_sizes)
         self._tail = {"version": serving.version, "digest": digest}
 
     @classmethod
@@ -87,14 +89,12 @@ class Predictor:
         for name in serving.needed:
             if name not in serving.files:
                 raise Refusal(f"{SERVING_FILE}: expected a digest of {name}, found none")
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
         try:
-            golden = load_file(folder / serving.golden.file)
-            pictures = {} if serving.pictures is None else load_file(folder / serving.pictures)
+            golden = _load(folder, serving.golden.file)
+            pictures = {} if serving.pictures is None else _load(folder, serving.pictures)
             require_golden(serving, golden)
-        except (ValueError, SafetensorError) as error:
+            require_pictures(serving.pictures or "", pictures, serving.inputs)
+        except (OSError, ValueError) as error:
             raise Refusal(f"candidate {serving.candidate}: {error}") from error
         try:
             model = load_model(folder, serving.runtime, serving.inputs)
@@ -241,10 +241,10 @@ class Predictor:
         else:
             logits = np.empty((len(instances), len(self.serving.labels)), dtype=np.float32)
             for rows in _same_shapes(instances):
-                for start in range(0, len(rows), self._chunk):
+                for start in range(0, len(rows), self.batch_size):
                     if deadline is not None:
                         deadline.check(done)
-                    part = rows[start : start + self._chunk]
+                    part = rows[start : start + self.batch_size]
                     batch = {
                         spec.name: np.stack([instances[row][spec.name] for row in part]) for spec in self.serving.inputs
                     }
@@ -316,10 +316,14 @@ def _expected_files(folder: Path, serving: Serving) -> dict[str, str]:
     if not listed.exists():
         return dict(serving.files)
     try:
-        sources = dict(json.loads(listed.read_bytes()))
-    except (OSError, ValueError) as error:
+        sources = checked_files(json.loads(listed.read_bytes()), "sources")
+    except (OSError, ValueError, RecursionError) as error:
         raise Refusal(f"{folder.name}/{HANDLER_LIST}: expected a readable list, found: {error}") from error
     return {name: digest for name, digest in serving.files.items() if name in serving.needed} | sources
+
+
+def _load(folder: Path, name: str) -> dict[str, NDArray[Any]]:
+    return load_arrays((folder / name).read_bytes(), name)
 
 
 def _check_digest(folder: Path, name: str, expected: str) -> None:

@@ -20,6 +20,7 @@ from handlers.bad_request import BadRequest
 from handlers.decode import InputSpec, decode_image, describe_bytes, picture_kind
 from handlers.effort import Effort
 from handlers.instances import Instances
+from handlers.json_text import SMALL_JSON_BYTES, json_text, key_twice
 from handlers.limits import Deadline, Limits
 from handlers.nested import NO_MISSING, to_array
 from handlers.pixels import PixelBudget
@@ -29,8 +30,6 @@ from handlers.sizes import require_sizes
 MAX_BODY_BYTES = 6_553_500
 # More than this in one request starves every other client of the worker.
 MAX_INSTANCES = 1024
-# Up to here a JSON body is parsed at once, and what is wrong with it told exactly; that costs some milliseconds.
-_SMALL_JSON_BYTES = 65_536
 _SHOWN_KEYS, _SHOWN_KEY = 8, 40
 _GZIP = b"\x1f\x8b"
 
@@ -229,18 +228,18 @@ def _from_raw(body: bytes, inputs: Sequence[InputSpec], effort: Effort) -> Reque
 
 
 def _from_json(body: bytes, inputs: Sequence[InputSpec], effort: Effort) -> Request:
-    effort = replace(effort, words=b"true" in body or b"false" in body)
+    with _refused_unless_json(inputs):
+        text = json_text(body, inputs, _example(inputs))
+    effort = replace(effort, words="true" in text or "false" in text)
     decoder = json.JSONDecoder(parse_constant=_constant(inputs), object_pairs_hook=_unique_keys)
     sizes = [spec.shape[1] * spec.shape[2] for spec in inputs if spec.decoding is not None]
     if sizes:  # before the first of them is decoded
-        effort.pixels.require(body.count(b'"b64"'), min(sizes))
-    if len(body) <= _SMALL_JSON_BYTES:
+        effort.pixels.require(text.count('"b64"'), min(sizes))
+    if len(body) <= SMALL_JSON_BYTES:
         with _refused_unless_json(inputs):
-            document = decoder.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
+            document = decoder.decode(text)
         return _from_document(document, inputs, effort)
-    with _refused_unless_json(inputs):
-        instances = Instances(body, inputs, decoder, _example(inputs))
-    return _from_instances(_read(instances, inputs), inputs, effort)
+    return _from_instances(_read(Instances(text, inputs, decoder, _example(inputs)), inputs), inputs, effort)
 
 
 def _read(instances: Iterable[Any], inputs: Sequence[InputSpec]) -> Iterator[Any]:
@@ -273,7 +272,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for key, value in pairs:
         if key in document:
-            raise BadRequest("JSON object with a key twice", expected="each key once", found=json.dumps(key)[:80])
+            raise key_twice(key)
         document[key] = value
     return document
 

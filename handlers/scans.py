@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from handlers.bad_request import BadRequest
+
 # Encoders write 1 to 18 (libjpeg's own list for a progressive CMYK picture).
 MAX_SCANS = 64
 
@@ -25,7 +27,7 @@ def count_scans(body: bytes) -> int:
         The number, at least 1.
 
     Raises:
-        ValueError: there are more than `MAX_SCANS`.
+        BadRequest: there are more than `MAX_SCANS`.
     """
     # A scan cannot be there without the two bytes; behind the end, a phone may append a whole film.
     if body.count(_SCAN) <= 1:
@@ -38,7 +40,7 @@ def count_scans(body: bytes) -> int:
         if marker == _OF_SCAN:
             scans += 1
             if scans > MAX_SCANS:
-                raise ValueError(f"more than {MAX_SCANS} scans")
+                raise BadRequest("too many scans (JPEG)", expected=f"at most {MAX_SCANS}", found="more", status=413)
         if marker >= _FIRST_WITH_LENGTH and marker != _START:
             end += int.from_bytes(body[end : end + 2], "big")
         match = _MARKER.search(body, end)

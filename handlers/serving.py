@@ -15,8 +15,8 @@ from handlers.described import (
     checked_candidate,
     checked_count,
     checked_file,
+    checked_files,
     checked_flag,
-    checked_member,
     checked_name,
     checked_sha256,
     checked_text,
@@ -210,10 +210,7 @@ class Serving:
                     tolerance=checked_tolerance(golden["tolerance"], "golden.tolerance"),
                 ),
                 pictures=None if pictures is None else checked_file(pictures, "pictures", ARRAYS_ENDING),
-                files={
-                    checked_member(name, "files"): checked_sha256(digest, f"files: {name}")
-                    for name, digest in document["files"].items()
-                },
+                files=checked_files(document["files"], "files"),
                 activation=activation,
                 limits=Limits.from_json(document["limits"]) if "limits" in document else None,
             )

@@ -50,15 +50,26 @@ def size_groups(stored: Mapping[str, NDArray[Any]], inputs: Sequence[InputSpec])
 
     Returns:
         In the order in which they were packed; none of a file without them.
+
+    Raises:
+        KeyError: an input has no array.
+        ValueError: an array has another number of axes than its input.
     """
     groups: list[SizeGroup] = []
     while f"{(start := f'{_GROUP}{len(groups)}.')}input.{inputs[0].name}" in stored:
         arrays = {spec.name: stored[f"{start}input.{spec.name}"] for spec in inputs}
+        for spec in inputs:
+            if arrays[spec.name].ndim != len(spec.shape) + 1:
+                raise ValueError(
+                    f"{start}input.{spec.name}: expected {len(spec.shape) + 1} axes, found {arrays[spec.name].ndim}"
+                )
         logits = {
             int(key.removeprefix(f"{start}{_LOGITS}")): values
             for key, values in stored.items()
             if key.startswith(f"{start}{_LOGITS}")
         }
+        # safetensors gives the arrays of a file in any order.
+        logits = dict(sorted(logits.items()))
         groups.append(SizeGroup(sizes=sizes_in_words(arrays, inputs), inputs=arrays, logits=logits))
     return tuple(groups)
 

@@ -96,15 +96,7 @@ class Handler:
             JSON for each request.
         """
         deadline = Deadline(self._predictor.limits.seconds)
-        requests: list[Request | Exception] = []
-        for index, row in enumerate(rows):
-            try:
-                requests.append(_decode(row, index, context, self._predictor, deadline))
-            except BadRequest as problem:
-                requests.append(without_trace(problem))
-            except Exception as error:  # TorchServe would fail every request of the batch
-                _LOGGER.exception("request %d of %d cannot be decoded", index, len(rows))
-                requests.append(without_trace(error))
+        requests = self._decode_all(rows, context, deadline)
         good = [request for request in requests if isinstance(request, Request)]
         answers = iter(answer_requests(self._predictor, good, deadline))
         bodies = []
@@ -126,6 +118,24 @@ class Handler:
                     self._predictor.encode(answer, listed=request.listed, with_logits=with_logits, decoded=decoded)
                 )
         return bodies
+
+    def _decode_all(
+        self, rows: Sequence[Mapping[str, Any]], context: _Context, deadline: Deadline
+    ) -> list[Request | Exception]:
+        """Each request, or what is wrong with it; the smallest are decoded first, so that no large one delays them."""
+        if len(rows) > 1:  # the other half is for the answers
+            deadline = deadline.share(1)
+        requests: dict[int, Request | Exception] = {}
+        for index in sorted(range(len(rows)), key=lambda index: _size(rows[index])):
+            share = deadline.share(len(rows) - len(requests) - 1)
+            try:
+                requests[index] = _decode(rows[index], index, context, self._predictor, share)
+            except BadRequest as problem:
+                requests[index] = without_trace(problem)
+            except Exception as error:  # TorchServe would fail every request of the batch
+                _LOGGER.exception("request %d of %d cannot be decoded", index, len(rows))
+                requests[index] = without_trace(error)
+        return [requests[index] for index in range(len(rows))]
 
 
 def take_requests_as_sent() -> None:
@@ -155,7 +165,10 @@ def _decode(row: Mapping[str, Any], index: int, context: _Context, predictor: Pr
     # TorchServe keeps the headers of a request and those of its fields in one dict, the latter as dicts by field.
     if len(row) >= MAX_FIELDS:
         raise BadRequest(
-            "too many fields in one request", expected=f"fewer than {MAX_FIELDS}", found=f"{len(row)} or more"
+            "too many fields in one request",
+            expected=f"fewer than {MAX_FIELDS}",
+            found=f"{len(row)} or more",
+            status=413,
         )
     headers = context.get_all_request_header(index)
     sent = [(name.lower(), value) for name, value in headers.items() if isinstance(value, str)]
@@ -177,6 +190,11 @@ def _decode(row: Mapping[str, Any], index: int, context: _Context, predictor: Pr
     return decode_request(
         body.value, declared, predictor.serving.inputs, limits=predictor.limits, room=room, deadline=deadline
     )
+
+
+def _size(row: Mapping[str, Any]) -> int:
+    """Bytes of a request's fields, as far as the server left them as they were."""
+    return sum(len(value) for value in row.values() if isinstance(value, (bytes, bytearray, str)))
 
 
 def _type(headers: Mapping[str, Any], name: str) -> str:

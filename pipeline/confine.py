@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import os
 import resource
 import runpy
@@ -51,7 +52,7 @@ def confined_command(module: str, *arguments: str, writable: Sequence[Path] = ()
         arguments: of the module.
         writable: folders in which it may write.
     """
-    folders = os.pathsep.join(str(folder.resolve()) for folder in writable)
+    folders = json.dumps([str(folder.resolve()) for folder in writable])
     return module_command("pipeline.confine", folders, module, *arguments)
 
 
@@ -129,21 +130,23 @@ def _limit_memory() -> None:
     """
     with contextlib.suppress(OSError):  # some containers have no writable /proc
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-    with contextlib.suppress(OSError, ValueError):  # a lower limit was set already
+    with contextlib.suppress(OSError, ValueError):
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-        limit = int(available * _MEMORY_SHARE)
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        available = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+        limits = [int(size * _MEMORY_SHARE) for size in available]
+        limits += [limit for limit in resource.getrlimit(resource.RLIMIT_DATA) if limit != resource.RLIM_INFINITY]
+        if limits:
+            resource.setrlimit(resource.RLIMIT_DATA, (min(limits), min(limits)))
 
 
 def main(arguments: Sequence[str]) -> None:
     """Confine this process and run a module in it.
 
     Args:
-        arguments: folders in which it may write, joined as a path list is; the module; its arguments.
+        arguments: folders in which it may write, as a JSON list; the module; its arguments.
     """
     folders, module, *others = arguments
-    writable = [folder for folder in folders.split(os.pathsep) if folder]
+    writable: list[str] = json.loads(folders)
     # Libraries that want a place for temporary files get one that they may use, or none at all.
     if writable:
         os.environ["TMPDIR"] = writable[0]

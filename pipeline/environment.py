@@ -21,13 +21,21 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "LD_PRELOAD",
         "DYLD_LIBRARY_PATH",
         "DYLD_FALLBACK_LIBRARY_PATH",
+        "NIX_LD",
+        "NIX_LD_LIBRARY_PATH",
+        "GLIBC_TUNABLES",
         "PYTHONHOME",
+        "PYTHONUSERBASE",
+        "PYTHONUTF8",
+        "PYTHONPYCACHEPREFIX",
+        "__PYVENV_LAUNCHER__",
         "PYTHONNOUSERSITE",
         "PYTHONDONTWRITEBYTECODE",
         "VIRTUAL_ENV",
         "CONDA_PREFIX",
         "CUDA_HOME",
         "CUDA_PATH",
+        "CUDA_CACHE_PATH",
     ),
     "which devices are seen": (
         "CUDA_VISIBLE_DEVICES",
@@ -45,6 +53,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "KMP_*",
         "MKL_*",
         "OPENBLAS_*",
+        "BLIS_*",
+        "VECLIB_MAXIMUM_THREADS",
         "ONEDNN_*",
         "DNNL_*",
         "MALLOC_*",
@@ -69,7 +79,7 @@ def allowed_environment(passed: Sequence[str] = ()) -> dict[str, str]:
     for name in passed:
         if name not in os.environ:
             raise RecipeError(
-                f"--pass-env {name}: expected a variable that is set, found none; set it, or leave it out"
+                f"--pass-env {name}: expected the name of a variable that is set, found none; set it, or leave it out"
             )
     return {
         name: value

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 
 # C0, DEL and C1; line and paragraph separators; marks, overrides and isolates of direction (Trojan Source,
-# CVE-2021-42574); what has no width, but for the two joiners that scripts need; tags; halves of surrogate pairs.
+# CVE-2021-42574); what has no width or no ink, but for the two joiners that scripts need and what picks an emoji;
+# tags; halves of surrogate pairs.
 _UNSEEN = (
-    r"\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    r"\ud800-\udfff\U000e0000-\U000e007f"
+    r"\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e"
+    r"\u2060-\u206f\u2800\u3164\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 _ONE_LINE = re.compile(f"[{_UNSEEN}]")
 _LINES = re.compile(f"(?!\n)[{_UNSEEN}]")

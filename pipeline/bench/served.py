@@ -56,7 +56,7 @@ def measure_served(archive: Archive, *, rounds: int, timeout_s: float, reporter:
     """Start TorchServe on free ports, one worker, and ask it over one connection.
 
     Args:
-        archive: to serve.
+        archive: to serve; its model file was looked through, or is that of the user's own build.
         rounds: interleaved rounds.
         timeout_s: longest wait for the server to be ready, in seconds.
         reporter: told after each round.
@@ -82,7 +82,7 @@ def measure_served(archive: Archive, *, rounds: int, timeout_s: float, reporter:
             batch_sizes=(1,),
         )
         with (
-            running_server(archive, timeout_s=timeout_s) as server,
+            running_server(archive, timeout_s=timeout_s, model_checked=True) as server,
             one_connection(f"{server.url}/predictions/{server.model}", bodies, form) as ask,
             TimingProcess(bare) as process,
         ):

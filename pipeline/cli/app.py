@@ -31,8 +31,12 @@ Digest = Annotated[
     str | None,
     typer.Option("--digest", metavar="HEX", help="what it must be: the archive's digest or the file's SHA-256"),
 ]
-PublicKey = Annotated[Path | None, typer.Option("--public-key", metavar="PEM", help="to check ARCHIVE.sig with")]
-RequireSignature = Annotated[bool, typer.Option("--require-signature", help="a missing signature is a fault")]
+PublicKey = Annotated[
+    Path | None, typer.Option("--public-key", metavar="PEM", help="to check ARCHIVE.sig with, which must be there")
+]
+RequireSignature = Annotated[
+    bool, typer.Option("--require-signature", help="nothing but a signature will do: refuse to go without a key")
+]
 AllowOperator = Annotated[
     list[str] | None,
     typer.Option(

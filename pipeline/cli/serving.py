@@ -43,7 +43,7 @@ def serve(
     allow_operator: AllowOperator = None,
     trust: Annotated[
         bool,
-        typer.Option("--trust", help="run the archive's own handler: code that it brings"),
+        typer.Option("--trust", help="run the archive's own handler, and its model file unasked: code that it brings"),
     ] = False,
     model_store: ModelStore = Path("model_store"),
 ) -> None:
@@ -52,7 +52,6 @@ def serve(
     What runs is this installation's handler, on the archive's data; --trust runs the archive's own.
     """
     from pipeline import console
-    from pipeline.model_code.require import require_safe_model
     from pipeline.proof.vouched import open_vouched
     from pipeline.serving import torchserve
 
@@ -62,8 +61,6 @@ def serve(
         public_key=public_key,
         require_signature=require_signature,
     )
-    checked = opened.archive
-    require_safe_model(checked.path, checked.serving.runtime, checked.members, allowed_operators=allow_operator or ())
     with console.Terminal() as terminal:
         torchserve.serve(
             opened.archive,
@@ -76,6 +73,7 @@ def serve(
             accept_host=accept_host,
             pass_env=pass_env or (),
             trust=trust,
+            allowed_operators=allow_operator or (),
             reporter=terminal,
         )
 

@@ -39,7 +39,7 @@ def hold_against_defaults(model: onnx.ModelProto) -> None:
     """
     graph = _Graph(model.graph)
     for node in list(model.graph.node):
-        if node.op_type == "QuantizeLinear" and graph.would_be_carried(node):
+        if node.op_type == "QuantizeLinear" and graph.has_range(node) and graph.would_be_carried(node):
             graph.put_clip_before(node)
     for node in list(model.graph.node):
         if graph.would_be_quantized(node):
@@ -55,7 +55,10 @@ def changed_by_defaults(model: onnx.ModelProto) -> tuple[str, ...]:
     Returns:
         Clauses that name the nodes.
     """
-    optimized = _optimized(model)
+    try:
+        optimized = _optimized(model)
+    except Exception as error:  # noqa: BLE001 - of ONNX Runtime; whether it loads the file is asked elsewhere
+        return (f"what a default session changes could not be asked: {' '.join(str(error).split())[:200]}",)
     own = {name for node in model.graph.node for name in node.output}
     makers = {name: node for node in optimized.graph.node for name in node.output}
     layers, poolings = [], []
@@ -94,6 +97,10 @@ class _Graph:
         self._makers = {name: node for node in graph.node for name in node.output}
         self._uses = Counter(name for node in graph.node for name in node.input)
         self._uses.update(output.name for output in graph.output)
+
+    def has_range(self, quantizer: onnx.NodeProto) -> bool:
+        """Whether scale and zero point of a QuantizeLinear are numbers of the file, as the quantizer writes them."""
+        return len(quantizer.input) > 2 and all(name in self._constants for name in quantizer.input[1:])
 
     def would_be_carried(self, quantizer: onnx.NodeProto) -> bool:
         """Whether a QuantizeLinear would be carried to where there is more to quantize."""
@@ -138,7 +145,7 @@ class _Graph:
 
     def put_identity_behind(self, layer: onnx.NodeProto) -> None:
         """Put an activation behind a layer that changes no value."""
-        (name,) = layer.output
+        name = layer.output[0]
         follower = self._only_follower(layer)
         assert follower is not None
         identity = helper.make_node("LeakyRelu", [name], [f"{name}_same"], name=f"{name}_LeakyRelu", alpha=1.0)
@@ -152,7 +159,7 @@ class _Graph:
         return name in self._makers and self._makers[name].op_type == "DequantizeLinear"
 
     def _only_follower(self, node: onnx.NodeProto) -> onnx.NodeProto | None:
-        (name,) = node.output
+        name = node.output[0]
         followers = [other for other in self._graph.node if name in other.input]
         return followers[0] if len(followers) == self._uses[name] == 1 else None
 

@@ -18,7 +18,7 @@ from pipeline.compress.onnx_defaults import changed_by_defaults, hold_against_de
 from pipeline.compress.onnx_file import node_names, prepared, quantizing, read_model, report, write_model
 from pipeline.compress.touched import PassReport
 from pipeline.errors import RecipeError
-from pipeline.inspection.graph import graph_cost, module_name
+from pipeline.inspection.graph import all_nodes, graph_cost, module_name
 from pipeline.passes import RangeMethod
 
 # With weights of their own; they are what the pass is for.
@@ -189,6 +189,6 @@ def _logits_in_float(model: onnx.ModelProto) -> None:
         for node in graph.node:
             node.output[:] = [output.name if name == values else name for name in node.output]
             node.input[:] = [output.name if name == values else name for name in node.input]
-        used = {name for node in graph.node for name in node.input}
+        used = {name for node in all_nodes(graph) for name in node.input}
         for tensor in [one for one in graph.initializer if one.name not in used]:
             graph.initializer.remove(tensor)

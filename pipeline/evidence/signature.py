@@ -51,7 +51,7 @@ def sign_file(path: Path, private_key: Path) -> Path:
         except Exception as error:
             raise FileError(
                 f"{private_key}: expected an elliptic-curve private key in PEM without a password, "
-                f"found: {_one_line(error)}"
+                f"found: {_key_in_words(error)}"
             ) from error
         content = made.read_bytes()
     try:
@@ -85,7 +85,7 @@ def check_signature(path: Path, signature: Path, public_key: Path) -> None:
         config.use_elliptic_key_verifier(public_key=public_key)
     except Exception as error:
         raise FileError(
-            f"{public_key}: expected an elliptic-curve public key in PEM, found: {_one_line(error)}"
+            f"{public_key}: expected an elliptic-curve public key in PEM, found: {_key_in_words(error)}"
         ) from error
     try:
         config.verify(path, signature)
@@ -106,6 +106,11 @@ def _require_library() -> None:
 def _require_file(path: Path) -> None:
     if not path.is_file():
         raise FileError(f"{path}: expected a readable file, found none")
+
+
+def _key_in_words(error: Exception) -> str:
+    """What a key is instead; the library takes any kind for one on a curve."""
+    return "a key of another kind, such as RSA" if isinstance(error, AttributeError) else _one_line(error)
 
 
 def _one_line(error: Exception) -> str:

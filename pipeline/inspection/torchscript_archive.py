@@ -12,7 +12,8 @@ from typing import Any, Literal
 from pipeline.artifacts import digest_bytes
 from pipeline.errors import FileError
 from pipeline.inspection.zips import ZIP_ERRORS, MemberSpec, read_members
-from pipeline.model_code.script_source import SourceError, read_source
+from pipeline.model_code.script_source import read_source
+from pipeline.model_code.source_text import SourceError
 
 _CALL = re.compile(r"\b(?:torch|ops\.\w+)\.\w+(?=\()")
 _CLASS = re.compile(r"^class (\w+)\(", re.MULTILINE)

@@ -67,7 +67,7 @@ def outside_weights(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
 
 def refused_operators(model: onnx.ModelProto) -> dict[str, str]:
     """Operators, wherever in the model, that may do more than compute, and why, by `domain::operator`."""
-    local = {function.domain for function in model.functions}
+    local = {(function.domain, function.name, function.overload) for function in model.functions}
     return {
         f"{message.domain or 'ai.onnx'}::{message.op_type}": reason
         for message in _messages(model)
@@ -75,8 +75,8 @@ def refused_operators(model: onnx.ModelProto) -> dict[str, str]:
     }
 
 
-def _refusal(node: onnx.NodeProto, local: Collection[str]) -> str:
-    if node.domain not in _DOMAINS and node.domain not in local:
+def _refusal(node: onnx.NodeProto, local: Collection[tuple[str, str, str]]) -> str:
+    if node.domain not in _DOMAINS and (node.domain, node.op_type, node.overload) not in local:
         return "it needs a library of its own"
     return _REFUSED.get(node.op_type, "") if node.domain == "com.microsoft" else ""
 

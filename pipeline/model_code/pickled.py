@@ -7,14 +7,17 @@ beyond its end), so they are held against the records here.
 
 from __future__ import annotations
 
+import ast
 import pickletools
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from math import prod
+from types import MappingProxyType
 from typing import Any
 
 from pipeline.model_code.operators import cut
+from pipeline.model_code.stored_values import Container, DeclaredClass, Object, Plain, Tensor, fits, fits_container
 
 # Bytes of an element, by torch's name of the storage.
 _ITEM_BYTES = {
@@ -31,8 +34,22 @@ _GLOBALS = frozenset(
     | {"collections OrderedDict", "builtins complex"}
 )
 _TENSORS = ("torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_qtensor")
-_KEY = re.compile(r"\d+")
+_ORDERED = "collections OrderedDict"
+# To torch's unpickler the other names of its own are numbers, and calling a number calls the function that has it.
+_FUNCTIONS = frozenset(
+    name for name in _GLOBALS if name.startswith(("torch.", "builtins ", "collections ")) or name == "torch device"
+)
+_KEY = re.compile(r"\d+", re.ASCII)
 _DEVICE = "cpu"
+_NO_CLASSES: Mapping[str, DeclaredClass] = MappingProxyType({})
+# Types of the lists that torch has a function for.
+_LISTS = {
+    "torch.jit._pickle build_intlist": "List[int]",
+    "torch.jit._pickle build_doublelist": "List[float]",
+    "torch.jit._pickle build_boollist": "List[bool]",
+    "torch.jit._pickle build_tensorlist": "List[Tensor]",
+}
+_TYPED = "torch.jit._pickle restore_type_tag"
 
 
 class PickleError(ValueError):
@@ -49,48 +66,65 @@ class _Storage:
     elements: int
 
 
-class _Built:
-    """An object, or whatever else a call gives."""
+@dataclass(frozen=True)
+class _New:
+    """A class whose object waits for its state."""
+
+    name: str
 
 
-class _Mark:
-    """Where a tuple, or what goes into a list or dictionary, begins on the stack."""
-
-
-_MARK = _Mark()
-
-
-def check_pickle(pickled: bytes, storages: Mapping[str, int], classes: Collection[str]) -> None:
+def check_pickle(
+    pickled: bytes,
+    storages: Mapping[str, int],
+    classes: Collection[str],
+    declared: Mapping[str, DeclaredClass] = _NO_CLASSES,
+) -> None:
     """Follow a record to its end.
 
     Args:
         pickled: the record.
         storages: bytes of the stored tensors by key.
         classes: qualified names of classes whose objects it may hold.
+        declared: those of them that the file's source declares, by qualified name.
 
     Raises:
         PickleError: an operation, a name or a size in it that torch does not write.
     """
-    machine = _Machine(storages, classes)
+    machine = _Machine(storages, classes, declared)
     end = 0
     try:
         for opcode, argument, place in pickletools.genops(pickled):
             machine.step(opcode.name, argument)
             end = (place or 0) + 1
-    except (IndexError, KeyError, ValueError, TypeError) as error:
-        reason = str(error) if isinstance(error, PickleError) else f"{type(error).__name__}: {error}"
-        raise PickleError(reason) from error
+    except PickleError:
+        raise
+    except RecursionError as error:
+        raise PickleError("expected values of usual depth, found more") from error
+    except ValueError as error:
+        raise PickleError(f"expected a whole record, found: {error}") from error
     if end != len(pickled):
         raise PickleError(f"expected its end at byte {end}, found {len(pickled) - end} bytes more")
+
+
+def _by_name(state: object) -> dict[str, Any]:
+    """Attributes of an object; none where its state is no dictionary."""
+    if not isinstance(state, Container) or state.kind != "Dict":
+        return {}
+    return {name: value for name, value in state.parts or () if isinstance(name, str)}
 
 
 class _Machine:
     """A stack and a memo, as the unpickler has them; values are kept only as far as sizes depend on them."""
 
-    def __init__(self, storages: Mapping[str, int], classes: Collection[str]) -> None:
-        self._storages, self._classes = storages, classes
+    def __init__(
+        self, storages: Mapping[str, int], classes: Collection[str], declared: Mapping[str, DeclaredClass]
+    ) -> None:
+        self._storages, self._classes, self._declared = storages, classes, declared
+        self._enums = frozenset(name for name, known in declared.items() if known.base == "Enum")
         self._stack: list[Any] = []
-        self._memo: dict[int, Any] = {}
+        # How high the stack was at each open mark: what lies below belongs to what began before.
+        self._marks: list[int] = []
+        self._memo: list[Any] = []
 
     def step(self, name: str, argument: Any) -> None:  # noqa: C901, PLR0912 - one branch an operation
         """Do one operation."""
@@ -105,60 +139,103 @@ class _Machine:
             case "EMPTY_TUPLE":
                 stack.append(())
             case "EMPTY_LIST" | "EMPTY_DICT":
-                stack.append(_Built())
+                stack.append(Container("List" if name == "EMPTY_LIST" else "Dict"))
             case "MARK":
-                stack.append(_MARK)
+                self._marks.append(len(stack))
             case "TUPLE":
                 stack.append(self._to_mark())
             case "TUPLE1" | "TUPLE2" | "TUPLE3":
-                count = int(name[-1])
-                values = tuple(stack[-count:])
-                if len(values) != count or _MARK in values:
-                    raise PickleError(f"expected {count} values for a tuple, found fewer")
-                stack[-count:] = [values]
+                stack.append(tuple(reversed([self._pop() for _ in range(int(name[-1]))])))
             case "APPENDS" | "SETITEMS":
-                self._to_mark()
-            case "APPEND":
-                stack.pop()
-            case "SETITEM":
-                del stack[-2:]
+                self._fill("List" if name == "APPENDS" else "Dict")
             case "BINPUT" | "LONG_BINPUT":
-                if argument > len(self._memo):
-                    raise PickleError(f"expected memo numbers to count up from 0, found {argument}")
-                self._memo[argument] = stack[-1]
+                if argument != len(self._memo):
+                    raise PickleError(f"expected memo numbers to count up, {len(self._memo)} next, found {argument}")
+                if isinstance(self._top(), _New) or (isinstance(self._top(), Container) and self._top().parts is None):
+                    raise PickleError("expected a finished value to give a number, found another")
+                self._memo.append(self._top())
             case "BINGET" | "LONG_BINGET":
+                if argument >= len(self._memo):
+                    raise PickleError(f"expected a memo number below {len(self._memo)}, found {argument}")
                 stack.append(self._memo[argument])
             case "GLOBAL":
-                self._require_known(argument)
-                stack.append(_Global(argument))
+                stack.append(self._known(argument))
             case "BINPERSID":
-                stack.append(self._storage(stack.pop()))
+                stack.append(self._storage(self._pop()))
             case "NEWOBJ":
-                # The arguments are empty, and the class stays in place of its object until BUILD.
-                if stack.pop() != () or not isinstance(stack[-1], _Global):
-                    raise PickleError("expected a class and no arguments for an object, found others")
-            case "REDUCE" | "BUILD":
+                stack.append(self._new())
+            case "BUILD":
+                self._build()
+            case "REDUCE":
                 self._call()
             case "STOP":
-                if len(stack) != 1:
-                    raise PickleError(f"expected one value at its end, found {len(stack)}")
+                if any(isinstance(value, _New) for value in stack):
+                    raise PickleError("expected objects with their state, found one without")
+                if len(stack) != 1 or self._marks:
+                    raise PickleError(
+                        f"expected one value and no open mark at its end, found {len(stack)} and {len(self._marks)}"
+                    )
             case _:
                 raise PickleError(f"expected only operations that torch writes, found {cut(f'{name} {argument}')}")
 
+    def _top(self) -> Any:
+        """The last value: it has to lie above the last mark."""
+        if len(self._stack) <= (self._marks[-1] if self._marks else 0):
+            raise PickleError("expected a value above the last mark, found none")
+        return self._stack[-1]
+
+    def _pop(self) -> Any:
+        self._top()
+        return self._stack.pop()
+
+    def _fill(self, kind: str) -> None:
+        """Fill a list or a dictionary, once: none changes after it was compared with its type."""
+        values = self._to_mark()
+        container = self._top()
+        if not isinstance(container, Container) or container.kind != kind or container.parts is not None:
+            raise PickleError(f"expected an empty {kind} below what goes into it, found another value")
+        if kind == "Dict" and len(values) % 2:
+            raise PickleError("expected a value for each key of a dictionary, found a key without")
+        container.parts = values if kind == "List" else tuple(zip(values[::2], values[1::2], strict=True))
+
     def _to_mark(self) -> tuple[Any, ...]:
         """Take all values above the last mark, and the mark."""
-        place = len(self._stack) - 1
-        while self._stack[place] is not _MARK:
-            place -= 1
-            if place < 0:
-                raise PickleError("expected a mark below the values, found none")
-        values = tuple(self._stack[place + 1 :])
+        if not self._marks:
+            raise PickleError("expected a mark below the values, found none")
+        place = self._marks.pop()
+        values = tuple(self._stack[place:])
         del self._stack[place:]
         return values
 
-    def _require_known(self, name: str) -> None:
-        if name not in _GLOBALS and name.replace(" ", ".") not in self._classes:
+    def _new(self) -> _New:
+        arguments, known = self._pop(), self._pop()
+        if arguments != () or not isinstance(known, _Global) or known.name in _GLOBALS | self._enums:
+            raise PickleError("expected a class of the file and no arguments for an object, found others")
+        return _New(known.name)
+
+    def _build(self) -> None:
+        """Give a new object its state, which has to be what its class declares: torch trusts that."""
+        state, new = self._pop(), self._pop()
+        if not isinstance(new, _New):
+            raise PickleError("expected a new object below its state, found another value")
+        known = self._declared.get(new.name)
+        if known is not None and known.state is not None:
+            if not fits(state, known.state, self._declared):
+                raise PickleError(f"expected a state of {cut(new.name)} as its source declares, found another")
+        elif known is not None:
+            parts = _by_name(state)
+            for name, declared in known.attributes.items():
+                if name not in parts or not fits(parts[name], declared, self._declared):
+                    kind = cut(ast.unparse(declared))
+                    raise PickleError(f"expected {cut(name)} of {cut(new.name)} to be {kind}, found another value")
+        self._stack.append(Object(new.name))
+
+    def _known(self, name: str) -> _Global:
+        if name in _GLOBALS:
+            return _Global(name)
+        if name.count(" ") != 1 or name.replace(" ", ".") not in self._classes:
             raise PickleError(f"expected classes of the file's own code and torch's tensors, found {cut(name)!r}")
+        return _Global(name.replace(" ", "."))
 
     def _storage(self, identity: Any) -> _Storage:
         match identity:
@@ -179,13 +256,44 @@ class _Machine:
         return _Storage(elements)
 
     def _call(self) -> None:
-        arguments = self._stack.pop()
-        function = self._stack.pop()
-        if not isinstance(function, _Global):
-            raise PickleError("expected a class or a function of torch to call, found another value")
-        if function.name in _TENSORS:
+        arguments, function = self._pop(), self._pop()
+        if not isinstance(function, _Global) or function.name not in _FUNCTIONS | self._enums:
+            raise PickleError("expected an enumeration or a function of torch to call, found another value")
+        # For any other value torch leaves nothing on the stack: all that follows would be another thing.
+        if function.name in self._enums and not any(
+            type(value) is type(arguments) and value == arguments for value in self._declared[function.name].values
+        ):
+            raise PickleError(f"expected a value of the enumeration {cut(function.name)}, found another")
+        if function.name == _ORDERED and arguments != ():
+            raise PickleError("expected an ordered dictionary of nothing, found one of arguments")
+        self._stack.append(self._result(function.name, arguments))
+
+    def _result(self, function: str, arguments: Any) -> Any:
+        if function in self._enums:
+            return Object(function)
+        if function in _TENSORS:
             self._require_inside(arguments)
-        self._stack.append(_Built())
+            return Tensor()
+        match arguments:
+            case (Container() as container,) if function in _LISTS:
+                self._give_type(container, _LISTS[function])
+                return container
+            case (Container() as container, str() as text) if function == _TYPED:
+                self._give_type(container, text)
+                return container
+            case _ if function in _LISTS or function == _TYPED:
+                raise PickleError("expected a list or a dictionary to give a type, found another value")
+            case _:
+                return Plain()
+
+    def _give_type(self, container: Container, text: str) -> None:
+        try:
+            declared = ast.parse(text, mode="eval").body
+        except (SyntaxError, RecursionError, MemoryError) as error:
+            raise PickleError(f"expected a type, found {cut(text)!r}") from error
+        if container.type or container.parts is None or not fits_container(container, declared, self._declared):
+            raise PickleError(f"expected values of {cut(text)} that have no type yet, found others")
+        container.type = ast.unparse(declared)
 
     @staticmethod
     def _require_inside(arguments: Any) -> None:

@@ -10,39 +10,41 @@ from __future__ import annotations
 
 import ast
 import re
-import tokenize
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from io import StringIO
 from typing import NoReturn
 
 from pipeline.model_code.operators import ALLOWED, ALLOWED_CLASSES, UNKNOWN, cut, refusal
+from pipeline.model_code.receivers import Declared, Names, merged, parts_of, without_types
+from pipeline.model_code.source_text import SourceError, parse
+from pipeline.model_code.stored_values import DeclaredClass, declared_class
 
-# Roots of dotted names; no source that torch prints binds them, or uses one without a dot behind it.
+# Roots of dotted names; no source that torch prints uses one without a dot behind it.
 _ROOTS = frozenset({"torch", "ops", "CONSTANTS", "__torch__"})
-_WITH_TYPE_FIRST = frozenset({"annotate", "unchecked_cast", "uninitialized"})
-_WITH_MEMBER_NAME = frozenset({"getattr", "hasattr"})
-_RESERVED = _ROOTS | _WITH_TYPE_FIRST | _WITH_MEMBER_NAME | {"isinstance"}
+# What is called with a type or a member's name: nothing else may be done with them, as another name of theirs would
+# hide it. With the number of arguments that torch prints.
+_WITH_TYPE = {"annotate": 2, "unchecked_cast": 2, "uninitialized": 1, "isinstance": 2}
+_WITH_MEMBER_NAME = {"getattr": 2, "hasattr": 2}
+_SPECIAL = _WITH_TYPE | _WITH_MEMBER_NAME
 # Names without a dot that mean something by themselves; they compute, or are what the value of an operator above is.
 _BUILTIN_NAMES = """
     AssertionError abs all any awaitable bin bool chr complex dict divmod enumerate float fork hash hex inf infj int
-    isinstance len list max min nan nanj oct ord pow range rangelist round sorted str sum tuple zip
+    len list max min nan nanj oct ord pow range rangelist round sorted str sum tuple zip
 """
-_BUILTINS = frozenset(_BUILTIN_NAMES.split()) | _WITH_TYPE_FIRST | _WITH_MEMBER_NAME
+_BUILTINS = frozenset(_BUILTIN_NAMES.split())
 # Such names that are operators which are refused.
 _BUILTIN_OPERATORS = {"print": "prim::Print", "id": "prim::id"} | {
     name: f"prim::{name}" for name in ("rpc_async", "rpc_sync", "rpc_remote")
 }
+# No value may have such a name: torch forgets values (after `del`, or branches that disagree on a type), and the name
+# then means the operator again. Other builtin names only compute, whether torch has forgotten the value or not.
+_RESERVED = _ROOTS | _SPECIAL.keys() | _BUILTIN_OPERATORS.keys() | {"fork"}
 # Methods and properties of tensors, devices, enumerations and classes that are no operators of these names.
 _PROPERTY_NAMES = "H T __new__ byte cdouble cfloat char double float half int long ndim shape short value"
 _PROPERTIES = frozenset(_PROPERTY_NAMES.split())
 _BASES = frozenset({"Enum", "Interface", "Module", "ModuleInterface", "NamedTuple"})
 _CONSTANT = re.compile(r"c\d+")
-_FOREIGN = re.compile(r"[^\n -~]")
-
-
-class SourceError(ValueError):
-    """Source that is refused, with its place: `member, line 3: expected ..., found ...`."""
+_TEXT = re.compile(r'"(?!"")(?:[^"\\\n]|\\.)*"')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +66,12 @@ class Source:
 
     Args:
         types: qualified names of its classes and functions.
+        classes: what its classes declare, by qualified name.
         uses: the operators that it names.
     """
 
     types: frozenset[str]
+    classes: Mapping[str, DeclaredClass]
     uses: tuple[Use, ...]
 
     def refused(self, allowed: Collection[str]) -> dict[str, tuple[str, str]]:
@@ -86,63 +90,37 @@ def read_source(files: Mapping[str, str]) -> Source:
     Raises:
         SourceError: a name or a form in it that torch's printer does not write.
     """
-    trees = {module: _parse(module, text) for module, text in files.items()}
-    types, members = set(ALLOWED_CLASSES), set[str]()
+    trees = {module: parse(module, text) for module, text in files.items()}
+    types = set(ALLOWED_CLASSES)
+    functions: dict[str, ast.expr | None] = {}
+    classes: dict[str, DeclaredClass] = {}
     for module, tree in trees.items():
         for statement in tree.body:
             if isinstance(statement, ast.ClassDef):
-                members |= _members(statement)
+                classes[f"{module}.{statement.name}"] = declared_class(statement)
             if isinstance(statement, ast.ClassDef | ast.FunctionDef):
-                types.add(f"{module}.{statement.name}")
+                if (name := f"{module}.{statement.name}") in types:
+                    raise SourceError(f"{module}, line {statement.lineno}: expected each name once, found {cut(name)}")
+                types.add(name)
+            if isinstance(statement, ast.FunctionDef):
+                functions[f"{module}.{statement.name}"] = statement.returns
+    declared = Declared(classes=classes, functions=functions)
     uses: list[Use] = []
     for module, tree in trees.items():
-        reader = _Reader(module, frozenset(types), frozenset(members))
+        reader = _Reader(module, files[module], frozenset(types), declared)
         try:
             reader.module(tree)
         except RecursionError as error:
             raise SourceError(f"{module}: expected source of usual depth, found more") from error
         uses += reader.uses
-    return Source(types=frozenset(types), uses=tuple(uses))
-
-
-def _parse(module: str, text: str) -> ast.Module:
-    """The tree, of text that Python and torch split into the same words."""
-    if foreign := _FOREIGN.search(text):
-        line = text.count("\n", 0, foreign.start()) + 1
-        raise SourceError(f"{module}, line {line}: expected printable ASCII, found {foreign[0]!r}")
-    try:
-        if "#" in text and any(
-            word.type == tokenize.COMMENT for word in tokenize.generate_tokens(StringIO(text).readline)
-        ):
-            raise SourceError(f"{module}: expected source without comments, found one")
-        return ast.parse(text)
-    except (SyntaxError, tokenize.TokenError, RecursionError, MemoryError) as error:
-        reason = error.msg if isinstance(error, SyntaxError) else type(error).__name__
-        place = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
-        raise SourceError(f"{module}{place}: expected TorchScript source, found: {reason}") from error
-
-
-def _members(definition: ast.ClassDef) -> set[str]:
-    """Names of a class's attributes and methods."""
-    names = set[str]()
-    for statement in definition.body:
-        match statement:
-            case ast.FunctionDef(name=name) | ast.AnnAssign(target=ast.Name(id=name)):
-                names.add(name)
-            case ast.Assign(targets=[ast.Name(id=name)]):
-                names.add(name)
-            case ast.Assign(targets=[ast.Subscript(slice=ast.Constant(value=str() as name))]):
-                names.add(name)
-            case _:
-                pass
-    return names
+    return Source(types=frozenset(types), classes=classes, uses=tuple(uses))
 
 
 class _Reader:
-    """Walks one file's tree, statement by statement, with the set of names that are bound there."""
+    """Walks one file's tree, statement by statement, with the names that are bound there."""
 
-    def __init__(self, module: str, types: frozenset[str], members: frozenset[str]) -> None:
-        self._module, self._types, self._members = module, types, members
+    def __init__(self, module: str, text: str, types: frozenset[str], declared: Declared) -> None:
+        self._module, self._lines, self._types, self._declared = module, text.split("\n"), types, declared
         self.uses: list[Use] = []
 
     def module(self, tree: ast.Module) -> None:
@@ -152,13 +130,19 @@ class _Reader:
                 case ast.ClassDef():
                     self._class(statement)
                 case ast.FunctionDef():
-                    self._function(statement, set())
+                    self._bind(statement, statement.name, {})
+                    self._function(statement, {})
                 case _:
                     self._refuse(statement, "classes and functions", type(statement).__name__)
 
     def _refuse(self, node: ast.AST, expected: str, found: str) -> NoReturn:
         line = getattr(node, "lineno", 0)
         raise SourceError(f"{self._module}, line {line}: expected {expected}, found {cut(found)}")
+
+    def _written(self, node: ast.expr) -> str:
+        """The source of an expression; of one of several lines, what is on the first."""
+        end = node.end_col_offset if node.end_lineno == node.lineno else None
+        return self._lines[node.lineno - 1][node.col_offset : end]
 
     def _use(self, node: ast.AST, operator: str) -> None:
         self.uses.append(Use(operator=operator, place=f"{self._module}, line {getattr(node, 'lineno', 0)}"))
@@ -170,13 +154,13 @@ class _Reader:
         for statement in definition.body:
             match statement:
                 case ast.FunctionDef():
-                    self._function(statement, set())
+                    self._function(statement, {})
                 case ast.AnnAssign(target=ast.Name()):
                     self._type(statement.annotation)
                     if statement.value is not None:
-                        self._value(statement.value, set())
+                        self._value(statement.value, {})
                 case ast.Assign(targets=[ast.Name()]):
-                    self._value(statement.value, set())
+                    self._value(statement.value, {})
                 case ast.Assign(targets=[ast.Subscript(value=ast.Name(id="__annotations__"), slice=ast.Constant())]):
                     self._type(statement.value)
                 case ast.Pass():
@@ -184,42 +168,43 @@ class _Reader:
                 case _:
                     self._refuse(statement, "attributes and methods in a class", type(statement).__name__)
 
-    def _function(self, definition: ast.FunctionDef, outer: set[str]) -> None:
+    def _function(self, definition: ast.FunctionDef, outer: Names) -> None:
         arguments = definition.args
         if definition.decorator_list or arguments.vararg or arguments.kwarg:
             self._refuse(definition, "a function with named arguments and no decorator", definition.name)
-        bound = set(outer)
+        bound = dict(outer)
         for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
-            self._bind(argument, argument.arg, bound)
+            self._bind(argument, argument.arg, bound, argument.annotation)
             if argument.annotation is not None:
                 self._type(argument.annotation)
         for default in (*arguments.defaults, *arguments.kw_defaults):
             if default is not None:
-                self._value(default, set())
+                self._value(default, {})
         if definition.returns is not None:
             self._type(definition.returns)
         self._block(definition.body, bound)
 
-    def _bind(self, node: ast.AST, name: str, bound: set[str]) -> None:
+    def _bind(self, node: ast.AST, name: str, bound: Names, declared: ast.expr | None = None) -> None:
         if name in _RESERVED:
             self._refuse(node, "names of its own for values", name)
-        bound.add(name)
+        bound[name] = declared
 
-    def _block(self, statements: Iterable[ast.stmt], bound: set[str]) -> None:
+    def _block(self, statements: Iterable[ast.stmt], bound: Names) -> None:
         for statement in statements:
             self._statement(statement, bound)
 
-    def _statement(self, statement: ast.stmt, bound: set[str]) -> None:  # noqa: C901, PLR0912 - one branch a kind
+    def _statement(self, statement: ast.stmt, bound: Names) -> None:  # noqa: C901, PLR0912 - one branch a kind
         match statement:
             case ast.Assign():
                 self._value(statement.value, bound)
+                declared = self._declared.type_of(statement.value, bound)
                 for target in statement.targets:
-                    self._target(target, bound)
+                    self._target(target, bound, declared)
             case ast.AnnAssign():
                 self._type(statement.annotation)
                 if statement.value is not None:
                     self._value(statement.value, bound)
-                    self._target(statement.target, bound)
+                    self._target(statement.target, bound, statement.annotation)
             case ast.AugAssign():
                 self._value(statement.target, bound)
                 self._value(statement.value, bound)
@@ -228,17 +213,19 @@ class _Reader:
                     self._value(statement.value, bound)
             case ast.If():
                 self._value(statement.test, bound)
-                branches = [set(bound), set(bound)]
+                branches = [dict(bound), dict(bound)]
                 self._block(statement.body, branches[0])
                 self._block(statement.orelse, branches[1])
                 # As in torch: what only one branch binds is not bound behind it, and may be another thing there.
-                bound |= branches[0] & branches[1]
+                bound.update(merged(branches))
             case ast.While(orelse=[]):
+                bound.update(without_types(bound, statement.body))
                 self._value(statement.test, bound)
-                self._block(statement.body, set(bound))
+                self._block(statement.body, dict(bound))
             case ast.For(orelse=[]):
                 self._value(statement.iter, bound)
-                inner = set(bound)
+                bound.update(without_types(bound, [statement]))
+                inner = dict(bound)
                 self._target(statement.target, inner)
                 self._block(statement.body, inner)
             case ast.With():
@@ -250,7 +237,7 @@ class _Reader:
             case ast.FunctionDef():
                 self._bind(statement, statement.name, bound)
                 self._function(statement, bound)
-            case ast.Raise() | ast.Assert() | ast.Delete():
+            case ast.Raise() | ast.Assert():
                 for child in ast.iter_child_nodes(statement):
                     if isinstance(child, ast.expr):
                         self._value(child, bound)
@@ -259,19 +246,19 @@ class _Reader:
             case _:
                 self._refuse(statement, "statements of TorchScript", type(statement).__name__)
 
-    def _target(self, target: ast.expr, bound: set[str]) -> None:
+    def _target(self, target: ast.expr, bound: Names, declared: ast.expr | None = None) -> None:
         match target:
             case ast.Name(id=name):
-                self._bind(target, name, bound)
+                self._bind(target, name, bound, declared)
             case ast.Tuple(elts=parts) | ast.List(elts=parts):
-                for part in parts:
-                    self._target(part, bound)
+                for part, kind in zip(parts, parts_of(declared, len(parts)), strict=True):
+                    self._target(part, bound, kind)
             case ast.Attribute() | ast.Subscript():
                 self._value(target, bound)
             case _:
                 self._refuse(target, "a name, an attribute or an element to assign to", type(target).__name__)
 
-    def _value(self, node: ast.expr, bound: set[str]) -> None:  # noqa: C901, PLR0912 - one branch a kind
+    def _value(self, node: ast.expr, bound: Names) -> None:  # noqa: C901, PLR0912 - one branch a kind
         match node:
             case ast.Name(id=name):
                 self._name(node, name, bound)
@@ -282,8 +269,10 @@ class _Reader:
             case ast.Constant(value=value):
                 if isinstance(value, bytes):
                     self._refuse(node, "text and numbers", "bytes")
+                if isinstance(value, str) and not _TEXT.fullmatch(self._written(node)):
+                    self._refuse(node, "text in one pair of double quotes", self._written(node))
             case ast.ListComp() | ast.DictComp():
-                inner = set(bound)
+                inner = dict(bound)
                 for part in node.generators:
                     self._value(part.iter, inner)
                     self._target(part.target, inner)
@@ -310,38 +299,45 @@ class _Reader:
             case _:
                 self._refuse(node, "expressions of TorchScript", type(node).__name__)
 
-    def _name(self, node: ast.AST, name: str, bound: set[str]) -> None:
-        if name in bound or name in _BUILTINS:
+    def _name(self, node: ast.AST, name: str, bound: Names) -> None:
+        if name not in _SPECIAL and (name in bound or name in _BUILTINS):
             return
         if name in _BUILTIN_OPERATORS:
             self._use(node, _BUILTIN_OPERATORS[name])
         else:
             self._refuse(node, "names of values, operators or classes of the file", name)
 
-    def _call(self, node: ast.Call, bound: set[str]) -> None:
+    def _call(self, node: ast.Call, bound: Names) -> None:
         values = [*node.args, *(keyword.value for keyword in node.keywords)]
         if any(keyword.arg is None for keyword in node.keywords):
             self._refuse(node, "arguments one by one", "**")
         match node.func:
-            case ast.Name(id=name) if name in _WITH_TYPE_FIRST and node.args:
-                self._type(values.pop(0))
-            case ast.Name(id="isinstance") if len(values) == 2:
-                self._type(values.pop())
-            case ast.Name(id=name) if name in _WITH_MEMBER_NAME:
-                match values:
-                    case [_, ast.Constant(value=str() as member), *_]:
-                        self._member(node, member)
-                    case _:
-                        self._refuse(node, f"{name} of a value and a name in quotes", "another form")
+            case ast.Name(id=name) if name in _SPECIAL:
+                if node.keywords or len(values) != _SPECIAL[name]:
+                    self._refuse(node, f"{_SPECIAL[name]} unnamed arguments of {name}", ast.unparse(node))
+                if name == "unchecked_cast" and not self._declared.may_cast(values[1], values[0], bound):
+                    self._refuse(node, f"{ast.unparse(values[0])} or None to cast", ast.unparse(values[1]))
+                if name in _WITH_TYPE:
+                    self._type(values.pop(1 if name == "isinstance" else 0))
+                else:
+                    member = self._text(node, name, values.pop())
+                    self._member(node, member, self._declared.type_of(values[0], bound))
             case _:
                 self._value(node.func, bound)
         for value in values:
             self._value(value, bound)
 
-    def _attribute(self, node: ast.Attribute, bound: set[str]) -> None:
+    def _text(self, node: ast.AST, name: str, member: ast.expr) -> str:
+        """A member's name in quotes, without what Python and torch could read differently."""
+        if not isinstance(member, ast.Constant) or not isinstance(member.value, str) or "\\" in self._written(member):
+            self._refuse(node, f"{name} of a value and a name in quotes", "another form")
+        return member.value
+
+    def _attribute(self, node: ast.Attribute, bound: Names) -> None:
         """A dotted name: of an operator, a constant, a class, or of members of a value."""
         names: list[str] = []
         base: ast.expr = node
+        owner: ast.expr | None = None
         while isinstance(base, ast.Attribute):
             names.insert(0, base.attr)
             base = base.value
@@ -354,11 +350,15 @@ class _Reader:
                 if not _CONSTANT.fullmatch(names.pop(0)):
                     self._refuse(node, "a constant by its number", ast.unparse(node))
             case ast.Name(id="__torch__"):
-                names = self._after_type(node, ["__torch__", *names])
+                written = ["__torch__", *names]
+                names = self._after_type(node, written)
+                owner = ast.parse(".".join(written[: len(written) - len(names)]), mode="eval").body
             case _:
                 self._value(base, bound)
+                owner = self._declared.type_of(base, bound)
         for name in names:
-            self._member(node, name)
+            self._member(node, name, owner)
+            owner = self._declared.member(owner, name)
 
     def _after_type(self, node: ast.AST, names: list[str]) -> list[str]:
         """What stands behind the name of a class or function of the file."""
@@ -368,12 +368,12 @@ class _Reader:
             self._refuse(node, "classes and functions that the file holds", ".".join(names))
         return names[end:]
 
-    def _member(self, node: ast.AST, name: str) -> None:
+    def _member(self, node: ast.AST, name: str, owner: ast.expr | None) -> None:
         """A member of an object, or, of any other value, an operator of that name."""
         operator = f"aten::{name}"
         if operator in ALLOWED or f"prim::{name}" in ALLOWED or name in _PROPERTIES:
             return
-        if name not in self._members or refusal(operator) != UNKNOWN:
+        if not self._declared.has_member(owner, name) or refusal(operator) != UNKNOWN:
             self._use(node, operator)
 
     def _type(self, node: ast.expr) -> None:

@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterable
 from pipeline.errors import FileError
 from pipeline.model_code.operators import cut, how_to_allow
 from pipeline.model_code.pickled import PickleError, check_pickle
-from pipeline.model_code.script_source import Source, SourceError, read_source
+from pipeline.model_code.script_source import Source, read_source
+from pipeline.model_code.source_text import SourceError
 
 # The first time that a zip can express: a file says nothing of when it was made.
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -83,7 +84,7 @@ def read_torchscript(name: str, content: bytes) -> Source:
             if (match := _STORED.fullmatch(member)) and match[1] == folder
         }
         try:
-            check_pickle(members[record], storages, source.types)
+            check_pickle(members[record], storages, source.types, source.classes)
         except PickleError as error:
             raise FileError(f"{name}: {record}: {error}; nothing of it was loaded") from error
     return source

@@ -21,7 +21,7 @@ class Vouched:
     Args:
         archive: that was read and checked; what is done with it is done with these bytes.
         pinned: whether a digest was given, and is its own.
-        signature: `valid` where a public key was given and fits; `none` where no signature lies beside it.
+        signature: `valid` where a public key was given and fits; `none` where neither key nor signature is there.
     """
 
     archive: Archive
@@ -37,8 +37,8 @@ def open_vouched(
     Args:
         path: a `.mar` made by `pipeline build`.
         digest: what it must be: SHA-256 of its `serving.json` (the digest that builds and servers name) or of the file.
-        public_key: to check `<archive>.sig` with.
-        require_signature: whether a missing signature is a fault.
+        public_key: to check `<archive>.sig` with, which must be there then.
+        require_signature: whether nothing but a signature will do: a key has to be given.
 
     Raises:
         FileError: a byte was altered, or digest or signature is not the expected one.
@@ -56,15 +56,18 @@ def open_vouched(
             f"{signature}: expected the signer's public key to check this signature with; give --public-key FILE, "
             "or move the signature away if nobody vouches for it"
         )
-    if require_signature and not signed:
-        raise FileError(f"{signature}: expected a signature, found none; sign the archive with `pipeline sign`")
+    if public_key is not None and not signed:
+        raise FileError(
+            f"{signature}: expected a signature to check with {public_key}, found none, as where somebody took it "
+            "away; sign the archive with `pipeline sign`, or give no key"
+        )
     archive = read_archive(path)
     if digest is not None and digest.lower() not in (archive.digest, archive.sha256):
         raise FileError(
             f"{path}: expected digest {digest.lower()}, found {archive.digest} (file: {archive.sha256}); "
             "it is another archive"
         )
-    if public_key is not None and signed:
+    if public_key is not None:
         _check(archive, signature, public_key)
         return Vouched(archive=archive, pinned=digest is not None, signature="valid")
     return Vouched(archive=archive, pinned=digest is not None, signature="none")

@@ -20,10 +20,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.numpy import load
-
+from handlers.arrays import load_arrays
 from handlers.golden import require_golden
+from handlers.pictures import require_pictures
 from handlers.serving import SERVING_FILE, Serving
 from pipeline.artifacts import digest_bytes
 from pipeline.errors import FileError, StageError
@@ -185,10 +184,12 @@ def _require_arrays(path: Path, members: Mapping[str, bytes], serving: Serving) 
     """Golden examples and pictures are arrays, and golden examples those of the model as it is described."""
     try:
         for name in filter(None, (serving.golden.file, serving.pictures)):
-            arrays = load(members[name])
+            arrays = load_arrays(members[name], name)
             if name == serving.golden.file:
                 require_golden(serving, arrays)
-    except (SafetensorError, ValueError) as error:
+            else:
+                require_pictures(name, arrays, serving.inputs)
+    except ValueError as error:
         raise FileError(f"{path}: expected golden examples that belong to the model, found: {error}") from error
 
 

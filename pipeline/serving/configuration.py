@@ -35,7 +35,7 @@ _RESPONSE_TIMEOUT_S = 60
 # that waits in the queue may hold as much.
 _MAX_REQUEST_BYTES = 5 * MAX_BODY_BYTES // 4
 # What would change TorchServe, Python or our handler.
-_STEERING = ("PYTHONPATH", ACCEPT_HOST)
+_STEERING = ("PYTHONPATH", ACCEPT_HOST, "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
 _STEERING_PREFIX = "TS_"
 
 _LOGGING = """<?xml version="1.0" encoding="UTF-8"?>

@@ -16,7 +16,8 @@ def open_ports(state: ServerState) -> dict[int, str]:
     with contextlib.suppress(psutil.NoSuchProcess):
         java = psutil.Process(state.pid)
         for process in (java, *java.children(recursive=True)):
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            # Where the system hides connections, even of one's own processes, nothing can be said of them.
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess, psutil.AccessDenied):
                 for connection in process.net_connections("tcp"):
                     if connection.status == psutil.CONN_LISTEN:
                         ports[connection.laddr.port] = process.name()
@@ -36,6 +37,7 @@ def require_no_other_port(state: ServerState) -> None:
     if others:
         found = ", ".join(f"{port} ({program})" for port, program in sorted(others.items()))
         raise ServerError(
-            f"{state.url}: expected no other open port, found {found}, open to every user of this machine; TorchServe "
-            f"needs a folder for temporary files that programs may be run from (now {state.folder}): set TMPDIR to one"
+            f"{state.url}: expected no other open port, found {found}, open to every user of this machine; "
+            f"TorchServe needs a folder for temporary files that programs may be run from (now {state.folder}): set "
+            "TMPDIR to one; an archive's own handler (--trust) may open none either"
         )

@@ -19,6 +19,8 @@ from pipeline.places import require_folder, user_folder
 
 STATE_VARIABLE = "PIPELINE_STATE"
 _SCHEMA = 2
+# Of earlier releases, whose servers had management on a port.
+_SCHEMA_WITH_PORT = 1
 _PORTS, _PIDS = 1 << 16, 1 << 31
 # Two clocks round a process's start differently; two processes of one id are further apart than this.
 _SAME_START_S = 1.0
@@ -181,7 +183,10 @@ def _path(port: int) -> Path:
 def _read(path: Path) -> ServerState | None:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        if document.pop("schema") != _SCHEMA:
+        schema = document.pop("schema")
+        if schema == _SCHEMA_WITH_PORT:
+            del document["management_port"]  # such a server is still stopped
+        elif schema != _SCHEMA:
             return None
         state = ServerState(**document)
         # Processes are looked up, and ended, by these numbers: -1 would be all of the user's.

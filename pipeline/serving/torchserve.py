@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from pipeline.errors import ServerError
+from pipeline.model_code.require import require_safe_model
 from pipeline.process import start_child, terminated_as_interrupt
 from pipeline.serving import readiness
 from pipeline.serving.archive import Archive, read_archive
@@ -99,6 +100,7 @@ def serve(
     accept_host: bool = False,
     pass_env: Sequence[str] = (),
     trust: bool = False,
+    allowed_operators: Sequence[str] = (),
     reporter: Reporter | None = None,
 ) -> ServerState:
     """Serve an archive; return when it has ended, or with `detach` as soon as it is ready.
@@ -113,13 +115,16 @@ def serve(
         batch_delay_ms: longest wait for a batch to fill, in milliseconds.
         accept_host: serve although golden answers differ on this machine; `status` says by how much.
         pass_env: variables that workers get beyond those of `pipeline.environment`.
-        trust: run the archive's own handler; by default this installation's answers, on the archive's data.
+        trust: run the archive's own handler, and its model file unasked; by default this installation's handler
+            answers, on the archive's data, with a model file that can do no more than compute.
+        allowed_operators: that the model file may use beside the list; see `pipeline.model_code`.
         reporter: told the address once every worker has given the golden answers.
 
     Returns:
         What was started.
 
     Raises:
+        FileError: its model file could do more than compute.
         ServerError: a port is taken, or it did not become ready; nothing is left running.
         KeyboardInterrupt: it was interrupted or terminated in the foreground; nothing is left running.
     """
@@ -135,6 +140,7 @@ def serve(
             accept_host=accept_host,
             pass_env=pass_env,
             trust=trust,
+            allowed_operators=allowed_operators,
             dies_with_us=not detach,
         )
         try:
@@ -165,14 +171,24 @@ def running_server(
     batch_size: int = 1,
     batch_delay_ms: int = 1,
     trust: bool = False,
+    model_checked: bool = False,
 ) -> Iterator[ServerState]:
     """A private server on free ports for the length of a `with` block; see `serve`.
+
+    Args:
+        archive: to serve, or its path.
+        workers: likewise, as all others.
+        timeout_s: likewise.
+        batch_size: likewise.
+        batch_delay_ms: likewise.
+        trust: likewise.
+        model_checked: whether its model file was looked through before, or is that of the user's own build.
 
     Yields:
         The ready server.
 
     Raises:
-        FileError: the archive is damaged.
+        FileError: the archive is damaged, or its model file could do more than compute.
     """
     state, process = _start(
         archive if isinstance(archive, Archive) else read_archive(archive),
@@ -183,6 +199,7 @@ def running_server(
         batch_delay_ms=batch_delay_ms,
         accept_host=False,
         trust=trust,
+        model_checked=model_checked,
         dies_with_us=True,
         private=True,
     )
@@ -256,10 +273,14 @@ def _start(
     accept_host: bool,
     trust: bool,
     dies_with_us: bool,
+    allowed_operators: Sequence[str] = (),
+    model_checked: bool = False,
     pass_env: Sequence[str] = (),
     private: bool = False,
 ) -> tuple[ServerState, subprocess.Popen[str]]:
     deadline = time.monotonic() + timeout_s
+    if not (trust or model_checked):
+        require_safe_model(archive.path, archive.serving.runtime, archive.members, allowed_operators=allowed_operators)
     require_state_folder()
     ports = choose_ports(port)
     java = find_java()

@@ -57,7 +57,7 @@ def test_channels_in_another_order_are_refused_by_the_worker(tmp_path: Path) -> 
     verified = run("verify", faulty.path)
     assert verified.returncode == 0, "its model is right, and its handler is not run here"
     assert "handler    not this installation's" in verified.stdout
-    done = run("serve", faulty.path, "--port", free_port(), "--detach")
+    done = run("serve", faulty.path, "--trust", "--port", free_port(), "--detach")
     assert done.returncode == 6
     line = one_line(done)
     assert (
@@ -78,7 +78,7 @@ def test_another_resize_filter_behind_a_server_that_was_let_through(tmp_path: Pa
     )
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    done = run("serve", faulty.path, "--port", port, "--detach", "--accept-host")
+    done = run("serve", faulty.path, "--trust", "--port", port, "--detach", "--accept-host")
     assert done.returncode == 0, done.stderr
     assert "accepted host: input image, picture 0: expected the pixels packed with it, found " in done.stderr
     # Golden pictures have the input's own size: only others show it.
@@ -105,7 +105,7 @@ def test_labels_in_another_order_behind_a_server(tmp_path: Path) -> None:
         "labels = self.serving.labels[::-1]",
     )
     port = free_port()
-    done = run("serve", faulty.path, "--port", port, "--detach")
+    done = run("serve", faulty.path, "--trust", "--port", port, "--detach")
     assert done.returncode == 0, "its logits are right"
     found = run("verify", faulty.path, "--url", f"http://127.0.0.1:{port}")
     assert found.returncode == 5

@@ -95,6 +95,11 @@ def belonging(state: ServerState) -> list[psutil.Process]:
     ]
 
 
+def gone(state: ServerState) -> bool:
+    """Whether all of it has ended; an ending process loses its command before it goes."""
+    return not belonging(state) and not state.alive
+
+
 def assert_nothing_left(state: ServerState) -> None:
     assert belonging(state) == []
     assert not Path(state.folder).exists()
@@ -435,7 +440,7 @@ def test_killed_while_its_workers_start_it_takes_them_along(tmp_path: Path) -> N
     assert state is not None
     assert not state.ready
     deadline = time.monotonic() + 60
-    while belonging(state) and time.monotonic() < deadline:
+    while not gone(state) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert [one for one in read_states() if one.model == "early"] == []
     assert_nothing_left(state)
@@ -446,7 +451,7 @@ def test_killed_in_the_foreground_it_takes_its_server_along(tmp_path: Path) -> N
         process.kill()
         process.wait(timeout=60)
     deadline = time.monotonic() + 60
-    while belonging(state) and time.monotonic() < deadline:
+    while not gone(state) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert [one for one in read_states() if one.model == "front"] == []
     assert_nothing_left(state)

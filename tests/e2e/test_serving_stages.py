@@ -95,6 +95,7 @@ def made(folder: Path, spec: InputSpec, *, model: bytes | None = None) -> dict[t
 
 def settings(**changes: Any) -> PackageSettings:
     fields = {"name": "tiny", "version": "2.1", "golden": "validation", "golden_size": 8, "batch_sizes": (1, 3)}
+    fields |= {"max_pixels": None, "deadline_s": 10.0}
     fields["recipe"] = portable_settings(sample_recipe())
     return PackageSettings(**{**fields, **changes})
 

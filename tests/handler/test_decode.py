@@ -322,6 +322,34 @@ def test_specification_survives_json() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shape": "4"}, "input x: shape: expected a list of whole numbers, found '4'"),
+        ({"shape": [4.7, 2]}, "input x: shape: expected a whole number from 1 to 2147483647, found 4.7"),
+        ({"shape": [True, 2]}, "input x: shape: expected a whole number from 1 to 2147483647, found True"),
+        ({"shape": [10**30, 2]}, "input x: shape: expected a whole number from 1 to 2147483647, found 1000"),
+        ({"missing": "no"}, "input x: missing: expected true or false, found 'no'"),
+        ({"low": "0"}, "input x: low: expected a number, found '0'"),
+        ({"high": 10**400}, "input x: high: expected a number, found 1000"),
+        ({"dynamic_axes": [0.5]}, "input x: dynamic_axes: expected a whole number from 0 to 2147483647, found 0.5"),
+        ({"dynamic_axes": "1"}, "input x: dynamic_axes: expected a list of whole numbers, found '1'"),
+        ({"dynamic_sizes": ["19"]}, "input x: dynamic_sizes: expected a list of whole numbers, found '19'"),
+        ({"dynamic_sizes": [[1, 9, 9]]}, "input x: dynamic_sizes: expected the smallest and the largest size, found 3"),
+        ({"dynamic_names": [5]}, "input 'x': name: expected text, found 5"),
+        ({"name": 5}, "inputs: name: expected text, found 5"),
+        ({"decoding": 5}, "input specification: TypeError: "),
+        ({"more": 5}, "input specification: TypeError: "),
+    ],
+)
+def test_what_a_description_says_of_an_input_is_checked(changes: dict[str, Any], message: str) -> None:
+    spec = InputSpec(name="x", dtype="float32", shape=(4, 2), low=0, high=1, dynamic_axes=(1,))
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  the text is checked below
+        InputSpec.from_json({**spec.to_json(), **changes})
+    assert str(caught.value).startswith(message)
+    assert len(str(caught.value)) < 250
+
+
 def test_what_is_known_of_free_axes() -> None:
     spec = InputSpec(name="x", dtype="float32", shape=(4, 2), low=0, high=1, dynamic_axes=(0, 1))
     assert [spec.size_range(axis) for axis in (0, 1)] == [(1, None), (1, None)]

@@ -64,7 +64,7 @@ def many(part: bytes, size: int = 6_500_000) -> bytes:
             GREY,
             "instance 0, input image: wrong shape: expected [1, 8, 6], fou",
         ),
-        (b'{"instances":[' + many(b"[]") + b"]}", PHOTO, "instance 0, input image: not of the input's shape: expected"),
+        (b'{"instances":[' + many(b"[]") + b"]}", PHOTO, "instance 0, input image: wrong shape: expected [1, 224"),
         (b'{"instances":[[' + many(b"[]") + b"]]}", GREY, "instance 0, input image: not of the input's shape"),
         (b'{"instances":[' + many(b"{}") + b"]}", GREY, "instance 0: wrong inputs"),
         (b'{"instances":[' + many(b'""') + b"]}", GREY, "instance 0, input image: wrong form"),
@@ -76,12 +76,17 @@ def many(part: bytes, size: int = 6_500_000) -> bytes:
         (
             b'{"instances":[' + b"9" * 6_000_000 + b"]}",
             GREY,
-            "instance 0, input image: wrong shape: expected [1, 8, 6]",
+            "instance 0, input image: number too long: expected at most 400 characters, found 999",
         ),
         (
-            b'{"instances":[' + many(b"[[[1]]]") + b"]}",
+            b'{"instances":[[' + many(b"[[1]]") + b"]]}",
             replace(GREY, dynamic_axes=(1, 2)),
-            "too many lists in one JSON",
+            "instance 0, input image: too many lists: expected at most 250000, found more",
+        ),
+        (
+            b'{"instances":[[' + many(b"[]") + b"]]}",
+            replace(TABLE, shape=(4, 3), dynamic_axes=(0,), dynamic_sizes=((1, 10_000_000),)),
+            "instance 0, input features: too many lists: expected at most 250000, found more",
         ),
         ('{"instances":["\U0001f600'.encode() + b"x" * 6_000_000, GREY, "JSON of the wrong form"),
         (listed({"b64": "x" * 6_000_000 + "%"}), GREY, "instance 0, input image: not base64: expected standard base64"),
@@ -128,6 +133,58 @@ def test_a_large_body_of_missing_values_and_numbers_alone() -> None:
     body = b'{"instances": [null, NaN, 2.5' + b" " * 70_000 + b", -1]}"
     values = [instance["word"] for instance in decode_request(body, JSON, [word]).instances]
     np.testing.assert_array_equal(np.array(values), [np.nan, np.nan, 2.5, -1])
+
+
+@pytest.mark.parametrize(
+    ("spec", "lengths"),
+    [
+        (replace(SEQUENCE, shape=(128,), dynamic_sizes=((1, 4096),)), [11] * 1024),
+        (replace(SEQUENCE, shape=(128,), dynamic_sizes=((1, 512),)), [1] * 300 + [300] * 60 + [1] * 300 + [512]),
+        (replace(SEQUENCE, shape=(100, 3), dynamic_sizes=((1, 5000),)), [10] * 1000),
+        (replace(SEQUENCE, shape=(300, 1)), [300] * 1024),
+    ],
+    ids=["all short", "short and long", "rows", "many lists together"],
+)
+def test_short_instances_of_an_input_that_may_be_long(spec: InputSpec, lengths: list[int]) -> None:
+    instances = [np.full((length, *spec.shape[1:]), 98).tolist() for length in lengths]
+    body = json.dumps({"instances": instances}, separators=(",", ":")).encode()
+    request = decode_request(body + b" " * 65_536, JSON, [spec])
+    assert [len(instance["tokens"]) for instance in request.instances] == lengths
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("padding", [0, 70_000])
+def test_every_encoding_of_json_is_read_alike(encoding: str, padding: int) -> None:
+    spec = replace(TABLE, name="gr\u00f6\u00dfe \U0001f5bc")
+    good = json.dumps({"instances": [{spec.name: [1, 0, 1, 0]}]}, ensure_ascii=False) + " " * padding
+    (instance,) = decode_request(good.encode(encoding), JSON, [spec]).instances
+    assert instance[spec.name].tolist() == [1, 0, 1, 0]
+    with pytest.raises(BadRequest, match="wrong dtype: expected numbers, found true or false"):
+        decode_request(good.replace("1, 0]", "true, false]").encode(encoding), JSON, [spec])
+
+
+def test_what_no_text_is_is_named() -> None:
+    with pytest.raises(BadRequest, match=r"request body is not JSON: expected .* found 'utf-8' codec can't decode"):
+        decode_request(b'{"instances": [["\xff"]]}' + b" " * 70_000, JSON, [TABLE])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_pictures_are_counted_in_every_encoding(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    monkeypatch.setattr("handlers.request.decode_image", lambda *_: pytest.fail("a picture is decoded"))
+    body = listed(*[{"b64": ""}] * 9).decode().encode(encoding)
+    with pytest.raises(BadRequest, match="found 9 pictures that become 48 pixels each"):
+        decode_request(body, JSON, [GREY], limits=Limits(pixels=400))
+
+
+@pytest.mark.parametrize("number", ["0." + "1" * 398, "1." + "0" * 399, "9" * 500, "1" * 400 + "e-400"])
+def test_a_number_is_read_whole_or_refused_in_words(number: str) -> None:
+    spec = replace(TABLE, shape=())
+    body = b'{"instances": [' + number.encode() + b", 1]}" + b" " * 70_000
+    if len(number) <= 400:
+        assert decode_request(body, JSON, [spec]).instances[0]["features"] == np.float32(float(number))
+        return
+    with pytest.raises(BadRequest, match="instance 0, input features: number too long: expected at most 400 character"):
+        decode_request(body, JSON, [spec])
 
 
 @pytest.mark.parametrize(
@@ -185,9 +242,19 @@ def test_limits_are_kept_and_an_older_description_has_none(tmp_path: Path) -> No
     assert Predictor.load(tmp_path / "unpacked").limits == Limits(pixels=3 << 22, seconds=10.0)
     serving = replace(archive.serving, limits=Limits(pixels=7, seconds=2.5))
     assert Serving.from_json(json.loads(json.dumps(serving.to_json()))) == serving
-    for document in ({"pixels": 0, "seconds": 1}, {"pixels": 1}, {"pixels": 1, "seconds": None}):
-        with pytest.raises(ValueError, match=r"limits: expected "):
-            Serving.from_json({**serving.to_json(), "limits": document})
+    most = {"pixels": 1 << 28, "seconds": 30}
+    assert Limits.from_json(most).to_json() == most
+    documents: list[object] = [[], {"pixels": 1}, {**most, "more": 1}, None]
+    for wrong in documents:
+        with pytest.raises(ValueError, match="limits: expected an object of pixels and seconds, found something else"):
+            Serving.from_json({**serving.to_json(), "limits": wrong})
+    for pixels in (0, -1, True, "12", 1.5, 10**30, 1 << 29, None):
+        with pytest.raises(ValueError, match="limits: pixels: expected a whole number from 1 to 268435456, found "):
+            Serving.from_json({**serving.to_json(), "limits": {**most, "pixels": pixels}})
+    for seconds in (0, -1, True, "12", 1e300, np.inf, np.nan, 10**400, 31, None):
+        with pytest.raises(ValueError, match="limits: seconds: expected a number") as caught:
+            Serving.from_json({**serving.to_json(), "limits": {**most, "seconds": seconds}})
+        assert len(str(caught.value)) < 200
 
 
 def test_the_usual_pixels_follow_the_input() -> None:
@@ -224,7 +291,7 @@ def test_decoding_ends_with_the_deadline(clock: Clock) -> None:
         decode_request(body, JSON, [TABLE], deadline=Deadline(10.5))
     assert (caught.value.status, caught.value.expected) == (
         413,
-        "at most 9 of them in one request, as many as 10.5 s were enough for",
+        "about 4 of them in one request, half as many as 10.5 s were enough to decode",
     )
     assert clock.now == 12
 
@@ -254,6 +321,34 @@ def test_the_search_for_the_instance_without_an_answer_ends_with_the_deadline(tm
     assert isinstance(answer, BadRequest)
     assert (answer.status, answer.error) == (503, "no answer in time")
     assert clock.now < 210
+
+
+def test_a_slow_request_takes_the_time_of_no_other(tmp_path: Path, clock: Clock) -> None:
+    build_archive(tmp_path / "made", [TABLE]).unpack(tmp_path / "unpacked")
+    predictor = Predictor.load(tmp_path / "unpacked")
+    instance = {"features": np.ones(4, dtype=np.float32)}
+    requests = [Request(instances=(instance,) * size, listed=True) for size in (MAX_INSTANCES, 1, 12, 2, MAX_INSTANCES)]
+    answers = answer_requests(predictor, requests, Deadline(60.5))
+    assert [len(answer) for answer in answers[1:4] if isinstance(answer, np.ndarray)] == [1, 12, 2]
+    for answer in (answers[0], answers[4]):
+        assert isinstance(answer, BadRequest)
+        assert (answer.status, answer.error) == (413, "more instances than are answered in time")
+    assert clock.now < 70  # all of them together are not late
+
+
+@pytest.mark.parametrize(
+    ("room", "expected"),
+    [
+        (answer_size.AnswerRoom(most=3), "at most 3 instances in a request"),
+        (answer_size.AnswerRoom(most=3, asked="logits"), "at most 3 instances in a request for logits"),
+        (answer_size.AnswerRoom(most=0, asked="logits"), "a request without asking for logits"),
+        (answer_size.AnswerRoom(most=0), "a model with shorter labels, of which one answer has at most 6553500 bytes"),
+    ],
+)
+def test_too_large_an_answer_is_told_with_what_fits(room: answer_size.AnswerRoom, expected: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        room.require(4)
+    assert (caught.value.status, caught.value.expected) == (413, expected)
 
 
 @pytest.mark.parametrize("labels", [LABELS, ('"' * 300, "\u20ac" * 200, "c", "d", "e")])

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import re
+import struct
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from safetensors.numpy import load as loaded
+from safetensors.numpy import save
 
 from handlers.activation import ACTIVATIONS
 from handlers.bad_request import BadRequest
+from handlers.decode import InputSpec
 from handlers.predictor import Predictor, Refusal
 from handlers.serving import RuntimeSpec, Serving
+from pipeline.errors import FileError
 from pipeline.serving.archive import Archive
+from tests.faulty_archives import made_again
 from tests.served_models import COLOUR, GREY, LABELS, SEQUENCE, TABLE, build_archive, weights
 
 
@@ -143,9 +152,86 @@ def test_sources_put_beside_the_data_of_an_archive_are_checked_by_their_own_list
         with pytest.raises(Refusal, match=f"{member}: expected SHA-256 .*, found "):
             Predictor.load(tmp_path)
         (tmp_path / member).write_bytes(content)
-    (tmp_path / "handler.json").write_text("[")
-    with pytest.raises(Refusal, match=r"handler\.json: expected a readable list, found: "):
-        Predictor.load(tmp_path)
+    digest = "0" * 64
+    for text in (
+        "[",
+        "5",
+        f'[["a.py", "{digest}"]]',
+        f'{{"a\\u0000b.py": "{digest}"}}',
+        f'{{"../a.py": "{digest}"}}',
+        '{"a.py": 5}',
+        "[" * 100_000,
+    ):
+        (tmp_path / "handler.json").write_text(text)
+        with pytest.raises(Refusal, match=r"handler\.json: expected a readable list, found: "):
+            Predictor.load(tmp_path)
+
+
+def header_of(content: bytes) -> tuple[dict[str, Any], bytes]:
+    size = struct.unpack("<Q", content[:8])[0]
+    return json.loads(content[8 : 8 + size]), content[8 + size :]
+
+
+def of_another_type(content: bytes) -> bytes:
+    """The same file, whose first array of bytes has a type that numpy does not have."""
+    header, values = header_of(content)
+    next(entry for name, entry in header.items() if entry.get("dtype") == "U8")["dtype"] = "F8_E4M3"
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + values
+
+
+def changed(arrays: Mapping[str, NDArray[Any] | None]) -> Callable[[bytes], bytes]:
+    def change(content: bytes) -> bytes:
+        return save({name: array for name, array in {**loaded(content), **arrays}.items() if array is not None})
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("member", "inputs", "change", "found"),
+    [
+        ("golden.safetensors", [GREY], of_another_type, "golden.safetensors: expected arrays that numpy has, found: "),
+        (
+            "golden.safetensors",
+            [SEQUENCE],
+            changed({"size.0.input.tokens": np.zeros(4, np.int64)}),
+            "golden.safetensors: size.0.input.tokens: expected 2 axes, found 1",
+        ),
+        (
+            "golden.safetensors",
+            [GREY, TABLE],
+            changed({"input.features": np.array(1, np.float32)}),
+            "golden.safetensors: input.features: expected float32 of shape [9, 4], as",
+        ),
+        ("pictures.safetensors", [GREY], of_another_type, "pictures.safetensors: expected arrays that numpy has"),
+        (
+            "pictures.safetensors",
+            [GREY],
+            changed({"pixels.image.0": None}),
+            "pictures.safetensors: expected an array 'pixels.image.0', found none",
+        ),
+        (
+            "pictures.safetensors",
+            [GREY],
+            changed({"file.image.1": np.zeros(4, np.float32)}),
+            "pictures.safetensors: file.image.1: expected uint8 of 1 axes, found float32 of shape [4]",
+        ),
+    ],
+)
+def test_arrays_that_are_not_what_they_should_be_are_refused(
+    member: str, inputs: list[InputSpec], change: Callable[[bytes], bytes], found: str, tmp_path: Path
+) -> None:
+    archive = build_archive(tmp_path / "made", inputs)
+    content = change(archive.members[member])
+    archive.unpack(tmp_path / "unpacked")
+    (tmp_path / "unpacked" / member).write_bytes(content)
+    document = archive.serving.to_json()
+    document["files"][member] = hashlib.sha256(content).hexdigest()
+    (tmp_path / "unpacked" / "serving.json").write_text(json.dumps(document))
+    with pytest.raises(Refusal, match=re.escape(f"candidate float.onnx.fp32: {found}")):
+        Predictor.load(tmp_path / "unpacked")
+    with pytest.raises(FileError, match=re.escape(f"belong to the model, found: {found}")):
+        made_again(archive, tmp_path / "again.mar", members={member: content})
 
 
 def test_instances_are_answered_in_batches_and_in_order(tmp_path: Path) -> None:

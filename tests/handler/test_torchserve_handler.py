@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from handlers import torchserve_handler
+from handlers import limits, torchserve_handler
 from handlers.limits import Limits
 from handlers.predictor import Predictor, Refusal
 from handlers.torchserve_handler import (
@@ -270,6 +270,27 @@ def test_no_request_is_decoded_behind_the_deadline(handler: Handler) -> None:
         assert answer["error"] == "no answer in time"
 
 
+def test_a_request_that_is_slow_to_decode_takes_the_time_of_no_other(
+    handler: Handler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock:
+        now = 0.0
+
+        def monotonic(self) -> float:
+            self.now += 1
+            return self.now
+
+    monkeypatch.setattr(limits, "time", Clock())
+    handler._predictor.limits = Limits(pixels=10_000, seconds=200)
+    slow = json.dumps({"instances": np.ones((900, 1, 8, 6), dtype=int).tolist()}).encode()
+    context, (refused, *answers) = ask(handler, [(slow, "application/json"), (PNG, "image/png"), (PNG, "image/png")])
+    assert context.get_response_status(0)[0] == 413
+    assert refused["error"] == "more instances than are answered in time"
+    for index, answer in enumerate(answers, start=1):
+        assert context.get_response_status(index)[0] == 200
+        assert "label" in answer
+
+
 def test_a_picture_is_held_against_the_limits_of_the_model(handler: Handler) -> None:
     handler._predictor.limits = Limits(pixels=5000)
     large = encode_png(np.zeros((1, 70, 80), dtype=np.uint8))
@@ -331,8 +352,8 @@ def test_fields_beyond_a_thousand_are_stepped_over(
     context = Context("tiny", "", None, 1, None, "0.12.0")
     context.request_processor, rows, _ = Service.retrieve_data_for_inference(requests[1:])
     (body,) = handler.handle(rows, context)
-    error = "too many fields in one request" if count >= 1000 else "several fields in one request"
-    assert (context.get_response_status(0)[0], json.loads(body)["error"]) == (400, error)
+    refusal = (413, "too many fields in one request") if count >= 1000 else (400, "several fields in one request")
+    assert (context.get_response_status(0)[0], json.loads(body)["error"]) == refusal
 
 
 END = struct.pack("!i", -1)

@@ -138,7 +138,7 @@ def test_timing_processes_end_with_a_killed_build(folder: Path) -> None:
     program = (
         "from pipeline.measure.latency import Subject, measure_latency\n"
         "from pipeline.stage import Silent\n"
-        "sleeps = Subject(name='sleeps', worker='sleeps', job={}, batch_sizes=(1,), threads=1)\n"
+        "sleeps = Subject(name='sleeps', worker='sleeps', job={}, batch_sizes=(1,), threads=1, own_code=True)\n"
         "measure_latency([sleeps], rounds=2, block_s=0.005, reporter=Silent())\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(Path.cwd())])}

@@ -162,7 +162,7 @@ def test_signature_on_the_command_line(archive: Archive, tmp_path: Path) -> None
     insist = ("verify", path, "--public-key", keys.public, "--require-signature")
     ended = run(*insist)
     assert ended.returncode == 3
-    assert "a.mar.sig: expected a signature, found none; sign the archive with `pipeline sign`" in ended.stderr
+    assert f"a.mar.sig: expected a signature to check with {keys.public}, found none, as where" in ended.stderr
     ended = run("sign", path, "--key", keys.private)
     assert (ended.returncode, ended.stdout) == (0, f"{path}.sig\n"), ended.stderr
     ended = run("verify", path)
@@ -192,6 +192,8 @@ def test_serve_and_bench_hold_an_archive_against_who_vouches_for_it(
 
     assert refused("--digest", "0" * 64).startswith(f"3 error: {path}: expected digest {'0' * 64}, found ")
     assert "3 error: " + str(signature) in refused("--public-key", keys.public, "--require-signature")
+    missing = f"3 error: {signature}: expected a signature to check with {keys.public}, found none"
+    assert refused("--public-key", keys.public).startswith(missing), "whoever takes the signature away gains nothing"
     assert refused("--require-signature").startswith("2 error: --require-signature: expected the signer's public key")
     sign_archive(path, others.private)
     assert refused().startswith(f"2 error: {signature}: expected the signer's public key to check this signature with")

@@ -12,6 +12,8 @@ from pipeline.confine import can_confine, confined_command
 pytestmark = pytest.mark.skipif(not can_confine(), reason="this system has no Landlock")
 
 # A module that tries to do what it should not, and says what it could.
+# A path list would be cut at the colon.
+INSIDE = "inside:19:20"
 TRIES = """
 import mmap, os, resource, socket, sys, threading
 from pathlib import Path
@@ -58,18 +60,18 @@ print(*done, sep=",")
 def tried(tmp_path: Path, *, confined: bool) -> set[str]:
     import socket
 
-    for name in ("outside", "inside", "modules"):
+    for name in ("outside", INSIDE, "modules"):
         (tmp_path / name).mkdir()
     (tmp_path / "outside" / "mine").write_text("kept")
     (tmp_path / "modules" / "tries.py").write_text(TRIES)
     with socket.create_server(("127.0.0.1", 0)) as server:
         arguments = [str(tmp_path / "outside"), str(server.getsockname()[1])]
-        command = confined_command("tries", *arguments, writable=[tmp_path / "inside"])
+        command = confined_command("tries", *arguments, writable=[tmp_path / INSIDE])
         if not confined:
             command = [*command[:3], "tries", *arguments]
         environment = {
             "PYTHONPATH": f"{Path(__file__).resolve().parents[2]}:{tmp_path / 'modules'}",
-            "TMPDIR": str(tmp_path / "inside"),
+            "TMPDIR": str(tmp_path / INSIDE),
         }
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

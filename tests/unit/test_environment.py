@@ -45,7 +45,7 @@ def test_more_is_let_through_by_name() -> None:
     with pytest.raises(RecipeError) as caught:
         allowed_environment(["HF_TOKEN", "NOT_SET"])
     assert str(caught.value) == (
-        "--pass-env NOT_SET: expected a variable that is set, found none; set it, or leave it out"
+        "--pass-env NOT_SET: expected the name of a variable that is set, found none; set it, or leave it out"
     )
 
 

@@ -257,6 +257,6 @@ def test_limits_of_requests_go_with_the_archive(tmp_path: Path) -> None:
     assert (usual.max_pixels, usual.deadline_s) == (None, 10.0)
     chosen = package.settings(load_recipe(path, ["package.max_pixels=50000000", "package.deadline_s=2.5"]))
     assert (chosen.max_pixels, chosen.deadline_s) == (50_000_000, 2.5)
-    for wrong in ("package.max_pixels=0", "package.deadline_s=0.5", "package.deadline_s=60"):
+    for wrong in ("package.max_pixels=0", "package.max_pixels=4095", "package.deadline_s=0.5", "package.deadline_s=60"):
         with pytest.raises(RecipeError, match=wrong.partition("=")[0]):
             load_recipe(path, [wrong])

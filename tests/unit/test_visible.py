@@ -20,6 +20,7 @@ from pipeline.visible import visible
         ("\x9b31m\x85", r"\x9b31m\x85"),
         ("user\u202etxt.exe\u2066 \u200f\u061c", r"user\u202etxt.exe\u2066 \u200f\u061c"),
         ("wide\u200b\ufeff\u2028\U000e0041", r"wide\u200b\ufeff\u2028\U000e0041"),
+        ("blank\u3164\uffa0\u115f\u034f\u2800\U000e0100", r"blank\u3164\uffa0\u115f\u034f\u2800\U000e0100"),
         ("undecodable \udcff", r"undecodable \udcff"),
         ("Ankle boot, na\u00efve, \u978b, \U0001f469\u200d\U0001f4bb \\x1b",) * 2,
     ],

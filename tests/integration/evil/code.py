@@ -60,6 +60,11 @@ _STATE = """class Linear(Module):
     return None
 """
 _OUTER = _LINEAR.replace("  def forward", "  inner : __torch__.deep.Inner\n  def forward", 1)
+_OTHER_CLASS = """class Inner(Module):
+  size : Tensor
+class Other(Module):
+  pass
+"""
 
 _EMPTY_RECORD = b"\x80\x02c__torch__.net\nLinear\nq\x00)\x81}(ub."
 _STATE_RECORD = b"\x80\x02c__torch__.net\nLinear\nq\x00)\x81K\x04b."
@@ -209,7 +214,34 @@ FORMS: dict[str, tuple[Attack, str]] = {
     ),
     "print behind a branch that binds the name": (
         _source("if True:", '  print = "x"', "else:", "  pass", 'print("[METRICS]...")', "return _0"),
-        "found prim::Print (__torch__.net, line 11): it writes into a server's own output",
+        "__torch__.net, line 8: expected names of its own for values, found print",
+    ),
+    "print": (
+        _source('print("[METRICS]...")', "return _0"),
+        "found prim::Print (__torch__.net, line 7): it writes into a server's own output",
+    ),
+    "getattr under another name": (
+        _source("another = getattr", '_1 = another("/tmp/x", "from_file")(True, 4)', _added("_1")),
+        "line 7: expected names of values, operators or classes of the file, found getattr",
+    ),
+    "print that is forgotten": (
+        _source('print = "x"', "del print", 'print("[METRICS]...")', "return _0"),
+        "__torch__.net, line 7: expected names of its own for values, found print",
+    ),
+    "an object of another class than its source declares": (
+        lambda good: Script(
+            files={
+                _FILE: _body("inner = self.inner", _added("inner.size"), of=_OUTER).replace("deep", "net")
+                + _OTHER_CLASS
+            },
+            record=_NESTED_RECORD.replace(b"deep\nInner", b"net\nOther"),
+            says="",
+        ).members(good, ""),
+        "data.pkl: expected inner of __torch__.net.Linear to be __torch__.net.Inner, found another value",
+    ),
+    "a mark that is taken for a value": (
+        _with("constants.pkl", b"\x80\x02](q\x00K\x01h\x00K\x02t\x85."),
+        "constants.pkl: expected a value above the last mark, found none",
     ),
     "an operator with a member's name": (
         _source(

@@ -45,3 +45,14 @@ def test_an_operator_of_another_library_inside_a_function() -> None:
     function = helper.make_function("mine", "Twice", ["x"], ["y"], inner, [helper.make_opsetid("other", 1)])
     with pytest.raises(FileError, match="found other::Harm"):
         check_onnx("a.onnx", model("Twice", "mine", functions=[function]))
+
+
+def test_an_operator_of_another_library_beside_a_function_of_the_same_domain() -> None:
+    opset = helper.make_opsetid("", 20)
+    relu = [helper.make_node("Relu", ["x"], ["y"])]
+    function = helper.make_function("mine", "Twice", ["x"], ["y"], relu, [opset])
+    with pytest.raises(FileError, match="found mine::Harm"):
+        check_onnx("a.onnx", model("Harm", "mine", functions=[function]))
+    other = helper.make_function("mine", "Harm", ["x"], ["y"], relu, [opset], overload="other")
+    with pytest.raises(FileError, match="found mine::Harm"):
+        check_onnx("a.onnx", model("Harm", "mine", functions=[other]))

@@ -44,7 +44,19 @@ def test_it_lies_elsewhere_where_a_server_could_not_work_in_that(
     private.rmdir()
 
 
-@pytest.mark.parametrize("name", ["TS_CONFIG_FILE", "PYTHONPATH", "PIPELINE_ACCEPT_HOST", "TMPDIR", "OMP_NUM_THREADS"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "TS_CONFIG_FILE",
+        "PYTHONPATH",
+        "PIPELINE_ACCEPT_HOST",
+        "TMPDIR",
+        "OMP_NUM_THREADS",
+        "JAVA_TOOL_OPTIONS",
+        "JDK_JAVA_OPTIONS",
+        "_JAVA_OPTIONS",
+    ],
+)
 def test_what_steers_a_server_cannot_be_passed_to_it(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -55,6 +55,14 @@ def test_written_and_read(state: ServerState) -> None:
     assert not Path(state.folder).exists()
 
 
+def test_a_server_of_an_earlier_release_is_known_and_can_be_stopped(state: ServerState) -> None:
+    write_state(state)
+    path = next(Path(os.environ["PIPELINE_STATE"]).glob("*.json"))
+    document = json.loads(path.read_text()) | {"schema": 1, "management_port": 9998}
+    path.write_text(json.dumps(document))
+    assert read_states() == [state]
+
+
 @pytest.mark.parametrize("field", ["model", "version"])
 def test_a_name_that_would_lead_to_another_address_is_not_read(state: ServerState, field: str) -> None:
     document: dict[str, str] = {field: "../../models"}
