@@ -61,9 +61,9 @@ def checked_file(value: object, where: str, ending: str) -> str:
         ValueError: it is none.
     """
     named = isinstance(value, str) and re.fullmatch(NAME[:-1], value) and len(value) <= _LONGEST_OF_ALL
-    if not isinstance(value, str) or not named or PurePosixPath(value).suffix != ending:
+    if not named or PurePosixPath(str(value)).suffix != ending:
         raise ValueError(f"{where}: expected a plain file name that ends in {ending}, found {_shown(value)}")
-    return value
+    return str(value)
 
 
 def checked_member(value: object, where: str) -> str:
@@ -163,9 +163,8 @@ def checked_number(value: object, where: str, *, above: float = -math.inf, most:
     Raises:
         ValueError: it is none.
     """
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
     # A whole number that no float holds is compared without an error, and is below no largest float.
-    if not isinstance(value, (int, float)) or not number or not -_LARGEST <= value <= _LARGEST:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -_LARGEST <= value <= _LARGEST:
         raise ValueError(f"{where}: expected a number, found {_shown(value)}")
     if not above < value <= most:
         raise ValueError(f"{where}: expected a number above {above:g}, up to {most:g}, found {_shown(value)}")

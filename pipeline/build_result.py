@@ -227,7 +227,7 @@ def _unlisted_operators(run_dir: Path, manifest: Manifest, selection: Mapping[st
         for artifact in models
         if artifact.kind is Kind.CANDIDATE_MODEL and artifact.candidate == selection["selected"]
     )
-    return unlisted_operators(path.name, selection["runtime"]["kind"], path.read_bytes())
+    return unlisted_operators(path, selection["runtime"]["kind"])
 
 
 def _row(

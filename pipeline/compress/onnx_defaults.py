@@ -164,5 +164,5 @@ class _Graph:
         return followers[0] if len(followers) == self._uses[name] == 1 else None
 
     def _insert(self, node: onnx.NodeProto, *, before: onnx.NodeProto) -> None:
-        place = next(place for place, other in enumerate(self._graph.node) if other is before or other == before)
+        place = next(place for place, other in enumerate(self._graph.node) if before.output[0] in other.output)
         self._graph.node.insert(place, node)

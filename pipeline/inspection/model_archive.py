@@ -12,7 +12,8 @@ from pipeline.artifacts import digest_bytes
 from pipeline.errors import FileError
 from pipeline.inspection.onnx_model import OnnxInspection, inspect_onnx
 from pipeline.inspection.torchscript_archive import TorchScriptInspection, inspect_torchscript
-from pipeline.inspection.zips import ZIP_ERRORS, MemberSpec, read_members
+from pipeline.inspection.zips import MemberSpec, read_members
+from pipeline.zip_errors import ZIP_ERRORS
 
 _MANIFEST = "MAR-INF/MANIFEST.json"
 _SERVING = "serving.json"

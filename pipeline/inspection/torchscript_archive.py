@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 from pipeline.artifacts import digest_bytes
 from pipeline.errors import FileError
-from pipeline.inspection.zips import ZIP_ERRORS, MemberSpec, read_members
+from pipeline.inspection.zips import MemberSpec, read_members
 from pipeline.model_code.script_source import read_source
 from pipeline.model_code.source_text import SourceError
+from pipeline.zip_errors import ZIP_ERRORS
 
 _CALL = re.compile(r"\b(?:torch|ops\.\w+)\.\w+(?=\()")
 _CLASS = re.compile(r"^class (\w+)\(", re.MULTILINE)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import zipfile
-import zlib
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from pipeline.artifacts import digest_bytes
 
-# What Python raises on a damaged zip: bad headers, cut members, unknown compression, absurd offsets.
-ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, RuntimeError, ValueError)
 # What is read stays in memory. Weights shrink to a tenth at best; only a file made to fill the memory holds more.
 _MAX_UNPACKED_BYTES = 512 << 20
 _MAX_RATIO = 4
@@ -43,7 +40,7 @@ def read_members(stream: BinaryIO) -> tuple[tuple[MemberSpec, ...], dict[str, by
         The members in the archive's order, folders left out, and their bytes by name.
 
     Raises:
-        ZIP_ERRORS: the file is not a whole zip, a member fails its checksum, or it unpacks to far more than itself.
+        zip_errors.ZIP_ERRORS: the file is not a whole zip, a member fails its checksum, or it unpacks to far more than itself.
     """
     with zipfile.ZipFile(stream) as archive:
         entries = [one for one in archive.infolist() if not one.is_dir()]

@@ -65,18 +65,17 @@ def require_safe_file(name: str, kind: RuntimeKind, content: bytes, *, allowed_o
             assert_never(unreachable)
 
 
-def unlisted_operators(name: str, kind: RuntimeKind, content: bytes) -> tuple[str, ...]:
+def unlisted_operators(file: Path, kind: RuntimeKind) -> tuple[str, ...]:
     """What `--allow-operator` has to be given for, so that a file is loaded; nothing of an ONNX file of a build.
 
     Args:
-        name: of the file, for messages.
+        file: of a build.
         kind: of the library that loads it.
-        content: its bytes.
 
     Raises:
         FileError: it is not of the form that a build writes.
     """
-    return tuple(read_torchscript(name, content).refused(())) if kind == "torchscript" else ()
+    return tuple(read_torchscript(file.name, file.read_bytes()).refused(())) if kind == "torchscript" else ()
 
 
 def check_operator_names(names: Sequence[str]) -> None:

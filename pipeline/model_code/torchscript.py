@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable
 
@@ -14,6 +13,7 @@ from pipeline.model_code.operators import cut, how_to_allow
 from pipeline.model_code.pickled import PickleError, check_pickle
 from pipeline.model_code.script_source import Source, read_source
 from pipeline.model_code.source_text import SourceError
+from pipeline.zip_errors import ZIP_ERRORS
 
 # The first time that a zip can express: a file says nothing of when it was made.
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -25,7 +25,6 @@ _VERSION = re.compile(rb"\d{1,3}\n?")
 # Members with one content, or none that torch's loader looks at.
 _VERSIONS = ("version", ".data/version")
 _OTHERS = frozenset({".format_version", ".storage_alignment", "byteorder", *_VERSIONS})
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, RuntimeError, ValueError)
 
 
 def write_torchscript(members: Iterable[tuple[str, bytes]]) -> bytes:
@@ -101,7 +100,7 @@ def _members(name: str, content: bytes) -> dict[str, bytes]:
             if sum(entry.file_size for entry in entries) > len(content):
                 raise zipfile.BadZipFile("members that unpack to more than the file")
             members = [(entry.filename, packed.read(entry)) for entry in entries]
-    except _ZIP_ERRORS as error:
+    except ZIP_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise FileError(f"{name}: expected a TorchScript file (a zip), found: {reason}") from error
     # torch's reader does not tell capital letters from small ones.

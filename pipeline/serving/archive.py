@@ -40,6 +40,7 @@ from pipeline.serving.members import (
     require_manifest,
     served_members,
 )
+from pipeline.zip_errors import ZIP_ERRORS
 
 # The oldest time a zip can hold.
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
@@ -307,7 +308,7 @@ def _members(path: Path, content: bytes) -> dict[str, bytes]:
                 if count > 1:
                     raise FileError(f"{path}: {name}: expected each member once, found {count}")
             return {entry.filename: packed.read(entry) for entry in entries}
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+    except ZIP_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise FileError(
             f"{path}: expected a whole .mar archive (a zip), found: {reason}; the file is damaged or truncated"

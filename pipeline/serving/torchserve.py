@@ -7,9 +7,8 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -31,6 +30,7 @@ from pipeline.serving.configuration import (
 )
 from pipeline.serving.java import find_java
 from pipeline.serving.listening import require_no_other_port
+from pipeline.serving.server_status import ServerStatus
 from pipeline.serving.state import (
     ServerState,
     leftover_processes,
@@ -49,43 +49,6 @@ _POLL_S = 0.1
 _LAST_WORDS_S = 1.5
 # TorchServe does not finish open requests on SIGTERM; what is still there after this is killed.
 _TERMINATE_S = 5.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServerStatus:
-    """A server of ours, as it is now.
-
-    Args:
-        state: what was written when it started.
-        healthy: whether it answers.
-        workers: as it describes them; none if it does not answer.
-    """
-
-    state: ServerState
-    healthy: bool
-    workers: tuple[Worker, ...]
-
-    @property
-    def ready(self) -> bool:
-        """Whether it was proven, and every worker is still there."""
-        loaded = [worker for worker in self.workers if worker.status == "READY"]
-        return self.state.ready and self.healthy and len(loaded) == self.state.workers
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        state = self.state
-        return {
-            "url": state.url,
-            "model": state.model,
-            "version": state.version,
-            "digest": state.digest,
-            "archive": state.archive,
-            "pid": state.pid,
-            "ready": self.ready,
-            "accepted": state.accepted,
-            "private": state.private,
-            "workers": [{"id": one.name, "pid": one.pid or None, "status": one.status} for one in self.workers],
-        }
 
 
 def serve(
@@ -173,16 +136,9 @@ def running_server(
     trust: bool = False,
     model_checked: bool = False,
 ) -> Iterator[ServerState]:
-    """A private server on free ports for the length of a `with` block; see `serve`.
+    """A private server on free ports for the length of a `with` block; arguments as for `serve`.
 
-    Args:
-        archive: to serve, or its path.
-        workers: likewise, as all others.
-        timeout_s: likewise.
-        batch_size: likewise.
-        batch_delay_ms: likewise.
-        trust: likewise.
-        model_checked: whether its model file was looked through before, or is that of the user's own build.
+    With `model_checked` its model file was looked through before, or is that of the user's own build.
 
     Yields:
         The ready server.

@@ -1,0 +1,46 @@
+"""What a server of ours is now: its record, and what it says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.serving.client import Worker
+from pipeline.serving.state import ServerState
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerStatus:
+    """A server of ours, as it is now.
+
+    Args:
+        state: what was written when it started.
+        healthy: whether it answers.
+        workers: as it describes them; none if it does not answer.
+    """
+
+    state: ServerState
+    healthy: bool
+    workers: tuple[Worker, ...]
+
+    @property
+    def ready(self) -> bool:
+        """Whether it was proven, and every worker is still there."""
+        loaded = [worker for worker in self.workers if worker.status == "READY"]
+        return self.state.ready and self.healthy and len(loaded) == self.state.workers
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        state = self.state
+        return {
+            "url": state.url,
+            "model": state.model,
+            "version": state.version,
+            "digest": state.digest,
+            "archive": state.archive,
+            "pid": state.pid,
+            "ready": self.ready,
+            "accepted": state.accepted,
+            "private": state.private,
+            "workers": [{"id": one.name, "pid": one.pid or None, "status": one.status} for one in self.workers],
+        }
