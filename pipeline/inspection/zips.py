@@ -40,7 +40,8 @@ def read_members(stream: BinaryIO) -> tuple[tuple[MemberSpec, ...], dict[str, by
         The members in the archive's order, folders left out, and their bytes by name.
 
     Raises:
-        zip_errors.ZIP_ERRORS: the file is not a whole zip, a member fails its checksum, or it unpacks to far more than itself.
+        zip_errors.ZIP_ERRORS: the file is not a whole zip, a member fails its checksum, or it unpacks to far more than
+            itself.
     """
     with zipfile.ZipFile(stream) as archive:
         entries = [one for one in archive.infolist() if not one.is_dir()]
