@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import platform
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -118,8 +119,14 @@ def _load_torchscript(path: Path, runtime: RuntimeSpec, inputs: tuple[InputSpec,
         if runtime.optimization == "all":
             module = _optimized(module, path, inputs)
     names = [spec.name for spec in inputs]
+    thread = threading.local()
 
     def call(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        if not hasattr(thread, "limited"):
+            # OpenMP keeps the number for each thread that calls: in any other it is that of all cores, and sums of
+            # other parts round otherwise.
+            torch.set_num_threads(runtime.threads)
+            thread.limited = True
         # torch refuses arrays that may not be written to, such as a request's bytes; it warns of them on every call.
         with torch.inference_mode():
             tensors = [torch.from_numpy(np.require(inputs[name], requirements=["C", "W"])) for name in names]

@@ -6,8 +6,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import pytest
 from safetensors.numpy import load_file
 
 from handlers.onnx_runtime import import_onnx_runtime
@@ -20,9 +22,14 @@ from tests.served_models import GREY, build_archive
 PAGE = (Path(__file__).parents[2] / "docs" / "elsewhere.md").read_text()
 
 
-def test_the_python_block_runs_on_an_archive(tmp_path: Path) -> None:
-    (block,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-    archive = build_archive(tmp_path / "archive", [GREY])
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize(("block", "kind"), list(zip(BLOCKS, ("onnxruntime", "torchscript"), strict=True)))
+def test_a_python_block_runs_on_an_archive(
+    block: str, kind: Literal["onnxruntime", "torchscript"], tmp_path: Path
+) -> None:
+    archive = build_archive(tmp_path / "archive", [GREY], kind=kind)
     assert block.count("model_store/fashion-cnn.mar") == 1
     code = block.replace("model_store/fashion-cnn.mar", str(archive.path))
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
