@@ -14,10 +14,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from handlers.compare import FLOAT32
 from handlers.decode import ImageDecoding, InputSpec
 from handlers.limits import Limits, usual_pixels
 from handlers.serving import Golden, RuntimeSpec, Serving
+from handlers.tolerance import FLOAT32
 from pipeline.data.synthetic import synthetic_inputs
 from pipeline.serving.archive import write_archive
 from pipeline.serving.golden import answers, pack_golden

@@ -26,6 +26,7 @@ from handlers.golden import proves_nothing, require_golden
 from handlers.limits import Deadline, Limits, usual_pixels
 from handlers.pictures import picture_difference, require_pictures
 from handlers.runtime import Model, describe_cpu, describe_libraries, load_model, run_chunks
+from handlers.runtimes import RUNTIMES
 from handlers.serving import HANDLER_LIST, SERVING_FILE, Golden, RuntimeSpec, Serving
 from handlers.sizes import in_shape, size_groups, sizes_in_words
 
@@ -129,8 +130,8 @@ class Predictor:
     def _replay(self, inputs: Mapping[str, NDArray[Any]], expected: NDArray[np.float32], size: int) -> Comparison:
         """The last comparison, or the first that did not pass, of a batch's golden answers."""
         calls = -(-len(expected) // size)
-        # TorchScript compiles during its first calls of a shape: what is tested is what will answer.
-        left = -(-3 // calls) if self.serving.runtime.kind == "torchscript" else 1
+        # What is tested is what will answer: a runtime that compiles during its first calls of a shape is called on.
+        left = -(-RUNTIMES[self.serving.runtime.kind].settled_call // calls)
         while True:
             left -= 1
             found = run_chunks(self._model, inputs, size)

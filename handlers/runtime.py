@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.metadata
 import platform
 import threading
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from handlers.decode import InputSpec
 from handlers.onnx_runtime import import_onnx_runtime
+from handlers.runtimes import RUNTIMES, RuntimeKind
 from handlers.serving import RuntimeSpec
 
 
@@ -41,6 +43,17 @@ def load_model(folder: Path, runtime: RuntimeSpec, inputs: Sequence[InputSpec]) 
             return _load_onnx(folder / runtime.file, runtime)
         case "torchscript":
             return _load_torchscript(folder / runtime.file, runtime, tuple(inputs))
+        case unreachable:
+            assert_never(unreachable)
+
+
+def import_library(kind: RuntimeKind) -> None:
+    """Import what runs a kind of file, before a file of it is loaded."""
+    match kind:
+        case "onnxruntime":
+            import_onnx_runtime()
+        case "torchscript":
+            importlib.import_module("torch")
         case unreachable:
             assert_never(unreachable)
 
@@ -82,7 +95,7 @@ def describe_cpu() -> str:
 
 def describe_libraries(runtime: RuntimeSpec) -> str:
     """Versions of the libraries that compute an answer."""
-    names = ("onnxruntime" if runtime.kind == "onnxruntime" else "torch", "numpy")
+    names = (RUNTIMES[runtime.kind].library, "numpy")
     return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
 
 

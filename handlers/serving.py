@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from handlers.activation import ACTIVATIONS, Activation
-from handlers.compare import Tolerance
 from handlers.decode import InputSpec
 from handlers.described import (
     MOST_EXAMPLES,
@@ -23,13 +22,14 @@ from handlers.described import (
     checked_tolerance,
 )
 from handlers.limits import Limits
+from handlers.runtimes import RUNTIMES, Optimization, RuntimeKind
+from handlers.tolerance import Tolerance
 
 SERVING_FILE = "serving.json"
 SERVING_SCHEMA = 1
 # SHA-256 by name of the sources that an installation puts beside an archive's data in place of the archive's own.
 HANDLER_LIST = "handler.json"
-# Of a model file, by the library that runs it; and of golden answers and pictures.
-MODEL_ENDINGS = {"onnxruntime": ".onnx", "torchscript": ".pt"}
+# Of the files that hold golden answers and pictures.
 ARRAYS_ENDING = ".safetensors"
 
 
@@ -47,9 +47,9 @@ class RuntimeSpec:
         allow_batch_variant: run them in batches all the same, because the owner of the model said so.
     """
 
-    kind: Literal["onnxruntime", "torchscript"]
+    kind: RuntimeKind
     file: str
-    optimization: Literal["all", "none"] = "all"
+    optimization: Optimization = "all"
     threads: int = 1
     batch_invariant: bool = True
     allow_batch_variant: bool = False
@@ -81,9 +81,9 @@ class RuntimeSpec:
             spec = cls(**document)
         except TypeError as error:
             raise ValueError(f"runtime: {error}") from error
-        if spec.kind not in ("onnxruntime", "torchscript") or spec.optimization not in ("all", "none"):
+        if spec.kind not in RUNTIMES or spec.optimization not in get_args(Optimization):
             raise ValueError(f"runtime: unknown kind or optimization in {dict(document)}")
-        checked_file(spec.file, "runtime: file", MODEL_ENDINGS[spec.kind])
+        checked_file(spec.file, "runtime: file", RUNTIMES[spec.kind].ending)
         checked_count(spec.threads, "runtime: threads", most=MOST_THREADS)
         checked_flag(spec.batch_invariant, "runtime: batch_invariant")
         checked_flag(spec.allow_batch_variant, "runtime: allow_batch_variant")

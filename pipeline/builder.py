@@ -14,8 +14,9 @@ from pipeline.candidates.choose import Limits, Verdict, explain
 from pipeline.candidates.spec import SLIM, candidate_specs
 from pipeline.errors import FileError, ProofError, RecipeError
 from pipeline.manifest import MANIFEST_NAME, Manifest, read_manifest, write_atomically
-from pipeline.measure.host import computes_bfloat16
+from pipeline.measure.host import computes
 from pipeline.places import no_room, os_error_text, require_temp
+from pipeline.precision import PRECISIONS
 from pipeline.preflight import check_recipe, check_store
 from pipeline.recipe import Recipe
 from pipeline.recipe_file import DEFAULT_RECIPE, load_recipe
@@ -186,8 +187,9 @@ def resolve(recipe: str | Path | Recipe, overrides: Sequence[str] = ()) -> Recip
     named, searched = loaded.select.candidate, loaded.search_effort != "off"
     if named is not None and named not in names and not (searched and named.startswith(SLIM)):
         others = f", or one that the search makes ({SLIM}...)" if searched else ""
-        absent = named.endswith(".bf16") and not computes_bfloat16()
-        why = "; no build tries bfloat16 by itself on this processor, which does not compute in it" if absent else ""
+        needs = next((facts.needs for name, facts in PRECISIONS.items() if named.endswith(f".{name}")), None)
+        lacks = f"; no build tries {needs} by itself on this processor, which does not compute in it"
+        why = "" if computes(needs) else lacks
         raise RecipeError(f"select.candidate: expected one of {', '.join(names)}{others}, found {named}{why}")
     check_recipe(loaded)
     return loaded

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, assert_never, get_args
 
 from pydantic import Field, model_validator
 
+from pipeline.precision import PRECISIONS, ConvertingPass, Precision, precision_of
 from pipeline.section import LONGEST_NAME, NAME, Section
 
 
@@ -105,25 +106,15 @@ Pass = Annotated[
     ChannelPruning | FineTune | MagnitudePruning | DynamicInt8 | StaticInt8 | Bfloat16,
     Field(discriminator="kind"),
 ]
-Format = Literal["torchscript", "onnx"]
-Precision = Literal["fp32", "int8-dynamic", "int8-static", "bf16"]
-
-# The passes that say in which number format a network computes. They come last.
-_PRECISIONS: dict[str, Precision] = {
-    "dynamic-int8": "int8-dynamic",
-    "static-int8": "int8-static",
-    "bfloat16": "bf16",
-}
-# ONNX Runtime alone runs static int8; it has no kernels for bfloat16 on x86-64.
-_ONE_FORMAT: dict[Precision, Format] = {"int8-static": "onnx", "bf16": "torchscript"}
+_CONVERTING: tuple[str, ...] = get_args(ConvertingPass)
 
 
 def _refusal(earlier: str, later: str) -> str:
     """Why a kind of pass may not come after another; empty if it may."""
     order = f"expected {later} before {earlier}, because"
     match (earlier, later):
-        case (one, other) if one in _PRECISIONS and other in _PRECISIONS:
-            return f"expected one of {one} and {other}, found both: each starts from the float network"
+        case (first, second) if first in _CONVERTING and second in _CONVERTING:
+            return f"expected one of {first} and {second}, found both: each starts from the float network"
         case ("dynamic-int8" | "static-int8", _):
             what, act = (later, "training") if later == "fine-tune" else ("pruning", "pruning")
             return (
@@ -179,15 +170,24 @@ class Variant(Section):
     @property
     def precision(self) -> Precision:
         """Number format of the weights."""
-        return next((_PRECISIONS[one.kind] for one in self.passes if one.kind in _PRECISIONS), "fp32")
+        return precision_of([step.kind for step in self.passes])
 
 
 def float_passes(passes: Sequence[Pass]) -> tuple[Pass, ...]:
     """Those of some passes that act on the float network; an ONNX file is quantized after its export."""
-    return tuple(one for one in passes if one.kind not in _PRECISIONS)
+    return tuple(step for step in passes if step.kind not in _CONVERTING)
 
 
-def formats_of(precision: Precision) -> tuple[Format, ...]:
-    """The formats in which a number format can be had."""
-    one = _ONE_FORMAT.get(precision)
-    return get_args(Format) if one is None else (one,)
+def converting_pass(precision: Precision) -> Pass | None:
+    """The pass that brings a network into a precision, with default settings; None for float."""
+    match PRECISIONS[precision].made_by:
+        case None:
+            return None
+        case "dynamic-int8":
+            return DynamicInt8()
+        case "static-int8":
+            return StaticInt8()
+        case "bfloat16":
+            return Bfloat16()
+        case unreachable:
+            assert_never(unreachable)

@@ -9,8 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from pipeline.formats import FormatName
 from pipeline.names import DATA_SETS, NETWORKS, DataSetName, NetworkName, require_known
-from pipeline.passes import Format, Pass, Variant, formats_of
+from pipeline.passes import Pass, Variant
+from pipeline.precision import PRECISIONS
 from pipeline.section import LONGEST_NAME, NAME, Section
 
 _FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
@@ -144,7 +146,7 @@ class Candidates(Section):
     pruning_scope: Literal["layer", "global"] = Field(
         default="layer", description="rank weights per layer or over all layers in the default variants"
     )
-    formats: tuple[Format, ...] = Field(
+    formats: tuple[FormatName, ...] = Field(
         default=("torchscript", "onnx"),
         min_length=1,
         description="what each variant is exported to (one with static-int8 to ONNX alone, one with bfloat16 to "
@@ -178,7 +180,7 @@ class Candidates(Section):
                     f"variant {variant.name!r} at {variant.precision} is given twice (float at fp32 is built in)"
                 )
             seen.add((variant.name, variant.precision))
-            possible = formats_of(variant.precision)
+            possible = PRECISIONS[variant.precision].formats
             if not set(possible) & set(self.formats):
                 raise ValueError(
                     f"variant {variant.name!r} at {variant.precision}: expected {' or '.join(possible)} among formats, "
@@ -187,7 +189,7 @@ class Candidates(Section):
         return self
 
     @property
-    def named_formats(self) -> tuple[Format, ...]:
+    def named_formats(self) -> tuple[FormatName, ...]:
         """The formats, where the recipe gives them: a network that cannot be had in one of them ends the build."""
         return self.formats if "formats" in self.model_fields_set else ()
 

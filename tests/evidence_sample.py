@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from handlers.compare import FLOAT32
+from handlers.tolerance import FLOAT32
 from pipeline.artifacts import digest_bytes
 from pipeline.evidence.document import Code, DataEvidence, Metrics, make_evidence, portable_settings
 from pipeline.recipe import Recipe

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from handlers.activation import Activation
-from handlers.compare import FLOAT32, INT8_DYNAMIC
 from handlers.decode import ImageDecoding, InputSpec
 from handlers.runtime import load_model, run_chunks
 from handlers.serving import Golden, RuntimeSpec, Serving
 from handlers.sizes import SizeGroup
+from handlers.tolerance import FLOAT32, INT8_DYNAMIC
 from pipeline.data.sizes import resized
 from pipeline.data.synthetic import synthetic_inputs
 from pipeline.serving.archive import Archive, write_archive

@@ -8,14 +8,16 @@ from pipeline.candidates.evaluate import hold_against, make_file, runtime_of
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.compress.passes import apply_passes
+from pipeline.formats import FORMATS
+from pipeline.precision import PRECISIONS
 from pipeline.verify.layers import LayerFinding
 from pipeline.verify.parity import ParityReport
 from pipeline.verify.reference import Reference, module_reference, remade_reference, unoptimized_reference
 
 
-def is_quantized_onnx(spec: CandidateSpec) -> bool:
-    """Whether a candidate was quantized as an ONNX file, and has no torch source."""
-    return spec.format == "onnx" and spec.precision != "fp32"
+def is_quantized_file(spec: CandidateSpec) -> bool:
+    """Whether a candidate was quantized as a file, after its export, and has no torch source."""
+    return FORMATS[spec.format].quantized_as_file and not PRECISIONS[spec.precision].is_float32
 
 
 def quantize_again(spec: CandidateSpec, ground: Ground, *, tuned: Path | None) -> Path:
@@ -55,7 +57,7 @@ def check_again(
 def _reference(spec: CandidateSpec, ground: Ground, file: Path, tuned: Path | None, original: Path | None) -> Reference:
     if original is not None:
         return remade_reference(original, ground.model.inputs)
-    if is_quantized_onnx(spec):
+    if is_quantized_file(spec):
         return unoptimized_reference(file, ground.model.inputs)
     module, _ = apply_passes(ground.deployable(), spec.passes, example=ground.example(), weights=tuned)
-    return module_reference(module, ground.model.inputs, exact=spec.precision == "fp32")
+    return module_reference(module, ground.model.inputs, exact=PRECISIONS[spec.precision].is_float32)

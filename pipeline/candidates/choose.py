@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.candidates.report import CandidateReport
 from pipeline.errors import ProofError, RecipeError
+from pipeline.formats import FORMATS
 from pipeline.measure.gain import MINIMUM_GAIN, speed_up
 from pipeline.recipe import Goal
 from pipeline.verify.interval import drop_bounds, smallest_provable_drop
@@ -199,5 +200,5 @@ def _gains(best: CandidateReport, other: CandidateReport, goal: Goal) -> bool:
 
 
 def _complexity(report: CandidateReport) -> tuple[int, bool]:
-    """Fewer passes are simpler; at the same number ONNX is, since its file is not tied to a torch version."""
-    return (len(report.passes), report.format != "onnx")
+    """Fewer passes are simpler; at the same number, a file that is tied to no version of the library that wrote it."""
+    return (len(report.passes), not FORMATS[report.format].portable)

@@ -13,7 +13,6 @@ import onnx
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from handlers.compare import BFLOAT16, FLOAT32, INT8_DYNAMIC, INT8_STATIC, Tolerance
 from handlers.decode import InputSpec
 from handlers.runtime import run_chunks
 from handlers.serving import RuntimeSpec
@@ -34,11 +33,13 @@ from pipeline.data.sizes import resized
 from pipeline.errors import RecipeError
 from pipeline.export.onnx import export_onnx
 from pipeline.export.torchscript import export_torchscript
+from pipeline.formats import FORMATS
 from pipeline.inspection.graph import graph_cost
 from pipeline.kept import drop_damaged, read_kept, write_kept
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weights import load_network
-from pipeline.passes import DynamicInt8, Pass, Precision, StaticInt8
+from pipeline.passes import DynamicInt8, Pass, StaticInt8
+from pipeline.precision import PRECISIONS
 from pipeline.verify.free_axes import Sized, sized_examples
 from pipeline.verify.layers import LayerFinding
 from pipeline.verify.locate import locate
@@ -48,7 +49,6 @@ from pipeline.verify.reference import Reference, module_reference, unoptimized_r
 from pipeline.verify.steady import require_steady
 
 _FLOAT_BATCH = 128
-_MODEL_FILE = {"onnx": "model.onnx", "torchscript": "model.pt"}
 # In a candidate's folder, where it was fine-tuned.
 TUNED_FILE = "tuned.safetensors"
 # In its folder in the scratch folder, once it is finished.
@@ -102,26 +102,11 @@ def write_samples(
 def runtime_of(spec: CandidateSpec) -> RuntimeSpec:
     """How a candidate's file is run."""
     return RuntimeSpec(
-        kind="torchscript" if spec.format == "torchscript" else "onnxruntime",
-        file=_MODEL_FILE[spec.format],
+        kind=FORMATS[spec.format].runtime,
+        file=FORMATS[spec.format].file_name,
         optimization=spec.optimization,
         threads=spec.threads,
     )
-
-
-def tolerance_of(precision: Precision) -> Tolerance:
-    """How far the answers of a candidate may be from its reference's."""
-    match precision:
-        case "fp32":
-            return FLOAT32
-        case "int8-dynamic":
-            return INT8_DYNAMIC
-        case "int8-static":
-            return INT8_STATIC
-        case "bf16":
-            return BFLOAT16
-        case _:
-            assert_never(precision)
 
 
 def folder_of(one: CandidateSpec | CandidateReport, ground: Ground) -> Path:
@@ -156,7 +141,7 @@ def evaluate_once(
     except TimeIsUpError:
         raise
     except Exception as error:  # noqa: BLE001 - exporters and quantizers raise all kinds
-        return from_error(spec, error, folder, made=(folder / _MODEL_FILE[spec.format]).exists())
+        return from_error(spec, error, folder, made=(folder / FORMATS[spec.format].file_name).exists())
     if isinstance(made, CandidateReport):
         write_kept(folder / _REPORT, made.model_dump_json().encode())
     return made
@@ -215,7 +200,7 @@ def evaluate(
         ProofError: the file cannot be judged, or was not exported as it is.
         RecipeError: a pass or an export cannot be done on this network.
     """
-    file = folder / _MODEL_FILE[spec.format]
+    file = folder / FORMATS[spec.format].file_name
     tuned = tuned_weights(spec.passes, ground, name=spec.variant)
     if tuned is not None:
         shutil.copyfile(tuned, folder / TUNED_FILE)
@@ -312,7 +297,7 @@ def hold_against(
         reference=reference,
         inputs=ground.model.inputs,
         samples=ground.samples,
-        tolerance=tolerance_of(spec.precision),
+        tolerance=PRECISIONS[spec.precision].tolerance,
         batch_sizes=ground.batch_sizes,
         skip_evaluator=_too_large(file, ground.evaluator_macs),
         scratch=ground.scratch,
@@ -332,21 +317,25 @@ def make_file(
     spec: CandidateSpec, ground: Ground, file: Path, *, tuned: Path | None
 ) -> tuple[list[PassReport], How, Reference]:
     """Write the candidate's file; say what its passes did, how it was made, and what it must reproduce."""
-    example, traced = ground.example(), ground.traced_example()
-    deployable = ground.deployable()
-    if spec.format == "torchscript":
-        module, passes = apply_passes(deployable, spec.passes, example=example, weights=tuned)
-        fold, tolerance = spec.precision != "bf16", tolerance_of(spec.precision)
-        made = export_torchscript(module, file, example=traced, fold=fold, tolerance=tolerance)
-        return passes, made.method, module_reference(module, ground.model.inputs, exact=spec.precision == "fp32")
-    module, passes = apply_passes(deployable, spec.float_passes, example=example, weights=tuned)
-    float_file = file if spec.precision == "fp32" else file.with_name("float.onnx")
-    export_onnx(module, float_file, inputs=ground.model.inputs, example=traced, opset=ground.opset)
-    if spec.precision == "fp32":
-        return passes, "export", module_reference(module, ground.model.inputs)
-    passes = [*passes, quantize_file(spec.passes[-1], float_file, file, ground)]
-    float_file.unlink()
-    return passes, "quantize", unoptimized_reference(file, ground.model.inputs)
+    precision = PRECISIONS[spec.precision]
+    example, traced, inputs = ground.example(), ground.traced_example(), ground.model.inputs
+    early = spec.float_passes if FORMATS[spec.format].quantized_as_file else spec.passes
+    module, passes = apply_passes(ground.deployable(), early, example=example, weights=tuned)
+    match spec.format:
+        case "torchscript":
+            fold = precision.optimization == "all"
+            exported = export_torchscript(module, file, example=traced, fold=fold, tolerance=precision.tolerance)
+            return passes, exported.method, module_reference(module, inputs, exact=precision.is_float32)
+        case "onnx":
+            float_file = file if precision.is_float32 else file.with_name("float.onnx")
+            export_onnx(module, float_file, inputs=inputs, example=traced, opset=ground.opset)
+            if precision.is_float32:
+                return passes, "export", module_reference(module, inputs)
+            passes = [*passes, quantize_file(spec.passes[-1], float_file, file, ground)]
+            float_file.unlink()
+            return passes, "quantize", unoptimized_reference(file, inputs)
+        case unreachable:
+            assert_never(unreachable)
 
 
 def quantize_file(

@@ -8,6 +8,7 @@ from pipeline.candidates.choose import LOSSLESS, WITHIN, Limits
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.speed import SpeedUp
 from pipeline.measure.gain import MINIMUM_GAIN
+from pipeline.precision import PRECISIONS
 from pipeline.recipe import Goal
 from pipeline.verify.quality import QualityReport
 
@@ -71,13 +72,10 @@ def _gain(report: CandidateReport, speed: tuple[SpeedUp, ...], float_size: int, 
 
 def _cause(report: CandidateReport) -> str:
     """What is known of passes that make nothing faster; empty where nothing is."""
-    match report.passes[-1].kind if report.passes else "":
-        case "static-int8":
-            return "quantizing and dequantizing cost what the int8 kernels gain on layers of this size"
-        case "dynamic-int8":
-            alone = "" if report.parity.batch_invariant else ", and a batch is answered one by one"
-            return f"scales are found anew in each call, convolutions stay in float{alone}"
-        case "magnitude-pruning":
-            return "zeros are stored and multiplied like any other value"
-        case _:
-            return ""
+    cause = PRECISIONS[report.precision].why_no_gain
+    if cause:
+        alone = "" if report.parity.batch_invariant else ", and a batch is answered one by one"
+        return f"{cause}{alone}"
+    if report.passes and report.passes[-1].kind == "magnitude-pruning":
+        return "zeros are stored and multiplied like any other value"
+    return ""

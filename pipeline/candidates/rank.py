@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from handlers.runtime import load_model, run_chunks
-from pipeline.candidates.again import is_quantized_onnx
+from pipeline.candidates.again import is_quantized_file
 from pipeline.candidates.evaluate import quantize_file, runtime_of
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.spec import CandidateSpec
@@ -25,6 +25,7 @@ from pipeline.data.dataset import Split
 from pipeline.errors import RecipeError
 from pipeline.export.onnx import export_onnx
 from pipeline.passes import Bfloat16, ChannelPruning, FineTune, Pass
+from pipeline.precision import PRECISIONS
 from pipeline.verify.quality import divergence_between
 from pipeline.verify.reference import module_reference
 
@@ -127,7 +128,7 @@ class _Kept:
 
 
 def _touched(spec: CandidateSpec, ground: Ground, network: nn.Module, tuned: Path | None) -> list[_Kept]:
-    torch_passes = spec.float_passes if is_quantized_onnx(spec) else spec.passes
+    torch_passes = spec.float_passes if is_quantized_file(spec) else spec.passes
     compressed, reports = apply_passes(network, torch_passes, example=ground.example(), weights=tuned)
     last = max((place for place, one in enumerate(torch_passes) if isinstance(one, FineTune)), default=-1)
     touched = [
@@ -137,9 +138,9 @@ def _touched(spec: CandidateSpec, ground: Ground, network: nn.Module, tuned: Pat
         for layer in report.layers
         if layer.touched and (report.kind != ChannelPruning().kind or _narrower(layer.name, network, compressed))
     ]
-    if is_quantized_onnx(spec):
+    if is_quantized_file(spec):
         int8 = spec.passes[-1].kind
-        kinds = (nn.Linear, _ConvNd) if spec.precision == "int8-static" else (nn.Linear,)
+        kinds = (nn.Linear, _ConvNd) if PRECISIONS[spec.precision].converts_convolutions else (nn.Linear,)
         layers = [(name, one) for name, one in weighted_layers(compressed).items() if isinstance(one, kinds)]
         touched += [
             _Kept(kind=int8, layer=name, weights=sum(weight.numel() for weight in weights_of(one)))
@@ -169,9 +170,9 @@ def _answers(
 ) -> NDArray[np.float32]:
     """Logits of a candidate, as it would be with one layer left out of one pass."""
     # What depends on its batch is served one by one.
-    size = 1 if spec.precision == "int8-dynamic" else _BATCH
+    size = 1 if PRECISIONS[spec.precision].scales_per_call else _BATCH
     inputs = ground.model.inputs
-    if not is_quantized_onnx(spec):
+    if not is_quantized_file(spec):
         module = _compressed(network, spec.passes, ground, tuned, keep)
         return run_chunks(module_reference(module, inputs).answer, arrays, size)
     int8 = spec.passes[-1]

@@ -11,8 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.errors import FileError
+from pipeline.formats import FormatName
 from pipeline.manifest import write_atomically
-from pipeline.passes import Format, Pass, Precision
+from pipeline.passes import Pass
+from pipeline.precision import Precision
 from pipeline.section import NAME
 from pipeline.verify.quality import QualityReport
 
@@ -136,7 +138,7 @@ class CandidateReport(_Data):
     name: str = Field(pattern=NAME)
     identity: str = Field(pattern=NAME)
     variant: str = Field(pattern=NAME)
-    format: Format
+    format: FormatName
     precision: Precision
     lossy: bool
     how: How

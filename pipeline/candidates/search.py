@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, assert_never, get_args
+from typing import Literal, assert_never
 
 from pydantic import TypeAdapter
 
@@ -16,13 +16,14 @@ from pipeline.candidates.descent import EFFORTS, Descent, epochs_for, variant_na
 from pipeline.candidates.evaluate import is_evaluated
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport
-from pipeline.candidates.spec import FALLBACK, FLOAT, CandidateSpec, optimization_of
+from pipeline.candidates.spec import FALLBACK, FLOAT, CandidateSpec
 from pipeline.candidates.unproven import Unproven, from_error
 from pipeline.candidates.widths import Aim, Ladder, Plan, Sensitivity, plans, scan
 from pipeline.errors import RecipeError
 from pipeline.kept import read_kept, write_kept
 from pipeline.measure.host import channel_block
-from pipeline.passes import Bfloat16, DynamicInt8, FineTune, Pass, Precision, StaticInt8, formats_of
+from pipeline.passes import FineTune, Pass, StaticInt8, converting_pass
+from pipeline.precision import PRECISIONS, Precision
 from pipeline.recipe import Goal, Measure
 from pipeline.stage import Reporter
 
@@ -35,7 +36,7 @@ _READ = 10
 # Where speed does not count, channels in such steps.
 _FINEST = 8
 # What ONNX Runtime runs: each network is tried in all of it.
-_ONNX_PRECISIONS: tuple[Precision, ...] = tuple(one for one in get_args(Precision) if "onnx" in formats_of(one))
+_ONNX_PRECISIONS: tuple[Precision, ...] = tuple(name for name, facts in PRECISIONS.items() if "onnx" in facts.formats)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,21 +146,25 @@ def precisions_for(
     gains: Callable[[Sequence[CandidateReport], Sequence[CandidateReport]], bool],
     reporter: Reporter,
 ) -> tuple[Precision, ...]:
-    """What the networks of a search are tried in, float first: bfloat16 only where the float network gains by it.
+    """What the networks of a search are tried in, float first; what ONNX has not, only where float gains by it.
 
     Args:
         asked: the candidates that are there already, the float network in ONNX among them.
         gains: whether the first candidates are better than the others in what is searched for.
-        reporter: told why bfloat16 is not tried, where it could be.
+        reporter: told why a precision is not tried, where it could be.
     """
-    made = {one.name: one for one in asked}
-    bfloat16 = made.get(f"{FLOAT}.torchscript.bf16")
-    if bfloat16 is None:
-        return _ONNX_PRECISIONS
-    if gains([bfloat16], [made[FALLBACK]]):
-        return (*_ONNX_PRECISIONS, bfloat16.precision)
-    reporter.log(f"search: bf16 is not tried: {bfloat16.name} is not certainly better than {FALLBACK}")
-    return _ONNX_PRECISIONS
+    baseline = [report for report in asked if report.name == FALLBACK]
+    worth_it: list[Precision] = []
+    for report in asked:
+        if report.variant != FLOAT or report.precision in _ONNX_PRECISIONS:
+            continue
+        if gains([report], baseline):
+            worth_it.append(report.precision)
+        else:
+            reporter.log(
+                f"search: {report.precision} is not tried: {report.name} is not certainly better than {FALLBACK}"
+            )
+    return (*_ONNX_PRECISIONS, *worth_it)
 
 
 def aim_for(goal: Goal, measure: Measure, *, round_to: int | None) -> Aim:
@@ -217,8 +222,9 @@ def _evaluated(
     What cannot be made or proven is a row. In float, it ends what is tried of this network.
     """
     for precision in precisions:
-        spec = _with_last_pass(network, precision, _last_pass(precision))
-        if precision == "int8-static":
+        last = converting_pass(precision)
+        spec = _with_last_pass(network, precision, last)
+        if isinstance(last, StaticInt8):
             try:
                 best = best_static_int8(network, ground, contest)
             except TimeIsUpError:
@@ -231,35 +237,21 @@ def _evaluated(
             clock.check()
         found = evaluate(spec)
         yield spec, found
-        if precision == "fp32" and isinstance(found, Unproven):
+        if last is None and isinstance(found, Unproven):
             return  # what is no candidate in float cannot be quantized
-
-
-def _last_pass(precision: Precision) -> Pass | None:
-    """The pass that brings a network into a number format, with default settings; None for float."""
-    match precision:
-        case "fp32":
-            return None
-        case "int8-dynamic":
-            return DynamicInt8()
-        case "int8-static":
-            return StaticInt8()
-        case "bf16":
-            return Bfloat16()
-        case _:
-            assert_never(precision)
 
 
 def _with_last_pass(network: CandidateSpec, precision: Precision, last: Pass | None) -> CandidateSpec:
     """The same network in another number format."""
     if last is None:
         return network
+    facts = PRECISIONS[precision]
     return replace(
         network,
         passes=(*network.passes, last),
-        format=network.format if network.format in formats_of(precision) else formats_of(precision)[0],
+        format=network.format if network.format in facts.formats else facts.formats[0],
         precision=precision,
-        optimization=optimization_of(precision),
+        optimization=facts.optimization,
     )
 
 

@@ -7,23 +7,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
+from handlers.runtimes import Optimization
 from pipeline.artifacts import digest_bytes
-from pipeline.measure.host import computes_bfloat16
-from pipeline.passes import (
-    Bfloat16,
-    DynamicInt8,
-    Format,
-    MagnitudePruning,
-    Pass,
-    Precision,
-    StaticInt8,
-    Variant,
-    float_passes,
-    formats_of,
-)
+from pipeline.formats import FormatName
+from pipeline.measure.host import computes
+from pipeline.passes import Bfloat16, DynamicInt8, MagnitudePruning, Pass, StaticInt8, Variant, float_passes
+from pipeline.precision import PRECISIONS, Precision
 from pipeline.recipe import Candidates
-
-Optimization = Literal["all", "none"]
 
 FLOAT = "float"
 FALLBACK = "float.onnx.fp32"
@@ -49,7 +39,7 @@ class CandidateSpec:
 
     variant: str
     passes: tuple[Pass, ...]
-    format: Format
+    format: FormatName
     precision: Precision
     optimization: Optimization = "all"
     threads: int = 1
@@ -102,16 +92,8 @@ def default_variants(amount: float, scope: Literal["layer", "global"]) -> tuple[
         Variant(name=FLOAT, passes=(StaticInt8(),)),
         Variant(name=pruned, passes=(pruning, DynamicInt8())),
     )
-    return (*variants, Variant(name=FLOAT, passes=(Bfloat16(),))) if computes_bfloat16() else variants
-
-
-def optimization_of(precision: Precision) -> Optimization:
-    """How a file of a number format is treated when it is loaded.
-
-    TorchScript's optimizer makes bfloat16 round elsewhere and no faster. Measured, time optimized over as saved: 1.0
-    for convolutional networks and a vision transformer, 1.3 to 1.7 for linear layers 2,048 wide.
-    """
-    return "none" if precision == "bf16" else "all"
+    fast = computes(PRECISIONS["bf16"].needs)
+    return (*variants, Variant(name=FLOAT, passes=(Bfloat16(),))) if fast else variants
 
 
 def candidate_specs(settings: Candidates) -> tuple[CandidateSpec, ...]:
@@ -125,13 +107,13 @@ def candidate_specs(settings: Candidates) -> tuple[CandidateSpec, ...]:
             passes=variant.passes,
             format=form,
             precision=variant.precision,
-            optimization=optimization_of(variant.precision),
+            optimization=PRECISIONS[variant.precision].optimization,
             threads=settings.threads,
             allow_batch_variant=settings.allow_batch_variant,
         )
         for variant in (Variant(name=FLOAT, passes=()), *variants)
         for form in settings.formats
-        if form in formats_of(variant.precision)
+        if form in PRECISIONS[variant.precision].formats
     ]
     if FALLBACK not in [spec.name for spec in specs]:
         fallback = CandidateSpec(

@@ -12,9 +12,11 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline.candidates.spec import FLOAT_NAMES, CandidateSpec
 from pipeline.errors import PipelineError, ProofError, RecipeError
+from pipeline.formats import FORMATS, FormatName
 from pipeline.manifest import write_atomically
-from pipeline.passes import Format, Precision, Variant, formats_of
+from pipeline.passes import Variant
 from pipeline.places import no_room
+from pipeline.precision import PRECISIONS, Precision
 
 if TYPE_CHECKING:  # an up-to-date build reads rows, and loads no torch for it
     from pipeline.verify.layers import LayerFinding
@@ -52,7 +54,7 @@ class Unproven(_Data):
     name: str
     identity: str
     variant: str
-    format: Format
+    format: FormatName
     precision: Precision
     lossy: bool
     verdict: Refusal
@@ -89,7 +91,7 @@ class Named:
         candidate: the one it selects; None where it names none.
     """
 
-    formats: tuple[Format, ...] = ()
+    formats: tuple[FormatName, ...] = ()
     variants: tuple[str, ...] = ()
     candidate: str | None = None
 
@@ -187,7 +189,7 @@ def way_on(row: Unproven, named: Named, formats: Collection[str]) -> str | None:
         named: what the recipe names.
         formats: what variants are exported to.
     """
-    other = next((form for form in ("onnx", "torchscript") if form != row.format), "")
+    other = next((name for name in FORMATS if name != row.format), "")
     only = f'set candidates.formats = ["{other}"]'
     if row.name == named.candidate:
         return "name another one in select.candidate, or none"
@@ -196,7 +198,8 @@ def way_on(row: Unproven, named: Named, formats: Collection[str]) -> str | None:
         return f"{only} to build without it" if row.format in wanted else None
     if row.variant not in named.variants:
         return None
-    return "leave it out of candidates.variants" + (f", or {only}" if other in formats_of(row.precision) else "")
+    elsewhere = f", or {only}" if other in PRECISIONS[row.precision].formats else ""
+    return f"leave it out of candidates.variants{elsewhere}"
 
 
 def ending(row: Unproven, way: str, *, kept: Path | None = None) -> PipelineError:

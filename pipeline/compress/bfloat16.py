@@ -13,7 +13,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import fuse_conv_bn_eval
 
-from handlers.compare import FLOAT32, compare
+from handlers.compare import compare, fitted
+from handlers.tolerance import FLOAT32
 from pipeline.compress.touched import PassReport, layer_macs, refuse_quantized, report, weighted_layers
 from pipeline.errors import RecipeError
 from pipeline.models.spec import inner_network
@@ -113,7 +114,7 @@ def _folded(network: nn.Module, example: tuple[Tensor, ...]) -> nn.Module:
             before, after = network(*example).numpy(), folded(*example).numpy()
     except Exception:  # noqa: BLE001 - a user's forward runs on stand-ins for tensors and fails in any way
         return network
-    return folded if compare(before, after, FLOAT32.fitted(before)).passed else network
+    return folded if compare(before, after, fitted(FLOAT32, before)).passed else network
 
 
 def _fold_batch_norms(network: nn.Module) -> None:

@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from pipeline.artifacts import digest_bytes
 from pipeline.errors import FileError
+from pipeline.formats import FormatName
+from pipeline.precision import Precision
 from pipeline.recipe import Recipe
 from pipeline.releases import made_elsewhere
 from pipeline.source import collect, factory_sources, library_versions
@@ -104,8 +106,8 @@ class CandidateEvidence(_Data):
     name: str
     identity: str
     variant: str
-    format: str
-    precision: str
+    format: FormatName
+    precision: Precision
     lossy: bool
     how: str
     passes: tuple[dict[str, Any], ...]
@@ -129,8 +131,8 @@ class UnprovenEvidence(_Data):
     name: str
     identity: str
     variant: str
-    format: str
-    precision: str
+    format: FormatName
+    precision: Precision
     lossy: bool
     verdict: str
     brief: str

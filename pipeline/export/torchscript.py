@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
-from handlers.compare import FLOAT32, Tolerance, compare
+from handlers.compare import compare, fitted
+from handlers.tolerance import FLOAT32, Tolerance
 from pipeline.errors import RecipeError
 from pipeline.export.mode import require_exportable
 from pipeline.manifest import write_atomically
@@ -170,7 +171,7 @@ def _difference(
     module: nn.Module, loaded: Callable[..., Tensor], example: tuple[Tensor, ...], tolerance: Tolerance
 ) -> str:
     """How a file's answers differ from the module's on the example and on its first row alone; empty if they do not."""
-    usual = tolerance.fitted(module(*example).numpy())
+    usual = fitted(tolerance, module(*example).numpy())
     for rows in (len(example[0]), 1):
         part = tuple(tensor[:rows] for tensor in example)
         expected: NDArray[np.float32] = module(*part).numpy()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import platform
 from pathlib import Path
+from typing import assert_never
+
+from pipeline.precision import CpuFeature
 
 
 def cpu_model() -> str:
@@ -19,6 +22,17 @@ def channel_block() -> int:
     computed as a whole, and pooling behind it falls back to a slower layout.
     """
     return 16 if "avx512f" in _cpu_info("flags").split() else 8
+
+
+def computes(feature: CpuFeature | None) -> bool:
+    """Whether this processor has what a precision needs to be no slower than float32; all do where it needs nothing."""
+    match feature:
+        case None:
+            return True
+        case "bfloat16":
+            return computes_bfloat16()
+        case unreachable:
+            assert_never(unreachable)
 
 
 def computes_bfloat16() -> bool:

@@ -7,14 +7,13 @@ input, so that it takes nothing from the subject whose turn it is.
 from __future__ import annotations
 
 import gc
-import importlib
 import json
 import os
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any
 
 import numpy as np
 import psutil
@@ -22,8 +21,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from handlers.decode import InputSpec
-from handlers.onnx_runtime import import_onnx_runtime
-from handlers.runtime import load_model, run_chunks
+from handlers.runtime import import_library, load_model, run_chunks
 from handlers.serving import RuntimeSpec
 from pipeline.process import reserve_stdout
 
@@ -41,13 +39,7 @@ def main() -> None:
     job = read_job()
     specs = [InputSpec.from_json(one) for one in job["inputs"]]
     runtime = RuntimeSpec.from_json(job["runtime"])
-    match runtime.kind:
-        case "onnxruntime":
-            import_onnx_runtime()
-        case "torchscript":
-            importlib.import_module("torch")
-        case unreachable:
-            assert_never(unreachable)
+    import_library(runtime.kind)
 
     def load() -> Prepare:
         model = load_model(Path(job["folder"]), runtime, specs)

@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Literal, assert_never
+from typing import assert_never
 
+from handlers.runtimes import RUNTIMES, RuntimeKind
 from handlers.serving import RuntimeSpec
 from pipeline.errors import FileError, RecipeError
 from pipeline.model_code.torchscript import check_torchscript, read_torchscript
 
-RuntimeKind = Literal["onnxruntime", "torchscript"]
-
 _NAME = re.compile(r"[\w.]+::\w+", re.ASCII)
-_ENDINGS = {"onnxruntime": ".onnx", "torchscript": ".pt"}
 
 
 def require_safe_model(
@@ -34,7 +32,7 @@ def require_safe_model(
     """
     check_operator_names(allowed_operators)
     # A runtime goes by the ending: ONNX Runtime reads .ort in another way.
-    ending = _ENDINGS[runtime.kind]
+    ending = RUNTIMES[runtime.kind].ending
     if PurePosixPath(runtime.file).suffix != ending:
         raise FileError(f"{path}: expected a model file ending in {ending} for {runtime.kind}, found {runtime.file!r}")
     require_safe_file(
@@ -75,7 +73,13 @@ def unlisted_operators(file: Path, kind: RuntimeKind) -> tuple[str, ...]:
     Raises:
         FileError: it is not of the form that a build writes.
     """
-    return tuple(read_torchscript(file.name, file.read_bytes()).refused(())) if kind == "torchscript" else ()
+    match kind:
+        case "onnxruntime":
+            return ()
+        case "torchscript":
+            return tuple(read_torchscript(file.name, file.read_bytes()).refused(()))
+        case unreachable:
+            assert_never(unreachable)
 
 
 def check_operator_names(names: Sequence[str]) -> None:

@@ -20,7 +20,8 @@ from pipeline.data.coverage import coverage
 from pipeline.data.dataset import SPLITS, check_split, class_counts, read_info, read_split
 from pipeline.errors import FileError, ProofError, RecipeError
 from pipeline.evidence.document import Evidence, read_evidence
-from pipeline.model_code.require import RuntimeKind, require_safe_file, require_safe_model
+from pipeline.formats import FORMATS
+from pipeline.model_code.require import require_safe_file, require_safe_model
 from pipeline.proof.vouched import open_vouched
 from pipeline.serving.archive import Archive
 from pipeline.serving.check import ServedVerification, verify_served
@@ -241,12 +242,12 @@ def _checked_float(
     name = next((one for one in FLOAT_NAMES if one in rows), None)
     if name is None:
         raise FileError(f"{path}: --float-model: expected a digest of {FLOAT_NAMES[0]} in evidence.json, found none")
-    copy = scratch / ("float.onnx" if rows[name].format == "onnx" else "float.pt")
+    form = FORMATS[rows[name].format]
+    copy = scratch / form.file_name
     copy.write_bytes(file.read_bytes())
     if (found := digest_file(copy)) != rows[name].sha256:
         raise FileError(f"{file}: expected {name} of the build, SHA-256 {rows[name].sha256}, found {found}")
-    kind: RuntimeKind = "onnxruntime" if copy.suffix == ".onnx" else "torchscript"
-    require_safe_file(str(file), kind, copy.read_bytes(), allowed_operators=allowed_operators)
+    require_safe_file(str(file), form.runtime, copy.read_bytes(), allowed_operators=allowed_operators)
     return copy
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import Artifact, Kind, digest_file
-from pipeline.candidates.again import check_again, is_quantized_onnx, quantize_again
+from pipeline.candidates.again import check_again, is_quantized_file, quantize_again
 from pipeline.candidates.choose import OVER, Limits, judge
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.outcome import miss
@@ -17,6 +17,7 @@ from pipeline.candidates.spec import CandidateSpec
 from pipeline.candidates.unproven import Unproven
 from pipeline.data.dataset import read_info, read_split
 from pipeline.errors import FileError, ProofError
+from pipeline.formats import FORMATS
 from pipeline.models.load import load_model_spec
 from pipeline.proof.open import open_run
 from pipeline.stage import Reporter, Silent
@@ -189,11 +190,11 @@ def _verify(
 ) -> CandidateVerification:
     file = run_dir / artifact.path
     altered = digest_file(file) != artifact.sha256
-    if altered and spec.format == "torchscript":
-        # It is not data alone: only what the build made is loaded.
+    if altered and FORMATS[spec.format].is_code:
+        # Only what the build made is loaded.
         return CandidateVerification(candidate=spec.name, file=file, altered=True, parity=None, finding=LayerFinding())
     original = None
-    if altered and is_quantized_onnx(spec):
+    if altered and is_quantized_file(spec):
         made = quantize_again(spec, ground, tuned=tuned)
         # With other library versions it may be another file, and proves nothing.
         original = made if digest_file(made) == artifact.sha256 else None

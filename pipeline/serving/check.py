@@ -22,6 +22,7 @@ from handlers.compare import Comparison, compare
 from handlers.decode import InputSpec, decode_image
 from handlers.pictures import stored_pictures
 from handlers.request import MAX_BODY_BYTES
+from handlers.runtimes import RUNTIMES
 from handlers.serving import RuntimeSpec
 from handlers.sizes import size_groups
 from pipeline.artifacts import digest_bytes
@@ -368,7 +369,8 @@ def _quality(
 
 
 def _float_decisions(file: Path, inputs: Sequence[InputSpec], split: Split) -> NDArray[np.int64]:
-    runtime = RuntimeSpec(kind="onnxruntime" if file.suffix == ".onnx" else "torchscript", file=file.name)
+    kind = next(kind for kind, facts in RUNTIMES.items() if facts.ending == file.suffix)
+    runtime = RuntimeSpec(kind=kind, file=file.name)
     logits = answers(file.parent, runtime, inputs, split.inputs, [AT_ONCE])[AT_ONCE]
     decisions: NDArray[np.int64] = logits.argmax(axis=1)
     return decisions

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from pipeline.artifacts import Kind
-from pipeline.passes import Format
+from pipeline.formats import FormatName
 from pipeline.recipe import Budget, Candidates, Export, Goal, Measure, Model, Recipe, Verify
 from pipeline.section import Section
 from pipeline.stage import Inputs, Outputs, Reporter, Stage
@@ -59,7 +59,7 @@ class CandidatesSettings(Section):
     measure: Measure
     folder: Path = Field(exclude=True)
     # What is made does not depend on these, only whether the build goes on without it.
-    named_formats: tuple[Format, ...] = Field(exclude=True)
+    named_formats: tuple[FormatName, ...] = Field(exclude=True)
     named_candidate: str | None = Field(exclude=True)
 
 

@@ -77,11 +77,11 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
 
     from safetensors.numpy import load_file
 
-    from handlers.compare import Tolerance
     from handlers.decode import InputSpec
     from handlers.limits import Limits, usual_pixels
     from handlers.serving import Golden, RuntimeSpec, Serving
     from handlers.sizes import size_groups
+    from handlers.tolerance import Tolerance
     from pipeline.data.dataset import read_info
     from pipeline.serving.archive import write_archive
     from pipeline.serving.golden import answered, answers, pack_golden

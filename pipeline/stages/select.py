@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from pipeline.artifacts import Kind
-from pipeline.passes import Format
+from pipeline.formats import FormatName
 from pipeline.recipe import Goal, Recipe
 from pipeline.section import Section
 from pipeline.stage import Inputs, Outputs, Stage
@@ -18,7 +18,7 @@ class SelectSettings(Section):
     max_confident_flips: float
     goal: Goal
     candidate: str | None
-    named_formats: tuple[Format, ...]
+    named_formats: tuple[FormatName, ...]
 
 
 def settings(recipe: Recipe) -> SelectSettings:

@@ -16,16 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from handlers.compare import Comparison, Tolerance, compare
+from handlers.compare import Comparison, compare
 from handlers.decode import InputSpec
 from handlers.runtime import load_model
+from handlers.runtimes import RUNTIMES
 from handlers.serving import RuntimeSpec
+from handlers.tolerance import Tolerance
 from pipeline.threads import one_thread
 from pipeline.verify.align import align
 from pipeline.verify.constants import differing_constants, folded_constants, named_constants
 from pipeline.verify.onnx_trace import OnnxTrace
 from pipeline.verify.reference import module_reference
-from pipeline.verify.trace import COMPILING_CALLS, ByModule, Step, TorchTrace, Trace
+from pipeline.verify.trace import ByModule, Step, TorchTrace, Trace
 
 # Values of this many bytes are kept at a time, on each side.
 _WINDOW_BYTES = 64 << 20
@@ -109,7 +111,7 @@ def locate_torchscript(
     with one_thread():
         reference = _module_trace(module, inputs, arrays)
         saved = load_model(file.parent, replace(runtime, file=file.name, optimization="none"), inputs)
-        found = TorchTrace(lambda: saved(arrays), warm_up=COMPILING_CALLS)
+        found = TorchTrace(lambda: saved(arrays), warm_up=RUNTIMES["torchscript"].settled_call - 1)
         pairs = _pairs_by_operator(reference.steps, found.steps)
         difference = _first_difference(reference, found, pairs, tolerance)
         if difference is not None:

@@ -7,16 +7,18 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from handlers.compare import FLOAT32, Comparison, Tolerance, compare, turned_decisions
+from handlers.compare import Comparison, compare, turned_decisions
 from handlers.decode import InputSpec
+from handlers.runtimes import RUNTIMES, RuntimeKind
 from handlers.serving import RuntimeSpec
+from handlers.tolerance import FLOAT32, Tolerance
 from pipeline.errors import ProofError
 from pipeline.verify.process import Replayed, Run, replay, require_examples
 from pipeline.verify.reference import Reference, evaluator
@@ -25,9 +27,8 @@ from pipeline.verify.ruler import Ruler, make_rulers, widest
 SERVED = "as served"
 UNOPTIMIZED = "with graph optimizations off"
 EVALUATOR = "in onnx's reference evaluator"
-# TorchScript's executor records shapes on the first call, compiles on the second and runs what it compiled from the
-# third on. ONNX Runtime does everything at loading; two calls show that it keeps no state.
-CALLS = {"torchscript": 3, "onnxruntime": 2}
+# Fewest calls of each shape: two show that a file keeps no state.
+_FEWEST_CALLS = 2
 # The reference evaluator takes some 10 ms for a million multiply-accumulates, and a fault of an operator shows in any
 # example.
 _EVALUATOR_EXAMPLES = 4
@@ -215,11 +216,11 @@ def check_parity(
     """
     require_examples(samples, inputs)
     sizes = sorted({1, *batch_sizes})
-    repeats = CALLS[runtime.kind] if calls is None else calls
+    repeats = max(_FEWEST_CALLS, RUNTIMES[runtime.kind].settled_call) if calls is None else calls
     rulers, left_out = make_rulers(reference, inputs, load_file(samples), sizes, tolerance)
     runtimes = {SERVED: runtime}
     # Its own file without optimizations reproduces itself: there is nothing to find out.
-    if runtime.kind == "onnxruntime" and runtime.optimization != "none" and not reference.same_file:
+    if _is_onnx(runtime.kind) and runtime.optimization != "none" and not reference.same_file:
         runtimes[UNOPTIMIZED] = replace(runtime, optimization="none")
     report = ParityReport(
         candidate=candidate,
@@ -256,7 +257,7 @@ def check_parity(
         for call in range(repeats)
     ]
     not_run = {EVALUATOR: skip_evaluator} if skip_evaluator else {}
-    if runtime.kind == "onnxruntime" and not skip_evaluator:
+    if _is_onnx(runtime.kind) and not skip_evaluator:
         try:
             checks += _evaluator_checks(file, reference, rulers)
         except Exception as error:  # noqa: BLE001 - what it cannot run, it says in many ways; that proves nothing
@@ -270,6 +271,17 @@ def check_parity(
         environment=f"{found[SERVED].cpu}; {found[SERVED].libraries}",
         not_run=not_run,
     )
+
+
+def _is_onnx(kind: RuntimeKind) -> bool:
+    """Whether a file can be run without its runtime's graph optimizations, and in onnx's reference evaluator, too."""
+    match kind:
+        case "onnxruntime":
+            return True
+        case "torchscript":
+            return False
+        case unreachable:
+            assert_never(unreachable)
 
 
 def require_same_decisions(candidate: str, expected: NDArray[Any], found: NDArray[Any], tolerance: Tolerance) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.compare import LAST_BITS, Comparison, Tolerance, compare, tells_nothing_apart, usual_spread
+from handlers.compare import LAST_BITS, Comparison, compare, fitted, tells_nothing_apart, usual_spread
 from handlers.decode import InputSpec
 from handlers.runtime import run_chunks
 from handlers.sizes import size_groups
+from handlers.tolerance import Tolerance
 from pipeline.data.sizes import EXAMPLES
 from pipeline.data.synthetic import synthetic_kinds
 from pipeline.errors import ProofError
@@ -154,7 +155,7 @@ def _ruler(
         kind=kind,
         arrays=arrays,
         expected=expected,
-        tolerance=tolerance.fitted(answers, noise=noise) if finite else tolerance,
+        tolerance=fitted(tolerance, answers, noise=noise) if finite else tolerance,
         noise=noise,
     )
 

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from handlers.compare import FLOAT32, compare
+from handlers.compare import compare, fitted
 from handlers.decode import InputSpec
 from handlers.runtime import run_chunks
+from handlers.tolerance import FLOAT32
 from pipeline.errors import ProofError
 from pipeline.threads import one_thread
 from pipeline.verify.align import align
@@ -74,7 +75,7 @@ def require_steady(module: nn.Module, inputs: Sequence[InputSpec], arrays: Mappi
     if not np.isfinite(first).all():  # the parity check says on which inputs, and where
         return
     # The same sums in the same order: rounding has no part in it.
-    tolerance = FLOAT32.fitted(first, noise=0.0)
+    tolerance = fitted(FLOAT32, first, noise=0.0)
     again = compare(first, answer(batch), tolerance)
     if not again.passed:
         with one_thread():
@@ -84,7 +85,7 @@ def require_steady(module: nn.Module, inputs: Sequence[InputSpec], arrays: Mappi
             f"the float network answers otherwise on a second call: {again.reason}; {finding.text}; dropout and random "
             "numbers must be off in evaluation mode"
         )
-    tolerance = FLOAT32.fitted(first, noise=measured_noise(source, batch))
+    tolerance = fitted(FLOAT32, first, noise=measured_noise(source, batch))
     try:
         alone = run_chunks(answer, batch, 1)
     except Exception as error:

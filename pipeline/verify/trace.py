@@ -17,9 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
-# The first calls of a TorchScript file compile it, and run operators of the compiler's own.
-COMPILING_CALLS = 2
-
 
 @dataclass(frozen=True, kw_only=True)
 class Step:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from handlers.compare import FLOAT32, Tolerance, compare, limits_of, usual_spread
+from handlers.compare import compare, fitted, limits_of, usual_spread
+from handlers.tolerance import FLOAT32, Tolerance
 
 LOGITS = np.array([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]], dtype=np.float32)
 TOLERANCE = Tolerance(absolute=0.25, relative=0.125)
@@ -113,9 +114,9 @@ def test_one_value_a_row_spreads_over_the_rows() -> None:
 @pytest.mark.parametrize("size", [1e-12, 1.0, 1e9])
 def test_float32_is_held_to_its_own_rounding_and_to_a_share_of_the_spread(size: float) -> None:
     answers = (size * np.array([[1.0, -1.0, 0.5], [0.25, 3.0, -1.0]])).astype(np.float32)
-    exact = FLOAT32.fitted(answers, noise=0.0)
-    rounded = FLOAT32.fitted(answers, noise=size * 1e-4)
-    unknown = FLOAT32.fitted(answers, noise=None)
+    exact = fitted(FLOAT32, answers, noise=0.0)
+    rounded = fitted(FLOAT32, answers, noise=size * 1e-4)
+    unknown = fitted(FLOAT32, answers, noise=None)
     far = (answers + size * np.array([[0, 0, 1e-3], [0, 0, 0]])).astype(np.float32)
     near = (answers + size * np.array([[0, 0, 2e-5], [0, 0, 0]])).astype(np.float32)
     assert [compare(answers, near, one).passed for one in (exact, rounded, unknown)] == [True, True, True]
@@ -124,9 +125,9 @@ def test_float32_is_held_to_its_own_rounding_and_to_a_share_of_the_spread(size: 
 
 def test_answers_that_are_all_alike_may_differ_in_their_last_bits() -> None:
     answers = np.full((4, 3), 0.3, np.float32)
-    fitted = FLOAT32.fitted(answers, noise=0.0)
-    assert compare(answers, np.nextafter(answers, np.float32(1)), fitted).passed
-    assert not compare(answers, answers + np.float32(1e-5), fitted).passed
+    tolerance = fitted(FLOAT32, answers, noise=0.0)
+    assert compare(answers, np.nextafter(answers, np.float32(1)), tolerance).passed
+    assert not compare(answers, answers + np.float32(1e-5), tolerance).passed
 
 
 @pytest.mark.parametrize(("lead", "passes"), [(0.9, True), (1.1, False)])

@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 
-from handlers.compare import FLOAT32
+from handlers.tolerance import FLOAT32
 from pipeline.candidates.choose import Limits, adjusted_confidence, choose, judge
 from pipeline.candidates.report import (
     CandidateReport,
@@ -15,7 +15,8 @@ from pipeline.candidates.report import (
     TimingFigures,
 )
 from pipeline.errors import ProofError, RecipeError
-from pipeline.passes import Format, Precision
+from pipeline.formats import FormatName
+from pipeline.precision import Precision
 from pipeline.verify.interval import drop_bounds
 from pipeline.verify.quality import QualityReport
 
@@ -63,7 +64,7 @@ def quality(*, lost: int = 0, gained: int = 0, confident: int = 0, examples: int
 
 def candidate(
     variant: str = "float",
-    form: Format = "onnx",
+    form: FormatName = "onnx",
     precision: Precision = "fp32",
     *,
     ms: float = 1.0,

@@ -10,7 +10,7 @@ import pytest
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.search import aim_for, planned, precisions_for
 from pipeline.measure import host
-from pipeline.passes import Precision
+from pipeline.precision import Precision
 from pipeline.recipe import Measure
 from tests.reporters import Lines
 from tests.unit.candidates.test_choose import candidate

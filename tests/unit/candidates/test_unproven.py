@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.compare import FLOAT32
+from handlers.tolerance import FLOAT32
 from pipeline.candidates.spec import CandidateSpec, candidate_specs
 from pipeline.candidates.unproven import CandidateList, Named, differing, from_error, read_list, way_on, write_list
 from pipeline.errors import DataError, ProofError, RecipeError

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from handlers.compare import FLOAT32, compare
+from handlers.compare import compare
+from handlers.tolerance import FLOAT32
 from pipeline.candidates.rank import LayerGain, Ranking
 from pipeline.candidates.spec import candidate_specs
 from pipeline.candidates.unproven import NOT_PROVEN, Unproven, unproven

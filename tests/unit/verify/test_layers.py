@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from handlers.compare import FLOAT32, INT8_DYNAMIC
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
+from handlers.tolerance import FLOAT32, INT8_DYNAMIC
 from pipeline.example import my_nets
 from pipeline.export.onnx import export_onnx
 from pipeline.export.torchscript import export_torchscript

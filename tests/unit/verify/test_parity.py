@@ -15,10 +15,11 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 from torch import Tensor, nn
 
-from handlers.compare import FLOAT32, INT8_DYNAMIC, Tolerance, compare
+from handlers.compare import compare, fitted
 from handlers.decode import InputSpec
 from handlers.runtime import _quiet_torchscript
 from handlers.serving import RuntimeSpec
+from handlers.tolerance import FLOAT32, INT8_DYNAMIC, Tolerance
 from pipeline.errors import DataError, ProofError
 from pipeline.verify.locate import locate
 from pipeline.verify.parity import (
@@ -471,7 +472,7 @@ def test_a_difference_that_only_the_reference_evaluator_shows(exported: Exported
 def test_a_lossless_file_that_decides_otherwise_on_validation_is_no_lossless_file() -> None:
     expected = np.array([[0.0, 5.0, 1.0], [3.0, 3.0001, 0.0], [4.0, 0.0, 1.0]], np.float32)
     near_tie = expected + np.array([[0, 0, 0], [2e-4, 0, 0], [0, 0, 0]], np.float32)
-    tolerance = FLOAT32.fitted(expected, noise=1e-5)
+    tolerance = fitted(FLOAT32, expected, noise=1e-5)
     require_same_decisions("float.onnx.fp32", expected, near_tie, tolerance)
     turned = near_tie + np.array([[0, 0, 0], [0, 0, 0], [0, 5, 0]], np.float32)
     with pytest.raises(

@@ -15,11 +15,11 @@ from safetensors.numpy import save_file
 from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
-from handlers.compare import FLOAT32
 from handlers.decode import InputSpec
 from handlers.runtime import _quiet_torchscript
 from handlers.serving import RuntimeSpec
 from handlers.sizes import pack_size_groups
+from handlers.tolerance import FLOAT32
 from pipeline.errors import ProofError
 from pipeline.verify.free_axes import sized_examples
 from pipeline.verify.locate import locate
