@@ -18,7 +18,6 @@ from handlers.runtime import run_chunks
 from handlers.serving import RuntimeSpec
 from handlers.sizes import pack_size_groups
 from pipeline.artifacts import digest_file
-from pipeline.candidates.clock import TimeIsUpError
 from pipeline.candidates.figures import make_report
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport, How
@@ -30,6 +29,7 @@ from pipeline.compress.passes import apply_passes
 from pipeline.compress.touched import PassReport
 from pipeline.data.dataset import read_split
 from pipeline.data.sizes import resized
+from pipeline.deadline import TimeIsUpError
 from pipeline.errors import RecipeError
 from pipeline.export.onnx import export_onnx
 from pipeline.export.torchscript import export_torchscript

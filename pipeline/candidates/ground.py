@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from handlers.sizes import size_groups
 from pipeline.data.sizes import has_distinct_sizes, sizes_of
+from pipeline.deadline import UNLIMITED, TimeLimit
 from pipeline.models.spec import Deployable, DeployableOfSeveral, ModelSpec
 from pipeline.models.weights import load_network
 from pipeline.stage import Reporter, Silent
@@ -46,6 +47,7 @@ class Ground:
         model_key: digest of all that the model is made of besides its weights (source, arguments, preprocessing), and
             of the criterion.
         reporter: told how training goes.
+        limit: asked between two steps of training and of a scan.
     """
 
     model: ModelSpec
@@ -63,6 +65,7 @@ class Ground:
     model_key: str = ""
     criterion: Criterion = F.cross_entropy
     reporter: Reporter = field(default_factory=Silent)
+    limit: TimeLimit = UNLIMITED
 
     def network(self) -> nn.Module:
         """The float network with its weights, in evaluation mode."""

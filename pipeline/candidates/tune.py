@@ -77,6 +77,7 @@ def tuned_weights(passes: Sequence[Pass], ground: Ground, *, name: str) -> Path 
         device=ground.device,
         scratch=folder,
         reporter=ground.reporter,
+        limit=ground.limit,
         task=f"fine-tune {name}",
     )
     save_weights(folder / file.name, network)

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from pipeline.candidates.ground import Ground
     from pipeline.candidates.report import CandidateReport
-    from pipeline.candidates.search import Searched
     from pipeline.candidates.spec import CandidateSpec
     from pipeline.candidates.unproven import Named, Unproven
+    from pipeline.search.search import Searched
 
 
 class Searching(Section):
@@ -350,16 +350,16 @@ def _search(
     from dataclasses import replace
 
     from pipeline.candidates.choose import Limits
-    from pipeline.candidates.clock import Clock
-    from pipeline.candidates.contest import Contest
-    from pipeline.candidates.search import LABEL_WEIGHT, aim_for, planned, precisions_for, search
     from pipeline.candidates.spec import FALLBACK
+    from pipeline.deadline import Deadline
     from pipeline.passes import FineTune
+    from pipeline.search.comparison import Contest
+    from pipeline.search.search import LABEL_WEIGHT, aim_for, planned, precisions_for, search
 
     tuning = FineTune(label_weight=LABEL_WEIGHT, shift=wanted.shift, seed=wanted.seed)
     ground.reporter.log(f"search: {wanted.effort}, for {wanted.goal}, {wanted.limit_s / 60:g} minutes at most")
-    clock = Clock(ground.scratch / "search-seconds.kept", wanted.limit_s, ground.reporter)
-    timed = replace(ground, reporter=clock)
+    deadline = Deadline(ground.scratch / "search-seconds.kept", wanted.limit_s, ground.reporter.log)
+    timed = replace(ground, limit=deadline)
     contest = Contest(ground=ground, goal=wanted.goal, measure=settings.measure)
     precisions = precisions_for([reports[spec.name] for spec in specs], gains=contest.gains, reporter=ground.reporter)
     found = search(
@@ -375,7 +375,7 @@ def _search(
         aim=aim_for(wanted.goal, settings.measure, round_to=wanted.round_to),
         evaluate=lambda spec: make(spec, timed),
         contest=contest,
-        clock=clock,
+        deadline=deadline,
     )
     return found, planned(wanted.effort, precisions)
 

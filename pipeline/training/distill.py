@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from pipeline.data.dataset import Split
+from pipeline.deadline import UNLIMITED, TimeLimit
 from pipeline.models.spec import ModelSpec
 from pipeline.stage import Reporter
 from pipeline.training.augment import Augmentation, require_pictures
@@ -73,6 +74,7 @@ def distill(
     device: DeviceName,
     scratch: Path,
     reporter: Reporter,
+    limit: TimeLimit = UNLIMITED,
     task: str,
 ) -> Trained:
     """Train a compressed network in place; afterwards it is on the CPU in evaluation mode.
@@ -100,10 +102,12 @@ def distill(
         device: where to train.
         scratch: folder of the checkpoint, which is written after each epoch.
         reporter: told loss and accuracy while it runs.
+        limit: asked after each step but the last.
         task: what this is, for messages; begins with the pass's name.
 
     Raises:
         RecipeError: the loss is no longer finite, or the device is not there.
+        TimeIsUpError: the limit is reached.
     """
     answers_VNK = teacher_VNK.to(choose_device(device))
     with _without_dropout(network), _thawed(network):
@@ -124,6 +128,7 @@ def distill(
             device=device,
             scratch=scratch,
             reporter=reporter,
+            limit=limit,
             loss=distillation(
                 answers_VNK,
                 temperature=temperature,

@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from handlers.activation import Activation
 from pipeline.data.dataset import Split
+from pipeline.deadline import UNLIMITED, TimeLimit
 from pipeline.errors import RecipeError
 from pipeline.models.spec import ModelSpec
 from pipeline.stage import Reporter
@@ -88,6 +89,7 @@ def train_network(
     device: DeviceName,
     scratch: Path,
     reporter: Reporter,
+    limit: TimeLimit = UNLIMITED,
     loss: Loss,
     criterion: Criterion | None = None,
     copies: bool = False,
@@ -115,6 +117,7 @@ def train_network(
         device: where to train.
         scratch: folder of the checkpoint, which is written after each epoch.
         reporter: told loss and accuracy while it runs.
+        limit: asked after each step but the last.
         loss: what is minimised.
         criterion: the same of answers and labels alone, for validation; None where it looks at more than those.
         copies: draw one of the augmentation's fixed copies for each example in each epoch, instead of any move.
@@ -123,6 +126,7 @@ def train_network(
 
     Raises:
         RecipeError: the loss is no longer finite, the device is not there, or there is nothing to flip or train.
+        TimeIsUpError: the limit is reached.
     """
     require_pictures(augmentation, spec.inputs, section=task.partition(" ")[0])
     target = choose_device(device)
@@ -155,7 +159,7 @@ def train_network(
                 activation=spec.outputs_are,
                 task=task,
             )
-            done = _train(run, examples, held_out, epochs=epochs, batch_size=batch_size, reporter=reporter)
+            done = _train(run, examples, held_out, epochs=epochs, batch_size=batch_size, reporter=reporter, limit=limit)
         final = (
             done[-1].validation
             if done
@@ -175,6 +179,7 @@ def _train(
     epochs: int,
     batch_size: int,
     reporter: Reporter,
+    limit: TimeLimit,
 ) -> tuple[Epoch, ...]:
     """All epochs that a checkpoint does not hold yet, each evaluated and followed by a checkpoint."""
     done = _resume(run, reporter)
@@ -191,6 +196,8 @@ def _train(
             _check_finite(so_far, f"at epoch {epoch}, step {step}", run.peak_learning_rate, run.task)
             completed = (epoch - 1) * steps + step
             reporter.progress(run.task, completed, epochs * steps, f"epoch {epoch}/{epochs}, {so_far}")
+            if completed < epochs * steps:
+                limit.check()
 
         while_training = _train_epoch(run, examples, batch_size=batch_size, report=report)
         after = evaluate(run.model, held_out, criterion=run.criterion, batch_size=batch_size, activation=run.activation)

@@ -16,20 +16,20 @@ import pytest
 
 import pipeline
 from pipeline.candidates.choose import Limits
-from pipeline.candidates.clock import Clock
-from pipeline.candidates.contest import Contest
-from pipeline.candidates.descent import EFFORTS, Effort
 from pipeline.candidates.evaluate import evaluate_once, float_logits
 from pipeline.candidates.report import CandidateReport
-from pipeline.candidates.search import aim_for, search
 from pipeline.candidates.spec import FALLBACK, CandidateSpec, candidate_specs
 from pipeline.candidates.unproven import Unproven, from_error
+from pipeline.deadline import Deadline
 from pipeline.errors import ProofError, RecipeError
 from pipeline.kept import write_kept
 from pipeline.manifest import read_manifest
 from pipeline.passes import FineTune
 from pipeline.proof.run import verify_run
 from pipeline.recipe import Candidates, Measure
+from pipeline.search.comparison import Contest
+from pipeline.search.search import aim_for, search
+from pipeline.search.strategy import EFFORTS, Effort
 from tests.example_build import Built
 from tests.integration.test_slim_candidates import ground_of
 from tests.reporters import Lines
@@ -64,7 +64,8 @@ def load(path=None):
 def searched(
     built: Built, folder: Path, said: Lines, limit_s: float, *, faulty: str | None = None, rows: list[str] | None = None
 ) -> list[CandidateReport]:
-    ground = ground_of(built, folder, said)
+    deadline = Deadline(folder / "search-seconds", limit_s, said.log)
+    ground = replace(ground_of(built, folder, said), limit=deadline)
     logits = float_logits(ground.model, ground.weights, ground.validation)
     reports: list[CandidateReport] = []
 
@@ -87,7 +88,7 @@ def searched(
         aim=replace(aim_for("size", Measure(), round_to=None), round_to=(4096, 8)),  # no layer has so many channels
         evaluate=make,
         contest=Contest(ground=ground, goal="size", measure=Measure()),
-        clock=Clock(folder / "search-seconds", limit_s, said),
+        deadline=deadline,
     )
     assert [one.name for one in made.specs] == [one.name for one in reports]
     if rows is not None:
@@ -116,7 +117,7 @@ def test_a_network_is_made_proven_and_judged(built: Built, tmp_path: Path, monke
     ground = ground_of(built, tmp_path / "scratch", said)
     contest = Contest(ground=ground, goal="latency", measure=Measure(rounds=6))
     found = contest.gains(reports[:1], reports[1:])
-    monkeypatch.setattr("pipeline.candidates.contest.measure_latency", None)
+    monkeypatch.setattr("pipeline.search.comparison.measure_latency", None)
     assert contest.gains(reports[:1], reports[1:]) is found, "timed once"
 
 
@@ -129,7 +130,7 @@ def test_what_is_not_the_same_is_a_row_and_without_float_nothing_else_of_a_netwo
     reports = searched(built, tmp_path / "scratch", said, 600, faulty="int8-static", rows=rows)
     assert [one.precision for one in reports] == ["fp32", "int8-dynamic", "bf16"]
     assert any(re.search(r"slim[\d.]+\.onnx\.int8-static: not proven: not the same$", line) for line in said.said)
-    monkeypatch.setattr("pipeline.candidates.search.best_static_int8", None)  # a call of it raises
+    monkeypatch.setattr("pipeline.search.search.best_static_int8", None)  # a call of it raises
     assert searched(built, tmp_path / "scratch", said, 600, faulty="bf16", rows=rows) == reports[:2]
     assert searched(built, tmp_path / "scratch", said, 600, faulty="fp32", rows=rows) == []
     assert rows == [

@@ -13,8 +13,6 @@ from safetensors.numpy import load_file, save_file
 import pipeline
 from pipeline.artifacts import digest_file
 from pipeline.candidates.again import check_again
-from pipeline.candidates.calibrate import best_static_int8
-from pipeline.candidates.contest import Contest
 from pipeline.candidates.evaluate import TUNED_FILE, evaluate, evaluate_once, float_logits
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.rank import rank_layers
@@ -28,6 +26,8 @@ from pipeline.passes import Bfloat16, ChannelPruning, FineTune, Pass, StaticInt8
 from pipeline.proof.run import verify_run
 from pipeline.recipe import Candidates, Measure
 from pipeline.recipe_file import load_recipe
+from pipeline.search.calibration import best_static_int8
+from pipeline.search.comparison import Contest
 from pipeline.serving.archive import read_archive
 from pipeline.training.augment import Augmentation
 from tests.example_build import QUICK, Built, record_anew

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.candidates import spec
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.spec import CandidateSpec, baseline_of
 from pipeline.candidates.unproven import NOT_MADE, NOT_PROVEN, Named, Refusal, Unproven, ending, unproven, way_on
 from pipeline.errors import PipelineError, ProofError, RecipeError
+from pipeline.measure import host
 from pipeline.passes import Bfloat16, DynamicInt8, MagnitudePruning, StaticInt8, Variant
 from pipeline.recipe import Candidates
 from pipeline.stages.candidates import make_asked
@@ -54,7 +54,7 @@ def made(
 def test_a_default_candidate_is_a_row_with_the_reason(
     name: str, verdict: Refusal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spec, "computes_bfloat16", lambda: True)
+    monkeypatch.setattr(host, "computes_bfloat16", lambda: True)
     said = Lines()
     names, rows = made(Candidates(), {name: verdict}, said=said)
     assert len(names) == 9

@@ -8,6 +8,7 @@ from pipeline.candidates.outcome import outcome
 from pipeline.candidates.report import CandidateReport, PassFigures
 from pipeline.candidates.speed import SpeedUp
 from pipeline.measure.gain import Ratio
+from pipeline.precision import precision_of
 from pipeline.recipe import Goal
 from tests.unit.candidates.test_choose import LIMITS, candidate, quality
 
@@ -21,7 +22,7 @@ def said(report: CandidateReport, *, over_float: Ratio, goal: Goal = "latency", 
 
 def made_by(kind: str) -> CandidateReport:
     figures = PassFigures(kind=kind, detail="", sparsity=0.0, weight_share=1.0, compute_share=1.0)
-    return candidate("slim", precision="int8-static").model_copy(update={"passes": (figures,)})
+    return candidate("slim", precision=precision_of([kind])).model_copy(update={"passes": (figures,)})
 
 
 def test_a_gain_is_told_in_what_is_searched_for() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pipeline import builder
-from pipeline.candidates import spec
 from pipeline.candidates.spec import candidate_specs
 from pipeline.errors import RecipeError
+from pipeline.measure import host
 from pipeline.passes import Bfloat16, DynamicInt8, StaticInt8, Variant
 from pipeline.recipe import Candidates
 
@@ -43,7 +43,7 @@ def test_each_number_format_is_made_in_the_formats_that_have_it() -> None:
 def test_bfloat16_is_tried_by_itself_where_the_processor_computes_in_it(
     has_it: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spec, "computes_bfloat16", lambda: has_it)
+    monkeypatch.setattr(host, "computes_bfloat16", lambda: has_it)
     assert ("float.torchscript.bf16" in [one.name for one in candidate_specs(Candidates())]) is has_it
     assert "float.torchscript.bf16" not in [one.name for one in candidate_specs(Candidates(formats=("onnx",)))]
 
@@ -51,8 +51,7 @@ def test_bfloat16_is_tried_by_itself_where_the_processor_computes_in_it(
 def test_a_recipe_that_names_it_elsewhere_is_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
     named = "select.candidate=float.torchscript.bf16"
     for has_it in (True, False):
-        monkeypatch.setattr(spec, "computes_bfloat16", lambda has_it=has_it: has_it)
-        monkeypatch.setattr(builder, "computes_bfloat16", lambda has_it=has_it: has_it)
+        monkeypatch.setattr(host, "computes_bfloat16", lambda has_it=has_it: has_it)
         if has_it:
             assert builder.resolve("fashion-cnn", [named]).select.candidate == "float.torchscript.bf16"
         else:

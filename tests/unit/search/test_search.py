@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.candidates.report import CandidateReport
-from pipeline.candidates.search import aim_for, planned, precisions_for
 from pipeline.measure import host
 from pipeline.precision import Precision
 from pipeline.recipe import Measure
+from pipeline.search.search import aim_for, planned, precisions_for
 from tests.reporters import Lines
 from tests.unit.candidates.test_choose import candidate
 

@@ -14,7 +14,6 @@ from pipeline.compress.channels import prunable
 from pipeline.compress.passes import apply_passes
 from pipeline.errors import RecipeError
 from pipeline.passes import ChannelPruning
-from pipeline.stage import Reporter
 from pipeline.verify.quality import divergence_between
 from pipeline.verify.reference import module_reference
 
@@ -112,7 +111,7 @@ class Ladder:
         return self.aim.parameter_cost * parameters + self.aim.mac_cost * macs
 
 
-def scan(ground: Ground, reporter: Reporter, *, round_to: int) -> list[Sensitivity]:
+def scan(ground: Ground, *, round_to: int) -> list[Sensitivity]:
     """Prune each layer alone, to each level, without training, and see how far the answers move on training examples.
 
     Li et al. 2017, "Pruning Filters for Efficient ConvNets", arXiv:1608.08710, section 3.2, with the divergence from
@@ -120,6 +119,7 @@ def scan(ground: Ground, reporter: Reporter, *, round_to: int) -> list[Sensitivi
 
     Raises:
         RecipeError: the network has no channels that may go, or cannot be traced.
+        TimeIsUpError: the limit is reached.
     """
     deployable, example = ground.deployable(), ground.example()
     inputs = training_inputs(ground, SCAN_EXAMPLES)
@@ -128,7 +128,8 @@ def scan(ground: Ground, reporter: Reporter, *, round_to: int) -> list[Sensitivi
     found = []
     refused: RecipeError | None = None
     for done, one in enumerate(layers):
-        reporter.progress("sensitivity", done, len(layers), one.layers[0])
+        ground.reporter.progress("sensitivity", done, len(layers), one.layers[0])
+        ground.limit.check()
         divergence: dict[float, float] = {}
         largest = 0.0
         stayed = one.channels
@@ -149,7 +150,7 @@ def scan(ground: Ground, reporter: Reporter, *, round_to: int) -> list[Sensitivi
                 break
             divergence[level] = largest
         found.append(Sensitivity(layer=one.layers[0], divergence=divergence))
-    reporter.progress("sensitivity", len(layers), len(layers))
+    ground.reporter.progress("sensitivity", len(layers), len(layers))
     if refused is not None and not any(one.divergence for one in found):
         raise refused
     return found

@@ -13,12 +13,11 @@ from torch import Tensor, nn
 
 from handlers.decode import InputSpec
 from pipeline.candidates.ground import Ground
-from pipeline.candidates.widths import Aim, Ladder, Plan, Sensitivity, narrower, plans, scan
 from pipeline.data.dataset import Split, write_split
 from pipeline.errors import RecipeError
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weights import save_weights
-from pipeline.stage import Silent
+from pipeline.search.widths import Aim, Ladder, Plan, Sensitivity, narrower, plans, scan
 from pipeline.training.augment import Augmentation
 
 SCANNED = (
@@ -75,13 +74,13 @@ def ground(folder: Path, *, hidden: bool) -> Ground:
 
 def test_a_layer_that_cannot_be_pruned_keeps_its_channels_and_the_others_go(tmp_path: Path) -> None:
     made = ground(tmp_path, hidden=True)
-    found = {one.layer: one.divergence for one in scan(made, Silent(), round_to=8)}
+    found = {one.layer: one.divergence for one in scan(made, round_to=8)}
     assert not found["convolution"]
     values = list(found["hidden"].values())
     assert len(values) >= 4
     assert values == sorted(values)
     ladder = Ladder(
-        plans=plans(scan(made, Silent(), round_to=8), round_to=8),
+        plans=plans(scan(made, round_to=8), round_to=8),
         ground=made,
         aim=Aim(round_to=(8,), parameter_cost=10, mac_cost=1),
     )
@@ -93,7 +92,7 @@ def test_a_layer_that_cannot_be_pruned_keeps_its_channels_and_the_others_go(tmp_
 
 def test_where_every_layer_refuses_it_says_why(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"expected a network that runs with fewer channels, .* take sizes from"):
-        scan(ground(tmp_path, hidden=False), Silent(), round_to=8)
+        scan(ground(tmp_path, hidden=False), round_to=8)
 
 
 def test_plans_narrow_every_layer_as_far_as_the_answers_may_move() -> None:
@@ -119,13 +118,13 @@ def test_one_layer_is_narrowed_to_its_next_level() -> None:
 
 def test_a_level_that_leaves_no_finite_answer_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found: Iterator[float] = iter([0.1, 0.2, float("inf")])
-    monkeypatch.setattr("pipeline.candidates.widths.divergence_between", lambda *_: next(found))
-    hidden = scan(ground(tmp_path, hidden=True), Silent(), round_to=8)[-1]
+    monkeypatch.setattr("pipeline.search.widths.divergence_between", lambda *_: next(found))
+    hidden = scan(ground(tmp_path, hidden=True), round_to=8)[-1]
     assert list(hidden.divergence.values()) == [0.1, 0.2]
 
 
 def test_a_layer_with_no_more_channels_than_a_step_keeps_them(tmp_path: Path) -> None:
     made = ground(tmp_path, hidden=True)
-    assert plans(scan(made, Silent(), round_to=64), round_to=64) == []
-    kept = plans(scan(made, Silent(), round_to=48), round_to=48)
+    assert plans(scan(made, round_to=64), round_to=64) == []
+    kept = plans(scan(made, round_to=48), round_to=48)
     assert [dict(plan.shares) for plan in kept] == [{"hidden": 0.75}], "the 32 channels that `forward` counts on stay"

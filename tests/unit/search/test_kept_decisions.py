@@ -10,19 +10,20 @@ import numpy as np
 import pytest
 
 from pipeline.artifacts import digest_file
-from pipeline.candidates import calibrate, evaluate, search
-from pipeline.candidates.calibrate import best_static_int8
-from pipeline.candidates.clock import Clock
+from pipeline.candidates import evaluate
 from pipeline.candidates.evaluate import evaluate_once, folder_of, is_evaluated
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.spec import CandidateSpec, candidate_specs
-from pipeline.candidates.widths import Sensitivity
+from pipeline.deadline import Deadline
 from pipeline.kept import write_kept
 from pipeline.passes import StaticInt8
 from pipeline.recipe import Candidates
+from pipeline.search import calibration, search
+from pipeline.search.calibration import best_static_int8
+from pipeline.search.widths import Sensitivity
 from tests.reporters import Lines
 from tests.unit.candidates.test_choose import candidate
-from tests.unit.candidates.test_contest import RUNTIME, Watch, contest_for, faster_by
+from tests.unit.search.test_comparison import RUNTIME, Watch, contest_for, faster_by
 from tests.unit.test_kept import flip
 
 FLIPS = np.random.default_rng(0).random(5).tolist()
@@ -48,9 +49,9 @@ def told(file: Path) -> str:
 def test_the_seconds_of_a_search(tmp_path: Path, share: float) -> None:
     file, said = tmp_path / "seconds", Lines()
     write_kept(file, b"6.5\n")
-    assert Clock(file, 10, said).used_s >= 6.5
+    assert Deadline(file, 10, said.log).used_s >= 6.5
     flip_at(file, share)
-    assert Clock(file, 10, said).used_s < 6
+    assert Deadline(file, 10, said.log).used_s < 6
     assert said.said == [told(file)]
 
 
@@ -81,12 +82,11 @@ def test_what_single_layers_can_lose(tmp_path: Path, share: float, monkeypatch: 
 
     monkeypatch.setattr(search, "scan", scan)
     ground = ground_in(tmp_path)
-    clock = Clock(tmp_path / "seconds", 10, Lines())
-    first = [search._scanned(ground, clock, 8) for _ in range(2)]
+    first = [search._scanned(ground, 8) for _ in range(2)]
     assert scans == [8]
     [file] = tmp_path.glob("scan*")
     flip_at(file, share)
-    assert [*first, search._scanned(ground, clock, 8)] == [first[0]] * 3
+    assert [*first, search._scanned(ground, 8)] == [first[0]] * 3
     assert scans == [8, 8]
     assert said_by(ground) == [told(file)]
 
@@ -106,7 +106,7 @@ SPEC: CandidateSpec = candidate_specs(Candidates(variants=()))[0]
 def test_how_int8_suits_a_network_best(tmp_path: Path, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
     ground = ground_in(tmp_path)
     contest = contest_for("latency", tmp_path, Watch(), monkeypatch)
-    monkeypatch.setattr(calibrate, "training_inputs", _make_again)
+    monkeypatch.setattr(calibration, "training_inputs", _make_again)
     with pytest.raises(_MadeAgainError):
         best_static_int8(SPEC, ground, contest)
     [folder] = tmp_path.iterdir()

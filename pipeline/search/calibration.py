@@ -12,7 +12,6 @@ import onnx
 
 from handlers.runtime import load_model, run_chunks
 from pipeline.artifacts import digest_bytes
-from pipeline.candidates.contest import Contest
 from pipeline.candidates.evaluate import folder_of, quantize_file, runtime_of
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.spec import CandidateSpec
@@ -22,6 +21,7 @@ from pipeline.errors import ProofError, RecipeError
 from pipeline.inspection.graph import module_name
 from pipeline.kept import read_kept, write_kept
 from pipeline.passes import RangeMethod, StaticInt8
+from pipeline.search.comparison import Contest
 from pipeline.verify.quality import divergence_between
 
 # Most training examples that settings are compared on; where there are enough, none that ranges were measured on.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.candidates.calibrate import Tried, closest, with_float_convolutions
 from pipeline.passes import StaticInt8
+from pipeline.search.calibration import Tried, closest, with_float_convolutions
 
 
 class Measured:

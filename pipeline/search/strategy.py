@@ -9,8 +9,8 @@ from itertools import count
 
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.spec import SLIM
-from pipeline.candidates.widths import Ladder, Plan, Sensitivity, narrower
 from pipeline.measure.gain import MINIMUM_GAIN
+from pipeline.search.widths import Ladder, Plan, Sensitivity, narrower
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,12 +10,12 @@ from typing import Any, cast
 import pytest
 
 from handlers.serving import RuntimeSpec
-from pipeline.candidates import contest
-from pipeline.candidates.contest import Contest
 from pipeline.candidates.ground import Ground
 from pipeline.measure.latency import Measurement, Subject
 from pipeline.measure.rounds import Timing
 from pipeline.recipe import Goal, Measure
+from pipeline.search import comparison
+from pipeline.search.comparison import Contest
 from tests.reporters import Lines
 from tests.unit.candidates.test_choose import candidate
 
@@ -45,7 +45,7 @@ class Watch:
 
 
 def contest_for(goal: Goal, folder: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> Contest:
-    monkeypatch.setattr(contest, "measure_latency", watch)
+    monkeypatch.setattr(comparison, "measure_latency", watch)
     ground = SimpleNamespace(model=SimpleNamespace(inputs=()), samples=folder, scratch=folder, reporter=Lines())
     return Contest(ground=cast("Ground", ground), goal=goal, measure=Measure(batch_sizes=(1, 8)))
 

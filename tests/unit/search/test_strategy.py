@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from pipeline.candidates.descent import EFFORTS, Descent, Effort, Trial, epochs_for, next_cost, variant_name
-from pipeline.candidates.widths import Plan, Sensitivity, plans
+from pipeline.search.strategy import EFFORTS, Descent, Effort, Trial, epochs_for, next_cost, variant_name
+from pipeline.search.widths import Plan, Sensitivity, plans
 
 EFFORT = Effort(networks=6, epochs=1, first=0.2, resolution=1.5)
 

@@ -8,23 +8,23 @@ from typing import Literal, assert_never
 
 from pydantic import TypeAdapter
 
-from pipeline.candidates.calibrate import best_static_int8
 from pipeline.candidates.choose import Limits, Verdict, judge
-from pipeline.candidates.clock import Clock, TimeIsUpError
-from pipeline.candidates.contest import Contest
-from pipeline.candidates.descent import EFFORTS, Descent, epochs_for, variant_name
 from pipeline.candidates.evaluate import is_evaluated
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.spec import FALLBACK, FLOAT, CandidateSpec
 from pipeline.candidates.unproven import Unproven, from_error
-from pipeline.candidates.widths import Aim, Ladder, Plan, Sensitivity, plans, scan
+from pipeline.deadline import Deadline, TimeIsUpError
 from pipeline.errors import RecipeError
 from pipeline.kept import read_kept, write_kept
 from pipeline.measure.host import channel_block
 from pipeline.passes import FineTune, Pass, StaticInt8, converting_pass
 from pipeline.precision import PRECISIONS, Precision
 from pipeline.recipe import Goal, Measure
+from pipeline.search.calibration import best_static_int8
+from pipeline.search.comparison import Contest
+from pipeline.search.strategy import EFFORTS, Descent, epochs_for, variant_name
+from pipeline.search.widths import Aim, Ladder, Plan, Sensitivity, plans, scan
 from pipeline.stage import Reporter
 
 # Share of the labels' own loss in fine-tuning. Measured on fashion-cnn at 18 % of its cost, 5 epochs, drop on
@@ -64,7 +64,7 @@ def search(
     aim: Aim,
     evaluate: Callable[[CandidateSpec], CandidateReport | Unproven],
     contest: Contest,
-    clock: Clock,
+    deadline: Deadline,
 ) -> Searched:
     """Look for the narrowest network inside the budget.
 
@@ -85,7 +85,7 @@ def search(
         aim: what networks are narrowed for.
         evaluate: makes, proves and judges a candidate, or gives what an earlier run made of it.
         contest: says which candidates are better in what is searched for.
-        clock: of the search.
+        deadline: of the search; the ground's limit, and asked before each candidate.
 
     Returns:
         What was made.
@@ -104,22 +104,22 @@ def search(
             passes=passes,
         )
         reports = []
-        for spec, found in _evaluated(network, precisions, ground, evaluate, contest, clock):
+        for spec, found in _evaluated(network, precisions, ground, evaluate, contest, deadline):
             if isinstance(found, Unproven):
-                clock.log(f"search: {found.name}: {found.verdict}: {found.reason}")
+                ground.reporter.log(f"search: {found.name}: {found.verdict}: {found.reason}")
                 rows.append(found)
             else:
                 made.append(spec)
                 reports.append(found)
         verdicts = [judge(one.quality, limits, lossy=True, compared=compared) for one in reports]
-        clock.log(f"search: {_told(network.variant, cost, reports, verdicts)}")
+        ground.reporter.log(f"search: {_told(network.variant, cost, reports, verdicts)}")
         return [one for one, verdict in zip(reports, verdicts, strict=True) if verdict.allowed]
 
     descent = Descent(effort=scale, attempt=attempt, gains=contest.gains)
 
     def tried() -> str:
         """Try one network after the other; why it ended."""
-        sensitivities, ladder = _ladder(ground, clock, aim)
+        sensitivities, ladder = _ladder(ground, aim)
         if not descent.bisect(ladder):
             return "a narrower network is not certainly better any more"
         descent.narrow_layers(ladder, sensitivities)
@@ -131,7 +131,9 @@ def search(
         why = "its time is over"
     except RecipeError as error:
         why = f"this network cannot be made narrower: {error}"
-    clock.log(f"search: ended after {len(descent.trials)} networks and {clock.used_s / 60:.1f} minutes: {why}")
+    ground.reporter.log(
+        f"search: ended after {len(descent.trials)} networks and {deadline.used_s / 60:.1f} minutes: {why}"
+    )
     return Searched(specs=made, rows=rows)
 
 
@@ -187,24 +189,24 @@ def aim_for(goal: Goal, measure: Measure, *, round_to: int | None) -> Aim:
             assert_never(goal)
 
 
-def _ladder(ground: Ground, clock: Clock, aim: Aim) -> tuple[list[Sensitivity], Ladder]:
+def _ladder(ground: Ground, aim: Aim) -> tuple[list[Sensitivity], Ladder]:
     """What single layers can lose, and the plans that follow, in the first steps in which any layer can be narrowed."""
     sensitivities: list[Sensitivity] = []
     made: list[Plan] = []
     for round_to in aim.round_to:
-        sensitivities = _scanned(ground, clock, round_to)
+        sensitivities = _scanned(ground, round_to)
         if made := plans(sensitivities, round_to=round_to):
             break
     return sensitivities, Ladder(plans=made, ground=ground, aim=aim)
 
 
-def _scanned(ground: Ground, clock: Clock, round_to: int) -> list[Sensitivity]:
+def _scanned(ground: Ground, round_to: int) -> list[Sensitivity]:
     """The scan, or what an interrupted run found in it."""
     file = ground.scratch / f"scan-{round_to}.kept"
     kept = TypeAdapter(list[Sensitivity])
     content = read_kept(file, ground.reporter.log)
     if content is None:
-        content = kept.dump_json(scan(ground, clock, round_to=round_to))
+        content = kept.dump_json(scan(ground, round_to=round_to))
         write_kept(file, content)
     return kept.validate_json(content)
 
@@ -215,7 +217,7 @@ def _evaluated(
     ground: Ground,
     evaluate: Callable[[CandidateSpec], CandidateReport | Unproven],
     contest: Contest,
-    clock: Clock,
+    deadline: Deadline,
 ) -> Iterator[tuple[CandidateSpec, CandidateReport | Unproven]]:
     """A network in every number format, one after the other, until the time is over.
 
@@ -234,7 +236,7 @@ def _evaluated(
                 continue
             spec = _with_last_pass(network, precision, best)
         if not is_evaluated(spec, ground):
-            clock.check()
+            deadline.check()
         found = evaluate(spec)
         yield spec, found
         if last is None and isinstance(found, Unproven):

@@ -1,0 +1,1 @@
+"""The search for the network that is smallest, or fastest, inside the budget."""
