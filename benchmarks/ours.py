@@ -14,7 +14,7 @@ from benchmarks.contender import Contender
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
 from pipeline.artifacts import Artifact, Kind
-from pipeline.candidates.choose import OVERTURNS, Limits, judge
+from pipeline.candidates.choose import OVERTURNS, judge
 from pipeline.candidates.eager import EagerSource
 from pipeline.candidates.evaluate import float_logits
 from pipeline.candidates.report import CandidateReport
@@ -25,6 +25,7 @@ from pipeline.models.load import load_model_spec
 from pipeline.models.spec import ModelSpec
 from pipeline.plots.front import Point, pareto_front
 from pipeline.proof.open import OpenedRun, open_run
+from pipeline.recipe import Budget
 
 OURS = "pipeline: "
 FLOAT = "ONNX Runtime"
@@ -54,7 +55,7 @@ class Ground:
     data: Mapping[str, Path]
     labels: Mapping[str, NDArray[np.int64]]
     float_logits: Mapping[str, NDArray[np.float32]]
-    limits: Limits
+    limits: Budget
     compared: int
 
     @property
@@ -93,9 +94,7 @@ def open_ground(run_dir: Path) -> Ground:
         data=data,
         labels={split: read_split(data[split]).labels for split in SPLITS},
         float_logits={split: float_logits(model, weights, data[split]) for split in SPLITS},
-        limits=Limits(
-            max_accuracy_drop=recipe.budget.max_accuracy_drop, max_confident_flips=recipe.budget.max_confident_flips
-        ),
+        limits=recipe.budget,
         compared=run.compared,
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import Artifact, Kind
-from pipeline.candidates.choose import LOSSLESS, OVERTURNS, WITHIN, Limits, Verdict
+from pipeline.candidates.choose import LOSSLESS, OVERTURNS, WITHIN, Verdict
 from pipeline.candidates.outcome import outcome
 from pipeline.candidates.report import CandidateReport, EagerReport, read_report
 from pipeline.candidates.spec import baseline_of
@@ -21,6 +21,7 @@ from pipeline.manifest import Manifest
 from pipeline.model_code.require import unlisted_operators
 from pipeline.places import folder_bytes
 from pipeline.plots.front import Cost, Point, pareto_front
+from pipeline.recipe import Budget
 from pipeline.runner import Outcome
 from pipeline.verify.quality import QualityReport
 
@@ -82,7 +83,7 @@ class BuildResult:
     eager: EagerReport
     selected: str
     why: str
-    limits: Limits
+    limits: Budget
     searched: bool
     test: QualityReport
     test_verdict: Verdict
@@ -154,7 +155,7 @@ class BuildResult:
             "unproven": [row.model_dump(mode="json") for row in self.unproven],
             "baseline": self.baseline,
             "eager": self.eager.model_dump(mode="json"),
-            "limits": asdict(self.limits),
+            "limits": self.limits.model_dump(mode="json"),
             "searched": self.searched,
             "test": self.test.to_json(),
             "test_verdict": asdict(self.test_verdict),
@@ -208,7 +209,7 @@ def read_result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tupl
         eager=eager,
         selected=selection["selected"],
         why=selection["why"],
-        limits=Limits(**selection["limits"]),
+        limits=Budget(**selection["limits"]),
         searched="setting search.effort" in manifest.stages["candidates"].parts,  # without a search there is none
         test=QualityReport(**selection["test"]),
         test_verdict=Verdict(**selection["test_verdict"]),
@@ -250,7 +251,7 @@ def _row(
             report,
             verdict=verdict.text,
             drop_upper=verdict.drop_upper,
-            limits=Limits(**selection["limits"]),
+            limits=Budget(**selection["limits"]),
             speed=speed,
             float_size=baseline.size,
             goal=selection["goal"],

@@ -24,11 +24,11 @@ from pipeline.visible import visible
 
 if TYPE_CHECKING:
     from pipeline.build_result import BuildResult, Row
-    from pipeline.candidates.choose import Limits
     from pipeline.candidates.report import CandidateReport, EagerTiming
     from pipeline.candidates.unproven import Unproven
     from pipeline.data.dataset import SplitName
     from pipeline.measure.gain import Ratio
+    from pipeline.recipe import Budget
     from pipeline.runner import Outcome
     from pipeline.verify.quality import QualityReport
 
@@ -195,7 +195,7 @@ SLIM_LEGEND = (
 )
 
 
-def flips_note(limits: Limits, examples: int) -> str:
+def flips_note(limits: Budget, examples: int) -> str:
     """That so few examples allow no confident flip at all, and what to do; empty where they allow one."""
     share = limits.max_confident_flips
     if not 0 < share * examples < 1:
@@ -269,7 +269,7 @@ def decision_table(rows: Sequence[Row]) -> Table:
     return table
 
 
-def decision_legend(rows: Sequence[Row], limits: Limits) -> str:
+def decision_legend(rows: Sequence[Row], limits: Budget) -> str:
     """What the columns of `decision_table` mean."""
     quality = rows[0].report.quality
     together = round(ERROR_RATE / (1 - rows[0].confidence))

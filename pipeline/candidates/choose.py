@@ -9,7 +9,7 @@ from pipeline.candidates.report import CandidateReport
 from pipeline.errors import ProofError, RecipeError
 from pipeline.formats import FORMATS
 from pipeline.measure.gain import MINIMUM_GAIN, speed_up
-from pipeline.recipe import Goal
+from pipeline.recipe import Budget, Goal
 from pipeline.verify.interval import drop_bounds, smallest_provable_drop
 from pipeline.verify.quality import QualityReport
 
@@ -19,19 +19,6 @@ LOSSLESS = "lossless"
 WITHIN = "within budget"
 OVER = "over budget"
 OVERTURNS = "too many confident flips"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What a lossy candidate may lose.
-
-    Args:
-        max_accuracy_drop: fraction; the bound of the drop is held against it.
-        max_confident_flips: share of the examples.
-    """
-
-    max_accuracy_drop: float
-    max_confident_flips: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +62,7 @@ def adjusted_confidence(compared: int) -> float:
     return 1 - ERROR_RATE / max(compared, 1)
 
 
-def judge(quality: QualityReport, limits: Limits, *, lossy: bool, compared: int) -> Verdict:
+def judge(quality: QualityReport, limits: Budget, *, lossy: bool, compared: int) -> Verdict:
     """Hold one candidate against the budget.
 
     Args:
@@ -110,7 +97,7 @@ def judge(quality: QualityReport, limits: Limits, *, lossy: bool, compared: int)
     )
 
 
-def explain(name: str, quality: QualityReport, verdict: Verdict, limits: Limits) -> str:
+def explain(name: str, quality: QualityReport, verdict: Verdict, limits: Budget) -> str:
     """Why a candidate is outside its limits: what was expected and what was found, in one clause."""
     return (
         f"{name}: {verdict.text}: expected a drop provably under {_points(limits.max_accuracy_drop)} points and "
@@ -125,7 +112,7 @@ def choose(
     reports: Sequence[CandidateReport],
     *,
     goal: Goal,
-    limits: Limits,
+    limits: Budget,
     compared: int | None = None,
     named: str | None = None,
 ) -> Choice:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from pipeline.candidates.choose import LOSSLESS, WITHIN, Limits
+from pipeline.candidates.choose import LOSSLESS, WITHIN
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.speed import SpeedUp
 from pipeline.measure.gain import MINIMUM_GAIN
 from pipeline.precision import PRECISIONS
-from pipeline.recipe import Goal
+from pipeline.recipe import Budget, Goal
 from pipeline.verify.quality import QualityReport
 
 
@@ -18,7 +18,7 @@ def outcome(
     *,
     verdict: str,
     drop_upper: float,
-    limits: Limits,
+    limits: Budget,
     speed: tuple[SpeedUp, ...],
     float_size: int,
     goal: Goal,
@@ -46,7 +46,7 @@ def outcome(
     return f"{found}, no benefit{f': {cause}' if cause else ''}"
 
 
-def miss(quality: QualityReport, *, verdict: str, drop_upper: float, limits: Limits) -> str:
+def miss(quality: QualityReport, *, verdict: str, drop_upper: float, limits: Budget) -> str:
     """Why a candidate may not be selected: its verdict, then what was found and what is allowed."""
     return (
         f"{verdict}: drop {quality.drop * 100:+.2f} points, bound {drop_upper * 100:+.2f} of "

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.artifacts import Artifact, Kind, digest_file
 from pipeline.candidates.again import check_again, is_quantized_file, quantize_again
-from pipeline.candidates.choose import OVER, Limits, judge
+from pipeline.candidates.choose import OVER, judge
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.outcome import miss
 from pipeline.candidates.rank import Ranking, rank_layers
@@ -139,9 +139,6 @@ def verify_run(
         say.log(f"verify: pipeline clean removed the files of {names}; pipeline build makes them again")
     info = read_info(paths[Kind.DATA_INFO, None])
     model = load_model_spec(recipe.model, recipe.folder, info)
-    limits = Limits(
-        max_accuracy_drop=recipe.budget.max_accuracy_drop, max_confident_flips=recipe.budget.max_confident_flips
-    )
     found = []
     with tempfile.TemporaryDirectory(prefix="pipeline-verify-") as scratch:
         ground = Ground(
@@ -164,10 +161,10 @@ def verify_run(
             say.progress("verify", done, len(opened.reports), spec.name)
             tuned = paths.get((Kind.TUNED_WEIGHTS, spec.name))
             one = _verify(spec, ground, run_dir, opened.models[spec.name], tuned)
-            verdict = judge(report.quality, limits, lossy=report.lossy, compared=opened.compared)
+            verdict = judge(report.quality, recipe.budget, lossy=report.lossy, compared=opened.compared)
             one = replace(one, verdict=verdict.text)
             if not verdict.allowed:
-                said = miss(report.quality, verdict=verdict.text, drop_upper=verdict.drop_upper, limits=limits)
+                said = miss(report.quality, verdict=verdict.text, drop_upper=verdict.drop_upper, limits=recipe.budget)
                 one = replace(one, miss=said)
             if rank and verdict.text == OVER and one.parity is not None and one.parity.passed:
                 validation = read_split(ground.validation).take(slice(ranking_examples))

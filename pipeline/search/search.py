@@ -8,7 +8,7 @@ from typing import Literal, assert_never
 
 from pydantic import TypeAdapter
 
-from pipeline.candidates.choose import Limits, Verdict, judge
+from pipeline.candidates.choose import Verdict, judge
 from pipeline.candidates.evaluate import is_evaluated
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport
@@ -20,7 +20,7 @@ from pipeline.kept import read_kept, write_kept
 from pipeline.measure.host import channel_block
 from pipeline.passes import FineTune, Pass, StaticInt8, converting_pass
 from pipeline.precision import PRECISIONS, Precision
-from pipeline.recipe import Goal, Measure
+from pipeline.recipe import Budget, Goal, Measure
 from pipeline.search.calibration import best_static_int8
 from pipeline.search.comparison import Contest
 from pipeline.search.strategy import EFFORTS, Descent, epochs_for, variant_name
@@ -56,7 +56,7 @@ def search(
     ground: Ground,
     *,
     effort: Literal["quick", "deep"],
-    limits: Limits,
+    limits: Budget,
     compared: int,
     tuning: FineTune,
     baseline: CandidateSpec,

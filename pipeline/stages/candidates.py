@@ -349,7 +349,6 @@ def _search(
     """The candidates that a search makes besides those that the recipe asks for, and how many it might have made."""
     from dataclasses import replace
 
-    from pipeline.candidates.choose import Limits
     from pipeline.candidates.spec import FALLBACK
     from pipeline.deadline import Deadline
     from pipeline.passes import FineTune
@@ -365,9 +364,7 @@ def _search(
     found = search(
         timed,
         effort=wanted.effort,
-        limits=Limits(
-            max_accuracy_drop=wanted.budget.max_accuracy_drop, max_confident_flips=wanted.budget.max_confident_flips
-        ),
+        limits=wanted.budget,
         compared=sum(spec.lossy for spec in specs),
         tuning=tuning,
         baseline=next(spec for spec in specs if spec.name == FALLBACK),

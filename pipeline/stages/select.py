@@ -6,7 +6,7 @@ import json
 
 from pipeline.artifacts import Kind
 from pipeline.formats import FormatName
-from pipeline.recipe import Goal, Recipe
+from pipeline.recipe import Budget, Goal, Recipe
 from pipeline.section import Section
 from pipeline.stage import Inputs, Outputs, Stage
 
@@ -14,8 +14,7 @@ from pipeline.stage import Inputs, Outputs, Stage
 class SelectSettings(Section):
     """What the stage sees of a recipe."""
 
-    max_accuracy_drop: float
-    max_confident_flips: float
+    budget: Budget
     goal: Goal
     candidate: str | None
     named_formats: tuple[FormatName, ...]
@@ -24,8 +23,7 @@ class SelectSettings(Section):
 def settings(recipe: Recipe) -> SelectSettings:
     """The stage's view of a recipe."""
     return SelectSettings(
-        max_accuracy_drop=recipe.budget.max_accuracy_drop,
-        max_confident_flips=recipe.budget.max_confident_flips,
+        budget=recipe.budget,
         goal=recipe.goal,
         candidate=recipe.select.candidate,
         named_formats=recipe.candidates.named_formats,
@@ -36,7 +34,7 @@ def run(settings: SelectSettings, inputs: Inputs, outputs: Outputs) -> None:
     """Write `selection.json`: the winner, why, a verdict per candidate, and the winner on test."""
     from dataclasses import asdict
 
-    from pipeline.candidates.choose import Limits, choose, explain, judge
+    from pipeline.candidates.choose import choose, explain, judge
     from pipeline.candidates.evaluate import served_quality
     from pipeline.candidates.report import read_report
     from pipeline.candidates.spec import baseline_of
@@ -49,12 +47,11 @@ def run(settings: SelectSettings, inputs: Inputs, outputs: Outputs) -> None:
     for row in listed.unproven:
         if (way := way_on(row, named, named.formats)) is not None:
             raise ending(row, way)
-    limits = Limits(max_accuracy_drop=settings.max_accuracy_drop, max_confident_flips=settings.max_confident_flips)
     choice = choose(
         [reports[name] for name in listed.order],
         compared=listed.compared,
         goal=settings.goal,
-        limits=limits,
+        limits=settings.budget,
         named=settings.candidate,
     )
     winner, baseline = reports[choice.selected], reports[baseline_of(reports)]
@@ -68,9 +65,9 @@ def run(settings: SelectSettings, inputs: Inputs, outputs: Outputs) -> None:
         scratch=outputs.scratch,
     )
     # The winner is chosen: it alone is compared here, once.
-    verdict = judge(test, limits, lossy=winner.lossy, compared=1)
+    verdict = judge(test, settings.budget, lossy=winner.lossy, compared=1)
     if not verdict.allowed:
-        outputs.reporter.log(f"select: on test, {explain(winner.name, test, verdict, limits)}")
+        outputs.reporter.log(f"select: on test, {explain(winner.name, test, verdict, settings.budget)}")
     document = {
         "selected": winner.name,
         "why": choice.why,
@@ -78,7 +75,7 @@ def run(settings: SelectSettings, inputs: Inputs, outputs: Outputs) -> None:
         "runtime": winner.runtime,
         "verdicts": {name: asdict(one) for name, one in choice.verdicts.items()},
         "goal": settings.goal,
-        "limits": asdict(limits),
+        "limits": settings.budget.model_dump(mode="json"),
         "test": test.to_json(),
         "test_verdict": asdict(verdict),
     }

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 import pipeline
-from pipeline.candidates.choose import Limits
 from pipeline.candidates.evaluate import evaluate_once, float_logits
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.spec import FALLBACK, CandidateSpec, candidate_specs
@@ -26,7 +25,7 @@ from pipeline.kept import write_kept
 from pipeline.manifest import read_manifest
 from pipeline.passes import FineTune
 from pipeline.proof.run import verify_run
-from pipeline.recipe import Candidates, Measure
+from pipeline.recipe import Budget, Candidates, Measure
 from pipeline.search.comparison import Contest
 from pipeline.search.search import aim_for, search
 from pipeline.search.strategy import EFFORTS, Effort
@@ -34,7 +33,7 @@ from tests.example_build import Built
 from tests.integration.test_slim_candidates import ground_of
 from tests.reporters import Lines
 
-GENEROUS = Limits(max_accuracy_drop=0.9, max_confident_flips=1.0)
+GENEROUS = Budget(max_accuracy_drop=0.9, max_confident_flips=1.0)
 # By size, so that no timing decides which networks are made.
 FEW = (
     "candidates.variants=[]",

@@ -10,13 +10,14 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from pipeline.build_result import BuildResult, Row
-from pipeline.candidates.choose import WITHIN, Limits, judge
+from pipeline.candidates.choose import WITHIN, judge
 from pipeline.candidates.report import CandidateReport, EagerReport, EagerTiming
 from pipeline.candidates.speed import speed_ups
 from pipeline.candidates.unproven import Unproven
 from pipeline.console import SLIM_LEGEND, Terminal, flips_note, print_result, save_picture
 from pipeline.data.coverage import Coverage, coverage
 from pipeline.data.dataset import SplitName
+from pipeline.recipe import Budget
 from tests.unit.candidates.test_choose import candidate, quality, timing
 
 FEW = (
@@ -34,7 +35,7 @@ def built(
     verdicts: Mapping[str, str] | None = None,
     unlisted_operators: tuple[str, ...] = (),
 ) -> BuildResult:
-    limits = Limits(max_accuracy_drop=0.03, max_confident_flips=0.001)
+    limits = Budget(max_accuracy_drop=0.03, max_confident_flips=0.001)
     eager = EagerReport(timings=tuple(EagerTiming(**timing(size, 2.0).model_dump(), layout="NCHW") for size in (1, 32)))
     verdict = judge(reports[0].quality, limits, lossy=False, compared=1)
     proven = tuple(
@@ -96,7 +97,7 @@ def test_too_few_examples_for_one_confident_flip_are_told_with_what_to_do(capsys
     ],
 )
 def test_the_note_on_confident_flips(share: float, examples: int, said: str) -> None:
-    assert flips_note(Limits(max_accuracy_drop=0.03, max_confident_flips=share), examples) == said
+    assert flips_note(Budget(max_accuracy_drop=0.03, max_confident_flips=share), examples) == said
 
 
 def test_names_of_searched_networks_are_explained_where_there_are_any(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,8 @@ from benchmarks.contender import BATCH_SIZES, Contender
 from benchmarks.ours import FLOAT, OURS
 from benchmarks.run import COPY, Decisions
 from benchmarks.table import Comparison, draw
-from pipeline.candidates.choose import Limits, judge
+from pipeline.candidates.choose import judge
+from pipeline.recipe import Budget
 from pipeline.verify.quality import judge_quality
 
 WINNER = f"{OURS}slim.onnx.fp32"
@@ -27,7 +28,7 @@ def decisions(wrong: int) -> dict[str, Decisions]:
     logits = right.copy()
     logits[:wrong] = [0.0, 1.0]
     quality = judge_quality(candidate="x", logits=logits, float_logits=right, labels=labels, classes=("a", "b"))
-    limits = Limits(max_accuracy_drop=0.05, max_confident_flips=0.5)
+    limits = Budget(max_accuracy_drop=0.05, max_confident_flips=0.5)
     found = Decisions(
         quality=quality,
         verdict=judge(quality, limits, lossy=True, compared=1),

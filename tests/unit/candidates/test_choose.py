@@ -7,7 +7,7 @@ import statistics
 import pytest
 
 from handlers.tolerance import FLOAT32
-from pipeline.candidates.choose import Limits, adjusted_confidence, choose, judge
+from pipeline.candidates.choose import adjusted_confidence, choose, judge
 from pipeline.candidates.report import (
     CandidateReport,
     ParityFigures,
@@ -17,10 +17,11 @@ from pipeline.candidates.report import (
 from pipeline.errors import ProofError, RecipeError
 from pipeline.formats import FormatName
 from pipeline.precision import Precision
+from pipeline.recipe import Budget
 from pipeline.verify.interval import drop_bounds
 from pipeline.verify.quality import QualityReport
 
-LIMITS = Limits(max_accuracy_drop=0.01, max_confident_flips=0.001)
+LIMITS = Budget(max_accuracy_drop=0.01, max_confident_flips=0.001)
 REFUSED = (
     r"^select\.candidate slim\.onnx\.fp32: over budget: expected a drop provably under 1\.00 points and confident "
     r"flips on at most 0\.100%, found \+2\.00 points with a bound of 2\.2\d \(95\.0% confidence\) and 0\.000%, on "
@@ -173,7 +174,7 @@ def test_unknown_name_is_refused() -> None:
 def test_the_bound_is_adjusted_for_how_many_lossy_candidates_were_compared() -> None:
     # +0.38 points; the spread is sqrt(82) / 10,000 = 0.09: bounds of 0.53 alone, and of 0.61 among eight
     judged = quality(lost=60, gained=22)
-    limits = Limits(max_accuracy_drop=0.0056, max_confident_flips=0.001)
+    limits = Budget(max_accuracy_drop=0.0056, max_confident_flips=0.001)
     one = choose([candidate(), candidate("slim", judged=judged)], goal="latency", limits=limits)
     others = [candidate(f"slim{number}", judged=quality()) for number in range(7)]
     many = choose([candidate(), candidate("slim", judged=judged), *others], goal="latency", limits=limits)
