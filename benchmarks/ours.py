@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.contender import Contender
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
-from pipeline.artifacts import Artifact, Kind
+from pipeline.artifacts import Kind
 from pipeline.candidates.choose import OVERTURNS, judge
 from pipeline.candidates.eager import EagerSource
 from pipeline.candidates.evaluate import float_logits
@@ -79,7 +79,7 @@ def open_ground(run_dir: Path) -> Ground:
     if len(model.inputs) != 1:
         raise FileError(f"{run_dir}: expected a network of one input, found {len(model.inputs)}; others take one here")
     weights = ground[Kind.WEIGHTS, None]
-    data = {"validation": ground[Kind.VALIDATION_DATA, None], "test": run.require(_one(run, Kind.TEST_DATA))}
+    data = {"validation": ground[Kind.VALIDATION_DATA, None], "test": run.require(run.manifest.one(Kind.TEST_DATA))}
     return Ground(
         run=run,
         model=model,
@@ -108,7 +108,7 @@ def float_file(ground: Ground) -> Contender:
 
 def our_files(ground: Ground) -> list[Contender]:
     """The winner first, then what else is on the front of latency or of size, inside the budget."""
-    selection = json.loads(ground.run.require(_one(ground.run, Kind.SELECTION)).read_bytes())
+    selection = json.loads(ground.run.require(ground.run.manifest.one(Kind.SELECTION)).read_bytes())
     selected = str(selection["selected"])
     allowed = [point for point in (_point(ground, one) for one in ground.run.reports) if point.allowed]
     front = {*pareto_front(allowed, "latency"), *pareto_front(allowed, "size")} - {selected, _baseline(ground)}
@@ -162,10 +162,3 @@ def _baseline(ground: Ground) -> str:
 
 def _report(ground: Ground, name: str) -> CandidateReport:
     return next(one for one in ground.run.reports if one.name == name)
-
-
-def _one(run: OpenedRun, kind: Kind) -> Artifact:
-    found = [one for record in run.manifest.stages.values() for one in record.artifacts if one.kind is kind]
-    if not found:
-        raise FileError(f"{run.run_dir}: expected a finished build, found no {kind.value}; run pipeline build first")
-    return found[0]

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import Artifact, Kind
+from pipeline.artifacts import Kind
 from pipeline.candidates.choose import LOSSLESS, OVERTURNS, WITHIN, Verdict
 from pipeline.candidates.outcome import outcome
 from pipeline.candidates.report import CandidateReport, EagerReport, read_report
@@ -167,15 +167,9 @@ class BuildResult:
         }
 
 
-def artifact_of(manifest: Manifest, kind: Kind) -> Artifact:
-    """The artifact of a kind of which a build has one."""
-    known = (artifact for record in manifest.stages.values() for artifact in record.artifacts)
-    return next(artifact for artifact in known if artifact.kind is kind)
-
-
 def read_selection(run_dir: Path, manifest: Manifest) -> dict[str, Any]:
     """What the select stage wrote."""
-    document: dict[str, Any] = json.loads((run_dir / artifact_of(manifest, Kind.SELECTION).path).read_bytes())
+    document: dict[str, Any] = json.loads((run_dir / manifest.one(Kind.SELECTION).path).read_bytes())
     return document
 
 
@@ -190,13 +184,11 @@ def read_result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tupl
     """
     selection = read_selection(run_dir, manifest)
     reports = {
-        one.candidate: read_report(run_dir / one.path)
-        for record in manifest.stages.values()
-        for one in record.artifacts
-        if one.kind is Kind.CANDIDATE_REPORT
+        name: read_report(run_dir / artifact.path)
+        for name, artifact in manifest.of_candidates(Kind.CANDIDATE_REPORT).items()
     }
-    eager = EagerReport.model_validate_json((run_dir / artifact_of(manifest, Kind.EAGER_REPORT).path).read_bytes())
-    baseline = reports[baseline_of([name for name in reports if name is not None])]
+    eager = EagerReport.model_validate_json((run_dir / manifest.one(Kind.EAGER_REPORT).path).read_bytes())
+    baseline = reports[baseline_of(reports)]
     rows = tuple(
         _row(reports[name], Verdict(**verdict), selection, eager=eager, baseline=baseline)
         for name, verdict in selection["verdicts"].items()
@@ -205,7 +197,7 @@ def read_result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tupl
         recipe=manifest.recipe,
         run_dir=run_dir,
         candidates=rows,
-        unproven=read_list(run_dir / artifact_of(manifest, Kind.CANDIDATE_ORDER).path).unproven,
+        unproven=read_list(run_dir / manifest.one(Kind.CANDIDATE_ORDER).path).unproven,
         eager=eager,
         selected=selection["selected"],
         why=selection["why"],
@@ -213,22 +205,17 @@ def read_result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tupl
         searched="setting search.effort" in manifest.stages["candidates"].parts,  # without a search there is none
         test=QualityReport(**selection["test"]),
         test_verdict=Verdict(**selection["test_verdict"]),
-        coverage=read_info(run_dir / artifact_of(manifest, Kind.DATA_INFO).path).coverage,
+        coverage=read_info(run_dir / manifest.one(Kind.DATA_INFO).path).coverage,
         archive=archive,
-        archive_sha256=artifact_of(manifest, Kind.ARCHIVE).sha256,
+        archive_sha256=manifest.one(Kind.ARCHIVE).sha256,
         unlisted_operators=_unlisted_operators(run_dir, manifest, selection),
         stages=outcomes,
     )
 
 
 def _unlisted_operators(run_dir: Path, manifest: Manifest, selection: Mapping[str, Any]) -> tuple[str, ...]:
-    models = (artifact for record in manifest.stages.values() for artifact in record.artifacts)
-    path = next(
-        run_dir / artifact.path
-        for artifact in models
-        if artifact.kind is Kind.CANDIDATE_MODEL and artifact.candidate == selection["selected"]
-    )
-    return unlisted_operators(path, selection["runtime"]["kind"])
+    model = manifest.of_candidates(Kind.CANDIDATE_MODEL)[selection["selected"]]
+    return unlisted_operators(run_dir / model.path, selection["runtime"]["kind"])
 
 
 def _row(

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.artifacts import Kind, digest_bytes, digest_file
-from pipeline.build_result import BuildResult, artifact_of, read_result, read_selection
+from pipeline.build_result import BuildResult, read_result, read_selection
+from pipeline.cache_key import outdated
 from pipeline.candidates.choose import Verdict, explain
 from pipeline.candidates.spec import SLIM, candidate_specs
 from pipeline.errors import FileError, ProofError, RecipeError
@@ -20,7 +21,7 @@ from pipeline.precision import PRECISIONS
 from pipeline.preflight import check_recipe, check_store
 from pipeline.recipe import Budget, Recipe
 from pipeline.recipe_file import DEFAULT_RECIPE, load_recipe
-from pipeline.runner import Outcome, outdated, plan_stages, run_stages
+from pipeline.runner import Outcome, plan_stages, run_stages
 from pipeline.serving.state import require_state_folder
 from pipeline.stage import Reporter, Silent
 from pipeline.stages import BUILD, TRAINING
@@ -73,7 +74,7 @@ def build(
         """While the run directory is held, or another build could replace what is read here."""
         if strict:
             _require_test(folder, manifest)
-        packed = artifact_of(manifest, Kind.ARCHIVE)
+        packed = manifest.one(Kind.ARCHIVE)
         _publish(folder / packed.path, archive, packed.sha256)
         results.append(read_result(folder, manifest, archive, ()))
         if not _is_drawn(folder):
@@ -101,7 +102,7 @@ def train(
     folder = _run_dir(loaded, run_dir)
     with user_modules(loaded.folder):
         manifest, _ = run_stages(TRAINING, loaded, folder, reporter or Silent(), force=force)
-    return folder / artifact_of(manifest, Kind.WEIGHTS).path
+    return folder / manifest.one(Kind.WEIGHTS).path
 
 
 def plan(
@@ -127,7 +128,7 @@ def report(run_dir: Path | str, *, model_store: Path | str | None = None) -> Bui
     if manifest is None or unfinished:
         missing = ", ".join(unfinished)
         raise FileError(f"{folder}: expected a finished build, found {missing} still to run; run pipeline build first")
-    packed = folder / artifact_of(manifest, Kind.ARCHIVE).path
+    packed = folder / manifest.one(Kind.ARCHIVE).path
     stored = (Path(model_store) if model_store is not None else DEFAULT_MODEL_STORE) / packed.name
     result = read_result(folder, manifest, stored if stored.is_file() else packed, ())
     if os.access(folder, os.W_OK):

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import Artifact, Kind
-from pipeline.build_result import artifact_of
+from pipeline.cache_key import outdated
 from pipeline.candidates.spec import baseline_of
 from pipeline.errors import FileError
 from pipeline.manifest import MANIFEST_NAME, Manifest, read_manifest, write_manifest
 from pipeline.places import folder_bytes, os_error_text
-from pipeline.runner import CACHE, SCRATCH, hold, outdated
+from pipeline.runner import CACHE, SCRATCH, hold
 from pipeline.serving.state import forgotten_folders
 from pipeline.stages import BUILD
 
@@ -134,7 +133,7 @@ def _require_run(folder: Path) -> Manifest:
 
 
 def _winner(folder: Path, manifest: Manifest) -> str:
-    path = folder / artifact_of(manifest, Kind.SELECTION).path
+    path = folder / manifest.one(Kind.SELECTION).path
     try:
         return str(json.loads(path.read_bytes())["selected"])
     except (OSError, ValueError, KeyError) as error:
@@ -145,20 +144,14 @@ def _winner(folder: Path, manifest: Manifest) -> str:
 
 def _baseline(manifest: Manifest) -> str:
     """Name of the float candidate that every ratio is over."""
-    models = [artifact for artifact in _artifacts(manifest) if artifact.kind is Kind.CANDIDATE_MODEL]
-    return baseline_of([str(model.candidate) for model in models])
+    return baseline_of(manifest.of_candidates(Kind.CANDIDATE_MODEL))
 
 
 def _losers(manifest: Manifest, kept: tuple[str, ...]) -> list[Artifact]:
     """The files of candidates that were not chosen."""
     return [
-        artifact for artifact in _artifacts(manifest) if artifact.kind in _OF_A_LOSER and artifact.candidate not in kept
+        artifact for artifact in manifest.artifacts() if artifact.kind in _OF_A_LOSER and artifact.candidate not in kept
     ]
-
-
-def _artifacts(manifest: Manifest) -> Iterator[Artifact]:
-    for record in manifest.stages.values():
-        yield from record.artifacts
 
 
 def _link(folder: Path, path: Path) -> str | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from pipeline.artifacts import Artifact
+from pipeline.artifacts import Artifact, Kind
 from pipeline.errors import FileError
 
 SCHEMA = 1
@@ -58,6 +59,30 @@ class Manifest(BaseModel):
     settings: dict[str, Any] = {}
     folder: str = ""
     removed: tuple[str, ...] = ()
+
+    def artifacts(self) -> Iterator[Artifact]:
+        """Every file that a stage left behind, in the order of the stages."""
+        for record in self.stages.values():
+            yield from record.artifacts
+
+    def one(self, kind: Kind) -> Artifact:
+        """The artifact of a kind that exists once per run.
+
+        Raises:
+            FileError: no stage has left one.
+        """
+        for artifact in self.artifacts():
+            if artifact.kind is kind:
+                return artifact
+        raise FileError(f"{MANIFEST_NAME}: expected an artifact {kind.value}, found none; run pipeline build")
+
+    def of_candidates(self, kind: Kind) -> dict[str, Artifact]:
+        """The artifacts of a kind that exists per candidate, by candidate name."""
+        return {
+            artifact.candidate: artifact
+            for artifact in self.artifacts()
+            if artifact.kind is kind and artifact.candidate is not None
+        }
 
     def with_stage(self, name: str, record: StageRecord) -> Manifest:
         """The same with one stage's record replaced."""

@@ -10,23 +10,20 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel
 
 from pipeline.artifacts import Artifact, Kind, digest_bytes, digest_file
+from pipeline.cache_key import PartKind, stage_inputs, stage_parts, stale_parts
 from pipeline.errors import FileError, StageError
 from pipeline.manifest import Manifest, StageRecord, read_manifest, write_manifest
 from pipeline.places import no_room, os_error_text
 from pipeline.reads import Recording, difference, recording
 from pipeline.recipe import Recipe
-from pipeline.source import collect, library_versions
 from pipeline.stage import Inputs, Outputs, Reporter, Stage
 from pipeline.user_code import faults_of_the_user
 
-_PACKAGES = ("pipeline", "handlers")
-_ROOT = Path(__file__).resolve().parent.parent
 SCRATCH = ".scratch"
 CACHE = ".cache"
 _KEY_DIGITS = 16
@@ -124,8 +121,8 @@ def run_stages(
         gaps: set[str] = set()
         for stage in stages:
             settings = stage.settings(recipe)
-            files = _inputs(stage, manifest)
-            need = _need(stage, settings, files, manifest, run_dir, recipe.folder)
+            files = stage_inputs(stage, manifest)
+            need = _need(stage, settings, manifest, run_dir, recipe.folder)
             if not need.reason:
                 reporter.log(f"{stage.name}: up to date")
                 outcomes.append(Outcome(stage=stage.name, action="up to date"))
@@ -168,7 +165,7 @@ def plan_stages(stages: Sequence[Stage[Any]], recipe: Recipe, run_dir: Path) -> 
             reason = f"{waits_for[0]} runs before it"
         else:
             settings = stage.settings(recipe)
-            reason = _need(stage, settings, _inputs(stage, manifest), manifest, run_dir, recipe.folder).reason
+            reason = _need(stage, settings, manifest, run_dir, recipe.folder).reason
         if reason:
             pending.update(dict.fromkeys((*stage.writes, *stage.may_write), stage.name))
             outcomes.append(Outcome(stage=stage.name, action="would run", reason=reason))
@@ -177,43 +174,16 @@ def plan_stages(stages: Sequence[Stage[Any]], recipe: Recipe, run_dir: Path) -> 
     return tuple(outcomes)
 
 
-def outdated(stages: Sequence[Stage[Any]], manifest: Manifest) -> list[str]:
-    """The stages that are not recorded, or whose record is of other inputs than those recorded now.
-
-    A build that ended early leaves the later stages' former records, which still spare work when an
-    earlier stage comes out the same. Together they are no finished build.
-    """
-    names = []
-    for stage in stages:
-        record = manifest.stages.get(stage.name)
-        now = {f"input {artifact.path}": artifact.sha256 for artifact in _inputs(stage, manifest)}
-        if record is None or now != {name: part for name, part in record.parts.items() if name.startswith("input ")}:
-            names.append(stage.name)
-    return names
-
-
-def _inputs(stage: Stage[Any], manifest: Manifest) -> tuple[Artifact, ...]:
-    known = [artifact for record in manifest.stages.values() for artifact in record.artifacts]
-    return tuple(artifact for artifact in known if artifact.kind in stage.reads)
-
-
-def _need(
-    stage: Stage[Any], settings: Any, files: Sequence[Artifact], manifest: Manifest, run_dir: Path, folder: Path
-) -> _Need:
-    # A stage's package imports all stages, to put them in order: what another one does is not this one's source.
-    module = stage.run.__module__
-    sources = collect(module, _ROOT, within=_PACKAGES, leave_out=(module.rpartition(".")[0],))
-    parts = setting_parts(settings)
-    parts |= {f"source {path}": digest for path, digest in sources.files.items()}
-    parts |= {f"library {name}": version for name, version in library_versions(sources.libraries).items()}
-    parts |= {f"outside {name}": digest for name, digest in stage.outside(settings).items()}
-    parts |= {f"input {artifact.path}": artifact.sha256 for artifact in files}
+def _need(stage: Stage[Any], settings: Any, manifest: Manifest, run_dir: Path, folder: Path) -> _Need:
+    parts = stage_parts(stage, settings, manifest)
     need = _Need(parts=parts, reason="")
     record = manifest.stages.get(stage.name)
     if record is None:
         return replace(need, reason="not built yet")
     if record.key != need.key:
-        return replace(need, reason=_difference(record.parts, parts))
+        stale = stale_parts(record, parts, kinds=get_args(PartKind))
+        more = f" and {len(stale) - 1} more" if len(stale) > 1 else ""
+        return replace(need, reason=f"{stale[0]} changed{more}")
     if record.reads is None:
         return replace(need, reason="not known which files the recipe's code read")
     if changed := difference(record.reads, folder):
@@ -226,30 +196,6 @@ def _need(
         if path.stat().st_size != artifact.size or digest_file(path) != artifact.sha256:
             return replace(need, reason=f"{artifact.path} was altered")
     return need
-
-
-def setting_parts(settings: Any) -> dict[str, str]:
-    """The parts of a stage's cache key that are its settings."""
-    return {f"setting {name}": value for name, value in _flat(settings)}
-
-
-def _flat(settings: Any) -> list[tuple[str, str]]:
-    """Settings as dotted names and JSON values; a field excluded from serialization stays out."""
-    if not isinstance(settings, BaseModel):
-        raise StageError(f"settings of type {type(settings).__name__}: expected a pydantic model")
-
-    def walk(prefix: str, value: Any) -> list[tuple[str, str]]:
-        if isinstance(value, dict) and value:
-            return [pair for key, inner in value.items() for pair in walk(f"{prefix}.{key}" if prefix else key, inner)]
-        return [(prefix, json.dumps(value, sort_keys=True))]
-
-    return walk("", settings.model_dump(mode="json"))
-
-
-def _difference(before: dict[str, str], now: dict[str, str]) -> str:
-    changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-    more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-    return f"{changed[0]} changed{more}"
 
 
 def _run(

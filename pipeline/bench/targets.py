@@ -11,7 +11,7 @@ import onnx
 
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
-from pipeline.artifacts import Artifact, Kind, digest_file
+from pipeline.artifacts import Kind, digest_file
 from pipeline.candidates.eager import EagerSource
 from pipeline.candidates.spec import FLOAT_NAMES, baseline_of
 from pipeline.data.dataset import read_info
@@ -105,7 +105,6 @@ def open_target(target: Path | str | Archive, scratch: Path, *, allowed_operator
 def _open_run(run: OpenedRun) -> Target:
     recipe = run.recipe
     model = load_model_spec(recipe.model, recipe.folder, read_info(run.ground[Kind.DATA_INFO, None]))
-    one_per_run = {one.kind: one for record in run.manifest.stages.values() for one in record.artifacts}
     checked = {one.name: run.require(run.models[one.name]) for one in run.reports}
     by_variant = {
         one.variant: macs
@@ -122,7 +121,7 @@ def _open_run(run: OpenedRun) -> Target:
         )
         for one in run.reports
     )
-    archive, selected = _packed(run, one_per_run)
+    archive, selected = _packed(run)
     return Target(
         files=files,
         baseline=baseline_of(checked),
@@ -148,12 +147,12 @@ def _open_run(run: OpenedRun) -> Target:
     )
 
 
-def _packed(run: OpenedRun, artifacts: Mapping[Kind, Artifact]) -> tuple[Archive | None, str | None]:
+def _packed(run: OpenedRun) -> tuple[Archive | None, str | None]:
     """The archive of these very candidates, and which one it holds."""
-    if Kind.ARCHIVE not in artifacts or Kind.SELECTION not in artifacts:
+    if not {Kind.ARCHIVE, Kind.SELECTION} <= {artifact.kind for artifact in run.manifest.artifacts()}:
         return None, None
-    selection = json.loads(run.require(artifacts[Kind.SELECTION]).read_bytes())
-    archive = read_archive(run.require(artifacts[Kind.ARCHIVE]))
+    selection = json.loads(run.require(run.manifest.one(Kind.SELECTION)).read_bytes())
+    archive = read_archive(run.require(run.manifest.one(Kind.ARCHIVE)))
     serving, selected = archive.serving, str(selection["selected"])
     model = run.models.get(serving.candidate)
     if serving.candidate != selected or model is None or serving.files[serving.runtime.file] != model.sha256:

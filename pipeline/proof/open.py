@@ -9,12 +9,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pipeline.artifacts import Artifact, Kind, digest_file
+from pipeline.cache_key import input_parts, setting_parts, stale_parts
 from pipeline.candidates.report import CandidateReport, read_report
 from pipeline.candidates.unproven import Unproven, read_list
 from pipeline.errors import FileError
 from pipeline.manifest import MANIFEST_NAME, Manifest, StageRecord, read_manifest
 from pipeline.recipe import Recipe
-from pipeline.runner import setting_parts
 from pipeline.stages import candidates as stage
 
 # Which candidates there are and what they are held against follows from these; the last two are of each candidate.
@@ -79,7 +79,7 @@ def open_run(run_dir: Path) -> OpenedRun:
     manifest, recipe, record = _read(run_dir)
     ground = _ground(run_dir, manifest)
     listed = read_list(ground[Kind.CANDIDATE_ORDER, None])
-    models = {str(one.candidate): one for one in record.artifacts if one.kind is Kind.CANDIDATE_MODEL}
+    models = manifest.of_candidates(Kind.CANDIDATE_MODEL)
     removed = tuple(name for name in listed.order if _was_removed(run_dir, manifest, models[name]))
     opened = OpenedRun(
         run_dir=run_dir,
@@ -113,15 +113,8 @@ def _read(run_dir: Path) -> tuple[Manifest, Recipe, StageRecord]:
             f"{run_dir / MANIFEST_NAME}: expected the recipe of this build, found none that this version can read; "
             "run pipeline build again"
         ) from error
-    current = setting_parts(stage.settings(recipe))
-    current |= {
-        f"input {one.path}": one.sha256
-        for other in manifest.stages.values()
-        for one in other.artifacts
-        if one.kind in stage.STAGE.reads
-    }
-    stale = sorted(name for name, value in current.items() if record.parts.get(name) != value)
-    if stale:
+    current = setting_parts(stage.settings(recipe)) | input_parts(stage.STAGE, manifest)
+    if stale := stale_parts(record, current, kinds=("setting", "input")):
         raise FileError(f"{run_dir}: candidates are those of an earlier build: {stale[0]} changed; run pipeline build")
     return manifest, recipe, record
 
@@ -129,15 +122,16 @@ def _read(run_dir: Path) -> tuple[Manifest, Recipe, StageRecord]:
 def _ground(run_dir: Path, manifest: Manifest) -> Mapping[tuple[Kind, str | None], Path]:
     """The files that references are made of, each as the build recorded it."""
     paths = {}
-    for record in manifest.stages.values():
-        for one in record.artifacts:
-            if one.kind in _GROUND and not _was_removed(run_dir, manifest, one):
-                if digest_file(run_dir / one.path) != one.sha256:
-                    raise FileError(
-                        f"{run_dir / one.path}: expected the file that the build recorded, found another; candidates "
-                        "cannot be held against it: run pipeline build again"
-                    )
-                paths[one.kind, one.candidate] = run_dir / one.path
+    for artifact in manifest.artifacts():
+        if artifact.kind not in _GROUND or _was_removed(run_dir, manifest, artifact):
+            continue
+        path = run_dir / artifact.path
+        if digest_file(path) != artifact.sha256:
+            raise FileError(
+                f"{path}: expected the file that the build recorded, found another; candidates cannot be held against "
+                "it: run pipeline build again"
+            )
+        paths[artifact.kind, artifact.candidate] = path
     return paths
 
 

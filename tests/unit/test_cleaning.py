@@ -12,9 +12,10 @@ import pytest
 
 import pipeline
 from pipeline.artifacts import Artifact, Kind, digest_file
+from pipeline.cache_key import outdated
 from pipeline.errors import FileError, StageError
 from pipeline.manifest import Manifest, StageRecord, read_manifest, write_manifest
-from pipeline.runner import hold, outdated
+from pipeline.runner import hold
 from pipeline.stages import BUILD
 
 WINNER, LOSER, FLOAT = "slim50.onnx.int8", "slim25.onnx.int8", "float.onnx.fp32"

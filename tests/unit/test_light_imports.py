@@ -11,6 +11,7 @@ HEAVY = ("torch", "torchvision", "numpy", "onnx", "onnxruntime", "onnxscript", "
 LIGHT = (
     "pipeline",
     "pipeline.artifacts",
+    "pipeline.cache_key",
     "pipeline.cli",
     "pipeline.cli.app",
     "pipeline.cli.answer",
