@@ -21,7 +21,7 @@ from pipeline.formats import FORMATS
 from pipeline.models.load import load_model_spec
 from pipeline.proof.open import open_run
 from pipeline.stage import Reporter, Silent
-from pipeline.training.augment import Augmentation
+from pipeline.stages import candidates as stage
 from pipeline.verify.layers import LayerFinding
 from pipeline.verify.parity import ParityReport, failure
 
@@ -141,21 +141,8 @@ def verify_run(
     model = load_model_spec(recipe.model, recipe.folder, info)
     found = []
     with tempfile.TemporaryDirectory(prefix="pipeline-verify-") as scratch:
-        ground = Ground(
-            model=model,
-            weights=paths[Kind.WEIGHTS, None],
-            train=paths[Kind.TRAIN_DATA, None],
-            validation=paths[Kind.VALIDATION_DATA, None],
-            samples=paths[Kind.SAMPLES, None],
-            opset=recipe.export.opset,
-            batch_sizes=recipe.verify.batch_sizes,
-            evaluator_macs=recipe.verify.reference_evaluator_macs,
-            augmentation=Augmentation(horizontal_flip=recipe.train.horizontal_flip, shift=recipe.train.shift),
-            device=recipe.train.device,
-            scratch=Path(scratch),
-            cache=Path(scratch),
-            reporter=say,
-        )
+        files = {kind: path for (kind, candidate), path in paths.items() if candidate is None}
+        ground = stage.context(stage.settings(recipe), files, model=model, scratch=Path(scratch), reporter=say)
         for done, report in enumerate(opened.reports):
             spec = report.spec
             say.progress("verify", done, len(opened.reports), spec.name)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from pipeline.candidates.report import CandidateReport
+from pipeline.candidates.requested import make_requested
 from pipeline.candidates.spec import CandidateSpec, baseline_of
 from pipeline.candidates.unproven import NOT_MADE, NOT_PROVEN, Named, Refusal, Unproven, ending, unproven, way_on
 from pipeline.errors import PipelineError, ProofError, RecipeError
 from pipeline.measure import host
 from pipeline.passes import Bfloat16, DynamicInt8, MagnitudePruning, StaticInt8, Variant
 from pipeline.recipe import Candidates
-from pipeline.stages.candidates import make_asked
 from tests.reporters import Lines
 from tests.unit.candidates.test_choose import candidate
 
@@ -37,7 +37,7 @@ def made(
             raise ending(row, way)
         return row
 
-    proven, rows = make_asked(candidates, make=make, named=named, reporter=said or Lines())
+    proven, rows = make_requested(candidates, make=make, named=named, reporter=said or Lines())
     return [one.name for one in proven], rows
 
 

@@ -1,0 +1,124 @@
+"""The candidates that a recipe asks for: which of them are proven, and what becomes of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.candidates.evaluate import evaluate_once, folder_of, keep_row, runtime_of
+from pipeline.candidates.ground import Ground
+from pipeline.candidates.report import CandidateReport
+from pipeline.candidates.spec import CandidateSpec, candidate_specs
+from pipeline.candidates.unproven import (
+    Named,
+    Unproven,
+    ending,
+    require_float,
+    require_variants,
+    way_on,
+    without_format,
+)
+from pipeline.recipe import Candidates
+from pipeline.stage import Reporter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Maker:
+    """Makes, proves and judges one candidate after the other.
+
+    Args:
+        candidates: the recipe's section.
+        named: what the recipe names; without it the build ends.
+        float_logits: of the float network on the validation split, (N, K).
+        reports: of the candidates that are proven so far, by name.
+    """
+
+    candidates: Candidates
+    named: Named
+    float_logits: NDArray[np.float32]
+    reports: dict[str, CandidateReport] = field(default_factory=dict)
+
+    def make(self, spec: CandidateSpec, ground: Ground) -> CandidateReport | Unproven:
+        """Make one, unless an interrupted run did.
+
+        Args:
+            spec: what to make.
+            ground: what it is made from and held against.
+
+        Returns:
+            Its report; or the row that says why it cannot be selected.
+
+        Raises:
+            PipelineError: the build must not go on without it.
+        """
+        result = evaluate_once(spec, ground, float_logits=self.float_logits)
+        if isinstance(result, Unproven):
+            if (way := way_on(result, self.named, self.candidates.formats)) is not None:
+                file = folder_of(spec, ground) / runtime_of(spec).file
+                raise ending(result, way, kept=file if file.exists() else None)
+            keep_row(spec, ground, result)
+        else:
+            self.reports[spec.name] = result
+            ground.reporter.log(f"candidates: {_summary(result)}")
+        return result
+
+
+def make_requested(
+    candidates: Candidates,
+    *,
+    make: Callable[[CandidateSpec], CandidateReport | Unproven],
+    named: Named,
+    reporter: Reporter,
+) -> tuple[list[CandidateSpec], list[Unproven]]:
+    """Make the candidates that a recipe asks for.
+
+    In a format in which the float network cannot be had, nothing else is tried.
+
+    Args:
+        candidates: the recipe's section.
+        make: makes, proves and judges one; raises where the build must not go on without it.
+        named: what the recipe names.
+        reporter: told what cannot be selected, and why.
+
+    Returns:
+        Those that are proven, and rows of the others.
+
+    Raises:
+        RecipeError: float, or what the recipe names, can be had in no format.
+    """
+    requested = candidate_specs(candidates)
+    proven: list[CandidateSpec] = []
+    rows: list[Unproven] = []
+    absent: dict[str, Unproven] = {}
+    for done, spec in enumerate(requested):
+        reporter.progress("candidates", done, len(requested), spec.name)
+        if spec.format in absent:
+            row = without_format(spec, absent[spec.format])
+            if row.name == named.candidate:
+                raise ending(row, way_on(row, named, candidates.formats) or "")
+        else:
+            result = make(spec)
+            if not isinstance(result, Unproven):
+                proven.append(spec)
+                continue
+            row = result
+            reporter.log(f"candidates: {row.name}: {row.verdict}, and the build goes on: {row.reason}")
+            if not spec.lossy:
+                absent[spec.format] = row
+        rows.append(row)
+    reporter.progress("candidates", len(requested), len(requested))
+    require_float([spec.name for spec in proven], rows)
+    require_variants(candidates.variants or (), proven, rows)
+    return proven, rows
+
+
+def _summary(report: CandidateReport) -> str:
+    quality = report.quality
+    drop = f", drop {quality.drop * 100:+.2f} points" if report.lossy else ""
+    return (
+        f"{report.name} ({report.how}): parity {report.parity.nearest:.1e} of {report.parity.limit:.1e} allowed, "
+        f"accuracy {quality.accuracy:.4f}{drop}, {report.size / 1000:,.0f} kB"
+    )

@@ -1,0 +1,63 @@
+"""All candidates of a build, and the float network in torch, timed side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from handlers.serving import RuntimeSpec
+from pipeline.candidates.eager import EagerSource, eager_subjects, fastest_eager
+from pipeline.candidates.evaluate import folder_of
+from pipeline.candidates.ground import Ground
+from pipeline.candidates.report import CandidateReport, EagerReport, TimingFigures
+from pipeline.measure.latency import file_subject, measure_latency
+from pipeline.recipe import Measure
+
+
+def time_side_by_side(
+    reports: Sequence[CandidateReport], eager: EagerSource, ground: Ground, *, measure: Measure, threads: int
+) -> tuple[list[CandidateReport], EagerReport]:
+    """Time every candidate's file and eager torch in the same rounds.
+
+    Args:
+        reports: of the candidates; their files lie in the scratch folder.
+        eager: what torch runs.
+        ground: what they were made from.
+        measure: the recipe's section.
+        threads: that eager computes with.
+
+    Returns:
+        The reports with their timings, and eager's at its fastest.
+
+    Raises:
+        StageError: a timing process ended by itself.
+    """
+    measured = measure_latency(
+        [
+            *eager_subjects(eager, ground.model, batch_sizes=measure.batch_sizes, threads=threads),
+            *(
+                file_subject(
+                    report.name,
+                    folder_of(report, ground),
+                    RuntimeSpec.from_json(report.runtime),
+                    inputs=ground.model.inputs,
+                    samples=ground.samples,
+                    batch_sizes=measure.batch_sizes,
+                )
+                for report in reports
+            ),
+        ],
+        rounds=measure.rounds,
+        block_s=measure.block_ms / 1e3,
+        reporter=ground.reporter,
+    )
+    timed = [
+        report.model_copy(
+            update={
+                "timings": tuple(
+                    TimingFigures.model_validate(timing.to_json()) for timing in measured[report.name].timings
+                )
+            }
+        )
+        for report in reports
+    ]
+    return timed, fastest_eager(measured)
