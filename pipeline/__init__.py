@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pipeline.recipe import Recipe
     from pipeline.recipe_file import load_recipe
 
+    __version__: str
+
 _HOMES = {
     "BuildResult": "pipeline.build_result",
     "CleanResult": "pipeline.cleaning",
@@ -51,6 +53,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("pipeline")
     if name not in _HOMES:
         raise AttributeError(f"module 'pipeline' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
