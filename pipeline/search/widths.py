@@ -10,7 +10,7 @@ import numpy as np
 from handlers.runtime import run_chunks
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.tune import training_inputs
-from pipeline.compress.channels import prunable
+from pipeline.compress.channel_groups import prunable
 from pipeline.compress.passes import apply_passes
 from pipeline.errors import RecipeError
 from pipeline.passes import ChannelPruning

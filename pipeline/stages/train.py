@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -11,7 +12,14 @@ from pipeline.artifacts import Kind
 from pipeline.passes import FineTune, Variant
 from pipeline.recipe import Model, Recipe, Train
 from pipeline.section import Section
-from pipeline.stage import Inputs, Outputs, Stage
+from pipeline.stage import Inputs, Outputs, Reporter, Stage
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pipeline.data.dataset import Split
+    from pipeline.models.spec import ModelSpec
+    from pipeline.training.loss import Criterion
 
 
 class TrainSettings(Section):
@@ -46,52 +54,25 @@ def outside(settings: TrainSettings) -> dict[str, str]:
 
 def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     """Build the network, load the weights to start from if any, train, and write weights, facts and history."""
-    from pipeline.compress.layer_names import check_layer_names
     from pipeline.data.dataset import read_info, read_split
     from pipeline.models.detect_activation import check_activation
-    from pipeline.models.first_call import check_first_call, check_first_step, check_network
     from pipeline.models.load import load_model_spec
     from pipeline.models.outside import files_behind
-    from pipeline.models.own_weights import require_own_weights
-    from pipeline.models.weights import load_weights, save_weights
+    from pipeline.models.weights import save_weights
     from pipeline.reads import recorded
-    from pipeline.training.augment import Augmentation, require_pictures
+    from pipeline.training.augment import Augmentation
     from pipeline.training.history import draw_learning_curves, write_history
-    from pipeline.training.loop import build_network, train_network
+    from pipeline.training.loop import train_network
     from pipeline.training.loss import load_criterion, loss_name, of_labels
-    from pipeline.verify.free_axes import require_free_axes
 
     model, train = settings.model, settings.train
     spec = load_model_spec(model, settings.folder, read_info(inputs.one(Kind.DATA_INFO)))
-    source = f"model.name {model.name}" if model.factory is None else f"model.factory {model.factory}"
-    network = build_network(spec, seed=train.seed)
-    check_network(network, source=source)
-    check_layer_names(network, settings.variants)
-    shifts = [one.shift or 0 for variant in settings.variants for one in variant.passes if isinstance(one, FineTune)]
-    for section, shift in (("fine-tune", max(shifts, default=0)), ("search", settings.search_shift)):
-        require_pictures(Augmentation(shift=shift), spec.inputs, section=section)
-    if model.weights is not None:
-        load_weights(settings.folder / model.weights, network, key=model.weights_key)
-    elif train.epochs == 0:
-        require_own_weights(spec, network, seed=train.seed, reporter=outputs.reporter)
-    examples = read_split(inputs.one(Kind.TRAIN_DATA))
+    network = _network(settings, spec, reporter=outputs.reporter)
+    examples, validation = read_split(inputs.one(Kind.TRAIN_DATA)), read_split(inputs.one(Kind.VALIDATION_DATA))
     criterion = load_criterion(
         train.loss, settings.folder, activation=spec.outputs_are, label_smoothing=train.label_smoothing
     )
-    check_first_call(spec, network, examples=examples, source=source, weights=model.weights)
-    check_activation(spec, network, examples=examples, source=source)
-    validation = read_split(inputs.one(Kind.VALIDATION_DATA))
-    require_free_axes(spec, network, validation.inputs)
-    if train.epochs:
-        check_first_step(
-            spec,
-            network,
-            criterion,
-            examples=examples,
-            batch_size=train.batch_size,
-            source=source,
-            loss=f"train.loss {train.loss or 'cross-entropy'}",
-        )
+    _check(settings, spec, network, criterion, examples=examples, validation=validation)
     trained = train_network(
         spec,
         network,
@@ -112,7 +93,7 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
         reporter=outputs.reporter,
     )
     if train.epochs:  # what a last layer that starts from zeros answers with shows only now
-        check_activation(spec, network, examples=examples, source=source)
+        check_activation(spec, network, examples=examples, source=_source(model))
     save_weights(outputs.path(Kind.WEIGHTS, "weights.safetensors"), network)
     info = {**spec.to_info(network), "files": files_behind(model, settings.folder, recorded())}
     text = json.dumps(info, indent=2) + "\n"
@@ -122,6 +103,64 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     name = loss_name(train.loss, label_smoothing=train.label_smoothing)
     draw_learning_curves(curves, trained.epochs, trained.final, loss=name)
     outputs.reporter.log(f"train: validation accuracy {trained.final.accuracy:.4f}")
+
+
+def _source(model: Model) -> str:
+    """Where the network comes from, for messages."""
+    return f"model.name {model.name}" if model.factory is None else f"model.factory {model.factory}"
+
+
+def _network(settings: TrainSettings, spec: ModelSpec, *, reporter: Reporter) -> nn.Module:
+    """The network with the weights to start from, on which all that the recipe asks for can be done."""
+    from pipeline.compress.layer_names import check_layer_names
+    from pipeline.models.first_call import check_network
+    from pipeline.models.own_weights import require_own_weights
+    from pipeline.models.weights import load_weights
+    from pipeline.training.augment import Augmentation, require_pictures
+    from pipeline.training.loop import build_network
+
+    model, train = settings.model, settings.train
+    network = build_network(spec, seed=train.seed)
+    check_network(network, source=_source(model))
+    check_layer_names(network, settings.variants)
+    shifts = [step.shift or 0 for variant in settings.variants for step in variant.passes if isinstance(step, FineTune)]
+    for section, shift in (("fine-tune", max(shifts, default=0)), ("search", settings.search_shift)):
+        require_pictures(Augmentation(shift=shift), spec.inputs, section=section)
+    if model.weights is not None:
+        load_weights(settings.folder / model.weights, network, key=model.weights_key)
+    elif train.epochs == 0:
+        require_own_weights(spec, network, seed=train.seed, reporter=reporter)
+    return network
+
+
+def _check(
+    settings: TrainSettings,
+    spec: ModelSpec,
+    network: nn.Module,
+    criterion: Criterion,
+    *,
+    examples: Split,
+    validation: Split,
+) -> None:
+    """Find out on a few examples, before any other work, what cannot go well."""
+    from pipeline.models.detect_activation import check_activation
+    from pipeline.models.first_call import check_first_call, check_first_step
+    from pipeline.verify.free_axes import require_free_axes
+
+    source, train = _source(settings.model), settings.train
+    check_first_call(spec, network, examples=examples, source=source, weights=settings.model.weights)
+    check_activation(spec, network, examples=examples, source=source)
+    require_free_axes(spec, network, validation.inputs)
+    if train.epochs:
+        check_first_step(
+            spec,
+            network,
+            criterion,
+            examples=examples,
+            batch_size=train.batch_size,
+            source=source,
+            loss=f"train.loss {train.loss or 'cross-entropy'}",
+        )
 
 
 STAGE = Stage(
