@@ -1,4 +1,4 @@
-"""The demo and every runnable block of the README, as they stand."""
+"""The demo, and every runnable block of the README and of the pages that go on from it, as they stand."""
 
 from __future__ import annotations
 
@@ -7,12 +7,23 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 CHECKOUT = Path(__file__).parents[2]
 README = (CHECKOUT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+# In the order of the README's list. What `elsewhere.md` shows is run by a test of its own.
+PAGES = ("commands", "own-model", "judging", "measuring", "archive", "http")
+BLOCK = re.compile(r"^```(sh|python|toml)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCKS = [
+    (kind, block)
+    for page in PAGES
+    for kind, block in BLOCK.findall((CHECKOUT / "docs" / f"{page}.md").read_text())
+    if kind != "toml"
+]
 
 
 def run(command: list[str], folder: Path) -> str:
@@ -30,9 +41,29 @@ def run(command: list[str], folder: Path) -> str:
     return done.stdout
 
 
-def test_the_readme_has_runnable_blocks() -> None:
+def test_the_pages_have_runnable_blocks() -> None:
     assert [kind for kind, _ in BLOCKS].count("sh") >= 4
     assert [kind for kind, _ in BLOCKS].count("python") == 1
+
+
+@pytest.mark.slow
+def test_the_readmes_own_model_is_built_as_it_stands(tmp_path: Path) -> None:
+    files = {}
+    for _, block in BLOCK.findall(README):
+        name = block.partition("\n")[0].removeprefix("# ")
+        (tmp_path / name).write_text(block)
+        files[name] = block
+    assert sorted(files) == ["mine.py", "recipe.toml"]
+    names: dict[str, Any] = {}
+    exec(files["mine.py"], names)  # noqa: S102 - the page's own words
+    torch.manual_seed(0)
+    torch.save(names["build"]().state_dict(), tmp_path / "weights.pth")
+    pixels = np.random.default_rng(0).integers(0, 256, size=(600, 3, 32, 32), dtype=np.uint8)
+    np.savez(tmp_path / "pictures.npz", pixels=pixels, labels=np.arange(600) % 3)
+    said = run(
+        ["pipeline", "build", "recipe.toml", "--set", "search.effort=off", "--set", "measure.rounds=6"], tmp_path
+    )
+    assert "Archive: model_store/pets.mar" in said
 
 
 def test_what_the_readme_shows_of_the_demo_is_cut_from_all_of_it() -> None:

@@ -1,0 +1,28 @@
+"""What the pages point at is there, and the map of the architecture names all that it is a map of."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+PAGES = sorted([*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").glob("*.md"), *(CHECKOUT / "docker").glob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    assert [page.name for page in PAGES if page.parent.name == "docs" and f"docs/{page.name}" not in readme] == []
+
+
+def test_the_map_names_every_package() -> None:
+    layout = (CHECKOUT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("## Layout")[2]
+    packages = [file.parent.name for file in (CHECKOUT / "pipeline").glob("*/__init__.py")]
+    assert [name for name in packages if not re.search(rf"\b{name}\b", layout)] == []
