@@ -17,9 +17,9 @@ from safetensors.numpy import load_file
 
 from benchmarks import default_worker
 from handlers.runtime import load_model
+from pipeline.archive.mar import read_archive
 from pipeline.measure.gain import Ratio, estimate, speed_up
 from pipeline.measure.latency import Subject, file_subject, measure_latency
-from pipeline.serving.archive import read_archive
 from pipeline.stage import Silent
 
 BATCH_SIZES = (1, 32)

@@ -23,7 +23,7 @@ import psutil
 
 from benchmarks.hostile_requests import HostileRequest, hostile_requests
 from handlers.limits import usual_pixels
-from pipeline.serving.archive import read_archive
+from pipeline.archive.mar import read_archive
 from pipeline.serving.check import encode_requests
 from pipeline.serving.readiness import golden_answers
 from pipeline.serving.state import ServerState

@@ -18,10 +18,10 @@ from handlers.decode import ImageDecoding, InputSpec
 from handlers.limits import Limits, usual_pixels
 from handlers.serving import Golden, RuntimeSpec, Serving
 from handlers.tolerance import FLOAT32
+from pipeline.archive.golden import answers, pack_golden
+from pipeline.archive.mar import write_archive
+from pipeline.archive.pictures import PICTURES_FILE, make_pictures
 from pipeline.data.synthetic import synthetic_inputs
-from pipeline.serving.archive import write_archive
-from pipeline.serving.golden import answers, pack_golden
-from pipeline.serving.pictures import PICTURES_FILE, make_pictures
 
 _SIDE, _POOL = 224, 32
 _BATCH_SIZES = (1, 2, 7)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.archive.mar import Archive, read_archive
 from pipeline.artifacts import digest_bytes
-from pipeline.serving.archive import Archive, read_archive
 
 Change = Callable[[dict[str, Any]], None]
 

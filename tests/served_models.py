@@ -20,11 +20,11 @@ from handlers.runtime import load_model, run_chunks
 from handlers.serving import Golden, RuntimeSpec, Serving
 from handlers.sizes import SizeGroup
 from handlers.tolerance import FLOAT32, INT8_DYNAMIC
+from pipeline.archive.golden import answered, pack_golden
+from pipeline.archive.mar import Archive, write_archive
+from pipeline.archive.pictures import PICTURES_FILE, make_pictures
 from pipeline.data.sizes import resized
 from pipeline.data.synthetic import synthetic_inputs
-from pipeline.serving.archive import Archive, write_archive
-from pipeline.serving.golden import answered, pack_golden
-from pipeline.serving.pictures import PICTURES_FILE, make_pictures
 
 LABELS = ("ankle boot", "bag", "coat", "dress", "sneaker")
 GREY = InputSpec(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from handlers.runtime import describe_cpu
+from pipeline.archive.mar import Archive
 from pipeline.artifacts import digest_file
 from pipeline.bench.result import BenchResult, BenchRow, Figure, Role, paired, product_rate, share_of
 from pipeline.bench.served import measure_served
@@ -27,7 +28,6 @@ from pipeline.measure.host import usable_cores
 from pipeline.measure.latency import Measurement, Subject, file_subject, measure_latency
 from pipeline.measure.matrix_product import MACS, NAME, matrix_product_subject
 from pipeline.measure.rounds import Timing
-from pipeline.serving.archive import Archive
 from pipeline.source import library_versions
 from pipeline.stage import Reporter, Silent
 

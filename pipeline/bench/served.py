@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from handlers.request import MAX_BODY_BYTES
+from pipeline.archive.mar import Archive
 from pipeline.bench.result import Served
 from pipeline.errors import ServerError
 from pipeline.measure.gain import estimate
 from pipeline.measure.latency import TimingProcess, file_subject
 from pipeline.measure.rounds import interleave
-from pipeline.serving.archive import Archive
 from pipeline.serving.check import encode_requests
 from pipeline.serving.client import one_connection
 from pipeline.serving.readiness import golden_answers

@@ -12,6 +12,8 @@ import onnx
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
 from pipeline.artifacts import Kind, digest_file
+from pipeline.archive.mar import Archive, read_archive
+from pipeline.artifacts import Artifact, Kind, digest_file
 from pipeline.candidates.eager import EagerSource
 from pipeline.candidates.spec import FLOAT_NAMES, baseline_of
 from pipeline.data.dataset import read_info
@@ -22,7 +24,6 @@ from pipeline.models.load import load_model_spec
 from pipeline.models.spec import ModelSpec
 from pipeline.proof.open import OpenedRun, open_run
 from pipeline.proof.vouched import open_vouched
-from pipeline.serving.archive import Archive, read_archive
 
 NO_EAGER = "an archive holds neither the network's source nor its weights; bench the run directory"
 NO_FLOAT = "an archive holds the packed candidate alone; bench the run directory"

@@ -14,6 +14,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pipeline.archive.description import require_activation, require_description, require_model
+from pipeline.archive.mar import Archive
+from pipeline.archive.members import same_handler
 from pipeline.artifacts import digest_file
 from pipeline.candidates.spec import FLOAT_NAMES
 from pipeline.data.coverage import coverage
@@ -23,10 +26,7 @@ from pipeline.evidence.document import Evidence, read_evidence
 from pipeline.formats import FORMATS
 from pipeline.model_code.require import require_safe_file, require_safe_model
 from pipeline.proof.vouched import open_vouched
-from pipeline.serving.archive import Archive
 from pipeline.serving.check import ServedVerification, verify_served
-from pipeline.serving.description import require_activation, require_description, require_model
-from pipeline.serving.members import same_handler
 from pipeline.stage import Reporter, Silent
 from pipeline.verify.golden import GoldenReport, replay_golden
 from pipeline.verify.interval import accuracy_interval

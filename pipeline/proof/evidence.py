@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, assert_never
 
 from handlers.decode import InputSpec
+from pipeline.archive.mar import read_archive
 from pipeline.errors import FileError
 from pipeline.evidence.cyclonedx import cyclonedx_bom
 from pipeline.evidence.document import Subject, read_evidence
@@ -13,7 +14,6 @@ from pipeline.evidence.model_card import model_card
 from pipeline.evidence.signature import sign_file
 from pipeline.evidence.slsa import slsa_statement
 from pipeline.releases import made_elsewhere
-from pipeline.serving.archive import read_archive
 
 Form = Literal["json", "slsa", "cyclonedx", "markdown"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pipeline.archive.mar import Archive, read_archive
 from pipeline.errors import FileError, RecipeError
 from pipeline.evidence.signature import check_signature, signature_path
-from pipeline.serving.archive import Archive, read_archive
 
 _HEX_DIGITS = 64
 

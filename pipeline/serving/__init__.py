@@ -1,1 +1,1 @@
-"""The archive, the server that runs it, and the client that talks to it."""
+"""The server that runs an archive, and the client that talks to it."""

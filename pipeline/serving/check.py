@@ -25,18 +25,18 @@ from handlers.request import MAX_BODY_BYTES
 from handlers.runtimes import RUNTIMES
 from handlers.serving import RuntimeSpec
 from handlers.sizes import size_groups
+from pipeline.archive.golden import answers
+from pipeline.archive.mar import Archive
 from pipeline.artifacts import digest_bytes
 from pipeline.data.dataset import Split, check_split
 from pipeline.errors import ProofError, ServerError
 from pipeline.serving.address import prediction_url
-from pipeline.serving.archive import Archive
 from pipeline.serving.client import (
     Logits,
     predict_decoded,
     predict_many_logits,
 )
 from pipeline.serving.encoding import encode_instances, encode_png
-from pipeline.serving.golden import answers
 from pipeline.serving.readiness import golden_answers
 from pipeline.stage import Reporter, Silent
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from handlers.answer_size import MAX_ANSWER_BYTES
 from handlers.request import MAX_BODY_BYTES
 from handlers.torchserve_handler import ACCEPT_HOST
+from pipeline.archive.mar import Archive
 from pipeline.environment import allowed_environment
 from pipeline.errors import RecipeError, ServerError
 from pipeline.places import mounted_noexec, require_temp
-from pipeline.serving.archive import Archive
 from pipeline.serving.java import Java
 from pipeline.serving.repairs import torchserve_package, write_repaired_classes
 from pipeline.serving.state import FOLDER_PREFIX, MANAGEMENT_SOCKET

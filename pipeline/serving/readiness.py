@@ -20,14 +20,14 @@ from handlers.compare import compare
 from handlers.golden import proves_nothing
 from handlers.request import MAX_BODY_BYTES
 from handlers.torchserve_handler import ACCEPTED_MARK, REFUSAL_MARK
+from pipeline.archive.mar import Archive
+from pipeline.archive.members import same_handler
 from pipeline.errors import ServerError
 from pipeline.places import free_room
 from pipeline.process import describe_signal
-from pipeline.serving.archive import Archive
 from pipeline.serving.client import Logits, Worker, predict_logits
 from pipeline.serving.configuration import CONSOLE_FILE
 from pipeline.serving.encoding import encode_instances
-from pipeline.serving.members import same_handler
 
 _WORKER = re.compile(r"W-(\d+)-")
 _GAVE_UP = re.compile(

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import psutil
 
+from pipeline.archive.mar import Archive, read_archive
 from pipeline.errors import ServerError
 from pipeline.model_code.require import require_safe_model
 from pipeline.process import start_child, terminated_as_interrupt
 from pipeline.serving import readiness
-from pipeline.serving.archive import Archive, read_archive
 from pipeline.serving.client import Worker, describe_workers, is_healthy
 from pipeline.serving.configuration import (
     CONSOLE_FILE,

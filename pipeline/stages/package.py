@@ -82,10 +82,10 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
     from handlers.serving import Golden, RuntimeSpec, Serving
     from handlers.sizes import size_groups
     from handlers.tolerance import Tolerance
+    from pipeline.archive.golden import answered, answers, pack_golden
+    from pipeline.archive.mar import write_archive
+    from pipeline.archive.pictures import PICTURES_FILE, make_pictures
     from pipeline.data.dataset import read_info
-    from pipeline.serving.archive import write_archive
-    from pipeline.serving.golden import answered, answers, pack_golden
-    from pipeline.serving.pictures import PICTURES_FILE, make_pictures
     from pipeline.verify.ruler import sized_kind
 
     selection = json.loads(inputs.one(Kind.SELECTION).read_bytes())
@@ -218,9 +218,9 @@ def _validation_golden(
     import numpy as np
     from safetensors.numpy import load_file
 
+    from pipeline.archive.golden import near_ties
     from pipeline.data.dataset import read_split
     from pipeline.data.synthetic import synthetic_inputs
-    from pipeline.serving.golden import near_ties
 
     split = read_split(inputs.one(Kind.VALIDATION_DATA))
     size = min(size, len(split))

@@ -38,12 +38,12 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
     """
     import json
 
+    from pipeline.archive.description import require_activation, require_description, require_model
+    from pipeline.archive.mar import read_archive
     from pipeline.artifacts import digest_file
     from pipeline.candidates.spec import baseline_of
     from pipeline.data.dataset import read_info, read_split
-    from pipeline.serving.archive import read_archive
     from pipeline.serving.check import verify_served
-    from pipeline.serving.description import require_activation, require_description, require_model
     from pipeline.serving.torchserve import running_server
 
     archive = read_archive(inputs.one(Kind.ARCHIVE))

@@ -17,8 +17,8 @@ import psutil
 import pytest
 from PIL import Image
 
+from pipeline.archive.mar import read_archive
 from pipeline.data.dataset import read_split
-from pipeline.serving.archive import read_archive
 from pipeline.serving.state import read_states
 from tests.example_build import Built
 from tests.served_models import GREY, build_archive

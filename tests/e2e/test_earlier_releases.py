@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.serving.archive import read_archive
+from pipeline.archive.mar import read_archive
 from pipeline.serving.client import predict_logits
 from pipeline.serving.readiness import golden_request
 from pipeline.serving.torchserve import running_server

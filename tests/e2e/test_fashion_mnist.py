@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import pipeline
+from pipeline.archive.mar import read_archive
 from pipeline.candidates.evaluate import served_quality
 from pipeline.data.dataset import read_split
 from pipeline.inspection.onnx_model import OnnxInspection
-from pipeline.serving.archive import read_archive
 from pipeline.serving.client import predict_bytes
 from pipeline.serving.encoding import encode_png
 from pipeline.serving.torchserve import running_server

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.serving.archive import Archive
+from pipeline.archive.mar import Archive
 from tests.faulty_archives import made_again
 from tests.served_models import COLOUR, GREY, build_archive
 

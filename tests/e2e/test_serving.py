@@ -26,9 +26,9 @@ from handlers.bad_request import BadRequest
 from handlers.decode import decode_image
 from handlers.request import MAX_BODY_BYTES
 from handlers.torchserve_handler import DECODED_HEADER, WORKER_HEADER
+from pipeline.archive.mar import Archive, read_archive
 from pipeline.errors import ServerError
 from pipeline.serving import torchserve
-from pipeline.serving.archive import Archive, read_archive
 from pipeline.serving.client import (
     Worker,
     describe_workers,
@@ -50,7 +50,7 @@ SECRETS = {"AWS_SECRET_ACCESS_KEY": "canary", "HTTPS_PROXY": "http://me:canary@1
 # A foreground server in a process of its own, as the command line runs it.
 SERVE = (
     "import sys; from pathlib import Path\n"
-    "from pipeline.serving.archive import read_archive; from pipeline.serving.torchserve import serve\n"
+    "from pipeline.archive.mar import read_archive; from pipeline.serving.torchserve import serve\n"
     "class Tell:\n"
     "    def log(self, message): print(message, flush=True)\n"
     "    def progress(self, *_): pass\n"

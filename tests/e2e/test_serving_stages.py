@@ -15,12 +15,12 @@ from safetensors.numpy import load, load_file, save_file
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
 from handlers.sizes import SizeGroup, pack_size_groups, size_groups
+from pipeline.archive.mar import read_archive
 from pipeline.artifacts import Kind
 from pipeline.data.dataset import DataSet, Split, describe, write_info, write_split
 from pipeline.data.synthetic import synthetic_inputs
 from pipeline.errors import ProofError, RecipeError
 from pipeline.evidence.document import portable_settings
-from pipeline.serving.archive import read_archive
 from pipeline.serving.state import read_states
 from pipeline.stage import Inputs, Outputs, Silent
 from pipeline.stages.package import PackageSettings, outside

@@ -13,12 +13,12 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from pipeline.archive.mar import Archive
 from pipeline.artifacts import digest_file
 from pipeline.data.dataset import Split, write_split
 from pipeline.data.synthetic import synthetic_inputs
 from pipeline.errors import ProofError, ServerError
 from pipeline.serving import torchserve
-from pipeline.serving.archive import Archive
 from pipeline.serving.check import AT_ONCE, verify_served
 from pipeline.serving.client import predict_logits
 from pipeline.serving.encoding import encode_instances

@@ -25,8 +25,8 @@ from handlers.bad_request import BadRequest
 from handlers.decode import InputSpec
 from handlers.predictor import Predictor, Refusal
 from handlers.serving import RuntimeSpec, Serving
+from pipeline.archive.mar import Archive
 from pipeline.errors import FileError
-from pipeline.serving.archive import Archive
 from tests.faulty_archives import made_again
 from tests.served_models import COLOUR, GREY, LABELS, SEQUENCE, TABLE, build_archive, weights
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.archive.mar import Archive, read_archive
 from pipeline.artifacts import digest_bytes
 from pipeline.errors import FileError
-from pipeline.serving.archive import Archive, read_archive
 from tests.evidence_sample import sample_evidence
 from tests.faulty_archives import zipped
 from tests.served_models import GREY, build_archive

@@ -16,6 +16,7 @@ import pytest
 
 import pipeline
 from pipeline import builder
+from pipeline.archive.mar import read_archive
 from pipeline.artifacts import digest_file
 from pipeline.candidates.spec import candidate_specs
 from pipeline.errors import ProofError, RecipeError, StageError
@@ -23,7 +24,6 @@ from pipeline.manifest import read_manifest
 from pipeline.measure.host import computes_bfloat16
 from pipeline.proof.evidence import Form, tell
 from pipeline.recipe_file import load_recipe
-from pipeline.serving.archive import read_archive
 from tests.example_build import QUICK, Built
 
 STAGES = ["data", "train", "candidates", "select", "package", "smoke"]

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import cli
-from pipeline.serving.archive import read_archive
-from pipeline.serving.members import same_handler
+from pipeline.archive.mar import read_archive
+from pipeline.archive.members import same_handler
 
 ARCHIVES = sorted(Path(__file__).parents[1].joinpath("data", "archives").glob("*.mar"))
 # What a worker does: the unpacked folder first on the path, its only class made and asked.

@@ -16,9 +16,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from pipeline.archive.mar import Archive, read_archive
 from pipeline.recipe_file import load_recipe
 from pipeline.runner import run_stages
-from pipeline.serving.archive import Archive, read_archive
 from pipeline.stage import Silent
 from pipeline.stages import BUILD
 from tests.example_build import Built

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.archive.mar import read_archive
 from pipeline.artifacts import digest_file
-from pipeline.serving.archive import read_archive
 
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = 65534

@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import pipeline
+from pipeline.archive.mar import read_archive
 from pipeline.artifacts import digest_file
 from pipeline.candidates.again import check_again
 from pipeline.candidates.evaluate import TUNED_FILE, evaluate, evaluate_once, float_logits

@@ -14,12 +14,12 @@ from safetensors.numpy import load
 
 from handlers.runtime import load_model, run_chunks
 from pipeline import cli
+from pipeline.archive.mar import Archive, read_archive
 from pipeline.data.dataset import Split, write_split
 from pipeline.data.synthetic import synthetic_inputs
 from pipeline.errors import DataError, FileError, PipelineError, ProofError, RecipeError
 from pipeline.proof.archive import verify_archive
 from pipeline.proof.evidence import sign_archive, tell
-from pipeline.serving.archive import Archive, read_archive
 from pipeline.serving.state import read_states
 from tests.evidence_sample import QUALITY, sample_evidence
 from tests.faulty_archives import judged_anew, made_again, zipped

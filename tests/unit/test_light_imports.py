@@ -34,6 +34,7 @@ LIGHT = (
     "pipeline.stage",
 )
 AREAS = (
+    "archive",
     "bench",
     "candidates",
     "compress",

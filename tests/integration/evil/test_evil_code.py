@@ -16,10 +16,10 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline import inspect
+from pipeline.archive.mar import Archive
 from pipeline.cli import app
 from pipeline.errors import FileError, RecipeError
 from pipeline.model_code.require import require_safe_model
-from pipeline.serving.archive import Archive
 from tests.faulty_archives import made_again
 from tests.integration.evil.code import CONTENTS, FORMS, ONNX, SCRIPTS, Members, form, script
 from tests.served_models import GREY, build_archive, linear_onnx

@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from pipeline import cli
-from pipeline.serving.archive import Archive
+from pipeline.archive.mar import Archive
 from pipeline.serving.state import read_states
 from tests.evidence_sample import sample_evidence
 from tests.faulty_archives import Change, made_again, zipped

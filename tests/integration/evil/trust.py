@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load, save
 
+from pipeline.archive.mar import Archive
 from pipeline.artifacts import digest_bytes
-from pipeline.serving.archive import Archive
 from tests.faulty_archives import Change, zipped
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.archive.description import require_description
+from pipeline.archive.mar import Archive
 from pipeline.errors import ProofError
-from pipeline.serving.archive import Archive
-from pipeline.serving.description import require_description
 from tests.served_models import LABELS, TABLE, build_archive
 
 

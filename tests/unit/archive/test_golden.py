@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.serving.golden import near_ties
+from pipeline.archive.golden import near_ties
 
 
 def test_near_ties_are_the_smallest_margins_first() -> None:

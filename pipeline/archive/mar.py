@@ -24,10 +24,7 @@ from handlers.arrays import load_arrays
 from handlers.golden import require_golden
 from handlers.pictures import require_pictures
 from handlers.serving import SERVING_FILE, Serving
-from pipeline.artifacts import digest_bytes
-from pipeline.errors import FileError, StageError
-from pipeline.process import failure, run_child
-from pipeline.serving.members import (
+from pipeline.archive.members import (
     CREATED_ON,
     EVIDENCE_FILE,
     HANDLER_FILE,
@@ -40,6 +37,9 @@ from pipeline.serving.members import (
     require_manifest,
     served_members,
 )
+from pipeline.artifacts import digest_bytes
+from pipeline.errors import FileError, StageError
+from pipeline.process import failure, run_child
 from pipeline.zip_errors import ZIP_ERRORS
 
 # The oldest time a zip can hold.

@@ -74,7 +74,7 @@ def answers(
             "answered": str(answered),
         }
         environment = module_environment(threads=runtime.threads)
-        command = confined_command("pipeline.serving.golden", json.dumps(job), writable=[Path(scratch)])
+        command = confined_command("pipeline.archive.golden", json.dumps(job), writable=[Path(scratch)])
         try:
             done = run_child(command, environment=environment, cwd=Path(scratch), timeout_s=_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from handlers.serving import Serving
+from pipeline.archive.mar import Archive, read_archive
+from pipeline.archive.members import handler_sources, same_handler
 from pipeline.artifacts import digest_bytes
 from pipeline.errors import FileError
-from pipeline.serving.archive import Archive, read_archive
-from pipeline.serving.members import handler_sources, same_handler
 from tests.evidence_sample import sample_evidence
 from tests.faulty_archives import made_again
 from tests.served_models import GREY, build_archive

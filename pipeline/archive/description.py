@@ -7,8 +7,8 @@ from itertools import zip_longest
 from typing import Any
 
 from handlers.decode import InputSpec
+from pipeline.archive.mar import Archive
 from pipeline.errors import ProofError
-from pipeline.serving.archive import Archive
 
 
 def require_description(
