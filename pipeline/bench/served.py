@@ -19,8 +19,8 @@ from pipeline.measure.latency import TimingProcess, file_subject
 from pipeline.measure.rounds import interleave
 from pipeline.serving.check import encode_requests
 from pipeline.serving.client import one_connection
-from pipeline.serving.readiness import golden_answers
-from pipeline.serving.torchserve import running_server
+from pipeline.serving.lifecycle import running_server
+from pipeline.serving.torchserve.readiness import golden_answers
 from pipeline.stage import Reporter
 
 # Long enough for a hundred answers or so in each round, and so for a 99th percentile over all of them.

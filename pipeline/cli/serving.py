@@ -53,7 +53,7 @@ def serve(
     """
     from pipeline import console
     from pipeline.proof.vouched import open_vouched
-    from pipeline.serving import torchserve
+    from pipeline.serving import lifecycle
 
     opened = open_vouched(
         archive or _only_archive(model_store),
@@ -62,7 +62,7 @@ def serve(
         require_signature=require_signature,
     )
     with console.Terminal() as terminal:
-        torchserve.serve(
+        lifecycle.serve(
             opened.archive,
             port=port,
             workers=workers,
@@ -86,9 +86,9 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show the servers that `pipeline serve` started, and those that a running command has for itself."""
-    from pipeline.serving import torchserve
+    from pipeline.serving import lifecycle
 
-    servers = torchserve.status(port)
+    servers = lifecycle.status(port)
     if as_json:
         print_json([server.to_json() for server in servers])
         return
@@ -113,9 +113,9 @@ def stop(
     ] = None,
 ) -> None:
     """Stop servers: Java, workers and temporary files; a running build's own only by its port."""
-    from pipeline.serving import torchserve
+    from pipeline.serving import lifecycle
 
-    stopped = torchserve.stop(port)
+    stopped = lifecycle.stop(port)
     for state in stopped:
         say(f"stopped {state.url}")
     if not stopped:

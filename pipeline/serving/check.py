@@ -37,7 +37,7 @@ from pipeline.serving.client import (
     predict_many_logits,
 )
 from pipeline.serving.encoding import encode_instances, encode_png
-from pipeline.serving.readiness import golden_answers
+from pipeline.serving.torchserve.readiness import golden_answers
 from pipeline.stage import Reporter, Silent
 
 # Requests under way together: enough to fill a batch of the usual sizes, far below TorchServe's queue of 100.

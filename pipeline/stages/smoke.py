@@ -44,7 +44,7 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.candidates.spec import baseline_of
     from pipeline.data.dataset import read_info, read_split
     from pipeline.serving.check import verify_served
-    from pipeline.serving.torchserve import running_server
+    from pipeline.serving.lifecycle import running_server
 
     archive = read_archive(inputs.one(Kind.ARCHIVE))
     data = read_info(inputs.one(Kind.DATA_INFO))

@@ -8,8 +8,8 @@ import pytest
 
 from pipeline.archive.mar import read_archive
 from pipeline.serving.client import predict_logits
-from pipeline.serving.readiness import golden_request
-from pipeline.serving.torchserve import running_server
+from pipeline.serving.lifecycle import running_server
+from pipeline.serving.torchserve.readiness import golden_request
 from tests.faulty_archives import made_again
 
 ARCHIVES = sorted(Path(__file__).parents[1].joinpath("data", "archives").glob("*.mar"))

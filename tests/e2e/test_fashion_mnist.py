@@ -14,7 +14,7 @@ from pipeline.data.dataset import read_split
 from pipeline.inspection.onnx_model import OnnxInspection
 from pipeline.serving.client import predict_bytes
 from pipeline.serving.encoding import encode_png
-from pipeline.serving.torchserve import running_server
+from pipeline.serving.lifecycle import running_server
 
 # One epoch and the two candidates that matter most here; the rest of a build is tried on the example.
 QUICK = (

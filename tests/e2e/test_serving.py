@@ -28,7 +28,7 @@ from handlers.request import MAX_BODY_BYTES
 from handlers.torchserve_handler import DECODED_HEADER, WORKER_HEADER
 from pipeline.archive.mar import Archive, read_archive
 from pipeline.errors import ServerError
-from pipeline.serving import torchserve
+from pipeline.serving import lifecycle
 from pipeline.serving.client import (
     Worker,
     describe_workers,
@@ -37,8 +37,8 @@ from pipeline.serving.client import (
     predict_logits,
 )
 from pipeline.serving.encoding import encode_png
-from pipeline.serving.readiness import prove_workers
 from pipeline.serving.state import ServerState, read_states
+from pipeline.serving.torchserve.readiness import prove_workers
 from tests.served_models import GREY, LABELS, TABLE, build_archive, weights
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (12, 1, 8, 6), dtype=np.uint8)
@@ -50,7 +50,7 @@ SECRETS = {"AWS_SECRET_ACCESS_KEY": "canary", "HTTPS_PROXY": "http://me:canary@1
 # A foreground server in a process of its own, as the command line runs it.
 SERVE = (
     "import sys; from pathlib import Path\n"
-    "from pipeline.archive.mar import read_archive; from pipeline.serving.torchserve import serve\n"
+    "from pipeline.archive.mar import read_archive; from pipeline.serving.lifecycle import serve\n"
     "class Tell:\n"
     "    def log(self, message): print(message, flush=True)\n"
     "    def progress(self, *_): pass\n"
@@ -77,7 +77,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
 
 @pytest.fixture(scope="module")
 def server(archive: Archive) -> Iterator[ServerState]:
-    with torchserve.running_server(archive.path, workers=2, batch_size=4, batch_delay_ms=100) as state:
+    with lifecycle.running_server(archive.path, workers=2, batch_size=4, batch_delay_ms=100) as state:
         yield state
     assert_nothing_left(state)
 
@@ -122,7 +122,7 @@ def started(archive: Archive, how: str) -> Iterator[tuple[subprocess.Popen[str],
 
 
 def test_ready_means_every_worker_is(server: ServerState) -> None:
-    (status,) = torchserve.status()
+    (status,) = lifecycle.status()
     assert status.ready
     assert [worker.status for worker in status.workers] == ["READY", "READY"]
     document = json.loads(json.dumps(status.to_json()))
@@ -272,7 +272,7 @@ def test_a_body_over_the_limit_is_told_the_limit(url: str) -> None:
 
 
 def test_workers_take_turns_and_say_who_they_are(server: ServerState, url: str) -> None:
-    pids = {worker.pid for worker in torchserve.status()[0].workers}
+    pids = {worker.pid for worker in lifecycle.status()[0].workers}
     with ThreadPoolExecutor(2) as pool:
         answers = list(pool.map(lambda body: httpx.post(url, content=body), PICTURES))
     assert {int(answer.headers[WORKER_HEADER]) for answer in answers} == pids
@@ -342,7 +342,7 @@ def test_no_process_of_the_server_learns_a_secret(server: ServerState) -> None:
 
 def test_port_in_use_is_named_at_once(server: ServerState, archive: Archive) -> None:
     with pytest.raises(ServerError) as caught:
-        torchserve.serve(archive, port=server.port)
+        lifecycle.serve(archive, port=server.port)
     assert str(caught.value).startswith(
         f"port {server.port}: expected a free port on 127.0.0.1, found: Address already in use; choose another"
     )
@@ -352,14 +352,14 @@ def test_stopping_what_is_not_there(server: ServerState) -> None:
     with pytest.raises(
         ServerError, match=f"port 1: expected a server started by `pipeline serve`, found {server.port}"
     ):
-        torchserve.stop(1)
+        lifecycle.stop(1)
 
 
 def test_a_worker_that_differs_refuses_and_says_why(tmp_path: Path) -> None:
     before = read_states()
     wrong = build_archive(tmp_path, [GREY], name="wrong", golden_shift=0.01)
     with pytest.raises(ServerError) as caught:
-        torchserve.serve(wrong, port=None)
+        lifecycle.serve(wrong, port=None)
     line = str(caught.value)
     assert " refuses to serve: candidate float.onnx.fp32: golden answers differ at batch size 1: at [0, 0]: " in line
     for part in ("limit", "CPU", "onnxruntime", "numpy"):
@@ -369,7 +369,7 @@ def test_a_worker_that_differs_refuses_and_says_why(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_is_replaced_or_hangs_while_it_is_proven(archive: Archive) -> None:
-    with torchserve.running_server(archive.path, workers=2) as state:
+    with lifecycle.running_server(archive.path, workers=2) as state:
 
         def describe() -> tuple[Worker, ...]:
             return describe_workers(state.management, state.model)
@@ -408,7 +408,7 @@ def test_detached_torchscript_server_lives_until_it_is_stopped(tmp_path: Path) -
     np.testing.assert_allclose(answer.values, expected, rtol=1e-5, atol=1e-6)
     assert answer.digest == read_archive(table.path).digest
     assert len(belonging(state)) == 2  # Java and a worker
-    assert torchserve.stop(state.port) == [state]
+    assert lifecycle.stop(state.port) == [state]
     assert_nothing_left(state)
 
 
@@ -422,7 +422,7 @@ def test_interrupted_in_the_foreground(number: signal.Signals, tmp_path: Path) -
 
 def test_stopped_from_elsewhere_the_foreground_ends_well(tmp_path: Path) -> None:
     with started(build_archive(tmp_path, [GREY], name="front"), "foreground") as (process, state):
-        torchserve.stop(state.port)
+        lifecycle.stop(state.port)
         assert process.wait(timeout=60) == 0
     assert_nothing_left(state)
 

@@ -18,7 +18,7 @@ from pipeline.artifacts import digest_file
 from pipeline.data.dataset import Split, write_split
 from pipeline.data.synthetic import synthetic_inputs
 from pipeline.errors import ProofError, ServerError
-from pipeline.serving import torchserve
+from pipeline.serving import lifecycle
 from pipeline.serving.check import AT_ONCE, verify_served
 from pipeline.serving.client import predict_logits
 from pipeline.serving.encoding import encode_instances
@@ -45,7 +45,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
 
 @pytest.fixture(scope="module")
 def server(archive: Archive) -> Iterator[ServerState]:
-    with torchserve.running_server(archive.path, workers=2, batch_size=4, batch_delay_ms=5) as state:
+    with lifecycle.running_server(archive.path, workers=2, batch_size=4, batch_delay_ms=5) as state:
         yield state
 
 
@@ -109,7 +109,7 @@ def test_labels_of_the_served_model_are_held_against_floats(split: Split, archiv
     write_split(tmp_path / "test.safetensors", split)
     pixels = split.inputs["image"].reshape(EXAMPLES, -1).astype(np.float32)
     flips = int(((pixels @ changed).argmax(axis=1) != (pixels @ weights(48)).argmax(axis=1)).sum())
-    with torchserve.running_server(lossy.path) as state:
+    with lifecycle.running_server(lossy.path) as state:
         asked = (lossy.path, "--url", state.url, "--data", tmp_path / "test.safetensors", "--float-model")
         ended = run(*asked, other_float)
         refused = run(*asked, stranger)
@@ -160,7 +160,7 @@ def test_a_server_that_has_no_such_model(server: ServerState, tmp_path: Path) ->
 
 def test_several_sizes_of_a_free_axis_are_posted_as_json_then_the_server_is_gone(tmp_path: Path) -> None:
     sequence = build_archive(tmp_path, [SEQUENCE], sizes=(2, 13))
-    with torchserve.running_server(sequence.path) as state:
+    with lifecycle.running_server(sequence.path) as state:
         served = verify_served(sequence, state.url)
         too_short = encode_instances([SEQUENCE], {"tokens": np.zeros((1, 1), np.int64)})
         with pytest.raises(ServerError, match=r"refused with 400: .*no answer for an example of this size"):

@@ -16,7 +16,7 @@ PROGRAM = """
 import atexit, ctypes, logging, os, sys, warnings
 from pathlib import Path
 from pipeline import builder, cli
-from pipeline.serving import torchserve
+from pipeline.serving import lifecycle
 
 def work(*_, **__):
     print("from Python")
@@ -29,7 +29,7 @@ def work(*_, **__):
     atexit.register(print, "at the end")
     return []
 
-torchserve.status = work
+lifecycle.status = work
 builder.plan = work
 builder.train = lambda *_, **__: work() or Path("weights")
 cli.main()

@@ -8,7 +8,7 @@ import sys
 PROGRAM = """
 import atexit, os, signal, sys
 from pipeline import cli
-from pipeline.serving import torchserve
+from pipeline.serving import lifecycle
 
 def status(port):
     try:
@@ -16,7 +16,7 @@ def status(port):
     finally:
         print("put in order")
 
-torchserve.status = status
+lifecycle.status = status
 atexit.register(print, "interpreter taken apart")
 sys.argv = ["pipeline", "status"]
 cli.main()

@@ -14,7 +14,7 @@ import pytest
 
 from pipeline import cli
 from pipeline.errors import RecipeError, ServerError
-from pipeline.serving import torchserve
+from pipeline.serving import lifecycle
 from pipeline.serving.address import prediction_url
 from pipeline.serving.state import (
     FOLDER_PREFIX,
@@ -137,8 +137,8 @@ def test_a_server_that_a_build_runs_for_itself_is_marked_and_left_alone(
     state: ServerState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ended: list[int] = []
-    monkeypatch.setattr(torchserve, "_end", lambda one: ended.append(one.port))
-    monkeypatch.setattr(torchserve, "is_healthy", lambda _url: False)
+    monkeypatch.setattr(lifecycle, "_end", lambda one: ended.append(one.port))
+    monkeypatch.setattr(lifecycle, "is_healthy", lambda _url: False)
     write_state(replace(state, private=True))
     write_state(replace(state, port=8081))
     assert prediction_url(None) == "http://127.0.0.1:8081/predictions/tiny"
@@ -152,8 +152,8 @@ def test_a_server_that_a_build_runs_for_itself_is_marked_and_left_alone(
     with pytest.raises(ServerError, match="port 1: expected a server started by `pipeline serve`, found 8081, 9999"):
         cli.serving.status(port=1)
 
-    assert [one.port for one in torchserve.stop()] == ended == [8081]
-    torchserve.stop(9999)
+    assert [one.port for one in lifecycle.stop()] == ended == [8081]
+    lifecycle.stop(9999)
     assert ended == [8081, 9999]
 
 

@@ -19,9 +19,9 @@ from pipeline.archive.mar import Archive
 from pipeline.environment import allowed_environment
 from pipeline.errors import RecipeError, ServerError
 from pipeline.places import mounted_noexec, require_temp
-from pipeline.serving.java import Java
-from pipeline.serving.repairs import torchserve_package, write_repaired_classes
 from pipeline.serving.state import FOLDER_PREFIX, MANAGEMENT_SOCKET
+from pipeline.serving.torchserve.java import Java
+from pipeline.serving.torchserve.repairs import torchserve_package, write_repaired_classes
 
 HOST = "127.0.0.1"
 LOG_FILE = "server.log"

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.serving.readiness import gave_up, golden_request, server_failure, startup_failure, worker_failure
+from pipeline.serving.torchserve.readiness import (
+    gave_up,
+    golden_request,
+    server_failure,
+    startup_failure,
+    worker_failure,
+)
 from tests.served_models import TABLE, build_archive
 
 OUT = "INFO|W-9001-tiny_1.0-stdout|MODEL_LOG|"

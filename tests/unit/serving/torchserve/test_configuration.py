@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import RecipeError
-from pipeline.serving.configuration import environment, private_folder
-from pipeline.serving.java import Java
+from pipeline.serving.torchserve.configuration import environment, private_folder
+from pipeline.serving.torchserve.java import Java
 from tests.noexec import noexec_folders
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.serving.java import find_java
+from pipeline.serving.torchserve.java import find_java
 
 ROOT = Path(__file__).parents[3]
 
@@ -53,7 +53,7 @@ def test_the_packaged_one_is_what_is_left(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_none_at_all_says_what_was_tried(tmp_path: Path) -> None:
     program_text = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from pipeline.errors import ServerError\nfrom pipeline.serving.java import find_java\n"
+        "from pipeline.errors import ServerError\nfrom pipeline.serving.torchserve.java import find_java\n"
         "try: find_java()\nexcept ServerError as error: print(error)"
     )
     old, broken = program(tmp_path / "old", says("11.0.1")), program(tmp_path / "broken", "exit 3")

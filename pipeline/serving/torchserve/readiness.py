@@ -26,8 +26,8 @@ from pipeline.errors import ServerError
 from pipeline.places import free_room
 from pipeline.process import describe_signal
 from pipeline.serving.client import Logits, Worker, predict_logits
-from pipeline.serving.configuration import CONSOLE_FILE
 from pipeline.serving.encoding import encode_instances
+from pipeline.serving.torchserve.configuration import CONSOLE_FILE
 
 _WORKER = re.compile(r"W-(\d+)-")
 _GAVE_UP = re.compile(

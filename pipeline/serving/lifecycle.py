@@ -16,20 +16,7 @@ from pipeline.archive.mar import Archive, read_archive
 from pipeline.errors import ServerError
 from pipeline.model_code.require import require_safe_model
 from pipeline.process import start_child, terminated_as_interrupt
-from pipeline.serving import readiness
 from pipeline.serving.client import Worker, describe_workers, is_healthy
-from pipeline.serving.configuration import (
-    CONSOLE_FILE,
-    LOG_FILE,
-    Ports,
-    choose_ports,
-    command,
-    environment,
-    private_folder,
-    write_configuration,
-)
-from pipeline.serving.java import find_java
-from pipeline.serving.listening import require_no_other_port
 from pipeline.serving.server_status import ServerStatus
 from pipeline.serving.state import (
     ServerState,
@@ -40,6 +27,19 @@ from pipeline.serving.state import (
     require_state_folder,
     write_state,
 )
+from pipeline.serving.torchserve import readiness
+from pipeline.serving.torchserve.configuration import (
+    CONSOLE_FILE,
+    LOG_FILE,
+    Ports,
+    choose_ports,
+    command,
+    environment,
+    private_folder,
+    write_configuration,
+)
+from pipeline.serving.torchserve.java import find_java
+from pipeline.serving.torchserve.listening import require_no_other_port
 from pipeline.stage import Reporter, Silent
 
 DEFAULT_PORT = 8080

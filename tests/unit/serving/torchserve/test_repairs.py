@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ServerError
-from pipeline.serving.repairs import torchserve_package, without_grpc, write_repaired_classes
+from pipeline.serving.torchserve.repairs import torchserve_package, without_grpc, write_repaired_classes
 
 SERVER = "org/pytorch/serve/ModelServer.class"
 

@@ -1,0 +1,1 @@
+"""TorchServe: what it is started with, what keeps it from starting, and when it is ready."""
