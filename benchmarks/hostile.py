@@ -15,6 +15,7 @@ import statistics
 import sys
 import threading
 import time
+import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +24,14 @@ import psutil
 
 from benchmarks.hostile_requests import HostileRequest, hostile_requests
 from handlers.limits import usual_pixels
+from pipeline.archive.golden_batch import golden_answers
 from pipeline.archive.mar import read_archive
+from pipeline.serving.address import endpoint_of
 from pipeline.serving.check import encode_requests
+from pipeline.serving.defaults import DEFAULT_SERVER
 from pipeline.serving.lifecycle import running_server
-from pipeline.serving.state import ServerState
-from pipeline.serving.torchserve.readiness import golden_answers
+from pipeline.serving.server import ServerState
+from pipeline.serving.table import SERVERS
 
 _GOOD_PER_S = 20.0
 _TIMEOUT_S = 10.0
@@ -79,7 +83,7 @@ def main() -> int:
         arrays, _ = golden_answers(archive)
         form, bodies = next(iter(encode_requests(archive.serving.inputs, arrays).items()))
         asked = HostileRequest(body=bodies[0], headers={"content-type": form})
-        requests_by_kind = hostile_requests(archive.serving)
+        requests_by_kind = hostile_requests(archive.serving, SERVERS[DEFAULT_SERVER].wire())
         kinds = chosen_kinds(requests_by_kind, arguments.only, mixed=bool(arguments.mixed_seconds))
         if not kinds:
             named = ", ".join(requests_by_kind)
@@ -193,9 +197,10 @@ def _client(
 
 
 def _post(state: ServerState, request: HostileRequest, outcomes: Outcomes, due: float) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", state.port, timeout=_TIMEOUT_S)
+    address = urllib.parse.urlsplit(endpoint_of(state).url)
+    connection = http.client.HTTPConnection(address.netloc, timeout=_TIMEOUT_S)
     try:
-        connection.request("POST", f"/predictions/{state.model}", request.body, request.headers)
+        connection.request("POST", address.path, request.body, request.headers)
         response = connection.getresponse()
         response.read()
         status = response.status
@@ -210,9 +215,9 @@ def _post(state: ServerState, request: HostileRequest, outcomes: Outcomes, due: 
 def _worker(state: ServerState) -> psutil.Process:
     """The worker's process; of one that was just started as well."""
     while True:
-        for child in psutil.Process(state.pid).children(recursive=True):
-            if any("model_service_worker" in argument for argument in child.cmdline()):
-                return child
+        for worker in SERVERS[state.server].workers(state):
+            if worker.pid:
+                return psutil.Process(worker.pid)
         time.sleep(0.2)
 
 

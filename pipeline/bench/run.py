@@ -28,6 +28,8 @@ from pipeline.measure.host import usable_cores
 from pipeline.measure.latency import Measurement, Subject, file_subject, measure_latency
 from pipeline.measure.matrix_product import MACS, NAME, matrix_product_subject
 from pipeline.measure.rounds import Timing
+from pipeline.serving.defaults import DEFAULT_SERVER
+from pipeline.serving.table import SERVERS
 from pipeline.source import library_versions
 from pipeline.stage import Reporter, Silent
 
@@ -37,7 +39,8 @@ ROUNDS = 12
 BLOCK_MS = 60.0
 _COPY = "its copy"
 _NOT_SERVED = "left out as asked"
-_LIBRARIES = ("numpy", "onnxruntime", "torch", "torchserve")
+_SERVER = SERVERS[DEFAULT_SERVER]
+_LIBRARIES = ("numpy", "onnxruntime", "torch", *_SERVER.libraries)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +117,7 @@ def bench(
         left_out = {**opened.left_out, **({} if served else {"served": _NOT_SERVED})}
         over_http = None
         if served and opened.archive is not None:
-            say.log("bench: over HTTP, through TorchServe")
+            say.log(f"bench: over HTTP, through {_SERVER.title}")
             over_http = measure_served(opened.archive, rounds=rounds, timeout_s=timeout_s, reporter=say)
         products = {
             count: matrix.timing(count, NAME, matrix.measured[count][NAME].timings[0].batch_size) for count in counts

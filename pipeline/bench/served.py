@@ -11,16 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from handlers.request import MAX_BODY_BYTES
+from pipeline.archive.golden_batch import golden_answers
 from pipeline.archive.mar import Archive
 from pipeline.bench.result import Served
 from pipeline.errors import ServerError
 from pipeline.measure.gain import estimate
 from pipeline.measure.latency import TimingProcess, file_subject
 from pipeline.measure.rounds import interleave
+from pipeline.serving.address import endpoint_of
 from pipeline.serving.check import encode_requests
 from pipeline.serving.client import one_connection
 from pipeline.serving.lifecycle import running_server
-from pipeline.serving.torchserve.readiness import golden_answers
 from pipeline.stage import Reporter
 
 # Long enough for a hundred answers or so in each round, and so for a 99th percentile over all of them.
@@ -53,7 +54,7 @@ class _Requests:
 
 
 def measure_served(archive: Archive, *, rounds: int, timeout_s: float, reporter: Reporter) -> Served:
-    """Start TorchServe on free ports, one worker, and ask it over one connection.
+    """Start the default server on a free port, one worker, and ask it over one connection.
 
     Args:
         archive: to serve; its model file was looked through, or is that of the user's own build.
@@ -83,7 +84,7 @@ def measure_served(archive: Archive, *, rounds: int, timeout_s: float, reporter:
         )
         with (
             running_server(archive, timeout_s=timeout_s, model_checked=True) as server,
-            one_connection(f"{server.url}/predictions/{server.model}", bodies, form) as ask,
+            one_connection(endpoint_of(server).url, bodies, form) as ask,
             TimingProcess(bare) as process,
         ):
             process.load()

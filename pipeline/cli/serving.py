@@ -10,6 +10,7 @@ import typer
 from pipeline.cli.answer import say
 from pipeline.cli.app import AllowOperator, Digest, Json, ModelStore, PublicKey, RequireSignature, app, print_json
 from pipeline.errors import FileError, PipelineError, RecipeError
+from pipeline.serving.defaults import DEFAULT_PORT
 
 
 @app.command()
@@ -18,7 +19,7 @@ def serve(
         Path | None, typer.Argument(metavar="ARCHIVE", help="a .mar [default: the model store's]")
     ] = None,
     *,
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="for predictions, on loopback")] = 8080,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="for predictions, on loopback")] = DEFAULT_PORT,
     workers: Annotated[int, typer.Option("--workers", min=1, help="processes that answer")] = 1,
     detach: Annotated[bool, typer.Option("--detach", help="return when it is ready and leave it running")] = False,
     timeout_s: Annotated[

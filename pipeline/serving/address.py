@@ -5,13 +5,23 @@ from __future__ import annotations
 import urllib.parse
 
 from pipeline.errors import RecipeError
-from pipeline.serving.state import ServerState, read_states
+from pipeline.serving.defaults import DEFAULT_PORT, DEFAULT_SERVER, HOST
+from pipeline.serving.server import ServerState
+from pipeline.serving.state import read_states
+from pipeline.serving.table import SERVERS
+from pipeline.serving.wire import Endpoint
 
-DEFAULT_URL = "http://127.0.0.1:8080"
+DEFAULT_URL = f"http://{HOST}:{DEFAULT_PORT}"
 
 
-def prediction_url(url: str | None, *, model: str | None = None) -> str:
-    """The full address to post to.
+def endpoint_of(state: ServerState) -> Endpoint:
+    """Where predictions of a server that was started here are posted to."""
+    wire = SERVERS[state.server].wire()
+    return Endpoint(url=wire.address(state.url, state.model), wire=wire)
+
+
+def prediction_endpoint(url: str | None, *, model: str | None = None) -> Endpoint:
+    """The full address to post to, and the server whose wire format counts there.
 
     Args:
         url: as a person gives it: nothing, a host, or a whole address.
@@ -24,29 +34,31 @@ def prediction_url(url: str | None, *, model: str | None = None) -> str:
     if url is None:
         served = [state for state in states if not state.private]
         if len(served) == 1:
-            return _address(served[0])
+            return endpoint_of(served[0])
         at_default = [state for state in served if state.url == DEFAULT_URL]
         if at_default:
-            return _address(at_default[0])
+            return endpoint_of(at_default[0])
         found = ", ".join(state.url for state in served) or "none"
         raise RecipeError(f"expected one running server, found {found}; start one with `pipeline serve` or give --url")
+    usual = SERVERS[DEFAULT_SERVER].wire()
     parts = urllib.parse.urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise RecipeError(f"--url {url}: expected http://host:port or http://host:port/predictions/<name>")
+        raise RecipeError(f"--url {url}: expected http://host:port or {usual.address('http://host:port', '<name>')}")
     base = f"{parts.scheme}://{parts.netloc}"
     path = parts.path.rstrip("/")
-    if path.startswith("/predictions/"):
-        return f"{base}{path}"
+    local = base.replace("//localhost:", f"//{HOST}:")
+    own = next((state for state in states if state.url == local), None)
     if path:
-        raise RecipeError(f"--url {url}: expected the path /predictions/<name>, found {path}")
+        wires = [SERVERS[own.server].wire()] if own is not None else [server.wire() for server in SERVERS.values()]
+        wire = next((wire for wire in wires if wire.names_model(path)), None)
+        if wire is None:
+            raise RecipeError(f"--url {url}: expected the path {usual.address('', '<name>')}, found {path}")
+        return Endpoint(url=f"{base}{path}", wire=wire)
     if model is not None:
-        return f"{base}/predictions/{model}"
-    local = base.replace("//localhost:", "//127.0.0.1:")
-    for state in states:
-        if state.url == local:
-            return _address(state)
-    raise RecipeError(f"--url {url}: expected /predictions/<name> at its end, because that server was not started here")
-
-
-def _address(state: ServerState) -> str:
-    return f"{state.url}/predictions/{state.model}"
+        wire = usual if own is None else SERVERS[own.server].wire()
+        return Endpoint(url=wire.address(base, model), wire=wire)
+    if own is not None:
+        return endpoint_of(own)
+    raise RecipeError(
+        f"--url {url}: expected {usual.address('', '<name>')} at its end, because that server was not started here"
+    )

@@ -26,21 +26,18 @@ from handlers.runtimes import RUNTIMES
 from handlers.serving import RuntimeSpec
 from handlers.sizes import size_groups
 from pipeline.archive.golden import answers
+from pipeline.archive.golden_batch import golden_answers
 from pipeline.archive.mar import Archive
 from pipeline.artifacts import digest_bytes
 from pipeline.data.dataset import Split, check_split
 from pipeline.errors import ProofError, ServerError
-from pipeline.serving.address import prediction_url
-from pipeline.serving.client import (
-    Logits,
-    predict_decoded,
-    predict_many_logits,
-)
+from pipeline.serving.address import prediction_endpoint
+from pipeline.serving.client import predict_decoded, predict_many_logits
 from pipeline.serving.encoding import encode_instances, encode_png
-from pipeline.serving.torchserve.readiness import golden_answers
+from pipeline.serving.wire import Endpoint, Logits
 from pipeline.stage import Reporter, Silent
 
-# Requests under way together: enough to fill a batch of the usual sizes, far below TorchServe's queue of 100.
+# Requests under way together: enough to fill a batch of the usual sizes, far below any server's queue.
 AT_ONCE = 8
 # Of each split: a minute or two through a small server.
 MAX_EXAMPLES = 500
@@ -146,7 +143,7 @@ def verify_served(
 
     Args:
         archive: that the server is said to run.
-        url: of the server, with or without `/predictions/<name>`.
+        url: of the server, with or without the path of predictions.
         data: labelled examples by name.
         max_examples: posted of each.
         float_model: the float network's file, trusted; where it is given, the served model's labels are also held
@@ -160,7 +157,7 @@ def verify_served(
     """
     reporter = reporter or Silent()
     serving = archive.serving
-    address = prediction_url(url, model=serving.name)
+    endpoint = prediction_endpoint(url, model=serving.name)
     arrays, expected = golden_answers(archive)
     encoded = encode_requests(serving.inputs, arrays)
     bodies = _fitting(encoded, str(archive.path))
@@ -168,8 +165,8 @@ def verify_served(
     too_large = [form for form in encoded if form not in bodies]
     workers: set[int] = set()
     for form, rows in bodies.items():
-        forms += [_form(archive, address, form, rows, at_once, expected, workers) for at_once in (1, AT_ONCE)]
-        reporter.log(f"{address}: {len(rows)} golden inputs as {form}, alone and {AT_ONCE} at once: same answers")
+        forms += [_form(archive, endpoint, form, rows, at_once, expected, workers) for at_once in (1, AT_ONCE)]
+        reporter.log(f"{endpoint.url}: {len(rows)} golden inputs as {form}, alone and {AT_ONCE} at once: same answers")
     for group in size_groups(load(archive.members[serving.golden.file]), serving.inputs):
         rows = encode_requests(serving.inputs, group.inputs)[JSON]
         if max(map(len, rows)) > MAX_BODY_BYTES:
@@ -177,15 +174,15 @@ def verify_served(
             continue
         logits = group.logits[max(group.logits) if serving.runtime.batch_invariant else 1]
         for at_once in (1, AT_ONCE):
-            forms.append(_form(archive, address, JSON, rows, at_once, logits, workers, sizes=group.sizes))
-        reporter.log(f"{address}: {len(rows)} golden inputs with {group.sizes}: same answers")
-    pictures = _require_same_pixels(archive, address)
+            forms.append(_form(archive, endpoint, JSON, rows, at_once, logits, workers, sizes=group.sizes))
+        reporter.log(f"{endpoint.url}: {len(rows)} golden inputs with {group.sizes}: same answers")
+    pictures = _require_same_pixels(archive, endpoint)
     quality = [
-        _quality(archive, address, name, split, max_examples, float_model, reporter, workers)
+        _quality(archive, endpoint, name, split, max_examples, float_model, reporter, workers)
         for name, split in (data or {}).items()
     ]
     return ServedVerification(
-        url=address,
+        url=endpoint.url,
         digest=archive.digest,
         workers=len(workers),
         forms=tuple(forms),
@@ -197,7 +194,7 @@ def verify_served(
 
 def _form(
     archive: Archive,
-    address: str,
+    endpoint: Endpoint,
     form: str,
     rows: Sequence[bytes],
     at_once: int,
@@ -207,7 +204,7 @@ def _form(
     sizes: str = "",
 ) -> ServedForm:
     """Golden inputs posted in one form; the workers that answered are added."""
-    answered = list(_posted(archive, address, form, rows, at_once))
+    answered = list(_posted(archive, endpoint, form, rows, at_once))
     workers.update(answer.worker for answer in answered)
     where = _where(form, at_once) + (f", {sizes}" if sizes else "")
     comparison = _require_same(archive, where, expected, answered)
@@ -249,7 +246,7 @@ def _fitting(encoded: Mapping[str, list[bytes]], where: str) -> dict[str, list[b
     return bodies
 
 
-def _require_same_pixels(archive: Archive, url: str) -> int:
+def _require_same_pixels(archive: Archive, endpoint: Endpoint) -> int:
     """Post the pictures packed with the model; the number of those that fit into a request of one input."""
     serving = archive.serving
     if serving.pictures is None or len(serving.inputs) != 1:
@@ -259,7 +256,7 @@ def _require_same_pixels(archive: Archive, url: str) -> int:
         if len(body) > MAX_BODY_BYTES:
             continue
         name = f"{PNG}, picture {number}"
-        expected, found = digest_bytes(pixels.tobytes()), predict_decoded(url, body, PNG, name=name).get(spec.name)
+        expected, found = digest_bytes(pixels.tobytes()), predict_decoded(endpoint, body, PNG, name=name).get(spec.name)
         if found != expected:
             raise ProofError(
                 f"{name}: candidate {serving.candidate}: expected the server to decode it to the pixels packed with it "
@@ -269,16 +266,16 @@ def _require_same_pixels(archive: Archive, url: str) -> int:
     return posted
 
 
-def _posted(archive: Archive, url: str, form: str, bodies: Sequence[bytes], at_once: int) -> Iterator[Logits]:
+def _posted(archive: Archive, endpoint: Endpoint, form: str, bodies: Sequence[bytes], at_once: int) -> Iterator[Logits]:
     """One answer per body."""
     names = [f"{form}, example {row}" for row in range(len(bodies))]
     runtime = archive.serving.runtime
     if at_once == 1 or runtime.batch_invariant or runtime.one_by_one:
-        yield from predict_many_logits(url, bodies, form, at_once=at_once, names=names)
+        yield from predict_many_logits(endpoint, bodies, form, at_once=at_once, names=names)
         return
     # Where the batch shifts an answer, only copies of one example are sure to give what it gives alone.
     for body, name in zip(bodies, names, strict=True):
-        copies = list(predict_many_logits(url, [body] * at_once, form, at_once=at_once, names=[name] * at_once))
+        copies = list(predict_many_logits(endpoint, [body] * at_once, form, at_once=at_once, names=[name] * at_once))
         differing = [one for one in copies if not np.array_equal(one.values, copies[0].values)]
         yield differing[-1] if differing else copies[0]
 
@@ -324,7 +321,7 @@ def _require_same(archive: Archive, where: str, expected: NDArray[np.float32], f
 
 def _quality(
     archive: Archive,
-    url: str,
+    endpoint: Endpoint,
     name: str,
     split: Split,
     max_examples: int,
@@ -346,7 +343,7 @@ def _quality(
     runtime = serving.runtime
     at_once = AT_ONCE if runtime.batch_invariant or runtime.one_by_one else 1
     found = []
-    for answer in _posted(archive, url, form, bodies, at_once):
+    for answer in _posted(archive, endpoint, form, bodies, at_once):
         found.append(answer)
         workers.add(answer.worker)
         reporter.progress(name, len(found), len(bodies))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.serving.client import Worker
-from pipeline.serving.state import ServerState
+from pipeline.serving.server import ServerState, Worker
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,84 +9,23 @@ import shutil
 import stat
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
 
 from handlers.described import checked_name
 from pipeline.places import require_folder, user_folder
+from pipeline.serving.server import ServerState
+from pipeline.serving.table import SERVERS
 
 STATE_VARIABLE = "PIPELINE_STATE"
 _SCHEMA = 2
 # Of earlier releases, whose servers had management on a port.
 _SCHEMA_WITH_PORT = 1
 _PORTS, _PIDS = 1 << 16, 1 << 31
-# Two clocks round a process's start differently; two processes of one id are further apart than this.
-_SAME_START_S = 1.0
-# Begins the name of a server's private folder, the only kind of folder that is removed.
-FOLDER_PREFIX = "pipeline-ts-"
-# Of a server's private folder.
-MANAGEMENT_SOCKET = "management.sock"
 # A server is recorded seconds after its folder was made.
 _SETTLED_S = 600.0
-# How the programs of a server are called: the server, and its workers.
-_PROGRAMS = ("java", "python")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServerState:
-    """A server that was started.
-
-    Args:
-        port: of predictions; names the file.
-        model: the model's name.
-        version: the model's version.
-        digest: of the archive's description.
-        archive: path of the archive.
-        workers: how many.
-        pid: of the Java process, which leads a session of its own: also that session's id.
-        started: when that process started, in seconds since 1970.
-        folder: the server's private temporary folder.
-        ready: whether every worker has given the golden answers.
-        stopping: whether it was asked to end.
-        accepted: how its golden answers differ, where an operator accepted this host.
-        private: whether a command runs it for itself and ends it, as a build does to try its archive.
-    """
-
-    port: int
-    model: str
-    version: str
-    digest: str
-    archive: str
-    workers: int
-    pid: int
-    started: float
-    folder: str
-    ready: bool = False
-    stopping: bool = False
-    accepted: str | None = None
-    private: bool = False
-
-    @property
-    def url(self) -> str:
-        """The address, without a path."""
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def management(self) -> Path:
-        """The Unix socket on which the server describes itself; only this user can enter its folder."""
-        return Path(self.folder) / MANAGEMENT_SOCKET
-
-    @property
-    def alive(self) -> bool:
-        """Whether the server's process runs."""
-        with contextlib.suppress(psutil.Error):
-            process = psutil.Process(self.pid)
-            return (
-                abs(process.create_time() - self.started) < _SAME_START_S and process.status() != psutil.STATUS_ZOMBIE
-            )
-        return False
 
 
 def state_folder() -> Path:
@@ -114,7 +53,7 @@ def write_state(state: ServerState) -> None:
 
 def remove_state(state: ServerState) -> None:
     """Forget a server and remove its temporary folder; nothing happens if that was done."""
-    if Path(state.folder).name.startswith(FOLDER_PREFIX):
+    if Path(state.folder).name.startswith(SERVERS[state.server].folder_prefix):
         shutil.rmtree(state.folder, ignore_errors=True)
     kept = read_state(state.port)
     if kept is not None and (kept.pid, kept.started) == (state.pid, state.started):
@@ -143,19 +82,20 @@ def read_states() -> list[ServerState]:
 
 
 def leftover_processes(state: ServerState) -> list[psutil.Process]:
-    """Every process that belongs to a server: Java and Python, of its session, with its folder on the command line.
+    """Every process that belongs to a server: one of its programs, of its session, its folder on the command line.
 
     Session ids are used again, and anyone may look into the folder (`tail -f .../server.log`): it takes all three.
     """
-    found = []
+    programs = SERVERS[state.server].programs
+    processes = []
     for process in psutil.process_iter(["pid", "cmdline", "status"]):
         command = process.info["cmdline"] or []
         if process.pid != os.getpid() and any(state.folder in part for part in command):
             with contextlib.suppress(psutil.Error, OSError):
                 ours = os.getsid(process.pid) == state.pid
-                if ours and Path(process.exe()).name.startswith(_PROGRAMS):
-                    found.append(process)
-    return found
+                if ours and Path(process.exe()).name.startswith(programs):
+                    processes.append(process)
+    return processes
 
 
 def forgotten_folders() -> list[Path]:
@@ -166,7 +106,9 @@ def forgotten_folders() -> list[Path]:
     kept = {state.folder for state in read_states()}
     commands = [part for process in psutil.process_iter(["cmdline"]) for part in process.info["cmdline"] or []]
     folders = []
-    for folder in sorted(Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*")):
+    prefixes = tuple(server.folder_prefix for server in SERVERS.values())
+    candidates = (path for path in Path(tempfile.gettempdir()).iterdir() if path.name.startswith(prefixes))
+    for folder in sorted(candidates):
         with contextlib.suppress(OSError):
             status = folder.lstat()
             ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
@@ -193,7 +135,11 @@ def _read(path: Path) -> ServerState | None:
         for name in (state.model, state.version):
             checked_name(name, "name")  # part of an address
         whole = (
-            0 < state.port < _PORTS and 1 < state.pid < _PIDS and Path(state.folder).is_absolute() and state.started > 0
+            state.server in SERVERS
+            and 0 < state.port < _PORTS
+            and 1 < state.pid < _PIDS
+            and Path(state.folder).is_absolute()
+            and state.started > 0
         )
         return state if whole else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError):

@@ -57,7 +57,7 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
     require_model(archive, candidate=selected, sha256=sha256, source="the selection")
     models = inputs.candidates(Kind.CANDIDATE_MODEL)
     split = read_split(inputs.one(Kind.VALIDATION_DATA)).take(slice(0, settings.pictures))
-    # With the sources that were packed, as any TorchServe runs them; this build packed them itself.
+    # With the sources that were packed, as a server without this package runs them; this build packed them itself.
     with running_server(archive, timeout_s=settings.timeout_s, trust=True) as server:
         served = verify_served(
             archive,

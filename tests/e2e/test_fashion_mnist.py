@@ -12,6 +12,7 @@ from pipeline.archive.mar import read_archive
 from pipeline.candidates.evaluate import served_quality
 from pipeline.data.dataset import read_split
 from pipeline.inspection.onnx_model import OnnxInspection
+from pipeline.serving.address import endpoint_of
 from pipeline.serving.client import predict_bytes
 from pipeline.serving.encoding import encode_png
 from pipeline.serving.lifecycle import running_server
@@ -73,8 +74,8 @@ def test_the_server_names_real_pictures_as_the_model_does(folder: Path, result: 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIPELINE_STATE", str(folder / "state"))
         with running_server(result.archive) as server:
-            url = f"{server.url}/predictions/fashion-cnn"
-            answers = [predict_bytes(url, picture, "image/png")[0] for picture in pictures]
+            endpoint = endpoint_of(server)
+            answers = [predict_bytes(endpoint, picture, "image/png")[0] for picture in pictures]
     right = sum(one.class_id == label for one, label in zip(answers, test.labels, strict=True))
     assert right > 24
     assert {one.digest for one in answers} == {archive.digest}

@@ -29,16 +29,13 @@ from handlers.torchserve_handler import DECODED_HEADER, WORKER_HEADER
 from pipeline.archive.mar import Archive, read_archive
 from pipeline.errors import ServerError
 from pipeline.serving import lifecycle
-from pipeline.serving.client import (
-    Worker,
-    describe_workers,
-    predict,
-    predict_bytes,
-    predict_logits,
-)
+from pipeline.serving.address import endpoint_of, prediction_endpoint
+from pipeline.serving.client import predict, predict_bytes, predict_logits
 from pipeline.serving.encoding import encode_png
-from pipeline.serving.state import ServerState, read_states
-from pipeline.serving.torchserve.readiness import prove_workers
+from pipeline.serving.server import ServerState, Worker
+from pipeline.serving.state import read_states
+from pipeline.serving.torchserve.management import describe_workers, management_socket
+from pipeline.serving.workers import prove_workers
 from tests.served_models import GREY, LABELS, TABLE, build_archive, weights
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (12, 1, 8, 6), dtype=np.uint8)
@@ -145,7 +142,7 @@ def test_every_form_gives_the_same_logits(url: str) -> None:
         (PIXELS[0].tobytes(), "application/octet-stream"),
         (json.dumps({"instances": [PIXELS[0].tolist()]}).encode(), "application/json"),
     ]
-    answers = [predict_logits(url, body, content_type).values for body, content_type in forms]
+    answers = [predict_logits(prediction_endpoint(url), body, content_type).values for body, content_type in forms]
     np.testing.assert_allclose(answers[0], EXPECTED[:1], rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(answers[0], answers[1])
     np.testing.assert_array_equal(answers[0], answers[2])
@@ -297,9 +294,9 @@ def test_files(url: str, server: ServerState, tmp_path: Path) -> None:
     with pytest.raises(
         ServerError, match=r"^request: refused with 400: empty request body: expected a PNG or JPEG file"
     ):
-        predict_bytes(url, b"", "image/png")
+        predict_bytes(prediction_endpoint(url), b"", "image/png")
     with pytest.raises(ServerError, match="refused with 404: Model not found: other"):
-        predict_bytes(f"{server.url}/predictions/other", PICTURES[0], "image/png")
+        predict_bytes(prediction_endpoint(f"{server.url}/predictions/other"), PICTURES[0], "image/png")
 
 
 def test_predictions_on_loopback_are_all_that_a_port_answers(server: ServerState) -> None:
@@ -323,9 +320,9 @@ def test_predictions_on_loopback_are_all_that_a_port_answers(server: ServerState
 
 
 def test_management_is_for_this_user_and_registers_nothing(server: ServerState) -> None:
-    assert server.management.is_socket()
-    assert server.management.parent.stat().st_mode & 0o777 == 0o700
-    with httpx.Client(transport=httpx.HTTPTransport(uds=str(server.management))) as client:
+    assert management_socket(server).is_socket()
+    assert management_socket(server).parent.stat().st_mode & 0o777 == 0o700
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(management_socket(server)))) as client:
         for path in ("/models?url=tiny.mar", "/models?url=http://127.0.0.1/x.mar"):
             assert client.post(f"http://localhost{path}").status_code == 405
         assert client.post("http://localhost/workflows?url=http://127.0.0.1/x.war").status_code >= 400
@@ -372,12 +369,12 @@ def test_a_worker_that_is_replaced_or_hangs_while_it_is_proven(archive: Archive)
     with lifecycle.running_server(archive.path, workers=2) as state:
 
         def describe() -> tuple[Worker, ...]:
-            return describe_workers(state.management, state.model)
+            return describe_workers(management_socket(state), state.model)
 
         def prove(seconds: float) -> None:
             workers = iter([before])  # the first description is of before
             prove_workers(
-                f"{state.url}/predictions/tiny",
+                endpoint_of(state),
                 archive,
                 lambda: next(workers, None) or describe(),
                 deadline=time.monotonic() + seconds,
@@ -403,7 +400,7 @@ def test_detached_torchscript_server_lives_until_it_is_stopped(tmp_path: Path) -
         assert process.wait(timeout=60) == 0
     assert state.archive == str(table.path)
     body = b'{"instances": [[1, 0, -1, 2], [0, 0, 0, 0]]}'
-    answer = predict_logits(f"{state.url}/predictions/table", body, "application/json")
+    answer = predict_logits(endpoint_of(state), body, "application/json")
     expected = np.array([[1, 0, -1, 2], [0, 0, 0, 0]], np.float32) @ weights(4)
     np.testing.assert_allclose(answer.values, expected, rtol=1e-5, atol=1e-6)
     assert answer.digest == read_archive(table.path).digest

@@ -19,10 +19,11 @@ from pipeline.data.dataset import Split, write_split
 from pipeline.data.synthetic import synthetic_inputs
 from pipeline.errors import ProofError, ServerError
 from pipeline.serving import lifecycle
+from pipeline.serving.address import endpoint_of
 from pipeline.serving.check import AT_ONCE, verify_served
 from pipeline.serving.client import predict_logits
 from pipeline.serving.encoding import encode_instances
-from pipeline.serving.state import ServerState
+from pipeline.serving.server import ServerState
 from tests import served_models
 from tests.evidence_sample import sample_evidence
 from tests.served_models import GREY, SEQUENCE, build_archive, linear_onnx, weights
@@ -164,7 +165,7 @@ def test_several_sizes_of_a_free_axis_are_posted_as_json_then_the_server_is_gone
         served = verify_served(sequence, state.url)
         too_short = encode_instances([SEQUENCE], {"tokens": np.zeros((1, 1), np.int64)})
         with pytest.raises(ServerError, match=r"refused with 400: .*no answer for an example of this size"):
-            predict_logits(served.url, too_short, "application/json")
+            predict_logits(endpoint_of(state), too_short, "application/json")
     assert served.pictures == 0
     assert [(one.sizes, one.at_once) for one in served.forms] == [
         (sizes, at_once) for sizes in ("", "tokens of 2", "tokens of 13") for at_once in (1, AT_ONCE)

@@ -11,7 +11,6 @@ import pytest
 from pipeline import doctor
 from pipeline.data import fashion_mnist_files
 from pipeline.doctor import (
-    Check,
     check_data,
     check_disk,
     check_port,
@@ -19,7 +18,9 @@ from pipeline.doctor import (
     check_temp,
     healthy,
 )
-from pipeline.serving.state import ServerState, write_state
+from pipeline.probe import MEND_ENVIRONMENT, Check, probe
+from pipeline.serving.server import ServerState
+from pipeline.serving.state import write_state
 from tests.noexec import noexec_folders
 
 
@@ -109,10 +110,10 @@ def test_a_temp_directory_that_nothing_may_be_run_from_is_a_note() -> None:
 
 
 def test_a_program_that_fails_gives_the_last_line_of_its_errors() -> None:
-    assert doctor.probe(sys.executable, "print('fine')") == (True, "fine")
-    ok, found = doctor.probe(sys.executable, "raise RuntimeError('operator torchvision::nms does not exist')")
+    assert probe(sys.executable, "print('fine')") == (True, "fine")
+    ok, found = probe(sys.executable, "raise RuntimeError('operator torchvision::nms does not exist')")
     assert (ok, found) == (False, "RuntimeError: operator torchvision::nms does not exist")
-    assert doctor.probe(sys.executable, "import sys; sys.exit(3)") == (
+    assert probe(sys.executable, "import sys; sys.exit(3)") == (
         False,
         "its process ended with code 3 and without a word",
     )
@@ -122,7 +123,7 @@ def test_the_mismatched_pair_is_named() -> None:
     remedy = doctor.torch_remedy("RuntimeError: operator torchvision::nms does not exist")
     assert "torch and torchvision are of different builds" in remedy
     assert "make set-up" in remedy
-    assert doctor.torch_remedy("ModuleNotFoundError: No module named 'torch'") == doctor.MEND_ENVIRONMENT
+    assert doctor.torch_remedy("ModuleNotFoundError: No module named 'torch'") == MEND_ENVIRONMENT
 
 
 def test_only_required_checks_decide() -> None:

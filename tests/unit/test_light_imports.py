@@ -27,9 +27,11 @@ LIGHT = (
     "pipeline.evidence.document",
     "pipeline.manifest",
     "pipeline.places",
+    "pipeline.probe",
     "pipeline.process",
     "pipeline.recipe",
     "pipeline.runner",
+    "pipeline.serving.table",
     "pipeline.source",
     "pipeline.stage",
 )

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from handlers.answer_size import MAX_ANSWER_BYTES
@@ -19,14 +16,14 @@ from pipeline.archive.mar import Archive
 from pipeline.environment import allowed_environment
 from pipeline.errors import RecipeError, ServerError
 from pipeline.places import mounted_noexec, require_temp
-from pipeline.serving.state import FOLDER_PREFIX, MANAGEMENT_SOCKET
+from pipeline.serving.defaults import HOST
+from pipeline.serving.ports import choose_port
+from pipeline.serving.server import ServeSettings
 from pipeline.serving.torchserve.java import Java
+from pipeline.serving.torchserve.management import MANAGEMENT_SOCKET
 from pipeline.serving.torchserve.repairs import torchserve_package, write_repaired_classes
 
-HOST = "127.0.0.1"
 LOG_FILE = "server.log"
-# What Java and the server say outside their log: a missing class, a lost port, an option that Java does not know.
-CONSOLE_FILE = "console.log"
 # A Unix socket's path holds 107 characters, and ours add `/management.sock`, TorchServe's `/.ts.sock.65535`.
 _LONGEST_FOLDER = 90
 _RESPONSE_TIMEOUT_S = 60
@@ -57,33 +54,11 @@ _LOGGING = """<?xml version="1.0" encoding="UTF-8"?>
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ports:
-    """Numbers that one server takes.
+def private_folder(prefix: str) -> Path:
+    """A new folder that only this user can enter, with a path short enough for Unix sockets.
 
     Args:
-        inference: port of predictions, on loopback; nothing else listens on a port.
-        first_worker: from which the workers count; the names of their sockets end in it.
-    """
-
-    inference: int
-    first_worker: int
-
-
-def choose_ports(inference: int | None) -> Ports:
-    """Free ports of this moment; the inference port as asked for, if it was.
-
-    Raises:
-        ServerError: the port asked for is taken, or may not be used.
-    """
-    with ExitStack() as stack:
-        first, second = (stack.enter_context(_bound(port)).getsockname()[1] for port in (inference or 0, 0))
-    # Worker numbers count up from here; ports of the system's own choice are above this range.
-    return Ports(inference=first, first_worker=10_000 + second % 20_000)
-
-
-def private_folder() -> Path:
-    """A new folder that only this user can enter, with a path short enough for Unix sockets.
+        prefix: of its name.
 
     Raises:
         FileError: there is no folder for temporary files.
@@ -92,19 +67,19 @@ def private_folder() -> Path:
     chosen = require_temp()
     # mkdtemp makes an unpredictable, private folder in it.
     for folder in dict.fromkeys((chosen, Path("/tmp"), Path("/var/tmp"))):  # noqa: S108
-        if _unfit(folder) is None:
-            return Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=folder))
+        if _unfit(folder, prefix) is None:
+            return Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
     raise ServerError(
-        f"{chosen}: expected a folder for temporary files that a server can work in, found {_unfit(chosen)}, and "
-        "the system's own will not do either; set TMPDIR to one"
+        f"{chosen}: expected a folder for temporary files that a server can work in, found {_unfit(chosen, prefix)}, "
+        "and the system's own will not do either; set TMPDIR to one"
     )
 
 
-def _unfit(folder: Path) -> str | None:
+def _unfit(folder: Path, prefix: str) -> str | None:
     """Why a server's folder cannot lie in this one; None where it can."""
     if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
         return "that it cannot be written to"
-    if len(str(folder)) + len(FOLDER_PREFIX) + 8 > _LONGEST_FOLDER:
+    if len(str(folder)) + len(prefix) + 8 > _LONGEST_FOLDER:
         return "that its path is too long for a socket's"
     if mounted_noexec(folder):
         # Without its native library the server talks to its workers through a port, open to all users of this machine.
@@ -112,46 +87,35 @@ def _unfit(folder: Path) -> str | None:
     return None
 
 
-def write_configuration(
-    folder: Path,
-    archive: Archive,
-    ports: Ports,
-    *,
-    workers: int,
-    batch_size: int,
-    batch_delay_ms: int,
-    trust: bool,
-) -> None:
+def write_configuration(folder: Path, archive: Archive, settings: ServeSettings) -> None:
     """Fill a server's private folder: model store, configuration, logging.
 
     Args:
         folder: empty.
         archive: what is served.
-        ports: where.
-        workers: processes that answer.
-        batch_size: most requests handed to a worker at once.
-        batch_delay_ms: longest wait for a batch to fill, in milliseconds.
-        trust: whether workers run the archive's own handler; else this installation's.
+        settings: how.
     """
     serving = archive.serving
     for name in ("store", "workflows", "classes"):
         (folder / name).mkdir()
-    packed = archive.to_bytes() if trust else archive.to_served_bytes()
+    packed = archive.to_bytes() if settings.trust else archive.to_served_bytes()
     (folder / "store" / f"{serving.name}.mar").write_bytes(packed)
     model = {
         "defaultVersion": True,
         "marName": f"{serving.name}.mar",
-        "minWorkers": workers,
-        "maxWorkers": workers,
-        "batchSize": batch_size,
-        "maxBatchDelay": batch_delay_ms,
+        "minWorkers": settings.workers,
+        "maxWorkers": settings.workers,
+        "batchSize": settings.batch_size,
+        "maxBatchDelay": settings.batch_delay_ms,
         "responseTimeout": _RESPONSE_TIMEOUT_S,
     }
-    settings = {
-        "inference_address": f"http://{HOST}:{ports.inference}",
+    properties = {
+        "inference_address": f"http://{HOST}:{settings.port}",
         # A port would answer every user of this machine, and every page in a browser on it.
         "management_address": f"unix:{folder / MANAGEMENT_SOCKET}",
-        "initial_worker_port": ports.first_worker,
+        # Workers count up from here; ports of the system's own choice are above this range. Nothing listens on one: the
+        # names of the workers' sockets end in them.
+        "initial_worker_port": 10_000 + choose_port(None) % 20_000,
         "model_store": folder / "store",
         "workflow_store": folder / "workflows",
         "load_models": f"{serving.name}.mar",
@@ -170,10 +134,10 @@ def write_configuration(
         "max_response_size": MAX_ANSWER_BYTES,
         "enable_metrics_api": "false",
         "disable_system_metrics": "true",
-        "default_workers_per_model": workers,
-        "job_queue_size": max(100, 4 * batch_size * workers),
+        "default_workers_per_model": settings.workers,
+        "job_queue_size": max(100, 4 * settings.batch_size * settings.workers),
     }
-    lines = "".join(f"{key}={value}\n" for key, value in settings.items())
+    lines = "".join(f"{key}={value}\n" for key, value in properties.items())
     (folder / "config.properties").write_text(lines, encoding="utf-8")
     (folder / "log4j2.xml").write_text(_LOGGING.format(log=folder / LOG_FILE), encoding="utf-8")
     write_repaired_classes(folder / "classes")
@@ -231,20 +195,3 @@ def environment(
                 f"--pass-env {name}: expected a variable for the handler's own code, found one of the server's"
             )
     return {**allowed_environment(passed), **own, **({ACCEPT_HOST: "1"} if accept_host else {})}
-
-
-def _bound(port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    # As TorchServe itself does: a port whose last connections are still closing counts as free.
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((HOST, port))
-        listener.listen(1)
-    except (OSError, OverflowError) as error:
-        listener.close()
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ServerError(
-            f"port {port}: expected a free port on {HOST}, found: {reason}; choose another with --port, "
-            "or end what holds it (`pipeline status`, `pipeline stop`)"
-        ) from error
-    return listener

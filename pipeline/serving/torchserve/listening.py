@@ -7,7 +7,7 @@ import contextlib
 import psutil
 
 from pipeline.errors import ServerError
-from pipeline.serving.state import ServerState
+from pipeline.serving.server import ServerState
 
 
 def open_ports(state: ServerState) -> dict[int, str]:

@@ -1,33 +1,21 @@
-"""When a server is ready: every worker, by its id, has given the golden answers. And why it is not."""
+"""When TorchServe has loaded its workers; and why it has not, in its own words and theirs."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import re
+import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from safetensors.numpy import load
-
-from handlers.answer_size import most_instances
-from handlers.compare import compare
-from handlers.golden import proves_nothing
-from handlers.request import MAX_BODY_BYTES
 from handlers.torchserve_handler import ACCEPTED_MARK, REFUSAL_MARK
-from pipeline.archive.mar import Archive
-from pipeline.archive.members import same_handler
 from pipeline.errors import ServerError
 from pipeline.places import free_room
 from pipeline.process import describe_signal
-from pipeline.serving.client import Logits, Worker, predict_logits
-from pipeline.serving.encoding import encode_instances
-from pipeline.serving.torchserve.configuration import CONSOLE_FILE
+from pipeline.serving.server import CONSOLE_FILE, ServerState, Worker
+from pipeline.serving.torchserve.configuration import LOG_FILE
+from pipeline.serving.torchserve.management import describe_workers, is_healthy, management_socket
 
 _WORKER = re.compile(r"W-(\d+)-")
 _GAVE_UP = re.compile(
@@ -45,14 +33,50 @@ _EXCEPTION = re.compile(r"^[\w.$]+(?:Exception|Error): (.+)")
 _ERROR = re.compile(r"^(?:ERROR|FATAL)\||^(?:Error|Exception|Unrecognized|Invalid)\b")
 # What Java and the server say at every start, and the frames of a trace.
 _NOISE = re.compile(r"^WARNING: |^nvidia-smi |^Model server started|^\s")
-# Golden inputs posted in one request, as JSON: enough to mean something, small beside the server's limit.
-_PART_BYTES = 1 << 20
-# Nor may they take a slow model longer than the deadline of a request.
-_PART_EXAMPLES = 8
-# TorchServe's answers for a worker that ended, at once or a little later, and while there is none in its place.
-_WORKER_GONE = re.compile(r"refused with (?:50[37]:|500: Worker died)")
-# Between two rounds of golden requests.
-_PAUSE_S = 0.1
+_POLL_S = 0.1
+# A worker's last words pass through a pipe and the server's log: this long after the server noticed its end.
+_LAST_WORDS_S = 1.5
+
+
+def log_file(state: ServerState) -> Path:
+    """The server's log; what Java and the server say outside of it lies beside it."""
+    return Path(state.folder) / LOG_FILE
+
+
+def wait_until_loaded(state: ServerState, process: subprocess.Popen[str], *, deadline: float, timeout_s: float) -> None:
+    """Return when every worker has loaded the model; arguments as in `pipeline.serving.server.Server`.
+
+    Raises:
+        ServerError: the server or a worker ended, or it is not ready in time.
+    """
+    log = log_file(state)
+    noticed: float | None = None
+    workers: tuple[Worker, ...] = ()
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            reason = server_failure(log, process.returncode)
+            raise ServerError(f"{state.url}: expected a running server, found: {reason}")
+        if failure := startup_failure(log):
+            raise ServerError(f"{state.url}: expected a running server, found: {failure}")
+        if noticed is None and gave_up(log):
+            noticed = time.monotonic()
+        settled = noticed is not None and time.monotonic() - noticed > _LAST_WORDS_S
+        if failure := worker_failure(log, settled=settled):
+            raise ServerError(failure)
+        # Until then nothing listens, and asking would only wait.
+        if noticed is None and is_healthy(state.url):
+            with contextlib.suppress(ServerError):
+                workers = describe_workers(management_socket(state), state.model)
+            if len(workers) == state.workers and all(worker.status == "READY" for worker in workers):
+                return
+        time.sleep(_POLL_S)
+    failure = worker_failure(log, settled=True)
+    ready = sum(worker.status == "READY" for worker in workers)
+    raise ServerError(
+        failure
+        or f"{state.url}: expected {state.workers} ready worker(s) within {timeout_s:g} s, found {ready}; "
+        "give it more time or look for what else keeps this machine busy"
+    )
 
 
 def worker_failure(log: Path, *, settled: bool) -> str | None:
@@ -152,123 +176,6 @@ def gave_up(log: Path) -> bool:
         return _GAVE_UP.search(log.read_text(encoding="utf-8", errors="replace")) is not None
     except OSError:
         return False
-
-
-def golden_answers(archive: Archive) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32]]:
-    """Golden inputs and the answers expected through the server.
-
-    Returns:
-        Arrays (N, *shape) by input name, and logits (N, K): of the largest batch, or one by one where the model's
-        answers depend on the batch.
-    """
-    serving = archive.serving
-    tensors = load(archive.members[serving.golden.file])
-    size = max(serving.golden.batch_sizes) if serving.runtime.batch_invariant else 1
-    return {spec.name: tensors[f"input.{spec.name}"] for spec in serving.inputs}, tensors[f"logits.{size}"]
-
-
-def golden_request(archive: Archive) -> tuple[bytes, str, NDArray[np.float32]]:
-    """A request of as many golden inputs as fit well.
-
-    Returns:
-        Body, content type, expected logits (n, K).
-
-    Raises:
-        ServerError: not even one fits into a request.
-    """
-    inputs = archive.serving.inputs
-    arrays, logits = golden_answers(archive)
-    one = encode_instances(inputs, {name: array[:1] for name, array in arrays.items()})
-    if len(one) <= MAX_BODY_BYTES:
-        # Where the batch shifts an answer, only copies of one example are sure to give what it gives alone.
-        runtime = archive.serving.runtime
-        fitting = min(_PART_BYTES // len(one), _PART_EXAMPLES, most_instances(archive.serving, with_logits=True))
-        count = max(1, fitting) if runtime.batch_invariant or runtime.one_by_one else 1
-        body = encode_instances(inputs, {name: array[:count] for name, array in arrays.items()})
-        return body, "application/json", logits[:count]
-    raw = arrays[inputs[0].name][0].tobytes()
-    if len(inputs) == 1 and len(raw) <= MAX_BODY_BYTES:
-        return raw, "application/octet-stream", logits[:1]
-    raise ServerError(
-        f"{archive.path}: expected inputs that fit into a request of {MAX_BODY_BYTES} bytes, found {len(one)} bytes"
-    )
-
-
-def notes(archive: Archive, *, trust: bool) -> Iterator[str]:
-    """What a person should know of an archive that is served, a line each.
-
-    Args:
-        archive: that was read and checked.
-        trust: whether its own handler runs.
-    """
-    if not trust and not same_handler(archive.members):
-        yield "the archive's own handler is another one than this installation's, which answers; --trust runs its own"
-    if proves_nothing(archive.serving, load(archive.members[archive.serving.golden.file])):
-        yield "its golden answers prove nothing: one and the same answer to all of them would be inside the limit"
-
-
-def prove_workers(
-    url: str,
-    archive: Archive,
-    describe: Callable[[], tuple[Worker, ...]],
-    *,
-    deadline: float,
-    accept_host: bool = False,
-) -> None:
-    """Post golden inputs until every worker has given the golden answers.
-
-    Args:
-        url: of predictions, with the model's name.
-        archive: what is served.
-        describe: asks the server for all of its workers; asked again and again, because it replaces one that ends.
-        deadline: on the monotonic clock, in seconds.
-        accept_host: answers may differ.
-
-    Raises:
-        ServerError: an answer differs, or a worker has not answered in time; the worker is named.
-    """
-    body, content_type, expected = golden_request(archive)
-    proven: set[int] = set()
-    names: dict[int, str] = {}
-    while True:
-        names = {worker.pid: worker.name for worker in describe()} or names
-        missing = set(names) - proven
-        if names and not missing:
-            return
-        remaining = deadline - time.monotonic()
-        if remaining <= 0:
-            raise _late(url, names, missing)
-        try:
-            answers = _ask_at_once(url, body, content_type, times=max(1, len(names)), timeout_s=remaining)
-        except ServerError as error:
-            if time.monotonic() >= deadline:
-                raise _late(url, names, missing) from error
-            if not _WORKER_GONE.search(str(error)):
-                raise
-            answers = []
-        for answer in answers:
-            comparison = compare(expected, answer.values, archive.serving.golden.tolerance, batch_size=1)
-            if answer.digest != archive.digest:
-                raise ServerError(f"{url}: expected digest {archive.digest}, found {answer.digest}: another server?")
-            if not comparison.passed and not accept_host:
-                raise ServerError(
-                    f"worker {names.get(answer.worker, '?')} (process {answer.worker}) of candidate "
-                    f"{archive.serving.candidate}: golden answers differ: {comparison.reason}"
-                )
-            proven.add(answer.worker)
-        if not set(names) <= proven:
-            time.sleep(_PAUSE_S)
-
-
-def _ask_at_once(url: str, body: bytes, content_type: str, *, times: int, timeout_s: float) -> list[Logits]:
-    """At once, so that a server that prefers one idle worker still hands each of them a request."""
-    with ThreadPoolExecutor(max_workers=times) as pool:
-        return list(pool.map(lambda _: predict_logits(url, body, content_type, timeout_s=timeout_s), range(times)))
-
-
-def _late(url: str, names: Mapping[int, str], missing: set[int]) -> ServerError:
-    late = ", ".join(f"{names[pid]} (process {pid})" for pid in sorted(missing)) or "any"
-    return ServerError(f"{url}: expected golden answers from every worker, found none in time from {late}")
 
 
 def _worker(thread: str) -> str:

@@ -12,7 +12,7 @@ from handlers.activation import ACTIVATIONS, Activation, probabilities
 from handlers.request import MAX_BODY_BYTES
 from pipeline.errors import ProofError, ServerError
 from pipeline.serving.check import JSON, PNG, _fitting, _require_same, encode_requests
-from pipeline.serving.client import Logits
+from pipeline.serving.wire import Logits
 from tests.served_models import GREY, LABELS, TABLE, build_archive
 
 

@@ -15,22 +15,23 @@ import pytest
 from pipeline import cli
 from pipeline.errors import RecipeError, ServerError
 from pipeline.serving import lifecycle
-from pipeline.serving.address import prediction_url
+from pipeline.serving.address import prediction_endpoint
+from pipeline.serving.defaults import DEFAULT_SERVER
+from pipeline.serving.server import ServerState
 from pipeline.serving.state import (
-    FOLDER_PREFIX,
-    ServerState,
     leftover_processes,
     read_state,
     read_states,
     remove_state,
     write_state,
 )
+from pipeline.serving.table import SERVERS
 
 
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServerState:
     monkeypatch.setenv("PIPELINE_STATE", str(tmp_path / "state"))
-    folder = tmp_path / f"{FOLDER_PREFIX}1"
+    folder = tmp_path / f"{SERVERS[DEFAULT_SERVER].folder_prefix}1"
     folder.mkdir()
     return ServerState(
         port=9999,
@@ -138,10 +139,10 @@ def test_a_server_that_a_build_runs_for_itself_is_marked_and_left_alone(
 ) -> None:
     ended: list[int] = []
     monkeypatch.setattr(lifecycle, "_end", lambda one: ended.append(one.port))
-    monkeypatch.setattr(lifecycle, "is_healthy", lambda _url: False)
+    monkeypatch.setattr(SERVERS[DEFAULT_SERVER], "is_healthy", lambda _state: False)
     write_state(replace(state, private=True))
     write_state(replace(state, port=8081))
-    assert prediction_url(None) == "http://127.0.0.1:8081/predictions/tiny"
+    assert prediction_endpoint(None).url == "http://127.0.0.1:8081/predictions/tiny"
 
     cli.serving.status()
     shown = capsys.readouterr().out.splitlines()
@@ -159,15 +160,15 @@ def test_a_server_that_a_build_runs_for_itself_is_marked_and_left_alone(
 
 def test_address(state: ServerState) -> None:
     with pytest.raises(RecipeError, match="expected one running server, found none; start one with `pipeline serve`"):
-        prediction_url(None)
+        prediction_endpoint(None)
     write_state(state)
     full = "http://127.0.0.1:9999/predictions/tiny"
     for given in (None, "http://127.0.0.1:9999", "127.0.0.1:9999/", "http://localhost:9999", full):
-        assert prediction_url(given) == full
-    assert prediction_url("https://host/predictions/other") == "https://host/predictions/other"
+        assert prediction_endpoint(given).url == full
+    assert prediction_endpoint("https://host/predictions/other").url == "https://host/predictions/other"
     with pytest.raises(RecipeError, match=r"--url http://host:80: expected /predictions/<name> at its end"):
-        prediction_url("http://host:80")
+        prediction_endpoint("http://host:80")
     with pytest.raises(RecipeError, match=r"expected the path /predictions/<name>, found /models/x"):
-        prediction_url("http://host:80/models/x")
+        prediction_endpoint("http://host:80/models/x")
     with pytest.raises(RecipeError, match=r"--url ftp://host: expected http://host:port"):
-        prediction_url("ftp://host")
+        prediction_endpoint("ftp://host")

@@ -18,7 +18,7 @@ def test_it_lies_in_the_folder_for_temporary_files(monkeypatch: pytest.MonkeyPat
     short.mkdir()
     try:
         monkeypatch.setattr("tempfile.tempdir", str(short))
-        folder = private_folder()
+        folder = private_folder("pipeline-ts-")
         assert folder.parent == short
         folder.rmdir()
     finally:
@@ -38,7 +38,7 @@ def test_it_lies_elsewhere_where_a_server_could_not_work_in_that(
         if folder.name == "none":
             pytest.skip("no file system here is mounted noexec and can be written to")
     monkeypatch.setattr("tempfile.tempdir", str(folder))
-    private = private_folder()
+    private = private_folder("pipeline-ts-")
     assert not private.is_relative_to(folder)
     assert private.stat().st_mode & 0o777 == 0o700
     private.rmdir()

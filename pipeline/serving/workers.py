@@ -1,0 +1,137 @@
+"""A server is ready when every worker, by its id, has given the golden answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load
+
+from handlers.answer_size import most_instances
+from handlers.compare import compare
+from handlers.golden import proves_nothing
+from handlers.request import MAX_BODY_BYTES
+from pipeline.archive.golden_batch import golden_answers
+from pipeline.archive.mar import Archive
+from pipeline.archive.members import same_handler
+from pipeline.errors import ServerError
+from pipeline.serving.client import predict_logits
+from pipeline.serving.encoding import encode_instances
+from pipeline.serving.server import Worker
+from pipeline.serving.wire import Endpoint, Logits
+
+# Golden inputs posted in one request, as JSON: enough to mean something, small beside the server's limit.
+_PART_BYTES = 1 << 20
+# Nor may they take a slow model longer than the deadline of a request.
+_PART_EXAMPLES = 8
+# Between two rounds of golden requests.
+_PAUSE_S = 0.1
+
+
+def golden_request(archive: Archive) -> tuple[bytes, str, NDArray[np.float32]]:
+    """A request of as many golden inputs as fit well.
+
+    Returns:
+        Body, content type, expected logits (n, K).
+
+    Raises:
+        ServerError: not even one fits into a request.
+    """
+    inputs = archive.serving.inputs
+    arrays, logits = golden_answers(archive)
+    one = encode_instances(inputs, {name: array[:1] for name, array in arrays.items()})
+    if len(one) <= MAX_BODY_BYTES:
+        # Where the batch shifts an answer, only copies of one example are sure to give what it gives alone.
+        runtime = archive.serving.runtime
+        fitting = min(_PART_BYTES // len(one), _PART_EXAMPLES, most_instances(archive.serving, with_logits=True))
+        count = max(1, fitting) if runtime.batch_invariant or runtime.one_by_one else 1
+        body = encode_instances(inputs, {name: array[:count] for name, array in arrays.items()})
+        return body, "application/json", logits[:count]
+    raw = arrays[inputs[0].name][0].tobytes()
+    if len(inputs) == 1 and len(raw) <= MAX_BODY_BYTES:
+        return raw, "application/octet-stream", logits[:1]
+    raise ServerError(
+        f"{archive.path}: expected inputs that fit into a request of {MAX_BODY_BYTES} bytes, found {len(one)} bytes"
+    )
+
+
+def notes(archive: Archive, *, trust: bool) -> Iterator[str]:
+    """What a person should know of an archive that is served, a line each.
+
+    Args:
+        archive: that was read and checked.
+        trust: whether its own handler runs.
+    """
+    if not trust and not same_handler(archive.members):
+        yield "the archive's own handler is another one than this installation's, which answers; --trust runs its own"
+    if proves_nothing(archive.serving, load(archive.members[archive.serving.golden.file])):
+        yield "its golden answers prove nothing: one and the same answer to all of them would be inside the limit"
+
+
+def prove_workers(
+    endpoint: Endpoint,
+    archive: Archive,
+    describe: Callable[[], tuple[Worker, ...]],
+    *,
+    deadline: float,
+    accept_host: bool = False,
+) -> None:
+    """Post golden inputs until every worker has given the golden answers.
+
+    Args:
+        endpoint: of predictions.
+        archive: what is served.
+        describe: asks the server for all of its workers; asked again and again, because it replaces one that ends.
+        deadline: on the monotonic clock, in seconds.
+        accept_host: answers may differ.
+
+    Raises:
+        ServerError: an answer differs, or a worker has not answered in time; the worker is named.
+    """
+    body, content_type, expected = golden_request(archive)
+    proven: set[int] = set()
+    names: dict[int, str] = {}
+    while True:
+        names = {worker.pid: worker.name for worker in describe()} or names
+        missing = set(names) - proven
+        if names and not missing:
+            return
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            raise _late(endpoint.url, names, missing)
+        try:
+            answers = _ask_at_once(endpoint, body, content_type, times=max(1, len(names)), timeout_s=remaining)
+        except ServerError as error:
+            if time.monotonic() >= deadline:
+                raise _late(endpoint.url, names, missing) from error
+            if not endpoint.wire.worker_gone.search(str(error)):
+                raise
+            answers = []
+        for answer in answers:
+            comparison = compare(expected, answer.values, archive.serving.golden.tolerance, batch_size=1)
+            if answer.digest != archive.digest:
+                raise ServerError(
+                    f"{endpoint.url}: expected digest {archive.digest}, found {answer.digest}: another server?"
+                )
+            if not comparison.passed and not accept_host:
+                raise ServerError(
+                    f"worker {names.get(answer.worker, '?')} (process {answer.worker}) of candidate "
+                    f"{archive.serving.candidate}: golden answers differ: {comparison.reason}"
+                )
+            proven.add(answer.worker)
+        if not set(names) <= proven:
+            time.sleep(_PAUSE_S)
+
+
+def _ask_at_once(endpoint: Endpoint, body: bytes, content_type: str, *, times: int, timeout_s: float) -> list[Logits]:
+    """At once, so that a server that prefers one idle worker still hands each of them a request."""
+    with ThreadPoolExecutor(max_workers=times) as pool:
+        return list(pool.map(lambda _: predict_logits(endpoint, body, content_type, timeout_s=timeout_s), range(times)))
+
+
+def _late(url: str, names: Mapping[int, str], missing: set[int]) -> ServerError:
+    late = ", ".join(f"{names[pid]} (process {pid})" for pid in sorted(missing)) or "any"
+    return ServerError(f"{url}: expected golden answers from every worker, found none in time from {late}")
