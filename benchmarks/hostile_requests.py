@@ -18,7 +18,7 @@ from handlers.serving import Serving
 from pipeline.serving.wire import Wire
 
 JSON = "application/json"
-# What servers take by default.
+# What TorchServe takes by default.
 _MOST_BYTES = 6_500_000
 
 

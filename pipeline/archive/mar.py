@@ -6,30 +6,23 @@ permissions. The same inputs give the same bytes, and any byte that differs from
 
 from __future__ import annotations
 
-import io
 import json
-import os
-import shutil
-import subprocess
-import sys
 import tempfile
-import zipfile
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from handlers.arrays import load_arrays
 from handlers.golden import require_golden
 from handlers.pictures import require_pictures
 from handlers.serving import SERVING_FILE, Serving
+from pipeline.archive.archiver import run_archiver
+from pipeline.archive.canonical import canonical_zip, first_difference, read_members
 from pipeline.archive.members import (
-    CREATED_ON,
     EVIDENCE_FILE,
     HANDLER_FILE,
     MANIFEST,
-    dump_manifest,
     handler_sources,
     make_manifest,
     read_serving,
@@ -39,14 +32,7 @@ from pipeline.archive.members import (
 )
 from pipeline.artifacts import digest_bytes
 from pipeline.errors import FileError, StageError
-from pipeline.process import failure, run_child
-from pipeline.zip_errors import ZIP_ERRORS
 
-# The oldest time a zip can hold.
-_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
-# Of an entry of a zip's central directory without its name: APPNOTE.TXT 6.3.10, section 4.3.12.
-_DIRECTORY_ENTRY_BYTES = 46
-_ARCHIVER_TIMEOUT_S = 300.0
 # Above any archive this product makes, and small enough to be read into memory.
 _MAX_BYTES = 2 << 30
 
@@ -73,14 +59,14 @@ class Archive:
 
     def to_bytes(self) -> bytes:
         """The file's content, as it was checked."""
-        return _canonical_zip(self.members)
+        return canonical_zip(self.members)
 
     def to_served_bytes(self) -> bytes:
         """An archive of its data and this installation's handler: none of its own code is in it."""
-        return _canonical_zip(served_members(self.members, self.serving))
+        return canonical_zip(served_members(self.members, self.serving))
 
     def unpack(self, folder: Path) -> None:
-        """Write every member under a folder, as TorchServe does."""
+        """Write every member under a folder, as a server does."""
         for name, content in self.members.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
@@ -126,11 +112,11 @@ def write_archive(
         members[EVIDENCE_FILE] = _dump({**evidence, "members": _digests(members)})
     members[SERVING_FILE] = _dump(replace(serving, files=_digests(members)).to_json())
     with tempfile.TemporaryDirectory(prefix="mar-") as folder:
-        made = _run_archiver(Path(folder), serving, members)
-    if made != members:
-        differing = sorted(name for name in {*made, *members} if made.get(name) != members.get(name))
+        packed = run_archiver(Path(folder), serving, members)
+    if packed != members:
+        differing = sorted(name for name in {*packed, *members} if packed.get(name) != members.get(name))
         raise StageError(f"{path.name}: torch-model-archiver changed {', '.join(differing)}, expected them as given")
-    path.write_bytes(_canonical_zip(members))
+    path.write_bytes(canonical_zip(members))
     return read_archive(path)
 
 
@@ -147,7 +133,7 @@ def read_archive(path: Path) -> Archive:
         FileError: missing, not a zip, truncated, altered, or not made by this product; the member is named.
     """
     content = _read(path)
-    members = _members(path, content)
+    members = read_members(path, content)
     serving = read_serving(path, members)
     for name, expected in serving.files.items():
         if name not in members:
@@ -166,10 +152,11 @@ def read_archive(path: Path) -> Archive:
     require_known_members(path, members, serving)
     require_manifest(path, members[MANIFEST], serving)
     _require_arrays(path, members, serving)
-    canonical = _canonical_zip(members)
+    canonical = canonical_zip(members)
     if canonical != content:
         raise FileError(
-            f"{path}: expected the canonical form of its members, found altered bytes {_where(canonical, content)}"
+            f"{path}: expected the canonical form of its members, found altered bytes "
+            f"{first_difference(canonical, content)}"
         )
     return Archive(
         path=path,
@@ -221,72 +208,6 @@ def _evidence(path: Path, members: Mapping[str, bytes], serving: Serving) -> dic
     return {**document}
 
 
-def _where(canonical: bytes, content: bytes) -> str:
-    """Where two zips of the same members part: at whose headers, between which members, or behind them all."""
-    place = next(
-        (at for at, (one, other) in enumerate(zip(canonical, content, strict=False)) if one != other),
-        min(len(canonical), len(content)),
-    )
-    with zipfile.ZipFile(io.BytesIO(canonical)) as packed:
-        entries = packed.infolist()
-        directory = packed.start_dir
-    if place < directory:
-        owner = max((entry for entry in entries if entry.header_offset <= place), key=lambda one: one.header_offset)
-        return f"in the header of {owner.filename} (byte {place})"
-    for entry in entries:
-        directory += _DIRECTORY_ENTRY_BYTES + len(entry.filename.encode())
-        if place < directory:
-            return f"in the directory entry of {entry.filename} (byte {place})"
-    return f"behind the last member (byte {place})"
-
-
-def _run_archiver(folder: Path, serving: Serving, members: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Members as torch-model-archiver packs them, its date replaced; run in a folder of its own.
-
-    It stages in `<temp folder>/<model name>` and deletes what is there, hence the private temp folder.
-    """
-    extra, staging, export = folder / "extra", folder / "staging", folder / "export"
-    for name, content in members.items():
-        if name not in (HANDLER_FILE, serving.runtime.file, MANIFEST):
-            (extra / name).parent.mkdir(parents=True, exist_ok=True)
-            (extra / name).write_bytes(content)
-    for name in (HANDLER_FILE, serving.runtime.file):
-        (folder / name).write_bytes(members[name])
-    staging.mkdir()
-    export.mkdir()
-    command = [sys.executable, "-m", "model_archiver.model_packaging"]
-    command += ["--model-name", serving.name, "--version", serving.version, "--handler", HANDLER_FILE]
-    command += ["--serialized-file", serving.runtime.file, "--extra-files", "extra", "--export-path", "export"]
-    environment = {**os.environ, "TMPDIR": str(staging), "PYTHONWARNINGS": "ignore"}
-    try:
-        done = run_child(command, cwd=folder, environment=environment, timeout_s=_ARCHIVER_TIMEOUT_S)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise StageError(f"torch-model-archiver: expected an archive, found: {error}") from error
-    made = export / f"{serving.name}.mar"
-    if done.returncode != 0 or not made.is_file():
-        raise StageError(
-            f"torch-model-archiver: expected an archive, found none: {failure(done.returncode, done.stderr)}"
-        )
-    with zipfile.ZipFile(made) as packed:
-        contents = {name: packed.read(name) for name in packed.namelist()}
-    document = json.loads(contents[MANIFEST])
-    contents[MANIFEST] = dump_manifest({**document, "createdOn": CREATED_ON})
-    shutil.rmtree(export)
-    return contents
-
-
-def _canonical_zip(members: Mapping[str, bytes]) -> bytes:
-    """Stored rather than deflated: compressed bytes differ between zlib versions."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as packed:
-        for name in sorted(members):
-            entry = zipfile.ZipInfo(name, date_time=_ZIP_TIME)
-            entry.create_system = 3  # Unix, wherever this runs
-            entry.external_attr = 0o100644 << 16
-            packed.writestr(entry, members[name])
-    return buffer.getvalue()
-
-
 def _read(path: Path) -> bytes:
     try:
         if path.stat().st_size > _MAX_BYTES:
@@ -294,30 +215,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise FileError(f"{path}: expected a readable .mar archive, found: {error.strerror}") from error
-
-
-def _members(path: Path, content: bytes) -> dict[str, bytes]:
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as packed:
-            entries = packed.infolist()
-            for entry in entries:
-                _check_entry(path, entry)
-            if sum(entry.file_size for entry in entries) > len(content):
-                raise FileError(f"{path}: expected stored members, found sizes beyond the file's own")
-            for name, count in Counter(entry.filename for entry in entries).items():
-                if count > 1:
-                    raise FileError(f"{path}: {name}: expected each member once, found {count}")
-            return {entry.filename: packed.read(entry) for entry in entries}
-    except ZIP_ERRORS as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise FileError(
-            f"{path}: expected a whole .mar archive (a zip), found: {reason}; the file is damaged or truncated"
-        ) from error
-
-
-def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
-    name = PurePosixPath(entry.filename)
-    if name.is_absolute() or ".." in name.parts or not entry.filename or "\\" in entry.filename:
-        raise FileError(f"{path}: {entry.filename!r}: expected a relative member name")
-    if entry.compress_type != zipfile.ZIP_STORED:
-        raise FileError(f"{path}: {entry.filename}: expected a stored member, found a compressed one")

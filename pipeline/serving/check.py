@@ -37,7 +37,7 @@ from pipeline.serving.encoding import encode_instances, encode_png
 from pipeline.serving.wire import Endpoint, Logits
 from pipeline.stage import Reporter, Silent
 
-# Requests under way together: enough to fill a batch of the usual sizes, far below any server's queue.
+# Requests under way together: enough to fill a batch of the usual sizes, far below TorchServe's queue of 100.
 AT_ONCE = 8
 # Of each split: a minute or two through a small server.
 MAX_EXAMPLES = 500

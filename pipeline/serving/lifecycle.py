@@ -81,6 +81,7 @@ def serve(
         KeyboardInterrupt: it was interrupted or terminated in the foreground; nothing is left running.
     """
     tell = reporter or Silent()
+    deadline = time.monotonic() + timeout_s
     with terminated_as_interrupt():
         if not trust:
             _require_safe(archive, allowed_operators)
@@ -94,7 +95,7 @@ def serve(
             pass_env=pass_env,
             trust=trust,
         )
-        state, process = _start(archive, server, settings, timeout_s=timeout_s, tied=not detach)
+        state, process = _start(archive, server, settings, deadline=deadline, timeout_s=timeout_s, tied=not detach)
         try:
             tell.log(f"{endpoint_of(state).url} is ready, {workers} worker(s)")
             for note in notes(archive, trust=trust):
@@ -137,13 +138,14 @@ def running_server(
         FileError: the archive is damaged, or its model file could do more than compute.
     """
     archive = archive if isinstance(archive, Archive) else read_archive(archive)
+    deadline = time.monotonic() + timeout_s
     if not (trust or model_checked):
         _require_safe(archive, ())
     require_state_folder()
     settings = ServeSettings(
         port=choose_port(None), workers=workers, batch_size=batch_size, batch_delay_ms=batch_delay_ms, trust=trust
     )
-    state, process = _start(archive, server, settings, timeout_s=timeout_s, private=True)
+    state, process = _start(archive, server, settings, deadline=deadline, timeout_s=timeout_s, private=True)
     try:
         yield state
     finally:
@@ -214,6 +216,7 @@ def _start(
     name: ServerName,
     settings: ServeSettings,
     *,
+    deadline: float,
     timeout_s: float,
     private: bool = False,
     tied: bool = True,
@@ -224,11 +227,11 @@ def _start(
         archive: that was read and checked, its model file as well.
         name: of the server.
         settings: how it serves.
-        timeout_s: longest wait for it to be ready, in seconds.
+        deadline: until which it must be ready, on the monotonic clock, in seconds.
+        timeout_s: how long that was, in seconds, for the message.
         private: whether this command runs it for itself.
         tied: whether it ends with this process, however that ends.
     """
-    deadline = time.monotonic() + timeout_s
     server = SERVERS[name]
     folder = server.private_folder()
     state: ServerState | None = None
