@@ -19,6 +19,7 @@ from pipeline.serving.table import SERVERS
 PYTHON_RANGE = ((3, 11), (3, 13))
 # The data, a recipe's candidates and a few archives take well under this.
 NEEDED_DISK_GB = 2.0
+
 TORCH_PROBE = """
 import torch, torchvision
 boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0]])

@@ -106,9 +106,9 @@ def forgotten_folders() -> list[Path]:
     kept = {state.folder for state in read_states()}
     commands = [part for process in psutil.process_iter(["cmdline"]) for part in process.info["cmdline"] or []]
     folders = []
-    prefixes = tuple(server.folder_prefix for server in SERVERS.values())
-    candidates = (path for path in Path(tempfile.gettempdir()).iterdir() if path.name.startswith(prefixes))
-    for folder in sorted(candidates):
+    temp = Path(tempfile.gettempdir())
+    named = {folder for server in SERVERS.values() for folder in temp.glob(f"{server.folder_prefix}*")}
+    for folder in sorted(named):
         with contextlib.suppress(OSError):
             status = folder.lstat()
             ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()

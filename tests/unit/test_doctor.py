@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from pathlib import Path
 
 import psutil
@@ -18,7 +17,7 @@ from pipeline.doctor import (
     check_temp,
     healthy,
 )
-from pipeline.probe import MEND_ENVIRONMENT, Check, probe
+from pipeline.probe import MEND_ENVIRONMENT, Check
 from pipeline.serving.server import ServerState
 from pipeline.serving.state import write_state
 from tests.noexec import noexec_folders
@@ -107,16 +106,6 @@ def test_a_temp_directory_that_nothing_may_be_run_from_is_a_note() -> None:
     check = check_temp(folder)
     assert (check.ok, check.required) == (False, False)
     assert check.found.startswith(f"{folder}, writable, mounted noexec: ")
-
-
-def test_a_program_that_fails_gives_the_last_line_of_its_errors() -> None:
-    assert probe(sys.executable, "print('fine')") == (True, "fine")
-    ok, found = probe(sys.executable, "raise RuntimeError('operator torchvision::nms does not exist')")
-    assert (ok, found) == (False, "RuntimeError: operator torchvision::nms does not exist")
-    assert probe(sys.executable, "import sys; sys.exit(3)") == (
-        False,
-        "its process ended with code 3 and without a word",
-    )
 
 
 def test_the_mismatched_pair_is_named() -> None:

@@ -60,8 +60,16 @@ def test_a_server_of_an_earlier_release_is_known_and_can_be_stopped(state: Serve
     write_state(state)
     path = next(Path(os.environ["PIPELINE_STATE"]).glob("*.json"))
     document = json.loads(path.read_text()) | {"schema": 1, "management_port": 9998}
+    del document["server"]
     path.write_text(json.dumps(document))
     assert read_states() == [state]
+
+
+def test_a_server_that_this_release_does_not_know_is_not_read(state: ServerState) -> None:
+    write_state(state)
+    path = next(Path(os.environ["PIPELINE_STATE"]).glob("*.json"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"server": "another"}))
+    assert read_state(9999) is None
 
 
 @pytest.mark.parametrize("field", ["model", "version"])
