@@ -216,7 +216,7 @@ def _worker(state: ServerState) -> psutil.Process:
     """The worker's process; of one that was just started as well."""
     while True:
         for worker in SERVERS[state.server].workers(state):
-            if worker.pid:
+            if worker.pid and psutil.pid_exists(worker.pid):
                 return psutil.Process(worker.pid)
         time.sleep(0.2)
 

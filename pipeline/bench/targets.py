@@ -11,9 +11,8 @@ import onnx
 
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
-from pipeline.artifacts import Kind, digest_file
 from pipeline.archive.mar import Archive, read_archive
-from pipeline.artifacts import Artifact, Kind, digest_file
+from pipeline.artifacts import Kind, digest_file
 from pipeline.candidates.eager import EagerSource
 from pipeline.candidates.spec import FLOAT_NAMES, baseline_of
 from pipeline.data.dataset import read_info

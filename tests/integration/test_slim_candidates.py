@@ -29,7 +29,6 @@ from pipeline.recipe import Candidates, Measure
 from pipeline.recipe_file import load_recipe
 from pipeline.search.calibration import best_static_int8
 from pipeline.search.comparison import Contest
-from pipeline.serving.archive import read_archive
 from pipeline.training.augment import Augmentation
 from tests.example_build import QUICK, Built, record_anew
 from tests.reporters import Lines
