@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +11,15 @@ from numpy.typing import NDArray
 
 from benchmarks.contender import Contender
 from handlers.decode import InputSpec
-from handlers.serving import RuntimeSpec
 from pipeline.artifacts import Kind
 from pipeline.candidates.choose import OVERTURNS, judge
 from pipeline.candidates.eager import EagerSource
 from pipeline.candidates.evaluate import float_logits
 from pipeline.candidates.report import CandidateReport
+from pipeline.candidates.selection import Selection
 from pipeline.candidates.spec import baseline_of
 from pipeline.data.dataset import read_info, read_split
+from pipeline.documents import read_document
 from pipeline.errors import FileError
 from pipeline.models.load import load_model_spec
 from pipeline.models.spec import ModelSpec
@@ -108,8 +108,7 @@ def float_file(ground: Ground) -> Contender:
 
 def our_files(ground: Ground) -> list[Contender]:
     """The winner first, then what else is on the front of latency or of size, inside the budget."""
-    selection = json.loads(ground.run.require(ground.run.manifest.one(Kind.SELECTION)).read_bytes())
-    selected = str(selection["selected"])
+    selected = read_document(ground.run.require(ground.run.manifest.one(Kind.SELECTION)), Selection).selected
     allowed = [point for point in (_point(ground, one) for one in ground.run.reports) if point.allowed]
     front = {*pareto_front(allowed, "latency"), *pareto_front(allowed, "size")} - {selected, _baseline(ground)}
     stages = ground.run.manifest.stages
@@ -132,7 +131,7 @@ def _point(ground: Ground, report: CandidateReport) -> Point:
         name=report.name,
         drop=report.quality.drop,
         drop_low=report.quality.interval_lower,
-        drop_high=verdict.drop_upper,
+        drop_high=verdict.adjusted_drop_upper,
         latency_ms=report.timing(1).rounds_ms,
         size=report.size,
         allowed=verdict.allowed,
@@ -142,7 +141,7 @@ def _point(ground: Ground, report: CandidateReport) -> Point:
 
 
 def _contender(ground: Ground, report: CandidateReport, name: str, *, seconds: float | None, note: str) -> Contender:
-    runtime = RuntimeSpec.from_json(report.runtime)
+    runtime = report.runtime
     alone = "; the answer depends on the batch: one by one, as it is served" if runtime.one_by_one else ""
     return Contender(
         name=name,

@@ -125,7 +125,7 @@ def _accuracy_rows(found: Comparison) -> Iterator[list[str]]:
             quality, verdict = decided.quality, decided.verdict
             cells += [
                 f"{quality.accuracy:.4f}",
-                f"{quality.drop * 100:+.2f} ({verdict.drop_upper * 100:+.2f})",
+                f"{quality.drop * 100:+.2f} ({verdict.adjusted_drop_upper * 100:+.2f})",
                 verdict.text,
             ]
         minutes = "-" if one.seconds is None else f"{one.seconds / 60:.2f}"

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import Kind
-from pipeline.candidates.choose import LOSSLESS, OVERTURNS, WITHIN, Verdict
+from pipeline.candidates.choose import OVERTURNS, Verdict
 from pipeline.candidates.outcome import outcome
-from pipeline.candidates.report import CandidateReport, EagerReport, read_report
+from pipeline.candidates.report import CandidateReport, EagerReport
+from pipeline.candidates.selection import Selection
 from pipeline.candidates.spec import baseline_of
 from pipeline.candidates.speed import SpeedUp, speed_ups
-from pipeline.candidates.unproven import Unproven, read_list
+from pipeline.candidates.unproven import CandidateList, Unproven
 from pipeline.data.coverage import Coverage
 from pipeline.data.dataset import SplitName, read_info
+from pipeline.documents import read_document
 from pipeline.manifest import Manifest
 from pipeline.model_code.require import unlisted_operators
 from pipeline.places import folder_bytes
@@ -32,22 +33,14 @@ class Row:
 
     Args:
         report: everything measured.
-        verdict: `lossless`, `within budget`, `over budget`, `too many confident flips`, or `not provable with n
-            examples`.
-        drop_upper: the one-sided bound of the drop that was held against the budget, as a fraction: adjusted for the
-            number of lossy candidates compared, so larger than that of the report, which looks at this one alone.
-        confidence: of that bound; that of all bounds together is 95 %.
-        smallest_provable_drop: no smaller budget could have been proven with so many examples.
+        verdict: of the budget, with the bound that was held against it.
         speed: how many times faster than eager and than the float network's file, per batch size.
         outcome: what it gains over float in what is searched for, and what kept it from winning, in one clause.
         selected: whether it is the one in the archive.
     """
 
     report: CandidateReport
-    verdict: str
-    drop_upper: float
-    confidence: float
-    smallest_provable_drop: float
+    verdict: Verdict
     speed: tuple[SpeedUp, ...]
     outcome: str
     selected: bool
@@ -66,7 +59,7 @@ class BuildResult:
         selected: name of the winner.
         why: why it won.
         limits: what a lossy candidate may lose.
-        searched: whether a search made some of the candidates.
+        searched: names of the networks that a search made; None where nothing was searched for.
         test: the winner against float on the test set, opened for this report alone.
         test_verdict: whether it is inside its limits there too.
         coverage: by split, the classes of which it holds nothing or too little; no figure on it speaks of them.
@@ -84,7 +77,7 @@ class BuildResult:
     selected: str
     why: str
     limits: Budget
-    searched: bool
+    searched: tuple[str, ...] | None
     test: QualityReport
     test_verdict: Verdict
     coverage: Mapping[SplitName, Coverage]
@@ -110,11 +103,11 @@ class BuildResult:
                 name=row.report.name,
                 drop=row.report.quality.drop if row.report.lossy else 0.0,
                 drop_low=row.report.quality.interval_lower if row.report.lossy else 0.0,
-                drop_high=row.drop_upper if row.report.lossy else 0.0,
+                drop_high=row.verdict.adjusted_drop_upper if row.report.lossy else 0.0,
                 latency_ms=row.report.timing(1).rounds_ms,
                 size=row.report.size,
-                allowed=row.verdict in (LOSSLESS, WITHIN),
-                overturns=row.verdict == OVERTURNS,
+                allowed=row.verdict.allowed,
+                overturns=row.verdict.text == OVERTURNS,
                 selected=row.selected,
             )
             for row in self.candidates
@@ -140,10 +133,10 @@ class BuildResult:
             "candidates": [
                 {
                     **row.report.model_dump(mode="json"),
-                    "verdict": row.verdict,
-                    "drop_upper": row.drop_upper,
-                    "confidence": row.confidence,
-                    "smallest_provable_drop": row.smallest_provable_drop,
+                    "verdict": row.verdict.text,
+                    "adjusted_drop_upper": row.verdict.adjusted_drop_upper,
+                    "confidence": row.verdict.confidence,
+                    "smallest_provable_drop": row.verdict.smallest_provable_drop,
                     "front": list(fronts[row.report.name]),
                     "speed": [one.to_json() for one in row.speed],
                     "outcome": row.outcome,
@@ -156,9 +149,9 @@ class BuildResult:
             "baseline": self.baseline,
             "eager": self.eager.model_dump(mode="json"),
             "limits": self.limits.model_dump(mode="json"),
-            "searched": self.searched,
-            "test": self.test.to_json(),
-            "test_verdict": asdict(self.test_verdict),
+            "searched": self.searched is not None,
+            "test": self.test.model_dump(mode="json"),
+            "test_verdict": self.test_verdict.model_dump(mode="json"),
             "coverage": {which: asdict(found) for which, found in self.coverage.items()},
             "archive": str(self.archive),
             "archive_sha256": self.archive_sha256,
@@ -167,10 +160,9 @@ class BuildResult:
         }
 
 
-def read_selection(run_dir: Path, manifest: Manifest) -> dict[str, Any]:
-    """What the select stage wrote."""
-    document: dict[str, Any] = json.loads((run_dir / manifest.one(Kind.SELECTION).path).read_bytes())
-    return document
+def read_selection(run_dir: Path, manifest: Manifest) -> Selection:
+    """What the select stage decided."""
+    return read_document(run_dir / manifest.one(Kind.SELECTION).path, Selection)
 
 
 def read_result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tuple[Outcome, ...]) -> BuildResult:
@@ -181,67 +173,57 @@ def read_result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tupl
         manifest: of the build.
         archive: where it lies.
         outcomes: what each stage did this time; empty where nothing was built.
+
+    Raises:
+        FileError: a document of the build is damaged, or another version's.
     """
     selection = read_selection(run_dir, manifest)
     reports = {
-        name: read_report(run_dir / artifact.path)
+        name: read_document(run_dir / artifact.path, CandidateReport)
         for name, artifact in manifest.of_candidates(Kind.CANDIDATE_REPORT).items()
     }
-    eager = EagerReport.model_validate_json((run_dir / manifest.one(Kind.EAGER_REPORT).path).read_bytes())
+    listed = read_document(run_dir / manifest.one(Kind.CANDIDATE_ORDER).path, CandidateList)
+    eager = read_document(run_dir / manifest.one(Kind.EAGER_REPORT).path, EagerReport)
     baseline = reports[baseline_of(reports)]
-    rows = tuple(
-        _row(reports[name], Verdict(**verdict), selection, eager=eager, baseline=baseline)
-        for name, verdict in selection["verdicts"].items()
-    )
+    winner = manifest.of_candidates(Kind.CANDIDATE_MODEL)[selection.selected]
     return BuildResult(
         recipe=manifest.recipe,
         run_dir=run_dir,
-        candidates=rows,
-        unproven=read_list(run_dir / manifest.one(Kind.CANDIDATE_ORDER).path).unproven,
+        candidates=tuple(
+            _row(reports[name], verdict, selection, eager=eager, baseline=baseline)
+            for name, verdict in selection.verdicts.items()
+        ),
+        unproven=listed.unproven,
         eager=eager,
-        selected=selection["selected"],
-        why=selection["why"],
-        limits=Budget(**selection["limits"]),
-        searched="setting search.effort" in manifest.stages["candidates"].parts,  # without a search there is none
-        test=QualityReport(**selection["test"]),
-        test_verdict=Verdict(**selection["test_verdict"]),
+        selected=selection.selected,
+        why=selection.why,
+        limits=selection.limits,
+        searched=listed.searched,
+        test=selection.test,
+        test_verdict=selection.test_verdict,
         coverage=read_info(run_dir / manifest.one(Kind.DATA_INFO).path).coverage,
         archive=archive,
         archive_sha256=manifest.one(Kind.ARCHIVE).sha256,
-        unlisted_operators=_unlisted_operators(run_dir, manifest, selection),
+        unlisted_operators=unlisted_operators(run_dir / winner.path, reports[selection.selected].runtime.kind),
         stages=outcomes,
     )
 
 
-def _unlisted_operators(run_dir: Path, manifest: Manifest, selection: Mapping[str, Any]) -> tuple[str, ...]:
-    model = manifest.of_candidates(Kind.CANDIDATE_MODEL)[selection["selected"]]
-    return unlisted_operators(run_dir / model.path, selection["runtime"]["kind"])
-
-
 def _row(
-    report: CandidateReport,
-    verdict: Verdict,
-    selection: Mapping[str, Any],
-    *,
-    eager: EagerReport,
-    baseline: CandidateReport,
+    report: CandidateReport, verdict: Verdict, selection: Selection, *, eager: EagerReport, baseline: CandidateReport
 ) -> Row:
     speed = speed_ups(report, eager=eager, baseline=baseline)
     return Row(
         report=report,
-        verdict=verdict.text,
-        drop_upper=verdict.drop_upper,
-        confidence=verdict.confidence,
-        smallest_provable_drop=verdict.smallest_provable_drop,
+        verdict=verdict,
         speed=speed,
         outcome=outcome(
             report,
-            verdict=verdict.text,
-            drop_upper=verdict.drop_upper,
-            limits=Budget(**selection["limits"]),
+            verdict=verdict,
+            limits=selection.limits,
             speed=speed,
             float_size=baseline.size,
-            goal=selection["goal"],
+            goal=selection.goal,
         ),
-        selected=report.name == selection["selected"],
+        selected=report.name == selection.selected,
     )

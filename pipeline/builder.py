@@ -11,7 +11,7 @@ from typing import Literal
 from pipeline.artifacts import Kind, digest_bytes, digest_file
 from pipeline.build_result import BuildResult, read_result, read_selection
 from pipeline.cache_key import outdated
-from pipeline.candidates.choose import Verdict, explain
+from pipeline.candidates.choose import explain
 from pipeline.candidates.spec import SLIM, candidate_specs
 from pipeline.errors import FileError, ProofError, RecipeError
 from pipeline.manifest import MANIFEST_NAME, Manifest, read_manifest, write_atomically
@@ -19,14 +19,13 @@ from pipeline.measure.host import computes
 from pipeline.places import no_room, os_error_text, require_temp
 from pipeline.precision import PRECISIONS
 from pipeline.preflight import check_recipe, check_store
-from pipeline.recipe import Budget, Recipe
+from pipeline.recipe import Recipe
 from pipeline.recipe_file import DEFAULT_RECIPE, load_recipe
 from pipeline.runner import Outcome, plan_stages, run_stages
 from pipeline.serving.state import require_state_folder
 from pipeline.stage import Reporter, Silent
 from pipeline.stages import BUILD, TRAINING
 from pipeline.user_code import user_modules
-from pipeline.verify.quality import QualityReport
 
 DEFAULT_RUNS = Path("runs")
 DEFAULT_MODEL_STORE = Path("model_store")
@@ -202,9 +201,8 @@ def _run_dir(recipe: Recipe, run_dir: Path | str | None) -> Path:
 
 def _require_test(run_dir: Path, manifest: Manifest) -> None:
     selection = read_selection(run_dir, manifest)
-    verdict, limits = Verdict(**selection["test_verdict"]), Budget(**selection["limits"])
-    if not verdict.allowed:
-        why = explain(selection["selected"], QualityReport(**selection["test"]), verdict, limits)
+    if not selection.test_verdict.allowed:
+        why = explain(selection.selected, selection.test, selection.test_verdict, selection.limits)
         raise ProofError(f"test set: {why}; --strict: the archive was not put into the model store")
 
 

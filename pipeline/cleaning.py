@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from dataclasses import asdict, dataclass
@@ -11,7 +10,9 @@ from typing import Any
 
 from pipeline.artifacts import Artifact, Kind
 from pipeline.cache_key import outdated
+from pipeline.candidates.selection import Selection
 from pipeline.candidates.spec import baseline_of
+from pipeline.documents import read_document
 from pipeline.errors import FileError
 from pipeline.manifest import MANIFEST_NAME, Manifest, read_manifest, write_manifest
 from pipeline.places import folder_bytes, os_error_text
@@ -133,13 +134,7 @@ def _require_run(folder: Path) -> Manifest:
 
 
 def _winner(folder: Path, manifest: Manifest) -> str:
-    path = folder / manifest.one(Kind.SELECTION).path
-    try:
-        return str(json.loads(path.read_bytes())["selected"])
-    except (OSError, ValueError, KeyError) as error:
-        raise FileError(
-            f"{path}: expected the selection of this build, found none; run pipeline build again"
-        ) from error
+    return read_document(folder / manifest.one(Kind.SELECTION).path, Selection).selected
 
 
 def _baseline(manifest: Manifest) -> str:

@@ -88,7 +88,7 @@ def print_result(result: BuildResult) -> None:
 
 
 def _threads(result: BuildResult) -> str:
-    threads = result.candidates[0].report.runtime["threads"]
+    threads = result.candidates[0].report.runtime.threads
     return "one thread" if threads == 1 else f"{threads} threads"
 
 
@@ -149,8 +149,7 @@ def _footnotes(result: BuildResult) -> Iterator[str]:
         yield f"¹ The answer depends on the rest of the batch; served {served}."
     if any(report.lossy for report in reports):
         yield from (f"² Of the verdict: {line}." for line in _gaps(result, "validation"))
-    variants = {report.variant for report in reports} | {row.variant for row in result.unproven}
-    if result.searched and any(variant.startswith(SLIM) for variant in variants):
+    if result.searched:
         yield SLIM_LEGEND
     if any(report.parity.empty for report in reports):
         yield "empty: one and the same answer to every example would be inside that limit; the proof says nothing."
@@ -167,8 +166,8 @@ def _gaps(result: BuildResult, split: SplitName) -> tuple[str, ...]:
 
 def _class_notes(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
-        if note := class_note(row.report.quality, allowed=row.verdict == WITHIN):
-            yield f"{row.report.name} is {row.verdict}, but {note} on validation."
+        if note := class_note(row.report.quality, allowed=row.verdict.text == WITHIN):
+            yield f"{row.report.name} is {row.verdict.text}, but {note} on validation."
 
 
 def left_out_lines(reports: Sequence[CandidateReport]) -> list[str]:
@@ -239,8 +238,8 @@ def test_lines(result: BuildResult) -> str:
         return said
     return (
         f"{said}\nThe test set does not confirm the budget: {verdict.text} "
-        f"(budget {_points(result.limits.max_accuracy_drop)} points, bound {_points(verdict.drop_upper)}, smallest "
-        f"provable {verdict.smallest_provable_drop * 100:.2f}); --strict makes this an error."
+        f"(budget {_points(result.limits.max_accuracy_drop)} points, bound {_points(verdict.adjusted_drop_upper)}, "
+        f"smallest provable {verdict.smallest_provable_drop * 100:.2f}); --strict makes this an error."
     )
 
 
@@ -263,7 +262,7 @@ def decision_table(rows: Sequence[Row]) -> Table:
             worst if quality.worst_class_drop > 0 else "-",
             f"{quality.divergence:.1e}",
             f"{quality.calibration_error:.3f}",
-            f"{row.smallest_provable_drop * 100:.2f}",
+            f"{row.verdict.smallest_provable_drop * 100:.2f}",
             style="bold green" if row.selected else None,
         )
     return table
@@ -272,7 +271,7 @@ def decision_table(rows: Sequence[Row]) -> Table:
 def decision_legend(rows: Sequence[Row], limits: Budget) -> str:
     """What the columns of `decision_table` mean."""
     quality = rows[0].report.quality
-    together = round(ERROR_RATE / (1 - rows[0].confidence))
+    together = round(ERROR_RATE / (1 - rows[0].verdict.confidence))
     return (
         f"on {quality.examples:,} validation examples; lost: right in float, wrong here; gained: the reverse; "
         "confident: float's top two at least 0.5\n"
@@ -280,7 +279,7 @@ def decision_legend(rows: Sequence[Row], limits: Budget) -> str:
         "its own drop in points; KL in nats;\n"
         f"ECE: 15 bins, float {quality.float_calibration_error:.3f}; provable: the smallest drop in points that so "
         f"many examples can prove.\n"
-        f"Each bound holds with {rows[0].confidence:.2%}, all {together} that could have been "
+        f"Each bound holds with {rows[0].verdict.confidence:.2%}, all {together} that could have been "
         "compared together with 95 % (Bonferroni)."
     )
 
@@ -303,10 +302,10 @@ def result_table(result: BuildResult) -> Table:
             ("* " if row.selected else "  ") + report.name,
             f"{'empty' if report.parity.empty else f'{report.parity.nearest:.1e}'} ({report.parity.limit:.0e})",
             f"{report.quality.accuracy:.4f}",
-            f"{_points(report.quality.drop)} ({_points(row.drop_upper)})" if report.lossy else "-",
+            f"{_points(report.quality.drop)} ({_points(row.verdict.adjusted_drop_upper)})" if report.lossy else "-",
             f"{report.size / 1000:,.0f}",
             *(f"{report.timing(size).median_ms:.3f}" for size in sizes),
-            row.verdict + marks,
+            row.verdict.text + marks,
             style="bold green" if row.selected else None,
         )
     for absent in result.unproven:
@@ -381,7 +380,7 @@ def pass_table(result: BuildResult) -> Table:
 
 
 def _in_batches(report: CandidateReport) -> bool:
-    return bool(report.runtime.get("allow_batch_variant"))
+    return report.runtime.allow_batch_variant
 
 
 def _short(name: str, width: int = 12) -> str:

@@ -26,13 +26,8 @@ def check_recipe(recipe: Recipe) -> None:
         RecipeError: a function, the golden inputs or the device are not there.
         DataError: weights or data are not.
     """
-    for setting, factory in (
-        ("model.factory", recipe.model.factory),
-        ("data.factory", recipe.data.factory),
-        ("train.loss", recipe.train.loss),
-    ):
-        if factory is not None:
-            _check_factory(setting, factory, recipe.folder)
+    for setting, factory in recipe.factories.items():
+        _check_factory(setting, factory, recipe.folder)
     if recipe.model.weights is not None:
         check_weights_file(recipe.folder / recipe.model.weights)
     if recipe.data.path is not None and not (place := recipe.folder / recipe.data.path).exists():

@@ -376,6 +376,16 @@ class Recipe(Section):
         return self
 
     @property
+    def factories(self) -> dict[str, str]:
+        """The user's own functions that the recipe names, by the setting that names each."""
+        settings = {
+            "model.factory": self.model.factory,
+            "data.factory": self.data.factory,
+            "train.loss": self.train.loss,
+        }
+        return {setting: factory for setting, factory in settings.items() if factory is not None}
+
+    @property
     def search_effort(self) -> Literal["off", "quick", "deep"]:
         """How much is searched."""
         if self.search.effort is not None:

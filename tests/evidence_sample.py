@@ -2,34 +2,57 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
+from handlers.serving import RuntimeSpec
 from handlers.tolerance import FLOAT32
 from pipeline.artifacts import digest_bytes
-from pipeline.evidence.document import Code, DataEvidence, Metrics, make_evidence, portable_settings
+from pipeline.candidates.report import CandidateReport, ParityFigures, PassFigures, TimingFigures
+from pipeline.evidence.code import Code, portable_settings
+from pipeline.evidence.document import CandidateEvidence, DataEvidence, Evidence, Metrics
 from pipeline.recipe import Recipe
+from pipeline.verify.quality import QualityReport
 from tests.served_models import GREY, LABELS, linear_onnx
 
-QUALITY: dict[str, Any] = {
-    "examples": 100,
-    "accuracy": 0.93,
-    "accuracy_lower": 0.8625,
-    "accuracy_upper": 0.9657,
-    "float_accuracy": 0.94,
-    "drop": 0.01,
-    "interval_lower": -0.005,
-    "interval_upper": 0.025,
-    "drop_upper": 0.022,
-}
-PARITY: dict[str, Any] = {
-    "reference": "its torch module",
-    "checks": 32,
-    "max_absolute": 1e-6,
-    "limit": 1e-4,
-    "left_out": {},
-    "tolerance": asdict(FLOAT32),
-}
+MEASURED = QualityReport(
+    examples=100,
+    accuracy=0.93,
+    float_accuracy=0.94,
+    drop=0.01,
+    interval_lower=-0.005,
+    interval_upper=0.025,
+    drop_upper=0.022,
+    confidence=0.95,
+    flips=1,
+    lost=1,
+    gained=0,
+    confident_flips=0,
+    near_tie_flips=1,
+    smallest_provable_drop=0.02,
+    worst_class=0,
+    worst_class_name=LABELS[0],
+    worst_class_drop=0.1,
+    worst_class_examples=10,
+    divergence=1e-4,
+    calibration_error=0.02,
+    float_calibration_error=0.02,
+)
+QUALITY: dict[str, Any] = {**MEASURED.model_dump(mode="json"), "accuracy_lower": 0.8625, "accuracy_upper": 0.9657}
+PARITY = ParityFigures(
+    reference="its torch module",
+    checks=32,
+    max_absolute=1e-6,
+    max_relative=1e-6,
+    cosine=1.0,
+    argmax_agreement=1.0,
+    nearest=1e-6,
+    limit=1e-4,
+    batch_invariant=True,
+    batch_difference=0.0,
+    runs=("as served",),
+    not_run={},
+    tolerance=FLOAT32,
+)
 
 
 def sample_recipe() -> Recipe:
@@ -44,24 +67,32 @@ def sample_recipe() -> Recipe:
     )
 
 
-def sample_report() -> dict[str, Any]:
+def sample_report() -> CandidateReport:
     """Of the float network."""
-    return {
-        "name": "float.onnx.fp32",
-        "identity": "0" * 64,
-        "variant": "float",
-        "format": "onnx",
-        "precision": "fp32",
-        "lossy": True,
-        "how": "export",
-        "tuned_sha256": None,
-        "passes": [{"kind": "magnitude-pruning", "detail": "30 % of each layer"}],
-        "sha256": digest_bytes(linear_onnx([GREY])),
-        "size": 1234,
-        "parity": PARITY,
-        "quality": QUALITY,
-        "timings": [{"median_ms": 0.1}],
-    }
+    return CandidateReport(
+        name="float.onnx.fp32",
+        identity="0" * 64,
+        variant="float",
+        format="onnx",
+        precision="fp32",
+        lossy=True,
+        how="export",
+        passes=(
+            PassFigures(
+                kind="magnitude-pruning",
+                detail="30 % of each layer",
+                sparsity=0.3,
+                weight_share=1.0,
+                compute_share=1.0,
+            ),
+        ),
+        runtime=RuntimeSpec(kind="onnxruntime", file="model.onnx"),
+        sha256=digest_bytes(linear_onnx([GREY])),
+        size=1234,
+        parity=PARITY,
+        quality=MEASURED,
+        timings=(TimingFigures(batch_size=1, median_ms=0.1, rounds_ms=(0.1,)),),
+    )
 
 
 def sample_evidence(
@@ -73,9 +104,18 @@ def sample_evidence(
         digests: of the splits.
         validation: quality on validation, in place of the made-up one.
     """
-    return make_evidence(
+    recipe, report = sample_recipe(), sample_report()
+    evidence = Evidence(
         model={"name": "tiny", "version": "1.0"},
-        recipe=portable_settings(sample_recipe()),
+        candidate=report.name,
+        why="named by the recipe",
+        task="classification",
+        activation="none",
+        inputs=(GREY.to_json(),),
+        labels=tuple(LABELS),
+        parameters=240,
+        recipe=portable_settings(recipe),
+        seeds={"data": recipe.data.seed, "train": recipe.train.seed},
         code=Code(
             name="pipeline",
             version="0.1.0",
@@ -84,9 +124,6 @@ def sample_evidence(
             libraries={"torch": "2.13.0+cpu", "Pillow": "11.0"},
             user_sources={"nets.py": "3" * 64},
         ),
-        info={"task": "classification", "activation": "none", "parameters": 240},
-        inputs=[GREY.to_json()],
-        labels=LABELS,
         data=DataEvidence(
             name="pictures",
             sizes={"train": 300, "validation": 100, "test": 100},
@@ -94,11 +131,7 @@ def sample_evidence(
             sources={"pictures.zip": "7" * 64},
         ),
         weights_sha256="8" * 64,
-        selection={
-            "selected": "float.onnx.fp32",
-            "why": "named by the recipe",
-            "verdicts": {"float.onnx.fp32": {"text": "within budget"}},
-        },
-        metrics=Metrics(validation=validation or QUALITY, test=QUALITY),
-        reports=[sample_report()],
+        metrics=Metrics.model_validate({"validation": validation or QUALITY, "test": QUALITY}),
+        candidates=(CandidateEvidence.model_validate({**report.to_evidence(), "verdict": "within budget"}),),
     )
+    return evidence.model_dump(mode="json")

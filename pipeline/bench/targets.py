@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +13,10 @@ from handlers.serving import RuntimeSpec
 from pipeline.archive.mar import Archive, read_archive
 from pipeline.artifacts import Kind, digest_file
 from pipeline.candidates.eager import EagerSource
+from pipeline.candidates.selection import Selection
 from pipeline.candidates.spec import FLOAT_NAMES, baseline_of
 from pipeline.data.dataset import read_info
+from pipeline.documents import read_document
 from pipeline.errors import FileError, RecipeError
 from pipeline.inspection.graph import graph_cost
 from pipeline.model_code.require import require_safe_model
@@ -115,7 +116,7 @@ def _open_run(run: OpenedRun) -> Target:
         TimedFile(
             name=one.name,
             file=checked[one.name],
-            runtime=RuntimeSpec.from_json(one.runtime),
+            runtime=one.runtime,
             # TorchScript says nothing of its cost; the same network as ONNX does.
             macs=by_variant.get(one.variant),
         )
@@ -151,9 +152,9 @@ def _packed(run: OpenedRun) -> tuple[Archive | None, str | None]:
     """The archive of these very candidates, and which one it holds."""
     if not {Kind.ARCHIVE, Kind.SELECTION} <= {artifact.kind for artifact in run.manifest.artifacts()}:
         return None, None
-    selection = json.loads(run.require(run.manifest.one(Kind.SELECTION)).read_bytes())
+    selection = read_document(run.require(run.manifest.one(Kind.SELECTION)), Selection)
     archive = read_archive(run.require(run.manifest.one(Kind.ARCHIVE)))
-    serving, selected = archive.serving, str(selection["selected"])
+    serving, selected = archive.serving, selection.selected
     model = run.models.get(serving.candidate)
     if serving.candidate != selected or model is None or serving.files[serving.runtime.file] != model.sha256:
         return None, None  # of an earlier build

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.candidates.report import CandidateReport
+from pipeline.documents import Document
 from pipeline.errors import ProofError, RecipeError
 from pipeline.formats import FORMATS
 from pipeline.measure.gain import MINIMUM_GAIN, speed_up
@@ -21,21 +22,22 @@ OVER = "over budget"
 OVERTURNS = "too many confident flips"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Verdict(Document):
     """Whether a candidate may be selected.
 
     Args:
         allowed: whether it is inside its limits.
         text: `lossless`, `within budget`, `over budget`, `too many confident flips`, or `not provable with n examples`.
-        drop_upper: the one-sided bound of the drop that was held against the budget.
-        confidence: of that bound; nearer to 1 the more candidates were compared.
+        adjusted_drop_upper: the one-sided bound of the drop that was held against the budget, as a fraction: adjusted
+            for the number of candidates compared, so never below the `drop_upper` of a quality report, which looks at
+            one candidate alone.
+        confidence: of that bound; nearer to 1 the more candidates were compared, so that all hold together with 95 %.
         smallest_provable_drop: what the bound would be without a true drop; no smaller budget could be proven.
     """
 
     allowed: bool
     text: str
-    drop_upper: float
+    adjusted_drop_upper: float
     confidence: float
     smallest_provable_drop: float
 
@@ -91,7 +93,7 @@ def judge(quality: QualityReport, limits: Budget, *, lossy: bool, compared: int)
     return Verdict(
         allowed=text in (LOSSLESS, WITHIN),
         text=text,
-        drop_upper=upper,
+        adjusted_drop_upper=upper,
         confidence=confidence,
         smallest_provable_drop=provable,
     )
@@ -102,7 +104,7 @@ def explain(name: str, quality: QualityReport, verdict: Verdict, limits: Budget)
     return (
         f"{name}: {verdict.text}: expected a drop provably under {_points(limits.max_accuracy_drop)} points and "
         f"confident flips on at most {limits.max_confident_flips:.3%}, found {_points(quality.drop, sign='+')} points "
-        f"with a bound of {_points(verdict.drop_upper)} ({verdict.confidence:.1%} confidence) and "
+        f"with a bound of {_points(verdict.adjusted_drop_upper)} ({verdict.confidence:.1%} confidence) and "
         f"{quality.confident_share:.3%}, on {quality.examples} examples (smallest provable "
         f"{_points(verdict.smallest_provable_drop)} points)"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,6 @@ import onnx
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from handlers.decode import InputSpec
 from handlers.runtime import run_chunks
 from handlers.serving import RuntimeSpec
 from handlers.sizes import pack_size_groups
@@ -30,12 +28,14 @@ from pipeline.compress.touched import PassReport
 from pipeline.data.dataset import read_split
 from pipeline.data.sizes import resized
 from pipeline.deadline import TimeIsUpError
+from pipeline.documents import read_document
 from pipeline.errors import RecipeError
 from pipeline.export.onnx import export_onnx
 from pipeline.export.torchscript import export_torchscript
 from pipeline.formats import FORMATS
 from pipeline.inspection.graph import graph_cost
 from pipeline.kept import drop_damaged, read_kept, write_kept
+from pipeline.models.info import ModelInfo
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weights import load_network
 from pipeline.passes import DynamicInt8, Pass, StaticInt8
@@ -170,7 +170,7 @@ def _finished(spec: CandidateSpec, ground: Ground) -> CandidateReport | Unproven
     if kept is None:
         return None
     report = CandidateReport.model_validate_json(kept)
-    files = {str(report.runtime["file"]): report.sha256}
+    files = {report.runtime.file: report.sha256}
     if report.tuned_sha256 is not None:
         files[TUNED_FILE] = report.tuned_sha256
     for name, digest in files.items():
@@ -259,10 +259,9 @@ def served_quality(
         data: the split.
         scratch: for temporary files.
     """
-    info = json.loads(model_info.read_bytes())
-    inputs = tuple(InputSpec.from_json(one) for one in info["inputs"])
+    info = read_document(model_info, ModelInfo)
     logits = [
-        predict_logits(file=file, runtime=RuntimeSpec.from_json(one.runtime), inputs=inputs, data=data, scratch=scratch)
+        predict_logits(file=file, runtime=one.runtime, inputs=info.inputs, data=data, scratch=scratch)
         for one, file in ((winner, winner_file), (baseline, baseline_file))
     ]
     return judge_quality(
@@ -270,8 +269,8 @@ def served_quality(
         logits=logits[0],
         float_logits=logits[1],
         labels=read_split(data).labels,
-        classes=info["labels"],
-        activation=info["activation"],
+        classes=info.labels,
+        activation=info.activation,
     )
 
 

@@ -49,7 +49,7 @@ def make_report(
         how=how,
         passes=tuple(_pass_figures(settings, report) for settings, report in zip(spec.passes, passes, strict=True)),
         tuned_sha256=tuned_sha256,
-        runtime=runtime.to_json(),
+        runtime=runtime,
         sha256=digest_file(file),
         size=file.stat().st_size,
         parity=_parity_figures(parity),
@@ -76,7 +76,7 @@ def _parity_figures(parity: ParityReport) -> ParityFigures:
         left_out=dict(parity.left_out),
         noise=parity.noise,
         empty=parity.empty,
-        tolerance=parity.tolerance.to_json(),
+        tolerance=parity.tolerance,
     )
 
 

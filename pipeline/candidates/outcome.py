@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from pipeline.candidates.choose import LOSSLESS, WITHIN
+from pipeline.candidates.choose import Verdict
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.speed import SpeedUp
 from pipeline.measure.gain import MINIMUM_GAIN
@@ -16,8 +16,7 @@ from pipeline.verify.quality import QualityReport
 def outcome(
     report: CandidateReport,
     *,
-    verdict: str,
-    drop_upper: float,
+    verdict: Verdict,
     limits: Budget,
     speed: tuple[SpeedUp, ...],
     float_size: int,
@@ -28,7 +27,6 @@ def outcome(
     Args:
         report: of the candidate.
         verdict: of the budget.
-        drop_upper: the bound that was held against the budget.
         limits: the budget.
         speed: against the float network's file, by batch size.
         float_size: of that file, in bytes.
@@ -38,18 +36,18 @@ def outcome(
         One clause.
     """
     gain, found = _gain(report, speed, float_size, goal)
-    if verdict not in (LOSSLESS, WITHIN):
-        return f"{found}, {miss(report.quality, verdict=verdict, drop_upper=drop_upper, limits=limits)}"
+    if not verdict.allowed:
+        return f"{found}, {miss(report.quality, verdict=verdict, limits=limits)}"
     if gain:
         return found
     cause = _cause(report)
     return f"{found}, no benefit{f': {cause}' if cause else ''}"
 
 
-def miss(quality: QualityReport, *, verdict: str, drop_upper: float, limits: Budget) -> str:
+def miss(quality: QualityReport, *, verdict: Verdict, limits: Budget) -> str:
     """Why a candidate may not be selected: its verdict, then what was found and what is allowed."""
     return (
-        f"{verdict}: drop {quality.drop * 100:+.2f} points, bound {drop_upper * 100:+.2f} of "
+        f"{verdict.text}: drop {quality.drop * 100:+.2f} points, bound {verdict.adjusted_drop_upper * 100:+.2f} of "
         f"{limits.max_accuracy_drop * 100:.2f} allowed; confident flips {quality.confident_share:.2%} of "
         f"{limits.max_confident_flips:.2%} allowed"
     )

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
 from pipeline.candidates.spec import CandidateSpec
-from pipeline.errors import FileError
+from pipeline.documents import Document
 from pipeline.formats import FormatName
-from pipeline.manifest import write_atomically
+from pipeline.handler_fields import RuntimeField, ToleranceField
 from pipeline.passes import Pass
 from pipeline.precision import Precision
 from pipeline.section import NAME
@@ -22,11 +20,7 @@ T = TypeVar("T", bound="TimingFigures")
 How = Literal["script", "trace", "export", "quantize"]
 
 
-class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ParityFigures(_Data):
+class ParityFigures(Document):
     """How closely the served file reproduces its own source.
 
     Args:
@@ -61,13 +55,13 @@ class ParityFigures(_Data):
     batch_difference: float
     runs: tuple[str, ...]
     not_run: dict[str, str]
-    left_out: dict[str, str] = {}
+    left_out: dict[str, str] = Field(default={})
     noise: float | None = None
     empty: bool = False
-    tolerance: dict[str, Any]
+    tolerance: ToleranceField
 
 
-class TimingFigures(_Data):
+class TimingFigures(Document):
     """One-thread latency at one batch size, milliseconds per call, a value per interleaved round."""
 
     batch_size: int
@@ -93,8 +87,10 @@ def _timing_at(timings: Sequence[T], batch_size: int) -> T:
     raise KeyError(batch_size)
 
 
-class EagerReport(_Data):
+class EagerReport(Document):
     """The float network run by torch itself, timed in the candidates' rounds: a reference, never selected."""
+
+    title: ClassVar[str] = "the timings of eager"
 
     timings: tuple[EagerTiming, ...]
 
@@ -107,7 +103,7 @@ class EagerReport(_Data):
         return _timing_at(self.timings, batch_size)
 
 
-class PassFigures(_Data):
+class PassFigures(Document):
     """What one pass really did.
 
     Args:
@@ -128,11 +124,31 @@ class PassFigures(_Data):
     compute_share: float
     removed_weight_share: float = 0.0
     removed_compute_share: float = 0.0
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default={})
 
 
-class CandidateReport(_Data):
-    """Everything measured about one candidate; `tuned_sha256` is of its fine-tuned weights, None without any."""
+class CandidateReport(Document):
+    """The row of the table: everything measured about one candidate.
+
+    Args:
+        name: for people, and of its folder.
+        identity: digest of its specification.
+        variant: name of the network.
+        format: of its file.
+        precision: number format of the weights.
+        lossy: whether it may answer otherwise than float at all.
+        how: its file was written.
+        passes: what each did.
+        tuned_sha256: of its fine-tuned weights, None without any.
+        runtime: how its file is run.
+        sha256: of its file.
+        size: of its file, in bytes.
+        parity: with its own source.
+        quality: of its decisions on validation, against float.
+        timings: of this host; empty until all candidates are timed side by side.
+    """
+
+    title: ClassVar[str] = "a candidate's report"
 
     # Folders are named after it, also by who did not make it: `pipeline verify RUN_DIR`.
     name: str = Field(pattern=NAME)
@@ -144,7 +160,7 @@ class CandidateReport(_Data):
     how: How
     passes: tuple[PassFigures, ...]
     tuned_sha256: str | None = None
-    runtime: dict[str, Any]
+    runtime: RuntimeField
     sha256: str
     size: int
     parity: ParityFigures
@@ -160,9 +176,9 @@ class CandidateReport(_Data):
             passes=TypeAdapter(tuple[Pass, ...]).validate_python(passes),
             format=self.format,
             precision=self.precision,
-            optimization=self.runtime["optimization"],
-            threads=self.runtime["threads"],
-            allow_batch_variant=self.runtime["allow_batch_variant"],
+            optimization=self.runtime.optimization,
+            threads=self.runtime.threads,
+            allow_batch_variant=self.runtime.allow_batch_variant,
         )
 
     def timing(self, batch_size: int) -> TimingFigures:
@@ -173,23 +189,6 @@ class CandidateReport(_Data):
         """
         return _timing_at(self.timings, batch_size)
 
-
-def read_report(path: Path) -> CandidateReport:
-    """Read a candidate's report.
-
-    Raises:
-        FileError: it is none, or none that this version can read.
-    """
-    try:
-        return CandidateReport.model_validate(json.loads(path.read_bytes()))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        field = ".".join(str(part) for part in problem["loc"])
-        raise FileError(f"{path}: {field}: {problem['msg']}; run pipeline build again") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise FileError(f"{path}: expected a candidate's report, found: {error}; run pipeline build again") from error
-
-
-def write_report(path: Path, report: CandidateReport) -> None:
-    """Write a candidate's report in one step."""
-    write_atomically(path, report.model_dump_json(indent=1).encode() + b"\n")
+    def to_evidence(self) -> dict[str, Any]:
+        """The row as evidence holds it, as JSON values: without what belongs to a host, an hour or a server."""
+        return self.model_dump(mode="json", exclude={"runtime", "timings"})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from handlers.serving import RuntimeSpec
 from pipeline.candidates.eager import EagerSource, eager_subjects, fastest_eager
 from pipeline.candidates.evaluate import folder_of
 from pipeline.candidates.ground import Ground
@@ -38,7 +37,7 @@ def time_side_by_side(
                 file_subject(
                     report.name,
                     folder_of(report, ground),
-                    RuntimeSpec.from_json(report.runtime),
+                    report.runtime,
                     inputs=ground.model.inputs,
                     samples=ground.samples,
                     batch_sizes=measure.batch_sizes,

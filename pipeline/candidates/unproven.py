@@ -6,14 +6,12 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
-
-from pydantic import BaseModel, ConfigDict
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from pipeline.candidates.spec import FLOAT_NAMES, CandidateSpec
+from pipeline.documents import Document
 from pipeline.errors import PipelineError, ProofError, RecipeError
 from pipeline.formats import FORMATS, FormatName
-from pipeline.manifest import write_atomically
 from pipeline.passes import Variant
 from pipeline.places import no_room
 from pipeline.precision import PRECISIONS, Precision
@@ -32,11 +30,7 @@ _FOLDER = re.compile(r"(?<![\w./-])/(?:[^\s/:'\"(),;]+/)+")
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}")
 
 
-class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Unproven(_Data):
+class Unproven(Document):
     """A row of the table without figures: it has no timings, and nothing is claimed of it.
 
     Args:
@@ -67,18 +61,21 @@ class Unproven(_Data):
         return f"{self.verdict}: {self.brief}" if self.brief else self.verdict
 
 
-class CandidateList(_Data):
+class CandidateList(Document):
     """All that was tried.
 
     Args:
         order: names of the candidates that are proven, in the order of the table.
         compared: lossy candidates that could have been selected, planned ones of a search included.
         unproven: the others.
+        searched: names of the networks that a search made; None where nothing was searched for.
     """
 
+    title: ClassVar[str] = "the list of candidates"
     order: tuple[str, ...]
     compared: int
     unproven: tuple[Unproven, ...] = ()
+    searched: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,13 +246,3 @@ def require_variants(variants: Sequence[Variant], proven: Sequence[CandidateSpec
         if (variant.name, variant.precision) not in had:
             row = next(row for row in rows if (row.variant, row.precision) == (variant.name, variant.precision))
             raise ending(row, "leave it out of candidates.variants")
-
-
-def read_list(path: Path) -> CandidateList:
-    """Read what was tried."""
-    return CandidateList.model_validate_json(path.read_bytes())
-
-
-def write_list(path: Path, listed: CandidateList) -> None:
-    """Write what was tried, in one step."""
-    write_atomically(path, listed.model_dump_json(indent=1).encode() + b"\n")

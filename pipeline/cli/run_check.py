@@ -42,7 +42,7 @@ def verify_run_dir(run_dir: Path, *, rank: bool, as_json: bool) -> None:
             say(f"{row.name}: no file was kept, {row.verdict}: {row.reason}")
         for line in found.gaps:
             say(f"Of the build's verdicts: {line}.")
-        over = any(one.verdict == OVER for one in found.candidates)
+        over = any(one.verdict is not None and one.verdict.text == OVER for one in found.candidates)
         if rank and not over:
             say("No candidate is over its budget: there are no layers to rank.")
         if over and not rank:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from pipeline.evidence.document import Evidence, Subject, package_url
+from pipeline.evidence.document import Evidence, SplitEvidence, Subject, package_url
 
 
 def cyclonedx_bom(evidence: Evidence, subject: Subject) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def _model_card(evidence: Evidence, subject: Subject) -> dict[str, Any]:
         "modelParameters": {
             "approach": {"type": "supervised"},
             "task": evidence.task,
-            "modelArchitecture": f"{evidence.recipe['model']['name'] or evidence.recipe['model']['factory']}, "
+            "modelArchitecture": f"{evidence.architecture}, "
             f"{evidence.parameters} parameters, {packed.format}, {packed.precision}",
             "datasets": [{"ref": f"data:{name}"} for name in evidence.data.digests],
             "inputs": [{"format": text} for text in subject.inputs],
@@ -81,30 +81,28 @@ def _model_card(evidence: Evidence, subject: Subject) -> dict[str, Any]:
             ]
         },
         "properties": [
-            _property("parity_reference", packed.parity["reference"]),
-            _property("parity_max_absolute", packed.parity["max_absolute"]),
-            _property("parity_limit", packed.parity["limit"]),
-            *(_property("pass", f"{one['kind']}: {one['detail']}") for one in packed.passes),
+            _property("parity_reference", packed.parity.reference),
+            _property("parity_max_absolute", packed.parity.max_absolute),
+            _property("parity_limit", packed.parity.limit),
+            *(_property("pass", f"{step.kind}: {step.detail}") for step in packed.passes),
         ],
     }
 
 
-def _metrics(split: str, quality: dict[str, Any]) -> list[dict[str, Any]]:
+def _metrics(split: str, quality: SplitEvidence) -> list[dict[str, Any]]:
     return [
-        {
-            "type": name,
-            "value": repr(quality[key]),
-            "slice": split,
-            "confidenceInterval": {
-                "lowerBound": repr(quality[lower]),
-                "upperBound": repr(quality[upper]),
-            },
-        }
-        for name, key, lower, upper in (
-            ("accuracy", "accuracy", "accuracy_lower", "accuracy_upper"),
-            ("accuracy drop against float", "drop", "interval_lower", "interval_upper"),
-        )
+        _metric(split, "accuracy", quality.accuracy, quality.accuracy_lower, quality.accuracy_upper),
+        _metric(split, "accuracy drop against float", quality.drop, quality.interval_lower, quality.interval_upper),
     ]
+
+
+def _metric(split: str, name: str, value: float, lower: float, upper: float) -> dict[str, Any]:
+    return {
+        "type": name,
+        "value": repr(value),
+        "slice": split,
+        "confidenceInterval": {"lowerBound": repr(lower), "upperBound": repr(upper)},
+    }
 
 
 def _library(name: str, version: str) -> dict[str, Any]:

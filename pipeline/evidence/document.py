@@ -5,73 +5,22 @@ No times, dates, hosts or places are in it, so that the same inputs give the sam
 
 from __future__ import annotations
 
-import json
-import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
-from pipeline.artifacts import digest_bytes
+from pipeline.documents import Document
 from pipeline.errors import FileError
+from pipeline.evidence.code import Code
+from pipeline.evidence.recorded import Recorded
 from pipeline.formats import FormatName
 from pipeline.precision import Precision
-from pipeline.recipe import Recipe
 from pipeline.releases import made_elsewhere
-from pipeline.source import collect, factory_sources, library_versions
-
-_PACKAGES = ("pipeline", "handlers")
-_ROOT = Path(__file__).resolve().parents[2]
-# What a build runs; the command line and the terminal are not part of what makes an archive.
-_BUILD_MODULE = "pipeline.builder"
-# Of a candidate's report. Timings belong to a host and an hour, and stay outside.
-_REPORTED = (
-    "name",
-    "identity",
-    "variant",
-    "format",
-    "precision",
-    "lossy",
-    "how",
-    "passes",
-    "tuned_sha256",
-    "sha256",
-    "size",
-    "parity",
-    "quality",
-)
-# Of a quality report, what `pipeline verify --data` compares.
-_JUDGED = ("accuracy", "drop", "drop_upper")
 
 
-class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Code(_Data):
-    """What code made the archive.
-
-    Args:
-        name: of the package.
-        version: of the package.
-        source_sha256: over path and SHA-256 of each of its source files that a build runs.
-        python: version of the interpreter.
-        libraries: versions of the distributions that this source and the user's import, by name.
-        user_sources: SHA-256 of the user's own modules that model, data and loss are made of, by path relative to the
-            recipe, or to where an installed package lies.
-    """
-
-    name: str
-    version: str
-    source_sha256: str
-    python: str
-    libraries: dict[str, str]
-    user_sources: dict[str, str]
-
-
-class DataEvidence(_Data):
+class DataEvidence(Document):
     """On what data.
 
     Args:
@@ -87,78 +36,134 @@ class DataEvidence(_Data):
     sizes: dict[str, int]
     digests: dict[str, str]
     sources: dict[str, str]
-    class_counts: dict[str, tuple[int, ...]] = {}
+    class_counts: dict[str, tuple[int, ...]] = Field(default={})
     gaps: tuple[str, ...] = ()
 
 
-class CandidateEvidence(_Data):
-    """One row of the table: what the candidate is, its parity, its quality on validation, and what was decided.
+class PassEvidence(Recorded):
+    """What a pass did.
 
     Args:
-        verdict: of the budget.
+        kind: of the pass.
+        detail: its settings in words.
+    """
+
+    kind: str
+    detail: str
+
+
+class ParityEvidence(Recorded):
+    """How closely a candidate's file reproduces what it must.
+
+    Args:
+        reference: what it was compared with.
+        max_absolute: largest difference on a logit.
+        limit: the largest difference allowed where the file came closest to its limit.
+    """
+
+    reference: str
+    max_absolute: float
+    limit: float
+
+
+class QualityEvidence(Recorded):
+    """Decisions against float.
+
+    Args:
+        accuracy: share of right answers.
+        drop: accuracy lost against float.
+        drop_upper: one-sided upper bound of the drop, for this candidate alone: not adjusted for those that it was
+            compared with, as the bound of a verdict is.
+    """
+
+    accuracy: float
+    drop: float
+    drop_upper: float
+
+
+class SplitEvidence(QualityEvidence):
+    """Decisions of the packed candidate on a split, with intervals.
+
+    Args:
+        examples: of the split.
+        float_accuracy: share of right answers of float.
+        interval_lower: of the two-sided 95 % interval of the drop.
+        interval_upper: likewise.
+        accuracy_lower: of the 95 % interval of the accuracy.
+        accuracy_upper: likewise.
+    """
+
+    examples: int
+    float_accuracy: float
+    interval_lower: float
+    interval_upper: float
+    accuracy_lower: float
+    accuracy_upper: float
+
+
+class CandidateEvidence(Recorded):
+    """A row of the table: the candidate's report without what belongs to a host, and the verdict.
+
+    Args:
+        name: of the candidate.
+        identity: digest of its specification.
+        format: of its file.
+        precision: number format of the weights.
+        lossy: whether it may answer otherwise than float at all.
         passes: what each did, and its settings.
-        tuned_sha256: of its fine-tuned weights, None without any.
         sha256: of its model file.
+        size: of that file, in bytes.
         parity: largest difference from its reference, the limit and more.
         quality: decisions against float on validation, with intervals.
+        verdict: of the budget.
     """
 
     name: str
     identity: str
-    variant: str
     format: FormatName
     precision: Precision
     lossy: bool
-    how: str
-    passes: tuple[dict[str, Any], ...]
-    tuned_sha256: str | None = None
+    passes: tuple[PassEvidence, ...]
     sha256: str
     size: int
-    parity: dict[str, Any]
-    quality: dict[str, Any]
+    parity: ParityEvidence
+    quality: QualityEvidence
     verdict: str
 
 
-class UnprovenEvidence(_Data):
-    """What was tried and could not be selected: it cannot be made of this network, or was not proven.
+class UnprovenEvidence(Recorded):
+    """A row of what was tried and could not be selected: it cannot be made of this network, or was not proven.
 
     Args:
+        name: of the candidate.
         verdict: `cannot be made`, or `not proven`.
-        brief: what was found, in a few words; empty where only the reason says it.
-        reason: the same in full.
+        reason: why, in full.
     """
 
     name: str
-    identity: str
-    variant: str
-    format: FormatName
-    precision: Precision
-    lossy: bool
     verdict: str
-    brief: str
     reason: str
 
 
-class Metrics(_Data):
-    """The packed candidate's decisions against float, with intervals; the test set was opened for this alone.
+class Metrics(Document):
+    """The packed candidate's decisions against float, with intervals; the test set was opened for this alone."""
 
-    Each holds what the quality check reports, and `accuracy_lower` and `accuracy_upper`, the 95 % interval.
-    """
+    validation: SplitEvidence
+    test: SplitEvidence
 
-    validation: dict[str, Any]
-    test: dict[str, Any]
-
-    @field_validator("validation", "test")
+    @field_validator("validation", "test", mode="before")
     @classmethod
-    def _figures(cls, quality: dict[str, Any]) -> dict[str, Any]:
-        for name in _JUDGED:
-            value = quality.get(name)
+    def _are_shares(cls, quality: Any) -> Any:
+        """Figures of somebody's archive: one that is no share of examples is named before anything is said of it."""
+        recorded = quality if isinstance(quality, Mapping) else dict(quality)
+        for name in QualityEvidence.model_fields:
+            value = recorded.get(name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not -1 <= value <= 1:
                 raise ValueError(f"{name}: expected a number from -1 to 1, found {value!a}")
         return quality
 
 
-class Evidence(_Data):
+class Evidence(Document):
     """All of it.
 
     Args:
@@ -198,16 +203,22 @@ class Evidence(_Data):
     code: Code
     data: DataEvidence
     weights_sha256: str
-    files: dict[str, str] = {}
+    files: dict[str, str] = Field(default={})
     metrics: Metrics
     candidates: tuple[CandidateEvidence, ...]
     unproven: tuple[UnprovenEvidence, ...] = ()
-    members: dict[str, str] = {}
+    members: dict[str, str] = Field(default={})
+
+    @property
+    def architecture(self) -> str:
+        """Name of the network that the recipe gives, or of the user's function that makes it."""
+        model = self.recipe["model"]
+        return str(model["name"] or model["factory"])
 
     @property
     def packed(self) -> CandidateEvidence:
         """The packed candidate's row."""
-        return next(one for one in self.candidates if one.name == self.candidate)
+        return next(row for row in self.candidates if row.name == self.candidate)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,104 +247,6 @@ def package_url(name: str, version: str) -> str:
     return f"pkg:pypi/{canonicalize_name(name)}@{quote(version, safe='')}"
 
 
-def portable_settings(recipe: Recipe) -> dict[str, Any]:
-    """A recipe's settings as JSON values, without the smoke test's and without places on this machine.
-
-    The smoke test runs on the finished archive, so that nothing in the archive may depend on it.
-    """
-    settings = recipe.model_dump(mode="json", exclude={"smoke"})
-    found: dict[str, Any] = _without_places(settings)
-    return found
-
-
-def describe_code(recipe: Mapping[str, Any], folder: Path) -> Code:
-    """The code that a build runs: ours, the libraries', the user's.
-
-    Args:
-        recipe: as `portable_settings` gives it.
-        folder: the recipe's, where the user's modules lie.
-    """
-    from importlib import metadata
-
-    ours = collect(_BUILD_MODULE, _ROOT, within=_PACKAGES)
-    factories = [recipe["model"]["factory"], recipe["data"]["factory"], recipe["train"]["loss"]]
-    users: dict[str, str] = {}
-    libraries = ours.libraries
-    for factory in factories:
-        if factory is not None:
-            theirs = factory_sources(factory, folder)
-            users |= theirs.files
-            libraries |= theirs.libraries
-    return Code(
-        name=_PACKAGES[0],
-        version=metadata.version(_PACKAGES[0]),
-        source_sha256=digest_bytes(json.dumps(ours.files, sort_keys=True).encode()),
-        python=platform.python_version(),
-        libraries=library_versions(libraries),
-        user_sources=dict(sorted(users.items())),
-    )
-
-
-def make_evidence(
-    *,
-    model: Mapping[Literal["name", "version"], str],
-    recipe: Mapping[str, Any],
-    code: Code,
-    info: Mapping[str, Any],
-    inputs: Sequence[Mapping[str, Any]],
-    labels: Sequence[str],
-    data: DataEvidence,
-    weights_sha256: str,
-    selection: Mapping[str, Any],
-    metrics: Metrics,
-    reports: Sequence[Mapping[str, Any]],
-    unproven: Sequence[Mapping[str, Any]] = (),
-) -> dict[str, Any]:
-    """The document, but for the members' digests, which are known when they are packed.
-
-    Args:
-        model: name and version in the archive.
-        recipe: as `portable_settings` gives it.
-        code: as `describe_code` gives it.
-        info: facts of the model, as the train stage writes them.
-        inputs: of the data set, as JSON values.
-        labels: classes of the data set.
-        data: facts of the data set.
-        weights_sha256: of the float network's weights.
-        selection: as the select stage writes it.
-        metrics: of the packed candidate.
-        reports: of every candidate that is proven, in the recipe's order, as JSON values.
-        unproven: rows of the others, likewise.
-    """
-    rows = [
-        CandidateEvidence(
-            **{name: report[name] for name in _REPORTED}, verdict=selection["verdicts"][report["name"]]["text"]
-        )
-        for report in reports
-    ]
-    packed = next(row for row in rows if row.name == selection["selected"])
-    evidence = Evidence(
-        model=dict(model),
-        candidate=packed.name,
-        why=selection["why"],
-        task=info["task"],
-        activation=info["activation"],
-        inputs=tuple(dict(one) for one in inputs),
-        labels=tuple(labels),
-        parameters=info["parameters"],
-        recipe=dict(recipe),
-        seeds={"data": recipe["data"]["seed"], "train": recipe["train"]["seed"]},
-        code=code,
-        data=data,
-        weights_sha256=weights_sha256,
-        files=info.get("files", {}),
-        metrics=metrics,
-        candidates=tuple(rows),
-        unproven=tuple(UnprovenEvidence(**row) for row in unproven),
-    )
-    return evidence.model_dump(mode="json")
-
-
 def read_evidence(where: str, document: Mapping[str, Any] | None) -> Evidence:
     """Read what an archive's `evidence.json` says.
 
@@ -356,17 +269,3 @@ def read_evidence(where: str, document: Mapping[str, Any] | None) -> Evidence:
     if evidence.candidate not in [row.name for row in evidence.candidates]:
         raise FileError(f"{where}: evidence.json: expected a row of candidate {evidence.candidate}, found none")
     return evidence
-
-
-def _without_places(value: Any) -> Any:
-    match value:
-        case dict():
-            return {key: _without_places(inner) for key, inner in value.items()}
-        case list():
-            return [_without_places(inner) for inner in value]
-        case str() if PurePosixPath(value).is_absolute() or value.startswith("~"):
-            return PurePosixPath(value).name
-        case str() if PureWindowsPath(value).is_absolute():
-            return PureWindowsPath(value).name
-        case _:
-            return value

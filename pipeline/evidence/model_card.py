@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
-from typing import Any
 
-from pipeline.evidence.document import CandidateEvidence, Evidence, Subject
+from pipeline.evidence.document import CandidateEvidence, Evidence, SplitEvidence, Subject
 from pipeline.visible import visible
 
 
@@ -37,7 +36,7 @@ def _lines(evidence: Evidence, subject: Subject) -> Iterator[str]:
 
 def _model(evidence: Evidence, subject: Subject) -> Iterator[str]:
     packed = evidence.packed
-    architecture = _escape(str(evidence.recipe["model"]["name"] or evidence.recipe["model"]["factory"]))
+    architecture = _escape(evidence.architecture)
     yield "## Model"
     yield ""
     labels = ", ".join(map(_escape, evidence.labels))
@@ -47,8 +46,8 @@ def _model(evidence: Evidence, subject: Subject) -> Iterator[str]:
     size = f"{packed.size:,} bytes"
     how = f"{_escape(packed.format)}, {_escape(packed.precision)}, {size}"
     yield f"- Packed candidate: {_code(packed.name)} ({how}), {_escape(evidence.why)}"
-    for one in packed.passes:
-        yield f"- {_escape(str(one['kind']))}: {_escape(str(one['detail']))}"
+    for step in packed.passes:
+        yield f"- {_escape(step.kind)}: {_escape(step.detail)}"
     yield ""
 
 
@@ -77,11 +76,15 @@ def _results(evidence: Evidence, subject: Subject) -> Iterator[str]:
     yield "| split | examples | accuracy | float | drop |"
     yield "|---|--:|---|---|---|"
     for name, quality in (("validation", evidence.metrics.validation), ("test", evidence.metrics.test)):
-        yield f"| {name} | {quality['examples']:,} | {_quality(quality)} |"
+        yield f"| {name} | {quality.examples:,} | {_quality(quality)} |"
     yield ""
     yield "## Is it the same model?"
     yield ""
-    yield "Largest difference of a logit from what the file must reproduce, and decisions on validation:"
+    yield (
+        "Largest difference of a logit from what the file must reproduce, and decisions on validation; a drop stands "
+        "with its one-sided 95 % bound for that candidate alone, while its verdict rests on the larger bound that "
+        "accounts for all candidates compared:"
+    )
     yield ""
     yield "| candidate | parity | limit | held against | accuracy | drop (bound) | verdict |"
     yield "|---|--:|--:|---|--:|--:|---|"
@@ -115,19 +118,19 @@ def _making(evidence: Evidence) -> Iterator[str]:
 
 def _candidate(row: CandidateEvidence, *, selected: bool) -> str:
     name = f"**{_escape(row.name)}**" if selected else _escape(row.name)
-    drop = f"{_points(row.quality['drop'])} ({_points(row.quality['drop_upper'])})" if row.lossy else "-"
+    drop = f"{_points(row.quality.drop)} ({_points(row.quality.drop_upper)})" if row.lossy else "-"
     return (
-        f"| {name} | {row.parity['max_absolute']:.1e} | {row.parity['limit']:.0e} | "
-        f"{_escape(str(row.parity['reference']))} | "
-        f"{row.quality['accuracy']:.4f} | {drop} | {_escape(row.verdict)} |"
+        f"| {name} | {row.parity.max_absolute:.1e} | {row.parity.limit:.0e} | "
+        f"{_escape(row.parity.reference)} | "
+        f"{row.quality.accuracy:.4f} | {drop} | {_escape(row.verdict)} |"
     )
 
 
-def _quality(quality: dict[str, Any]) -> str:
+def _quality(quality: SplitEvidence) -> str:
     return (
-        f"{quality['accuracy']:.4f} ({quality['accuracy_lower']:.4f} to {quality['accuracy_upper']:.4f}) | "
-        f"{quality['float_accuracy']:.4f} | {_points(quality['drop'])} points "
-        f"({_points(quality['interval_lower'])} to {_points(quality['interval_upper'])})"
+        f"{quality.accuracy:.4f} ({quality.accuracy_lower:.4f} to {quality.accuracy_upper:.4f}) | "
+        f"{quality.float_accuracy:.4f} | {_points(quality.drop)} points "
+        f"({_points(quality.interval_lower)} to {_points(quality.interval_upper)})"
     )
 
 

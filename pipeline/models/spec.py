@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor, nn
 
 from handlers.activation import ACTIVATIONS, Activation
 from handlers.decode import InputSpec
 from pipeline.errors import RecipeError
+from pipeline.models.info import ModelInfo
 
 
 class Deployable(nn.Module):
@@ -101,16 +102,22 @@ class ModelSpec:
         kind = Deployable if len(self.inputs) == 1 else DeployableOfSeveral
         return kind(preprocess=self.preprocess(), network=network).train(network.training)
 
-    def to_info(self, network: nn.Module) -> dict[str, Any]:
-        """What MODEL_INFO says of a model, ready for JSON."""
-        return {
-            "name": self.name,
-            "task": self.task,
-            "inputs": [one.to_json() for one in self.inputs],
-            "labels": list(self.labels),
-            "activation": self.outputs_are,
-            "parameters": count_parameters(network),
-        }
+    def to_info(self, network: nn.Module, *, files: Mapping[str, str]) -> ModelInfo:
+        """What MODEL_INFO says of a model.
+
+        Args:
+            network: as trained.
+            files: SHA-256 of the files that it was made from, by name.
+        """
+        return ModelInfo(
+            name=self.name,
+            task=self.task,
+            inputs=self.inputs,
+            labels=self.labels,
+            activation=self.outputs_are,
+            parameters=count_parameters(network),
+            files=dict(files),
+        )
 
 
 def inner_network(module: nn.Module) -> nn.Module:

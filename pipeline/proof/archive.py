@@ -7,7 +7,7 @@ loaded is the checked copy. The code that runs is this installation's; the archi
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from pipeline.candidates.spec import FLOAT_NAMES
 from pipeline.data.coverage import coverage
 from pipeline.data.dataset import SPLITS, check_split, class_counts, read_info, read_split
 from pipeline.errors import FileError, ProofError, RecipeError
-from pipeline.evidence.document import Evidence, read_evidence
+from pipeline.evidence.document import Evidence, SplitEvidence, read_evidence
 from pipeline.formats import FORMATS
 from pipeline.model_code.require import require_safe_file, require_safe_model
 from pipeline.proof.vouched import open_vouched
@@ -53,7 +53,7 @@ class SplitQuality:
         upper: likewise.
         recorded: accuracy that `evidence.json` states for this split; None where it states none.
         recorded_drop: drop against float that it states; likewise.
-        recorded_drop_upper: its one-sided upper bound; likewise.
+        recorded_drop_upper: its one-sided upper bound, of this candidate alone; likewise.
         gaps: classes of which it holds nothing or too little, in words; the accuracy says nothing of them.
     """
 
@@ -285,7 +285,7 @@ def _quality(archive: Archive, evidence: Evidence | None, file: Path, unpacked: 
     which = _which_split(evidence, split.digest())
     recorded = _recorded(evidence, which)
     if recorded is not None:
-        before = round(recorded["accuracy"] * examples)
+        before = round(recorded.accuracy * examples)
         allowed = max(1, round(_ALLOWED_CHANGE * examples))
         if abs(right - before) > allowed:
             raise ProofError(
@@ -299,9 +299,9 @@ def _quality(archive: Archive, evidence: Evidence | None, file: Path, unpacked: 
         accuracy=right / examples,
         lower=lower,
         upper=upper,
-        recorded=None if recorded is None else recorded["accuracy"],
-        recorded_drop=None if recorded is None else recorded["drop"],
-        recorded_drop_upper=None if recorded is None else recorded["drop_upper"],
+        recorded=None if recorded is None else recorded.accuracy,
+        recorded_drop=None if recorded is None else recorded.drop,
+        recorded_drop_upper=None if recorded is None else recorded.drop_upper,
         gaps=coverage(class_counts(split.labels, len(serving.labels)), serving.labels).lines(file.name),
     )
 
@@ -312,7 +312,7 @@ def _which_split(evidence: Evidence | None, digest: str) -> str | None:
     return next((name for name, known in evidence.data.digests.items() if known == digest), None)
 
 
-def _recorded(evidence: Evidence | None, which: str | None) -> Mapping[str, Any] | None:
+def _recorded(evidence: Evidence | None, which: str | None) -> SplitEvidence | None:
     match which:
         case "validation" if evidence is not None:
             return evidence.metrics.validation

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from pipeline.artifacts import Artifact, Kind, digest_file
 from pipeline.cache_key import input_parts, setting_parts, stale_parts
-from pipeline.candidates.report import CandidateReport, read_report
-from pipeline.candidates.unproven import Unproven, read_list
+from pipeline.candidates.report import CandidateReport
+from pipeline.candidates.unproven import CandidateList, Unproven
+from pipeline.documents import read_document
 from pipeline.errors import FileError
 from pipeline.manifest import MANIFEST_NAME, Manifest, StageRecord, read_manifest
 from pipeline.recipe import Recipe
@@ -78,7 +79,7 @@ def open_run(run_dir: Path) -> OpenedRun:
     """
     manifest, recipe, record = _read(run_dir)
     ground = _ground(run_dir, manifest)
-    listed = read_list(ground[Kind.CANDIDATE_ORDER, None])
+    listed = read_document(ground[Kind.CANDIDATE_ORDER, None], CandidateList)
     models = manifest.of_candidates(Kind.CANDIDATE_MODEL)
     removed = tuple(name for name in listed.order if _was_removed(run_dir, manifest, models[name]))
     opened = OpenedRun(
@@ -86,7 +87,11 @@ def open_run(run_dir: Path) -> OpenedRun:
         manifest=manifest,
         recipe=recipe,
         ground=ground,
-        reports=tuple(read_report(ground[Kind.CANDIDATE_REPORT, name]) for name in listed.order if name not in removed),
+        reports=tuple(
+            read_document(ground[Kind.CANDIDATE_REPORT, name], CandidateReport)
+            for name in listed.order
+            if name not in removed
+        ),
         compared=listed.compared,
         unproven=listed.unproven,
         models={name: one for name, one in models.items() if name not in removed},

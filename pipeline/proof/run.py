@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.artifacts import Artifact, Kind, digest_file
 from pipeline.candidates.again import check_again, is_quantized_file, quantize_again
-from pipeline.candidates.choose import OVER, judge
+from pipeline.candidates.choose import OVER, Verdict, judge
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.outcome import miss
 from pipeline.candidates.rank import Ranking, rank_layers
@@ -49,7 +49,7 @@ class CandidateVerification:
     altered: bool
     parity: ParityReport | None
     finding: LayerFinding
-    verdict: str = ""
+    verdict: Verdict | None = None
     miss: str = ""
     ranking: Ranking | None = None
 
@@ -61,7 +61,7 @@ class CandidateVerification:
             "altered": self.altered,
             "parity": self.parity and self.parity.to_json(),
             "layer": self.finding.to_json(),
-            "verdict": self.verdict,
+            "verdict": "" if self.verdict is None else self.verdict.text,
             "ranking": self.ranking and self.ranking.to_json(),
         }
 
@@ -149,10 +149,9 @@ def verify_run(
             tuned = paths.get((Kind.TUNED_WEIGHTS, spec.name))
             one = _verify(spec, ground, run_dir, opened.models[spec.name], tuned)
             verdict = judge(report.quality, recipe.budget, lossy=report.lossy, compared=opened.compared)
-            one = replace(one, verdict=verdict.text)
+            one = replace(one, verdict=verdict)
             if not verdict.allowed:
-                said = miss(report.quality, verdict=verdict.text, drop_upper=verdict.drop_upper, limits=recipe.budget)
-                one = replace(one, miss=said)
+                one = replace(one, miss=miss(report.quality, verdict=verdict, limits=recipe.budget))
             if rank and verdict.text == OVER and one.parity is not None and one.parity.passed:
                 validation = read_split(ground.validation).take(slice(ranking_examples))
                 say.log(f"verify: {spec.name} is over its budget: ranking its layers on {len(validation)} examples")

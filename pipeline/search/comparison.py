@@ -77,7 +77,7 @@ class Contest:
         return speed_up(*fastest)
 
     def _of(self, one: CandidateReport) -> Subject:
-        return self._subject(one.name, folder_of(one, self.ground), RuntimeSpec.from_json(one.runtime))
+        return self._subject(one.name, folder_of(one, self.ground), one.runtime)
 
     def _subject(self, name: str, folder: Path, runtime: RuntimeSpec) -> Subject:
         return file_subject(

@@ -26,12 +26,14 @@ class Tried:
         reports: of them, by name.
         rows: of the others.
         compared: lossy candidates that could have been selected, planned ones of a search included.
+        networks: names of the networks that a search made; None without a search.
     """
 
     specs: list[CandidateSpec]
     reports: dict[str, CandidateReport]
     rows: list[Unproven]
     compared: int
+    networks: tuple[str, ...] | None
 
 
 def make_candidates(maker: Maker, ground: Ground, *, searched: SearchSettings | None, measure: Measure) -> Tried:
@@ -53,14 +55,17 @@ def make_candidates(maker: Maker, ground: Ground, *, searched: SearchSettings | 
         reporter=ground.reporter,
     )
     compared = sum(spec.lossy for spec in specs)
+    networks: tuple[str, ...] | None = None
     if searched is not None:
+        networks = ()
         absent = next((row for row in rows if row.name == FALLBACK), None)
         if absent is None:
             more, count = _search(searched, maker, ground, specs=specs, measure=measure)
             specs, rows, compared = [*specs, *more.specs], [*rows, *more.rows], compared + count
+            networks = more.networks
         else:
             ground.reporter.log(f"search: none, for its networks are made in ONNX, and {FALLBACK} {absent.verdict}")
-    return Tried(specs=specs, reports=maker.reports, rows=rows, compared=compared)
+    return Tried(specs=specs, reports=maker.reports, rows=rows, compared=compared, networks=networks)
 
 
 def _search(

@@ -51,6 +51,11 @@ class Searched:
     specs: list[CandidateSpec]
     rows: list[Unproven]
 
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Names of the networks, in every number format of each."""
+        return tuple(dict.fromkeys([*(spec.variant for spec in self.specs), *(row.variant for row in self.rows)]))
+
 
 def search(
     ground: Ground,
@@ -259,8 +264,8 @@ def _with_last_pass(network: CandidateSpec, precision: Precision, last: Pass | N
 
 def _told(variant: str, cost: float, reports: Sequence[CandidateReport], verdicts: Sequence[Verdict]) -> str:
     rows = "; ".join(
-        f"{report.precision} drop {report.quality.drop * 100:+.2f} points (bound {verdict.drop_upper * 100:+.2f}), "
-        f"{verdict.text}"
+        f"{report.precision} drop {report.quality.drop * 100:+.2f} points "
+        f"(bound {verdict.adjusted_drop_upper * 100:+.2f}), {verdict.text}"
         for report, verdict in zip(reports, verdicts, strict=True)
     )
     return f"{variant}, {cost:.1%} of the float network's cost: {rows or 'nothing of it is proven'}"

@@ -145,6 +145,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.candidates.timing import time_side_by_side
     from pipeline.candidates.tune import forget_others
     from pipeline.candidates.unproven import Named
+    from pipeline.documents import write_document
     from pipeline.search.make import make_candidates
     from pipeline.training.loss import load_criterion
 
@@ -177,7 +178,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
         threads=settings.candidates.threads,
     )
     _write(reports, ground, outputs)
-    outputs.path(Kind.EAGER_REPORT, "eager.json").write_text(eager.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    write_document(outputs.path(Kind.EAGER_REPORT, "eager.json"), eager)
     forget_others(ground, [spec.passes for spec in made.specs])
     _write_list(made, outputs)
 
@@ -214,24 +215,25 @@ def _eager_source(settings: CandidatesSettings, inputs: Inputs, ground: Ground) 
 def _write(reports: Sequence[CandidateReport], ground: Ground, outputs: Outputs) -> None:
     """Per candidate its report, and from the scratch folder its model file and its tuned weights."""
     from pipeline.candidates.evaluate import TUNED_FILE, folder_of
-    from pipeline.candidates.report import write_report
+    from pipeline.documents import write_document
 
     for report in reports:
         name, folder = report.name, folder_of(report, ground)
-        file = str(report.runtime["file"])
+        file = report.runtime.file
         shutil.copyfile(folder / file, outputs.path(Kind.CANDIDATE_MODEL, file, candidate=name))
         if report.tuned_sha256 is not None:
             shutil.copyfile(folder / TUNED_FILE, outputs.path(Kind.TUNED_WEIGHTS, TUNED_FILE, candidate=name))
-        write_report(outputs.path(Kind.CANDIDATE_REPORT, "report.json", candidate=name), report)
+        write_document(outputs.path(Kind.CANDIDATE_REPORT, "report.json", candidate=name), report)
 
 
 def _write_list(made: Tried, outputs: Outputs) -> None:
-    from pipeline.candidates.unproven import CandidateList, write_list
+    from pipeline.candidates.unproven import CandidateList
+    from pipeline.documents import write_document
 
     order = tuple(spec.name for spec in made.specs)
-    write_list(
+    write_document(
         outputs.path(Kind.CANDIDATE_ORDER, "order.json"),
-        CandidateList(order=order, compared=made.compared, unproven=tuple(made.rows)),
+        CandidateList(order=order, compared=made.compared, unproven=tuple(made.rows), searched=made.networks),
     )
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.artifacts import Kind, digest_bytes, digest_file
 from pipeline.errors import RecipeError
-from pipeline.evidence.document import describe_code, portable_settings
+from pipeline.evidence.code import describe_code, portable_settings
 from pipeline.recipe import Recipe
 from pipeline.stage import Inputs, Outputs, Stage
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from handlers.decode import InputSpec
+    from pipeline.candidates.selection import Selection
+    from pipeline.evidence.document import SplitEvidence
+    from pipeline.models.info import ModelInfo
+    from pipeline.verify.quality import QualityReport
 
 GOLDEN_FILE = "golden.safetensors"
 _TOP = 5
@@ -40,6 +44,9 @@ class PackageSettings(BaseModel):
     max_pixels: int | None
     deadline_s: float
     recipe: dict[str, Any]  # for the evidence: all that led here
+    # Parts of the recipe under names of their own.
+    seeds: dict[str, int] = Field(exclude=True)
+    factories: tuple[str, ...] = Field(exclude=True)
     folder: Path = Field(default=Path(), exclude=True)  # where the recipe lies; its place does not matter
 
     @property
@@ -59,76 +66,82 @@ def settings(recipe: Recipe) -> PackageSettings:
         max_pixels=recipe.package.max_pixels,
         deadline_s=recipe.package.deadline_s,
         recipe=portable_settings(recipe),
+        seeds={"data": recipe.data.seed, "train": recipe.train.seed},
+        factories=tuple(recipe.factories.values()),
         folder=recipe.folder,
     )
 
 
 def outside(settings: PackageSettings) -> Mapping[str, str]:
     """Digests of the code that the evidence names, and of the user's own golden inputs."""
-    code = describe_code(settings.recipe, settings.folder).model_dump_json()
+    code = describe_code(settings.factories, settings.folder).model_dump_json()
     path = settings.golden_path
     return {"code": digest_bytes(code.encode())} | ({} if path is None else {"golden": digest_file(path)})
 
 
 def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
     """Write `<name>.mar`."""
-    import json
     from dataclasses import replace
 
     from safetensors.numpy import load_file
 
-    from handlers.decode import InputSpec
     from handlers.limits import Limits, usual_pixels
-    from handlers.serving import Golden, RuntimeSpec, Serving
+    from handlers.serving import Golden, Serving
     from handlers.sizes import size_groups
     from handlers.tolerance import Tolerance
     from pipeline.archive.golden import answered, answers, pack_golden
     from pipeline.archive.mar import write_archive
     from pipeline.archive.pictures import PICTURES_FILE, make_pictures
     from pipeline.data.dataset import read_info
+    from pipeline.candidates.report import CandidateReport
+    from pipeline.candidates.selection import Selection
+    from pipeline.data.dataset import read_info
+    from pipeline.documents import read_document
+    from pipeline.models.info import ModelInfo
+    from pipeline.serving.archive import write_archive
+    from pipeline.serving.golden import answered, answers, pack_golden
+    from pipeline.serving.pictures import PICTURES_FILE, make_pictures
     from pipeline.verify.ruler import sized_kind
 
-    selection = json.loads(inputs.one(Kind.SELECTION).read_bytes())
-    info = json.loads(inputs.one(Kind.MODEL_INFO).read_bytes())
-    model = inputs.of_candidate(Kind.CANDIDATE_MODEL, selection["selected"])
-    runtime = replace(RuntimeSpec.from_json(selection["runtime"]), file=model.name)
-    specs = tuple(InputSpec.from_json(spec) for spec in info["inputs"])
-    parity = json.loads(inputs.of_candidate(Kind.CANDIDATE_REPORT, selection["selected"]).read_bytes())["parity"]
-    arrays = _golden_inputs(settings, inputs, specs, leave_out=parity["left_out"])
+    selection = read_document(inputs.one(Kind.SELECTION), Selection)
+    info = read_document(inputs.one(Kind.MODEL_INFO), ModelInfo)
+    winner = read_document(inputs.of_candidate(Kind.CANDIDATE_REPORT, selection.selected), CandidateReport)
+    model = inputs.of_candidate(Kind.CANDIDATE_MODEL, winner.name)
+    runtime, specs, parity = replace(winner.runtime, file=model.name), info.inputs, winner.parity
+    arrays = _golden_inputs(settings, inputs, specs, leave_out=parity.left_out)
     count = len(next(iter(arrays.values())))
     # An archive whose examples are answered one at a time has no other answers to prove, and one of few no large batch.
     batch_sizes = (1,) if runtime.one_by_one else tuple(sorted({min(size, count) for size in settings.batch_sizes}))
-    outputs.reporter.log(f"golden answers of {selection['selected']}, batch sizes {list(batch_sizes)}")
+    outputs.reporter.log(f"golden answers of {winner.name}, batch sizes {list(batch_sizes)}")
     logits = answers(model.parent, runtime, specs, arrays, batch_sizes)
     # At a size to which the candidate's own network has no steady answer, its file has none to repeat.
     others = [
         group
         for group in size_groups(load_file(inputs.one(Kind.SAMPLES)), specs)
-        if sized_kind(group.sizes) not in parity["left_out"]
+        if sized_kind(group.sizes) not in parity.left_out
     ]
     groups = answered(model.parent, runtime, specs, others, batch_sizes)
     # As the data set describes them, not the model: decoded by another description, they differ.
     pictures = make_pictures(read_info(inputs.one(Kind.DATA_INFO)).inputs)
-    precision = selection["candidate"]["precision"]
     serving = Serving(
         name=settings.name,
         version=settings.version,
-        candidate=selection["candidate"]["name"],
-        identity=selection["candidate"]["identity"],
-        precision=precision,
-        task=info["task"],
+        candidate=winner.name,
+        identity=winner.identity,
+        precision=winner.precision,
+        task=info.task,
         inputs=specs,
-        labels=tuple(info["labels"]),
+        labels=info.labels,
         runtime=runtime,
-        top=min(_TOP, len(info["labels"])),
+        top=min(_TOP, len(info.labels)),
         golden=Golden(
             file=GOLDEN_FILE,
             batch_sizes=batch_sizes,
-            tolerance=Tolerance(**parity["tolerance"]),
+            tolerance=parity.tolerance,
         ),
         pictures=None if pictures is None else PICTURES_FILE,
         files={},
-        activation=info["activation"],
+        activation=info.activation,
         limits=Limits(pixels=settings.max_pixels or usual_pixels(specs), seconds=settings.deadline_s),
     )
     path = outputs.path(Kind.ARCHIVE, f"{settings.name}.mar")
@@ -143,26 +156,36 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
     outputs.reporter.log(f"{path.name}: {path.stat().st_size} bytes, SHA-256 {archive.sha256}")
 
 
-def _evidence(
-    settings: PackageSettings, inputs: Inputs, selection: Mapping[str, Any], info: Mapping[str, Any]
-) -> dict[str, Any]:
-    import json
-
-    from pipeline.candidates.unproven import read_list
+def _evidence(settings: PackageSettings, inputs: Inputs, selection: Selection, info: ModelInfo) -> dict[str, Any]:
+    """The document `evidence.json`, but for the members' digests, which are known when they are packed."""
+    from pipeline.candidates.report import CandidateReport
+    from pipeline.candidates.unproven import CandidateList
     from pipeline.data.dataset import read_info
-    from pipeline.evidence.document import DataEvidence, Metrics, make_evidence
+    from pipeline.documents import read_document
+    from pipeline.evidence.document import (
+        CandidateEvidence,
+        DataEvidence,
+        Evidence,
+        Metrics,
+        UnprovenEvidence,
+    )
 
     data = read_info(inputs.one(Kind.DATA_INFO))
-    listed = read_list(inputs.one(Kind.CANDIDATE_ORDER))
-    reports = [json.loads(inputs.of_candidate(Kind.CANDIDATE_REPORT, name).read_bytes()) for name in listed.order]
-    validation = next(one["quality"] for one in reports if one["name"] == selection["selected"])
-    return make_evidence(
+    listed = read_document(inputs.one(Kind.CANDIDATE_ORDER), CandidateList)
+    files = [inputs.of_candidate(Kind.CANDIDATE_REPORT, name) for name in listed.order]
+    reports = {report.name: report for report in (read_document(file, CandidateReport) for file in files)}
+    evidence = Evidence(
         model={"name": settings.name, "version": settings.version},
-        recipe=settings.recipe,
-        code=describe_code(settings.recipe, settings.folder),
-        info=info,
-        inputs=[one.to_json() for one in data.inputs],
+        candidate=selection.selected,
+        why=selection.why,
+        task=info.task,
+        activation=info.activation,
+        inputs=tuple(spec.to_json() for spec in data.inputs),
         labels=data.classes,
+        parameters=info.parameters,
+        recipe=settings.recipe,
+        seeds=settings.seeds,
+        code=describe_code(settings.factories, settings.folder),
         data=DataEvidence(
             name=data.name,
             sizes={**data.sizes},
@@ -172,19 +195,28 @@ def _evidence(
             gaps=data.gaps,
         ),
         weights_sha256=digest_file(inputs.one(Kind.WEIGHTS)),
-        selection=selection,
-        metrics=Metrics(validation=_with_interval(validation), test=_with_interval(selection["test"])),
-        reports=reports,
-        unproven=[row.model_dump(mode="json") for row in listed.unproven],
+        files=info.files,
+        metrics=Metrics(
+            validation=_with_interval(reports[selection.selected].quality), test=_with_interval(selection.test)
+        ),
+        candidates=tuple(
+            CandidateEvidence.model_validate({**report.to_evidence(), "verdict": selection.verdicts[name].text})
+            for name, report in reports.items()
+        ),
+        unproven=tuple(UnprovenEvidence.model_validate(row.model_dump(mode="json")) for row in listed.unproven),
     )
+    return evidence.model_dump(mode="json")
 
 
-def _with_interval(quality: Mapping[str, Any]) -> dict[str, Any]:
+def _with_interval(quality: QualityReport) -> SplitEvidence:
+    from pipeline.evidence.document import SplitEvidence
     from pipeline.verify.interval import accuracy_interval
 
-    examples = quality["examples"]
-    lower, upper = accuracy_interval(right=round(quality["accuracy"] * examples), examples=examples)
-    return {**quality, "accuracy_lower": lower, "accuracy_upper": upper}
+    right = round(quality.accuracy * quality.examples)
+    lower, upper = accuracy_interval(right=right, examples=quality.examples)
+    return SplitEvidence.model_validate(
+        {**quality.model_dump(mode="json"), "accuracy_lower": lower, "accuracy_upper": upper}
+    )
 
 
 def _golden_inputs(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from pipeline.artifacts import Kind
 from pipeline.formats import FormatName
 from pipeline.recipe import Budget, Goal, Recipe
@@ -32,16 +30,17 @@ def settings(recipe: Recipe) -> SelectSettings:
 
 def run(settings: SelectSettings, inputs: Inputs, outputs: Outputs) -> None:
     """Write `selection.json`: the winner, why, a verdict per candidate, and the winner on test."""
-    from dataclasses import asdict
-
     from pipeline.candidates.choose import choose, explain, judge
     from pipeline.candidates.evaluate import served_quality
-    from pipeline.candidates.report import read_report
+    from pipeline.candidates.report import CandidateReport
+    from pipeline.candidates.selection import Selection
     from pipeline.candidates.spec import baseline_of
-    from pipeline.candidates.unproven import Named, ending, read_list, way_on
+    from pipeline.candidates.unproven import CandidateList, Named, ending, way_on
+    from pipeline.documents import read_document, write_document
 
-    reports = {name: read_report(path) for name, path in inputs.candidates(Kind.CANDIDATE_REPORT).items()}
-    listed = read_list(inputs.one(Kind.CANDIDATE_ORDER))
+    files = inputs.candidates(Kind.CANDIDATE_REPORT)
+    reports = {name: read_document(path, CandidateReport) for name, path in files.items()}
+    listed = read_document(inputs.one(Kind.CANDIDATE_ORDER), CandidateList)
     # Named since the candidates were made: what the build went on without then, it cannot go on without now.
     named = Named(formats=settings.named_formats, candidate=settings.candidate)
     for row in listed.unproven:
@@ -68,19 +67,16 @@ def run(settings: SelectSettings, inputs: Inputs, outputs: Outputs) -> None:
     verdict = judge(test, settings.budget, lossy=winner.lossy, compared=1)
     if not verdict.allowed:
         outputs.reporter.log(f"select: on test, {explain(winner.name, test, verdict, settings.budget)}")
-    document = {
-        "selected": winner.name,
-        "why": choice.why,
-        "candidate": {"name": winner.name, "identity": winner.identity, "precision": winner.precision},
-        "runtime": winner.runtime,
-        "verdicts": {name: asdict(one) for name, one in choice.verdicts.items()},
-        "goal": settings.goal,
-        "limits": settings.budget.model_dump(mode="json"),
-        "test": test.to_json(),
-        "test_verdict": asdict(verdict),
-    }
-    path = outputs.path(Kind.SELECTION, "selection.json")
-    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    selection = Selection(
+        selected=winner.name,
+        why=choice.why,
+        verdicts=choice.verdicts,
+        goal=settings.goal,
+        limits=settings.budget,
+        test=test,
+        test_verdict=verdict,
+    )
+    write_document(outputs.path(Kind.SELECTION, "selection.json"), selection)
 
 
 STAGE = Stage(

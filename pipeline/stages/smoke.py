@@ -7,10 +7,12 @@ there, the archive's own golden answers cannot show.
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.artifacts import Kind
+from pipeline.documents import Document
 from pipeline.recipe import Recipe
 from pipeline.stage import Inputs, Outputs, Stage
 
@@ -22,6 +24,34 @@ class SmokeSettings(BaseModel):
 
     pictures: int
     timeout_s: float = Field(exclude=True)  # a longer wait gives the same answers
+
+
+class SmokeReport(Document):
+    """The document `smoke.json`, for people: no stage reads it.
+
+    Args:
+        model: name of the served model.
+        candidate: that was packed.
+        digest: of the archive.
+        posted: validation examples.
+        content_type: as which they were posted.
+        correct: right labels among the answers.
+        float_flips: labels other than the float network's.
+        comparison: of the answers with those of this process, as JSON values.
+        forms: golden inputs posted in each form that a server takes, likewise.
+    """
+
+    title: ClassVar[str] = "the check through the server"
+
+    model: str
+    candidate: str
+    digest: str
+    posted: int
+    content_type: str
+    correct: int
+    float_flips: int | None
+    comparison: dict[str, Any]
+    forms: tuple[dict[str, Any], ...]
 
 
 def settings(recipe: Recipe) -> SmokeSettings:
@@ -41,8 +71,12 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.archive.description import require_activation, require_description, require_model
     from pipeline.archive.mar import read_archive
     from pipeline.artifacts import digest_file
+    from pipeline.candidates.selection import Selection
     from pipeline.candidates.spec import baseline_of
     from pipeline.data.dataset import read_info, read_split
+    from pipeline.documents import read_document, write_document
+    from pipeline.models.info import ModelInfo
+    from pipeline.serving.archive import read_archive
     from pipeline.serving.check import verify_served
     from pipeline.serving.lifecycle import running_server
 
@@ -50,9 +84,9 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
     data = read_info(inputs.one(Kind.DATA_INFO))
     described = [one.to_json() for one in data.inputs]
     require_description(archive, inputs=described, labels=data.classes, source=f"data set {data.name}")
-    info = json.loads(inputs.one(Kind.MODEL_INFO).read_bytes())
-    require_activation(archive, activation=info["activation"], source="the model")
-    selected = json.loads(inputs.one(Kind.SELECTION).read_bytes())["selected"]
+    info = read_document(inputs.one(Kind.MODEL_INFO), ModelInfo)
+    require_activation(archive, activation=info.activation, source="the model")
+    selected = read_document(inputs.one(Kind.SELECTION), Selection).selected
     sha256 = digest_file(inputs.of_candidate(Kind.CANDIDATE_MODEL, selected))
     require_model(archive, candidate=selected, sha256=sha256, source="the selection")
     models = inputs.candidates(Kind.CANDIDATE_MODEL)
@@ -68,19 +102,18 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
             reporter=outputs.reporter,
         )
     [posted] = served.quality
-    report = {
-        "model": archive.serving.name,
-        "candidate": archive.serving.candidate,
-        "digest": archive.digest,
-        "posted": posted.examples,
-        "content_type": posted.form,
-        "correct": posted.correct,
-        "float_flips": posted.float_flips,
-        "comparison": dict(posted.comparison),
-        "forms": [asdict(one) for one in served.forms],
-    }
-    path = outputs.path(Kind.SMOKE_REPORT, "smoke.json")
-    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    report = SmokeReport(
+        model=archive.serving.name,
+        candidate=archive.serving.candidate,
+        digest=archive.digest,
+        posted=posted.examples,
+        content_type=posted.form,
+        correct=posted.correct,
+        float_flips=posted.float_flips,
+        comparison=dict(posted.comparison),
+        forms=tuple(asdict(form) for form in served.forms),
+    )
+    write_document(outputs.path(Kind.SMOKE_REPORT, "smoke.json"), report)
 
 
 STAGE = Stage(

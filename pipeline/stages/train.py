@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +54,7 @@ def outside(settings: TrainSettings) -> dict[str, str]:
 def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     """Build the network, load the weights to start from if any, train, and write weights, facts and history."""
     from pipeline.data.dataset import read_info, read_split
+    from pipeline.documents import write_document
     from pipeline.models.detect_activation import check_activation
     from pipeline.models.load import load_model_spec
     from pipeline.models.outside import files_behind
@@ -95,9 +95,8 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     if train.epochs:  # what a last layer that starts from zeros answers with shows only now
         check_activation(spec, network, examples=examples, source=_source(model))
     save_weights(outputs.path(Kind.WEIGHTS, "weights.safetensors"), network)
-    info = {**spec.to_info(network), "files": files_behind(model, settings.folder, recorded())}
-    text = json.dumps(info, indent=2) + "\n"
-    outputs.path(Kind.MODEL_INFO, "model.json").write_text(text, encoding="utf-8")
+    info = spec.to_info(network, files=files_behind(model, settings.folder, recorded()))
+    write_document(outputs.path(Kind.MODEL_INFO, "model.json"), info)
     write_history(outputs.path(Kind.TRAINING_HISTORY, "history.json"), trained.epochs, trained.final)
     curves = outputs.path(Kind.LEARNING_CURVES, "learning_curves.png")
     name = loss_name(train.loss, label_smoothing=train.label_smoothing)

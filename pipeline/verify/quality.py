@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from handlers.activation import Activation
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
+from pipeline.documents import Document
 from pipeline.errors import ProofError
 from pipeline.verify.interval import drop_bounds, smallest_provable_drop
 from pipeline.verify.process import Run, replay, require_examples
@@ -34,8 +34,7 @@ _SMALLEST = float(np.finfo(np.float32).tiny)
 SERVED_BATCH = 32
 
 
-@dataclass(frozen=True, kw_only=True)
-class QualityReport:
+class QualityReport(Document):
     """How a candidate's decisions compare with those of float, on the same labelled examples.
 
     Args:
@@ -45,8 +44,9 @@ class QualityReport:
         drop: float_accuracy - accuracy.
         interval_lower: lower end of the two-sided 95 % interval of the drop.
         interval_upper: upper end of the two-sided 95 % interval of the drop.
-        drop_upper: one-sided upper bound of the drop, for this candidate looked at alone.
-        confidence: of that bound.
+        drop_upper: one-sided upper bound of the drop, for this candidate looked at alone. What is held against the
+            budget is the `adjusted_drop_upper` of a verdict, which accounts for all candidates that were compared.
+        confidence: of the bound of this candidate alone.
         flips: examples with another label, right or wrong.
         lost: examples right in float and wrong in the candidate.
         gained: examples wrong in float and right in the candidate.
@@ -88,10 +88,6 @@ class QualityReport:
     def confident_share(self) -> float:
         """Confident flips as a share of all examples: what is held against the limit."""
         return self.confident_flips / self.examples
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
 
 
 def judge_quality(

@@ -27,8 +27,8 @@ def test_the_search_makes_a_resnet_smaller_and_faster_inside_the_budget(
     rows = {row.report.name: row for row in result.candidates}
     winner = rows[result.selected]
     assert winner.report.variant.startswith("slim")
-    assert winner.verdict == "within budget"
-    assert winner.drop_upper <= result.limits.max_accuracy_drop
+    assert winner.verdict.text == "within budget"
+    assert winner.verdict.adjusted_drop_upper <= result.limits.max_accuracy_drop
     assert winner.report.size * 5 < rows["float.onnx.fp32"].report.size
     assert winner.speed[0].batch_size == 1
     assert winner.speed[0].over_eager.is_gain

@@ -13,21 +13,27 @@ import pytest
 from safetensors.numpy import load, load_file, save_file
 
 from handlers.decode import InputSpec
-from handlers.serving import RuntimeSpec
 from handlers.sizes import SizeGroup, pack_size_groups, size_groups
 from pipeline.archive.mar import read_archive
 from pipeline.artifacts import Kind
+from pipeline.candidates.choose import judge
+from pipeline.candidates.selection import Selection
+from pipeline.candidates.unproven import CandidateList
 from pipeline.data.dataset import DataSet, Split, describe, write_info, write_split
 from pipeline.data.synthetic import synthetic_inputs
+from pipeline.documents import write_document
 from pipeline.errors import ProofError, RecipeError
 from pipeline.evidence.document import portable_settings
+from pipeline.evidence.code import portable_settings
+from pipeline.recipe import Budget
+from pipeline.serving.archive import read_archive
 from pipeline.serving.state import read_states
 from pipeline.stage import Inputs, Outputs, Silent
 from pipeline.stages.package import PackageSettings, outside
 from pipeline.stages.package import run as run_package
 from pipeline.stages.smoke import SmokeSettings
 from pipeline.stages.smoke import run as run_smoke
-from tests.evidence_sample import QUALITY, sample_recipe, sample_report
+from tests.evidence_sample import MEASURED, PARITY, sample_recipe, sample_report
 from tests.served_models import GREY, LABELS, SEQUENCE, TABLE, linear_onnx, mean_onnx, weights
 
 CANDIDATE = "float.onnx.fp32"
@@ -50,17 +56,19 @@ def outputs(folder: Path, stage: str) -> Outputs:
 
 def made(folder: Path, spec: InputSpec, *, model: bytes | None = None) -> dict[tuple[Kind, str | None], Path]:
     """What the stages before these would have left."""
-    runtime = RuntimeSpec(kind="onnxruntime", file="model.onnx")
     (folder / "model.onnx").write_bytes(model or linear_onnx([spec]))
-    selection = {
-        "selected": CANDIDATE,
-        "candidate": {"name": CANDIDATE, "identity": "0" * 64, "precision": "fp32"},
-        "runtime": runtime.to_json(),
-        "why": "named by the recipe",
-        "verdicts": {CANDIDATE: {"text": "lossless"}},
-        "test": QUALITY,
-    }
-    (folder / "selection.json").write_text(json.dumps(selection))
+    budget = Budget()
+    verdict = judge(MEASURED, budget, lossy=False, compared=0)
+    selection = Selection(
+        selected=CANDIDATE,
+        why="named by the recipe",
+        verdicts={CANDIDATE: verdict},
+        goal="latency",
+        limits=budget,
+        test=MEASURED,
+        test_verdict=verdict,
+    )
+    write_document(folder / "selection.json", selection)
     info = {
         "name": "linear",
         "task": "classification",
@@ -78,8 +86,8 @@ def made(folder: Path, spec: InputSpec, *, model: bytes | None = None) -> dict[t
     data = DataSet(name="noise", train=split, validation=split, test=split, classes=LABELS, inputs=(spec,), sources={})
     write_info(folder / "data.json", describe(data))
     (folder / "weights.safetensors").write_bytes(b"weights")
-    (folder / "order.json").write_text(json.dumps({"order": [CANDIDATE], "compared": 0}))
-    (folder / "report.json").write_text(json.dumps(sample_report()))
+    write_document(folder / "order.json", CandidateList(order=(CANDIDATE,), compared=0))
+    write_document(folder / "report.json", sample_report())
     return {
         (Kind.SELECTION, None): folder / "selection.json",
         (Kind.MODEL_INFO, None): folder / "model.json",
@@ -96,7 +104,8 @@ def made(folder: Path, spec: InputSpec, *, model: bytes | None = None) -> dict[t
 def settings(**changes: Any) -> PackageSettings:
     fields = {"name": "tiny", "version": "2.1", "golden": "validation", "golden_size": 8, "batch_sizes": (1, 3)}
     fields |= {"max_pixels": None, "deadline_s": 10.0}
-    fields["recipe"] = portable_settings(sample_recipe())
+    recipe = sample_recipe()
+    fields |= {"recipe": portable_settings(recipe), "factories": (), "seeds": {"data": 3, "train": 5}}
     return PackageSettings(**{**fields, **changes})
 
 
@@ -216,10 +225,10 @@ def test_a_size_at_which_the_candidate_has_no_steady_answer_is_none_of_the_golde
     ]
     samples = files[Kind.SAMPLES, None]
     save_file({**load_file(samples), **pack_size_groups(groups)}, samples)
-    report = sample_report()
     left_out = {"real (tokens of 1)": "the network itself answers NaN or infinity to 4 of 4"}
-    report["parity"] = {**report["parity"], "left_out": left_out}
-    files[Kind.CANDIDATE_REPORT, CANDIDATE].write_text(json.dumps(report))
+    parity = PARITY.model_copy(update={"left_out": left_out})
+    report = sample_report().model_copy(update={"parity": parity})
+    write_document(files[Kind.CANDIDATE_REPORT, CANDIDATE], report)
     archive = read_archive(pack(tmp_path, files))
     golden = size_groups(load(archive.members[archive.serving.golden.file]), [SEQUENCE])
     assert [group.sizes for group in golden] == ["tokens of 13"]

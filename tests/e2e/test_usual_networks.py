@@ -104,10 +104,10 @@ def test_a_default_build_of_a_usual_network_ends_well(
         overrides=[f"model.arguments.name={name}", f"data.arguments.size={size}"],
     )
     for row in result.candidates:
-        print(f"{name}: {row.report.name}: {row.verdict}, {row.outcome}")  # noqa: T201 - the table of this test
+        print(f"{name}: {row.report.name}: {row.verdict.text}, {row.outcome}")  # noqa: T201 - the table of this test
     for absent in result.unproven:
         print(f"{name}: {absent.name}: {absent.verdict}: {absent.reason}")  # noqa: T201
-    verdicts = {row.report.name: row.verdict for row in result.candidates}
+    verdicts = {row.report.name: row.verdict.text for row in result.candidates}
     assert verdicts["float.onnx.fp32"] == verdicts["float.torchscript.fp32"] == "lossless"
     assert result.archive.is_file()
     # Whatever a default build tries has figures, or says why not.

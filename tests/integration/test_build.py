@@ -47,7 +47,7 @@ def test_every_candidate_has_a_row_with_figures(built: Built) -> None:
         assert [timing.batch_size for timing in report.timings] == [1, 32]
         assert report.lossy is (report.variant != "float" or report.precision != "fp32")
         assert report.parity.batch_invariant is (report.precision != "int8-dynamic")
-        model = built.run_dir / "candidates" / report.name / str(report.runtime["file"])
+        model = built.run_dir / "candidates" / report.name / report.runtime.file
         assert digest_file(model) == report.sha256
     assert [row.report.name for row in result.candidates if row.selected] == [result.selected]
 

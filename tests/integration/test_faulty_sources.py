@@ -160,19 +160,19 @@ class SourceFault:
 SOURCE_FAULTS = {
     "labels packed in another order": SourceFault(
         file="pipeline/stages/package.py",
-        before='labels=tuple(info["labels"])',
-        after='labels=tuple(reversed(info["labels"]))',
+        before="labels=info.labels",
+        after="labels=tuple(reversed(info.labels))",
         says="serving.json: labels: expected 0 for class 0, as data set digits says, found 9; ",
     ),
     "another activation packed": SourceFault(
         file="pipeline/stages/package.py",
-        before='activation=info["activation"]',
-        after='activation="sigmoid"',
+        before="activation=info.activation,\n        limits",
+        after='activation="sigmoid",\n        limits',
         says="serving.json: activation: expected none, as the model says, found sigmoid; ",
     ),
     "another candidate's file packed": SourceFault(
         file="pipeline/stages/package.py",
-        before='inputs.of_candidate(Kind.CANDIDATE_MODEL, selection["selected"])',
+        before="inputs.of_candidate(Kind.CANDIDATE_MODEL, winner.name)",
         after='inputs.of_candidate(Kind.CANDIDATE_MODEL, "float.onnx.int8-dynamic")',
         says="model.onnx: expected the file of candidate float.onnx.fp32 that was judged (SHA-256 ",
     ),

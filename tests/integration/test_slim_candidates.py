@@ -91,7 +91,7 @@ def test_one_tuned_network_is_shared_and_rebuilt_from_its_weights(built: Built, 
     assert float_size > 2 * plain.size > 2 * int8.size
 
     for name in names:
-        file = tmp_path / name / str(reports[name].runtime["file"])
+        file = tmp_path / name / reports[name].runtime.file
         parity, _ = check_again(specs()[name], ground, file, tuned=tmp_path / name / TUNED_FILE)
         assert parity.passed, name
     other = load_file(tmp_path / names[0] / TUNED_FILE)
@@ -212,9 +212,10 @@ def test_a_build_packs_one_and_its_run_is_verified_with_layers_ranked(built: Bui
     archive = read_archive(result.archive)
     assert archive.serving.precision == "int8-static"
     packed = read_evidence("archive", archive.evidence).packed
-    assert packed.tuned_sha256 == digest_file(run_dir / "candidates" / "slim.onnx.int8-static" / TUNED_FILE)
-    assert [one["kind"] for one in packed.passes] == ["channel-pruning", "fine-tune", "static-int8"]
-    assert packed.passes[2]["settings"]["method"] == "minmax"
+    tuned = digest_file(run_dir / "candidates" / "slim.onnx.int8-static" / TUNED_FILE)
+    assert packed.model_dump()["tuned_sha256"] == tuned
+    assert [step.kind for step in packed.passes] == ["channel-pruning", "fine-tune", "static-int8"]
+    assert packed.passes[2].model_dump()["settings"]["method"] == "minmax"
 
     for file in (run_dir / "candidates").glob("*/report.json"):
         document = json.loads(file.read_text())

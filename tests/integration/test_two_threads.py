@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from handlers.runtime import Model, load_model
-from handlers.serving import RuntimeSpec
-from pipeline.candidates.report import read_report
+from pipeline.candidates.report import CandidateReport
 from pipeline.data.dataset import read_info
+from pipeline.documents import read_document
 from tests.example_build import Built
 
 SIZES = (1, 2, 7, 32)
@@ -34,10 +34,10 @@ def test_every_file_of_a_build_answers_two_threads_as_it_answers_one(built: Buil
     specs = read_info(built.run_dir / "data" / "data.json").inputs
     samples = load_file(candidates / "samples.safetensors")
     batches = [{spec.name: samples[f"input.{spec.name}"][:size] for spec in specs} for size in SIZES]
-    reports = [read_report(file) for file in sorted(candidates.glob("*/report.json"))]
+    reports = [read_document(file, CandidateReport) for file in sorted(candidates.glob("*/report.json"))]
     assert {report.format for report in reports} == {"onnx", "torchscript"}
     for report in reports:
-        model = load_model(candidates / report.name, RuntimeSpec.from_json(report.runtime), specs)
+        model = load_model(candidates / report.name, report.runtime, specs)
         alone = [model(batch) for batch in batches]
         together = Barrier(2)
         with ThreadPoolExecutor(2) as pool:

@@ -136,7 +136,7 @@ def test_an_intact_run_passes_and_layers_of_a_candidate_over_budget_are_ranked(r
     found = verify_run(run_dir, rank=True, ranking_examples=64)
     found.require()
     assert [one.candidate for one in found.candidates] == order
-    verdicts = {one.candidate: one.verdict for one in found.candidates}
+    verdicts = {one.candidate: one.verdict.text for one in found.candidates if one.verdict is not None}
     assert {verdicts.pop(name) for name in over} == {"over budget"}
     assert set(verdicts.values()) == {"lossless", "too many confident flips"}
     assert all(one.ranking is None for one in verify_run(run_dir).candidates), "nobody asked for it"

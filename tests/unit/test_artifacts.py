@@ -10,7 +10,8 @@ import pytest
 
 from pipeline import cli
 from pipeline.artifacts import Artifact, Kind
-from pipeline.candidates.report import read_report
+from pipeline.candidates.report import CandidateReport
+from pipeline.documents import read_document
 from pipeline.errors import FileError
 from pipeline.manifest import Manifest, StageRecord, read_manifest, write_manifest
 from tests.unit.candidates.test_choose import candidate
@@ -50,10 +51,10 @@ def test_a_candidate_is_not_called_as_a_path(field: str, tmp_path: Path) -> None
     file = tmp_path / "report.json"
     document = candidate().model_dump(mode="json")
     file.write_text(json.dumps(document))
-    assert read_report(file) == candidate()
+    assert read_document(file, CandidateReport) == candidate()
     file.write_text(json.dumps({**document, field: "../../escaped"}))
     with pytest.raises(FileError, match=rf"report\.json: {field}: String should match pattern .*; run pipeline build"):
-        read_report(file)
+        read_document(file, CandidateReport)
     file.write_text("[" * 100_000)
     with pytest.raises(FileError, match="expected a candidate's report, found: maximum recursion depth"):
-        read_report(file)
+        read_document(file, CandidateReport)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
@@ -13,12 +12,27 @@ import pytest
 import pipeline
 from pipeline.artifacts import Artifact, Kind, digest_file
 from pipeline.cache_key import outdated
+from pipeline.candidates.choose import judge
+from pipeline.candidates.selection import Selection
 from pipeline.errors import FileError, StageError
 from pipeline.manifest import Manifest, StageRecord, read_manifest, write_manifest
+from pipeline.recipe import Budget
 from pipeline.runner import hold
 from pipeline.stages import BUILD
+from tests.unit.candidates.test_choose import quality
 
 WINNER, LOSER, FLOAT = "slim50.onnx.int8", "slim25.onnx.int8", "float.onnx.fp32"
+_BUDGET = Budget()
+_VERDICT = judge(quality(), _BUDGET, lossy=True, compared=1)
+SELECTION = Selection(
+    selected=WINNER,
+    why="best latency",
+    verdicts={},
+    goal="latency",
+    limits=_BUDGET,
+    test=quality(),
+    test_verdict=_VERDICT,
+).model_dump_json()
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +73,7 @@ def finished_build(tmp_path: Path, baseline: str) -> Path:
         for kind, name, candidate in files[stage.name]:
             path = folder / stage.name / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps({"selected": WINNER}) if kind is Kind.SELECTION else name)
+            path.write_text(SELECTION if kind is Kind.SELECTION else name)
             artifacts.append(
                 Artifact(
                     kind=kind,

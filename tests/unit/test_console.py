@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -29,7 +28,7 @@ FEW = (
 
 def built(
     *reports: CandidateReport,
-    searched: bool,
+    searched: tuple[str, ...] | None = None,
     rows: tuple[Unproven, ...] = (),
     coverage: Mapping[SplitName, Coverage] | None = None,
     verdicts: Mapping[str, str] | None = None,
@@ -41,10 +40,7 @@ def built(
     proven = tuple(
         Row(
             report=report,
-            verdict=(verdicts or {}).get(report.name, verdict.text),
-            drop_upper=verdict.drop_upper,
-            confidence=verdict.confidence,
-            smallest_provable_drop=verdict.smallest_provable_drop,
+            verdict=verdict.model_copy(update={"text": (verdicts or {}).get(report.name, verdict.text)}),
             speed=speed_ups(report, eager=eager, baseline=reports[0]),
             outcome="no benefit",
             selected=report is reports[0],
@@ -72,9 +68,9 @@ def built(
 
 
 def test_what_a_reader_of_the_archive_has_to_allow_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    print_result(built(candidate(), searched=False))
+    print_result(built(candidate()))
     assert "--allow-operator" not in capsys.readouterr().out
-    print_result(built(candidate(), searched=False, unlisted_operators=("aten::grad", "mine::op")))
+    print_result(built(candidate(), unlisted_operators=("aten::grad", "mine::op")))
     out = " ".join(capsys.readouterr().out.split())
     assert (
         "It calls operators that may do more than compute: verify, bench and serve want --allow-operator aten::grad "
@@ -84,7 +80,7 @@ def test_what_a_reader_of_the_archive_has_to_allow_is_told(capsys: pytest.Captur
 
 def test_too_few_examples_for_one_confident_flip_are_told_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     few = quality(examples=539)
-    print_result(built(candidate(judged=few), candidate("slim38.4", judged=few), searched=True))
+    print_result(built(candidate(judged=few), candidate("slim38.4", judged=few), searched=("slim38.4",)))
     assert capsys.readouterr().out.count(FEW) == 1
 
 
@@ -101,10 +97,10 @@ def test_the_note_on_confident_flips(share: float, examples: int, said: str) -> 
 
 
 def test_names_of_searched_networks_are_explained_where_there_are_any(capsys: pytest.CaptureFixture[str]) -> None:
-    print_result(built(candidate(), candidate("slim38.4"), searched=True))
+    print_result(built(candidate(), candidate("slim38.4"), searched=("slim38.4",)))
     assert capsys.readouterr().out.count(SLIM_LEGEND) == 1
-    print_result(built(candidate(), candidate("slim50"), searched=False))  # a name that a recipe chose
-    print_result(built(candidate(), candidate("pruned30"), searched=True))
+    print_result(built(candidate(), candidate("slim50")))  # a name that a recipe chose
+    print_result(built(candidate(), candidate("pruned30"), searched=()))
     assert "slimNN" not in capsys.readouterr().out
 
 
@@ -129,7 +125,7 @@ def test_what_is_not_proven_is_a_row_without_figures_and_its_reason_is_said_once
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     rows = tuple(refused(name, "differs at head") for name in ("float.onnx.int8-static", "thin.onnx.int8-static"))
-    result = built(candidate(), candidate("thin"), searched=False, rows=rows)
+    result = built(candidate(), candidate("thin"), rows=rows)
     print_result(result)
     said = capsys.readouterr().out
     first = next(line for line in said.splitlines() if line.strip().startswith("float.onnx.int8-static"))
@@ -141,7 +137,7 @@ def test_what_is_not_proven_is_a_row_without_figures_and_its_reason_is_said_once
 
 
 def test_ratios_are_over_the_float_file_that_there_is(capsys: pytest.CaptureFixture[str]) -> None:
-    result = built(candidate(form="torchscript"), candidate("thin", "torchscript"), searched=False)
+    result = built(candidate(form="torchscript"), candidate("thin", "torchscript"))
     print_result(result)
     assert "float: float.torchscript.fp32;" in capsys.readouterr().out
     assert result.to_json()["baseline"] == "float.torchscript.fp32"
@@ -153,7 +149,7 @@ def test_a_verdict_names_the_classes_that_its_split_does_not_hold(capsys: pytest
         "validation": coverage([9, 0], ["calm", "alarm"]),
         "test": coverage([9, 3], ["calm", "alarm"]),
     }
-    result = built(candidate(), candidate("thin"), searched=False, coverage=held)
+    result = built(candidate(), candidate("thin"), coverage=held)
     print_result(result)
     said = capsys.readouterr().out
     (row,) = [line for line in said.splitlines() if line.strip().startswith("thin.onnx.fp32") and "²" in line]
@@ -168,13 +164,15 @@ def test_a_verdict_names_the_classes_that_its_split_does_not_hold(capsys: pytest
 def test_a_class_that_pays_for_the_others_is_named_beside_a_verdict_within_the_budget(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    lost = replace(quality(), worst_class_name="alarm", worst_class_drop=1.0, worst_class_examples=9)
+    lost = quality().model_copy(
+        update={"worst_class_name": "alarm", "worst_class_drop": 1.0, "worst_class_examples": 9}
+    )
     line = (
         "thin.onnx.fp32 is within budget, but class alarm loses +100.00 points of its own (9 examples) on validation."
     )
     for verdict, times in (("within budget", 1), ("over budget", 0)):
         reports = (candidate(), candidate("thin", judged=lost))
-        print_result(built(*reports, searched=False, verdicts={"thin.onnx.fp32": verdict}))
+        print_result(built(*reports, verdicts={"thin.onnx.fp32": verdict}))
         assert capsys.readouterr().out.count(line) == times
 
 
@@ -182,12 +180,12 @@ def test_an_empty_proof_and_made_up_inputs_that_prove_nothing_are_told(capsys: p
     report = candidate()
     said = {"zeros": "the network itself answers NaN or infinity to 32 of 32"}
     empty = report.model_copy(update={"parity": report.parity.model_copy(update={"empty": True, "left_out": said})})
-    print_result(built(empty, searched=False))
+    print_result(built(empty))
     out = capsys.readouterr().out
     assert "empty (1e+00)" in out
     assert "empty: one and the same answer to every example would be inside that limit; the proof says nothing." in out
     assert f"zeros: made-up inputs left out of {report.name}: {said['zeros']}" in out
-    print_result(built(report, searched=False))
+    print_result(built(report))
     assert "empty" not in capsys.readouterr().out
 
 
@@ -196,8 +194,10 @@ def test_labels_are_neither_markup_nor_emoji_codes_nor_control_characters(
 ) -> None:
     within = {"thin.onnx.fp32": WITHIN}
     label = "[/b] :boot: [red]x\x1b[2J\nArchive: forged"
-    few = replace(quality(lost=2, examples=900), worst_class_name=label, worst_class_drop=0.5, worst_class_examples=4)
-    result = built(candidate(judged=few), candidate("thin", judged=few), searched=False, verdicts=within)
+    few = quality(lost=2, examples=900).model_copy(
+        update={"worst_class_name": label, "worst_class_drop": 0.5, "worst_class_examples": 4}
+    )
+    result = built(candidate(judged=few), candidate("thin", judged=few), verdicts=within)
     print_result(result)
     said = capsys.readouterr().out
     assert r"class [/b] :boot: [red]x\x1b[2J\nArchive: forged loses" in said

@@ -23,6 +23,7 @@ LIGHT = (
     "pipeline.cli.run_check",
     "pipeline.cli.serving",
     "pipeline.doctor",
+    "pipeline.documents",
     "pipeline.errors",
     "pipeline.evidence.document",
     "pipeline.manifest",

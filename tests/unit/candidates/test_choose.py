@@ -6,6 +6,7 @@ import statistics
 
 import pytest
 
+from handlers.serving import RuntimeSpec
 from handlers.tolerance import FLOAT32
 from pipeline.candidates.choose import adjusted_confidence, choose, judge
 from pipeline.candidates.report import (
@@ -83,7 +84,7 @@ def candidate(
         lossy=lossy,
         how="export",
         passes=(PRUNED,) if lossy else (),
-        runtime={"threads": 1},
+        runtime=RuntimeSpec(kind="onnxruntime", file="model.onnx"),
         sha256="0" * 64,
         size=size,
         parity=ParityFigures(
@@ -99,7 +100,7 @@ def candidate(
             batch_difference=0,
             runs=("as served",),
             not_run={},
-            tolerance=FLOAT32.to_json(),
+            tolerance=FLOAT32,
         ),
         quality=judged or quality(),
         timings=(timing(1, ms), timing(32, batch_ms)),
@@ -180,8 +181,8 @@ def test_the_bound_is_adjusted_for_how_many_lossy_candidates_were_compared() -> 
     many = choose([candidate(), candidate("slim", judged=judged), *others], goal="latency", limits=limits)
     alone, among = one.verdicts["slim.onnx.fp32"], many.verdicts["slim.onnx.fp32"]
     assert (alone.confidence, among.confidence) == (0.95, 1 - 0.05 / 8)
-    assert alone.drop_upper == drop_bounds(lost=60, gained=22, examples=10_000)[1]
-    assert among.drop_upper == drop_bounds(lost=60, gained=22, examples=10_000, confidence=1 - 0.05 / 8)[1]
+    assert alone.adjusted_drop_upper == drop_bounds(lost=60, gained=22, examples=10_000)[1]
+    assert among.adjusted_drop_upper == drop_bounds(lost=60, gained=22, examples=10_000, confidence=1 - 0.05 / 8)[1]
     assert (alone.text, among.text) == ("within budget", "not provable with 10000 examples")
     assert among.smallest_provable_drop > alone.smallest_provable_drop
 

@@ -11,7 +11,8 @@ import pytest
 
 from handlers.tolerance import FLOAT32
 from pipeline.candidates.spec import CandidateSpec, candidate_specs
-from pipeline.candidates.unproven import CandidateList, Named, differing, from_error, read_list, way_on, write_list
+from pipeline.candidates.unproven import CandidateList, Named, differing, from_error, way_on
+from pipeline.documents import read_document, write_document
 from pipeline.errors import DataError, ProofError, RecipeError
 from pipeline.recipe import Candidates
 from pipeline.verify.layers import LayerFinding
@@ -89,7 +90,7 @@ def test_what_was_tried_crosses_a_file(tmp_path: Path) -> None:
     listed = CandidateList(
         order=("float.onnx.fp32",), compared=4, unproven=(from_error(STATIC, KeyError("a"), tmp_path),)
     )
-    write_list(tmp_path / "order.json", listed)
-    assert read_list(tmp_path / "order.json") == listed
+    write_document(tmp_path / "order.json", listed)
+    assert read_document(tmp_path / "order.json", CandidateList) == listed
     (tmp_path / "order.json").write_text('{"order": ["float.onnx.fp32"], "compared": 0}')
-    assert read_list(tmp_path / "order.json").unproven == (), "as earlier versions wrote it"
+    assert read_document(tmp_path / "order.json", CandidateList).unproven == (), "as earlier versions wrote it"

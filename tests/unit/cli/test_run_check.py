@@ -10,6 +10,7 @@ import pytest
 
 from handlers.compare import compare
 from handlers.tolerance import FLOAT32
+from pipeline.candidates.choose import judge
 from pipeline.candidates.rank import LayerGain, Ranking
 from pipeline.candidates.spec import candidate_specs
 from pipeline.candidates.unproven import NOT_PROVEN, Unproven, unproven
@@ -18,6 +19,7 @@ from pipeline.proof import run
 from pipeline.recipe import Candidates
 from pipeline.verify.layers import LayerFinding
 from pipeline.verify.parity import ParityCheck, ParityReport
+from tests.unit.candidates.test_choose import LIMITS, quality
 
 HINT = "--rank says which layers cost a candidate over budget its accuracy (up to 2 minutes for each)."
 DROP = "drop +2.00 points, bound +2.60 of 1.00 allowed; confident flips 0.20% of 0.10% allowed"
@@ -33,7 +35,7 @@ def found(name: str, verdict: str, ranking: Ranking | None = None) -> run.Candid
         altered=False,
         parity=parity,
         finding=LayerFinding(),
-        verdict=verdict,
+        verdict=judge(quality(), LIMITS, lossy=True, compared=1).model_copy(update={"text": verdict}),
         miss="" if verdict in ("lossless", "within budget") else f"{verdict}: {DROP}",
         ranking=ranking,
     )

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import FileError
-from pipeline.evidence.document import describe_code, package_url, portable_settings, read_evidence
+from pipeline.evidence.code import describe_code, portable_settings
+from pipeline.evidence.document import package_url, read_evidence
 from pipeline.recipe_file import load_recipe
 from tests.evidence_sample import sample_evidence
 
@@ -38,14 +39,13 @@ def test_code_is_ours_the_libraries_and_the_users(tmp_path: Path) -> None:
     (tmp_path / "blocks.py").write_text("import torch\n")
     (tmp_path / "losses.py").write_text("import focal\nimport scipy\n")
     (tmp_path / "focal.py").write_text("")
-    recipe = {"model": {"factory": "nets:build"}, "data": {"factory": None}, "train": {"loss": "losses:smooth"}}
-    code = describe_code(recipe, tmp_path)
+    code = describe_code(["nets:build", "losses:smooth"], tmp_path)
     assert sorted(code.user_sources) == ["blocks.py", "focal.py", "losses.py", "nets.py"]
     assert "scipy" in code.libraries
     assert {"torch", "onnxruntime", "scikit-learn"} <= set(code.libraries)
     assert "typer" not in code.libraries, "the command line makes no archive"
     (tmp_path / "blocks.py").write_text("import torch  # edited\n")
-    again = describe_code(recipe, tmp_path)
+    again = describe_code(["nets:build", "losses:smooth"], tmp_path)
     assert again.source_sha256 == code.source_sha256
     assert again.user_sources["nets.py"] == code.user_sources["nets.py"]
     assert again.user_sources["blocks.py"] != code.user_sources["blocks.py"]
@@ -57,8 +57,7 @@ def test_the_source_of_a_package_installed_for_editing_is_the_users(
     (tmp_path / "src" / "their_nets").mkdir(parents=True)
     (tmp_path / "src" / "their_nets" / "__init__.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path / "src")
-    recipe = {"model": {"factory": "their_nets:build"}, "data": {"factory": None}, "train": {"loss": None}}
-    assert list(describe_code(recipe, tmp_path / "recipe").user_sources) == ["their_nets/__init__.py"]
+    assert list(describe_code(["their_nets:build"], tmp_path / "recipe").user_sources) == ["their_nets/__init__.py"]
 
 
 def test_reading_back() -> None:

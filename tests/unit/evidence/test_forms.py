@@ -14,7 +14,7 @@ from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.statement import Statement
 
 from pipeline.evidence.cyclonedx import cyclonedx_bom
-from pipeline.evidence.document import Evidence, Subject
+from pipeline.evidence.document import Evidence, PassEvidence, Subject
 from pipeline.evidence.model_card import model_card
 from pipeline.evidence.slsa import slsa_statement
 from tests.evidence_sample import sample_evidence
@@ -93,9 +93,9 @@ def test_nothing_in_evidence_becomes_markup_of_a_model_card() -> None:
     packed = EVIDENCE.packed.model_copy(
         update={
             "verdict": evil,
-            "passes": ({"kind": evil, "detail": evil},),
+            "passes": (PassEvidence(kind=evil, detail=evil),),
             "format": evil,
-            "parity": {**EVIDENCE.packed.parity, "reference": evil},
+            "parity": EVIDENCE.packed.parity.model_copy(update={"reference": evil}),
         }
     )
     evidence = EVIDENCE.model_copy(

@@ -98,7 +98,7 @@ def test_throughput_is_timed_in_the_largest_batch_and_size_is_not_timed(
 def test_the_fastest_of_each_group_counts_and_a_finding_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runtime = RUNTIME.to_json()
+    runtime = RUNTIME
     one, slow, other = (
         candidate(name).model_copy(update={"runtime": runtime, "identity": name}) for name in ("one", "slow", "other")
     )

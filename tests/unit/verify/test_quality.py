@@ -72,7 +72,7 @@ def test_drop_and_bounds() -> None:
     assert report.interval_lower == pytest.approx(0.00644, abs=2e-4)
     assert report.interval_upper == pytest.approx(0.01156, abs=2e-4)
     assert report.drop_upper == pytest.approx(0.01114, abs=2e-4)
-    assert report.to_json()["drop_upper"] == report.drop_upper
+    assert report.model_dump(mode="json")["drop_upper"] == report.drop_upper
 
 
 def test_nothing_flipped_is_not_nothing_lost() -> None:

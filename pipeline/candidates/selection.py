@@ -1,0 +1,34 @@
+"""What the select stage decides: the winner, why, and a verdict per candidate."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pipeline.candidates.choose import Verdict
+from pipeline.documents import Document
+from pipeline.recipe import Budget, Goal
+from pipeline.verify.quality import QualityReport
+
+
+class Selection(Document):
+    """The document `selection.json`.
+
+    Args:
+        selected: name of the winner.
+        why: it won.
+        verdicts: by candidate, in the order of the table.
+        goal: what the candidates competed in.
+        limits: what a lossy candidate may lose.
+        test: the winner against float on the test set, opened for this report alone.
+        test_verdict: whether the winner is inside its limits there too; it alone is compared.
+    """
+
+    title: ClassVar[str] = "the selection of this build"
+
+    selected: str
+    why: str
+    verdicts: dict[str, Verdict]
+    goal: Goal
+    limits: Budget
+    test: QualityReport
+    test_verdict: Verdict

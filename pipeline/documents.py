@@ -1,0 +1,48 @@
+"""A file that one stage writes and others read: its fields have names and types, and an unknown one is a problem."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pipeline.errors import FileError
+from pipeline.manifest import write_atomically
+
+
+class Document(BaseModel):
+    """A frozen group of values. A file of its own says in `title` what it is, for messages."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: ClassVar[str] = "a document of a build"
+
+
+D = TypeVar("D", bound=Document)
+
+
+def read_document(path: Path, kind: type[D]) -> D:
+    """Read a file that a stage wrote.
+
+    Args:
+        path: of the file.
+        kind: what it holds.
+
+    Raises:
+        FileError: it holds something else, or what another version wrote.
+    """
+    try:
+        return kind.model_validate(json.loads(path.read_bytes()))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(str(part) for part in problem["loc"])
+        raise FileError(f"{path}: {field}: {problem['msg']}; run pipeline build again") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise FileError(f"{path}: expected {kind.title}, found: {error}; run pipeline build again") from error
+
+
+def write_document(path: Path, document: Document) -> None:
+    """Write a file in one step; the same values give the same bytes."""
+    write_atomically(path, document.model_dump_json(indent=1).encode() + b"\n")

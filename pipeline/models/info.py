@@ -1,0 +1,35 @@
+"""Facts of a model that stages after training need, without its network or torch."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from handlers.activation import Activation
+from pipeline.documents import Document
+from pipeline.handler_fields import InputField
+
+
+class ModelInfo(Document):
+    """The document `model.json`.
+
+    Args:
+        name: of the network, or of the user's function that makes it.
+        task: what the outputs mean.
+        inputs: in the order the model takes them.
+        labels: one per output.
+        activation: what the outputs are already.
+        parameters: values in the network's parameters.
+        files: SHA-256 of the files that the network was made from, by name, for the evidence.
+    """
+
+    title: ClassVar[str] = "the facts of a model"
+
+    name: str
+    task: Literal["classification"]
+    inputs: tuple[InputField, ...]
+    labels: tuple[str, ...]
+    activation: Activation
+    parameters: int
+    files: dict[str, str] = Field(default={})
