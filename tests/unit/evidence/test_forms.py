@@ -80,6 +80,7 @@ def test_model_card() -> None:
     )
     assert f"`pipeline verify tiny.mar --digest {'b' * 64}`" in card
     assert "Intended use" in card
+    assert "one-sided 95 % bound for that candidate alone, while its verdict rests on the larger bound" in card
 
 
 def test_labels_are_text_in_a_model_card() -> None:
