@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
@@ -10,6 +11,14 @@ NetworkName = Literal["fashion-cnn", "fashion-cnn-wide", "mlp", "resnet18"]
 DataSetName = Literal["fashion-mnist"]
 NETWORKS: tuple[str, ...] = get_args(NetworkName)
 DATA_SETS: tuple[str, ...] = get_args(DataSetName)
+
+# Prefix of the names of networks that a search makes; the number behind it is the network's cost in percent of float's.
+SLIM = "slim"
+
+
+def is_search_name(name: str) -> bool:
+    """Whether a network of a search may bear this name, so that no other one may."""
+    return re.fullmatch(rf"{SLIM}[\d.]+", name) is not None
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pipeline.errors import DataError, FileError, RecipeError
+from pipeline.factories import user_factories
 from pipeline.models.weight_files import check_weights_file
 from pipeline.names import meant
 from pipeline.recipe import Recipe
@@ -26,7 +27,7 @@ def check_recipe(recipe: Recipe) -> None:
         RecipeError: a function, the golden inputs or the device are not there.
         DataError: weights or data are not.
     """
-    for setting, factory in recipe.factories.items():
+    for setting, factory in user_factories(recipe).items():
         _check_factory(setting, factory, recipe.folder)
     if recipe.model.weights is not None:
         check_weights_file(recipe.folder / recipe.model.weights)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from pipeline.formats import FormatName
-from pipeline.names import DATA_SETS, NETWORKS, DataSetName, NetworkName, require_known
+from pipeline.names import DATA_SETS, NETWORKS, SLIM, DataSetName, NetworkName, is_search_name, require_known
 from pipeline.passes import Pass, Variant
 from pipeline.precision import PRECISIONS
 from pipeline.section import LONGEST_NAME, NAME, Section
@@ -358,7 +357,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _names_of_a_search(self) -> Recipe:
-        taken = [one.name for one in self.candidates.variants or () if re.fullmatch(r"slim[\d.]+", one.name)]
+        taken = [one.name for one in self.candidates.variants or () if is_search_name(one.name)]
         if taken and self.search_effort != "off":
             raise ValueError(
                 f"variant {taken[0]!r}: expected another name, because a search names its networks so; rename it, or "
@@ -376,22 +375,12 @@ class Recipe(Section):
         return self
 
     @property
-    def factories(self) -> dict[str, str]:
-        """The user's own functions that the recipe names, by the setting that names each."""
-        settings = {
-            "model.factory": self.model.factory,
-            "data.factory": self.data.factory,
-            "train.loss": self.train.loss,
-        }
-        return {setting: factory for setting, factory in settings.items() if factory is not None}
-
-    @property
     def search_effort(self) -> Literal["off", "quick", "deep"]:
         """How much is searched."""
         if self.search.effort is not None:
             return self.search.effort
         candidates, named = self.candidates, self.select.candidate
-        chosen = candidates.variants is not None or (named is not None and not named.startswith("slim"))
+        chosen = candidates.variants is not None or (named is not None and not named.startswith(SLIM))
         return "off" if chosen or "onnx" not in candidates.formats else "quick"
 
     @property

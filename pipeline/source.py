@@ -53,13 +53,6 @@ def factory_sources(factory: str, folder: Path) -> Sources:
     return Sources(files=found.files, libraries=found.libraries - own)
 
 
-def named_digests(setting: str, factory: str | None, folder: Path) -> dict[str, str]:
-    """The same under the name of the setting that gives the factory; empty without one."""
-    if factory is None:
-        return {}
-    return {f"{setting} {name}": digest for name, digest in factory_digests(factory, folder).items()}
-
-
 def _installed_root(top: str) -> Path | None:
     """The folder on `sys.path` that holds a top-level module or package."""
     try:

@@ -10,9 +10,9 @@ from pipeline.artifacts import digest_file
 from pipeline.data import fashion_mnist
 from pipeline.data.dataset import DataSet
 from pipeline.errors import DataError, RecipeError
+from pipeline.factories import named_digests
 from pipeline.reads import ANY_FILE
 from pipeline.recipe import Data
-from pipeline.source import factory_digests
 from pipeline.user_code import import_factory
 
 
@@ -62,7 +62,7 @@ def outside_digests(data: Data, folder: Path) -> dict[str, str]:
     """
     if data.factory is None:
         return {}  # its contents are fixed by checksums in our own source
-    digests = {f"data.factory {name}": digest for name, digest in factory_digests(data.factory, folder).items()}
+    digests = named_digests({"data.factory": data.factory}, folder)
     if data.path is None:
         return digests | {"data": load_data_set(data, folder).digest()}
     place = folder / data.path

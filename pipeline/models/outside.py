@@ -7,25 +7,26 @@ from pathlib import Path
 
 from pipeline.argument_files import argument_digests
 from pipeline.artifacts import digest_file
+from pipeline.factories import named_digests
 from pipeline.models.weight_files import check_weights_file
 from pipeline.recipe import Model
-from pipeline.source import named_digests
 
 
-def outside_digests(model: Model, folder: Path) -> dict[str, str]:
+def outside_digests(model: Model, factories: Mapping[str, str], folder: Path) -> dict[str, str]:
     """Digests of what a build reads from outside its run directory to get its model.
 
-    The factory's source, the files that its arguments name, and the weights. What else the factory read the last time
-    is compared by the runner.
+    The source of the user's functions, the files that the factory's arguments name, and the weights. What else the
+    functions read the last time is compared by the runner.
 
     Args:
         model: the recipe's section.
+        factories: the user's functions that model and loss are made of, by the setting that names each.
         folder: of the recipe.
 
     Raises:
         DataError: there is no such file of weights, or it is of another kind.
     """
-    return named_digests("model.factory", model.factory, folder) | _file_digests(model, folder)
+    return named_digests(factories, folder) | _file_digests(model, folder)
 
 
 def files_behind(model: Model, folder: Path, reads: Mapping[str, str]) -> dict[str, str]:

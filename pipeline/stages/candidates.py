@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from pipeline.artifacts import Kind
+from pipeline.factories import user_factories
 from pipeline.formats import FormatName
 from pipeline.recipe import Candidates, Export, Measure, Model, Recipe, Verify
 from pipeline.search.settings import SearchSettings, search_settings
@@ -43,6 +44,7 @@ class CandidatesSettings(Section):
     export: Export
     verify: Verify
     measure: Measure
+    factories: dict[str, str] = Field(exclude=True)
     folder: Path = Field(exclude=True)
     # What is made does not depend on these, only whether the build goes on without it.
     named_formats: tuple[FormatName, ...] = Field(exclude=True)
@@ -62,6 +64,7 @@ def settings(recipe: Recipe) -> CandidatesSettings:
         export=recipe.export,
         verify=recipe.verify,
         measure=recipe.measure,
+        factories=user_factories(recipe, "model", "train"),
         folder=recipe.folder,
         named_formats=recipe.candidates.named_formats,
         named_candidate=recipe.select.candidate,
@@ -73,13 +76,11 @@ def _model_key(settings: CandidatesSettings, data_info: Path) -> str:
     from pipeline.artifacts import digest_bytes, digest_file
     from pipeline.models.outside import outside_digests
     from pipeline.reads import recorded
-    from pipeline.source import named_digests
 
     model = settings.model.model_copy(update={"weights": None, "weights_key": None})
     parts = [
         model.model_dump(mode="json"),
-        outside_digests(model, settings.folder),
-        named_digests("train.loss", settings.loss, settings.folder),
+        outside_digests(model, settings.factories, settings.folder),
         digest_file(data_info),
         recorded(),
     ]
@@ -90,13 +91,12 @@ def outside(settings: CandidatesSettings) -> dict[str, str]:
     """Digests of the user's model factory and loss, and the CPU that the timings belong to."""
     from pipeline.measure.host import channel_block, computes_bfloat16, cpu_model, usable_cores
     from pipeline.models.outside import outside_digests
-    from pipeline.source import named_digests
 
-    sources = outside_digests(settings.model.model_copy(update={"weights": None}), settings.folder)
-    loss = named_digests("train.loss", settings.loss, settings.folder)
+    model = settings.model.model_copy(update={"weights": None})
+    sources = outside_digests(model, settings.factories, settings.folder)
     host = {"cpu": cpu_model(), "cores": str(usable_cores()), "channels at a time": str(channel_block())}
     host["bfloat16"] = str(computes_bfloat16())
-    return {**sources, **loss, **host}
+    return {**sources, **host}
 
 
 def context(

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipeline.artifacts import Kind, digest_bytes, digest_file
 from pipeline.errors import RecipeError
 from pipeline.evidence.code import describe_code, portable_settings
+from pipeline.factories import user_factories
 from pipeline.recipe import Recipe
 from pipeline.stage import Inputs, Outputs, Stage
 
@@ -67,7 +68,7 @@ def settings(recipe: Recipe) -> PackageSettings:
         deadline_s=recipe.package.deadline_s,
         recipe=portable_settings(recipe),
         seeds={"data": recipe.data.seed, "train": recipe.train.seed},
-        factories=tuple(recipe.factories.values()),
+        factories=tuple(user_factories(recipe).values()),
         folder=recipe.folder,
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from pipeline.artifacts import Kind
+from pipeline.factories import user_factories
 from pipeline.passes import FineTune, Variant
 from pipeline.recipe import Model, Recipe, Train
 from pipeline.section import Section
@@ -28,6 +29,7 @@ class TrainSettings(Section):
     train: Train
     variants: tuple[Variant, ...] = Field(default=(), exclude=True)
     search_shift: int = Field(default=0, exclude=True)
+    factories: dict[str, str] = Field(exclude=True)
     folder: Path = Field(exclude=True)
 
 
@@ -38,6 +40,7 @@ def settings(recipe: Recipe) -> TrainSettings:
         train=recipe.train,
         variants=recipe.candidates.variants or (),
         search_shift=0 if recipe.search_effort == "off" else recipe.search.shift or 0,
+        factories=user_factories(recipe, "model", "train"),
         folder=recipe.folder,
     )
 
@@ -45,10 +48,8 @@ def settings(recipe: Recipe) -> TrainSettings:
 def outside(settings: TrainSettings) -> dict[str, str]:
     """Digests of the user's model factory, weights and loss."""
     from pipeline.models.outside import outside_digests
-    from pipeline.source import named_digests
 
-    loss = named_digests("train.loss", settings.train.loss, settings.folder)
-    return {**outside_digests(settings.model, settings.folder), **loss}
+    return outside_digests(settings.model, settings.factories, settings.folder)
 
 
 def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:

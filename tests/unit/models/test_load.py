@@ -153,15 +153,15 @@ def test_source_and_weights_are_watched(tmp_path: Path) -> None:
     (tmp_path / "layers.py").write_text("")
     (tmp_path / "w.pth").write_bytes(b"\x80\x02N.")
     model = _model(factory="nets:build", weights="w.pth")
-    before = outside_digests(model, tmp_path)
+    before = outside_digests(model, {"model.factory": "nets:build"}, tmp_path)
     assert set(before) == {"model.factory nets.py", "model.factory layers.py", "model.weights"}
     (tmp_path / "layers.py").write_text("# edited\n")
     (tmp_path / "w.pth").write_bytes(b"\x80\x03N.")
-    after = outside_digests(model, tmp_path)
+    after = outside_digests(model, {"model.factory": "nets:build"}, tmp_path)
     assert [name for name in before if before[name] != after[name]] == ["model.factory layers.py", "model.weights"]
     (tmp_path / "w.pth").unlink()
     with pytest.raises(DataError, match=r"w\.pth: expected a file, found none"):
-        outside_digests(model, tmp_path)
+        outside_digests(model, {"model.factory": "nets:build"}, tmp_path)
 
 
 def test_an_activation_is_declared_by_the_recipe_or_by_the_specification(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_a_safetensors_file_that_is_cut_off_says_how_much_is_missing(tmp_path: P
     whole, path = safetensors_bytes(STATE), tmp_path / "w.safetensors"
     path.write_bytes(whole[:kept])
     with pytest.raises(DataError, match=rf"found the beginning of a safetensors file: {kept} bytes of \d+; download"):
-        outside_digests(Model(factory="nets:build", weights="w.safetensors"), tmp_path)
+        outside_digests(Model(factory="nets:build", weights="w.safetensors"), {}, tmp_path)
 
 
 @pytest.mark.parametrize("older", [True, False])
