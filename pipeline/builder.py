@@ -12,10 +12,11 @@ from pipeline.artifacts import Kind, digest_bytes, digest_file
 from pipeline.build_result import BuildResult, read_result, read_selection
 from pipeline.cache_key import outdated
 from pipeline.candidates.choose import explain
-from pipeline.candidates.spec import SLIM, candidate_specs
+from pipeline.candidates.spec import candidate_specs
 from pipeline.errors import FileError, ProofError, RecipeError
 from pipeline.manifest import MANIFEST_NAME, Manifest, read_manifest, write_atomically
 from pipeline.measure.host import computes
+from pipeline.names import SLIM
 from pipeline.places import no_room, os_error_text, require_temp
 from pipeline.precision import PRECISIONS
 from pipeline.preflight import check_recipe, check_store

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.candidates.choose import ERROR_RATE, WITHIN
-from pipeline.candidates.spec import SLIM
+from pipeline.names import SLIM
 from pipeline.plain_console import PIPE_WIDTH, plain_console, show
 from pipeline.visible import visible
 

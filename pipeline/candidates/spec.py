@@ -19,8 +19,6 @@ FLOAT = "float"
 FALLBACK = "float.onnx.fp32"
 # The float network in each format, the one first that ratios are over wherever it can be had.
 FLOAT_NAMES = (FALLBACK, "float.torchscript.fp32")
-# What the names of networks begin with that a search makes.
-SLIM = "slim"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from pipeline.candidates.report import CandidateReport
-from pipeline.candidates.spec import SLIM
 from pipeline.measure.gain import MINIMUM_GAIN
+from pipeline.names import SLIM
 from pipeline.search.widths import Ladder, Plan, Sensitivity, narrower
 
 
