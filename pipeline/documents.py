@@ -36,11 +36,15 @@ def read_document(path: Path, kind: type[D]) -> D:
     try:
         return kind.model_validate(json.loads(path.read_bytes()))
     except ValidationError as error:
-        problem = error.errors()[0]
-        field = ".".join(str(part) for part in problem["loc"])
-        raise FileError(f"{path}: {field}: {problem['msg']}; run pipeline build again") from error
+        raise FileError(f"{path}: {first_problem(error)}; run pipeline build again") from error
     except (OSError, ValueError, RecursionError) as error:
         raise FileError(f"{path}: expected {kind.title}, found: {error}; run pipeline build again") from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """Where the first problem of a document lies, and what it is; the document itself where it lies nowhere inside."""
+    problem = error.errors()[0]
+    return f"{'.'.join(str(part) for part in problem['loc']) or 'document'}: {problem['msg']}"
 
 
 def write_document(path: Path, document: Document) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -21,7 +22,9 @@ from handlers.sizes import fits_shape, require_sizes
 from pipeline.data.coverage import Coverage, coverage
 from pipeline.data.labels import check_labels
 from pipeline.data.sizes import with_shared_names
+from pipeline.documents import Document, first_problem
 from pipeline.errors import DataError
+from pipeline.handler_fields import InputField
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -171,9 +174,8 @@ class DataSet:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class DataInfo:
-    """What later stages need to know of a data set besides its splits.
+class DataInfo(Document):
+    """The document `data.json`: what later stages need to know of a data set besides its splits.
 
     Args:
         name: of the data set.
@@ -187,11 +189,11 @@ class DataInfo:
 
     name: str
     classes: tuple[str, ...]
-    inputs: tuple[InputSpec, ...]
+    inputs: tuple[InputField, ...]
     sizes: dict[SplitName, int]
     digests: dict[SplitName, str]
     sources: dict[str, str]
-    class_counts: dict[SplitName, tuple[int, ...]] = field(default_factory=dict)
+    class_counts: dict[SplitName, tuple[int, ...]] = Field(default={})
 
     @property
     def coverage(self) -> dict[SplitName, Coverage]:
@@ -232,16 +234,7 @@ def class_counts(labels: NDArray[np.int64], classes: int) -> tuple[int, ...]:
 
 def write_info(path: Path, info: DataInfo) -> None:
     """Write data.json; the same facts give the same bytes."""
-    document = {
-        "name": info.name,
-        "classes": list(info.classes),
-        "inputs": [one.to_json() for one in info.inputs],
-        "sizes": info.sizes,
-        "digests": info.digests,
-        "sources": info.sources,
-        "class_counts": info.class_counts,
-    }
-    path.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(info.model_dump(mode="json"), indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def read_info(path: Path) -> DataInfo:
@@ -251,19 +244,11 @@ def read_info(path: Path) -> DataInfo:
         DataError: the file cannot be read or is not one.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        return DataInfo(
-            name=document["name"],
-            classes=tuple(document["classes"]),
-            inputs=tuple(InputSpec.from_json(one) for one in document["inputs"]),
-            sizes=document["sizes"],
-            digests=document["digests"],
-            sources=document["sources"],
-            class_counts={which: tuple(counts) for which, counts in document.get("class_counts", {}).items()},
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return DataInfo.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        found = first_problem(error) if isinstance(error, ValidationError) else error
         raise DataError(
-            f"{path}: expected the facts of a data set as the data stage writes them, found: {error}"
+            f"{path}: expected the facts of a data set as the data stage writes them, found: {found}"
         ) from error
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
-from pipeline.documents import Document
+from pipeline.documents import Document, first_problem
 from pipeline.errors import FileError
 from pipeline.evidence.code import Code
 from pipeline.evidence.recorded import Recorded
@@ -262,10 +262,7 @@ def read_evidence(where: str, document: Mapping[str, Any] | None) -> Evidence:
     try:
         evidence = Evidence.model_validate(document)
     except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(str(part) for part in problem["loc"]) or "document"
-        made = made_elsewhere(document)
-        raise FileError(f"{where}: evidence.json: {place}: {problem['msg']}{made}") from error
+        raise FileError(f"{where}: evidence.json: {first_problem(error)}{made_elsewhere(document)}") from error
     if evidence.candidate not in [row.name for row in evidence.candidates]:
         raise FileError(f"{where}: evidence.json: expected a row of candidate {evidence.candidate}, found none")
     return evidence
