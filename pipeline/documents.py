@@ -13,7 +13,7 @@ from pipeline.manifest import write_atomically
 
 
 class Document(BaseModel):
-    """A frozen group of values. A file of its own says in `title` what it is, for messages."""
+    """A frozen group of values; where it is a file of its own, `title` says in messages what that is."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,7 +36,9 @@ def read_document(path: Path, kind: type[D]) -> D:
     try:
         return kind.model_validate(json.loads(path.read_bytes()))
     except ValidationError as error:
-        raise FileError(f"{path}: {first_problem(error)}; run pipeline build again") from error
+        raise FileError(
+            f"{path}: {first_problem(error)}; another version wrote it, or it was altered; run pipeline build again"
+        ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise FileError(f"{path}: expected {kind.title}, found: {error}; run pipeline build again") from error
 

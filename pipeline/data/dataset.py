@@ -246,9 +246,9 @@ def read_info(path: Path) -> DataInfo:
     try:
         return DataInfo.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        found = first_problem(error) if isinstance(error, ValidationError) else error
+        problem = first_problem(error) if isinstance(error, ValidationError) else error
         raise DataError(
-            f"{path}: expected the facts of a data set as the data stage writes them, found: {found}"
+            f"{path}: expected the facts of a data set as the data stage writes them, found: {problem}"
         ) from error
 
 

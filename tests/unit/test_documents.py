@@ -47,7 +47,11 @@ def test_what_is_written_is_read_again_and_the_same_values_give_the_same_bytes(t
             '"width"',
             r"sample\.json: tolerance: Value error, tolerance: .*width.*; run pipeline build",
         ),
-        ('"inputs"', '"features"', r"sample\.json: inputs: Field required; run pipeline build again$"),
+        (
+            '"inputs"',
+            '"features"',
+            r"sample\.json: inputs: Field required; another version wrote it, or it was altered; run pipeline build",
+        ),
         ("}", "", r"sample\.json: expected a sample, found: .*; run pipeline build again$"),
     ],
 )
