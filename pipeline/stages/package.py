@@ -89,19 +89,14 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
     from handlers.limits import Limits, usual_pixels
     from handlers.serving import Golden, Serving
     from handlers.sizes import size_groups
-    from handlers.tolerance import Tolerance
     from pipeline.archive.golden import answered, answers, pack_golden
     from pipeline.archive.mar import write_archive
     from pipeline.archive.pictures import PICTURES_FILE, make_pictures
-    from pipeline.data.dataset import read_info
     from pipeline.candidates.report import CandidateReport
     from pipeline.candidates.selection import Selection
     from pipeline.data.dataset import read_info
     from pipeline.documents import read_document
     from pipeline.models.info import ModelInfo
-    from pipeline.serving.archive import write_archive
-    from pipeline.serving.golden import answered, answers, pack_golden
-    from pipeline.serving.pictures import PICTURES_FILE, make_pictures
     from pipeline.verify.ruler import sized_kind
 
     selection = read_document(inputs.one(Kind.SELECTION), Selection)

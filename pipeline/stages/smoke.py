@@ -66,8 +66,6 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
         ProofError: the archive describes another model than was selected, or an answer differs.
         ServerError: the server did not start, answer or stop.
     """
-    import json
-
     from pipeline.archive.description import require_activation, require_description, require_model
     from pipeline.archive.mar import read_archive
     from pipeline.artifacts import digest_file
@@ -76,7 +74,6 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.data.dataset import read_info, read_split
     from pipeline.documents import read_document, write_document
     from pipeline.models.info import ModelInfo
-    from pipeline.serving.archive import read_archive
     from pipeline.serving.check import verify_served
     from pipeline.serving.lifecycle import running_server
 

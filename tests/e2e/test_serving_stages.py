@@ -23,10 +23,8 @@ from pipeline.data.dataset import DataSet, Split, describe, write_info, write_sp
 from pipeline.data.synthetic import synthetic_inputs
 from pipeline.documents import write_document
 from pipeline.errors import ProofError, RecipeError
-from pipeline.evidence.document import portable_settings
 from pipeline.evidence.code import portable_settings
 from pipeline.recipe import Budget
-from pipeline.serving.archive import read_archive
 from pipeline.serving.state import read_states
 from pipeline.stage import Inputs, Outputs, Silent
 from pipeline.stages.package import PackageSettings, outside

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from pipeline.archive.mar import read_archive
 from pipeline.evidence.document import read_evidence
 from pipeline.evidence.recorded import Recorded
-from pipeline.serving.archive import read_archive
 
 ARCHIVES = sorted(Path(__file__).parents[2].joinpath("data", "archives").glob("*.mar"))
 
