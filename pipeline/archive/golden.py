@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,17 +9,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save, save_file
+from safetensors.numpy import save, save_file
 
 from handlers.decode import InputSpec
-from handlers.runtime import load_model, run_chunks
+from handlers.runtimes import RUNTIMES
 from handlers.serving import RuntimeSpec
 from handlers.sizes import SizeGroup, pack_size_groups
-from pipeline.confine import confined_command
 from pipeline.errors import ProofError, StageError
-from pipeline.process import failure, module_environment, run_child
+from pipeline.replay.start import Run, replay
 
-_TIMEOUT_S = 600.0
 # Golden examples of each size of a free axis: alone, and together.
 _OF_EACH_SIZE = 3
 
@@ -62,28 +57,20 @@ def answers(
         StageError: the process failed.
         ProofError: an answer is NaN or infinite.
     """
-    with tempfile.TemporaryDirectory(prefix="golden-") as scratch:
-        asked, answered = Path(scratch, "inputs.safetensors"), Path(scratch, "logits.safetensors")
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, asked)
-        job = {
-            "folder": str(folder.resolve()),
-            "runtime": runtime.to_json(),
-            "inputs": [spec.to_json() for spec in inputs],
-            "batch_sizes": list(batch_sizes),
-            "asked": str(asked),
-            "answered": str(answered),
-        }
-        environment = module_environment(threads=runtime.threads)
-        command = confined_command("pipeline.archive.golden", json.dumps(job), writable=[Path(scratch)])
+    with tempfile.TemporaryDirectory(prefix="golden-") as name:
+        scratch = Path(name)
+        data = scratch / "inputs.safetensors"
+        save_file({f"input.{spec.name}": np.ascontiguousarray(arrays[spec.name]) for spec in inputs}, data)
+        # What counts is the state that goes on answering.
+        calls = RUNTIMES[runtime.kind].settled_call
+        runs = [Run(name=str(size), data=data, batch_size=size, calls=calls) for size in batch_sizes]
         try:
-            done = run_child(command, environment=environment, cwd=Path(scratch), timeout_s=_TIMEOUT_S)
-        except subprocess.TimeoutExpired as error:
-            raise StageError(f"{runtime.file}: expected answers within {_TIMEOUT_S:g} s, found none") from error
-        if done.returncode != 0:
-            raise StageError(
-                f"{runtime.file}: expected answers from a new process, found: {failure(done.returncode, done.stderr)}"
-            )
-        logits = {size: load_file(answered)[str(size)] for size in batch_sizes}
+            replayed = replay(
+                file=folder / runtime.file, runtime=runtime, inputs=inputs, runs=runs, scratch=scratch
+            ).answers
+        except ProofError as error:
+            raise StageError(f"{runtime.file}: expected answers from a new process, found: {error}") from error
+    logits: dict[int, NDArray[np.float32]] = {size: replayed[str(size), calls - 1] for size in batch_sizes}
     for size, values in logits.items():
         if not np.isfinite(values).all():
             position = [int(axis) for axis in np.argwhere(~np.isfinite(values))[0]]
@@ -128,20 +115,3 @@ def pack_golden(
     tensors |= {f"logits.{size}": np.ascontiguousarray(values) for size, values in logits.items()}
     content: bytes = save(tensors | pack_size_groups(groups))
     return content
-
-
-def main(job: Mapping[str, Any]) -> None:
-    """What the new process does."""
-    inputs = [InputSpec.from_json(spec) for spec in job["inputs"]]
-    model = load_model(Path(job["folder"]), RuntimeSpec.from_json(job["runtime"]), inputs)
-    arrays = load_file(job["asked"])
-    logits = {}
-    for size in job["batch_sizes"]:
-        # TorchScript compiles in its first calls; what counts is the state that goes on answering.
-        for _ in range(3):
-            logits[str(size)] = run_chunks(model, arrays, size)
-    save_file(logits, job["answered"])
-
-
-if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))

@@ -20,7 +20,7 @@ from handlers.runtimes import RUNTIMES, RuntimeKind
 from handlers.serving import RuntimeSpec
 from handlers.tolerance import FLOAT32, Tolerance
 from pipeline.errors import ProofError
-from pipeline.verify.process import Replayed, Run, replay, require_examples
+from pipeline.replay.start import Replayed, Run, replay, require_examples
 from pipeline.verify.reference import Reference, evaluator
 from pipeline.verify.ruler import Ruler, make_rulers, widest
 

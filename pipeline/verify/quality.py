@@ -15,8 +15,8 @@ from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
 from pipeline.documents import Document
 from pipeline.errors import ProofError
+from pipeline.replay.start import Run, replay, require_examples
 from pipeline.verify.interval import drop_bounds, smallest_provable_drop
-from pipeline.verify.process import Run, replay, require_examples
 
 # Float was sure of its label: between the two most probable classes lies at least half of all probability. A candidate
 # that answers otherwise there has learned something else; no rounding brings it about.

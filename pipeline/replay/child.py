@@ -1,7 +1,7 @@
-"""Replay inputs through a model file, in a process of its own: `python -m pipeline.verify.replay JOB.json`.
+"""Replay inputs through a model file, in a process of its own: `python -m pipeline.replay.child JOB.json`.
 
 It imports the code that serves (`handlers`) and nothing else of this package, so what is checked is what will answer,
-and an ONNX file is run without torch, as in the worker. `pipeline.verify.process` writes the job and reads the answers.
+and an ONNX file is run without torch, as in the worker. `pipeline.replay.start` writes the job and reads the answers.
 """
 
 from __future__ import annotations

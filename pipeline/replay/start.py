@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 import pipeline
-import pipeline.verify.replay
+import pipeline.replay.child
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
 from pipeline.confine import confined_command
@@ -86,7 +86,7 @@ def replay(
             "facts": str(facts),
         }
         job.write_text(json.dumps(document), encoding="utf-8")
-        command = confined_command(pipeline.verify.replay.__name__, str(job), writable=[folder])
+        command = confined_command(pipeline.replay.child.__name__, str(job), writable=[folder])
         done = run_child(command, environment=module_environment())
         if done.returncode != 0:
             raise ProofError(

@@ -7,7 +7,7 @@ import pytest
 
 from handlers.serving import RuntimeSpec
 from pipeline.errors import ProofError
-from pipeline.verify.process import Replayed, Run, replay
+from pipeline.replay.start import Replayed, Run, replay
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Exported

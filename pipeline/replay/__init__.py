@@ -1,0 +1,1 @@
+"""Answers of a model file from a new process that imports the code that serves."""
