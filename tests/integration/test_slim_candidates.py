@@ -30,9 +30,9 @@ from pipeline.recipe_file import load_recipe
 from pipeline.search.calibration import best_static_int8
 from pipeline.search.comparison import Contest
 from pipeline.training.augment import Augmentation
+from tests.damage import flip
 from tests.example_build import QUICK, Built, record_anew
 from tests.reporters import Lines
-from tests.unit.test_kept import flip
 
 SLIM: tuple[Pass, ...] = (ChannelPruning(), FineTune(epochs=2, batch_size=64))
 

@@ -14,7 +14,7 @@ from pipeline.candidates.report import CandidateReport
 from pipeline.documents import read_document
 from pipeline.errors import FileError
 from pipeline.manifest import Manifest, StageRecord, read_manifest, write_manifest
-from tests.unit.candidates.test_choose import candidate
+from tests.builders import candidate
 
 
 def recorded(run_dir: Path, path: str) -> None:

@@ -19,7 +19,7 @@ from pipeline.manifest import Manifest, StageRecord, read_manifest, write_manife
 from pipeline.recipe import Budget
 from pipeline.runner import hold
 from pipeline.stages import BUILD
-from tests.unit.candidates.test_choose import quality
+from tests.builders import quality
 
 WINNER, LOSER, FLOAT = "slim50.onnx.int8", "slim25.onnx.int8", "float.onnx.fp32"
 _BUDGET = Budget()

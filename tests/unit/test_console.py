@@ -17,7 +17,7 @@ from pipeline.console import SLIM_LEGEND, Terminal, flips_note, print_result, sa
 from pipeline.data.coverage import Coverage, coverage
 from pipeline.data.dataset import SplitName
 from pipeline.recipe import Budget
-from tests.unit.candidates.test_choose import candidate, quality, timing
+from tests.builders import candidate, quality, timing
 
 FEW = (
     "The limit of confident flips, 0.10% of 539 validation examples, allows not a single one, so hardly any narrower\n"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.kept import digest_beside, is_kept, keep_bytes, keep_file, read_kept, write_kept
+from tests.damage import flip
 from tests.reporters import Lines
 
 CONTENT = bytes(range(256)) * 4
@@ -66,10 +67,3 @@ def test_a_digest_without_its_file_or_a_file_without_its_digest_is_made_again(tm
     (tmp_path / "b").write_bytes(CONTENT)
     assert not is_kept(tmp_path / "b", said.log)
     assert len(said.said) == 1
-
-
-def flip(file: Path, bit: int) -> None:
-    """Flip one bit of a file."""
-    content = bytearray(file.read_bytes())
-    content[bit // 8] ^= 1 << bit % 8
-    file.write_bytes(content)

@@ -11,7 +11,7 @@ from pipeline.candidates.speed import SpeedUp
 from pipeline.measure.gain import Ratio
 from pipeline.precision import precision_of
 from pipeline.recipe import Goal
-from tests.unit.candidates.test_choose import LIMITS, candidate, quality
+from tests.builders import LIMITS, candidate, quality
 
 FASTER, SAME = Ratio(value=2.5, low=2.4, high=2.6), Ratio(value=0.93, low=0.9, high=1.1)
 

@@ -12,8 +12,8 @@ from pipeline.errors import PipelineError, ProofError, RecipeError
 from pipeline.measure import host
 from pipeline.passes import Bfloat16, DynamicInt8, MagnitudePruning, StaticInt8, Variant
 from pipeline.recipe import Candidates
+from tests.builders import candidate
 from tests.reporters import Lines
-from tests.unit.candidates.test_choose import candidate
 
 HALF = (Variant(name="float", passes=(Bfloat16(),)),)
 THIN = Variant(name="thin", passes=(MagnitudePruning(),))

@@ -19,7 +19,7 @@ from pipeline.proof import run
 from pipeline.recipe import Candidates
 from pipeline.verify.layers import LayerFinding
 from pipeline.verify.parity import ParityCheck, ParityReport
-from tests.unit.candidates.test_choose import LIMITS, quality
+from tests.builders import LIMITS, quality
 
 HINT = "--rank says which layers cost a candidate over budget its accuracy (up to 2 minutes for each)."
 DROP = "drop +2.00 points, bound +2.60 of 1.00 allowed; confident flips 0.20% of 0.10% allowed"

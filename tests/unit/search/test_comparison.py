@@ -4,55 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 
-from handlers.serving import RuntimeSpec
-from pipeline.candidates.ground import Ground
-from pipeline.measure.latency import Measurement, Subject
-from pipeline.measure.rounds import Timing
-from pipeline.recipe import Goal, Measure
-from pipeline.search import comparison
-from pipeline.search.comparison import Contest
-from tests.reporters import Lines
-from tests.unit.candidates.test_choose import candidate
+from tests.builders import candidate
+from tests.timed_files import RUNTIME, STEADY, Watch, contest_for, faster_by
 
-RUNTIME = RuntimeSpec(kind="onnxruntime", file="model.onnx", optimization="all", threads=1)
-STEADY = (1.0,) * 9
 NOISY = (0.7, 1.4, 1.0, 1.3, 0.8, 1.1, 0.9, 1.2, 1.0)
-
-
-class Watch:
-    """Stands in for the timing: seconds by folder, those of the second look if there is one."""
-
-    def __init__(self, *looks: Sequence[Sequence[float]]) -> None:
-        self.looks = looks
-        self.rounds: list[int] = []
-        self.batch_sizes: set[int] = set()
-
-    def __call__(self, subjects: Sequence[Subject], *, rounds: int, **_: Any) -> dict[str, Measurement]:
-        times = self.looks[len(self.rounds)]
-        self.rounds.append(rounds)
-        self.batch_sizes |= {size for one in subjects for size in one.batch_sizes}
-        return {
-            one.name: Measurement(
-                timings=(Timing(batch_size=one.batch_sizes[0], rounds_s=tuple(seconds)),), load_s=0.0, peak_bytes=0
-            )
-            for one, seconds in zip(subjects, times, strict=True)
-        }
-
-
-def contest_for(goal: Goal, folder: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> Contest:
-    monkeypatch.setattr(comparison, "measure_latency", watch)
-    ground = SimpleNamespace(model=SimpleNamespace(inputs=()), samples=folder, scratch=folder, reporter=Lines())
-    return Contest(ground=cast("Ground", ground), goal=goal, measure=Measure(batch_sizes=(1, 8)))
-
-
-def faster_by(share: float, rounds: Sequence[float] = STEADY) -> tuple[Sequence[float], Sequence[float]]:
-    """Times of two, the first faster by a share in the median."""
-    return [(1 - share) * one for one in rounds], STEADY
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,10 @@ from pipeline.recipe import Candidates
 from pipeline.search import calibration, search
 from pipeline.search.calibration import best_static_int8
 from pipeline.search.widths import Sensitivity
+from tests.builders import candidate
+from tests.damage import flip
 from tests.reporters import Lines
-from tests.unit.candidates.test_choose import candidate
-from tests.unit.search.test_comparison import RUNTIME, Watch, contest_for, faster_by
-from tests.unit.test_kept import flip
+from tests.timed_files import RUNTIME, Watch, contest_for, faster_by
 
 FLIPS = np.random.default_rng(0).random(5).tolist()
 

@@ -12,8 +12,8 @@ from pipeline.measure import host
 from pipeline.precision import Precision
 from pipeline.recipe import Measure
 from pipeline.search.search import aim_for, planned, precisions_for
+from tests.builders import candidate
 from tests.reporters import Lines
-from tests.unit.candidates.test_choose import candidate
 
 
 def cost(parameters: int, macs: int, *, goal: str, batch_sizes: tuple[int, ...] = (1, 32)) -> float:
