@@ -13,7 +13,7 @@ from pipeline.errors import RecipeError
 from pipeline.evidence.code import describe_code, portable_settings
 from pipeline.factories import user_factories
 from pipeline.recipe import Recipe
-from pipeline.stage import Inputs, Outputs, Stage
+from pipeline.stage import Inputs, Outputs, Reporter, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from handlers.decode import InputSpec
+    from pipeline.candidates.report import CandidateReport
     from pipeline.candidates.selection import Selection
     from pipeline.evidence.document import SplitEvidence
     from pipeline.models.info import ModelInfo
@@ -84,12 +85,8 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
     """Write `<name>.mar`."""
     from dataclasses import replace
 
-    from safetensors.numpy import load_file
-
     from handlers.limits import Limits, usual_pixels
     from handlers.serving import Golden, Serving
-    from handlers.sizes import size_groups
-    from pipeline.archive.golden import answered, answers, pack_golden
     from pipeline.archive.mar import write_archive
     from pipeline.archive.pictures import PICTURES_FILE, make_pictures
     from pipeline.candidates.report import CandidateReport
@@ -97,26 +94,12 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.data.dataset import read_info
     from pipeline.documents import read_document
     from pipeline.models.info import ModelInfo
-    from pipeline.verify.ruler import sized_kind
 
     selection = read_document(inputs.one(Kind.SELECTION), Selection)
     info = read_document(inputs.one(Kind.MODEL_INFO), ModelInfo)
     winner = read_document(inputs.of_candidate(Kind.CANDIDATE_REPORT, selection.selected), CandidateReport)
     model = inputs.of_candidate(Kind.CANDIDATE_MODEL, winner.name)
-    runtime, specs, parity = replace(winner.runtime, file=model.name), info.inputs, winner.parity
-    arrays = _golden_inputs(settings, inputs, specs, leave_out=parity.left_out)
-    count = len(next(iter(arrays.values())))
-    # An archive whose examples are answered one at a time has no other answers to prove, and one of few no large batch.
-    batch_sizes = (1,) if runtime.one_by_one else tuple(sorted({min(size, count) for size in settings.batch_sizes}))
-    outputs.reporter.log(f"golden answers of {winner.name}, batch sizes {list(batch_sizes)}")
-    logits = answers(model.parent, runtime, specs, arrays, batch_sizes)
-    # At a size to which the candidate's own network has no steady answer, its file has none to repeat.
-    others = [
-        group
-        for group in size_groups(load_file(inputs.one(Kind.SAMPLES)), specs)
-        if sized_kind(group.sizes) not in parity.left_out
-    ]
-    groups = answered(model.parent, runtime, specs, others, batch_sizes)
+    batch_sizes, golden = _golden(settings, inputs, winner, model, info.inputs, reporter=outputs.reporter)
     # As the data set describes them, not the model: decoded by another description, they differ.
     pictures = make_pictures(read_info(inputs.one(Kind.DATA_INFO)).inputs)
     serving = Serving(
@@ -126,30 +109,61 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
         identity=winner.identity,
         precision=winner.precision,
         task=info.task,
-        inputs=specs,
+        inputs=info.inputs,
         labels=info.labels,
-        runtime=runtime,
+        runtime=replace(winner.runtime, file=model.name),
         top=min(_TOP, len(info.labels)),
-        golden=Golden(
-            file=GOLDEN_FILE,
-            batch_sizes=batch_sizes,
-            tolerance=parity.tolerance,
-        ),
+        golden=Golden(file=GOLDEN_FILE, batch_sizes=batch_sizes, tolerance=winner.parity.tolerance),
         pictures=None if pictures is None else PICTURES_FILE,
         files={},
         activation=info.activation,
-        limits=Limits(pixels=settings.max_pixels or usual_pixels(specs), seconds=settings.deadline_s),
+        limits=Limits(pixels=settings.max_pixels or usual_pixels(info.inputs), seconds=settings.deadline_s),
     )
     path = outputs.path(Kind.ARCHIVE, f"{settings.name}.mar")
     archive = write_archive(
         path,
         serving=serving,
         model=model.read_bytes(),
-        golden=pack_golden(arrays, logits, groups),
+        golden=golden,
         pictures=pictures or b"",
         evidence=_evidence(settings, inputs, selection, info),
     )
     outputs.reporter.log(f"{path.name}: {path.stat().st_size} bytes, SHA-256 {archive.sha256}")
+
+
+def _golden(
+    settings: PackageSettings,
+    inputs: Inputs,
+    winner: CandidateReport,
+    model: Path,
+    specs: Sequence[InputSpec],
+    *,
+    reporter: Reporter,
+) -> tuple[tuple[int, ...], bytes]:
+    """Batch sizes of the golden answers; golden inputs with the answers of the code that will serve, as a file."""
+    from dataclasses import replace
+
+    from safetensors.numpy import load_file
+
+    from handlers.sizes import size_groups
+    from pipeline.archive.golden import answered, answers, pack_golden
+    from pipeline.verify.ruler import sized_kind
+
+    runtime, left_out = replace(winner.runtime, file=model.name), winner.parity.left_out
+    arrays = _golden_inputs(settings, inputs, specs, leave_out=left_out)
+    count = len(next(iter(arrays.values())))
+    # An archive whose examples are answered one at a time has no other answers to prove, and one of few no large batch.
+    batch_sizes = (1,) if runtime.one_by_one else tuple(sorted({min(size, count) for size in settings.batch_sizes}))
+    reporter.log(f"golden answers of {winner.name}, batch sizes {list(batch_sizes)}")
+    logits = answers(model.parent, runtime, specs, arrays, batch_sizes)
+    # At a size to which the candidate's own network has no steady answer, its file has none to repeat.
+    others = [
+        group
+        for group in size_groups(load_file(inputs.one(Kind.SAMPLES)), specs)
+        if sized_kind(group.sizes) not in left_out
+    ]
+    groups = answered(model.parent, runtime, specs, others, batch_sizes)
+    return batch_sizes, pack_golden(arrays, logits, groups)
 
 
 def _evidence(settings: PackageSettings, inputs: Inputs, selection: Selection, info: ModelInfo) -> dict[str, Any]:
