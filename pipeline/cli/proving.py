@@ -24,6 +24,7 @@ def verify(
     target: Annotated[
         Path, typer.Argument(metavar="RUN_DIR|ARCHIVE", help="the run directory of a build, or the .mar that it made")
     ],
+    *,
     digest: Digest = None,
     public_key: PublicKey = None,
     require_signature: RequireSignature = False,

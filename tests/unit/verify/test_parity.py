@@ -32,12 +32,11 @@ from pipeline.verify.parity import (
     require_same_decisions,
 )
 from pipeline.verify.reference import Reference, module_reference, unoptimized_reference
+from tests.onnx_files import LOGITS, VALUES, graph, one_operator
 from tests.parity_reports import require
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Exported
-
-VALUES = InputSpec(name="values", dtype="float32", shape=(3,), low=-4.0, high=4.0)
 
 
 def check(
@@ -153,18 +152,6 @@ def test_a_file_that_is_not_there(exported: Exported, tmp_path: Path) -> None:
     assert "missing.onnx cannot be replayed" in report.to_json()["error"]
 
 
-def one_operator(path: Path, operator: str, *constants: float) -> Path:
-    graph = helper.make_graph(
-        [helper.make_node(operator, ["values", *["constant"][: len(constants)]], ["logits"])],
-        "one",
-        [helper.make_tensor_value_info("values", TensorProto.FLOAT, ["batch", 3])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])],
-        [numpy_helper.from_array(np.array(one, np.float32), "constant") for one in constants],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
-    return path
-
-
 class Reciprocal(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         return torch.reciprocal(values)
@@ -196,22 +183,6 @@ def test_another_number_of_outputs_never_passes(exported: Exported, tmp_path: Pa
 class Identity(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         return values.clone()
-
-
-def graph(path: Path, nodes: list[onnx.NodeProto], outputs: Mapping[str, int], **constants: NDArray[Any]) -> Path:
-    """A file that maps `values` (batch, 3) to outputs of given element types."""
-    made = helper.make_graph(
-        nodes,
-        "few",
-        [helper.make_tensor_value_info("values", TensorProto.FLOAT, ["batch", 3])],
-        [helper.make_tensor_value_info(name, kind, None) for name, kind in outputs.items()],
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
-    onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
-    return path
-
-
-LOGITS = {"logits": TensorProto.FLOAT}
 
 
 @pytest.mark.parametrize(

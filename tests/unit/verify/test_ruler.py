@@ -24,8 +24,9 @@ from pipeline.errors import ProofError
 from pipeline.verify.free_axes import sized_examples
 from pipeline.verify.locate import locate
 from pipeline.verify.reference import module_reference
+from tests.onnx_files import LOGITS, VALUES, graph, one_operator
 from tests.parity_reports import require
-from tests.unit.verify.test_parity import LOGITS, VALUES, check, graph, one_operator
+from tests.unit.verify.test_parity import check
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Exported

@@ -1,0 +1,44 @@
+"""Small ONNX files, made node by node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from handlers.decode import InputSpec
+
+VALUES = InputSpec(name="values", dtype="float32", shape=(3,), low=-4.0, high=4.0)
+
+
+def one_operator(path: Path, operator: str, *constants: float) -> Path:
+    graph = helper.make_graph(
+        [helper.make_node(operator, ["values", *["constant"][: len(constants)]], ["logits"])],
+        "one",
+        [helper.make_tensor_value_info("values", TensorProto.FLOAT, ["batch", 3])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])],
+        [numpy_helper.from_array(np.array(one, np.float32), "constant") for one in constants],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    return path
+
+
+def graph(path: Path, nodes: list[onnx.NodeProto], outputs: Mapping[str, int], **constants: NDArray[Any]) -> Path:
+    """A file that maps `values` (batch, 3) to outputs of given element types."""
+    made = helper.make_graph(
+        nodes,
+        "few",
+        [helper.make_tensor_value_info("values", TensorProto.FLOAT, ["batch", 3])],
+        [helper.make_tensor_value_info(name, kind, None) for name, kind in outputs.items()],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    return path
+
+
+LOGITS = {"logits": TensorProto.FLOAT}
