@@ -13,7 +13,7 @@ from pipeline.build_result import BuildResult, read_result, read_selection
 from pipeline.cache_key import outdated
 from pipeline.candidates.choose import explain
 from pipeline.candidates.spec import candidate_specs
-from pipeline.errors import FileError, ProofError, RecipeError
+from pipeline.errors import FileError, ProofError, UsageError
 from pipeline.manifest import MANIFEST_NAME, Manifest, read_manifest, write_atomically
 from pipeline.measure.host import computes
 from pipeline.names import SLIM
@@ -178,11 +178,11 @@ def resolve(recipe: str | Path | Recipe, overrides: Sequence[str] = ()) -> Recip
     """Load a recipe and check what can be checked before any work.
 
     Raises:
-        RecipeError: it has problems.
+        UsageError: it has problems.
         DataError: weights or data that it names are not there.
     """
     if isinstance(recipe, Recipe) and overrides:
-        raise RecipeError(f"overrides {', '.join(overrides)}: expected none for a recipe that is loaded already")
+        raise UsageError(f"overrides {', '.join(overrides)}: expected none for a recipe that is loaded already")
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
     names = [spec.name for spec in candidate_specs(loaded.candidates)]
     named, searched = loaded.select.candidate, loaded.search_effort != "off"
@@ -191,7 +191,7 @@ def resolve(recipe: str | Path | Recipe, overrides: Sequence[str] = ()) -> Recip
         needs = next((facts.needs for name, facts in PRECISIONS.items() if named.endswith(f".{name}")), None)
         lacks = f"; no build tries {needs} by itself on this processor, which does not compute in it"
         why = "" if computes(needs) else lacks
-        raise RecipeError(f"select.candidate: expected one of {', '.join(names)}{others}, found {named}{why}")
+        raise UsageError(f"select.candidate: expected one of {', '.join(names)}{others}, found {named}{why}")
     check_recipe(loaded)
     return loaded
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 
 # By purpose. A name that ends in `*` stands for all that begin so.
 ALLOWED: dict[str, tuple[str, ...]] = {
@@ -74,11 +74,11 @@ def allowed_environment(passed: Sequence[str] = ()) -> dict[str, str]:
         passed: further names that are let through.
 
     Raises:
-        RecipeError: a name of those is not set.
+        UsageError: a name of those is not set.
     """
     for name in passed:
         if name not in os.environ:
-            raise RecipeError(
+            raise UsageError(
                 f"--pass-env {name}: expected the name of a variable that is set, found none; set it, or leave it out"
             )
     return {

@@ -1,7 +1,7 @@
 """Every error this package raises on purpose, one tree, an exit code per class.
 
     PipelineError                1  unexpected
-    ├── RecipeError              2  usage, recipe, or an input: what was asked for cannot be
+    ├── UsageError               2  usage, recipe, or an input: what was asked for cannot be
     ├── FileError                3  a file is missing or was altered
     ├── StageError               4  a stage broke its contract
     ├── ProofError               5  parity or quality failed
@@ -24,7 +24,7 @@ class PipelineError(Exception):
     exit_code = 1
 
 
-class RecipeError(PipelineError):
+class UsageError(PipelineError):
     """The recipe, the command line or a file to predict asks for something that does not exist or cannot be."""
 
     exit_code = 2

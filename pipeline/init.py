@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from pipeline.errors import FileError, RecipeError
+from pipeline.errors import FileError, UsageError
 
 FILES = ("recipe.toml", "my_nets.py", "my_data.py", "README.md")
 
@@ -20,13 +20,13 @@ def init_project(folder: Path) -> tuple[Path, ...]:
         The files written, the recipe first.
 
     Raises:
-        RecipeError: one of the files is there already; none is written then.
+        UsageError: one of the files is there already; none is written then.
         FileError: the folder cannot be written to.
     """
     paths = tuple(folder / name for name in FILES)
     there = [path.name for path in paths if path.exists()]
     if there:
-        raise RecipeError(
+        raise UsageError(
             f"{folder}: expected none of {', '.join(FILES)}, found {', '.join(there)}; give another folder"
         )
     example = resources.files("pipeline") / "example"

@@ -10,7 +10,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-from pipeline.errors import DataError, FileError, RecipeError
+from pipeline.errors import DataError, FileError, UsageError
 from pipeline.factories import user_factories
 from pipeline.models.weight_files import check_weights_file
 from pipeline.names import meant
@@ -24,7 +24,7 @@ def check_recipe(recipe: Recipe) -> None:
     """Check that what a recipe names is there: files, the user's functions, the device.
 
     Raises:
-        RecipeError: a function, the golden inputs or the device are not there.
+        UsageError: a function, the golden inputs or the device are not there.
         DataError: weights or data are not.
     """
     for setting, factory in user_factories(recipe).items():
@@ -56,7 +56,7 @@ def check_store(archive: Path) -> None:
 def _check_golden(golden: str, folder: Path) -> None:
     kinds = ("validation", "synthetic")
     if golden not in kinds and not (folder / golden).is_file():
-        raise RecipeError(
+        raise UsageError(
             f"package.golden: expected {', '.join(kinds)} or a .npy file, relative to the recipe, found no file "
             f"{folder / golden}{meant(golden, kinds)}"
         )
@@ -71,7 +71,7 @@ def _check_device(device: str) -> None:
         except metadata.PackageNotFoundError:
             absent = False  # what installed it may say so in other ways
     if absent:
-        raise RecipeError(
+        raise UsageError(
             f'train.device: expected one of this machine, found {device}, which this torch cannot have; "auto" '
             "chooses one"
         )
@@ -84,7 +84,7 @@ def _check_factory(setting: str, factory: str, folder: Path) -> None:
         if _is_installed(top):
             return
         mine = [path.stem for path in folder.glob("*.py")]
-        raise RecipeError(
+        raise UsageError(
             f"{setting} {factory}: expected a module {module} in {folder} or installed, found none{meant(top, mine)}"
         )
     base = folder.joinpath(top, *inner)
@@ -94,10 +94,10 @@ def _check_factory(setting: str, factory: str, folder: Path) -> None:
     try:
         tree = ast.parse(files[0].read_bytes(), filename=str(files[0]))
     except SyntaxError as error:
-        raise RecipeError(f"{setting} {factory}: SyntaxError: {error.msg} ({files[0]}:{error.lineno})") from error
+        raise UsageError(f"{setting} {factory}: SyntaxError: {error.msg} ({files[0]}:{error.lineno})") from error
     names = set(_bound(tree))
     if function not in names and "*" not in names and not _DYNAMIC & {*names, *_mentioned(tree)}:
-        raise RecipeError(
+        raise UsageError(
             f"{setting} {factory}: expected a function {function} in {files[0]}, found none{meant(function, names)}"
         )
 

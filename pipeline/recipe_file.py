@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.names import meant, nearest
 from pipeline.recipe import Recipe
 from pipeline.section import Section
@@ -35,13 +35,13 @@ def load_recipe(recipe: str | Path = DEFAULT_RECIPE, overrides: Sequence[str] = 
         The recipe; `name` is the file's stem unless the file says otherwise.
 
     Raises:
-        RecipeError: there is no such recipe, or it has problems; all of them are in the message.
+        UsageError: there is no such recipe, or it has problems; all of them are in the message.
     """
     document, stem, folder = _read(recipe)
     texts = dict(_apply(document, override) for override in overrides)
     document.setdefault("name", stem)
     if "folder" in document:
-        raise RecipeError(f"{recipe}: folder: unknown key; the recipe's folder is where its file lies")
+        raise UsageError(f"{recipe}: folder: unknown key; the recipe's folder is where its file lies")
     try:
         try:
             return Recipe.model_validate({**document, "folder": folder})
@@ -53,7 +53,7 @@ def load_recipe(recipe: str | Path = DEFAULT_RECIPE, overrides: Sequence[str] = 
                 _put(document, key, texts[key])
             return Recipe.model_validate({**document, "folder": folder})
     except ValidationError as error:
-        raise RecipeError(f"recipe {recipe}: {_problems(error)}") from error
+        raise UsageError(f"recipe {recipe}: {_problems(error)}") from error
 
 
 def _read(recipe: str | Path) -> tuple[dict[str, Any], str, Path]:
@@ -63,14 +63,14 @@ def _read(recipe: str | Path) -> tuple[dict[str, Any], str, Path]:
     path = Path(recipe)
     if path.suffix != ".toml" or not path.is_file():
         names = builtin_recipes()
-        raise RecipeError(
+        raise UsageError(
             f"recipe {recipe}: expected a built-in name ({', '.join(names)}) or a .toml file, found neither"
             f"{meant(str(recipe), names)}"
         )
     try:
         return tomllib.loads(path.read_text(encoding="utf-8")), path.stem, path.resolve().parent
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"recipe {path}: expected TOML, found: {error}") from error
+        raise UsageError(f"recipe {path}: expected TOML, found: {error}") from error
 
 
 def _apply(document: dict[str, Any], override: str) -> tuple[tuple[int | str, ...], str]:
@@ -78,7 +78,7 @@ def _apply(document: dict[str, Any], override: str) -> tuple[tuple[int | str, ..
     key, equals, text = override.partition("=")
     parts = tuple(key.strip().split("."))
     if not equals or not all(parts):
-        raise RecipeError(f"--set {override}: expected section.key=value")
+        raise UsageError(f"--set {override}: expected section.key=value")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -87,7 +87,7 @@ def _apply(document: dict[str, Any], override: str) -> tuple[tuple[int | str, ..
     for part in parts[:-1]:
         section = section.setdefault(part, {})
         if not isinstance(section, dict):
-            raise RecipeError(f"--set {override}: {part} is a value, expected a section")
+            raise UsageError(f"--set {override}: {part} is a value, expected a section")
     section[parts[-1]] = value
     return parts, text
 

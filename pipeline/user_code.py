@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from pipeline.artifacts import digest_file
-from pipeline.errors import PipelineError, RecipeError
+from pipeline.errors import PipelineError, UsageError
 from pipeline.reads import installed_folders, observed
 
 # A checkout of this project is a recipe folder too (the built-in recipes look in the working directory).
@@ -70,7 +70,7 @@ def user_modules(folder: Path) -> Iterator[None]:
 
 
 def import_factory(
-    spec: str, folder: Path, *, failure: type[PipelineError] = RecipeError, covered: Sequence[Path] = ()
+    spec: str, folder: Path, *, failure: type[PipelineError] = UsageError, covered: Sequence[Path] = ()
 ) -> Callable[..., Any]:
     """Import a function that the recipe names.
 
@@ -85,7 +85,7 @@ def import_factory(
         an exception into one line with file and line number.
 
     Raises:
-        RecipeError: there is no such module or function, or importing the module raised.
+        UsageError: there is no such module or function, or importing the module raised.
     """
     module_name, _, function_name = spec.partition(":")
     with user_modules(folder), observed(spec, folder, importing=True):
@@ -93,7 +93,7 @@ def import_factory(
     function = getattr(module, function_name, None)
     if not callable(function):
         names = ", ".join(sorted(name for name, value in vars(module).items() if inspect.isfunction(value))) or "none"
-        raise RecipeError(
+        raise UsageError(
             f"factory {spec}: expected a function {function_name} in {module.__file__}, found these functions: {names}"
         )
 
@@ -102,7 +102,7 @@ def import_factory(
             inspect.signature(function).bind(**arguments)
         except TypeError as error:
             signature = f"{function_name}{inspect.signature(function)}"
-            raise RecipeError(f"factory {spec}: expected arguments of {signature}, found: {error}") from error
+            raise UsageError(f"factory {spec}: expected arguments of {signature}, found: {error}") from error
         with user_modules(folder), observed(spec, folder, covered=covered):
             try:
                 return function(**arguments)
@@ -119,12 +119,12 @@ def _import(name: str, spec: str, folder: Path) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            raise RecipeError(
+            raise UsageError(
                 f"factory {spec}: expected a module {name} in {folder} or installed, found none"
             ) from error
-        raise RecipeError(f"factory {spec}: importing {name}: {one_line(error, folder)}") from error
+        raise UsageError(f"factory {spec}: importing {name}: {one_line(error, folder)}") from error
     except Exception as error:
-        raise RecipeError(f"factory {spec}: importing {name}: {one_line(error, folder)}") from error
+        raise UsageError(f"factory {spec}: importing {name}: {one_line(error, folder)}") from error
 
 
 def one_line(error: BaseException, folder: Path | None = None) -> str:
@@ -167,7 +167,7 @@ def faults_of_the_user(what: str) -> Iterator[None]:
         what: was being done, for the message.
 
     Raises:
-        RecipeError: in place of an exception that came out of the user's own code, or out of a network that it made.
+        UsageError: in place of an exception that came out of the user's own code, or out of a network that it made.
     """
     try:
         yield
@@ -176,7 +176,7 @@ def faults_of_the_user(what: str) -> Iterator[None]:
     except Exception as error:
         if not _comes_from_the_user(error):
             raise
-        raise RecipeError(
+        raise UsageError(
             f"{what}: your own code raised {one_line(error)}; mend it there; --debug shows all of it"
         ) from error
 

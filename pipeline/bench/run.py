@@ -21,7 +21,7 @@ from pipeline.bench.served import measure_served
 from pipeline.bench.targets import Target, TimedFile, open_target, path_of
 from pipeline.candidates.eager import eager_subjects, fastest_eager, subject_name
 from pipeline.candidates.spec import FLOAT_NAMES
-from pipeline.errors import FileError, RecipeError
+from pipeline.errors import FileError, UsageError
 from pipeline.manifest import write_atomically
 from pipeline.measure.gain import Ratio, speed_up
 from pipeline.measure.host import usable_cores
@@ -95,7 +95,7 @@ def bench(
         What was found. Of a run directory it is also written there, as `bench.json`.
 
     Raises:
-        RecipeError: more threads than cores, or a signature lies beside an archive and nothing checked it.
+        UsageError: more threads than cores, or a signature lies beside an archive and nothing checked it.
         FileError: a file is missing, altered or out of date; it was not loaded.
         StageError: a timing process ended by itself.
         ServerError: the server did not become ready, or refused a request.
@@ -104,7 +104,7 @@ def bench(
     counts = tuple(sorted(set(threads or (1, cores))))
     sizes = tuple(sorted(set(batch_sizes)))
     if counts[-1] > cores:
-        raise RecipeError(f"--threads {counts[-1]}: expected at most the {cores} core(s) that may be used here")
+        raise UsageError(f"--threads {counts[-1]}: expected at most the {cores} core(s) that may be used here")
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         scratch = Path(name)
         opened = open_target(target, scratch, allowed_operators=allowed_operators)

@@ -17,7 +17,7 @@ from pipeline.candidates.selection import Selection
 from pipeline.candidates.spec import FLOAT_NAMES, baseline_of
 from pipeline.data.dataset import read_info
 from pipeline.documents import read_document
-from pipeline.errors import FileError, RecipeError
+from pipeline.errors import FileError, UsageError
 from pipeline.inspection.graph import graph_cost
 from pipeline.model_code.require import require_safe_model
 from pipeline.models.load import load_model_spec
@@ -87,14 +87,14 @@ def open_target(target: Path | str | Archive, scratch: Path, *, allowed_operator
         allowed_operators: that an archive's model may call beside those that only compute; see `pipeline.model_code`.
 
     Raises:
-        RecipeError: operators are allowed of a run directory, whose model files are its owner's; or a signature lies
+        UsageError: operators are allowed of a run directory, whose model files are its owner's; or a signature lies
             beside an archive, and nothing checked it.
         FileError: missing, altered, or out of date; or an archive's model could do more than compute.
     """
     path = path_of(target)
     if not isinstance(target, Archive) and path.is_dir():
         if allowed_operators:
-            raise RecipeError(
+            raise UsageError(
                 f"{path}: expected an archive with --allow-operator, found a run directory; leave the option out"
             )
         return _open_run(open_run(path))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.candidates.report import CandidateReport
 from pipeline.documents import Document
-from pipeline.errors import ProofError, RecipeError
+from pipeline.errors import ProofError, UsageError
 from pipeline.formats import FORMATS
 from pipeline.measure.gain import MINIMUM_GAIN, speed_up
 from pipeline.recipe import Budget, Goal
@@ -129,7 +129,7 @@ def choose(
         named: take this one if it is inside its limits.
 
     Raises:
-        RecipeError: no candidate has that name.
+        UsageError: no candidate has that name.
         ProofError: there are no candidates, the named one is outside its limits, or all are.
     """
     if not reports:
@@ -140,7 +140,7 @@ def choose(
     verdicts = {report.name: judge(report.quality, limits, lossy=report.lossy, compared=compared) for report in reports}
     if named is not None:
         if named not in by_name:
-            raise RecipeError(f"select.candidate: expected one of {', '.join(by_name)}, found {named}")
+            raise UsageError(f"select.candidate: expected one of {', '.join(by_name)}, found {named}")
         if not verdicts[named].allowed:
             why = explain(named, by_name[named].quality, verdicts[named], limits)
             raise ProofError(f"select.candidate {why}; raise the limits in [budget] or name another candidate")

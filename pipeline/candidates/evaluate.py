@@ -29,7 +29,7 @@ from pipeline.data.dataset import read_split
 from pipeline.data.sizes import resized
 from pipeline.deadline import TimeIsUpError
 from pipeline.documents import read_document
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.export.onnx import export_onnx
 from pipeline.export.torchscript import export_torchscript
 from pipeline.formats import FORMATS
@@ -74,7 +74,7 @@ def other_sizes(model: ModelSpec, weights: Path, data: Path) -> Sized:
 
     Raises:
         ProofError: it answers otherwise from call to call, or from batch to batch.
-        RecipeError: an axis is declared free at whose other sizes the network has no answer.
+        UsageError: an axis is declared free at whose other sizes the network has no answer.
     """
     if not any(feature.dynamic_axes for feature in model.inputs):
         return Sized()
@@ -198,7 +198,7 @@ def evaluate(
 
     Raises:
         ProofError: the file cannot be judged, or was not exported as it is.
-        RecipeError: a pass or an export cannot be done on this network.
+        UsageError: a pass or an export cannot be done on this network.
     """
     file = folder / FORMATS[spec.format].file_name
     tuned = tuned_weights(spec.passes, ground, name=spec.variant)
@@ -350,7 +350,7 @@ def quantize_file(
         keep: names of modules whose layers stay in float, besides those that the pass names.
 
     Raises:
-        RecipeError: the file holds no layer that it could act on.
+        UsageError: the file holds no layer that it could act on.
     """
     match one:
         case DynamicInt8():
@@ -368,7 +368,7 @@ def quantize_file(
                 keep=(*one.keep, *keep),
             )
         case _:
-            raise RecipeError(f"{one.kind}: expected a pass that quantizes an ONNX file (dynamic-int8, static-int8)")
+            raise UsageError(f"{one.kind}: expected a pass that quantizes an ONNX file (dynamic-int8, static-int8)")
 
 
 def _too_large(file: Path, limit: int) -> str:

@@ -22,7 +22,7 @@ from pipeline.candidates.spec import CandidateSpec
 from pipeline.compress.passes import apply_passes
 from pipeline.compress.touched import weighted_layers, weights_of
 from pipeline.data.dataset import Split
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.export.onnx import export_onnx
 from pipeline.passes import Bfloat16, ChannelPruning, FineTune, Pass
 from pipeline.precision import PRECISIONS
@@ -185,7 +185,7 @@ def _answers(
         export_onnx(module, plain, inputs=inputs, example=ground.example(), opset=ground.opset)
     try:
         quantize_file(int8, plain, quantized, ground, keep=in_float)
-    except RecipeError:
+    except UsageError:
         if not in_float:
             raise
         quantized.write_bytes(plain.read_bytes())  # it was the only one
@@ -204,7 +204,7 @@ def _compressed(
             whole = one.model_copy(update={"layers": {**one.layers, name: 1.0}})
             try:
                 module, _ = apply_passes(before, (whole,), example=ground.example())
-            except RecipeError:
+            except UsageError:
                 module = copy.deepcopy(before)  # it was the only one
             continue
         module, _ = apply_passes(before, (one,), example=ground.example(), weights=tuned)

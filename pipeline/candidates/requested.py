@@ -87,7 +87,7 @@ def make_requested(
         Those that are proven, and rows of the others.
 
     Raises:
-        RecipeError: float, or what the recipe names, can be had in no format.
+        UsageError: float, or what the recipe names, can be had in no format.
     """
     requested = candidate_specs(candidates)
     proven: list[CandidateSpec] = []

@@ -46,7 +46,7 @@ def tuned_weights(passes: Sequence[Pass], ground: Ground, *, name: str) -> Path 
         The file; None without a fine-tune pass.
 
     Raises:
-        RecipeError: a pass cannot act on this network, or its loss is no longer finite.
+        UsageError: a pass cannot act on this network, or its loss is no longer finite.
     """
     tuning = _tuning(passes)
     if tuning is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from pipeline.candidates.spec import FLOAT_NAMES, CandidateSpec
 from pipeline.documents import Document
-from pipeline.errors import PipelineError, ProofError, RecipeError
+from pipeline.errors import PipelineError, ProofError, UsageError
 from pipeline.formats import FORMATS, FormatName
 from pipeline.passes import Variant
 from pipeline.places import no_room
@@ -154,7 +154,7 @@ def from_error(spec: CandidateSpec, error: Exception, folder: Path, *, made: boo
     match error:
         case ProofError():
             return unproven(spec, NOT_PROVEN, str(error))
-        case RecipeError():
+        case UsageError():
             return unproven(spec, NOT_MADE, str(error))
         case PipelineError() | OSError() | MemoryError():
             raise error
@@ -208,7 +208,7 @@ def ending(row: Unproven, way: str, *, kept: Path | None = None) -> PipelineErro
         kept: where its file lies, if it was made.
     """
     if row.verdict == NOT_MADE:
-        return RecipeError(f"{row.name}: {row.reason}; {way}")
+        return UsageError(f"{row.name}: {row.reason}; {way}")
     where = "" if kept is None else f"; the file is kept as {kept}"
     return ProofError(f"{row.name}: {row.reason}{where}{_ENDING}; {way}")
 
@@ -221,13 +221,13 @@ def require_float(proven: Collection[str], rows: Sequence[Unproven]) -> None:
         rows: of the others.
 
     Raises:
-        RecipeError: it can be made in none.
+        UsageError: it can be made in none.
     """
     if any(name in proven for name in FLOAT_NAMES):
         return
     whole = [row for row in rows if row.name in FLOAT_NAMES]
     said = "; ".join(f"{row.name}: {row.short}: {row.reason}" for row in whole)
-    raise RecipeError(f"candidates: expected the float network in one format at least, found it in none: {said}")
+    raise UsageError(f"candidates: expected the float network in one format at least, found it in none: {said}")
 
 
 def require_variants(variants: Sequence[Variant], proven: Sequence[CandidateSpec], rows: Sequence[Unproven]) -> None:
@@ -239,7 +239,7 @@ def require_variants(variants: Sequence[Variant], proven: Sequence[CandidateSpec
         rows: of the others.
 
     Raises:
-        RecipeError: it can be made in none.
+        UsageError: it can be made in none.
     """
     had = {(spec.variant, spec.precision) for spec in proven}
     for variant in variants:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pipeline.cli import building, cleaning, looking, measuring, proving, serving
 from pipeline.cli.answer import drop_answer, flush_answer, reserve_for
 from pipeline.cli.app import app
-from pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, FileError, PipelineError, RecipeError
+from pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, FileError, PipelineError, UsageError
 from pipeline.places import no_room, os_error_text
 from pipeline.process import terminated_as_interrupt
 from pipeline.user_code import faults_of_the_user
@@ -66,7 +66,7 @@ def _run(arguments: list[str]) -> int:
             return _fail(text, FileError.exit_code, debug=debug)
         message = getattr(error, "format_message", None)
         if message is not None:
-            return _fail(_usage(error, message()), RecipeError.exit_code, debug=debug)
+            return _fail(_usage(error, message()), UsageError.exit_code, debug=debug)
         found = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
         return _fail(f"unexpected {found}; run again with --debug and report it", PipelineError.exit_code, debug=debug)
     if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C inside a command into this code

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.cli.answer import say, write_answer
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 
 app = typer.Typer(
     name="pipeline",
@@ -56,7 +56,7 @@ def options(
     """Options of every command."""
     if context.invoked_subcommand is None:
         say(*context.get_help().split("\n"))
-        raise typer.Exit(RecipeError.exit_code)
+        raise typer.Exit(UsageError.exit_code)
     logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, stream=sys.stderr)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.app import AllowOperator, Digest, Json, PublicKey, RequireSignature, app, print_json
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 
 
 @app.command()
@@ -53,7 +53,7 @@ def bench(
         opened = open_vouched(target, digest=digest, public_key=public_key, require_signature=require_signature)
         checked = opened.archive
     elif digest is not None or public_key is not None or require_signature:
-        raise RecipeError(
+        raise UsageError(
             f"{target}: expected an archive with --digest, --public-key or --require-signature, found a run directory; "
             "leave the option out"
         )

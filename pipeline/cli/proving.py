@@ -10,7 +10,7 @@ import typer
 from pipeline.cli.answer import say
 from pipeline.cli.app import AllowOperator, Digest, Json, PublicKey, RequireSignature, app, print_json
 from pipeline.cli.run_check import verify_run_dir
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from pipeline.proof.archive import ArchiveVerification, SplitQuality
@@ -54,14 +54,14 @@ def verify(
     if target.is_dir():
         given = (digest, public_key, data, url, float_model, allow_operator)
         if require_signature or any(one is not None for one in given):
-            raise RecipeError(
+            raise UsageError(
                 f"{target}: expected an archive with --digest, --public-key, --require-signature, --data, --url, "
                 "--float-model or --allow-operator, found a run directory; leave the option out"
             )
         verify_run_dir(target, rank=rank, as_json=as_json)
         return
     if rank:
-        raise RecipeError(f"{target}: expected a run directory with --rank, found an archive; leave the option out")
+        raise UsageError(f"{target}: expected a run directory with --rank, found an archive; leave the option out")
     from pipeline import console
     from pipeline.proof.archive import verify_archive
 

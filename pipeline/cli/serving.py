@@ -9,7 +9,7 @@ import typer
 
 from pipeline.cli.answer import say
 from pipeline.cli.app import AllowOperator, Digest, Json, ModelStore, PublicKey, RequireSignature, app, print_json
-from pipeline.errors import FileError, PipelineError, RecipeError
+from pipeline.errors import FileError, PipelineError, UsageError
 from pipeline.serving.defaults import DEFAULT_PORT
 
 
@@ -156,12 +156,12 @@ def _only_archive(model_store: Path) -> Path:
 
     Raises:
         FileError: it holds none.
-        RecipeError: it holds several.
+        UsageError: it holds several.
     """
     found = sorted(model_store.glob("*.mar"))
     if not found:
         raise FileError(f"{model_store}: expected an archive (.mar), found none; run pipeline build, or name one")
     if len(found) > 1:
         names = ", ".join(str(path) for path in found)
-        raise RecipeError(f"{model_store}: expected one archive to serve, found {len(found)}: {names}; name one")
+        raise UsageError(f"{model_store}: expected one archive to serve, found {len(found)}: {names}; name one")
     return found[0]

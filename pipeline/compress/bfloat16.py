@@ -16,7 +16,7 @@ from torch.nn.utils import fuse_conv_bn_eval
 from handlers.compare import compare, fitted
 from handlers.tolerance import FLOAT32
 from pipeline.compress.touched import PassReport, layer_macs, refuse_quantized, report, weighted_layers
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.models.spec import inner_network
 
 _KIND = "bfloat16"
@@ -42,19 +42,19 @@ def convert(network: nn.Module, *, example: tuple[Tensor, ...]) -> tuple[nn.Modu
         A copy in evaluation mode that answers in float32, and what was touched. It can be traced, not scripted.
 
     Raises:
-        RecipeError: the network is quantized, has no convolution or linear layer, has a recurrent one, or does not run
+        UsageError: the network is quantized, has no convolution or linear layer, has a recurrent one, or does not run
             in bfloat16.
     """
     refuse_quantized(network, _KIND)
     inner = weighted_layers(inner_network(network))
     recurrent = [name for name, layer in inner.items() if not isinstance(layer, _ConvNd | nn.Linear)]
     if recurrent:
-        raise RecipeError(
+        raise UsageError(
             f"{_KIND}: expected no recurrent layers, which TorchScript cannot run in it, found {recurrent[0]}; "
             "use dynamic-int8"
         )
     if not inner:
-        raise RecipeError(f"{_KIND}: expected a convolution or linear layer to act on, found none; leave the pass out")
+        raise UsageError(f"{_KIND}: expected a convolution or linear layer to act on, found none; leave the pass out")
     made = report(
         kind=_KIND,
         detail="convolutions and matrix products in bfloat16, the rest in float (torch.autocast)",
@@ -74,7 +74,7 @@ def convert(network: nn.Module, *, example: tuple[Tensor, ...]) -> tuple[nn.Modu
             reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         else:
             return converted, made
-    raise RecipeError(f"{_KIND}: expected a network that runs in it, found: {reason}; leave the pass out")
+    raise UsageError(f"{_KIND}: expected a network that runs in it, found: {reason}; leave the pass out")
 
 
 def _autocast(network: nn.Module, layout: torch.memory_format) -> nn.Module:

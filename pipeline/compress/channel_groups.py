@@ -18,7 +18,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from torch_pruning import ops
 
 from pipeline.compress.touched import evaluation, refuse_computed, refuse_quantized, weighted_layers
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.models.spec import Deployable, DeployableOfSeveral, inner_network
 from pipeline.threads import one_thread
 
@@ -86,7 +86,7 @@ def prunable(network: nn.Module, *, example: tuple[Tensor, ...]) -> tuple[Prunab
         example: positional inputs of the network, each (B, ...).
 
     Raises:
-        RecipeError: as `prune` does.
+        UsageError: as `prune` does.
     """
     refuse_quantized(network, KIND)
     refuse_computed(network, KIND)
@@ -123,12 +123,12 @@ def check_names(inner: nn.Module, layers: Mapping[str, float]) -> None:
         layers: shares by module name.
 
     Raises:
-        RecipeError: there is no convolution or linear layer of a name.
+        UsageError: there is no convolution or linear layer of a name.
     """
     known = [name for name, one in weighted_layers(inner).items() if isinstance(one, _ConvNd | nn.Linear)]
     for name in layers:
         if name not in known:
-            raise RecipeError(
+            raise UsageError(
                 f"{KIND}: layers: expected names of convolution or linear layers ({', '.join(known) or 'none'}), "
                 f"found {name}"
             )
@@ -169,7 +169,7 @@ def trace(inner: nn.Module, values: tuple[Tensor, ...]) -> tuple[Any, set[nn.Mod
             warnings.simplefilter("ignore")  # it guesses what a bare parameter is; here that keeps all its channels
             graph = torch_pruning.DependencyGraph().build_dependency(traced, example_inputs=values)
     except Exception as error:
-        raise RecipeError(
+        raise UsageError(
             f"{KIND}: expected a network whose layers can be traced, found {type(error).__name__}: "
             f"{' '.join(str(error).split())[:200]}; leave the pass out"
         ) from error
@@ -261,17 +261,17 @@ def check_prunable(found: Sequence[Coupled], layers: Mapping[str, float]) -> Non
         layers: shares by module name.
 
     Raises:
-        RecipeError: one line that says which may.
+        UsageError: one line that says which may.
     """
     prunable = [name for one in found for name in one.layers]
     if not prunable:
-        raise RecipeError(
+        raise UsageError(
             f"{KIND}: expected convolution or linear layers whose channels may go, found none (inputs and outputs "
             "keep theirs); leave the pass out"
         )
     for name in layers:
         if name not in prunable:
-            raise RecipeError(
+            raise UsageError(
                 f"{KIND}: layers: expected layers whose channels may go ({', '.join(prunable)}), found {name}, "
                 "which is joined to an input or output or to what cannot be pruned"
             )

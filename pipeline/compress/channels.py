@@ -32,7 +32,7 @@ from pipeline.compress.touched import (
     weighted_layers,
     weights_of,
 )
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 
 # Layers named in what is said of the pass.
 _LISTED = 6
@@ -74,7 +74,7 @@ def prune(
         What was removed.
 
     Raises:
-        RecipeError: the network is already quantized, computes its weights, cannot be traced, or has no channels that
+        UsageError: the network is already quantized, computes its weights, cannot be traced, or has no channels that
             may go.
     """
     refuse_quantized(network, KIND)
@@ -90,7 +90,7 @@ def prune(
         check_prunable(found, layers)
         gone = _choose(found, keep=keep, scope=scope, layers=layers, round_to=round_to)
         if not gone:
-            raise RecipeError(
+            raise UsageError(
                 f"{KIND}: expected layers of more channels than stay, found none with keep = {keep:g} in multiples of "
                 f"{round_to}; lower keep or round_to, or leave the pass out"
             )
@@ -183,7 +183,7 @@ def _check_same(inner: nn.Module, whole: nn.Module, values: tuple[Tensor, ...], 
         try:
             found = inner(*values)
         except Exception as error:
-            raise RecipeError(
+            raise UsageError(
                 f"{KIND}: expected a network that runs with fewer channels, found {type(error).__name__}: "
                 f"{' '.join(str(error).split())[:200]}; take sizes from the tensors (x.flatten(1), not "
                 "x.view(-1, 3136)), or leave the pass out"
@@ -194,7 +194,7 @@ def _check_same(inner: nn.Module, whole: nn.Module, values: tuple[Tensor, ...], 
         difference = f"answers {apart:.2g} from those of the whole network with the same channels unread"
     else:
         return
-    raise RecipeError(
+    raise UsageError(
         f"{KIND}: expected a network whose channels can be traced, found {difference}; its forward rearranges "
         "channels: leave the pass out"
     )

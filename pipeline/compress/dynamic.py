@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.compress.touched import PassReport, layer_macs, refuse_quantized, report, weighted_layers
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 
 # What torch can quantize dynamically; convolutions are not among it.
 _KINDS = (nn.Linear, nn.LSTM, nn.GRU, nn.LSTMCell, nn.GRUCell, nn.RNNCell)
@@ -26,16 +26,16 @@ def quantize(network: nn.Module, *, example: tuple[Tensor, ...]) -> tuple[nn.Mod
         the scale of the activations is taken over the whole of it.
 
     Raises:
-        RecipeError: the network is already quantized, has no such layer, or torch has no int8 engine on this CPU.
+        UsageError: the network is already quantized, has no such layer, or torch has no int8 engine on this CPU.
     """
     refuse_quantized(network, "dynamic-int8")
     touched = {name for name, layer in weighted_layers(network).items() if type(layer) in _KINDS}
     if not touched:
-        raise RecipeError(
+        raise UsageError(
             "dynamic-int8: expected at least one linear or recurrent layer, found none; leave the pass out"
         )
     if torch.backends.quantized.engine == "none":
-        raise RecipeError(
+        raise UsageError(
             "dynamic-int8 of a torch module: expected an int8 engine (x86, fbgemm, qnnpack), found none in this build "
             'of torch; set candidates.formats = ["onnx"]'
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from torch import nn
 
 from pipeline.compress.touched import weighted_layers
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.names import meant
 from pipeline.passes import ChannelPruning, StaticInt8, Variant
 
@@ -22,7 +22,7 @@ def check_layer_names(network: nn.Module, variants: Iterable[Variant]) -> None:
         variants: of the recipe.
 
     Raises:
-        RecipeError: there is no such layer.
+        UsageError: there is no such layer.
     """
     modules = [name for name, _ in network.named_modules() if name]
     layers = list(weighted_layers(network))
@@ -38,7 +38,7 @@ def _require(names: Iterable[str], modules: Sequence[str], layers: Sequence[str]
     for name in names:
         # As its user knows it, or as the exported graph does, behind the preprocessing.
         if name.removeprefix("network.") not in modules:
-            raise RecipeError(
+            raise UsageError(
                 f"{where}: expected names of modules of the network ({', '.join(layers) or 'none'}), found "
                 f"{name}{meant(name, modules)}"
             )

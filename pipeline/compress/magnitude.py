@@ -16,7 +16,7 @@ from pipeline.compress.touched import (
     report,
     weighted_layers,
 )
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 
 
 def prune(
@@ -38,12 +38,12 @@ def prune(
         What was touched and the sparsity that came out.
 
     Raises:
-        RecipeError: the network is already quantized, has no convolution or linear layer, or computes their weights.
+        UsageError: the network is already quantized, has no convolution or linear layer, or computes their weights.
     """
     refuse_quantized(network, "magnitude-pruning")
     layers = {name: one for name, one in weighted_layers(network).items() if isinstance(one, _ConvNd | nn.Linear)}
     if not layers:
-        raise RecipeError(
+        raise UsageError(
             "magnitude-pruning: expected at least one convolution or linear layer, found none; leave the pass out"
         )
     refuse_computed(network, "magnitude-pruning")

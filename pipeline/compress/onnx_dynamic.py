@@ -35,7 +35,7 @@ def quantize_file(source: Path, destination: Path, *, keep: Collection[str] = ()
 
     Raises:
         FileError: the source is not an ONNX file.
-        RecipeError: it holds no MatMul or Gemm with constant weights.
+        UsageError: it holds no MatMul or Gemm with constant weights.
         ProofError: the quantizer made an invalid graph.
     """
     quantization = import_onnx_runtime("onnxruntime.quantization")

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from pipeline.compress.touched import LayerTouch, PassReport
-from pipeline.errors import FileError, ProofError, RecipeError
+from pipeline.errors import FileError, ProofError, UsageError
 from pipeline.inspection.graph import GraphCost, module_name
 from pipeline.manifest import write_atomically
 
@@ -68,7 +68,7 @@ def report(
         The report.
 
     Raises:
-        RecipeError: nothing was.
+        UsageError: nothing was.
     """
     tensors = {one.name: one for one in source.graph.initializer}
     layers = []
@@ -88,7 +88,7 @@ def report(
     if not any(layer.touched for layer in layers):
         found = ", ".join(sorted({layer.kind for layer in layers})) or "none"
         listed = ", ".join(operators[:-1])
-        raise RecipeError(
+        raise UsageError(
             f"{kind}: expected at least one {listed} or {operators[-1]} with constant weights, found weights in: "
             f"{found}; leave the pass out"
         )
@@ -123,12 +123,12 @@ def quantizing(kind: str) -> Iterator[None]:
         kind: of the pass.
 
     Raises:
-        RecipeError: it raised something.
+        UsageError: it raised something.
     """
     try:
         yield
     except Exception as error:
-        raise RecipeError(
+        raise UsageError(
             f"{kind}: expected a graph that ONNX Runtime's quantizer takes, found {type(error).__name__}: "
             f"{' '.join(str(error).split())[:200]}; leave the pass out"
         ) from error

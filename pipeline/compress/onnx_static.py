@@ -17,7 +17,7 @@ from handlers.onnx_runtime import import_onnx_runtime
 from pipeline.compress.onnx_defaults import changed_by_defaults, hold_against_defaults
 from pipeline.compress.onnx_file import node_names, prepared, quantizing, read_model, report, write_model
 from pipeline.compress.touched import PassReport
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.inspection.graph import all_nodes, graph_cost, module_name
 from pipeline.passes import RangeMethod
 
@@ -78,7 +78,7 @@ def quantize_file(
 
     Raises:
         FileError: the source is not an ONNX file.
-        RecipeError: it holds no Conv, Gemm or MatMul with constant weights, or no module of a kept name.
+        UsageError: it holds no Conv, Gemm or MatMul with constant weights, or no module of a kept name.
         ProofError: the quantizer made an invalid graph.
     """
     quantization = import_onnx_runtime("onnxruntime.quantization")
@@ -159,7 +159,7 @@ def _kept_modules(model: onnx.ModelProto, keep: Collection[str]) -> set[str]:
         inside = {name for name in names if _lies_in(name, wanted)}
         if not inside:
             known = ", ".join(sorted(name.removeprefix("network.") for name in names - found))
-            raise RecipeError(f"static-int8: keep: expected names of modules ({known}), found {wanted}")
+            raise UsageError(f"static-int8: keep: expected names of modules ({known}), found {wanted}")
         found |= inside
     return found
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pipeline.compress import bfloat16, channels, dynamic, magnitude, tuned
 from pipeline.compress.touched import PassReport
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.passes import Bfloat16, ChannelPruning, DynamicInt8, FineTune, MagnitudePruning, Pass, StaticInt8
 
 
@@ -33,7 +33,7 @@ def apply_passes(
         A compressed copy in evaluation mode, and a report per pass.
 
     Raises:
-        RecipeError: a pass cannot act on this network, or comes after one that leaves it nothing to act on.
+        UsageError: a pass cannot act on this network, or comes after one that leaves it nothing to act on.
         DataError: the tuned weights are those of another network.
     """
     compressed = _copied(network).eval()
@@ -59,7 +59,7 @@ def apply_passes(
             case Bfloat16():
                 compressed, made = bfloat16.convert(compressed, example=example)
             case StaticInt8():
-                raise RecipeError(
+                raise UsageError(
                     "static-int8 of a torch module: expected an ONNX file, which is quantized after its export; "
                     "use dynamic-int8"
                 )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.rnn import RNNCellBase
 
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 
 _QUANTIZED_MODULES = "torch.ao.nn."
 
@@ -166,11 +166,11 @@ def refuse_computed(network: nn.Module, action: str) -> None:
     """Stop before a pass that would change a weight which the network computes anew on each call.
 
     Raises:
-        RecipeError: a convolution or linear layer's weight is computed from other parameters.
+        UsageError: a convolution or linear layer's weight is computed from other parameters.
     """
     for name, layer in weighted_layers(network).items():
         if isinstance(layer, _ConvNd | nn.Linear) and "weight" not in dict(layer.named_parameters(recurse=False)):
-            raise RecipeError(
+            raise UsageError(
                 f"{action}: expected plain weights, found {name}.weight computed from other parameters; "
                 "call torch.nn.utils.parametrize.remove_parametrizations in the factory"
             )
@@ -180,11 +180,11 @@ def refuse_quantized(network: nn.Module, action: str) -> None:
     """Stop before a pass that would silently do nothing.
 
     Raises:
-        RecipeError: the network holds quantized layers; they have no float weights to act on.
+        UsageError: the network holds quantized layers; they have no float weights to act on.
     """
     quantized = [name for name, one in network.named_modules() if type(one).__module__.startswith(_QUANTIZED_MODULES)]
     if quantized:
-        raise RecipeError(
+        raise UsageError(
             f"{action} after quantization: expected float layers, found {quantized[0]} already quantized; quantized "
             f"layers hold no float weights, so {action} would silently do nothing: put it before dynamic-int8"
         )

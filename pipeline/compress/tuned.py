@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from pipeline.compress.touched import PassReport, layer_macs, refuse_quantized, report, weighted_layers
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.models.spec import inner_network
 from pipeline.models.weights import load_weights
 
@@ -25,12 +25,12 @@ def load(network: nn.Module, weights: Path | None, *, epochs: int, example: tupl
         What was touched: every layer with weights.
 
     Raises:
-        RecipeError: there are no weights, or the network is already quantized.
+        UsageError: there are no weights, or the network is already quantized.
         DataError: they are those of another network.
     """
     refuse_quantized(network, "fine-tune")
     if weights is None:
-        raise RecipeError(
+        raise UsageError(
             "fine-tune: expected the weights that it made, found none; train them with pipeline.candidates.tune first"
         )
     load_weights(weights, inner_network(network))

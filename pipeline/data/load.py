@@ -9,7 +9,7 @@ from pipeline.argument_files import all_paths, argument_digests
 from pipeline.artifacts import digest_file
 from pipeline.data import fashion_mnist
 from pipeline.data.dataset import DataSet
-from pipeline.errors import DataError, RecipeError
+from pipeline.errors import DataError, UsageError
 from pipeline.factories import named_digests
 from pipeline.reads import ANY_FILE
 from pipeline.recipe import Data
@@ -25,7 +25,7 @@ def load_data_set(data: Data, folder: Path, *, log: Callable[[str], None] = lamb
         log: told what is fetched.
 
     Raises:
-        RecipeError: no such data set or factory, or wrong arguments.
+        UsageError: no such data set or factory, or wrong arguments.
         DataError: the data cannot be had, or are not what a DataSet must be.
     """
     place = None if data.path is None else folder / data.path
@@ -40,7 +40,7 @@ def load_data_set(data: Data, folder: Path, *, log: Callable[[str], None] = lamb
     covered = [ANY_FILE] if place is None else [place, *all_paths(data.arguments, folder)]
     made = import_factory(data.factory, folder, failure=DataError, covered=covered)(**arguments)
     if not isinstance(made, DataSet):
-        raise RecipeError(
+        raise UsageError(
             f"factory {data.factory}: expected a pipeline.DataSet (DataSet.from_arrays), found {type(made).__name__}"
         )
     return made
@@ -58,7 +58,7 @@ def outside_digests(data: Data, folder: Path) -> dict[str, str]:
         folder: of the recipe.
 
     Raises:
-        RecipeError, DataError: as `load_data_set`, where the factory has to be called.
+        UsageError, DataError: as `load_data_set`, where the factory has to be called.
     """
     if data.factory is None:
         return {}  # its contents are fixed by checksums in our own source

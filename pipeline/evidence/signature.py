@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.errors import FileError, RecipeError
+from pipeline.errors import FileError, UsageError
 from pipeline.manifest import write_atomically
 
 _MISSING = "expected the package model-signing, found none; pip install 'pipeline[sign]'"
@@ -32,7 +32,7 @@ def sign_file(path: Path, private_key: Path) -> Path:
 
     Raises:
         FileError: the file, the key or the folder cannot be used.
-        RecipeError: model-signing is not installed.
+        UsageError: model-signing is not installed.
     """
     import tempfile
 
@@ -71,7 +71,7 @@ def check_signature(path: Path, signature: Path, public_key: Path) -> None:
 
     Raises:
         FileError: a file is missing, the key is none, the signature is damaged, of another key or of other bytes.
-        RecipeError: model-signing is not installed.
+        UsageError: model-signing is not installed.
     """
     _require_library()
     from model_signing import verifying
@@ -100,7 +100,7 @@ def _require_library() -> None:
     try:
         import model_signing  # noqa: F401
     except ImportError as error:
-        raise RecipeError(f"signatures: {_MISSING}") from error
+        raise UsageError(f"signatures: {_MISSING}") from error
 
 
 def _require_file(path: Path) -> None:

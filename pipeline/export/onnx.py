@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from handlers.decode import InputSpec
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.export.mode import require_exportable
 from pipeline.manifest import write_atomically
 from pipeline.user_code import own_place
@@ -42,7 +42,7 @@ def export_onnx(
         opset: version of the operator set.
 
     Raises:
-        RecipeError: torch cannot export this network, or only to a graph that is not valid, for one batch size, or for
+        UsageError: torch cannot export this network, or only to a graph that is not valid, for one batch size, or for
             one size of an axis that is declared free.
         ProofError: it is in training mode.
     """
@@ -61,7 +61,7 @@ def export_onnx(
                 verbose=False,
             )
     except Exception as error:
-        raise RecipeError(
+        raise UsageError(
             f"export to ONNX: expected a network that torch.onnx.export takes at opset {opset}, found "
             f"{_cause(error)}; change the network, or keep the batch axis out of its control flow"
         ) from error
@@ -74,7 +74,7 @@ def export_onnx(
     try:
         onnx.checker.check_model(content, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise RecipeError(f"export to ONNX: expected a valid graph, found: {' '.join(str(error).split())}") from error
+        raise UsageError(f"export to ONNX: expected a valid graph, found: {' '.join(str(error).split())}") from error
     write_atomically(path, content)
 
 
@@ -96,7 +96,7 @@ def _require_dynamic_batch(model: onnx.ModelProto) -> None:
         axes = value.type.tensor_type.shape.dim
         if not axes or not axes[0].dim_param:
             size = axes[0].dim_value if axes else "unknown size"
-            raise RecipeError(
+            raise UsageError(
                 f"export to ONNX: expected a dynamic batch axis on every input and output, found {value.name} with a "
                 f"first axis of {size}; some operation in the network fixes it"
             )
@@ -108,7 +108,7 @@ def _require_free_axes(model: onnx.ModelProto, inputs: Sequence[InputSpec]) -> N
         axes = value.type.tensor_type.shape.dim
         for axis in spec.dynamic_axes:
             if not axes[axis + 1].dim_param:
-                raise RecipeError(
+                raise UsageError(
                     f"export to ONNX: expected axis {axis} of input {spec.name} to be free, as its dynamic_axes "
                     f"declares, found it fixed at {axes[axis + 1].dim_value}; some operation in the network fixes it, "
                     "such as math on a size: compute with tensors there, or take the axis out of dynamic_axes"

@@ -25,7 +25,7 @@ from torch.jit._trace import TracerWarning
 
 from handlers.compare import compare, fitted
 from handlers.tolerance import FLOAT32, Tolerance
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.export.mode import require_exportable
 from pipeline.manifest import write_atomically
 from pipeline.model_code.torchscript import read_torchscript, write_torchscript
@@ -74,7 +74,7 @@ def export_torchscript(
         Whether it was scripted or traced, and why.
 
     Raises:
-        RecipeError: it can be neither scripted nor traced.
+        UsageError: it can be neither scripted nor traced.
         ProofError: it is in training mode.
     """
     require_exportable(module, example, "TorchScript")
@@ -87,7 +87,7 @@ def export_torchscript(
                 write_atomically(path, trace.content)
                 return TorchScriptExport(method="trace", reason=script.problem, warnings=tuple(_without_paths(notes)))
             if not script.content:
-                raise RecipeError(
+                raise UsageError(
                     "export to TorchScript: expected a network that can be scripted or traced, found neither: "
                     f"scripting: {script.problem}; tracing: {trace.problem}"
                 )

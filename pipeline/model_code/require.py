@@ -9,7 +9,7 @@ from typing import assert_never
 
 from handlers.runtimes import RUNTIMES, RuntimeKind
 from handlers.serving import RuntimeSpec
-from pipeline.errors import FileError, RecipeError
+from pipeline.errors import FileError, UsageError
 from pipeline.model_code.torchscript import check_torchscript, read_torchscript
 
 _NAME = re.compile(r"[\w.]+::\w+", re.ASCII)
@@ -28,7 +28,7 @@ def require_safe_model(
 
     Raises:
         FileError: it could; nothing of it was loaded.
-        RecipeError: an allowed operator is no name of one.
+        UsageError: an allowed operator is no name of one.
     """
     check_operator_names(allowed_operators)
     # A runtime goes by the ending: ONNX Runtime reads .ort in another way.
@@ -86,10 +86,10 @@ def check_operator_names(names: Sequence[str]) -> None:
     """Stop at a name that no operator can have.
 
     Raises:
-        RecipeError: it is no namespace and name.
+        UsageError: it is no namespace and name.
     """
     for name in names:
         if not _NAME.fullmatch(name):
-            raise RecipeError(
+            raise UsageError(
                 f"--allow-operator: expected an operator's namespace and name, aten::grad for example, found {name!r}"
             )

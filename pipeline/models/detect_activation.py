@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from handlers.activation import Activation
 from pipeline.data.dataset import Split
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.models.spec import ModelSpec
 
 # By chance, logits of so many examples do not all sum to 1.
@@ -32,7 +32,7 @@ def check_activation(spec: ModelSpec, network: nn.Module, *, examples: Split, so
         source: of the network, for messages: the key of the recipe and its value.
 
     Raises:
-        RecipeError: undeclared probabilities, or outputs that contradict what is declared.
+        UsageError: undeclared probabilities, or outputs that contradict what is declared.
     """
     if spec.activation == "none":  # whoever says so knows better than the outputs
         return
@@ -49,11 +49,11 @@ def check_activation(spec: ModelSpec, network: nn.Module, *, examples: Split, so
         "sigmoid": "found every output in 0..1, as sigmoid makes them",
     }[activation]
     if spec.activation is None:
-        raise RecipeError(
+        raise UsageError(
             f"{source}: expected logits, {seen}, on {len(rows)} examples; the server would take softmax once more: "
             f'declare model.activation = "{activation}", or let the network return logits; "none" says that it does'
         )
-    raise RecipeError(
+    raise UsageError(
         f'{source}: model.activation = "{spec.activation}": expected outputs that {spec.activation} makes, {seen}, on '
         f'{len(rows)} examples; declare "{activation}", or mend its forward'
     )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.data.dataset import Split
-from pipeline.errors import DataError, PipelineError, RecipeError
+from pipeline.errors import DataError, PipelineError, UsageError
 from pipeline.models.outputs import check_outputs, describe, short_dtype
 from pipeline.models.spec import Deployable, DeployableOfSeveral, ModelSpec
 from pipeline.user_code import one_line
@@ -29,20 +29,20 @@ def check_network(network: object, *, source: str) -> None:
         source: of it, for messages: the key of the recipe and its value.
 
     Raises:
-        RecipeError: it is no module, or its parameters are not in float32 on the CPU.
+        UsageError: it is no module, or its parameters are not in float32 on the CPU.
     """
     if not isinstance(network, nn.Module):
-        raise RecipeError(f"{source}: expected a torch.nn.Module to be built, found {type(network).__name__}")
+        raise UsageError(f"{source}: expected a torch.nn.Module to be built, found {type(network).__name__}")
     named = dict(network.named_parameters()) | dict(network.named_buffers())
     elsewhere = [name for name, tensor in named.items() if tensor.device.type != "cpu"]
     if elsewhere:
-        raise RecipeError(
+        raise UsageError(
             f"{source}: expected a network on the CPU, found {elsewhere[0]} on {named[elsewhere[0]].device}; build it "
             "there, and train.device says where it is trained"
         )
     half = [name for name, parameter in network.named_parameters() if parameter.dtype in _HALF]
     if half:
-        raise RecipeError(
+        raise UsageError(
             f"{source}: expected parameters in float32, found {len(half)} in {short_dtype(named[half[0]].dtype)}, such "
             f"as {half[0]}; end the factory with .float(): candidates in lower precision are made from float32"
         )
@@ -61,7 +61,7 @@ def check_first_call(
         weights: name of the file that its weights come from, if there is one.
 
     Raises:
-        RecipeError: the call raises, changes its inputs, or does not answer with one float32 tensor (B, K) on the CPU.
+        UsageError: the call raises, changes its inputs, or does not answer with one float32 tensor (B, K) on the CPU.
         DataError: with weights from a file, the answers are not finite.
     """
     training = network.training
@@ -78,12 +78,12 @@ def check_first_call(
         check_outputs(outputs, rows=rows, classes=classes, where=where)
         for feature, tensor, before in zip(spec.inputs, inputs, kept, strict=True):
             if not torch.equal(tensor, before):
-                raise RecipeError(
+                raise UsageError(
                     f"{where}: expected input {feature.name} to be left as it is, found it changed by the call; "
                     "clone it first, and beware of inplace=True in the first layer"
                 )
         if not all(torch.equal(values, copy) for values, copy in earlier):
-            raise RecipeError(
+            raise UsageError(
                 f"{where}: expected a new tensor from each call, found that a call overwrites what an earlier one "
                 "returned; return a clone"
             )
@@ -117,12 +117,12 @@ def check_first_step(
         loss: the same of the loss.
 
     Raises:
-        RecipeError: nothing can be trained, or forward, loss or the gradients cannot be computed.
+        UsageError: nothing can be trained, or forward, loss or the gradients cannot be computed.
     """
     parameters = list(network.parameters())
     if not any(parameter.requires_grad for parameter in parameters):
         found = f"all {len(parameters)} frozen (requires_grad is False)" if parameters else "none at all"
-        raise RecipeError(
+        raise UsageError(
             f"{source}: expected parameters to train, found {found}; let some learn, or train nothing: "
             "train.epochs = 0 and model.weights"
         )
@@ -131,7 +131,7 @@ def check_first_step(
         try:
             with _as_it_was(network):
                 _step(spec, network, criterion, examples.take(slice(rows)), source=source, loss=loss)
-        except RecipeError:
+        except UsageError:
             if rows == whole:
                 raise
         else:
@@ -159,7 +159,7 @@ def _step(
     with _told(f"{loss}: expected a loss for outputs {describe(outputs_BK)} and labels {describe(labels_B)}", network):
         scalar = criterion(outputs_BK, labels_B)
     if not scalar.requires_grad:
-        raise RecipeError(
+        raise UsageError(
             f"{loss}: expected a loss that depends on what is trained, found one without a gradient; neither the loss "
             f"nor {_place(network)} may detach its values"
         )
@@ -188,7 +188,7 @@ def _check_finite(outputs_BK: Tensor, where: str, weights: str | None) -> None:
     if broken:
         found = f"{where}: expected finite outputs, found NaN or Inf for {broken} of {len(outputs_BK)} examples"
         if weights is None:
-            raise RecipeError(f"{found}; mend its forward, or scale its inputs in model.preprocessing")
+            raise UsageError(f"{found}; mend its forward, or scale its inputs in model.preprocessing")
         raise DataError(f"{found} with weights {weights}; give weights that fit, or mend model.preprocessing")
 
 
@@ -198,9 +198,9 @@ def _deployable(spec: ModelSpec, network: nn.Module, source: str) -> Deployable 
     except PipelineError:
         raise
     except Exception as error:
-        raise RecipeError(f"{source}: preprocess: expected it to make a module, found {one_line(error)}") from error
+        raise UsageError(f"{source}: preprocess: expected it to make a module, found {one_line(error)}") from error
     if not isinstance(model.preprocess, nn.Module):
-        raise RecipeError(
+        raise UsageError(
             f"{source}: preprocess: expected it to make a torch.nn.Module, found {type(model.preprocess).__name__}"
         )
     return model
@@ -214,7 +214,7 @@ def _tensors(spec: ModelSpec, examples: Split, rows: int) -> tuple[Tensor, ...]:
 
 @contextmanager
 def _told(what: str, network: nn.Module) -> Iterator[None]:
-    """Whatever the model's own code raises is a RecipeError, with its line."""
+    """Whatever the model's own code raises is a UsageError, with its line."""
     try:
         yield
     except PipelineError:
@@ -224,7 +224,7 @@ def _told(what: str, network: nn.Module) -> Iterator[None]:
         hint = (
             f"; its parameters are in {', '.join(map(short_dtype, others))}: build it with .float()" if others else ""
         )
-        raise RecipeError(f"{what}, found {one_line(error)}{hint}") from error
+        raise UsageError(f"{what}, found {one_line(error)}{hint}") from error
 
 
 def _place(network: nn.Module) -> str:

@@ -19,7 +19,7 @@ from handlers.activation import Activation
 from handlers.decode import InputSpec
 from pipeline.argument_files import all_paths
 from pipeline.data.dataset import DataInfo
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.models.fashion import IMAGE_SHAPE, FashionCNN
 from pipeline.models.mlp import MLP
 from pipeline.models.preprocess import Each, ToFloat, Unchanged, standardize
@@ -47,7 +47,7 @@ def load_model_spec(model: Model, folder: Path, data: DataInfo) -> ModelSpec:
         A specification whose `build` gives a freshly initialised network.
 
     Raises:
-        RecipeError: no such architecture or factory, wrong arguments, or a model that does not fit the data.
+        UsageError: no such architecture or factory, wrong arguments, or a model that does not fit the data.
     """
     if model.factory is not None:
         return _users_own(model, model.factory, folder, data)
@@ -63,7 +63,7 @@ def load_model_spec(model: Model, folder: Path, data: DataInfo) -> ModelSpec:
             _check_input(model.name, data, "picture")
             build = partial(build_resnet18, channels=data.inputs[0].shape[0], classes=len(data.classes))
         case None:
-            raise RecipeError("model: expected exactly one of name, factory, found none")
+            raise UsageError("model: expected exactly one of name, factory, found none")
         case _:
             assert_never(model.name)
     _check_arguments(build, model.arguments)
@@ -86,13 +86,13 @@ def _mlp(*, features: int, classes: int, hidden: object, dropout: float = 0.0) -
     _check_dropout(dropout)
     sizes = [size for size in hidden if type(size) is int and size >= 1] if isinstance(hidden, list) else None
     if sizes is None or sizes != hidden:
-        raise RecipeError(f"model.arguments.hidden: expected a list of whole numbers of at least 1, found {hidden!r}")
+        raise UsageError(f"model.arguments.hidden: expected a list of whole numbers of at least 1, found {hidden!r}")
     return MLP(features=features, hidden=sizes, classes=classes, dropout=dropout)
 
 
 def _check_dropout(dropout: object) -> None:
     if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
-        raise RecipeError(f"model.arguments.dropout: expected a number from 0 to below 1, found {dropout!r}")
+        raise UsageError(f"model.arguments.dropout: expected a number from 0 to below 1, found {dropout!r}")
 
 
 def _check_arguments(build: Callable[..., nn.Module], arguments: dict[str, Any]) -> None:
@@ -104,7 +104,7 @@ def _check_arguments(build: Callable[..., nn.Module], arguments: dict[str, Any])
     problems = [f"unknown {name}" for name in arguments if name not in offered]
     problems += [f"missing {name}" for name in needed if name not in arguments]
     if problems:
-        raise RecipeError(f"model.arguments: expected {', '.join(offered)}; found: {', '.join(problems)}")
+        raise UsageError(f"model.arguments: expected {', '.join(offered)}; found: {', '.join(problems)}")
     with torch.device("meta"):
         build(**arguments)
 
@@ -120,7 +120,7 @@ def _check_input(name: str, data: DataInfo, shape: tuple[int, ...] | Literal["an
         case _:
             fits, wanted = given == shape, f"one input of shape {shape}"
     if len(data.inputs) != 1 or not fits:
-        raise RecipeError(f"model.name {name}: expected data of {wanted}, found {found} in data set {data.name}")
+        raise UsageError(f"model.name {name}: expected data of {wanted}, found {found} in data set {data.name}")
 
 
 def _default(data: DataInfo) -> Preprocessing:
@@ -137,7 +137,7 @@ def _users_own(model: Model, factory: str, folder: Path, data: DataInfo) -> Mode
     made = function(**model.arguments)
     if isinstance(made, ModelSpec):
         if model.preprocessing is not None:
-            raise RecipeError(
+            raise UsageError(
                 f"model.preprocessing: expected it only for a factory that returns a network, but {factory} returns a "
                 "ModelSpec, which brings its own; remove the section"
             )
@@ -157,7 +157,7 @@ def _users_own(model: Model, factory: str, folder: Path, data: DataInfo) -> Mode
         build = partial(_with_sizes, partial(recorded, made.build), preprocess, made.inputs)
         return replace(made, build=build, preprocess=preprocess, activation=_declared(made, model, factory))
     if not isinstance(made, nn.Module):
-        raise RecipeError(f"factory {factory}: expected a torch.nn.Module or a ModelSpec, found {type(made).__name__}")
+        raise UsageError(f"factory {factory}: expected a torch.nn.Module or a ModelSpec, found {type(made).__name__}")
     preprocess = partial(_preprocessing, model.preprocessing, data.inputs)
     return ModelSpec(
         name=factory.partition(":")[0],
@@ -193,7 +193,7 @@ def _with_sizes(build: Callable[[], Any], preprocess: Callable[[], nn.Module], i
 def _declared(spec: ModelSpec, model: Model, factory: str) -> Activation | None:
     """What the outputs are, as the ModelSpec or the recipe declares it; both may, if they agree."""
     if spec.activation is not None and model.activation not in (None, spec.activation):
-        raise RecipeError(
+        raise UsageError(
             f"model.activation: expected {spec.activation}, as the ModelSpec of {factory} says, found "
             f"{model.activation}; say it in one place"
         )
@@ -202,11 +202,11 @@ def _declared(spec: ModelSpec, model: Model, factory: str) -> Activation | None:
 
 def _check_against(spec: ModelSpec, data: DataInfo, factory: str) -> None:
     if spec.inputs != data.inputs:
-        raise RecipeError(
+        raise UsageError(
             f"factory {factory}: expected the inputs of data set {data.name}, {data.inputs}, found {spec.inputs}"
         )
     if spec.labels != data.classes:
-        raise RecipeError(
+        raise UsageError(
             f"factory {factory}: expected the classes of data set {data.name}, {data.classes}, found {spec.labels}"
         )
 
@@ -218,7 +218,7 @@ def _preprocessing(settings: Preprocessing | None, inputs: tuple[InputSpec, ...]
             return Unchanged() if one.dtype == "int64" else ToFloat()
         return standardize(scale=settings.scale, mean=settings.mean, std=settings.std, shape=one.shape)
     if settings is not None:
-        raise RecipeError(
+        raise UsageError(
             f"model.preprocessing: expected a data set of one input, found {len(inputs)}; return a ModelSpec from the "
             "factory, with a preprocess of its own"
         )

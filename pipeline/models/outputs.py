@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 
 _SHOWN = 6
 
@@ -23,18 +23,18 @@ def check_outputs(outputs: object, *, rows: int, classes: int, where: str) -> No
         where: for messages.
 
     Raises:
-        RecipeError: it answers with something else; the message says what to do.
+        UsageError: it answers with something else; the message says what to do.
     """
     expected = f"{where}: expected one float32 tensor of shape ({rows}, {classes}), examples by classes"
     if not isinstance(outputs, Tensor):
-        raise RecipeError(f"{expected}, found {describe(outputs)}; {_which_part(outputs, (rows, classes))}")
+        raise UsageError(f"{expected}, found {describe(outputs)}; {_which_part(outputs, (rows, classes))}")
     found = f"{expected}, found {describe(outputs)}"
     if tuple(outputs.shape) != (rows, classes):
-        raise RecipeError(f"{found}; {_reshaping(tuple(outputs.shape), rows, classes)}")
+        raise UsageError(f"{found}; {_reshaping(tuple(outputs.shape), rows, classes)}")
     if outputs.dtype != torch.float32:
-        raise RecipeError(f"{found}; build the network in float32, or end its forward with .float()")
+        raise UsageError(f"{found}; build the network in float32, or end its forward with .float()")
     if outputs.device.type != "cpu":
-        raise RecipeError(f"{found} on {outputs.device}; a forward must answer on the device of its inputs")
+        raise UsageError(f"{found} on {outputs.device}; a forward must answer on the device of its inputs")
 
 
 def short_dtype(dtype: torch.dtype) -> str:

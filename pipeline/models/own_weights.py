@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weight_sets import same_numbers, some
 from pipeline.stage import Reporter
@@ -24,7 +24,7 @@ def require_own_weights(spec: ModelSpec, network: nn.Module, *, seed: int, repor
         reporter: told where this cannot be seen.
 
     Raises:
-        RecipeError: some weights change with the seed; they are named.
+        UsageError: some weights change with the seed; they are named.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + _OTHER)
@@ -37,7 +37,7 @@ def require_own_weights(spec: ModelSpec, network: nn.Module, *, seed: int, repor
         if key not in other or value.shape != other[key].shape or not same_numbers(value, other[key])
     ]
     if random:
-        raise RecipeError(
+        raise UsageError(
             f"train.epochs = 0 without model.weights: expected a factory that brings trained weights, found "
             f"{len(random)} of {len(state)} tensors made at random, other ones for every seed: {some(random)}; give "
             "model.weights, load them in the factory, or train for 1 epoch or more"

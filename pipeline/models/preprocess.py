@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 
 
 class ToFloat(nn.Module):
@@ -74,17 +74,17 @@ def standardize(*, scale: float, mean: Sequence[float], std: Sequence[float], sh
         shape: of one example, without the batch axis.
 
     Raises:
-        RecipeError: the number of values fits neither, or a divisor is zero.
+        UsageError: the number of values fits neither, or a divisor is zero.
     """
     channels = shape[0] if shape else 1
     for name, values in (("mean", mean), ("std", std)):
         if len(values) not in (1, channels):
-            raise RecipeError(
+            raise UsageError(
                 f"model.preprocessing.{name}: expected 1 value or {channels}, one per channel or feature of the "
                 f"input's shape {tuple(shape)}, found {len(values)}"
             )
     if 0.0 in std:
-        raise RecipeError("model.preprocessing.std: expected values other than 0, because they divide; found 0")
+        raise UsageError("model.preprocessing.std: expected values other than 0, because they divide; found 0")
     count = max(len(mean), len(std))
     means, stds = list(mean) * (count // len(mean)), list(std) * (count // len(std))
     if scale == 1.0 and set(means) == {0.0} and set(stds) == {1.0}:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from handlers.activation import ACTIVATIONS, Activation
 from handlers.decode import InputSpec
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.models.info import ModelInfo
 
 
@@ -69,15 +69,15 @@ class ModelSpec:
         """Check what a user's own spec may get wrong.
 
         Raises:
-            RecipeError: no inputs, inputs of the same name, fewer than two labels, or an unknown activation.
+            UsageError: no inputs, inputs of the same name, fewer than two labels, or an unknown activation.
         """
         names = [one.name for one in self.inputs]
         if not names or len(set(names)) != len(names):
-            raise RecipeError(f"model {self.name}: inputs: expected one or more of different names, found {names}")
+            raise UsageError(f"model {self.name}: inputs: expected one or more of different names, found {names}")
         if len(self.labels) < 2:
-            raise RecipeError(f"model {self.name}: labels: expected at least 2, found {len(self.labels)}")
+            raise UsageError(f"model {self.name}: labels: expected at least 2, found {len(self.labels)}")
         if self.activation is not None and self.activation not in ACTIVATIONS:
-            raise RecipeError(
+            raise UsageError(
                 f"model {self.name}: activation: expected {', '.join(ACTIVATIONS)} or None, found {self.activation!r}"
             )
 

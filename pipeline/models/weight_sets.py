@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pipeline.errors import DataError, RecipeError
+from pipeline.errors import DataError, UsageError
 from pipeline.models.weight_files import check_weights_file
 
 # What holds an optimizer's state: tensors by parameter, none of them weights.
@@ -184,7 +184,7 @@ def choose_set(path: Path, sets: Sequence[WeightSet], network: nn.Module, key: s
         wrong with it.
 
     Raises:
-        RecipeError: none is there under the key.
+        UsageError: none is there under the key.
         DataError: several may be meant, and no key says which.
     """
     if key is not None:
@@ -222,7 +222,7 @@ def _named(path: Path, sets: Sequence[WeightSet], key: str) -> WeightSet:
                 return part
     names = [whole.name for whole in sets if whole.name]
     names += [f"{whole.name}.{start}" if whole.name else start for whole in sets for start in _starts(whole)]
-    raise RecipeError(
+    raise UsageError(
         f"model.weights_key: expected a set of tensors in {path}, found no {key}; there are {some(names, 12)}"
     )
 

@@ -72,7 +72,7 @@ def load_weights(path: Path, network: nn.Module, *, key: str | None = None) -> N
     Raises:
         DataError: the file cannot be read without running code from it, several sets of weights may be meant, or the
             keys, shapes or numbers do not fit.
-        RecipeError: nothing lies under the key.
+        UsageError: nothing lies under the key.
     """
     weights = choose_set(path, read_sets(path), network, key)
     if weights.others:

@@ -21,7 +21,7 @@ from pipeline.artifacts import digest_file
 from pipeline.candidates.spec import FLOAT_NAMES
 from pipeline.data.coverage import coverage
 from pipeline.data.dataset import SPLITS, check_split, class_counts, read_info, read_split
-from pipeline.errors import FileError, ProofError, RecipeError
+from pipeline.errors import FileError, ProofError, UsageError
 from pipeline.evidence.document import Evidence, SplitEvidence, read_evidence
 from pipeline.formats import FORMATS
 from pipeline.model_code.require import require_safe_file, require_safe_model
@@ -154,12 +154,12 @@ def verify_archive(
         ProofError: its description is not that of its evidence or of the data, pictures or golden answers differ, the
             quality is not the recorded one, or the server answers otherwise.
         ServerError: the server does not answer.
-        RecipeError: what was asked for cannot be.
+        UsageError: what was asked for cannot be.
         DataError: the data is none, or does not fit the model.
     """
     path, reporter = Path(path), reporter or Silent()
     if float_model is not None and (url is None or data is None):
-        raise RecipeError("--float-model: expected --url and --data as well, to post and compare; give them")
+        raise UsageError("--float-model: expected --url and --data as well, to post and compare; give them")
     files = _data_files(data)
     vouched = open_vouched(path, digest=digest, public_key=public_key, require_signature=require_signature)
     archive = vouched.archive

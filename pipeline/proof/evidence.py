@@ -69,7 +69,7 @@ def sign_archive(path: Path, private_key: Path) -> Path:
 
     Raises:
         FileError: a byte was altered, or the key cannot be used.
-        RecipeError: model-signing is not installed.
+        UsageError: model-signing is not installed.
     """
     read_archive(path)
     return sign_file(path, private_key)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.archive.mar import Archive, read_archive
-from pipeline.errors import FileError, RecipeError
+from pipeline.errors import FileError, UsageError
 from pipeline.evidence.signature import check_signature, signature_path
 
 _HEX_DIGITS = 64
@@ -42,17 +42,17 @@ def open_vouched(
 
     Raises:
         FileError: a byte was altered, or digest or signature is not the expected one.
-        RecipeError: what was asked for cannot be, or a signature lies beside it and no key was given.
+        UsageError: what was asked for cannot be, or a signature lies beside it and no key was given.
     """
     if digest is not None and (len(digest) != _HEX_DIGITS or set(digest.lower()) - set("0123456789abcdef")):
-        raise RecipeError(f"--digest: expected {_HEX_DIGITS} hexadecimal digits (a SHA-256), found {digest!r}")
+        raise UsageError(f"--digest: expected {_HEX_DIGITS} hexadecimal digits (a SHA-256), found {digest!r}")
     signature = signature_path(path)
     # A link that leads nowhere is a signature that cannot be read, and no missing one.
     signed = signature.exists() or signature.is_symlink()
     if public_key is None and require_signature:
-        raise RecipeError("--require-signature: expected the signer's public key too; give --public-key FILE")
+        raise UsageError("--require-signature: expected the signer's public key too; give --public-key FILE")
     if public_key is None and signed:
-        raise RecipeError(
+        raise UsageError(
             f"{signature}: expected the signer's public key to check this signature with; give --public-key FILE, "
             "or move the signature away if nobody vouches for it"
         )

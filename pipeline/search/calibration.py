@@ -17,7 +17,7 @@ from pipeline.candidates.ground import Ground
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.candidates.tune import training_inputs
 from pipeline.compress.onnx_static import OPERATORS, is_preprocessing
-from pipeline.errors import ProofError, RecipeError
+from pipeline.errors import ProofError, UsageError
 from pipeline.inspection.graph import module_name
 from pipeline.kept import read_kept, write_kept
 from pipeline.passes import RangeMethod, StaticInt8
@@ -60,7 +60,7 @@ def best_static_int8(network: CandidateSpec, ground: Ground, contest: Contest) -
         contest: says which file is better in what is searched for.
 
     Raises:
-        RecipeError: the network has no layer to quantize.
+        UsageError: the network has no layer to quantize.
     """
     folder = ground.scratch / f"int8-{network.variant}-{network.identity[:16]}"
     finished = folder.with_name(f"{folder.name}.kept")
@@ -93,7 +93,7 @@ def best_static_int8(network: CandidateSpec, ground: Ground, contest: Contest) -
         def gains(one: StaticInt8, other: StaticInt8) -> bool:
             try:
                 return contest.file_gains(competing(one), competing(other), runtime)
-            except (RecipeError, ProofError):
+            except (UsageError, ProofError):
                 return False  # such as one that would leave nothing in int8
 
         kinds = _kinds(made / runtime.file)

@@ -15,7 +15,7 @@ from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.spec import FALLBACK, FLOAT, CandidateSpec
 from pipeline.candidates.unproven import Unproven, from_error
 from pipeline.deadline import Deadline, TimeIsUpError
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.kept import read_kept, write_kept
 from pipeline.measure.host import channel_block
 from pipeline.passes import FineTune, Pass, StaticInt8, converting_pass
@@ -134,7 +134,7 @@ def search(
         why = tried()
     except TimeIsUpError:
         why = "its time is over"
-    except RecipeError as error:
+    except UsageError as error:
         why = f"this network cannot be made narrower: {error}"
     ground.reporter.log(
         f"search: ended after {len(descent.trials)} networks and {deadline.used_s / 60:.1f} minutes: {why}"

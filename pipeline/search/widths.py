@@ -12,7 +12,7 @@ from pipeline.candidates.ground import Ground
 from pipeline.candidates.tune import training_inputs
 from pipeline.compress.channel_groups import prunable
 from pipeline.compress.passes import apply_passes
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.passes import ChannelPruning
 from pipeline.verify.quality import divergence_between
 from pipeline.verify.reference import module_reference
@@ -118,7 +118,7 @@ def scan(ground: Ground, *, round_to: int) -> list[Sensitivity]:
     float in place of the accuracy.
 
     Raises:
-        RecipeError: the network has no channels that may go, or cannot be traced.
+        UsageError: the network has no channels that may go, or cannot be traced.
         TimeIsUpError: the limit is reached.
     """
     deployable, example = ground.deployable(), ground.example()
@@ -126,7 +126,7 @@ def scan(ground: Ground, *, round_to: int) -> list[Sensitivity]:
     expected = run_chunks(module_reference(deployable, ground.model.inputs).answer, inputs, _BATCH)
     layers = prunable(deployable, example=example)
     found = []
-    refused: RecipeError | None = None
+    refused: UsageError | None = None
     for done, one in enumerate(layers):
         ground.reporter.progress("sensitivity", done, len(layers), one.layers[0])
         ground.limit.check()
@@ -140,7 +140,7 @@ def scan(ground: Ground, *, round_to: int) -> list[Sensitivity]:
             stayed = stay
             try:
                 pruned, _ = apply_passes(deployable, (plan.pruning,), example=example)
-            except RecipeError as error:
+            except UsageError as error:
                 # Its forward counts on so many channels, as `x.view(-1, 400)` does; others may still go.
                 refused = error
                 break

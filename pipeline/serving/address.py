@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import urllib.parse
 
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.serving.defaults import DEFAULT_PORT, DEFAULT_SERVER, HOST
 from pipeline.serving.server import ServerState
 from pipeline.serving.state import read_states
@@ -28,7 +28,7 @@ def prediction_endpoint(url: str | None, *, model: str | None = None) -> Endpoin
         model: its name, where it is known; else that of the server that was started here counts.
 
     Raises:
-        RecipeError: the model's name is not in the address and no known server has it.
+        UsageError: the model's name is not in the address and no known server has it.
     """
     states = read_states()
     if url is None:
@@ -39,11 +39,11 @@ def prediction_endpoint(url: str | None, *, model: str | None = None) -> Endpoin
         if at_default:
             return endpoint_of(at_default[0])
         found = ", ".join(state.url for state in served) or "none"
-        raise RecipeError(f"expected one running server, found {found}; start one with `pipeline serve` or give --url")
+        raise UsageError(f"expected one running server, found {found}; start one with `pipeline serve` or give --url")
     usual = SERVERS[DEFAULT_SERVER].wire()
     parts = urllib.parse.urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise RecipeError(f"--url {url}: expected http://host:port or {usual.address('http://host:port', '<name>')}")
+        raise UsageError(f"--url {url}: expected http://host:port or {usual.address('http://host:port', '<name>')}")
     base = f"{parts.scheme}://{parts.netloc}"
     path = parts.path.rstrip("/")
     local = base.replace("//localhost:", f"//{HOST}:")
@@ -52,13 +52,13 @@ def prediction_endpoint(url: str | None, *, model: str | None = None) -> Endpoin
         wires = [SERVERS[own.server].wire()] if own is not None else [server.wire() for server in SERVERS.values()]
         wire = next((wire for wire in wires if wire.names_model(path)), None)
         if wire is None:
-            raise RecipeError(f"--url {url}: expected the path {usual.address('', '<name>')}, found {path}")
+            raise UsageError(f"--url {url}: expected the path {usual.address('', '<name>')}, found {path}")
         return Endpoint(url=f"{base}{path}", wire=wire)
     if model is not None:
         wire = usual if own is None else SERVERS[own.server].wire()
         return Endpoint(url=wire.address(base, model), wire=wire)
     if own is not None:
         return endpoint_of(own)
-    raise RecipeError(
+    raise UsageError(
         f"--url {url}: expected {usual.address('', '<name>')} at its end, because that server was not started here"
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from handlers.decode import picture_kind
-from pipeline.errors import FileError, PipelineError, RecipeError, ServerError
+from pipeline.errors import FileError, PipelineError, ServerError, UsageError
 from pipeline.serving.address import prediction_endpoint
 from pipeline.serving.wire import Endpoint, Logits, Prediction
 
@@ -52,11 +52,11 @@ def predict(
 
     Yields:
         Each file, in order, with one answer, or one per instance of a JSON document; or with the error of a file that
-        cannot be read (`FileError`), is no input of the model (`RecipeError`), or that the server failed to answer
+        cannot be read (`FileError`), is no input of the model (`UsageError`), or that the server failed to answer
         (`ServerError`).
 
     Raises:
-        RecipeError: no server was named and none, or more than one, is known.
+        UsageError: no server was named and none, or more than one, is known.
         ServerError: the server does not answer.
     """
     endpoint = prediction_endpoint(url)
@@ -65,7 +65,7 @@ def predict(
             outcome: tuple[Prediction, ...] | PipelineError
             try:
                 outcome = _predict_file(client, endpoint, path)
-            except (FileError, RecipeError, ServerError) as error:
+            except (FileError, UsageError, ServerError) as error:
                 if isinstance(error.__cause__, httpx.HTTPError):  # nor will it answer for the next file
                     raise
                 outcome = error
@@ -194,7 +194,7 @@ def _predict_file(client: httpx.Client, endpoint: Endpoint, path: Path) -> tuple
         return endpoint.wire.read_predictions(_post(client, endpoint.url, body, content_type, str(path)))
     except _RefusedError as refusal:
         if refusal.status in _OF_THE_BODY:
-            raise RecipeError(str(refusal)) from refusal
+            raise UsageError(str(refusal)) from refusal
         raise
 
 

@@ -164,7 +164,7 @@ class Server(Protocol):
         """Fill a private folder with what the server is started from.
 
         Raises:
-            RecipeError: a variable in `pass_env` is not set, or would steer the server.
+            UsageError: a variable in `pass_env` is not set, or would steer the server.
             ServerError: the server, or what it runs on, is not installed.
         """
         ...

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.artifacts import Kind, digest_bytes, digest_file
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.evidence.code import describe_code, portable_settings
 from pipeline.factories import user_factories
 from pipeline.recipe import Recipe
@@ -238,7 +238,7 @@ def _golden_inputs(
         made = synthetic_inputs(specs, settings.golden_size, leave_out=leave_out)
         if not all(len(array) for array in made.values()):
             reasons = "; ".join(f"{kind}: {reason}" for kind, reason in leave_out.items()) or "inputs say none occur"
-            raise RecipeError(
+            raise UsageError(
                 f"package.golden: expected made-up inputs that the network can answer, found none ({reasons}); set "
                 "package.golden to validation"
             )
@@ -289,20 +289,20 @@ def _read_golden(path: Path, specs: Sequence[InputSpec], count: int) -> dict[str
     shape = ("any" if axis in spec.dynamic_axes else str(size) for axis, size in enumerate(spec.shape))
     expected = f"{spec.dtype} of shape (N, {', '.join(shape)})"
     if len(specs) != 1:
-        raise RecipeError("package.golden: a .npy file holds one input; expected `validation` or `synthetic` here")
+        raise UsageError("package.golden: a .npy file holds one input; expected `validation` or `synthetic` here")
     try:
         array: NDArray[Any] = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise RecipeError(f"package.golden: {path}: expected a .npy file, {expected}, found: {error}") from error
+        raise UsageError(f"package.golden: {path}: expected a .npy file, {expected}, found: {error}") from error
     if array.dtype != np.dtype(spec.dtype) or not len(array) or not fits_shape(array.shape[1:], spec):
-        raise RecipeError(f"package.golden: {path}: expected {expected}, found {array.dtype} of shape {array.shape}")
+        raise UsageError(f"package.golden: {path}: expected {expected}, found {array.dtype} of shape {array.shape}")
     try:
         check_values(array, spec)
         for example in array[:count]:
             check_values(example, spec)  # no example may be one value alone that never occurs
         require_sizes({spec.name: array.shape[1:]}, specs)
     except BadRequest as problem:
-        raise RecipeError(f"package.golden: {path}: {problem}") from problem
+        raise UsageError(f"package.golden: {path}: {problem}") from problem
     return {spec.name: array[:count]}
 
 

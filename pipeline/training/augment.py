@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from handlers.decode import InputSpec
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 
 # Of every training picture, where a teacher answers each once: enough that no epoch of a short training repeats one.
 _COPIES = 8
@@ -69,12 +69,12 @@ def require_pictures(augmentation: Augmentation, inputs: Sequence[InputSpec], *,
         section: of the recipe, for the message.
 
     Raises:
-        RecipeError: no input is a picture.
+        UsageError: no input is a picture.
     """
     if augmentation.moves and not any(len(one.shape) == 3 for one in inputs):
         shapes = ", ".join(f"{one.name} {one.shape}" for one in inputs)
         key, off = ("shift", "0") if augmentation.shift else ("horizontal_flip", "false")
-        raise RecipeError(f"{section}.{key}: expected an input of shape (C, H, W), found {shapes}; set it {off}")
+        raise UsageError(f"{section}.{key}: expected an input of shape (C, H, W), found {shapes}; set it {off}")
 
 
 def moved(pictures_NCHW: Tensor, indices_B: Tensor, moves_B3: Tensor) -> Tensor:

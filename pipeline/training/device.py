@@ -11,7 +11,7 @@ import torch
 import torch.utils.deterministic
 from torch import Tensor
 
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -20,14 +20,14 @@ def choose_device(name: DeviceName) -> torch.device:
     """The device a recipe names; `auto` takes CUDA, then MPS, then the CPU.
 
     Raises:
-        RecipeError: the named device is not there.
+        UsageError: the named device is not there.
     """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(kind for kind, is_there in there.items() if is_there))
     if not there[name]:
         found = ", ".join(kind for kind, is_there in there.items() if is_there)
-        raise RecipeError(f'train.device: expected one of this machine ({found}), found {name}; "auto" chooses one')
+        raise UsageError(f'train.device: expected one of this machine ({found}), found {name}; "auto" chooses one')
     return torch.device(name)
 
 

@@ -43,7 +43,7 @@ def teacher_logits(
         (V, N, K) float32 on the CPU, per copy.
 
     Raises:
-        RecipeError: there is no picture to move, or the device is not there.
+        UsageError: there is no picture to move, or the device is not there.
     """
     require_pictures(augmentation, spec.inputs, section="fine-tune")
     target = choose_device(device)
@@ -106,7 +106,7 @@ def distill(
         task: what this is, for messages; begins with the pass's name.
 
     Raises:
-        RecipeError: the loss is no longer finite, or the device is not there.
+        UsageError: the loss is no longer finite, or the device is not there.
         TimeIsUpError: the limit is reached.
     """
     answers_VNK = teacher_VNK.to(choose_device(device))

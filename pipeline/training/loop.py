@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from handlers.activation import Activation
 from pipeline.data.dataset import Split
 from pipeline.deadline import UNLIMITED, TimeLimit
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.models.spec import ModelSpec
 from pipeline.stage import Reporter
 from pipeline.training.augment import Augmentation, require_pictures
@@ -125,7 +125,7 @@ def train_network(
         task: what this is, for messages.
 
     Raises:
-        RecipeError: the loss is no longer finite, the device is not there, or there is nothing to flip or train.
+        UsageError: the loss is no longer finite, the device is not there, or there is nothing to flip or train.
         TimeIsUpError: the limit is reached.
     """
     require_pictures(augmentation, spec.inputs, section=task.partition(" ")[0])
@@ -255,7 +255,7 @@ def _check_finite(found: Metrics, where: str, learning_rate: float, task: str) -
     # On validation, the plain cross-entropy tells whether the answers are in order, whatever the user's own loss says.
     loss = found.loss if found.cross_entropy is None else found.cross_entropy
     if loss is None or not math.isfinite(loss):
-        raise RecipeError(
+        raise UsageError(
             f"{task}: expected a finite loss, found {loss} {where}; lower {task.partition(' ')[0]}.learning_rate "
             f"(now {learning_rate:g}), or check model.preprocessing and model.weights"
         )

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from handlers.activation import Activation
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.user_code import import_factory
 
 # From the network's outputs (B, K) and labels (B,) int64 to a scalar.
@@ -76,16 +76,16 @@ def load_criterion(
         label_smoothing: of the cross-entropy: share of the target spread over all classes.
 
     Returns:
-        A function of outputs and labels. It raises RecipeError where the user's gives no scalar.
+        A function of outputs and labels. It raises UsageError where the user's gives no scalar.
 
     Raises:
-        RecipeError: no such function, or what it returns cannot be called.
+        UsageError: no such function, or what it returns cannot be called.
     """
     if factory is None:
         return partial(labels_loss, activation=activation, label_smoothing=label_smoothing)
     made = import_factory(factory, folder)()
     if not callable(made):
-        raise RecipeError(
+        raise UsageError(
             f"train.loss {factory}: expected a function that returns a loss, to be called with outputs and labels; it "
             f"returned {type(made).__name__}"
         )
@@ -96,7 +96,7 @@ def load_criterion(
         found = made(outputs_BK, labels_B)
         if not isinstance(found, Tensor) or found.ndim or not found.is_floating_point():
             shown = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
-            raise RecipeError(f"train.loss {factory}: expected a floating-point scalar, found {shown}")
+            raise UsageError(f"train.loss {factory}: expected a floating-point scalar, found {shown}")
         return found
 
     return criterion

@@ -15,7 +15,7 @@ from handlers.decode import InputSpec
 from handlers.request import occurring
 from handlers.sizes import SizeGroup, sizes_in_words
 from pipeline.data.sizes import declared, free_axes, resized, single_steps, size_plan, sizes_of
-from pipeline.errors import ProofError, RecipeError
+from pipeline.errors import ProofError, UsageError
 from pipeline.models.spec import ModelSpec
 from pipeline.verify.reference import module_reference
 from pipeline.verify.steady import require_steady
@@ -64,7 +64,7 @@ def sized_examples(module: nn.Module, inputs: Sequence[InputSpec], arrays: Mappi
         Nothing where no axis is free.
 
     Raises:
-        RecipeError: the network has no answer at a size that was declared, or at no other size of a free axis.
+        UsageError: the network has no answer at a size that was declared, or at no other size of a free axis.
         ProofError: it answers otherwise from call to call, or depends on the rest of the batch, at some size.
     """
     sized = _answered(module, inputs, arrays)
@@ -85,7 +85,7 @@ def require_free_axes(model: ModelSpec, network: nn.Module, arrays: Mapping[str,
         arrays: real inputs (N, *shape) by input name; the first few are used.
 
     Raises:
-        RecipeError: it has none at a size that was declared, or at no other size of a free axis.
+        UsageError: it has none at a size that was declared, or at no other size of a free axis.
     """
     if any(spec.dynamic_axes for spec in model.inputs):
         _answered(model.deployable(copy.deepcopy(network).eval()), model.inputs, arrays)
@@ -118,7 +118,7 @@ def _answered(module: nn.Module, inputs: Sequence[InputSpec], arrays: Mapping[st
             groups[words] = SizeGroup(sizes=words, inputs=batch)
             varied.update(changed)
         elif all(declared(inputs, name) for name in changed):
-            raise RecipeError(
+            raise UsageError(
                 "inputs: dynamic_sizes: expected a network that answers at every size it is declared to take, found "
                 f"that at {words} it {problem}; narrow dynamic_sizes, or change the network"
             )
@@ -134,7 +134,7 @@ def _answered(module: nn.Module, inputs: Sequence[InputSpec], arrays: Mapping[st
         for sizes in single_steps(inputs, shapes, name) if name not in varied else ():
             attempt(sizes)
         if name in last_problem and name not in varied:
-            raise RecipeError(
+            raise UsageError(
                 f"{axis}: dynamic_axes: expected a network that answers at other sizes than the data's "
                 f"{of_data[name]}, found none: {last_problem[name]}; take the axis out of dynamic_axes, or declare in "
                 "dynamic_sizes what it takes"

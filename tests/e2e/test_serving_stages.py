@@ -22,7 +22,7 @@ from pipeline.candidates.unproven import CandidateList
 from pipeline.data.dataset import DataSet, Split, describe, write_info, write_split
 from pipeline.data.synthetic import synthetic_inputs
 from pipeline.documents import write_document
-from pipeline.errors import ProofError, RecipeError
+from pipeline.errors import ProofError, UsageError
 from pipeline.evidence.code import portable_settings
 from pipeline.recipe import Budget
 from pipeline.serving.state import read_states
@@ -187,7 +187,7 @@ def test_golden_inputs_need_not_be_the_users_data(golden: str, tmp_path: Path) -
 )
 def test_golden_inputs_that_do_not_fit(array: Any, message: str, tmp_path: Path) -> None:
     np.save(tmp_path / "golden.npy", array)
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(UsageError) as caught:
         pack(tmp_path, made(tmp_path, GREY), golden="golden.npy", folder=tmp_path)
     assert str(caught.value) == f"package.golden: {tmp_path}/golden.npy: {message}"
 
@@ -195,7 +195,7 @@ def test_golden_inputs_that_do_not_fit(array: Any, message: str, tmp_path: Path)
 def test_no_golden_input_is_one_that_the_server_refuses(tmp_path: Path) -> None:
     np.save(tmp_path / "golden.npy", np.array([[1, 2, 0, 0], [0, 0, 0, 0]], dtype=np.float32))
     files = made(tmp_path, replace(TABLE, occurs=("noise",)))
-    with pytest.raises(RecipeError, match=r"golden\.npy: input features: one value everywhere.* found 0 alone"):
+    with pytest.raises(UsageError, match=r"golden\.npy: input features: one value everywhere.* found 0 alone"):
         pack(tmp_path, files, golden="golden.npy", folder=tmp_path)
 
 

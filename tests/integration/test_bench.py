@@ -13,7 +13,7 @@ import pytest
 from pipeline.artifacts import digest_file
 from pipeline.bench.result import BenchResult, BenchRow
 from pipeline.bench.run import bench
-from pipeline.errors import FileError, RecipeError
+from pipeline.errors import FileError, UsageError
 from tests.example_build import Built
 from tests.reporters import Lines
 
@@ -111,5 +111,5 @@ def test_an_altered_file_is_not_loaded(built: Built, tmp_path: Path, name: str) 
 
 
 def test_more_threads_than_cores_are_refused(built: Built) -> None:
-    with pytest.raises(RecipeError, match=r"--threads 4096: expected at most the \d+ core\(s\)"):
+    with pytest.raises(UsageError, match=r"--threads 4096: expected at most the \d+ core\(s\)"):
         bench(built.run_dir, threads=[4096])

@@ -19,7 +19,7 @@ from pipeline import builder
 from pipeline.archive.mar import read_archive
 from pipeline.artifacts import digest_file
 from pipeline.candidates.spec import candidate_specs
-from pipeline.errors import ProofError, RecipeError, StageError
+from pipeline.errors import ProofError, StageError, UsageError
 from pipeline.manifest import read_manifest
 from pipeline.measure.host import computes_bfloat16
 from pipeline.proof.evidence import Form, tell
@@ -237,7 +237,7 @@ def test_named_candidate_over_its_budget_ends_the_build_without_an_archive(built
 
 
 def test_unknown_candidate_is_refused_before_any_work(built: Built, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"select.candidate: expected one of float.torchscript.fp32"):
+    with pytest.raises(UsageError, match=r"select.candidate: expected one of float.torchscript.fp32"):
         pipeline.build(built.recipe, run_dir=tmp_path / "run", overrides=["select.candidate=fast"])
     assert not (tmp_path / "run").exists()
 

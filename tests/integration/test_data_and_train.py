@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from pipeline.data import fashion_mnist_files as files
 from pipeline.data.dataset import read_info, read_split
 from pipeline.data.fashion_mnist import load
-from pipeline.errors import DataError, RecipeError
+from pipeline.errors import DataError, UsageError
 from pipeline.init import FILES, init_project
 from pipeline.recipe_file import load_recipe
 from pipeline.runner import Outcome, run_stages
@@ -255,7 +255,7 @@ def test_weights_without_epochs_are_taken_as_they_are(recipe: Path) -> None:
     history = json.loads((recipe.parent / "run" / "train" / "history.json").read_text())
     assert history == {"epochs": [], "final": before}
 
-    with pytest.raises(RecipeError, match=r"found 4 of 4 tensors made at random, .*: 0\.weight, 0\.bias, 2\.weight"):
+    with pytest.raises(UsageError, match=r"found 4 of 4 tensors made at random, .*: 0\.weight, 0\.bias, 2\.weight"):
         _run(recipe, "train.epochs=0")
     save_file(trained, recipe.parent / "mine.safetensors")
     loads = "    network.load_state_dict(load_file(path))\n    return torch.compile(network)\n"
@@ -313,5 +313,5 @@ def test_a_killed_training_continues_to_bitwise_the_same_weights(recipe: Path, t
 
 def test_a_fault_in_the_users_network_is_one_line(recipe: Path) -> None:
     (recipe.parent / "nets.py").write_text("def build():\n    return undefined\n")
-    with pytest.raises(RecipeError, match=r"factory nets:build: NameError: name 'undefined'.*nets\.py:2\)"):
+    with pytest.raises(UsageError, match=r"factory nets:build: NameError: name 'undefined'.*nets\.py:2\)"):
         _run(recipe)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.recipe_file import load_recipe
 from pipeline.runner import Outcome, plan_stages, run_stages
 from pipeline.stage import Silent
@@ -180,6 +180,6 @@ def test_a_killed_training_does_not_go_on_from_a_file_that_is_another_one_now(re
     ],
 )
 def test_what_the_network_cannot_have_is_refused_before_it_is_trained(recipe: Path, override: str, text: str) -> None:
-    with pytest.raises(RecipeError, match=text):
+    with pytest.raises(UsageError, match=text):
         _run(recipe, override)
     assert not list((recipe.parent / "run").rglob(CHECKPOINT))

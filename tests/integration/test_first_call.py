@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import DataError, PipelineError, RecipeError
+from pipeline.errors import DataError, PipelineError, UsageError
 from pipeline.recipe_file import load_recipe
 from pipeline.runner import run_stages
 from pipeline.stages.data import STAGE as DATA_STAGE
@@ -87,12 +87,12 @@ def _train(recipe: Path, *overrides: str) -> list[str]:
     [
         (
             "model.arguments.outputs=1000",
-            RecipeError,
+            UsageError,
             r"^model\.factory my_nets:build: .* found float32 \(2, 1000\); give",
         ),
-        ("model.arguments.ending=softmax", RecipeError, r'declare model\.activation = "softmax"'),
-        ("model.arguments.ending=sigmoid", RecipeError, r'declare model\.activation = "sigmoid"'),
-        ("model.activation=softmax", RecipeError, r'"softmax": expected outputs that softmax makes, .* declare "none"'),
+        ("model.arguments.ending=softmax", UsageError, r'declare model\.activation = "softmax"'),
+        ("model.arguments.ending=sigmoid", UsageError, r'declare model\.activation = "sigmoid"'),
+        ("model.activation=softmax", UsageError, r'"softmax": expected outputs that softmax makes, .* declare "none"'),
         ("data.arguments.target=regression", DataError, r"found float64 \(200,\); regression is another task"),
     ],
 )
@@ -112,7 +112,7 @@ def test_a_fault_that_one_call_shows(recipe: Path, override: str, kind: type[Pip
     ],
 )
 def test_a_fault_that_shows_in_a_later_epoch(recipe: Path, override: str, text: str) -> None:
-    with pytest.raises(RecipeError, match=text):
+    with pytest.raises(UsageError, match=text):
         _train(recipe, override)
 
 

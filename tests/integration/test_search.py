@@ -20,7 +20,7 @@ from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.spec import FALLBACK, CandidateSpec, candidate_specs
 from pipeline.candidates.unproven import Unproven, from_error
 from pipeline.deadline import Deadline
-from pipeline.errors import ProofError, RecipeError
+from pipeline.errors import ProofError, UsageError
 from pipeline.kept import write_kept
 from pipeline.manifest import read_manifest
 from pipeline.passes import FineTune
@@ -223,7 +223,5 @@ def test_a_search_cannot_shift_the_rows_of_a_table(tmp_path: Path) -> None:
     (tmp_path / "rows.py").write_text(ROWS)
     recipe = tmp_path / "recipe.toml"
     recipe.write_text('[model]\nfactory = "rows:build"\n[data]\nfactory = "rows:load"\n[train]\nepochs = 1\n')
-    with pytest.raises(
-        RecipeError, match=r"search\.shift: expected an input of shape \(C, H, W\), found x \(2,\); set"
-    ):
+    with pytest.raises(UsageError, match=r"search\.shift: expected an input of shape \(C, H, W\), found x \(2,\); set"):
         pipeline.build(recipe, run_dir=tmp_path / "run", overrides=[*FEW, "search.shift=1"])

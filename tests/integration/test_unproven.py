@@ -20,7 +20,7 @@ from pipeline.candidates import evaluate as evaluation
 from pipeline.candidates.evaluate import evaluate_once, float_logits, folder_of, is_evaluated, keep_row
 from pipeline.candidates.spec import candidate_specs
 from pipeline.candidates.unproven import Named, Unproven, way_on
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.kept import read_kept
 from pipeline.proof.archive import verify_archive
 from pipeline.proof.evidence import tell
@@ -115,7 +115,7 @@ def test_a_network_that_onnx_cannot_hold_is_shipped_as_torchscript(tmp_path: Pat
 
     # A format that the recipe names, and a candidate in it, are counted on; the candidates are there already.
     for named in ('candidates.formats=["torchscript","onnx"]', f"select.candidate={static}"):
-        with pytest.raises(RecipeError, match=r"float\.onnx\.(fp32|int8-static): .*; (set candidates|name another)"):
+        with pytest.raises(UsageError, match=r"float\.onnx\.(fp32|int8-static): .*; (set candidates|name another)"):
             pipeline.build(recipe, run_dir=run_dir, model_store=tmp_path, overrides=[named])
 
 

@@ -17,7 +17,7 @@ from pipeline import cli
 from pipeline.archive.mar import Archive, read_archive
 from pipeline.data.dataset import Split, write_split
 from pipeline.data.synthetic import synthetic_inputs
-from pipeline.errors import DataError, FileError, PipelineError, ProofError, RecipeError
+from pipeline.errors import DataError, FileError, PipelineError, ProofError, UsageError
 from pipeline.proof.archive import verify_archive
 from pipeline.proof.evidence import sign_archive, tell
 from pipeline.serving.state import read_states
@@ -273,8 +273,8 @@ def test_other_data_are_judged_without_a_claim(archive: Archive, split: Split, t
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"digest": "abc"}, RecipeError, "--digest: expected 64 hexadecimal digits"),
-        ({"require_signature": True}, RecipeError, "give --public-key FILE"),
+        ({"digest": "abc"}, UsageError, "--digest: expected 64 hexadecimal digits"),
+        ({"require_signature": True}, UsageError, "give --public-key FILE"),
         ({"data": Path("none")}, FileError, "none: expected a split"),
     ],
 )

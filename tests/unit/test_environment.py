@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.environment import ALLOWED, allowed_environment
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.process import module_environment
 
 SECRETS = (
@@ -42,7 +42,7 @@ def test_only_names_known_to_be_harmless_are_let_through() -> None:
 def test_more_is_let_through_by_name() -> None:
     allowed = allowed_environment(["HF_TOKEN"])
     assert allowed == {**allowed_environment(), "HF_TOKEN": "value"}
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(UsageError) as caught:
         allowed_environment(["HF_TOKEN", "NOT_SET"])
     assert str(caught.value) == (
         "--pass-env NOT_SET: expected the name of a variable that is set, found none; set it, or leave it out"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import FileError, RecipeError
+from pipeline.errors import FileError, UsageError
 from pipeline.init import FILES, init_project
 from pipeline.recipe_file import load_recipe
 
@@ -20,7 +20,7 @@ def test_the_example_is_written_and_its_recipe_is_one(tmp_path: Path) -> None:
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "my_nets.py").write_text("mine")
-    with pytest.raises(RecipeError, match=r"expected none of .*, found my_nets\.py; give another folder"):
+    with pytest.raises(UsageError, match=r"expected none of .*, found my_nets\.py; give another folder"):
         init_project(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["my_nets.py"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.passes import ChannelPruning, DynamicInt8, FineTune, MagnitudePruning, StaticInt8
 from pipeline.recipe_file import builtin_recipes, load_recipe
 from pipeline.stages import package
@@ -39,7 +39,7 @@ def test_name_is_the_files_stem_and_folder_is_where_it_lies(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("override", ["name=a..b", "package.name=a.", 'package.version="1..0"', "name=../a"])
 def test_a_name_that_no_server_loads_is_refused(override: str) -> None:
-    with pytest.raises(RecipeError, match="String should match pattern"):
+    with pytest.raises(UsageError, match="String should match pattern"):
         load_recipe("fashion-cnn", [override])
 
 
@@ -59,7 +59,7 @@ def test_an_override_that_reads_as_a_number_is_text_where_text_is_asked_for(tmp_
 
 def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     text = MINIMAL + '[train]\nepochs = -1\nspeed = 9\n[select]\ngoal = "fame"\n'
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(UsageError) as caught:
         load_recipe(write(tmp_path, text))
     message = str(caught.value)
     assert "train.epochs: Input should be greater than or equal to 0, found -1" in message
@@ -100,7 +100,7 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     ],
 )
 def test_an_unknown_key_comes_with_the_one_that_was_meant(override: str, said: str) -> None:
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(UsageError) as caught:
         load_recipe("fashion-cnn", [override])
     assert str(caught.value).startswith("recipe fashion-cnn: ")
     assert said in str(caught.value)
@@ -111,7 +111,7 @@ def test_pruning_after_quantization_is_refused_with_the_reason(tmp_path: Path) -
         '[[candidates.variants]]\nname = "wrong"\n'
         'passes = [{ kind = "dynamic-int8" }, { kind = "magnitude-pruning" }]\n'
     )
-    with pytest.raises(RecipeError, match="quantized layers no longer hold float weights and pruning them silently"):
+    with pytest.raises(UsageError, match="quantized layers no longer hold float weights and pruning them silently"):
         load_recipe(write(tmp_path, text))
 
 
@@ -143,7 +143,7 @@ def test_pruning_before_quantization_is_accepted(tmp_path: Path) -> None:
     ],
 )
 def test_two_different_candidates_never_share_a_name(tmp_path: Path, variants: str, message: str) -> None:
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(UsageError, match=message):
         load_recipe(write(tmp_path, MINIMAL + variants))
 
 
@@ -170,7 +170,7 @@ def test_passes_in_a_wrong_order_are_refused_with_the_reason(
     tmp_path: Path, passes: tuple[str, ...], reason: str
 ) -> None:
     text = f'[[candidates.variants]]\nname = "a"\npasses = [{", ".join(passes)}]\n'
-    with pytest.raises(RecipeError, match=reason):
+    with pytest.raises(UsageError, match=reason):
         load_recipe(write(tmp_path, MINIMAL + text))
 
 
@@ -195,13 +195,13 @@ def test_one_network_at_every_precision(tmp_path: Path) -> None:
 )
 def test_a_number_format_that_no_format_has_is_refused(tmp_path: Path, last: str, formats: str, reason: str) -> None:
     text = f'[candidates]\nformats = ["{formats}"]\n[[candidates.variants]]\nname = "float"\npasses = [{last}]\n'
-    with pytest.raises(RecipeError, match=f"variant 'float' at {reason}"):
+    with pytest.raises(UsageError, match=f"variant 'float' at {reason}"):
         load_recipe(write(tmp_path, MINIMAL + text))
 
 
 def test_no_training_without_weights_is_refused(tmp_path: Path) -> None:
     text = MINIMAL + "[train]\nepochs = 0\n"
-    with pytest.raises(RecipeError, match=r"train.epochs = 0 without model.weights: .*fashion-cnn is made at random"):
+    with pytest.raises(UsageError, match=r"train.epochs = 0 without model.weights: .*fashion-cnn is made at random"):
         load_recipe(write(tmp_path, text))
     own = load_recipe(write(tmp_path, text.replace('name = "fashion-cnn"', 'factory = "nets:build"')))
     assert own.model.weights is None, "a factory may bring its own"
@@ -209,29 +209,29 @@ def test_no_training_without_weights_is_refused(tmp_path: Path) -> None:
 
 def test_a_key_of_no_file_is_refused(tmp_path: Path) -> None:
     text = MINIMAL.replace('name = "fashion-cnn"', 'name = "fashion-cnn"\nweights_key = "model_ema"')
-    with pytest.raises(RecipeError, match=r"model: weights_key without weights: .*give model\.weights"):
+    with pytest.raises(UsageError, match=r"model: weights_key without weights: .*give model\.weights"):
         load_recipe(write(tmp_path, text))
 
 
 def test_name_and_factory_together_are_refused(tmp_path: Path) -> None:
     text = MINIMAL.replace('name = "fashion-cnn"', 'name = "fashion-cnn"\nfactory = "nets:build"')
-    with pytest.raises(RecipeError, match="model: expected exactly one of name, factory"):
+    with pytest.raises(UsageError, match="model: expected exactly one of name, factory"):
         load_recipe(write(tmp_path, text))
 
 
 def test_unknown_recipe_suggests_the_nearest() -> None:
-    with pytest.raises(RecipeError, match=r"did you mean fashion-cnn\?"):
+    with pytest.raises(UsageError, match=r"did you mean fashion-cnn\?"):
         load_recipe("fashion-cn")
 
 
 def test_broken_toml_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="expected TOML, found"):
+    with pytest.raises(UsageError, match="expected TOML, found"):
         load_recipe(write(tmp_path, "[model\n"))
 
 
 @pytest.mark.parametrize("override", ["train.epochs", "=3", ".epochs=3", "name.x=3"])
 def test_malformed_override_is_named(tmp_path: Path, override: str) -> None:
-    with pytest.raises(RecipeError, match="--set"):
+    with pytest.raises(UsageError, match="--set"):
         load_recipe(write(tmp_path, 'name = "x"\n' + MINIMAL), [override])
 
 
@@ -247,7 +247,7 @@ def test_a_search_is_quick_unless_the_networks_are_named() -> None:
 def test_what_is_searched_is_what_is_selected() -> None:
     assert load_recipe("fashion-cnn", ["search.goal=size"]).goal == "size"
     assert load_recipe("fashion-cnn", ["select.goal=size"]).goal == "size"
-    with pytest.raises(RecipeError, match=r"search\.goal size and select\.goal latency: expected the same"):
+    with pytest.raises(UsageError, match=r"search\.goal size and select\.goal latency: expected the same"):
         load_recipe("fashion-cnn", ["search.goal=size", "select.goal=latency"])
 
 
@@ -258,5 +258,5 @@ def test_limits_of_requests_go_with_the_archive(tmp_path: Path) -> None:
     chosen = package.settings(load_recipe(path, ["package.max_pixels=50000000", "package.deadline_s=2.5"]))
     assert (chosen.max_pixels, chosen.deadline_s) == (50_000_000, 2.5)
     for wrong in ("package.max_pixels=0", "package.max_pixels=4095", "package.deadline_s=0.5", "package.deadline_s=60"):
-        with pytest.raises(RecipeError, match=wrong.partition("=")[0]):
+        with pytest.raises(UsageError, match=wrong.partition("=")[0]):
             load_recipe(path, [wrong])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import user_code
-from pipeline.errors import DataError, RecipeError
+from pipeline.errors import DataError, UsageError
 from pipeline.reads import ANY_FILE, recording
 from pipeline.user_code import faults_of_the_user, import_factory, user_modules
 
@@ -108,7 +108,7 @@ def test_what_cannot_be_imported(tmp_path: Path, spec: str, text: str) -> None:
         my_wrong="\ndef f(:\n",
         my_raising="1 / 0\n",
     )
-    with pytest.raises(RecipeError, match=text) as caught:
+    with pytest.raises(UsageError, match=text) as caught:
         import_factory(spec, folder)
     assert "\n" not in str(caught.value)
 
@@ -119,7 +119,7 @@ def test_what_a_factory_raises_is_told_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"factory my_one:f: JSONDecodeError: Expecting value.* \(.*my_one\.py:3\)"):
         factory(text="x")
     with pytest.raises(
-        RecipeError, match=r"expected arguments of f\(text\), found: missing a required argument: 'text'"
+        UsageError, match=r"expected arguments of f\(text\), found: missing a required argument: 'text'"
     ):
         factory()
 
@@ -200,7 +200,7 @@ def test_what_a_network_raises_later_is_its_owners_fault(tmp_path: Path, functio
     folder = _write(tmp_path / "a", my_late=LATE)
     network = import_factory(f"my_late:{function}", folder)()
     model = Deployable(preprocess=ToFloat(), network=network)
-    with pytest.raises(RecipeError) as told, faults_of_the_user("stage train"):
+    with pytest.raises(UsageError) as told, faults_of_the_user("stage train"):
         model(torch.zeros(4, 2))
     text = str(told.value)
     assert text.startswith("stage train: your own code raised ")

@@ -14,7 +14,7 @@ from handlers.request import MAX_BODY_BYTES
 from handlers.torchserve_handler import ACCEPT_HOST
 from pipeline.archive.mar import Archive
 from pipeline.environment import allowed_environment
-from pipeline.errors import RecipeError, ServerError
+from pipeline.errors import ServerError, UsageError
 from pipeline.places import mounted_noexec, require_temp
 from pipeline.serving.defaults import HOST
 from pipeline.serving.ports import choose_port
@@ -180,7 +180,7 @@ def environment(
         passed: names of further variables that workers get.
 
     Raises:
-        RecipeError: a name of those is not set, or would steer the server.
+        UsageError: a name of those is not set, or would steer the server.
     """
     own = {
         "JAVA_HOME": str(java.home),
@@ -191,7 +191,7 @@ def environment(
     }
     for name in passed:
         if name in (*own, *_STEERING) or name.startswith(_STEERING_PREFIX):
-            raise RecipeError(
+            raise UsageError(
                 f"--pass-env {name}: expected a variable for the handler's own code, found one of the server's"
             )
     return {**allowed_environment(passed), **own, **({ACCEPT_HOST: "1"} if accept_host else {})}

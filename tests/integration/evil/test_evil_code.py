@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from pipeline import inspect
 from pipeline.archive.mar import Archive
 from pipeline.cli import app
-from pipeline.errors import FileError, RecipeError
+from pipeline.errors import FileError, UsageError
 from pipeline.model_code.require import require_safe_model
 from tests.faulty_archives import made_again
 from tests.integration.evil.code import CONTENTS, FORMS, ONNX, SCRIPTS, Members, form, script
@@ -157,7 +157,7 @@ def test_inspect_tells_what_is_refused(members: Members, tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ["from_file", "aten::", "aten::from file", "--public-key"])
 def test_a_name_that_no_operator_can_have(torchscript: Archive, name: str) -> None:
     ended = CliRunner().invoke(app, ["verify", str(torchscript.path), f"--allow-operator={name}"])
-    assert isinstance(ended.exception, RecipeError), ended.exception
+    assert isinstance(ended.exception, UsageError), ended.exception
     assert f"expected an operator's namespace and name, aten::grad for example, found {name!r}" in str(ended.exception)
 
 

@@ -10,7 +10,7 @@ from pipeline.candidates.choose import adjusted_confidence, choose, judge
 from pipeline.candidates.report import (
     TimingFigures,
 )
-from pipeline.errors import ProofError, RecipeError
+from pipeline.errors import ProofError, UsageError
 from pipeline.recipe import Budget
 from pipeline.verify.interval import drop_bounds
 from pipeline.verify.quality import QualityReport
@@ -84,7 +84,7 @@ def test_named_candidate_over_budget_fails_the_build() -> None:
 
 
 def test_unknown_name_is_refused() -> None:
-    with pytest.raises(RecipeError, match=r"expected one of float.onnx.fp32, found fast"):
+    with pytest.raises(UsageError, match=r"expected one of float.onnx.fp32, found fast"):
         choose([candidate()], goal="latency", limits=LIMITS, named="fast")
 
 

@@ -8,7 +8,7 @@ from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.requested import make_requested
 from pipeline.candidates.spec import CandidateSpec, baseline_of
 from pipeline.candidates.unproven import NOT_MADE, NOT_PROVEN, Named, Refusal, Unproven, ending, unproven, way_on
-from pipeline.errors import PipelineError, ProofError, RecipeError
+from pipeline.errors import PipelineError, ProofError, UsageError
 from pipeline.measure import host
 from pipeline.passes import Bfloat16, DynamicInt8, MagnitudePruning, StaticInt8, Variant
 from pipeline.recipe import Candidates
@@ -104,13 +104,13 @@ DYNAMIC = Candidates(variants=(Variant(name="float", passes=(DynamicInt8(),)),))
             r'formats = \["onnx"\] to build without it',
         ),
         (Candidates(), "float.onnx.fp32", NOT_PROVEN, None, ProofError, r'formats = \["torchscript"\] to build'),
-        (ONNX, "float.onnx.fp32", NOT_MADE, None, RecipeError, r'formats = \["torchscript"\] to build without it'),
+        (ONNX, "float.onnx.fp32", NOT_MADE, None, UsageError, r'formats = \["torchscript"\] to build without it'),
         (
             Candidates(variants=HALF),
             "float.torchscript.bf16",
             NOT_MADE,
             None,
-            RecipeError,
+            UsageError,
             "leave it out of candidates",
         ),
         (
@@ -121,7 +121,7 @@ DYNAMIC = Candidates(variants=(Variant(name="float", passes=(DynamicInt8(),)),))
             ProofError,
             "leave it out of candidates",
         ),
-        (STATIC, "float.onnx.fp32", NOT_MADE, None, RecipeError, r"leave it out of candidates\.variants"),
+        (STATIC, "float.onnx.fp32", NOT_MADE, None, UsageError, r"leave it out of candidates\.variants"),
         (DYNAMIC, "float.onnx.int8-dynamic", NOT_PROVEN, None, ProofError, r"leave it out of candidates\.variants"),
         (
             Candidates(),
@@ -131,7 +131,7 @@ DYNAMIC = Candidates(variants=(Variant(name="float", passes=(DynamicInt8(),)),))
             ProofError,
             r"the same model: nothing was packed; name another one in select\.candidate, or none",
         ),
-        (Candidates(), "float.onnx.fp32", NOT_MADE, "pruned30.onnx.fp32", RecipeError, r"name another one in select"),
+        (Candidates(), "float.onnx.fp32", NOT_MADE, "pruned30.onnx.fp32", UsageError, r"name another one in select"),
     ],
     ids=[
         "float in TorchScript",
@@ -159,5 +159,5 @@ def test_what_somebody_counts_on_ends_the_build_and_the_line_says_how_to_go_on(
 
 def test_float_in_no_format_ends_the_build_with_both_reasons() -> None:
     both = r"found it in none: float\.torchscript\.fp32: cannot be made: .*; float\.onnx\.fp32: cannot be made: "
-    with pytest.raises(RecipeError, match=both):
+    with pytest.raises(UsageError, match=both):
         made(Candidates(), {"float.onnx.fp32": NOT_MADE, "float.torchscript.fp32": NOT_MADE})

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline import builder
 from pipeline.candidates.spec import candidate_specs
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.measure import host
 from pipeline.passes import Bfloat16, DynamicInt8, StaticInt8, Variant
 from pipeline.recipe import Candidates
@@ -55,5 +55,5 @@ def test_a_recipe_that_names_it_elsewhere_is_told_why(monkeypatch: pytest.Monkey
         if has_it:
             assert builder.resolve("fashion-cnn", [named]).select.candidate == "float.torchscript.bf16"
         else:
-            with pytest.raises(RecipeError, match=r"found float\.torchscript\.bf16; no build tries bfloat16 by itself"):
+            with pytest.raises(UsageError, match=r"found float\.torchscript\.bf16; no build tries bfloat16 by itself"):
                 builder.resolve("fashion-cnn", [named])

@@ -13,7 +13,7 @@ from handlers.tolerance import FLOAT32
 from pipeline.candidates.spec import CandidateSpec, candidate_specs
 from pipeline.candidates.unproven import CandidateList, Named, differing, from_error, way_on
 from pipeline.documents import read_document, write_document
-from pipeline.errors import DataError, ProofError, RecipeError
+from pipeline.errors import DataError, ProofError, UsageError
 from pipeline.recipe import Candidates
 from pipeline.verify.layers import LayerFinding
 from pipeline.verify.parity import ParityReport
@@ -26,11 +26,11 @@ FLOAT, STATIC = SPECS["float.onnx.fp32"], SPECS["float.onnx.int8-static"]
     ("spec", "error", "verdict", "reason"),
     [
         (STATIC, ProofError("float.onnx.int8-static: it differs"), "not proven", "it differs"),
-        (STATIC, RecipeError("no layer"), "cannot be made", "no layer"),
+        (STATIC, UsageError("no layer"), "cannot be made", "no layer"),
         (STATIC, KeyError("logits"), "cannot be made", "KeyError: 'logits'"),
         (STATIC, RuntimeError("in\n  two lines"), "cannot be made", "RuntimeError: in two lines"),
         (STATIC, ValueError(), "cannot be made", "ValueError: no more is said"),
-        (FLOAT, RecipeError("no such operator"), "cannot be made", "no such operator"),
+        (FLOAT, UsageError("no such operator"), "cannot be made", "no such operator"),
         (FLOAT, ProofError("a decision turned"), "not proven", "a decision turned"),
     ],
 )
@@ -81,7 +81,7 @@ def test_a_reason_names_no_place_on_this_machine(tmp_path: Path) -> None:
     said = (
         "Load model from /tmp/pipeline-int8-x81/model.onnx failed: (/opt/ort/a.cc:12) <N object at 0x7f0a12b3c4d5> 1/2"
     )
-    assert from_error(STATIC, RecipeError(said), tmp_path).reason == (
+    assert from_error(STATIC, UsageError(said), tmp_path).reason == (
         "Load model from model.onnx failed: (a.cc:12) <N object at 0x...> 1/2"
     )
 

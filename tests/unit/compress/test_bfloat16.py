@@ -11,7 +11,7 @@ from handlers.decode import InputSpec
 from handlers.runtime import load_model
 from handlers.serving import RuntimeSpec
 from pipeline.compress.bfloat16 import convert
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.export.torchscript import export_torchscript
 from pipeline.models.spec import Deployable
 
@@ -130,7 +130,7 @@ class Checked(nn.Module):
     ids=["recurrent", "takes float32 alone", "insists on float32", "no layer"],
 )
 def test_what_cannot_be_converted_is_refused(network: nn.Module, example: Tensor, reason: str) -> None:
-    with pytest.raises(RecipeError, match=f"bfloat16: {reason}"):
+    with pytest.raises(UsageError, match=f"bfloat16: {reason}"):
         convert(network.eval(), example=(example,))
 
 

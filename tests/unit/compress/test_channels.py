@@ -14,7 +14,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from pipeline.compress.channels import prune
 from pipeline.compress.dynamic import quantize
 from pipeline.compress.touched import PassReport
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.models.fashion import FashionCNN
 from pipeline.models.preprocess import standardize
 from pipeline.models.spec import Deployable
@@ -278,12 +278,12 @@ def test_frozen_parameters_stay_frozen_and_the_mode_stays() -> None:
     ],
 )
 def test_what_cannot_be_pruned_is_refused_in_one_line(build: Any, settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(RecipeError, match=f"^channel-pruning: .*{message}") as caught:
+    with pytest.raises(UsageError, match=f"^channel-pruning: .*{message}") as caught:
         pruned(seeded(build), **settings)
     assert "\n" not in str(caught.value)
 
 
 def test_a_quantized_network_is_refused() -> None:
     quantized, _ = quantize(perceptron(), example=(pictures(),))
-    with pytest.raises(RecipeError, match="channel-pruning after quantization: expected float layers, found 1 already"):
+    with pytest.raises(UsageError, match="channel-pruning after quantization: expected float layers, found 1 already"):
         pruned(quantized)

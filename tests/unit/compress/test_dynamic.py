@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from pipeline.compress.dynamic import quantize
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.models.fashion import FashionCNN
 
 
@@ -40,10 +40,10 @@ def test_recurrent_layers_are_touched() -> None:
 
 def test_quantizing_twice_is_refused() -> None:
     quantized, _ = quantize(nn.Sequential(nn.Linear(4, 4)), example=(torch.zeros(2, 4),))
-    with pytest.raises(RecipeError, match="dynamic-int8 after quantization: expected float layers, found 0 already"):
+    with pytest.raises(UsageError, match="dynamic-int8 after quantization: expected float layers, found 0 already"):
         quantize(quantized, example=(torch.zeros(2, 4),))
 
 
 def test_a_network_of_convolutions_is_refused() -> None:
-    with pytest.raises(RecipeError, match="expected at least one linear or recurrent layer, found none"):
+    with pytest.raises(UsageError, match="expected at least one linear or recurrent layer, found none"):
         quantize(nn.Sequential(nn.Conv2d(1, 1, 1)), example=(torch.zeros(2, 1, 4, 4),))

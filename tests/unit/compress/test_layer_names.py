@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 
 from pipeline.compress.layer_names import check_layer_names
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.passes import ChannelPruning, StaticInt8, Variant
 
 NETWORK = nn.Sequential()
@@ -30,5 +30,5 @@ def test_names_of_layers_and_of_what_holds_them_pass() -> None:
     ],
 )
 def test_a_name_that_the_network_does_not_have_is_refused(one: ChannelPruning | StaticInt8, text: str) -> None:
-    with pytest.raises(RecipeError, match=text):
+    with pytest.raises(UsageError, match=text):
         check_layer_names(NETWORK, [Variant(name="a", passes=(one,))])

@@ -11,7 +11,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from pipeline.compress.dynamic import quantize
 from pipeline.compress.magnitude import prune
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.models.fashion import FashionCNN
 
 EXAMPLE = (torch.zeros(2, 1, 8, 8),)
@@ -106,19 +106,19 @@ def test_a_shared_weight_is_pruned_once() -> None:
 def test_a_quantized_network_is_refused() -> None:
     quantized, _ = quantize(small_network(), example=EXAMPLE)
     with pytest.raises(
-        RecipeError, match=r"found 3 already quantized; .* silently do nothing: put it before dynamic-int8"
+        UsageError, match=r"found 3 already quantized; .* silently do nothing: put it before dynamic-int8"
     ):
         prune(quantized, amount=0.3, scope="layer", example=EXAMPLE)
 
 
 def test_a_network_without_such_layers_is_refused() -> None:
-    with pytest.raises(RecipeError, match="expected at least one convolution or linear layer, found none"):
+    with pytest.raises(UsageError, match="expected at least one convolution or linear layer, found none"):
         prune(nn.Sequential(nn.ReLU()), amount=0.3, scope="layer", example=EXAMPLE)
 
 
 def test_computed_weights_are_refused() -> None:
     network = nn.Sequential(weight_norm(nn.Linear(64, 2)))
-    with pytest.raises(RecipeError, match=r"found 0\.weight computed from other parameters"):
+    with pytest.raises(UsageError, match=r"found 0\.weight computed from other parameters"):
         prune(network, amount=0.3, scope="layer", example=(torch.zeros(2, 64),))
     parametrize.remove_parametrizations(network[0], "weight")
     prune(network, amount=0.3, scope="layer", example=(torch.zeros(2, 64),))

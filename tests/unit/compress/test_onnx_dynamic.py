@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.compress.onnx_dynamic import quantize_file
-from pipeline.errors import FileError, RecipeError
+from pipeline.errors import FileError, UsageError
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Exported
@@ -72,7 +72,7 @@ def test_the_file_is_a_quarter_of_the_float_one(exported: Exported) -> None:
 def test_a_file_without_linear_layers_is_refused(tmp_path: Path) -> None:
     source = convolution_file(tmp_path / "conv.onnx")
     with pytest.raises(
-        RecipeError, match="expected at least one MatMul or Gemm with constant weights, found weights in: Conv"
+        UsageError, match="expected at least one MatMul or Gemm with constant weights, found weights in: Conv"
     ):
         quantize_file(source, tmp_path / "int8.onnx")
     assert not (tmp_path / "int8.onnx").exists()

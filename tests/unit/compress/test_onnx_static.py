@@ -17,7 +17,7 @@ from handlers.serving import RuntimeSpec
 from pipeline.compress.onnx_static import quantize_file
 from pipeline.compress.touched import PassReport
 from pipeline.data.sizes import resized
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.export.onnx import export_onnx
 from pipeline.inspection.graph import graph_cost
 from pipeline.verify.reference import module_reference
@@ -137,10 +137,10 @@ def test_kept_modules_stay_in_float(exported: Exported, tmp_path: Path) -> None:
         ("network.classifier.4", False),
     ]
     assert tensors(tmp_path / "int8.onnx")["network.features.0.weight"].dtype == np.float32
-    with pytest.raises(RecipeError, match=r"static-int8: keep: expected names of modules \(.*\), found feature$"):
+    with pytest.raises(UsageError, match=r"static-int8: keep: expected names of modules \(.*\), found feature$"):
         quantized(exported, tmp_path / "int8.onnx", keep=("feature",))
     everything = ("features", "classifier")
-    with pytest.raises(RecipeError, match="static-int8: expected at least one Conv, Gemm or MatMul with constant weig"):
+    with pytest.raises(UsageError, match="static-int8: expected at least one Conv, Gemm or MatMul with constant weig"):
         quantized(exported, tmp_path / "int8.onnx", keep=everything)
 
 

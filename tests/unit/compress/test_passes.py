@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.compress.passes import apply_passes
-from pipeline.errors import DataError, RecipeError
+from pipeline.errors import DataError, UsageError
 from pipeline.models.weights import save_weights
 from pipeline.passes import Bfloat16, ChannelPruning, DynamicInt8, FineTune, MagnitudePruning, Pass, StaticInt8
 
@@ -96,7 +96,7 @@ def test_the_second_report_still_sees_the_zeros_of_the_first() -> None:
 
 
 def test_pruning_after_quantization_is_refused() -> None:
-    with pytest.raises(RecipeError, match="magnitude-pruning after quantization"):
+    with pytest.raises(UsageError, match="magnitude-pruning after quantization"):
         apply_passes(small_network(), (DynamicInt8(), MagnitudePruning()), example=EXAMPLE)
 
 
@@ -112,10 +112,10 @@ def test_tuned_weights_are_loaded_strictly(tmp_path: Path) -> None:
     assert reports[1].detail == "2 epochs of distillation from float on training data"
     with pytest.raises(DataError, match=r"of another shape: 0\.weight"):
         apply_passes(small_network(), (FineTune(),), example=EXAMPLE, weights=tuned)
-    with pytest.raises(RecipeError, match="fine-tune: expected the weights that it made, found none"):
+    with pytest.raises(UsageError, match="fine-tune: expected the weights that it made, found none"):
         apply_passes(small_network(), (SLIM, FineTune()), example=EXAMPLE)
 
 
 def test_static_int8_is_for_files() -> None:
-    with pytest.raises(RecipeError, match="static-int8 of a torch module: expected an ONNX file"):
+    with pytest.raises(UsageError, match="static-int8 of a torch module: expected an ONNX file"):
         apply_passes(small_network(), (StaticInt8(),), example=EXAMPLE)

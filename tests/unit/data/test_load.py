@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.data.load import load_data_set, outside_digests
-from pipeline.errors import DataError, PipelineError, RecipeError
+from pipeline.errors import DataError, PipelineError, UsageError
 from pipeline.recipe import Data
 
 SOURCE = """
@@ -49,10 +49,10 @@ def test_a_factory_gets_path_and_arguments(folder: Path) -> None:
     ("fields", "error", "text"),
     [
         ({"path": "none"}, DataError, "data.path .*none: expected a file or folder, found none"),
-        ({"arguments": {"size": 1}}, RecipeError, r"factory mine:load: expected arguments of load\(path=None.* 'size'"),
+        ({"arguments": {"size": 1}}, UsageError, r"factory mine:load: expected arguments of load\(path=None.* 'size'"),
         ({"arguments": {"value": 10}}, DataError, "data set mine: input x: expected values from -9 to 9, found 10"),
         ({"arguments": {"value": "two"}}, DataError, r"factory mine:load: ValueError: .*two.* \(.*mine\.py:7\)"),
-        ({"factory": "mine:nothing"}, RecipeError, r"expected a pipeline\.DataSet .*, found NoneType"),
+        ({"factory": "mine:nothing"}, UsageError, r"expected a pipeline\.DataSet .*, found NoneType"),
     ],
 )
 def test_what_can_go_wrong(folder: Path, fields: dict[str, Any], error: type[PipelineError], text: str) -> None:

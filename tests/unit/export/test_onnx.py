@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from handlers.decode import InputSpec
 from handlers.onnx_runtime import import_onnx_runtime
-from pipeline.errors import ProofError, RecipeError
+from pipeline.errors import ProofError, UsageError
 from pipeline.export.onnx import export_onnx
 from pipeline.models.preprocess import Each, ToFloat, Unchanged
 from pipeline.models.spec import DeployableOfSeveral
@@ -99,7 +99,7 @@ class Branching(nn.Module):
 
 def test_a_frozen_batch_axis_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        RecipeError, match="dynamic batch axis on every input and output, found values with a first axis of 2"
+        UsageError, match="dynamic batch axis on every input and output, found values with a first axis of 2"
     ):
         export_onnx(FixedBatch().eval(), tmp_path / "m.onnx", inputs=(VALUES,), example=(torch.ones(2, 3),), opset=20)
     assert list(tmp_path.iterdir()) == []
@@ -107,7 +107,7 @@ def test_a_frozen_batch_axis_is_refused(tmp_path: Path) -> None:
 
 def test_what_torch_cannot_export_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(
-        RecipeError, match=r"export to ONNX: expected a network that torch\.onnx\.export takes at opset 20"
+        UsageError, match=r"export to ONNX: expected a network that torch\.onnx\.export takes at opset 20"
     ) as e:
         export_onnx(Branching().eval(), tmp_path / "m.onnx", inputs=(VALUES,), example=(torch.ones(2, 3),), opset=20)
     assert "\n" not in str(e.value)
@@ -151,7 +151,7 @@ class ByRoot(nn.Module):
 def test_a_free_axis_that_the_exporter_fixed_is_refused(tmp_path: Path) -> None:
     spec = replace(VALUES, dynamic_axes=(0,))
     with pytest.raises(
-        RecipeError,
+        UsageError,
         match="expected axis 0 of input values to be free, as its dynamic_axes declares, found it fixed at 3",
     ):
         export_onnx(ByRoot().eval(), tmp_path / "m.onnx", inputs=(spec,), example=(torch.ones(2, 3),), opset=20)

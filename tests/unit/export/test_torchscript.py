@@ -14,7 +14,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from handlers.decode import InputSpec
 from handlers.runtime import load_model
 from handlers.serving import RuntimeSpec
-from pipeline.errors import ProofError, RecipeError
+from pipeline.errors import ProofError, UsageError
 from pipeline.export.torchscript import export_torchscript
 from pipeline.models.fashion import FashionCNN
 
@@ -100,7 +100,7 @@ def test_traced_where_it_must_be(tmp_path: Path) -> None:
 
 def test_a_trace_that_froze_a_branch_is_caught(tmp_path: Path) -> None:
     with pytest.raises(
-        RecipeError, match=r"; tracing: the file answers differently from the network for a batch of 1: "
+        UsageError, match=r"; tracing: the file answers differently from the network for a batch of 1: "
     ):
         export_torchscript(BranchOnSize().eval(), tmp_path / "frozen.pt", example=EXAMPLE)
     assert list(tmp_path.iterdir()) == []
@@ -146,7 +146,7 @@ def test_where_a_trace_differs_as_well_the_script_is_left_to_the_parity_check(tm
 
 
 def test_neither_scripted_nor_traced(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"found neither: scripting: NotSupportedError.*; tracing: ") as caught:
+    with pytest.raises(UsageError, match=r"found neither: scripting: NotSupportedError.*; tracing: ") as caught:
         export_torchscript(Neither().eval(), tmp_path / "none.pt", example=EXAMPLE)
     assert "\n" not in str(caught.value)
 

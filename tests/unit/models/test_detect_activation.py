@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from handlers.decode import InputSpec
 from pipeline.data.dataset import Split
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.models.detect_activation import check_activation, detect_activation
 from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import ModelSpec
@@ -77,12 +77,12 @@ def _check(network: nn.Module, activation: Any) -> None:
 def test_undeclared_probabilities_end_a_build_in_one_line() -> None:
     softmax, sigmoid = nn.Sequential(_head(), nn.Softmax(1)), nn.Sequential(_head(), nn.Sigmoid())
     with pytest.raises(
-        RecipeError,
+        UsageError,
         match=r"model.factory nets:build: expected logits, found every output in 0\.\.1 and every sum 1, as softmax "
         r'makes them, on 64 examples; .* declare model\.activation = "softmax", or let the network return logits',
     ):
         _check(softmax, None)
-    with pytest.raises(RecipeError, match=r'as sigmoid makes them, on 64 examples; .* model\.activation = "sigmoid"'):
+    with pytest.raises(UsageError, match=r'as sigmoid makes them, on 64 examples; .* model\.activation = "sigmoid"'):
         _check(sigmoid, None)
     for network, activation in ((softmax, "softmax"), (sigmoid, "sigmoid"), (softmax, "none"), (_head(), None)):
         _check(network, activation)
@@ -99,12 +99,12 @@ def test_undeclared_probabilities_end_a_build_in_one_line() -> None:
     ],
 )
 def test_a_declaration_that_the_outputs_contradict(ending: nn.Module, declared: str, text: str) -> None:
-    with pytest.raises(RecipeError, match=text):
+    with pytest.raises(UsageError, match=text):
         _check(nn.Sequential(_head(), ending), declared)
 
 
 def test_an_unknown_activation_of_a_specification() -> None:
     with pytest.raises(
-        RecipeError, match="model net: activation: expected none, softmax, sigmoid or None, found 'tanh'"
+        UsageError, match="model net: activation: expected none, softmax, sigmoid or None, found 'tanh'"
     ):
         _check(_head(), "tanh")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from handlers.decode import InputSpec
 from pipeline.data.dataset import Split
-from pipeline.errors import DataError, RecipeError
+from pipeline.errors import DataError, UsageError
 from pipeline.models.first_call import check_first_call, check_first_step, check_network
 from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import ModelSpec
@@ -102,7 +102,7 @@ def raised(kind: type[Exception], call: Callable[[], None]) -> str:
     ],
 )
 def test_outputs_that_are_no_logits(ending: Callable[..., Any], found: str, advice: str) -> None:
-    text = raised(RecipeError, lambda: called(Net(ending)))
+    text = raised(UsageError, lambda: called(Net(ending)))
     assert text.startswith(f"{SOURCE}: Net.forward ({__file__}:")
     assert "expected one float32 tensor of shape (2, 3), examples by classes" in text
     assert f"found {found}" in text
@@ -110,13 +110,13 @@ def test_outputs_that_are_no_logits(ending: Callable[..., Any], found: str, advi
 
 
 def test_a_thousand_outputs_for_two_classes() -> None:
-    text = raised(RecipeError, lambda: called(Net(outputs=1000), classes=2))
+    text = raised(UsageError, lambda: called(Net(outputs=1000), classes=2))
     assert "found float32 (2, 1000); give the last layer 2 outputs, or the data the 1000 classes" in text
 
 
 def test_with_two_classes_a_third_example_shows_which_axis_is_the_batch() -> None:
     transposed = Net(lambda logits, _: logits.T, outputs=2)
-    assert "expected one float32 tensor of shape (3, 2)" in raised(RecipeError, lambda: called(transposed, classes=2))
+    assert "expected one float32 tensor of shape (3, 2)" in raised(UsageError, lambda: called(transposed, classes=2))
 
 
 def test_a_right_network_is_left_as_it_was() -> None:
@@ -137,7 +137,7 @@ def test_what_a_forward_raises_is_told_with_its_line() -> None:
     def ending(*_: Tensor) -> Tensor:
         raise KeyError("no such\nkey")
 
-    text = raised(RecipeError, lambda: called(Net(ending)))
+    text = raised(UsageError, lambda: called(Net(ending)))
     assert "expected an answer for values float32 (2, 8), found KeyError: 'no such\\nkey' (" in text
     line = ending.__code__.co_firstlineno + 1
     # This file lies in no recipe's folder, so any file counts; the innermost line is its own.
@@ -149,9 +149,9 @@ def test_a_network_changes_its_input_or_overwrites_its_answers() -> None:
         values.mul_(0.5)
         return logits
 
-    text = raised(RecipeError, lambda: called(Net(halves)))
+    text = raised(UsageError, lambda: called(Net(halves)))
     assert "expected input values to be left as it is, found it changed by the call; clone it first" in text
-    text = raised(RecipeError, lambda: called(nn.Sequential(nn.ReLU(inplace=True), nn.Linear(8, 3))))
+    text = raised(UsageError, lambda: called(nn.Sequential(nn.ReLU(inplace=True), nn.Linear(8, 3))))
     assert "beware of inplace=True in the first layer" in text
     kept = torch.zeros(9, 3)
 
@@ -159,13 +159,13 @@ def test_a_network_changes_its_input_or_overwrites_its_answers() -> None:
         return torch.add(logits, 0, out=kept[: len(logits)])
 
     assert "a call overwrites what an earlier one returned; return a clone" in raised(
-        RecipeError, lambda: called(Net(into_kept))
+        UsageError, lambda: called(Net(into_kept))
     )
 
 
 def test_answers_that_are_not_finite_are_the_weights_fault_where_there_are_any() -> None:
     endless = Net(lambda logits, _: logits / 0)
-    assert "found NaN or Inf for 2 of 2 examples; mend its forward" in raised(RecipeError, lambda: called(endless))
+    assert "found NaN or Inf for 2 of 2 examples; mend its forward" in raised(UsageError, lambda: called(endless))
     assert "examples with weights w.pth; give weights that fit" in raised(
         DataError, lambda: called(endless, weights="w.pth")
     )
@@ -174,25 +174,23 @@ def test_answers_that_are_not_finite_are_the_weights_fault_where_there_are_any()
 def test_what_a_factory_builds_is_a_float32_network_on_the_cpu() -> None:
     check_network(Net(), source=SOURCE)
     for dtype in (torch.float16, torch.bfloat16):
-        text = raised(RecipeError, partial(check_network, Net().to(dtype), source=SOURCE))
+        text = raised(UsageError, partial(check_network, Net().to(dtype), source=SOURCE))
         assert f"expected parameters in float32, found 2 in {str(dtype)[6:]}, such as head.weight" in text
     with torch.device("meta"):
         nowhere = Net()
     assert "expected a network on the CPU, found head.weight on meta" in raised(
-        RecipeError, lambda: check_network(nowhere, source=SOURCE)
+        UsageError, lambda: check_network(nowhere, source=SOURCE)
     )
     assert "expected a torch.nn.Module to be built, found dict" in raised(
-        RecipeError, lambda: check_network({}, source=SOURCE)
+        UsageError, lambda: check_network({}, source=SOURCE)
     )
-    assert "its parameters are in float64: build it with .float()" in raised(
-        RecipeError, lambda: called(Net().double())
-    )
+    assert "its parameters are in float64: build it with .float()" in raised(UsageError, lambda: called(Net().double()))
 
 
 def test_a_preprocessing_that_is_no_module() -> None:
     for preprocess, found in ((lambda: abs, "builtin_function_or_method"), (lambda: 1 / 0, "ZeroDivisionError")):
         wrong = spec(preprocess=preprocess)
-        text = raised(RecipeError, lambda wrong=wrong: check_first_call(wrong, Net(), examples=EXAMPLES, source=SOURCE))  # type: ignore[misc]
+        text = raised(UsageError, lambda wrong=wrong: check_first_call(wrong, Net(), examples=EXAMPLES, source=SOURCE))  # type: ignore[misc]
         assert f"{SOURCE}: preprocess: expected it to make a" in text
         assert f"found {found}" in text
 
@@ -212,7 +210,7 @@ class TwoFaced(nn.Module):
 def stepped(network: nn.Module, criterion: Callable[[Tensor, Tensor], Tensor], batch_size: int = 4) -> str:
     called(network)
     return raised(
-        RecipeError,
+        UsageError,
         lambda: check_first_step(
             spec(),
             network,

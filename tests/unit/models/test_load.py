@@ -10,7 +10,7 @@ import torch
 
 from handlers.decode import ImageDecoding, InputSpec
 from pipeline.data.dataset import DataInfo
-from pipeline.errors import DataError, RecipeError
+from pipeline.errors import DataError, UsageError
 from pipeline.models.load import load_model_spec
 from pipeline.models.outside import outside_digests
 from pipeline.models.preprocess import ToFloat
@@ -78,14 +78,14 @@ def test_a_perceptron_for_a_table(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_recipe_gets_wrong(tmp_path: Path, fields: dict[str, Any], text: str) -> None:
-    with pytest.raises(RecipeError, match=text):
+    with pytest.raises(UsageError, match=text):
         load_model_spec(_model(**fields), tmp_path, _info(PICTURE))
 
 
 def test_a_picture_network_refuses_a_table(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"expected data of one input of shape \(C, H, W\), found features \(50,\)"):
+    with pytest.raises(UsageError, match=r"expected data of one input of shape \(C, H, W\), found features \(50,\)"):
         load_model_spec(_model(name="resnet18"), tmp_path, _info(TABLE, name="t"))
-    with pytest.raises(RecipeError, match=r"expected data of one input of shape \(1, 28, 28\), found features \(50,\)"):
+    with pytest.raises(UsageError, match=r"expected data of one input of shape \(1, 28, 28\), found features \(50,\)"):
         load_model_spec(_model(name="fashion-cnn"), tmp_path, _info(TABLE, name="t"))
 
 
@@ -122,16 +122,16 @@ def test_the_users_whole_specification_must_fit_the_data(tmp_path: Path) -> None
     (tmp_path / "nets.py").write_text(NETS)
     data = _info(TABLE, name="t", classes=3)
     assert load_model_spec(_model(factory="nets:spec"), tmp_path, data).name == "mine"
-    with pytest.raises(RecipeError, match="expected the classes of data set t"):
+    with pytest.raises(UsageError, match="expected the classes of data set t"):
         load_model_spec(_model(factory="nets:spec", arguments={"labels": "01"}), tmp_path, data)
-    with pytest.raises(RecipeError, match="expected the inputs of data set t"):
+    with pytest.raises(UsageError, match="expected the inputs of data set t"):
         load_model_spec(_model(factory="nets:spec"), tmp_path, _info(PICTURE, name="t", classes=3))
     with pytest.raises(
-        RecipeError, match=r"model\.preprocessing: expected it only for a factory that returns a network"
+        UsageError, match=r"model\.preprocessing: expected it only for a factory that returns a network"
     ):
         load_model_spec(_model(factory="nets:spec", preprocessing=Preprocessing()), tmp_path, data)
     with pytest.raises(
-        RecipeError, match=r"factory nets:nothing: expected a torch\.nn\.Module or a ModelSpec, found NoneType"
+        UsageError, match=r"factory nets:nothing: expected a torch\.nn\.Module or a ModelSpec, found NoneType"
     ):
         load_model_spec(_model(factory="nets:nothing"), tmp_path, data)
 
@@ -144,7 +144,7 @@ def test_several_inputs_are_cast_each_on_its_own(tmp_path: Path) -> None:
     picture, index = preprocess(torch.ones(1, 1, 28, 28, dtype=torch.uint8), torch.ones(1, 4, dtype=torch.int64))
     assert (picture.dtype, index.dtype) == (torch.float32, torch.int64)
     model = _model(factory="nets:build", preprocessing=Preprocessing(scale=2.0))
-    with pytest.raises(RecipeError, match=r"model\.preprocessing: expected a data set of one input, found 2"):
+    with pytest.raises(UsageError, match=r"model\.preprocessing: expected a data set of one input, found 2"):
         load_model_spec(model, tmp_path, data).preprocess()
 
 
@@ -181,7 +181,7 @@ def test_an_activation_is_declared_by_the_recipe_or_by_the_specification(tmp_pat
 
     assert declared(None, None) == "none"
     assert declared("softmax", None) == declared(None, "softmax") == declared("softmax", "softmax") == "softmax"
-    with pytest.raises(RecipeError, match=r"model\.activation: expected softmax, as the ModelSpec of nets:spec says"):
+    with pytest.raises(UsageError, match=r"model\.activation: expected softmax, as the ModelSpec of nets:spec says"):
         declared("sigmoid", "softmax")
     bare = load_model_spec(_model(factory="nets:build", activation="sigmoid"), tmp_path, data)
     assert bare.activation == "sigmoid"

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from handlers.decode import InputSpec
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.models.own_weights import require_own_weights
 from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import ModelSpec
@@ -58,9 +58,7 @@ def test_a_factory_that_brings_weights_passes() -> None:
 
 
 def test_what_is_made_at_random_is_named() -> None:
-    with pytest.raises(
-        RecipeError, match=r"found 2 of 8 tensors made at random, .*: 1\.weight, 1\.bias; give model\.w"
-    ):
+    with pytest.raises(UsageError, match=r"found 2 of 8 tensors made at random, .*: 1\.weight, 1\.bias; give model\.w"):
         required(with_a_new_head)
 
 

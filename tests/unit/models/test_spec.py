@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from handlers.decode import InputSpec
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.models.fashion import FashionCNN
 from pipeline.models.mlp import MLP
 from pipeline.models.preprocess import Affine, Each, ToFloat, Unchanged, standardize
@@ -84,14 +84,14 @@ def test_preprocessing_that_does_nothing_is_a_cast() -> None:
 
 
 def test_preprocessing_refuses_what_does_not_fit() -> None:
-    with pytest.raises(RecipeError, match=r"preprocessing\.mean: expected 1 value or 3, .* found 2"):
+    with pytest.raises(UsageError, match=r"preprocessing\.mean: expected 1 value or 3, .* found 2"):
         standardize(scale=1.0, mean=[0.0, 0.0], std=[1.0], shape=(3, 8, 8))
-    with pytest.raises(RecipeError, match=r"preprocessing\.std: expected values other than 0"):
+    with pytest.raises(UsageError, match=r"preprocessing\.std: expected values other than 0"):
         standardize(scale=1.0, mean=[0.0], std=[0.0], shape=(3, 8, 8))
 
 
 def test_a_spec_checks_inputs_and_labels() -> None:
-    with pytest.raises(RecipeError, match="inputs: expected one or more of different names"):
+    with pytest.raises(UsageError, match="inputs: expected one or more of different names"):
         ModelSpec(name="m", build=_Sum, preprocess=ToFloat, inputs=(PICTURE, PICTURE), labels=("a", "b"))
-    with pytest.raises(RecipeError, match="labels: expected at least 2, found 1"):
+    with pytest.raises(UsageError, match="labels: expected at least 2, found 1"):
         ModelSpec(name="m", build=_Sum, preprocess=ToFloat, inputs=(PICTURE,), labels=("a",))

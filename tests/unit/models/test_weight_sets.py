@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from pipeline.errors import DataError, RecipeError
+from pipeline.errors import DataError, UsageError
 from pipeline.models.weights import load_weights
 
 
@@ -118,7 +118,7 @@ def test_the_counter_of_averaged_weights_is_dropped_and_of_nothing_else(tmp_path
 def test_a_wrong_key_lists_what_is_there(tmp_path: Path, key: str) -> None:
     torch.save({"model": state(1), "model_ema": averaged(2), "optimizer": optimizer()}, tmp_path / "w.pth")
     with pytest.raises(
-        RecipeError,
+        UsageError,
         match=rf"model\.weights_key: expected a set of tensors in .*, found no {key}; there are model, model_",
     ):
         load_weights(tmp_path / "w.pth", network(0), key=key)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from handlers.decode import InputSpec
 from pipeline.candidates.ground import Ground
 from pipeline.data.dataset import Split, write_split
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weights import save_weights
 from pipeline.search.widths import Aim, Ladder, Plan, Sensitivity, narrower, plans, scan
@@ -91,7 +91,7 @@ def test_a_layer_that_cannot_be_pruned_keeps_its_channels_and_the_others_go(tmp_
 
 
 def test_where_every_layer_refuses_it_says_why(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"expected a network that runs with fewer channels, .* take sizes from"):
+    with pytest.raises(UsageError, match=r"expected a network that runs with fewer channels, .* take sizes from"):
         scan(ground(tmp_path, hidden=False), round_to=8)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from handlers.bad_request import BadRequest
 from handlers.request import decode_request
-from pipeline.errors import PipelineError, RecipeError, ServerError
+from pipeline.errors import PipelineError, ServerError, UsageError
 from pipeline.serving.client import predict
 from pipeline.serving.encoding import encode_instances
 from tests.served_models import GREY, TABLE
@@ -60,7 +60,7 @@ def refused(url: str, path: Path, content: bytes) -> PipelineError:
 @pytest.mark.parametrize("name", ["text.png", "text.JPG", "picture.gif"])
 def test_what_has_a_pictures_name_only_is_said_to_be_none(url: str, tmp_path: Path, name: str) -> None:
     error = refused(url, tmp_path / name, b"no picture at all")
-    assert isinstance(error, RecipeError)
+    assert isinstance(error, UsageError)
     assert str(error) == (
         f"{tmp_path / name}: refused with 400: input image: not a picture: expected a PNG or JPEG file, found 17 bytes "
         "beginning with b'no pictu'"
@@ -69,7 +69,7 @@ def test_what_has_a_pictures_name_only_is_said_to_be_none(url: str, tmp_path: Pa
 
 def test_raw_bytes_of_the_wrong_length_are_a_bad_input(url: str, tmp_path: Path) -> None:
     error = refused(url, tmp_path / "pixels.bin", bytes(47))
-    assert isinstance(error, RecipeError)
+    assert isinstance(error, UsageError)
     assert "raw body of the wrong length: expected 48 bytes" in str(error)
 
 
@@ -81,7 +81,7 @@ def test_a_refusal_that_is_not_about_the_input_is_the_servers(url: str, tmp_path
 
 def test_values_that_the_model_cannot_answer_are_a_bad_input(url: str, tmp_path: Path) -> None:
     error = refused(url, tmp_path / "one.json", json.dumps({"instances": [[[[0] * 6] * 8]]}).encode())
-    assert isinstance(error, RecipeError)
+    assert isinstance(error, UsageError)
     assert str(error) == f"{tmp_path / 'one.json'}: refused with 422: no answer: expected other values, found NaN"
 
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from pipeline import cli
-from pipeline.errors import RecipeError, ServerError
+from pipeline.errors import ServerError, UsageError
 from pipeline.serving import lifecycle
 from pipeline.serving.address import prediction_endpoint
 from pipeline.serving.defaults import DEFAULT_SERVER
@@ -167,16 +167,16 @@ def test_a_server_that_a_build_runs_for_itself_is_marked_and_left_alone(
 
 
 def test_address(state: ServerState) -> None:
-    with pytest.raises(RecipeError, match="expected one running server, found none; start one with `pipeline serve`"):
+    with pytest.raises(UsageError, match="expected one running server, found none; start one with `pipeline serve`"):
         prediction_endpoint(None)
     write_state(state)
     full = "http://127.0.0.1:9999/predictions/tiny"
     for given in (None, "http://127.0.0.1:9999", "127.0.0.1:9999/", "http://localhost:9999", full):
         assert prediction_endpoint(given).url == full
     assert prediction_endpoint("https://host/predictions/other").url == "https://host/predictions/other"
-    with pytest.raises(RecipeError, match=r"--url http://host:80: expected /predictions/<name> at its end"):
+    with pytest.raises(UsageError, match=r"--url http://host:80: expected /predictions/<name> at its end"):
         prediction_endpoint("http://host:80")
-    with pytest.raises(RecipeError, match=r"expected the path /predictions/<name>, found /models/x"):
+    with pytest.raises(UsageError, match=r"expected the path /predictions/<name>, found /models/x"):
         prediction_endpoint("http://host:80/models/x")
-    with pytest.raises(RecipeError, match=r"--url ftp://host: expected http://host:port"):
+    with pytest.raises(UsageError, match=r"--url ftp://host: expected http://host:port"):
         prediction_endpoint("ftp://host")

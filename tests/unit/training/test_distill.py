@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from handlers.decode import InputSpec
 from pipeline.data.dataset import Split
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import ModelSpec
 from pipeline.stage import Silent
@@ -143,7 +143,7 @@ def test_an_interrupted_one_goes_on_to_the_same_weights(tmp_path: Path) -> None:
 
 def test_there_is_nothing_to_shift_in_a_table() -> None:
     table = replace(SPEC, inputs=(InputSpec(name="x", dtype="float32", shape=(6,), low=0, high=1),))
-    with pytest.raises(RecipeError, match=r"fine-tune\.shift: expected an input of shape \(C, H, W\), found x \(6,\)"):
+    with pytest.raises(UsageError, match=r"fine-tune\.shift: expected an input of shape \(C, H, W\), found x \(6,\)"):
         teacher_logits(table, network(0), split(0, 40), augmentation=Augmentation(shift=1), device="cpu")
 
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from handlers.decode import InputSpec
 from pipeline.data.dataset import Split
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.kept import read_kept
 from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import ModelSpec
@@ -140,7 +140,7 @@ def test_no_epochs_leave_the_weights_and_still_evaluate(tmp_path: Path) -> None:
 
 def test_a_loss_that_explodes_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(
-        RecipeError, match=r"expected a finite loss, found (nan|inf) .*lower train\.learning_rate \(now 1e\+30\)"
+        UsageError, match=r"expected a finite loss, found (nan|inf) .*lower train\.learning_rate \(now 1e\+30\)"
     ):
         _train(tmp_path / "a", optimizer="sgd", learning_rate=1e30, schedule="constant", epochs=50)
 
@@ -149,13 +149,13 @@ def test_a_loss_that_explodes_stops_the_run(tmp_path: Path) -> None:
     ("augmentation", "key"), [(Augmentation(horizontal_flip=True), "horizontal_flip"), (Augmentation(shift=1), "shift")]
 )
 def test_moving_pictures_needs_pictures(tmp_path: Path, augmentation: Augmentation, key: str) -> None:
-    with pytest.raises(RecipeError, match=rf"train\.{key}: expected an input of shape \(C, H, W\), found x \(2,\)"):
+    with pytest.raises(UsageError, match=rf"train\.{key}: expected an input of shape \(C, H, W\), found x \(2,\)"):
         _train(tmp_path / "a", augmentation=augmentation)
 
 
 def test_a_device_that_is_not_there(tmp_path: Path) -> None:
     device = "mps" if not torch.backends.mps.is_available() else "cuda"
-    with pytest.raises(RecipeError, match=r"train\.device: expected one of this machine \(.*cpu\), found"):
+    with pytest.raises(UsageError, match=r"train\.device: expected one of this machine \(.*cpu\), found"):
         _train(tmp_path / "a", device=device)
 
 

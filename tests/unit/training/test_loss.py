@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from handlers.activation import Activation
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.recipe import Train
 from pipeline.training.loss import distillation, labels_loss, load_criterion
 
@@ -50,10 +50,10 @@ def test_distillation_takes_it_for_the_share_of_the_labels(folder: Path) -> None
 
 
 def test_what_is_no_loss_is_refused(folder: Path) -> None:
-    with pytest.raises(RecipeError, match=r"my_losses:number: expected a function that returns a loss.*returned int"):
+    with pytest.raises(UsageError, match=r"my_losses:number: expected a function that returns a loss.*returned int"):
         load_criterion("my_losses:number", folder)
     per_example = load_criterion("my_losses:per_example", folder)
-    with pytest.raises(RecipeError, match=r"expected a floating-point scalar, found torch.float32 \(2,\)"):
+    with pytest.raises(UsageError, match=r"expected a floating-point scalar, found torch.float32 \(2,\)"):
         per_example(LOGITS, LABELS)
     with pytest.raises(ValueError, match=r"label_smoothing = 0\.1 with loss my_losses:weighted: expected 0"):
         Train(loss="my_losses:weighted", label_smoothing=0.1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from handlers.decode import InputSpec
-from pipeline.errors import ProofError, RecipeError
+from pipeline.errors import ProofError, UsageError
 from pipeline.models.preprocess import Unchanged
 from pipeline.models.spec import ModelSpec
 from pipeline.verify.free_axes import require_free_axes, sized_examples
@@ -51,7 +51,7 @@ def test_nothing_is_free_nothing_is_tried() -> None:
 def test_a_declared_size_that_the_network_cannot_take_ends_the_build() -> None:
     spec = replace(STEPS, dynamic_sizes=((2, 20),))
     with pytest.raises(
-        RecipeError,
+        UsageError,
         match=r"dynamic_sizes: expected a network that answers at every size it is declared to take, found that at "
         r"steps of 20 it raised IndexError: no position 20; narrow dynamic_sizes",
     ):
@@ -63,7 +63,7 @@ def test_a_declared_size_that_the_network_cannot_take_ends_the_build() -> None:
 def test_an_axis_that_is_not_free_in_the_network_ends_the_build_before_training() -> None:
     model = ModelSpec(name="m", build=nn.Identity, preprocess=Unchanged, inputs=(STEPS,), labels=("a", "b"))
     with pytest.raises(
-        RecipeError,
+        UsageError,
         match=r"^axis 0 of input steps: dynamic_axes: expected a network that answers at other sizes than the data's "
         r"8, found none: at steps of 17 it raised IndexError: no position 17; take the axis out of dynamic_axes",
     ):

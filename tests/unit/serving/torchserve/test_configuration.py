@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import RecipeError
+from pipeline.errors import UsageError
 from pipeline.serving.torchserve.configuration import environment, private_folder
 from pipeline.serving.torchserve.java import Java
 from tests.noexec import noexec_folders
@@ -65,7 +65,7 @@ def test_what_steers_a_server_cannot_be_passed_to_it(
     inherited = environment(tmp_path, java, threads=1, accept_host=False)
     assert inherited.get(name) != "elsewhere"
     with pytest.raises(
-        RecipeError,
+        UsageError,
         match=f"^--pass-env {name}: expected a variable for the handler's own code, found one of the server",
     ):
         environment(tmp_path, java, threads=1, accept_host=False, passed=[name])
