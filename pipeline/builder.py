@@ -17,7 +17,7 @@ from pipeline.errors import FileError, ProofError, UsageError
 from pipeline.manifest import MANIFEST_NAME, Manifest, read_manifest, write_atomically
 from pipeline.measure.host import computes
 from pipeline.names import SLIM
-from pipeline.places import no_room, os_error_text, require_temp
+from pipeline.places import DEFAULT_MODEL_STORE, no_room, os_error_text, require_temp
 from pipeline.precision import PRECISIONS
 from pipeline.preflight import check_recipe, check_store
 from pipeline.recipe import Recipe
@@ -29,7 +29,6 @@ from pipeline.stages import BUILD, TRAINING
 from pipeline.user_code import user_modules
 
 DEFAULT_RUNS = Path("runs")
-DEFAULT_MODEL_STORE = Path("model_store")
 # Of the picture of the trade-off.
 _FORMS: tuple[Literal["png", "svg"], ...] = ("png", "svg")
 

@@ -9,6 +9,15 @@ from typing import Literal, get_args
 
 NetworkName = Literal["fashion-cnn", "fashion-cnn-wide", "mlp", "resnet18"]
 DataSetName = Literal["fashion-mnist"]
+# What a recipe may choose from, once for the recipe and for the code that does it.
+OptimizerName = Literal["sgd", "adam", "adamw"]
+ScheduleName = Literal["constant", "cosine", "one-cycle"]
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+# Over what weights or channels are ranked.
+PruningScope = Literal["layer", "global"]
+ChannelNorm = Literal["l1", "l2"]
+ActivationType = Literal["uint8", "int8"]
+SearchEffort = Literal["quick", "deep"]
 NETWORKS: tuple[str, ...] = get_args(NetworkName)
 DATA_SETS: tuple[str, ...] = get_args(DataSetName)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, assert_never, get_args
 
 from pydantic import Field, model_validator
 
+from pipeline.names import ActivationType, ChannelNorm, PruningScope
 from pipeline.precision import PRECISIONS, ConvertingPass, Precision, precision_of
 from pipeline.section import LONGEST_NAME, NAME, Section
 
@@ -19,7 +20,7 @@ class MagnitudePruning(Section):
     amount: float = Field(
         default=0.3, gt=0, lt=1, description="share of the weights of convolution and linear layers set to zero"
     )
-    scope: Literal["layer", "global"] = Field(
+    scope: PruningScope = Field(
         default="layer", description="rank weights within each layer, or over all layers together"
     )
 
@@ -29,7 +30,7 @@ class ChannelPruning(Section):
 
     kind: Literal["channel-pruning"] = "channel-pruning"
     keep: float = Field(default=0.5, gt=0, le=1, description="share of the channels that stay")
-    scope: Literal["layer", "global"] = Field(
+    scope: PruningScope = Field(
         default="layer", description="rank channels within each layer, or over all layers together"
     )
     layers: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
@@ -40,7 +41,7 @@ class ChannelPruning(Section):
     round_to: int = Field(
         default=8, ge=1, description="channel counts that fall become multiples of this, which CPUs like, and never 0"
     )
-    importance: Literal["l1", "l2"] = Field(
+    importance: ChannelNorm = Field(
         default="l2", description="norm of a channel's weights in all layers that write or read it"
     )
 
@@ -86,7 +87,7 @@ class StaticInt8(Section):
     method: RangeMethod = Field(
         default="minmax", description="how an activation's range follows from what was measured"
     )
-    activations: Literal["uint8", "int8"] = Field(
+    activations: ActivationType = Field(
         default="uint8", description="number format of activations; uint8 is fast on x86-64, int8 on ARM"
     )
     reduce_range: bool = Field(

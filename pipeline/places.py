@@ -14,6 +14,9 @@ from pathlib import Path
 
 from pipeline.errors import FileError
 
+# Where archives are put, in the working directory.
+DEFAULT_MODEL_STORE = Path("model_store")
+
 # A full disk, a used-up quota, a limit on the size of files.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Libraries written in C++ put the system's words into the text of their own errors, without the number.

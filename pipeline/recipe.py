@@ -9,7 +9,20 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from pipeline.formats import FormatName
-from pipeline.names import DATA_SETS, NETWORKS, SLIM, DataSetName, NetworkName, is_search_name, require_known
+from pipeline.names import (
+    DATA_SETS,
+    NETWORKS,
+    SLIM,
+    DataSetName,
+    DeviceName,
+    NetworkName,
+    OptimizerName,
+    PruningScope,
+    ScheduleName,
+    SearchEffort,
+    is_search_name,
+    require_known,
+)
 from pipeline.passes import Pass, Variant
 from pipeline.precision import PRECISIONS
 from pipeline.section import LONGEST_NAME, NAME, Section
@@ -102,12 +115,10 @@ class Train(Section):
         "brings its own",
     )
     batch_size: int = Field(default=128, ge=1, description="examples per step")
-    optimizer: Literal["sgd", "adam", "adamw"] = Field(default="adamw", description="update rule")
+    optimizer: OptimizerName = Field(default="adamw", description="update rule")
     learning_rate: float = Field(default=2e-3, gt=0, description="peak learning rate")
     weight_decay: float = Field(default=1e-2, ge=0, description="decoupled for adamw, L2 otherwise")
-    schedule: Literal["constant", "cosine", "one-cycle"] = Field(
-        default="one-cycle", description="learning rate over the whole run"
-    )
+    schedule: ScheduleName = Field(default="one-cycle", description="learning rate over the whole run")
     loss: str | None = Field(
         default=None,
         pattern=_FACTORY,
@@ -122,9 +133,7 @@ class Train(Section):
         default=0, ge=0, description="move each training picture by up to so many pixels each way, zeros coming in"
     )
     seed: int = Field(default=0, ge=0, description="of initialisation, shuffling, augmentation and dropout")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
-        default="auto", description="where to train; auto takes CUDA, then MPS, then the CPU"
-    )
+    device: DeviceName = Field(default="auto", description="where to train; auto takes CUDA, then MPS, then the CPU")
 
     @model_validator(mode="after")
     def _smoothing_is_of_the_cross_entropy(self) -> Train:
@@ -142,7 +151,7 @@ class Candidates(Section):
     pruning_amount: float = Field(
         default=0.3, gt=0, lt=1, description="share of weights set to zero in the default variants"
     )
-    pruning_scope: Literal["layer", "global"] = Field(
+    pruning_scope: PruningScope = Field(
         default="layer", description="rank weights per layer or over all layers in the default variants"
     )
     formats: tuple[FormatName, ...] = Field(
@@ -199,7 +208,7 @@ Goal = Literal["latency", "throughput", "size"]
 class Search(Section):
     """The search for the smallest network inside the budget: channels pruned, fine-tuned, in several number formats."""
 
-    effort: Literal["off", "quick", "deep"] | None = Field(
+    effort: SearchEffort | Literal["off"] | None = Field(
         default=None,
         description="off: none; quick: a few networks, fine-tuned for some epochs each; deep: more, at finer steps, "
         "for five times as many. If not given quick, or off where candidates.variants or select.candidate says which "
@@ -375,7 +384,7 @@ class Recipe(Section):
         return self
 
     @property
-    def search_effort(self) -> Literal["off", "quick", "deep"]:
+    def search_effort(self) -> SearchEffort | Literal["off"]:
         """How much is searched."""
         if self.search.effort is not None:
             return self.search.effort

@@ -17,9 +17,9 @@ from pipeline.data.sizes import has_distinct_sizes, sizes_of
 from pipeline.deadline import UNLIMITED, TimeLimit
 from pipeline.models.spec import Deployable, DeployableOfSeveral, ModelSpec
 from pipeline.models.weights import load_network
+from pipeline.names import DeviceName
 from pipeline.stage import Reporter, Silent
 from pipeline.training.augment import Augmentation
-from pipeline.training.device import DeviceName
 from pipeline.training.loss import Criterion
 
 # What the exporters trace on: two or more, or the batch axis may freeze at 1.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
 
 from handlers.runtimes import Optimization
 from pipeline.artifacts import digest_bytes
 from pipeline.formats import FormatName
 from pipeline.measure.host import computes
+from pipeline.names import PruningScope
 from pipeline.passes import Bfloat16, DynamicInt8, MagnitudePruning, Pass, StaticInt8, Variant, float_passes
 from pipeline.precision import PRECISIONS, Precision
 from pipeline.recipe import Candidates
@@ -80,7 +80,7 @@ def baseline_of(names: Collection[str]) -> str:
     return next(name for name in FLOAT_NAMES if name in names)
 
 
-def default_variants(amount: float, scope: Literal["layer", "global"]) -> tuple[Variant, ...]:
+def default_variants(amount: float, scope: PruningScope) -> tuple[Variant, ...]:
     """Pruned, float in int8, dynamic and static, pruned in int8, and float in bfloat16 where the processor has that."""
     pruning = MagnitudePruning(amount=amount, scope=scope)
     pruned = f"pruned{amount * 100:g}" + ("-global" if scope == "global" else "")

@@ -9,13 +9,14 @@ import typer
 
 from pipeline.cli.answer import say, write_answer
 from pipeline.cli.app import Force, Json, ModelStore, Overrides, RecipeArgument, RunDir, app, print_json
+from pipeline.places import DEFAULT_MODEL_STORE
 
 
 @app.command()
 def build(
     recipe: RecipeArgument = "fashion-cnn",
     run_dir: RunDir = None,
-    model_store: ModelStore = Path("model_store"),
+    model_store: ModelStore = DEFAULT_MODEL_STORE,
     overrides: Overrides = None,
     plan: Annotated[bool, typer.Option("--plan", help="say what would run, and change nothing")] = False,
     force: Force = False,
@@ -66,7 +67,7 @@ def train(
 @app.command()
 def report(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="of a finished build")],
-    model_store: ModelStore = Path("model_store"),
+    model_store: ModelStore = DEFAULT_MODEL_STORE,
     svg: Annotated[Path | None, typer.Option("--svg", help="also save the table as a picture")] = None,
     as_json: Json = False,
 ) -> None:

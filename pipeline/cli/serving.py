@@ -10,6 +10,7 @@ import typer
 from pipeline.cli.answer import say
 from pipeline.cli.app import AllowOperator, Digest, Json, ModelStore, PublicKey, RequireSignature, app, print_json
 from pipeline.errors import FileError, PipelineError, UsageError
+from pipeline.places import DEFAULT_MODEL_STORE
 from pipeline.serving.defaults import DEFAULT_PORT
 
 
@@ -46,7 +47,7 @@ def serve(
         bool,
         typer.Option("--trust", help="run the archive's own handler, and its model file unasked: code that it brings"),
     ] = False,
-    model_store: ModelStore = Path("model_store"),
+    model_store: ModelStore = DEFAULT_MODEL_STORE,
 ) -> None:
     """Run TorchServe; the address is printed once every worker has given the golden answers.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,7 @@ from pipeline.compress.touched import (
     weights_of,
 )
 from pipeline.errors import UsageError
+from pipeline.names import ChannelNorm, PruningScope
 
 # Layers named in what is said of the pass.
 _LISTED = 6
@@ -47,10 +48,10 @@ def prune(
     network: nn.Module,
     *,
     keep: float,
-    scope: Literal["layer", "global"],
+    scope: PruningScope,
     layers: Mapping[str, float],
     round_to: int,
-    importance: Literal["l1", "l2"],
+    importance: ChannelNorm,
     example: tuple[Tensor, ...],
 ) -> PassReport:
     """Remove channels of convolution and linear layers, in place, those of smallest weights first.
@@ -111,7 +112,7 @@ def _choose(
     found: Sequence[Coupled],
     *,
     keep: float,
-    scope: Literal["layer", "global"],
+    scope: PruningScope,
     layers: Mapping[str, float],
     round_to: int,
 ) -> list[tuple[Coupled, list[int]]]:

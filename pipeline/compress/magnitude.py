@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
@@ -17,11 +15,10 @@ from pipeline.compress.touched import (
     weighted_layers,
 )
 from pipeline.errors import UsageError
+from pipeline.names import PruningScope
 
 
-def prune(
-    network: nn.Module, *, amount: float, scope: Literal["layer", "global"], example: tuple[Tensor, ...]
-) -> PassReport:
+def prune(network: nn.Module, *, amount: float, scope: PruningScope, example: tuple[Tensor, ...]) -> PassReport:
     """Set weights of convolution and linear layers to zero, in place, smallest absolute value first (L1, unstructured).
 
     The zeros are written into the weights: no mask or hook stays behind. Among weights of equal absolute value the

@@ -7,7 +7,7 @@ import io
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,6 +19,7 @@ from pipeline.compress.onnx_file import node_names, prepared, quantizing, read_m
 from pipeline.compress.touched import PassReport
 from pipeline.errors import UsageError
 from pipeline.inspection.graph import all_nodes, graph_cost, module_name
+from pipeline.names import ActivationType
 from pipeline.passes import RangeMethod
 
 # With weights of their own; they are what the pass is for.
@@ -54,7 +55,7 @@ def quantize_file(
     examples: Mapping[str, NDArray[Any]],
     others: Sequence[Mapping[str, NDArray[Any]]] = (),
     method: RangeMethod,
-    activations: Literal["uint8", "int8"],
+    activations: ActivationType,
     reduce_range: bool,
     keep: Collection[str] = (),
 ) -> PassReport:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, assert_never
+from typing import assert_never
 
 from pydantic import TypeAdapter
 
@@ -18,6 +18,7 @@ from pipeline.deadline import Deadline, TimeIsUpError
 from pipeline.errors import UsageError
 from pipeline.kept import read_kept, write_kept
 from pipeline.measure.host import channel_block
+from pipeline.names import SearchEffort
 from pipeline.passes import FineTune, Pass, StaticInt8, converting_pass
 from pipeline.precision import PRECISIONS, Precision
 from pipeline.recipe import Budget, Goal, Measure
@@ -60,7 +61,7 @@ class Searched:
 def search(
     ground: Ground,
     *,
-    effort: Literal["quick", "deep"],
+    effort: SearchEffort,
     limits: Budget,
     compared: int,
     tuning: FineTune,
@@ -142,7 +143,7 @@ def search(
     return Searched(specs=made, rows=rows)
 
 
-def planned(effort: Literal["quick", "deep"], precisions: Sequence[Precision]) -> int:
+def planned(effort: SearchEffort, precisions: Sequence[Precision]) -> int:
     """How many candidates a search may make; what it makes follows from what it sees, so this is what counts."""
     return len(precisions) * EFFORTS[effort].networks
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
+from pipeline.names import SearchEffort
 from pipeline.recipe import Budget, Goal, Recipe
 from pipeline.section import Section
 
@@ -21,7 +20,7 @@ class SearchSettings(Section):
         seed: of fine-tuning.
     """
 
-    effort: Literal["quick", "deep"]
+    effort: SearchEffort
     limit_s: float
     goal: Goal
     budget: Budget

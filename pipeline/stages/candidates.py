@@ -6,13 +6,14 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from pipeline.artifacts import Kind
 from pipeline.factories import user_factories
 from pipeline.formats import FormatName
+from pipeline.names import DeviceName
 from pipeline.recipe import Candidates, Export, Measure, Model, Recipe, Verify
 from pipeline.search.settings import SearchSettings, search_settings
 from pipeline.section import Section
@@ -38,7 +39,7 @@ class CandidatesSettings(Section):
     horizontal_flip: bool
     shift: int
     loss: str | None
-    device: Literal["auto", "cpu", "cuda", "mps"]
+    device: DeviceName
     candidates: Candidates
     search: SearchSettings | None
     export: Export

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
 import torch.utils.deterministic
 from torch import Tensor
 
 from pipeline.errors import UsageError
-
-DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+from pipeline.names import DeviceName
 
 
 def choose_device(name: DeviceName) -> torch.device:

@@ -15,9 +15,10 @@ from torch.nn.modules.dropout import _DropoutNd
 from pipeline.data.dataset import Split
 from pipeline.deadline import UNLIMITED, TimeLimit
 from pipeline.models.spec import ModelSpec
+from pipeline.names import DeviceName
 from pipeline.stage import Reporter
 from pipeline.training.augment import Augmentation, require_pictures
-from pipeline.training.device import DeviceName, choose_device
+from pipeline.training.device import choose_device
 from pipeline.training.examples import predict, to_examples
 from pipeline.training.layout import set_layout, to_layout
 from pipeline.training.loop import Trained, train_network

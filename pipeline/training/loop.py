@@ -18,16 +18,17 @@ from pipeline.data.dataset import Split
 from pipeline.deadline import UNLIMITED, TimeLimit
 from pipeline.errors import UsageError
 from pipeline.models.spec import ModelSpec
+from pipeline.names import DeviceName, OptimizerName, ScheduleName
 from pipeline.stage import Reporter
 from pipeline.training.augment import Augmentation, require_pictures
 from pipeline.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from pipeline.training.device import DeviceName, choose_device, random_state, repeatable, restore_random_state
+from pipeline.training.device import choose_device, random_state, repeatable, restore_random_state
 from pipeline.training.examples import Examples, batches, evaluate, to_examples
 from pipeline.training.history import Epoch, Metrics
 from pipeline.training.layout import set_layout, to_layout
 from pipeline.training.loss import Criterion, Loss
 from pipeline.training.memory import keep_freed_memory
-from pipeline.training.optimize import OptimizerName, ScheduleName, make_optimizer, make_schedule
+from pipeline.training.optimize import make_optimizer, make_schedule
 
 _STEPS_PER_REPORT = 10
 

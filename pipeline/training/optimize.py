@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, assert_never
+from typing import assert_never
 
 from torch import nn, optim
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, OneCycleLR
 
-OptimizerName = Literal["sgd", "adam", "adamw"]
-ScheduleName = Literal["constant", "cosine", "one-cycle"]
+from pipeline.names import OptimizerName, ScheduleName
 
 SGD_MOMENTUM = 0.9
 # Share of the steps that one-cycle spends going up, as in torch's default and in Smith (arXiv:1708.07120).
