@@ -81,7 +81,7 @@ class RuntimeSpec:
             spec = cls(**document)
         except TypeError as error:
             raise ValueError(f"runtime: {error}") from error
-        if spec.kind not in RUNTIMES or spec.optimization not in get_args(Optimization):
+        if str(spec.kind) not in RUNTIMES or spec.optimization not in get_args(Optimization):
             raise ValueError(f"runtime: unknown kind or optimization in {dict(document)}")
         checked_file(spec.file, "runtime: file", RUNTIMES[spec.kind].ending)
         checked_count(spec.threads, "runtime: threads", most=MOST_THREADS)

@@ -15,7 +15,7 @@ from pipeline.manifest import write_atomically
 class Document(BaseModel):
     """A frozen group of values; where it is a file of its own, `title` says in messages what that is."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
     title: ClassVar[str] = "a document of a build"
 

@@ -18,6 +18,8 @@ from handlers.sizes import SizeGroup, pack_size_groups
 from pipeline.errors import ProofError, StageError
 from pipeline.replay.start import Run, replay
 
+# Far above any file's; one that never answers must not hold a build for ever.
+_TIMEOUT_S = 600.0
 # Golden examples of each size of a free axis: alone, and together.
 _OF_EACH_SIZE = 3
 
@@ -66,10 +68,15 @@ def answers(
         runs = [Run(name=str(size), data=data, batch_size=size, calls=calls) for size in batch_sizes]
         try:
             replayed = replay(
-                file=folder / runtime.file, runtime=runtime, inputs=inputs, runs=runs, scratch=scratch
+                file=folder / runtime.file,
+                runtime=runtime,
+                inputs=inputs,
+                runs=runs,
+                scratch=scratch,
+                timeout_s=_TIMEOUT_S,
             ).answers
-        except ProofError as error:
-            raise StageError(f"{runtime.file}: expected answers from a new process, found: {error}") from error
+        except ProofError as error:  # it was proven before
+            raise StageError(str(error)) from error
     logits: dict[int, NDArray[np.float32]] = {size: replayed[str(size), calls - 1] for size in batch_sizes}
     for size, values in logits.items():
         if not np.isfinite(values).all():

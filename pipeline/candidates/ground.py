@@ -47,7 +47,7 @@ class Ground:
         model_key: digest of all that the model is made of besides its weights (source, arguments, preprocessing), and
             of the criterion.
         reporter: told how training goes.
-        limit: asked between two steps of training and of a scan.
+        limit: asked while training tells its progress, and between two steps of a scan.
     """
 
     model: ModelSpec

@@ -70,10 +70,11 @@ def _gain(report: CandidateReport, speed: tuple[SpeedUp, ...], float_size: int, 
 
 def _cause(report: CandidateReport) -> str:
     """What is known of passes that make nothing faster; empty where nothing is."""
-    cause = PRECISIONS[report.precision].why_no_gain
+    facts = PRECISIONS[report.precision]
+    cause = facts.why_no_gain
     if cause:
-        alone = "" if report.parity.batch_invariant else ", and a batch is answered one by one"
-        return f"{cause}{alone}"
+        one_by_one = facts.scales_per_call and not report.parity.batch_invariant
+        return f"{cause}{', and a batch is answered one by one' if one_by_one else ''}"
     if report.passes and report.passes[-1].kind == "magnitude-pruning":
         return "zeros are stored and multiplied like any other value"
     return ""

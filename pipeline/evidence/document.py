@@ -155,7 +155,10 @@ class Metrics(Document):
     @classmethod
     def _are_shares(cls, quality: Any) -> Any:
         """Figures of somebody's archive: one that is no share of examples is named before anything is said of it."""
-        recorded = quality if isinstance(quality, Mapping) else dict(quality)
+        try:
+            recorded = quality if isinstance(quality, Mapping) else dict(quality)
+        except TypeError as error:
+            raise ValueError(f"expected an object of figures, found {quality!a}") from error
         for name in QualityEvidence.model_fields:
             value = recorded.get(name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not -1 <= value <= 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -57,7 +58,13 @@ class Replayed:
 
 
 def replay(
-    *, file: Path, runtime: RuntimeSpec, inputs: Sequence[InputSpec], runs: Sequence[Run], scratch: Path
+    *,
+    file: Path,
+    runtime: RuntimeSpec,
+    inputs: Sequence[InputSpec],
+    runs: Sequence[Run],
+    scratch: Path,
+    timeout_s: float | None = None,
 ) -> Replayed:
     """Answer inputs with a model file as it is served, in a new process.
 
@@ -67,12 +74,13 @@ def replay(
         inputs: in the order the model takes them.
         runs: what to answer, in order, in one process.
         scratch: folder for files that pass between the processes; they are gone afterwards.
+        timeout_s: how long it may take, in seconds; for ever if None.
 
     Raises:
-        ProofError: the process failed: the file cannot be loaded, or cannot answer such a batch.
+        ProofError: the process failed: the file cannot be loaded, cannot answer such a batch, or not in that time.
     """
     with tempfile.TemporaryDirectory(prefix="replay-", dir=scratch) as name:
-        folder = Path(name)
+        folder = Path(name).resolve()
         answers, facts, job = folder / "answers.safetensors", folder / "facts.json", folder / "job.json"
         document = {
             "folder": str(file.resolve().parent),
@@ -87,7 +95,11 @@ def replay(
         }
         job.write_text(json.dumps(document), encoding="utf-8")
         command = confined_command(pipeline.replay.child.__name__, str(job), writable=[folder])
-        done = run_child(command, environment=module_environment())
+        environment = module_environment(threads=runtime.threads)
+        try:
+            done = run_child(command, environment=environment, cwd=folder, timeout_s=timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise ProofError(f"{file.name}: expected answers within {timeout_s:g} s, found none") from error
         if done.returncode != 0:
             raise ProofError(
                 f"{file.name} cannot be replayed ({runtime.kind}): {failure(done.returncode, done.stderr)}"

@@ -103,7 +103,7 @@ def distill(
         device: where to train.
         scratch: folder of the checkpoint, which is written after each epoch.
         reporter: told loss and accuracy while it runs.
-        limit: asked after each step but the last.
+        limit: asked whenever progress is told, but at the very end.
         task: what this is, for messages; begins with the pass's name.
 
     Raises:

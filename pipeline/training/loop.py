@@ -118,7 +118,7 @@ def train_network(
         device: where to train.
         scratch: folder of the checkpoint, which is written after each epoch.
         reporter: told loss and accuracy while it runs.
-        limit: asked after each step but the last.
+        limit: asked whenever progress is told, but at the very end.
         loss: what is minimised.
         criterion: the same of answers and labels alone, for validation; None where it looks at more than those.
         copies: draw one of the augmentation's fixed copies for each example in each epoch, instead of any move.

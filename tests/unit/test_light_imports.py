@@ -48,6 +48,8 @@ AREAS = (
     "measure",
     "models",
     "plots",
+    "replay",
+    "search",
     "proof",
     "serving",
     "training",

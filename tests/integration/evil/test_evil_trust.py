@@ -76,6 +76,10 @@ def _of_evidence(*path: str, value: object) -> Change:
             _of_evidence("metrics", "validation", "accuracy", value=float("nan")),
             "metrics.validation: Value error, accuracy: expected a number from -1 to 1, found nan",
         ),
+        (
+            _of_evidence("metrics", "test", value=None),
+            "metrics.test: Value error, expected an object of figures, found No",
+        ),
         (_of_evidence("metrics", "test", value={}), "metrics.test: Value error, accuracy: expected a number from -1"),
         (_of_evidence("candidate", value="another"), "evidence.json: expected a row of candidate another, found none"),
         (_of_evidence("recipe", value={}), "evidence.json: expected what `pipeline build` writes, found KeyError"),
