@@ -31,7 +31,7 @@ class Model(Protocol):
 def load_model(folder: Path, runtime: RuntimeSpec, inputs: Sequence[InputSpec]) -> Model:
     """Load a model file in the state in which it is served, verified and timed.
 
-    A TorchScript file sets torch's number of threads for the whole process.
+    A TorchScript file sets torch's number of threads in each thread that asks it.
 
     Args:
         folder: where the file lies.

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 from pipeline.documents import Document, first_problem
 from pipeline.errors import FileError
@@ -107,10 +107,13 @@ class CandidateEvidence(Recorded):
     Args:
         name: of the candidate.
         identity: digest of its specification.
+        variant: name of the network that its passes make.
         format: of its file.
         precision: number format of the weights.
         lossy: whether it may answer otherwise than float at all.
+        how: its file was made.
         passes: what each did, and its settings.
+        tuned_sha256: of its fine-tuned weights; None without any.
         sha256: of its model file.
         size: of that file, in bytes.
         parity: largest difference from its reference, the limit and more.
@@ -118,12 +121,17 @@ class CandidateEvidence(Recorded):
         verdict: of the budget.
     """
 
+    model_config = ConfigDict(extra="forbid")
+
     name: str
     identity: str
+    variant: str
     format: FormatName
     precision: Precision
     lossy: bool
+    how: str
     passes: tuple[PassEvidence, ...]
+    tuned_sha256: str | None = None
     sha256: str
     size: int
     parity: ParityEvidence
@@ -136,12 +144,26 @@ class UnprovenEvidence(Recorded):
 
     Args:
         name: of the candidate.
+        identity: digest of its specification.
+        variant: name of the network that its passes make.
+        format: of its file.
+        precision: number format of the weights.
+        lossy: whether it may answer otherwise than float at all.
         verdict: `cannot be made`, or `not proven`.
-        reason: why, in full.
+        brief: what was found, in a few words; empty where only the reason says it.
+        reason: the same in full.
     """
 
+    model_config = ConfigDict(extra="forbid")
+
     name: str
+    identity: str
+    variant: str
+    format: FormatName
+    precision: Precision
+    lossy: bool
     verdict: str
+    brief: str
     reason: str
 
 

@@ -1,6 +1,7 @@
 """What somebody wrote into a document: the figures that are read have names and types, all others stay as they are.
 
 An archive of an earlier release may lack a figure of today or hold one that is gone, and its evidence is told as it is.
+A group that forbids unknown names keeps its order alone.
 """
 
 from __future__ import annotations

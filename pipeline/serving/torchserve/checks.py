@@ -9,9 +9,10 @@ from pipeline.errors import PipelineError
 from pipeline.probe import MEND_ENVIRONMENT, Check, last_line, probe
 from pipeline.serving.torchserve.java import find_java
 
-# A Unix socket's address holds 107 characters; TorchServe's lie a private folder below the temp directory.
+# A Unix socket's path holds 107 characters. Sockets lie in a private folder, of whose name `mkdtemp` makes up eight;
+# ours is `management.sock`, TorchServe's own are shorter (`.ts.sock.65535`).
 _SOCKET_PATH_LIMIT = 107
-_SOCKET_PATH_TAIL = len("/pipeline-serve-xxxxxxxx/.ts.sock.65535")
+_SOCKET_PATH_TAIL = len("xxxxxxxx/management.sock")
 
 _PROGRAM = """
 from importlib.metadata import version
@@ -36,9 +37,14 @@ def check_torchserve(python: str) -> Check:
     return Check(name="TorchServe", ok=ok, found=found, remedy="" if ok else MEND_ENVIRONMENT)
 
 
-def unfit_temp(folder: Path) -> str | None:
-    """Why a temp directory is no place for TorchServe's sockets; None where it is."""
-    length = len(os.fsencode(folder)) + _SOCKET_PATH_TAIL
+def unfit_temp(folder: Path, prefix: str) -> str | None:
+    """Why a temp directory is no place for TorchServe's sockets; None where it is.
+
+    Args:
+        folder: the directory.
+        prefix: of a private folder's name in it.
+    """
+    length = len(os.fsencode(folder / prefix)) + _SOCKET_PATH_TAIL
     if length <= _SOCKET_PATH_LIMIT:
         return None
     return f"a socket's path in it has {length} characters, at most {_SOCKET_PATH_LIMIT} fit"

@@ -19,13 +19,12 @@ from pipeline.places import mounted_noexec, require_temp
 from pipeline.serving.defaults import HOST
 from pipeline.serving.ports import choose_port
 from pipeline.serving.server import ServeSettings
+from pipeline.serving.torchserve.checks import unfit_temp
 from pipeline.serving.torchserve.java import Java
 from pipeline.serving.torchserve.management import MANAGEMENT_SOCKET
 from pipeline.serving.torchserve.repairs import torchserve_package, write_repaired_classes
 
 LOG_FILE = "server.log"
-# A Unix socket's path holds 107 characters, and ours add `/management.sock`, TorchServe's `/.ts.sock.65535`.
-_LONGEST_FOLDER = 90
 _RESPONSE_TIMEOUT_S = 60
 # In bytes. TorchServe refuses a larger request with a 413 without a body, and often resets the connection before the
 # client has read it. Up to here the handler refuses what it does not take, and says what the limit is. Each request
@@ -79,7 +78,7 @@ def _unfit(folder: Path, prefix: str) -> str | None:
     """Why a server's folder cannot lie in this one; None where it can."""
     if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
         return "that it cannot be written to"
-    if len(str(folder)) + len(prefix) + 8 > _LONGEST_FOLDER:
+    if unfit_temp(folder, prefix) is not None:
         return "that its path is too long for a socket's"
     if mounted_noexec(folder):
         # Without its native library the server talks to its workers through a port, open to all users of this machine.

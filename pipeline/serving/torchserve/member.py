@@ -92,7 +92,7 @@ class TorchServe:
         """Where its sockets' paths would be too long."""
         from pipeline.serving.torchserve.checks import unfit_temp
 
-        return unfit_temp(folder)
+        return unfit_temp(folder, self.folder_prefix)
 
     def checks(self, python: str) -> tuple[Callable[[], Check], ...]:
         """Java, and the Python packages."""

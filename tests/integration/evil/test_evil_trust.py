@@ -59,9 +59,9 @@ def test_the_good_twin_passes(archive: Archive, tmp_path: Path, capfd: pytest.Ca
     assert "golden     same answers" in capfd.readouterr().out
 
 
-def _of_evidence(*path: str, value: object) -> Change:
+def _of_evidence(*path: str | int, value: object) -> Change:
     def change(document: dict[str, Any]) -> None:
-        inner = document
+        inner: Any = document
         for name in path[:-1]:
             inner = inner[name]
         inner[path[-1]] = value
@@ -81,6 +81,10 @@ def _of_evidence(*path: str, value: object) -> Change:
             "metrics.test: Value error, expected an object of figures, found No",
         ),
         (_of_evidence("metrics", "test", value={}), "metrics.test: Value error, accuracy: expected a number from -1"),
+        (
+            _of_evidence("candidates", 0, "more", value=1),
+            "evidence.json: candidates.0.more: Extra inputs are not permitted",
+        ),
         (_of_evidence("candidate", value="another"), "evidence.json: expected a row of candidate another, found none"),
         (_of_evidence("recipe", value={}), "evidence.json: expected what `pipeline build` writes, found KeyError"),
         (_of_evidence("schema_number", value=9), "evidence.json: schema_number: Input should be 1"),
