@@ -16,7 +16,7 @@ from benchmarks.ours import Ground, float_file, open_ground, our_files
 from benchmarks.run import decide, let_work, time_all
 from benchmarks.table import Comparison, draw
 from handlers.runtime import describe_cpu
-from pipeline.console import Terminal
+from pipeline.cli.render.console import Terminal
 from pipeline.errors import PipelineError
 from pipeline.measure.host import usable_cores
 

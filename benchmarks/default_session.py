@@ -18,9 +18,9 @@ from safetensors.numpy import load_file
 from benchmarks import default_worker
 from handlers.runtime import load_model
 from pipeline.archive.mar import read_archive
+from pipeline.engine.stage import Silent
 from pipeline.measure.gain import Ratio, estimate, speed_up
 from pipeline.measure.latency import Subject, file_subject, measure_latency
-from pipeline.stage import Silent
 
 BATCH_SIZES = (1, 32)
 OURS, COPY, DEFAULT = "ours", "its copy", "default"

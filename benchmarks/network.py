@@ -6,11 +6,11 @@ from pathlib import Path
 
 from torch import nn
 
-from pipeline.artifacts import Kind
+from pipeline.commands.opened import open_run
 from pipeline.data.dataset import read_info
+from pipeline.engine.artifacts import Kind
 from pipeline.models.load import load_model_spec
 from pipeline.models.weights import load_weights
-from pipeline.proof.open import open_run
 
 
 def float_module(run_dir: Path) -> nn.Module:

@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 
 from benchmarks.contender import Contender
 from handlers.decode import InputSpec
-from pipeline.artifacts import Kind
 from pipeline.candidates.choose import OVERTURNS, judge
 from pipeline.candidates.eager import EagerSource
 from pipeline.candidates.evaluate import float_logits
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.selection import Selection
 from pipeline.candidates.spec import baseline_of
+from pipeline.commands.opened import OpenedRun, open_run
 from pipeline.data.dataset import read_info, read_split
-from pipeline.documents import read_document
+from pipeline.engine.artifacts import Kind
+from pipeline.engine.documents import read_document
 from pipeline.errors import FileError
 from pipeline.models.load import load_model_spec
 from pipeline.models.spec import ModelSpec
-from pipeline.plots.front import Point, pareto_front
-from pipeline.proof.open import OpenedRun, open_run
-from pipeline.recipe import Budget
+from pipeline.pages.front import Point, pareto_front
+from pipeline.recipe.limits import Budget
 
 OURS = "pipeline: "
 FLOAT = "ONNX Runtime"

@@ -18,14 +18,14 @@ import benchmarks.make
 import benchmarks.worker
 from benchmarks.contender import BATCH_SIZES, PEERS, Contender, Task
 from benchmarks.ours import FLOAT, SPLITS, Ground
-from pipeline.artifacts import Kind
 from pipeline.candidates.choose import Verdict, judge
 from pipeline.candidates.eager import eager_subjects, fastest_eager
+from pipeline.checks.quality import QualityReport, judge_quality, predict_logits
+from pipeline.engine.artifacts import Kind
+from pipeline.engine.process import failure, module_command, module_environment, run_child
+from pipeline.engine.stage import Reporter
 from pipeline.errors import ProofError
 from pipeline.measure.latency import Measurement, Subject, file_subject, measure_latency
-from pipeline.process import failure, module_command, module_environment, run_child
-from pipeline.stage import Reporter
-from pipeline.verify.quality import QualityReport, judge_quality, predict_logits
 
 COPY = "its copy"
 # A tool that takes longer has lost.

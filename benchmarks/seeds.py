@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pipeline
-from pipeline.console import Terminal
+from pipeline.cli.render.console import Terminal
 from pipeline.errors import PipelineError
 
 # The float network alone.

@@ -10,30 +10,30 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from handlers.decode import ImageDecoding, InputSpec
-    from pipeline.build_result import BuildResult
-    from pipeline.builder import build
-    from pipeline.cleaning import CleanResult, clean
+    from pipeline.commands.build import build
+    from pipeline.commands.build_result import BuildResult
+    from pipeline.commands.clean import CleanResult, clean
     from pipeline.data.dataset import DataSet, Split
     from pipeline.inspection.files import inspect
     from pipeline.models.spec import ModelSpec
-    from pipeline.recipe import Recipe
-    from pipeline.recipe_file import load_recipe
+    from pipeline.recipe.loading import load_recipe
+    from pipeline.recipe.recipe import Recipe
 
     __version__: str
 
 _HOMES = {
-    "BuildResult": "pipeline.build_result",
-    "CleanResult": "pipeline.cleaning",
+    "BuildResult": "pipeline.commands.build_result",
+    "CleanResult": "pipeline.commands.clean",
     "DataSet": "pipeline.data.dataset",
     "ImageDecoding": "handlers.decode",
     "InputSpec": "handlers.decode",
     "ModelSpec": "pipeline.models.spec",
-    "Recipe": "pipeline.recipe",
+    "Recipe": "pipeline.recipe.recipe",
     "Split": "pipeline.data.dataset",
-    "build": "pipeline.builder",
-    "clean": "pipeline.cleaning",
+    "build": "pipeline.commands.build",
+    "clean": "pipeline.commands.clean",
     "inspect": "pipeline.inspection.files",
-    "load_recipe": "pipeline.recipe_file",
+    "load_recipe": "pipeline.recipe.loading",
 }
 
 __all__ = [

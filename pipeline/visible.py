@@ -1,7 +1,7 @@
 """Text as a person may see it in a terminal: whatever would steer the terminal, or hide, is shown escaped.
 
 Labels, names and messages come from archives, recipes and servers that others made. All that `pipeline` prints for a
-person goes through here: by `pipeline.cli.answer.say`, as an error, or through `pipeline.plain_console`.
+person goes through here: by `pipeline.cli.answer.say`, as an error, or through `pipeline.cli.render.plain_console`.
 """
 
 from __future__ import annotations

@@ -10,11 +10,11 @@ from pipeline.candidates.report import (
     PassFigures,
     TimingFigures,
 )
+from pipeline.checks.intervals import drop_bounds
+from pipeline.checks.quality import QualityReport
 from pipeline.formats import FormatName
 from pipeline.precision import Precision
-from pipeline.recipe import Budget
-from pipeline.verify.interval import drop_bounds
-from pipeline.verify.quality import QualityReport
+from pipeline.recipe.limits import Budget
 
 LIMITS = Budget(max_accuracy_drop=0.01, max_confident_flips=0.001)
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from handlers.serving import RuntimeSpec
 from handlers.tolerance import FLOAT32
-from pipeline.artifacts import digest_bytes
+from pipeline.archive.evidence.code import Code, portable_settings
+from pipeline.archive.evidence.document import CandidateEvidence, DataEvidence, Evidence, Metrics
 from pipeline.candidates.report import CandidateReport, ParityFigures, PassFigures, TimingFigures
-from pipeline.evidence.code import Code, portable_settings
-from pipeline.evidence.document import CandidateEvidence, DataEvidence, Evidence, Metrics
-from pipeline.recipe import Recipe
-from pipeline.verify.quality import QualityReport
+from pipeline.checks.quality import QualityReport
+from pipeline.engine.artifacts import digest_bytes
+from pipeline.recipe.recipe import Recipe
 from tests.served_models import GREY, LABELS, linear_onnx
 
 MEASURED = QualityReport(

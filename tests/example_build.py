@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pipeline
-from pipeline.artifacts import Artifact, digest_file
-from pipeline.init import init_project
-from pipeline.manifest import read_manifest, write_manifest
+from pipeline.commands.init import init_project
+from pipeline.engine.artifacts import Artifact, digest_file
+from pipeline.engine.manifest import read_manifest, write_manifest
 
 # Enough to learn something, and no more timing than it takes to have figures.
 QUICK = (

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.archive.mar import Archive, read_archive
-from pipeline.artifacts import digest_bytes
+from pipeline.engine.artifacts import digest_bytes
 
 Change = Callable[[dict[str, Any]], None]
 

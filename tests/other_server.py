@@ -20,9 +20,9 @@ import httpx
 from handlers.predictor import Predictor
 from handlers.request import decode_request
 from pipeline.archive.mar import Archive
+from pipeline.engine.probe import Check
+from pipeline.engine.process import module_environment
 from pipeline.errors import ServerError
-from pipeline.probe import Check
-from pipeline.process import module_environment
 from pipeline.serving.defaults import HOST
 from pipeline.serving.server import Command, ServerState, ServeSettings, Worker
 from pipeline.serving.wire import Wire

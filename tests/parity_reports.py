@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pipeline.checks.parity import ParityReport, failure
 from pipeline.errors import ProofError
-from pipeline.verify.parity import ParityReport, failure
 
 
 def require(report: ParityReport, *, where: str = "") -> None:

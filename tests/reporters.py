@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.stage import Silent
+from pipeline.engine.stage import Silent
 
 
 class Lines(Silent):

@@ -13,7 +13,8 @@ from handlers.serving import RuntimeSpec
 from pipeline.candidates.ground import Ground
 from pipeline.measure.latency import Measurement, Subject
 from pipeline.measure.rounds import Timing
-from pipeline.recipe import Goal, Measure
+from pipeline.recipe.candidates import Goal
+from pipeline.recipe.limits import Measure
 from pipeline.search import comparison
 from pipeline.search.comparison import Contest
 from tests.reporters import Lines

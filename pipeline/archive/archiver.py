@@ -13,8 +13,8 @@ from pathlib import Path
 
 from handlers.serving import Serving
 from pipeline.archive.members import CREATED_ON, HANDLER_FILE, MANIFEST, dump_manifest
+from pipeline.engine.process import failure, run_child
 from pipeline.errors import StageError
-from pipeline.process import failure, run_child
 
 _TIMEOUT_S = 300.0
 

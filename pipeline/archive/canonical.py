@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
+from pipeline.engine.zip_errors import ZIP_ERRORS
 from pipeline.errors import FileError
-from pipeline.zip_errors import ZIP_ERRORS
 
 # The oldest time a zip can hold.
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)

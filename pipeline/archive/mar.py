@@ -30,7 +30,7 @@ from pipeline.archive.members import (
     require_manifest,
     served_members,
 )
-from pipeline.artifacts import digest_bytes
+from pipeline.engine.artifacts import digest_bytes
 from pipeline.errors import FileError, StageError
 
 # Above any archive this product makes, and small enough to be read into memory.

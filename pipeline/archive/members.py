@@ -11,9 +11,9 @@ from typing import Any
 
 from handlers import torchserve_handler
 from handlers.serving import HANDLER_LIST, SERVING_FILE, SERVING_SCHEMA, Serving
-from pipeline.artifacts import digest_bytes
+from pipeline.archive.releases import made_elsewhere, release_of, this_release
+from pipeline.engine.artifacts import digest_bytes
 from pipeline.errors import FileError
-from pipeline.releases import made_elsewhere, release_of, this_release
 
 # Imported, not only named: a stage that packs depends on the handler's source as on its own.
 HANDLER_FILE = f"{torchserve_handler.__name__.rpartition('.')[2]}.py"

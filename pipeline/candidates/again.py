@@ -7,12 +7,12 @@ from pathlib import Path
 from pipeline.candidates.evaluate import hold_against, make_file, runtime_of
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.spec import CandidateSpec
+from pipeline.checks.locate.layers import LayerFinding
+from pipeline.checks.parity import ParityReport
+from pipeline.checks.reference import Reference, module_reference, remade_reference, unoptimized_reference
 from pipeline.compress.passes import apply_passes
 from pipeline.formats import FORMATS
 from pipeline.precision import PRECISIONS
-from pipeline.verify.layers import LayerFinding
-from pipeline.verify.parity import ParityReport
-from pipeline.verify.reference import Reference, module_reference, remade_reference, unoptimized_reference
 
 
 def is_quantized_file(spec: CandidateSpec) -> bool:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.candidates.report import CandidateReport
-from pipeline.documents import Document
+from pipeline.checks.intervals import drop_bounds, smallest_provable_drop
+from pipeline.checks.quality import QualityReport
+from pipeline.engine.documents import Document
 from pipeline.errors import ProofError, UsageError
 from pipeline.formats import FORMATS
 from pipeline.measure.gain import MINIMUM_GAIN, speed_up
-from pipeline.recipe import Budget, Goal
-from pipeline.verify.interval import drop_bounds, smallest_provable_drop
-from pipeline.verify.quality import QualityReport
+from pipeline.recipe.candidates import Goal
+from pipeline.recipe.limits import Budget
 
 # What may go wrong over all candidates together: a bound that does not hold.
 ERROR_RATE = 0.05

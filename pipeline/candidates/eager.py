@@ -23,7 +23,7 @@ from pipeline.measure.worker import Call, Prepare, read_job, serve, take_batch
 from pipeline.models.load import load_model_spec
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weights import load_network
-from pipeline.recipe import Model
+from pipeline.recipe.model import Model
 from pipeline.training.layout import set_layout, to_layout
 
 Layout = Literal["NCHW", "channels-last", "as given"]

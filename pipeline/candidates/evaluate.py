@@ -15,38 +15,38 @@ from safetensors.numpy import save_file
 from handlers.runtime import run_chunks
 from handlers.serving import RuntimeSpec
 from handlers.sizes import pack_size_groups
-from pipeline.artifacts import digest_file
 from pipeline.candidates.figures import make_report
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport, How
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.candidates.tune import training_inputs, tuned_weights
 from pipeline.candidates.unproven import Unproven, differing, from_error
+from pipeline.checks.determinism import require_steady
+from pipeline.checks.free_axes import Sized, sized_examples
+from pipeline.checks.locate.first_difference import locate
+from pipeline.checks.locate.layers import LayerFinding
+from pipeline.checks.parity import ParityReport, check_parity, require_same_decisions
+from pipeline.checks.quality import QualityReport, judge_quality, predict_logits
+from pipeline.checks.reference import Reference, module_reference, unoptimized_reference
 from pipeline.compress import onnx_dynamic, onnx_static
 from pipeline.compress.passes import apply_passes
 from pipeline.compress.touched import PassReport
 from pipeline.data.dataset import read_split
 from pipeline.data.sizes import resized
-from pipeline.deadline import TimeIsUpError
-from pipeline.documents import read_document
+from pipeline.engine.artifacts import digest_file
+from pipeline.engine.deadline import TimeIsUpError
+from pipeline.engine.documents import read_document
+from pipeline.engine.kept import drop_damaged, read_kept, write_kept
 from pipeline.errors import UsageError
 from pipeline.export.onnx import export_onnx
 from pipeline.export.torchscript import export_torchscript
 from pipeline.formats import FORMATS
 from pipeline.inspection.graph import graph_cost
-from pipeline.kept import drop_damaged, read_kept, write_kept
 from pipeline.models.info import ModelInfo
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weights import load_network
-from pipeline.passes import DynamicInt8, Pass, StaticInt8
 from pipeline.precision import PRECISIONS
-from pipeline.verify.free_axes import Sized, sized_examples
-from pipeline.verify.layers import LayerFinding
-from pipeline.verify.locate import locate
-from pipeline.verify.parity import ParityReport, check_parity, require_same_decisions
-from pipeline.verify.quality import QualityReport, judge_quality, predict_logits
-from pipeline.verify.reference import Reference, module_reference, unoptimized_reference
-from pipeline.verify.steady import require_steady
+from pipeline.recipe.passes import DynamicInt8, Pass, StaticInt8
 
 _FLOAT_BATCH = 128
 # In a candidate's folder, where it was fine-tuned.

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from handlers.serving import RuntimeSpec
-from pipeline.artifacts import digest_file
 from pipeline.candidates.report import CandidateReport, How, ParityFigures, PassFigures
 from pipeline.candidates.spec import CandidateSpec
+from pipeline.checks.parity import ParityReport
+from pipeline.checks.quality import QualityReport
 from pipeline.compress.touched import PassReport
-from pipeline.passes import Pass
-from pipeline.verify.parity import ParityReport
-from pipeline.verify.quality import QualityReport
+from pipeline.engine.artifacts import digest_file
+from pipeline.recipe.passes import Pass
 
 
 def make_report(

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from handlers.sizes import size_groups
 from pipeline.data.sizes import has_distinct_sizes, sizes_of
-from pipeline.deadline import UNLIMITED, TimeLimit
+from pipeline.engine.deadline import UNLIMITED, TimeLimit
+from pipeline.engine.stage import Reporter, Silent
 from pipeline.models.spec import Deployable, DeployableOfSeveral, ModelSpec
 from pipeline.models.weights import load_network
-from pipeline.names import DeviceName
-from pipeline.stage import Reporter, Silent
+from pipeline.recipe.names import DeviceName
 from pipeline.training.augment import Augmentation
 from pipeline.training.loss import Criterion
 

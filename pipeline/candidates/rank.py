@@ -19,15 +19,15 @@ from pipeline.candidates.again import is_quantized_file
 from pipeline.candidates.evaluate import quantize_file, runtime_of
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.spec import CandidateSpec
+from pipeline.checks.quality import divergence_between
+from pipeline.checks.reference import module_reference
 from pipeline.compress.passes import apply_passes
 from pipeline.compress.touched import weighted_layers, weights_of
 from pipeline.data.dataset import Split
 from pipeline.errors import UsageError
 from pipeline.export.onnx import export_onnx
-from pipeline.passes import Bfloat16, ChannelPruning, FineTune, Pass
 from pipeline.precision import PRECISIONS
-from pipeline.verify.quality import divergence_between
-from pipeline.verify.reference import module_reference
+from pipeline.recipe.passes import Bfloat16, ChannelPruning, FineTune, Pass
 
 _BATCH = 128
 

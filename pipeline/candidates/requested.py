@@ -21,8 +21,8 @@ from pipeline.candidates.unproven import (
     way_on,
     without_format,
 )
-from pipeline.recipe import Candidates
-from pipeline.stage import Reporter
+from pipeline.engine.stage import Reporter
+from pipeline.recipe.candidates import Candidates
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from pipeline.candidates.choose import Verdict
-from pipeline.documents import Document
-from pipeline.recipe import Budget, Goal
-from pipeline.verify.quality import QualityReport
+from pipeline.checks.quality import QualityReport
+from pipeline.engine.documents import Document
+from pipeline.recipe.candidates import Goal
+from pipeline.recipe.limits import Budget
 
 
 class Selection(Document):

@@ -7,13 +7,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from handlers.runtimes import Optimization
-from pipeline.artifacts import digest_bytes
+from pipeline.engine.artifacts import digest_bytes
 from pipeline.formats import FormatName
 from pipeline.measure.host import computes
-from pipeline.names import PruningScope
-from pipeline.passes import Bfloat16, DynamicInt8, MagnitudePruning, Pass, StaticInt8, Variant, float_passes
 from pipeline.precision import PRECISIONS, Precision
-from pipeline.recipe import Candidates
+from pipeline.recipe.candidates import Candidates
+from pipeline.recipe.names import PruningScope
+from pipeline.recipe.passes import Bfloat16, DynamicInt8, MagnitudePruning, Pass, StaticInt8, Variant, float_passes
 
 FLOAT = "float"
 FALLBACK = "float.onnx.fp32"

@@ -9,7 +9,7 @@ from pipeline.candidates.evaluate import folder_of
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport, EagerReport, TimingFigures
 from pipeline.measure.latency import file_subject, measure_latency
-from pipeline.recipe import Measure
+from pipeline.recipe.limits import Measure
 
 
 def time_side_by_side(

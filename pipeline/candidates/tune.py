@@ -15,15 +15,15 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 
-from pipeline.artifacts import digest_bytes, digest_file
 from pipeline.candidates.ground import Ground
 from pipeline.compress.passes import apply_passes
 from pipeline.data.dataset import Split, read_split
-from pipeline.kept import digest_beside, is_kept, keep_bytes, keep_file
+from pipeline.engine.artifacts import digest_bytes, digest_file
+from pipeline.engine.kept import digest_beside, is_kept, keep_bytes, keep_file
+from pipeline.engine.source import collect, library_versions
 from pipeline.models.spec import inner_network
 from pipeline.models.weights import save_weights
-from pipeline.passes import FineTune, Pass
-from pipeline.source import collect, library_versions
+from pipeline.recipe.passes import FineTune, Pass
 from pipeline.training.augment import Augmentation
 from pipeline.training.distill import distill, teacher_logits
 

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from pipeline.candidates.spec import FLOAT_NAMES, CandidateSpec
-from pipeline.documents import Document
+from pipeline.engine.documents import Document
+from pipeline.engine.places import no_room
 from pipeline.errors import PipelineError, ProofError, UsageError
 from pipeline.formats import FORMATS, FormatName
-from pipeline.passes import Variant
-from pipeline.places import no_room
 from pipeline.precision import PRECISIONS, Precision
+from pipeline.recipe.passes import Variant
 
 if TYPE_CHECKING:  # an up-to-date build reads rows, and loads no torch for it
-    from pipeline.verify.layers import LayerFinding
-    from pipeline.verify.parity import ParityReport
+    from pipeline.checks.locate.layers import LayerFinding
+    from pipeline.checks.parity import ParityReport
 
 Refusal = Literal["cannot be made", "not proven"]
 NOT_MADE: Final = "cannot be made"
@@ -124,7 +124,7 @@ def differing(spec: CandidateSpec, parity: ParityReport, finding: LayerFinding) 
         parity: of its file, which failed.
         finding: the layer at fault.
     """
-    from pipeline.verify.parity import failure
+    from pipeline.checks.parity import failure
 
     if parity.error:
         verdict: Refusal = NOT_PROVEN if spec.lossy else NOT_MADE

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pipeline.cli import building, cleaning, looking, measuring, proving, serving
 from pipeline.cli.answer import drop_answer, flush_answer, reserve_for
 from pipeline.cli.app import app
+from pipeline.engine.places import no_room, os_error_text
+from pipeline.engine.process import terminated_as_interrupt
+from pipeline.engine.user_code import faults_of_the_user
 from pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, FileError, PipelineError, UsageError
-from pipeline.places import no_room, os_error_text
-from pipeline.process import terminated_as_interrupt
-from pipeline.user_code import faults_of_the_user
 from pipeline.visible import visible
 
 __all__ = ["app", "building", "cleaning", "looking", "main", "measuring", "proving", "serving"]

@@ -13,7 +13,7 @@ from typing import TextIO
 
 import typer
 
-from pipeline.process import reserve_stdout
+from pipeline.engine.process import reserve_stdout
 from pipeline.visible import visible
 
 # What `train` prints is the path of the weights, for `$(pipeline train ...)`.

@@ -9,7 +9,7 @@ import typer
 
 from pipeline.cli.answer import say, write_answer
 from pipeline.cli.app import Force, Json, ModelStore, Overrides, RecipeArgument, RunDir, app, print_json
-from pipeline.places import DEFAULT_MODEL_STORE
+from pipeline.engine.places import DEFAULT_MODEL_STORE
 
 
 @app.command()
@@ -24,7 +24,8 @@ def build(
     as_json: Json = False,
 ) -> None:
     """Train, compress, export, verify, measure, select, package, and try the archive in a real server."""
-    from pipeline import builder, console
+    from pipeline.cli.render import console
+    from pipeline.commands import build as builder
 
     if plan:
         outcomes = builder.plan(recipe, run_dir=run_dir, overrides=overrides or ())
@@ -57,7 +58,8 @@ def train(
     force: Force = False,
 ) -> None:
     """The data and training stages alone."""
-    from pipeline import builder, console
+    from pipeline.cli.render import console
+    from pipeline.commands import build as builder
 
     with console.Terminal() as terminal:
         weights = builder.train(recipe, run_dir=run_dir, overrides=overrides or (), force=force, reporter=terminal)
@@ -72,7 +74,8 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Show the table of a finished build again."""
-    from pipeline import builder, console
+    from pipeline.cli.render import console
+    from pipeline.commands import build as builder
 
     result = builder.report(run_dir, model_store=model_store)
     if svg is not None:
@@ -86,7 +89,7 @@ def report(
 @app.command()
 def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new or empty folder")]) -> None:
     """Write a worked example of your own model and data, as a starting point."""
-    from pipeline.init import init_project
+    from pipeline.commands.init import init_project
 
     for path in init_project(folder):
         say(path)

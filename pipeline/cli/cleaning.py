@@ -11,7 +11,7 @@ from pipeline.cli.answer import say
 from pipeline.cli.app import Json, app, print_json
 
 if TYPE_CHECKING:
-    from pipeline.cleaning import CleanResult
+    from pipeline.commands.clean import CleanResult
 
 
 @app.command()
@@ -24,7 +24,7 @@ def clean(
 
     What goes: the other candidates' model files and fine-tuned weights, caches, remains of killed builds.
     """
-    from pipeline.cleaning import clean as remove
+    from pipeline.commands.clean import clean as remove
 
     result = remove(run_dir, plan=plan)
     if as_json:

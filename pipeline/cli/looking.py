@@ -36,7 +36,7 @@ def inspect(
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Check that a build and a serve would work here, and say how to mend what would not."""
-    from pipeline.doctor import diagnose, healthy
+    from pipeline.commands.doctor import diagnose, healthy
 
     checks = diagnose()
     if as_json:

@@ -43,10 +43,10 @@ def bench(
 
     Of a run directory, the figures are also kept there, as bench.json.
     """
-    from pipeline import console
-    from pipeline.bench import run, table
-    from pipeline.plain_console import show
-    from pipeline.proof.vouched import open_vouched
+    from pipeline.cli.render import console
+    from pipeline.cli.render.plain_console import show
+    from pipeline.commands.bench import run, table
+    from pipeline.commands.vouched import open_vouched
 
     checked = None
     if not target.is_dir():

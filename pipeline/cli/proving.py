@@ -13,7 +13,7 @@ from pipeline.cli.run_check import verify_run_dir
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipeline.proof.archive import ArchiveVerification, SplitQuality
+    from pipeline.commands.verify_archive import ArchiveVerification, SplitQuality
     from pipeline.serving.check import ServedQuality, ServedVerification
 
 Archive = Annotated[Path, typer.Argument(metavar="ARCHIVE", help="a .mar that pipeline build made")]
@@ -62,8 +62,8 @@ def verify(
         return
     if rank:
         raise UsageError(f"{target}: expected a run directory with --rank, found an archive; leave the option out")
-    from pipeline import console
-    from pipeline.proof.archive import verify_archive
+    from pipeline.cli.render import console
+    from pipeline.commands.verify_archive import verify_archive
 
     with console.Terminal() as terminal:
         found = verify_archive(
@@ -92,7 +92,7 @@ def evidence(
     ] = "markdown",
 ) -> None:
     """Tell where an archive comes from and what was measured, from the evidence inside it."""
-    from pipeline.proof.evidence import tell
+    from pipeline.commands.evidence import tell
 
     found = tell(archive, form)
     if isinstance(found, str):
@@ -107,7 +107,7 @@ def sign(
     key: Annotated[Path, typer.Option("--key", metavar="PEM", help="elliptic-curve private key, without a password")],
 ) -> None:
     """Sign an archive (OpenSSF model-signing, local key); the signature is written beside it as ARCHIVE.sig."""
-    from pipeline.proof.evidence import sign_archive
+    from pipeline.commands.evidence import sign_archive
 
     say(sign_archive(archive, key))
 

@@ -10,7 +10,7 @@ from pipeline.cli.app import print_json
 
 if TYPE_CHECKING:
     from pipeline.candidates.rank import Ranking
-    from pipeline.proof.run import CandidateVerification
+    from pipeline.commands.verify_run import CandidateVerification
 
 _SHOWN = 5
 
@@ -27,9 +27,9 @@ def verify_run_dir(run_dir: Path, *, rank: bool, as_json: bool) -> None:
         ProofError: a candidate does not reproduce its reference.
         FileError: a file is missing or was altered.
     """
-    from pipeline import console
     from pipeline.candidates.choose import OVER
-    from pipeline.proof.run import verify_run
+    from pipeline.cli.render import console
+    from pipeline.commands.verify_run import verify_run
 
     with console.Terminal() as terminal:
         found = verify_run(run_dir, reporter=terminal, rank=rank)

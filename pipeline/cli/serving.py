@@ -9,8 +9,8 @@ import typer
 
 from pipeline.cli.answer import say
 from pipeline.cli.app import AllowOperator, Digest, Json, ModelStore, PublicKey, RequireSignature, app, print_json
+from pipeline.engine.places import DEFAULT_MODEL_STORE
 from pipeline.errors import FileError, PipelineError, UsageError
-from pipeline.places import DEFAULT_MODEL_STORE
 from pipeline.serving.defaults import DEFAULT_PORT
 
 
@@ -53,8 +53,8 @@ def serve(
 
     What runs is this installation's handler, on the archive's data; --trust runs the archive's own.
     """
-    from pipeline import console
-    from pipeline.proof.vouched import open_vouched
+    from pipeline.cli.render import console
+    from pipeline.commands.vouched import open_vouched
     from pipeline.serving import lifecycle
 
     opened = open_vouched(

@@ -18,9 +18,9 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from torch_pruning import ops
 
 from pipeline.compress.touched import evaluation, refuse_computed, refuse_quantized, weighted_layers
+from pipeline.engine.threads import one_thread
 from pipeline.errors import UsageError
 from pipeline.models.spec import Deployable, DeployableOfSeveral, inner_network
-from pipeline.threads import one_thread
 
 KIND = "channel-pruning"
 NORMS = {"l1": 1, "l2": 2}

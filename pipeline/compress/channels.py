@@ -33,7 +33,7 @@ from pipeline.compress.touched import (
     weights_of,
 )
 from pipeline.errors import UsageError
-from pipeline.names import ChannelNorm, PruningScope
+from pipeline.recipe.names import ChannelNorm, PruningScope
 
 # Layers named in what is said of the pass.
 _LISTED = 6

@@ -8,8 +8,8 @@ from torch import nn
 
 from pipeline.compress.touched import weighted_layers
 from pipeline.errors import UsageError
-from pipeline.names import meant
-from pipeline.passes import ChannelPruning, StaticInt8, Variant
+from pipeline.recipe.names import meant
+from pipeline.recipe.passes import ChannelPruning, StaticInt8, Variant
 
 
 def check_layer_names(network: nn.Module, variants: Iterable[Variant]) -> None:

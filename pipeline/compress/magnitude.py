@@ -15,7 +15,7 @@ from pipeline.compress.touched import (
     weighted_layers,
 )
 from pipeline.errors import UsageError
-from pipeline.names import PruningScope
+from pipeline.recipe.names import PruningScope
 
 
 def prune(network: nn.Module, *, amount: float, scope: PruningScope, example: tuple[Tensor, ...]) -> PassReport:

@@ -10,9 +10,9 @@ import numpy as np
 import onnx
 
 from pipeline.compress.touched import LayerTouch, PassReport
+from pipeline.engine.manifest import write_atomically
 from pipeline.errors import FileError, ProofError, UsageError
 from pipeline.inspection.graph import GraphCost, module_name
-from pipeline.manifest import write_atomically
 
 
 def read_model(source: Path) -> onnx.ModelProto:

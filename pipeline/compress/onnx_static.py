@@ -19,8 +19,8 @@ from pipeline.compress.onnx_file import node_names, prepared, quantizing, read_m
 from pipeline.compress.touched import PassReport
 from pipeline.errors import UsageError
 from pipeline.inspection.graph import all_nodes, graph_cost, module_name
-from pipeline.names import ActivationType
-from pipeline.passes import RangeMethod
+from pipeline.recipe.names import ActivationType
+from pipeline.recipe.passes import RangeMethod
 
 # With weights of their own; they are what the pass is for.
 OPERATORS = ("Conv", "Gemm", "MatMul")

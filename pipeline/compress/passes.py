@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pipeline.compress import bfloat16, channels, dynamic, magnitude, tuned
 from pipeline.compress.touched import PassReport
 from pipeline.errors import UsageError
-from pipeline.passes import Bfloat16, ChannelPruning, DynamicInt8, FineTune, MagnitudePruning, Pass, StaticInt8
+from pipeline.recipe.passes import Bfloat16, ChannelPruning, DynamicInt8, FineTune, MagnitudePruning, Pass, StaticInt8
 
 
 def apply_passes(

@@ -22,9 +22,9 @@ from handlers.sizes import fits_shape, require_sizes
 from pipeline.data.coverage import Coverage, coverage
 from pipeline.data.labels import check_labels
 from pipeline.data.sizes import with_shared_names
-from pipeline.documents import Document, first_problem
+from pipeline.engine.documents import Document, first_problem
+from pipeline.engine.handler_fields import InputField
 from pipeline.errors import DataError
-from pipeline.handler_fields import InputField
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")

@@ -17,9 +17,9 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+from pipeline.engine.places import user_folder
+from pipeline.engine.process import failure, run_child
 from pipeline.errors import DataError
-from pipeline.places import user_folder
-from pipeline.process import failure, run_child
 
 NAME = "fashion-mnist"
 # SHA-256 and size of what the .gz files hold. Not of the .gz files: Debian compresses the same contents with another

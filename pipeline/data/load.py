@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.argument_files import all_paths, argument_digests
-from pipeline.artifacts import digest_file
 from pipeline.data import fashion_mnist
 from pipeline.data.dataset import DataSet
+from pipeline.engine.argument_files import all_paths, argument_digests
+from pipeline.engine.artifacts import digest_file
+from pipeline.engine.factories import named_digests
+from pipeline.engine.reads import ANY_FILE
+from pipeline.engine.user_code import import_factory
 from pipeline.errors import DataError, UsageError
-from pipeline.factories import named_digests
-from pipeline.reads import ANY_FILE
-from pipeline.recipe import Data
-from pipeline.user_code import import_factory
+from pipeline.recipe.data import Data
 
 
 def load_data_set(data: Data, folder: Path, *, log: Callable[[str], None] = lambda _: None) -> DataSet:

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from handlers.decode import InputSpec
+from pipeline.engine.manifest import write_atomically
+from pipeline.engine.user_code import own_place
 from pipeline.errors import UsageError
 from pipeline.export.mode import require_exportable
-from pipeline.manifest import write_atomically
-from pipeline.user_code import own_place
 
 OUTPUT = "logits"
 BATCH = "batch"

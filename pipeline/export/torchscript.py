@@ -25,11 +25,11 @@ from torch.jit._trace import TracerWarning
 
 from handlers.compare import compare, fitted
 from handlers.tolerance import FLOAT32, Tolerance
+from pipeline.engine.manifest import write_atomically
+from pipeline.engine.user_code import own_place
 from pipeline.errors import UsageError
 from pipeline.export.mode import require_exportable
-from pipeline.manifest import write_atomically
 from pipeline.model_code.torchscript import read_torchscript, write_torchscript
-from pipeline.user_code import own_place
 
 _MANGLED = re.compile(rb"___torch_mangle_(\d+)")
 

@@ -8,12 +8,12 @@ from io import BytesIO
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from pipeline.artifacts import digest_bytes
+from pipeline.engine.artifacts import digest_bytes
+from pipeline.engine.zip_errors import ZIP_ERRORS
 from pipeline.errors import FileError
 from pipeline.inspection.onnx_model import OnnxInspection, inspect_onnx
 from pipeline.inspection.torchscript_archive import TorchScriptInspection, inspect_torchscript
 from pipeline.inspection.zips import MemberSpec, read_members
-from pipeline.zip_errors import ZIP_ERRORS
 
 _MANIFEST = "MAR-INF/MANIFEST.json"
 _SERVING = "serving.json"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from pipeline.artifacts import digest_bytes
+from pipeline.engine.artifacts import digest_bytes
 from pipeline.errors import FileError
 from pipeline.inspection.graph import all_nodes, graph_cost
 from pipeline.model_code.onnx_file import outside_weights, refused_operators

@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass
 from io import BytesIO
 from typing import Any, Literal
 
-from pipeline.artifacts import digest_bytes
+from pipeline.engine.artifacts import digest_bytes
+from pipeline.engine.zip_errors import ZIP_ERRORS
 from pipeline.errors import FileError
 from pipeline.inspection.zips import MemberSpec, read_members
 from pipeline.model_code.script_source import read_source
 from pipeline.model_code.source_text import SourceError
-from pipeline.zip_errors import ZIP_ERRORS
 
 _CALL = re.compile(r"\b(?:torch|ops\.\w+)\.\w+(?=\()")
 _CLASS = re.compile(r"^class (\w+)\(", re.MULTILINE)

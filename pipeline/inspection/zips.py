@@ -7,7 +7,7 @@ import zipfile
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from pipeline.artifacts import digest_bytes
+from pipeline.engine.artifacts import digest_bytes
 
 # What is read stays in memory. Weights shrink to a tenth at best; only a file made to fill the memory holds more.
 _MAX_UNPACKED_BYTES = 512 << 20

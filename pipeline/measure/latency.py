@@ -15,12 +15,12 @@ from typing import IO, Any, Self
 
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
-from pipeline.confine import confined_command
+from pipeline.engine.confine import confined_command
+from pipeline.engine.process import failure, module_command, module_environment, start_child
+from pipeline.engine.stage import Reporter
 from pipeline.errors import StageError
 from pipeline.measure import worker
 from pipeline.measure.rounds import Timing, interleave
-from pipeline.process import failure, module_command, module_environment, start_child
-from pipeline.stage import Reporter
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ from safetensors.numpy import load_file
 from handlers.decode import InputSpec
 from handlers.runtime import import_library, load_model, run_chunks
 from handlers.serving import RuntimeSpec
-from pipeline.process import reserve_stdout
+from pipeline.engine.process import reserve_stdout
 
 # TorchScript compiles on its first three calls; beyond that a large network need not be called often.
 _WARM_UP_CALLS, _LEAST_WARM_UP_CALLS, _WARM_UP_S = 20, 4, 0.5

@@ -8,12 +8,12 @@ import zipfile
 from collections import Counter
 from collections.abc import Collection, Iterable
 
+from pipeline.engine.zip_errors import ZIP_ERRORS
 from pipeline.errors import FileError
 from pipeline.model_code.operators import cut, how_to_allow
 from pipeline.model_code.pickled import PickleError, check_pickle
 from pipeline.model_code.script_source import Source, read_source
 from pipeline.model_code.source_text import SourceError
-from pipeline.zip_errors import ZIP_ERRORS
 
 # The first time that a zip can express: a file says nothing of when it was made.
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.data.dataset import Split
+from pipeline.engine.user_code import one_line
 from pipeline.errors import DataError, PipelineError, UsageError
 from pipeline.models.outputs import check_outputs, describe, short_dtype
 from pipeline.models.spec import Deployable, DeployableOfSeveral, ModelSpec
-from pipeline.user_code import one_line
 
 # A batch of another size shows that the batch axis comes out as it went in, also where there are two classes.
 _ROWS = (2, 3)

@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from handlers.activation import Activation
-from pipeline.documents import Document
-from pipeline.handler_fields import InputField
+from pipeline.engine.documents import Document
+from pipeline.engine.handler_fields import InputField
 
 
 class ModelInfo(Document):

@@ -17,8 +17,10 @@ from torch.nn.parameter import is_lazy
 
 from handlers.activation import Activation
 from handlers.decode import InputSpec
-from pipeline.argument_files import all_paths
 from pipeline.data.dataset import DataInfo
+from pipeline.engine.argument_files import all_paths
+from pipeline.engine.reads import observed
+from pipeline.engine.user_code import import_factory
 from pipeline.errors import UsageError
 from pipeline.models.fashion import IMAGE_SHAPE, FashionCNN
 from pipeline.models.mlp import MLP
@@ -26,9 +28,7 @@ from pipeline.models.preprocess import Each, ToFloat, Unchanged, standardize
 from pipeline.models.resnet import build_resnet18
 from pipeline.models.spec import ModelSpec
 from pipeline.models.wrappers import unwrapped
-from pipeline.reads import observed
-from pipeline.recipe import Model, Preprocessing
-from pipeline.user_code import import_factory
+from pipeline.recipe.model import Model, Preprocessing
 
 # Mean and standard deviation over the training pictures, on the scale 0 to 1.
 _KNOWN_DATA = {"fashion-mnist": Preprocessing(scale=1 / 255, mean=(0.2860,), std=(0.3530,))}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.argument_files import argument_digests
-from pipeline.artifacts import digest_file
-from pipeline.factories import named_digests
+from pipeline.engine.argument_files import argument_digests
+from pipeline.engine.artifacts import digest_file
+from pipeline.engine.factories import named_digests
 from pipeline.models.weight_files import check_weights_file
-from pipeline.recipe import Model
+from pipeline.recipe.model import Model
 
 
 def outside_digests(model: Model, factories: Mapping[str, str], folder: Path) -> dict[str, str]:
@@ -35,7 +35,7 @@ def files_behind(model: Model, folder: Path, reads: Mapping[str, str]) -> dict[s
     Args:
         model: the recipe's section.
         folder: of the recipe.
-        reads: digests of what the user's code read, by name; see `pipeline.reads`.
+        reads: digests of what the user's code read, by name; see `pipeline.engine.reads`.
 
     Returns:
         SHA-256 by name; places outside the recipe's folder are left out.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from pipeline.engine.stage import Reporter
 from pipeline.errors import UsageError
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weight_sets import same_numbers, some
-from pipeline.stage import Reporter
 
 # What the other seed is larger by than the recipe's.
 _OTHER = 1

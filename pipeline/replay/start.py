@@ -18,9 +18,9 @@ import pipeline
 import pipeline.replay.child
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
-from pipeline.confine import confined_command
+from pipeline.engine.confine import confined_command
+from pipeline.engine.process import failure, module_environment, run_child
 from pipeline.errors import DataError, ProofError
-from pipeline.process import failure, module_environment, run_child
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,18 +11,18 @@ from typing import get_args
 import onnx
 
 from handlers.runtime import load_model, run_chunks
-from pipeline.artifacts import digest_bytes
 from pipeline.candidates.evaluate import folder_of, quantize_file, runtime_of
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.candidates.tune import training_inputs
+from pipeline.checks.quality import divergence_between
 from pipeline.compress.onnx_static import OPERATORS, is_preprocessing
+from pipeline.engine.artifacts import digest_bytes
+from pipeline.engine.kept import read_kept, write_kept
 from pipeline.errors import ProofError, UsageError
 from pipeline.inspection.graph import module_name
-from pipeline.kept import read_kept, write_kept
-from pipeline.passes import RangeMethod, StaticInt8
+from pipeline.recipe.passes import RangeMethod, StaticInt8
 from pipeline.search.comparison import Contest
-from pipeline.verify.quality import divergence_between
 
 # Most training examples that settings are compared on; where there are enough, none that ranges were measured on.
 _EXAMPLES = 2000

@@ -12,10 +12,11 @@ from handlers.serving import RuntimeSpec
 from pipeline.candidates.evaluate import folder_of
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport
-from pipeline.kept import read_kept, write_kept
+from pipeline.engine.kept import read_kept, write_kept
 from pipeline.measure.gain import MINIMUM_GAIN, Ratio, speed_up
 from pipeline.measure.latency import Subject, file_subject, measure_latency
-from pipeline.recipe import Goal, Measure
+from pipeline.recipe.candidates import Goal
+from pipeline.recipe.limits import Measure
 
 # So many times the rounds where the first ones decide nothing. They take seconds, and a network more takes minutes.
 _AGAIN = 4

@@ -9,9 +9,9 @@ from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.requested import Maker, make_requested
 from pipeline.candidates.spec import FALLBACK, CandidateSpec
 from pipeline.candidates.unproven import Unproven
-from pipeline.deadline import Deadline
-from pipeline.passes import FineTune
-from pipeline.recipe import Measure
+from pipeline.engine.deadline import Deadline
+from pipeline.recipe.limits import Measure
+from pipeline.recipe.passes import FineTune
 from pipeline.search.comparison import Contest
 from pipeline.search.search import LABEL_WEIGHT, Searched, aim_for, planned, precisions_for, search
 from pipeline.search.settings import SearchSettings

@@ -14,19 +14,20 @@ from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.spec import FALLBACK, FLOAT, CandidateSpec
 from pipeline.candidates.unproven import Unproven, from_error
-from pipeline.deadline import Deadline, TimeIsUpError
+from pipeline.engine.deadline import Deadline, TimeIsUpError
+from pipeline.engine.kept import read_kept, write_kept
+from pipeline.engine.stage import Reporter
 from pipeline.errors import UsageError
-from pipeline.kept import read_kept, write_kept
 from pipeline.measure.host import channel_block
-from pipeline.names import SearchEffort
-from pipeline.passes import FineTune, Pass, StaticInt8, converting_pass
 from pipeline.precision import PRECISIONS, Precision
-from pipeline.recipe import Budget, Goal, Measure
+from pipeline.recipe.candidates import Goal
+from pipeline.recipe.limits import Budget, Measure
+from pipeline.recipe.names import SearchEffort
+from pipeline.recipe.passes import FineTune, Pass, StaticInt8, converting_pass
 from pipeline.search.calibration import best_static_int8
 from pipeline.search.comparison import Contest
 from pipeline.search.strategy import EFFORTS, Descent, epochs_for, variant_name
 from pipeline.search.widths import Aim, Ladder, Plan, Sensitivity, plans, scan
-from pipeline.stage import Reporter
 
 # Share of the labels' own loss in fine-tuning. Measured on fashion-cnn at 18 % of its cost, 5 epochs, drop on
 # validation: 0.26 points without labels, 0.03 at 0.3, -0.14 at 0.6.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from pipeline.names import SearchEffort
-from pipeline.recipe import Budget, Goal, Recipe
-from pipeline.section import Section
+from pipeline.recipe.candidates import Goal
+from pipeline.recipe.limits import Budget
+from pipeline.recipe.names import SearchEffort
+from pipeline.recipe.recipe import Recipe
+from pipeline.recipe.section import Section
 
 
 class SearchSettings(Section):

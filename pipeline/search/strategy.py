@@ -9,7 +9,7 @@ from itertools import count
 
 from pipeline.candidates.report import CandidateReport
 from pipeline.measure.gain import MINIMUM_GAIN
-from pipeline.names import SLIM
+from pipeline.recipe.names import SLIM
 from pipeline.search.widths import Ladder, Plan, Sensitivity, narrower
 
 

@@ -10,12 +10,12 @@ import numpy as np
 from handlers.runtime import run_chunks
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.tune import training_inputs
+from pipeline.checks.quality import divergence_between
+from pipeline.checks.reference import module_reference
 from pipeline.compress.channel_groups import prunable
 from pipeline.compress.passes import apply_passes
 from pipeline.errors import UsageError
-from pipeline.passes import ChannelPruning
-from pipeline.verify.quality import divergence_between
-from pipeline.verify.reference import module_reference
+from pipeline.recipe.passes import ChannelPruning
 
 # Shares of a layer's channels that are tried.
 LEVELS = (0.75, 0.5, 0.375, 0.25, 0.1875, 0.125, 0.0625)

@@ -28,14 +28,14 @@ from handlers.sizes import size_groups
 from pipeline.archive.golden import answers
 from pipeline.archive.golden_batch import golden_answers
 from pipeline.archive.mar import Archive
-from pipeline.artifacts import digest_bytes
 from pipeline.data.dataset import Split, check_split
+from pipeline.engine.artifacts import digest_bytes
+from pipeline.engine.stage import Reporter, Silent
 from pipeline.errors import ProofError, ServerError
 from pipeline.serving.address import prediction_endpoint
 from pipeline.serving.client import predict_decoded, predict_many_logits
 from pipeline.serving.encoding import encode_instances, encode_png
 from pipeline.serving.wire import Endpoint, Logits
-from pipeline.stage import Reporter, Silent
 
 # Requests under way together: enough to fill a batch of the usual sizes, far below TorchServe's queue of 100.
 AT_ONCE = 8

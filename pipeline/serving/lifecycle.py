@@ -13,9 +13,10 @@ from pathlib import Path
 import psutil
 
 from pipeline.archive.mar import Archive, read_archive
+from pipeline.engine.process import start_child, terminated_as_interrupt
+from pipeline.engine.stage import Reporter, Silent
 from pipeline.errors import ServerError
 from pipeline.model_code.require import require_safe_model
-from pipeline.process import start_child, terminated_as_interrupt
 from pipeline.serving.address import endpoint_of
 from pipeline.serving.defaults import DEFAULT_PORT, DEFAULT_SERVER, ServerName
 from pipeline.serving.ports import choose_port
@@ -31,7 +32,6 @@ from pipeline.serving.state import (
 )
 from pipeline.serving.table import SERVERS
 from pipeline.serving.workers import notes, prove_workers
-from pipeline.stage import Reporter, Silent
 
 DEFAULT_TIMEOUT_S = 120.0
 # What was killed is gone after this.
@@ -66,7 +66,7 @@ def serve(
         batch_size: most requests handed to a worker at once.
         batch_delay_ms: longest wait for a batch to fill, in milliseconds.
         accept_host: serve although golden answers differ on this machine; `status` says by how much.
-        pass_env: variables that workers get beyond those of `pipeline.environment`.
+        pass_env: variables that workers get beyond those of `pipeline.engine.environment`.
         trust: run the archive's own handler, and its model file unasked; by default this installation's handler
             answers, on the archive's data, with a model file that can do no more than compute.
         allowed_operators: that the model file may use beside the list; see `pipeline.model_code`.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import psutil
 
-from pipeline.probe import Check
+from pipeline.engine.probe import Check
 from pipeline.serving.defaults import DEFAULT_SERVER, HOST, ServerName
 
 if TYPE_CHECKING:  # both need numpy, and a record of a server is read without it
@@ -104,7 +104,7 @@ class ServeSettings:
         batch_size: most requests handed to a worker at once.
         batch_delay_ms: longest wait for a batch to fill, in milliseconds.
         accept_host: whether workers may serve although their golden answers differ.
-        pass_env: variables that workers get beyond those of `pipeline.environment`.
+        pass_env: variables that workers get beyond those of `pipeline.engine.environment`.
         trust: whether workers run the archive's own handler; else this installation's.
     """
 

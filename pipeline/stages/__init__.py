@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.stage import Stage
+from pipeline.engine.stage import Stage
 from pipeline.stages import candidates, data, package, select, smoke, train
 
 BUILD: tuple[Stage[Any], ...] = (

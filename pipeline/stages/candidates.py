@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from pipeline.artifacts import Kind
-from pipeline.factories import user_factories
+from pipeline.engine.artifacts import Kind
+from pipeline.engine.factories import user_factories
+from pipeline.engine.stage import Inputs, Outputs, Reporter, Stage
 from pipeline.formats import FormatName
-from pipeline.names import DeviceName
-from pipeline.recipe import Candidates, Export, Measure, Model, Recipe, Verify
+from pipeline.recipe.candidates import Candidates, Export
+from pipeline.recipe.limits import Measure, Verify
+from pipeline.recipe.model import Model
+from pipeline.recipe.names import DeviceName
+from pipeline.recipe.recipe import Recipe
+from pipeline.recipe.section import Section
 from pipeline.search.settings import SearchSettings, search_settings
-from pipeline.section import Section
-from pipeline.stage import Inputs, Outputs, Reporter, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,9 +77,9 @@ def settings(recipe: Recipe) -> CandidatesSettings:
 
 def _model_key(settings: CandidatesSettings, data_info: Path) -> str:
     """Digest of all that the model is made of besides its weights, and of the user's loss; both were loaded before."""
-    from pipeline.artifacts import digest_bytes, digest_file
+    from pipeline.engine.artifacts import digest_bytes, digest_file
+    from pipeline.engine.reads import recorded
     from pipeline.models.outside import outside_digests
-    from pipeline.reads import recorded
 
     model = settings.model.model_copy(update={"weights": None, "weights_key": None})
     parts = [
@@ -146,7 +149,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.candidates.timing import time_side_by_side
     from pipeline.candidates.tune import forget_others
     from pipeline.candidates.unproven import Named
-    from pipeline.documents import write_document
+    from pipeline.engine.documents import write_document
     from pipeline.search.make import make_candidates
     from pipeline.training.loss import load_criterion
 
@@ -216,7 +219,7 @@ def _eager_source(settings: CandidatesSettings, inputs: Inputs, ground: Ground) 
 def _write(reports: Sequence[CandidateReport], ground: Ground, outputs: Outputs) -> None:
     """Per candidate its report, and from the scratch folder its model file and its tuned weights."""
     from pipeline.candidates.evaluate import TUNED_FILE, folder_of
-    from pipeline.documents import write_document
+    from pipeline.engine.documents import write_document
 
     for report in reports:
         name, folder = report.name, folder_of(report, ground)
@@ -229,7 +232,7 @@ def _write(reports: Sequence[CandidateReport], ground: Ground, outputs: Outputs)
 
 def _write_list(made: Tried, outputs: Outputs) -> None:
     from pipeline.candidates.unproven import CandidateList
-    from pipeline.documents import write_document
+    from pipeline.engine.documents import write_document
 
     order = tuple(spec.name for spec in made.specs)
     write_document(

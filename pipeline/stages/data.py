@@ -6,10 +6,11 @@ from pathlib import Path
 
 from pydantic import Field
 
-from pipeline.artifacts import Kind
-from pipeline.recipe import Data, Recipe
-from pipeline.section import Section
-from pipeline.stage import Inputs, Outputs, Stage
+from pipeline.engine.artifacts import Kind
+from pipeline.engine.stage import Inputs, Outputs, Stage
+from pipeline.recipe.data import Data
+from pipeline.recipe.recipe import Recipe
+from pipeline.recipe.section import Section
 
 
 class DataSettings(Section):

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.artifacts import Kind, digest_bytes, digest_file
+from pipeline.archive.evidence.code import describe_code, portable_settings
+from pipeline.engine.artifacts import Kind, digest_bytes, digest_file
+from pipeline.engine.factories import user_factories
+from pipeline.engine.stage import Inputs, Outputs, Reporter, Stage
 from pipeline.errors import UsageError
-from pipeline.evidence.code import describe_code, portable_settings
-from pipeline.factories import user_factories
-from pipeline.recipe import Recipe
-from pipeline.stage import Inputs, Outputs, Reporter, Stage
+from pipeline.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from handlers.decode import InputSpec
+    from pipeline.archive.evidence.document import SplitEvidence
     from pipeline.candidates.report import CandidateReport
     from pipeline.candidates.selection import Selection
-    from pipeline.evidence.document import SplitEvidence
+    from pipeline.checks.quality import QualityReport
     from pipeline.models.info import ModelInfo
-    from pipeline.verify.quality import QualityReport
 
 GOLDEN_FILE = "golden.safetensors"
 _TOP = 5
@@ -92,7 +92,7 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.candidates.report import CandidateReport
     from pipeline.candidates.selection import Selection
     from pipeline.data.dataset import read_info
-    from pipeline.documents import read_document
+    from pipeline.engine.documents import read_document
     from pipeline.models.info import ModelInfo
 
     selection = read_document(inputs.one(Kind.SELECTION), Selection)
@@ -147,7 +147,7 @@ def _golden(
 
     from handlers.sizes import size_groups
     from pipeline.archive.golden import answered, answers, pack_golden
-    from pipeline.verify.ruler import sized_kind
+    from pipeline.checks.ruler import sized_kind
 
     runtime, left_out = replace(winner.runtime, file=model.name), winner.parity.left_out
     arrays = _golden_inputs(settings, inputs, specs, leave_out=left_out)
@@ -168,17 +168,17 @@ def _golden(
 
 def _evidence(settings: PackageSettings, inputs: Inputs, selection: Selection, info: ModelInfo) -> dict[str, Any]:
     """The document `evidence.json`, but for the members' digests, which are known when they are packed."""
-    from pipeline.candidates.report import CandidateReport
-    from pipeline.candidates.unproven import CandidateList
-    from pipeline.data.dataset import read_info
-    from pipeline.documents import read_document
-    from pipeline.evidence.document import (
+    from pipeline.archive.evidence.document import (
         CandidateEvidence,
         DataEvidence,
         Evidence,
         Metrics,
         UnprovenEvidence,
     )
+    from pipeline.candidates.report import CandidateReport
+    from pipeline.candidates.unproven import CandidateList
+    from pipeline.data.dataset import read_info
+    from pipeline.engine.documents import read_document
 
     data = read_info(inputs.one(Kind.DATA_INFO))
     listed = read_document(inputs.one(Kind.CANDIDATE_ORDER), CandidateList)
@@ -219,8 +219,8 @@ def _evidence(settings: PackageSettings, inputs: Inputs, selection: Selection, i
 
 
 def _with_interval(quality: QualityReport) -> SplitEvidence:
-    from pipeline.evidence.document import SplitEvidence
-    from pipeline.verify.interval import accuracy_interval
+    from pipeline.archive.evidence.document import SplitEvidence
+    from pipeline.checks.intervals import accuracy_interval
 
     right = round(quality.accuracy * quality.examples)
     lower, upper = accuracy_interval(right=right, examples=quality.examples)

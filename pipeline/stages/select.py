@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pipeline.artifacts import Kind
+from pipeline.engine.artifacts import Kind
+from pipeline.engine.stage import Inputs, Outputs, Stage
 from pipeline.formats import FormatName
-from pipeline.recipe import Budget, Goal, Recipe
-from pipeline.section import Section
-from pipeline.stage import Inputs, Outputs, Stage
+from pipeline.recipe.candidates import Goal
+from pipeline.recipe.limits import Budget
+from pipeline.recipe.recipe import Recipe
+from pipeline.recipe.section import Section
 
 
 class SelectSettings(Section):
@@ -36,7 +38,7 @@ def run(settings: SelectSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.candidates.selection import Selection
     from pipeline.candidates.spec import baseline_of
     from pipeline.candidates.unproven import CandidateList, Named, ending, way_on
-    from pipeline.documents import read_document, write_document
+    from pipeline.engine.documents import read_document, write_document
 
     files = inputs.candidates(Kind.CANDIDATE_REPORT)
     reports = {name: read_document(path, CandidateReport) for name, path in files.items()}

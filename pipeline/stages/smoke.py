@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.artifacts import Kind
-from pipeline.documents import Document
-from pipeline.recipe import Recipe
-from pipeline.stage import Inputs, Outputs, Stage
+from pipeline.engine.artifacts import Kind
+from pipeline.engine.documents import Document
+from pipeline.engine.stage import Inputs, Outputs, Stage
+from pipeline.recipe.recipe import Recipe
 
 
 class SmokeSettings(BaseModel):
@@ -68,11 +68,11 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
     """
     from pipeline.archive.description import require_activation, require_description, require_model
     from pipeline.archive.mar import read_archive
-    from pipeline.artifacts import digest_file
     from pipeline.candidates.selection import Selection
     from pipeline.candidates.spec import baseline_of
     from pipeline.data.dataset import read_info, read_split
-    from pipeline.documents import read_document, write_document
+    from pipeline.engine.artifacts import digest_file
+    from pipeline.engine.documents import read_document, write_document
     from pipeline.models.info import ModelInfo
     from pipeline.serving.check import verify_served
     from pipeline.serving.lifecycle import running_server

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from pipeline.artifacts import Kind
-from pipeline.factories import user_factories
-from pipeline.passes import FineTune, Variant
-from pipeline.recipe import Model, Recipe, Train
-from pipeline.section import Section
-from pipeline.stage import Inputs, Outputs, Reporter, Stage
+from pipeline.engine.artifacts import Kind
+from pipeline.engine.factories import user_factories
+from pipeline.engine.stage import Inputs, Outputs, Reporter, Stage
+from pipeline.recipe.model import Model
+from pipeline.recipe.passes import FineTune, Variant
+from pipeline.recipe.recipe import Recipe
+from pipeline.recipe.section import Section
+from pipeline.recipe.train import Train
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,12 +57,12 @@ def outside(settings: TrainSettings) -> dict[str, str]:
 def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     """Build the network, load the weights to start from if any, train, and write weights, facts and history."""
     from pipeline.data.dataset import read_info, read_split
-    from pipeline.documents import write_document
+    from pipeline.engine.documents import write_document
+    from pipeline.engine.reads import recorded
     from pipeline.models.detect_activation import check_activation
     from pipeline.models.load import load_model_spec
     from pipeline.models.outside import files_behind
     from pipeline.models.weights import save_weights
-    from pipeline.reads import recorded
     from pipeline.training.augment import Augmentation
     from pipeline.training.history import draw_learning_curves, write_history
     from pipeline.training.loop import train_network
@@ -143,9 +145,9 @@ def _check(
     validation: Split,
 ) -> None:
     """Find out on a few examples, before any other work, what cannot go well."""
+    from pipeline.checks.free_axes import require_free_axes
     from pipeline.models.detect_activation import check_activation
     from pipeline.models.first_call import check_first_call, check_first_step
-    from pipeline.verify.free_axes import require_free_axes
 
     source, train = _source(settings.model), settings.train
     check_first_call(spec, network, examples=examples, source=source, weights=settings.model.weights)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from pipeline.kept import Log, read_kept, write_kept
+from pipeline.engine.kept import Log, read_kept, write_kept
 from pipeline.training.history import Epoch, Metrics
 
 FILE = "checkpoint.kept"

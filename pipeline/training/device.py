@@ -11,7 +11,7 @@ import torch.utils.deterministic
 from torch import Tensor
 
 from pipeline.errors import UsageError
-from pipeline.names import DeviceName
+from pipeline.recipe.names import DeviceName
 
 
 def choose_device(name: DeviceName) -> torch.device:

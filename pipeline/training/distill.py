@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from pipeline.data.dataset import Split
-from pipeline.deadline import UNLIMITED, TimeLimit
+from pipeline.engine.deadline import UNLIMITED, TimeLimit
+from pipeline.engine.stage import Reporter
 from pipeline.models.spec import ModelSpec
-from pipeline.names import DeviceName
-from pipeline.stage import Reporter
+from pipeline.recipe.names import DeviceName
 from pipeline.training.augment import Augmentation, require_pictures
 from pipeline.training.device import choose_device
 from pipeline.training.examples import predict, to_examples

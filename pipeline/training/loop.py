@@ -15,11 +15,11 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from handlers.activation import Activation
 from pipeline.data.dataset import Split
-from pipeline.deadline import UNLIMITED, TimeLimit
+from pipeline.engine.deadline import UNLIMITED, TimeLimit
+from pipeline.engine.stage import Reporter
 from pipeline.errors import UsageError
 from pipeline.models.spec import ModelSpec
-from pipeline.names import DeviceName, OptimizerName, ScheduleName
-from pipeline.stage import Reporter
+from pipeline.recipe.names import DeviceName, OptimizerName, ScheduleName
 from pipeline.training.augment import Augmentation, require_pictures
 from pipeline.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from pipeline.training.device import choose_device, random_state, repeatable, restore_random_state

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from handlers.activation import Activation
+from pipeline.engine.user_code import import_factory
 from pipeline.errors import UsageError
-from pipeline.user_code import import_factory
 
 # From the network's outputs (B, K) and labels (B,) int64 to a scalar.
 Criterion = Callable[[Tensor, Tensor], Tensor]

@@ -8,7 +8,7 @@ from typing import assert_never
 from torch import nn, optim
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, OneCycleLR
 
-from pipeline.names import OptimizerName, ScheduleName
+from pipeline.recipe.names import OptimizerName, ScheduleName
 
 SGD_MOMENTUM = 0.9
 # Share of the steps that one-cycle spends going up, as in torch's default and in Smith (arXiv:1708.07120).

@@ -14,19 +14,19 @@ from safetensors.numpy import load, load_file, save_file
 
 from handlers.decode import InputSpec
 from handlers.sizes import SizeGroup, pack_size_groups, size_groups
+from pipeline.archive.evidence.code import portable_settings
 from pipeline.archive.mar import read_archive
-from pipeline.artifacts import Kind
 from pipeline.candidates.choose import judge
 from pipeline.candidates.selection import Selection
 from pipeline.candidates.unproven import CandidateList
 from pipeline.data.dataset import DataSet, Split, describe, write_info, write_split
 from pipeline.data.synthetic import synthetic_inputs
-from pipeline.documents import write_document
+from pipeline.engine.artifacts import Kind
+from pipeline.engine.documents import write_document
+from pipeline.engine.stage import Inputs, Outputs, Silent
 from pipeline.errors import ProofError, UsageError
-from pipeline.evidence.code import portable_settings
-from pipeline.recipe import Budget
+from pipeline.recipe.limits import Budget
 from pipeline.serving.state import read_states
-from pipeline.stage import Inputs, Outputs, Silent
 from pipeline.stages.package import PackageSettings, outside
 from pipeline.stages.package import run as run_package
 from pipeline.stages.smoke import SmokeSettings

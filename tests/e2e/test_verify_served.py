@@ -14,9 +14,9 @@ import pytest
 from onnx import numpy_helper
 
 from pipeline.archive.mar import Archive
-from pipeline.artifacts import digest_file
 from pipeline.data.dataset import Split, write_split
 from pipeline.data.synthetic import synthetic_inputs
+from pipeline.engine.artifacts import digest_file
 from pipeline.errors import ProofError, ServerError
 from pipeline.serving import lifecycle
 from pipeline.serving.address import endpoint_of

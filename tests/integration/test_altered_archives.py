@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.archive.mar import Archive, read_archive
-from pipeline.artifacts import digest_bytes
+from pipeline.engine.artifacts import digest_bytes
 from pipeline.errors import FileError
 from tests.evidence_sample import sample_evidence
 from tests.faulty_archives import zipped

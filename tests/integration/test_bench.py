@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.artifacts import digest_file
-from pipeline.bench.result import BenchResult, BenchRow
-from pipeline.bench.run import bench
+from pipeline.commands.bench.result import BenchResult, BenchRow
+from pipeline.commands.bench.run import bench
+from pipeline.engine.artifacts import digest_file
 from pipeline.errors import FileError, UsageError
 from tests.example_build import Built
 from tests.reporters import Lines

@@ -15,15 +15,15 @@ from typing import get_args
 import pytest
 
 import pipeline
-from pipeline import builder
 from pipeline.archive.mar import read_archive
-from pipeline.artifacts import digest_file
 from pipeline.candidates.spec import candidate_specs
+from pipeline.commands import build as builder
+from pipeline.commands.evidence import Form, tell
+from pipeline.engine.artifacts import digest_file
+from pipeline.engine.manifest import read_manifest
 from pipeline.errors import ProofError, StageError, UsageError
-from pipeline.manifest import read_manifest
 from pipeline.measure.host import computes_bfloat16
-from pipeline.proof.evidence import Form, tell
-from pipeline.recipe_file import load_recipe
+from pipeline.recipe.loading import load_recipe
 from tests.example_build import QUICK, Built
 
 STAGES = ["data", "train", "candidates", "select", "package", "smoke"]
@@ -202,7 +202,8 @@ def test_changed_data_behind_the_same_factory_are_noticed(built: Built, tmp_path
     def digests(factor: float) -> Mapping[str, str]:
         (folder / "factor.txt").write_text(str(factor))
         program = (
-            "import json, sys; from pipeline.stages.data import STAGE; from pipeline.recipe_file import load_recipe\n"
+            "import json, sys; from pipeline.stages.data import STAGE\n"
+            "from pipeline.recipe.loading import load_recipe\n"
             "print(json.dumps(STAGE.outside(STAGE.settings(load_recipe(sys.argv[1])))))"
         )
         command = [sys.executable, "-c", program, str(folder / "recipe.toml")]

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import pipeline
-from pipeline.bench.targets import REMOVED, open_target
-from pipeline.builder import plan, report
-from pipeline.proof.open import open_run
+from pipeline.commands.bench.targets import REMOVED, open_target
+from pipeline.commands.build import plan, report
+from pipeline.commands.opened import open_run
 from tests.example_build import Built
 
 

@@ -18,14 +18,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from pipeline.commands.init import FILES, init_project
 from pipeline.data import fashion_mnist_files as files
 from pipeline.data.dataset import read_info, read_split
 from pipeline.data.fashion_mnist import load
+from pipeline.engine.runner import Outcome, run_stages
+from pipeline.engine.stage import Silent
 from pipeline.errors import DataError, UsageError
-from pipeline.init import FILES, init_project
-from pipeline.recipe_file import load_recipe
-from pipeline.runner import Outcome, run_stages
-from pipeline.stage import Silent
+from pipeline.recipe.loading import load_recipe
 from pipeline.stages.data import STAGE as DATA_STAGE
 from pipeline.stages.train import STAGE as TRAIN_STAGE
 from tests.reporters import Lines
@@ -150,9 +150,9 @@ def test_the_example_from_another_working_directory(tmp_path: Path) -> None:
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path\n"
-        "from pipeline.recipe_file import load_recipe\n"
-        "from pipeline.runner import run_stages\n"
-        "from pipeline.stage import Silent\n"
+        "from pipeline.recipe.loading import load_recipe\n"
+        "from pipeline.engine.runner import run_stages\n"
+        "from pipeline.engine.stage import Silent\n"
         "from pipeline.stages import data, train\n"
         "recipe = load_recipe(sys.argv[2], ['train.epochs=6'])\n"
         "_, outcomes = run_stages((data.STAGE, train.STAGE), recipe, Path(sys.argv[3]), Silent())\n"
@@ -283,9 +283,9 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from pipeline.recipe_file import load_recipe
-from pipeline.runner import run_stages
-from pipeline.stage import Silent
+from pipeline.recipe.loading import load_recipe
+from pipeline.engine.runner import run_stages
+from pipeline.engine.stage import Silent
 from pipeline.stages import data, train
 
 class Deadly(Silent):

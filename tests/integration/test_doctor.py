@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import doctor
+from pipeline.commands import doctor
 from pipeline.data import fashion_mnist_files
 
 

@@ -17,9 +17,9 @@ import pytest
 from onnx import numpy_helper
 
 from pipeline.archive.mar import Archive, read_archive
-from pipeline.recipe_file import load_recipe
-from pipeline.runner import run_stages
-from pipeline.stage import Silent
+from pipeline.engine.runner import run_stages
+from pipeline.engine.stage import Silent
+from pipeline.recipe.loading import load_recipe
 from pipeline.stages import BUILD
 from tests.example_build import Built
 from tests.faulty_archives import judged_anew, made_again

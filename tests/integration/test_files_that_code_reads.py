@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from pipeline.engine.runner import Outcome, plan_stages, run_stages
+from pipeline.engine.stage import Silent
 from pipeline.errors import UsageError
-from pipeline.recipe_file import load_recipe
-from pipeline.runner import Outcome, plan_stages, run_stages
-from pipeline.stage import Silent
+from pipeline.recipe.loading import load_recipe
 from pipeline.stages.data import STAGE as DATA_STAGE
 from pipeline.stages.train import STAGE as TRAIN_STAGE
 from pipeline.training.checkpoint import FILE as CHECKPOINT
@@ -144,9 +144,9 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from pipeline.recipe_file import load_recipe
-from pipeline.runner import run_stages
-from pipeline.stage import Silent
+from pipeline.recipe.loading import load_recipe
+from pipeline.engine.runner import run_stages
+from pipeline.engine.stage import Silent
 from pipeline.stages import data, train
 
 class Deadly(Silent):

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.engine.runner import run_stages
 from pipeline.errors import DataError, PipelineError, UsageError
-from pipeline.recipe_file import load_recipe
-from pipeline.runner import run_stages
+from pipeline.recipe.loading import load_recipe
 from pipeline.stages.data import STAGE as DATA_STAGE
 from pipeline.stages.train import STAGE as TRAIN_STAGE
 from tests.reporters import Lines

@@ -19,10 +19,10 @@ from safetensors.numpy import save_file
 
 from handlers.decode import InputSpec
 from handlers.serving import RuntimeSpec
+from pipeline.engine.stage import Silent
 from pipeline.errors import StageError
 from pipeline.measure.gain import speed_up
 from pipeline.measure.latency import Measurement, Subject, file_subject, measure_latency
-from pipeline.stage import Silent
 
 INPUTS = [InputSpec(name="x", dtype="float32", shape=(4,), low=-1, high=1)]
 
@@ -137,7 +137,7 @@ def test_timing_processes_end_with_a_killed_build(folder: Path) -> None:
     )
     program = (
         "from pipeline.measure.latency import Subject, measure_latency\n"
-        "from pipeline.stage import Silent\n"
+        "from pipeline.engine.stage import Silent\n"
         "sleeps = Subject(name='sleeps', worker='sleeps', job={}, batch_sizes=(1,), threads=1, own_code=True)\n"
         "measure_latency([sleeps], rounds=2, block_s=0.005, reporter=Silent())\n"
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.archive.mar import read_archive
-from pipeline.artifacts import digest_file
+from pipeline.engine.artifacts import digest_file
 
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = 65534
@@ -28,10 +28,10 @@ SETTINGS = (
 PROGRAM = """
 import sys
 from pathlib import Path
-from pipeline.init import init_project
-from pipeline.recipe_file import load_recipe
-from pipeline.runner import run_stages
-from pipeline.stage import Silent
+from pipeline.commands.init import init_project
+from pipeline.recipe.loading import load_recipe
+from pipeline.engine.runner import run_stages
+from pipeline.engine.stage import Silent
 from pipeline.stages import BUILD
 if __name__ == "__main__":
     init_project(Path("example"))

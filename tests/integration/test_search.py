@@ -19,13 +19,14 @@ from pipeline.candidates.evaluate import evaluate_once, float_logits
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.spec import FALLBACK, CandidateSpec, candidate_specs
 from pipeline.candidates.unproven import Unproven, from_error
-from pipeline.deadline import Deadline
+from pipeline.commands.verify_run import verify_run
+from pipeline.engine.deadline import Deadline
+from pipeline.engine.kept import write_kept
+from pipeline.engine.manifest import read_manifest
 from pipeline.errors import ProofError, UsageError
-from pipeline.kept import write_kept
-from pipeline.manifest import read_manifest
-from pipeline.passes import FineTune
-from pipeline.proof.run import verify_run
-from pipeline.recipe import Budget, Candidates, Measure
+from pipeline.recipe.candidates import Candidates
+from pipeline.recipe.limits import Budget, Measure
+from pipeline.recipe.passes import FineTune
 from pipeline.search.comparison import Contest
 from pipeline.search.search import aim_for, search
 from pipeline.search.strategy import EFFORTS, Effort

@@ -11,8 +11,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import pipeline
+from pipeline.archive.evidence.document import read_evidence
 from pipeline.archive.mar import read_archive
-from pipeline.artifacts import digest_file
 from pipeline.candidates.again import check_again
 from pipeline.candidates.evaluate import TUNED_FILE, evaluate, evaluate_once, float_logits
 from pipeline.candidates.ground import Ground
@@ -20,13 +20,14 @@ from pipeline.candidates.rank import rank_layers
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.spec import CandidateSpec, candidate_specs
 from pipeline.candidates.tune import forget_others, training_inputs, tuned_weights
+from pipeline.commands.verify_run import verify_run
 from pipeline.data.dataset import read_info, read_split, write_split
-from pipeline.evidence.document import read_evidence
+from pipeline.engine.artifacts import digest_file
 from pipeline.models.load import load_model_spec
-from pipeline.passes import Bfloat16, ChannelPruning, FineTune, Pass, StaticInt8, Variant
-from pipeline.proof.run import verify_run
-from pipeline.recipe import Candidates, Measure
-from pipeline.recipe_file import load_recipe
+from pipeline.recipe.candidates import Candidates
+from pipeline.recipe.limits import Measure
+from pipeline.recipe.loading import load_recipe
+from pipeline.recipe.passes import Bfloat16, ChannelPruning, FineTune, Pass, StaticInt8, Variant
 from pipeline.search.calibration import best_static_int8
 from pipeline.search.comparison import Contest
 from pipeline.training.augment import Augmentation

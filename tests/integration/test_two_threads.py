@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from handlers.runtime import Model, load_model
 from pipeline.candidates.report import CandidateReport
 from pipeline.data.dataset import read_info
-from pipeline.documents import read_document
+from pipeline.engine.documents import read_document
 from tests.example_build import Built
 
 SIZES = (1, 2, 7, 32)

@@ -14,17 +14,17 @@ import pytest
 from onnx import numpy_helper
 
 import pipeline
-from pipeline import builder
-from pipeline.bench.targets import open_target
 from pipeline.candidates import evaluate as evaluation
 from pipeline.candidates.evaluate import evaluate_once, float_logits, folder_of, is_evaluated, keep_row
 from pipeline.candidates.spec import candidate_specs
 from pipeline.candidates.unproven import Named, Unproven, way_on
+from pipeline.commands import build as builder
+from pipeline.commands.bench.targets import open_target
+from pipeline.commands.evidence import tell
+from pipeline.commands.verify_archive import verify_archive
+from pipeline.engine.kept import read_kept
 from pipeline.errors import UsageError
-from pipeline.kept import read_kept
-from pipeline.proof.archive import verify_archive
-from pipeline.proof.evidence import tell
-from pipeline.recipe import Candidates
+from pipeline.recipe.candidates import Candidates
 from tests.example_build import Built
 from tests.integration.test_slim_candidates import ground_of
 from tests.reporters import Lines

@@ -15,16 +15,16 @@ from safetensors.numpy import load
 from handlers.runtime import load_model, run_chunks
 from pipeline import cli
 from pipeline.archive.mar import Archive, read_archive
+from pipeline.commands.evidence import sign_archive, tell
+from pipeline.commands.verify_archive import verify_archive
 from pipeline.data.dataset import Split, write_split
 from pipeline.data.synthetic import synthetic_inputs
 from pipeline.errors import DataError, FileError, PipelineError, ProofError, UsageError
-from pipeline.proof.archive import verify_archive
-from pipeline.proof.evidence import sign_archive, tell
 from pipeline.serving.state import read_states
 from tests.evidence_sample import QUALITY, sample_evidence
 from tests.faulty_archives import judged_anew, made_again, zipped
 from tests.served_models import GREY, build_archive
-from tests.unit.evidence.test_signature import make_keys
+from tests.unit.archive.evidence.test_signature import make_keys
 
 EXAMPLES = 100
 
@@ -92,7 +92,7 @@ from pathlib import Path
 started = []
 sys.addaudithook(lambda event, _: started.append(event) if event in ("subprocess.Popen", "os.posix_spawn") else None)
 from pipeline.errors import FileError
-from pipeline.proof.archive import verify_archive
+from pipeline.commands.verify_archive import verify_archive
 for path in sys.argv[1:]:
     try:
         verify_archive(Path(path))

@@ -14,13 +14,13 @@ import torch
 from onnx import numpy_helper
 
 from pipeline.candidates.ground import Ground
+from pipeline.commands.verify_run import verify_run
 from pipeline.data.dataset import read_info
+from pipeline.engine.manifest import read_manifest, write_manifest
 from pipeline.errors import FileError
 from pipeline.export.torchscript import export_torchscript
-from pipeline.manifest import read_manifest, write_manifest
 from pipeline.models.load import load_model_spec
-from pipeline.proof.run import verify_run
-from pipeline.recipe_file import load_recipe
+from pipeline.recipe.loading import load_recipe
 from pipeline.training.augment import Augmentation
 from tests.example_build import Built, record_anew
 

@@ -21,7 +21,7 @@ PROGRAM = """
 import json
 from importlib import resources
 import handlers, pipeline
-from pipeline.recipe_file import builtin_recipes, load_recipe
+from pipeline.recipe.loading import builtin_recipes, load_recipe
 for name in builtin_recipes():
     load_recipe(name)
 sources = [entry.name for entry in resources.files("handlers").iterdir() if entry.name.endswith(".py")]

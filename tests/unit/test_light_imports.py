@@ -10,8 +10,8 @@ import pytest
 HEAVY = ("torch", "torchvision", "numpy", "onnx", "onnxruntime", "onnxscript", "matplotlib", "scipy", "sklearn")
 LIGHT = (
     "pipeline",
-    "pipeline.artifacts",
-    "pipeline.cache_key",
+    "pipeline.engine.artifacts",
+    "pipeline.engine.cache_key",
     "pipeline.cli",
     "pipeline.cli.app",
     "pipeline.cli.answer",
@@ -22,38 +22,37 @@ LIGHT = (
     "pipeline.cli.proving",
     "pipeline.cli.run_check",
     "pipeline.cli.serving",
-    "pipeline.doctor",
-    "pipeline.documents",
+    "pipeline.commands.doctor",
+    "pipeline.engine.documents",
     "pipeline.errors",
-    "pipeline.evidence.document",
-    "pipeline.manifest",
-    "pipeline.places",
-    "pipeline.probe",
-    "pipeline.process",
-    "pipeline.recipe",
-    "pipeline.runner",
+    "pipeline.archive.evidence.document",
+    "pipeline.engine.manifest",
+    "pipeline.engine.places",
+    "pipeline.engine.probe",
+    "pipeline.engine.process",
+    "pipeline.recipe.recipe",
+    "pipeline.engine.runner",
     "pipeline.serving.table",
-    "pipeline.source",
-    "pipeline.stage",
+    "pipeline.engine.source",
+    "pipeline.engine.stage",
 )
 AREAS = (
     "archive",
-    "bench",
     "candidates",
+    "checks",
+    "commands",
     "compress",
     "data",
-    "evidence",
     "export",
     "inspection",
     "measure",
+    "model_code",
     "models",
-    "plots",
+    "pages",
     "replay",
     "search",
-    "proof",
     "serving",
     "training",
-    "verify",
 )
 
 PROGRAM = """
@@ -74,7 +73,7 @@ def test_light_files_load_nothing_heavy() -> None:
 
 
 def test_seeing_that_a_build_is_up_to_date_loads_no_more_than_numpy() -> None:
-    needed = ("pipeline.builder", "pipeline.console", "pipeline.data.load", "pipeline.measure.host")
+    needed = ("pipeline.commands.build", "pipeline.cli.render.console", "pipeline.data.load", "pipeline.measure.host")
     assert loaded_by(*needed, "pipeline.models.outside") == ["numpy"]
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from handlers.runtimes import RUNTIMES, RuntimeKind
 from pipeline.formats import FORMATS, FormatName
-from pipeline.passes import converting_pass
 from pipeline.precision import PRECISIONS, ConvertingPass, Precision, precision_of
+from pipeline.recipe.passes import converting_pass
 
 
 def test_every_member_has_an_entry() -> None:

@@ -8,7 +8,7 @@ import unicodedata
 import pytest
 
 from handlers import described
-from pipeline import section
+from pipeline.recipe import section
 from pipeline.visible import visible
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from pipeline.engine.probe import MEND_ENVIRONMENT, Check, last_line, probe
 from pipeline.errors import PipelineError
-from pipeline.probe import MEND_ENVIRONMENT, Check, last_line, probe
 from pipeline.serving.torchserve.java import find_java
 
 # A Unix socket's path holds 107 characters. Sockets lie in a private folder, of whose name `mkdtemp` makes up eight;

@@ -13,9 +13,9 @@ from handlers.answer_size import MAX_ANSWER_BYTES
 from handlers.request import MAX_BODY_BYTES
 from handlers.torchserve_handler import ACCEPT_HOST
 from pipeline.archive.mar import Archive
-from pipeline.environment import allowed_environment
+from pipeline.engine.environment import allowed_environment
+from pipeline.engine.places import mounted_noexec, require_temp
 from pipeline.errors import ServerError, UsageError
-from pipeline.places import mounted_noexec, require_temp
 from pipeline.serving.defaults import HOST
 from pipeline.serving.ports import choose_port
 from pipeline.serving.server import ServeSettings

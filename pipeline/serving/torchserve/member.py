@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.probe import Check
+from pipeline.engine.probe import Check
 from pipeline.serving.server import Command, ServerState, ServeSettings, Worker
 
 if TYPE_CHECKING:  # both need numpy, and the table of servers is read without it

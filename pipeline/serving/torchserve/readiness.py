@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 from handlers.torchserve_handler import ACCEPTED_MARK, REFUSAL_MARK
+from pipeline.engine.places import free_room
+from pipeline.engine.process import describe_signal
 from pipeline.errors import ServerError
-from pipeline.places import free_room
-from pipeline.process import describe_signal
 from pipeline.serving.server import CONSOLE_FILE, ServerState, Worker
 from pipeline.serving.torchserve.configuration import LOG_FILE
 from pipeline.serving.torchserve.management import describe_workers, is_healthy, management_socket

@@ -31,7 +31,7 @@ from pathlib import Path
 started = []
 sys.addaudithook(lambda event, _: started.append(event) if event in ("subprocess.Popen", "os.posix_spawn") else None)
 from pipeline.errors import PipelineError
-from pipeline.proof.archive import verify_archive
+from pipeline.commands.verify_archive import verify_archive
 said = []
 for path in map(Path, sys.argv[1:]):
     try:

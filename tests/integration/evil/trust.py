@@ -17,7 +17,7 @@ import numpy as np
 from safetensors.numpy import load, save
 
 from pipeline.archive.mar import Archive
-from pipeline.artifacts import digest_bytes
+from pipeline.engine.artifacts import digest_bytes
 from tests.faulty_archives import Change, zipped
 
 

@@ -15,7 +15,7 @@ import pytest
 from handlers.serving import Serving
 from pipeline.archive.mar import Archive, read_archive
 from pipeline.archive.members import handler_sources, same_handler
-from pipeline.artifacts import digest_bytes
+from pipeline.engine.artifacts import digest_bytes
 from pipeline.errors import FileError
 from tests.evidence_sample import sample_evidence
 from tests.faulty_archives import made_again

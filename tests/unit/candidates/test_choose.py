@@ -10,10 +10,10 @@ from pipeline.candidates.choose import adjusted_confidence, choose, judge
 from pipeline.candidates.report import (
     TimingFigures,
 )
+from pipeline.checks.intervals import drop_bounds
+from pipeline.checks.quality import QualityReport
 from pipeline.errors import ProofError, UsageError
-from pipeline.recipe import Budget
-from pipeline.verify.interval import drop_bounds
-from pipeline.verify.quality import QualityReport
+from pipeline.recipe.limits import Budget
 from tests.builders import LIMITS, candidate, quality
 
 REFUSED = (

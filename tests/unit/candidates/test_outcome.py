@@ -10,7 +10,7 @@ from pipeline.candidates.report import CandidateReport, PassFigures
 from pipeline.candidates.speed import SpeedUp
 from pipeline.measure.gain import Ratio
 from pipeline.precision import precision_of
-from pipeline.recipe import Goal
+from pipeline.recipe.candidates import Goal
 from tests.builders import LIMITS, candidate, quality
 
 FASTER, SAME = Ratio(value=2.5, low=2.4, high=2.6), Ratio(value=0.93, low=0.9, high=1.1)

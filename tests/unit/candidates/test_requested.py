@@ -10,8 +10,8 @@ from pipeline.candidates.spec import CandidateSpec, baseline_of
 from pipeline.candidates.unproven import NOT_MADE, NOT_PROVEN, Named, Refusal, Unproven, ending, unproven, way_on
 from pipeline.errors import PipelineError, ProofError, UsageError
 from pipeline.measure import host
-from pipeline.passes import Bfloat16, DynamicInt8, MagnitudePruning, StaticInt8, Variant
-from pipeline.recipe import Candidates
+from pipeline.recipe.candidates import Candidates
+from pipeline.recipe.passes import Bfloat16, DynamicInt8, MagnitudePruning, StaticInt8, Variant
 from tests.builders import candidate
 from tests.reporters import Lines
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline import builder
 from pipeline.candidates.spec import candidate_specs
+from pipeline.commands import build as builder
 from pipeline.errors import UsageError
 from pipeline.measure import host
-from pipeline.passes import Bfloat16, DynamicInt8, StaticInt8, Variant
-from pipeline.recipe import Candidates
+from pipeline.recipe.candidates import Candidates
+from pipeline.recipe.passes import Bfloat16, DynamicInt8, StaticInt8, Variant
 
 
 def test_how_a_candidate_is_served_is_part_of_its_identity() -> None:

@@ -12,11 +12,11 @@ import pytest
 from handlers.tolerance import FLOAT32
 from pipeline.candidates.spec import CandidateSpec, candidate_specs
 from pipeline.candidates.unproven import CandidateList, Named, differing, from_error, way_on
-from pipeline.documents import read_document, write_document
+from pipeline.checks.locate.layers import LayerFinding
+from pipeline.checks.parity import ParityReport
+from pipeline.engine.documents import read_document, write_document
 from pipeline.errors import DataError, ProofError, UsageError
-from pipeline.recipe import Candidates
-from pipeline.verify.layers import LayerFinding
-from pipeline.verify.parity import ParityReport
+from pipeline.recipe.candidates import Candidates
 
 SPECS = {spec.name: spec for spec in candidate_specs(Candidates())}
 FLOAT, STATIC = SPECS["float.onnx.fp32"], SPECS["float.onnx.int8-static"]

@@ -15,7 +15,8 @@ from pipeline.cli.answer import say
 PROGRAM = """
 import atexit, ctypes, logging, os, sys, warnings
 from pathlib import Path
-from pipeline import builder, cli
+from pipeline import cli
+from pipeline.commands import build as builder
 from pipeline.serving import lifecycle
 
 def work(*_, **__):

@@ -14,22 +14,22 @@ from pipeline.candidates.choose import judge
 from pipeline.candidates.rank import LayerGain, Ranking
 from pipeline.candidates.spec import candidate_specs
 from pipeline.candidates.unproven import NOT_PROVEN, Unproven, unproven
+from pipeline.checks.locate.layers import LayerFinding
+from pipeline.checks.parity import ParityCheck, ParityReport
 from pipeline.cli.run_check import verify_run_dir
-from pipeline.proof import run
-from pipeline.recipe import Candidates
-from pipeline.verify.layers import LayerFinding
-from pipeline.verify.parity import ParityCheck, ParityReport
+from pipeline.commands import verify_run
+from pipeline.recipe.candidates import Candidates
 from tests.builders import LIMITS, quality
 
 HINT = "--rank says which layers cost a candidate over budget its accuracy (up to 2 minutes for each)."
 DROP = "drop +2.00 points, bound +2.60 of 1.00 allowed; confident flips 0.20% of 0.10% allowed"
 
 
-def found(name: str, verdict: str, ranking: Ranking | None = None) -> run.CandidateVerification:
+def found(name: str, verdict: str, ranking: Ranking | None = None) -> verify_run.CandidateVerification:
     same = np.ones((2, 3), np.float32)
     check = ParityCheck(inputs="real", batch_size=2, call=1, comparison=compare(same, same, FLOAT32))
     parity = ParityReport(candidate=name, reference="its torch module", tolerance=FLOAT32, checks=(check,))
-    return run.CandidateVerification(
+    return verify_run.CandidateVerification(
         candidate=name,
         file=Path("model.onnx"),
         altered=False,
@@ -48,15 +48,15 @@ def ranked(*gains: LayerGain) -> Ranking:
 def said(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    *ones: run.CandidateVerification,
+    *ones: verify_run.CandidateVerification,
     rank: bool = False,
     rows: tuple[Unproven, ...] = (),
     gaps: tuple[str, ...] = (),
 ) -> list[str]:
-    def verified(run_dir: Path, **_options: Any) -> run.RunVerification:
-        return run.RunVerification(run_dir=run_dir, recipe="a", candidates=ones, unproven=rows, gaps=gaps)
+    def verified(run_dir: Path, **_options: Any) -> verify_run.RunVerification:
+        return verify_run.RunVerification(run_dir=run_dir, recipe="a", candidates=ones, unproven=rows, gaps=gaps)
 
-    monkeypatch.setattr(run, "verify_run", verified)
+    monkeypatch.setattr(verify_run, "verify_run", verified)
     verify_run_dir(Path("run"), rank=rank, as_json=False)
     return capsys.readouterr().out.splitlines()
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from pipeline.compress.layer_names import check_layer_names
 from pipeline.errors import UsageError
-from pipeline.passes import ChannelPruning, StaticInt8, Variant
+from pipeline.recipe.passes import ChannelPruning, StaticInt8, Variant
 
 NETWORK = nn.Sequential()
 NETWORK.add_module("stem", nn.Linear(2, 3))

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from handlers.decode import InputSpec
 from handlers.runtime import load_model
 from handlers.serving import RuntimeSpec
+from pipeline.checks.reference import module_reference
 from pipeline.compress.onnx_static import quantize_file
 from pipeline.compress.touched import PassReport
 from pipeline.data.sizes import resized
 from pipeline.errors import UsageError
 from pipeline.export.onnx import export_onnx
 from pipeline.inspection.graph import graph_cost
-from pipeline.verify.reference import module_reference
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Exported

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pipeline.compress.passes import apply_passes
 from pipeline.errors import DataError, UsageError
 from pipeline.models.weights import save_weights
-from pipeline.passes import Bfloat16, ChannelPruning, DynamicInt8, FineTune, MagnitudePruning, Pass, StaticInt8
+from pipeline.recipe.passes import Bfloat16, ChannelPruning, DynamicInt8, FineTune, MagnitudePruning, Pass, StaticInt8
 
 SLIM = ChannelPruning(round_to=2)
 EVERY_PASS: list[tuple[Pass, ...]] = [

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.data.load import load_data_set, outside_digests
 from pipeline.errors import DataError, PipelineError, UsageError
-from pipeline.recipe import Data
+from pipeline.recipe.data import Data
 
 SOURCE = """
 import numpy as np

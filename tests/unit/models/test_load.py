@@ -15,7 +15,7 @@ from pipeline.models.load import load_model_spec
 from pipeline.models.outside import outside_digests
 from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import count_parameters
-from pipeline.recipe import Model, Preprocessing
+from pipeline.recipe.model import Model, Preprocessing
 
 PICTURE = InputSpec(name="image", dtype="uint8", shape=(1, 28, 28), low=0, high=255, decoding=ImageDecoding(mode="L"))
 TABLE = InputSpec(name="features", dtype="float32", shape=(50,), low=-9, high=9)

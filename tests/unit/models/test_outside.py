@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from pipeline.artifacts import digest_bytes, digest_file
+from pipeline.engine.artifacts import digest_bytes, digest_file
 from pipeline.models.outside import files_behind
-from pipeline.recipe import Model
+from pipeline.recipe.model import Model
 
 
 def test_files_are_named_without_places_on_the_builders_machine(tmp_path: Path) -> None:

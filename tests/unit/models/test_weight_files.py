@@ -19,7 +19,7 @@ from safetensors.torch import save as safetensors_bytes
 from pipeline.errors import DataError
 from pipeline.models.outside import outside_digests
 from pipeline.models.weight_files import check_weights_file
-from pipeline.recipe import Model
+from pipeline.recipe.model import Model
 
 STATE = {"0.weight": torch.ones(4, 3)}
 

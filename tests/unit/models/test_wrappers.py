@@ -14,7 +14,7 @@ from handlers.decode import InputSpec
 from pipeline.data.dataset import DataInfo
 from pipeline.models.load import load_model_spec
 from pipeline.models.wrappers import unwrapped
-from pipeline.recipe import Model
+from pipeline.recipe.model import Model
 
 
 def bare() -> nn.Module:

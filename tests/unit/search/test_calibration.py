@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.passes import StaticInt8
+from pipeline.recipe.passes import StaticInt8
 from pipeline.search.calibration import Tried, closest, with_float_convolutions
 
 

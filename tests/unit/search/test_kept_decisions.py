@@ -9,15 +9,15 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from pipeline.artifacts import digest_file
 from pipeline.candidates import evaluate
 from pipeline.candidates.evaluate import evaluate_once, folder_of, is_evaluated
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.spec import CandidateSpec, candidate_specs
-from pipeline.deadline import Deadline
-from pipeline.kept import write_kept
-from pipeline.passes import StaticInt8
-from pipeline.recipe import Candidates
+from pipeline.engine.artifacts import digest_file
+from pipeline.engine.deadline import Deadline
+from pipeline.engine.kept import write_kept
+from pipeline.recipe.candidates import Candidates
+from pipeline.recipe.passes import StaticInt8
 from pipeline.search import calibration, search
 from pipeline.search.calibration import best_static_int8
 from pipeline.search.widths import Sensitivity

@@ -10,7 +10,7 @@ import pytest
 from pipeline.candidates.report import CandidateReport
 from pipeline.measure import host
 from pipeline.precision import Precision
-from pipeline.recipe import Measure
+from pipeline.recipe.limits import Measure
 from pipeline.search.search import aim_for, planned, precisions_for
 from tests.builders import candidate
 from tests.reporters import Lines

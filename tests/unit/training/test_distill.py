@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from handlers.decode import InputSpec
 from pipeline.data.dataset import Split
+from pipeline.engine.stage import Silent
 from pipeline.errors import UsageError
 from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import ModelSpec
-from pipeline.stage import Silent
 from pipeline.training.augment import Augmentation
 from pipeline.training.distill import distill, teacher_logits
 from pipeline.training.loop import Trained

@@ -17,11 +17,11 @@ from torch import nn
 
 from handlers.decode import InputSpec
 from pipeline.data.dataset import Split
+from pipeline.engine.kept import read_kept
+from pipeline.engine.stage import Silent
 from pipeline.errors import UsageError
-from pipeline.kept import read_kept
 from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import ModelSpec
-from pipeline.stage import Silent
 from pipeline.training.augment import Augmentation
 from pipeline.training.checkpoint import FILE, load_checkpoint, save_checkpoint
 from pipeline.training.examples import Examples, batches

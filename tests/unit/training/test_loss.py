@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from handlers.activation import Activation
 from pipeline.errors import UsageError
-from pipeline.recipe import Train
+from pipeline.recipe.train import Train
 from pipeline.training.loss import distillation, labels_loss, load_criterion
 
 LOGITS, LABELS = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0])

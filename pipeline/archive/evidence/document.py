@@ -1,0 +1,293 @@
+"""`evidence.json`: where a model comes from and what was measured.
+
+No times, dates, hosts or places are in it, so that the same inputs give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError, field_validator
+
+from pipeline.archive.evidence.code import Code
+from pipeline.archive.evidence.recorded import Recorded
+from pipeline.archive.releases import made_elsewhere
+from pipeline.engine.documents import Document, first_problem
+from pipeline.errors import FileError
+from pipeline.formats import FormatName
+from pipeline.precision import Precision
+
+
+class DataEvidence(Document):
+    """On what data.
+
+    Args:
+        name: of the data set.
+        sizes: examples per split.
+        digests: SHA-256 of each split's values.
+        sources: SHA-256 of the files it was read from, by name.
+        class_counts: examples per split, by class.
+        gaps: classes of which a split holds nothing or too little, and what verdicts on it do not say.
+    """
+
+    name: str
+    sizes: dict[str, int]
+    digests: dict[str, str]
+    sources: dict[str, str]
+    class_counts: dict[str, tuple[int, ...]] = Field(default={})
+    gaps: tuple[str, ...] = ()
+
+
+class PassEvidence(Recorded):
+    """What a pass did.
+
+    Args:
+        kind: of the pass.
+        detail: its settings in words.
+    """
+
+    kind: str
+    detail: str
+
+
+class ParityEvidence(Recorded):
+    """How closely a candidate's file reproduces what it must.
+
+    Args:
+        reference: what it was compared with.
+        max_absolute: largest difference on a logit.
+        limit: the largest difference allowed where the file came closest to its limit.
+    """
+
+    reference: str
+    max_absolute: float
+    limit: float
+
+
+class QualityEvidence(Recorded):
+    """Decisions against float.
+
+    Args:
+        accuracy: share of right answers.
+        drop: accuracy lost against float.
+        drop_upper: one-sided upper bound of the drop, for this candidate alone: not adjusted for those that it was
+            compared with, as the bound of a verdict is.
+    """
+
+    accuracy: float
+    drop: float
+    drop_upper: float
+
+
+class SplitEvidence(QualityEvidence):
+    """Decisions of the packed candidate on a split, with intervals.
+
+    Args:
+        examples: of the split.
+        float_accuracy: share of right answers of float.
+        interval_lower: of the two-sided 95 % interval of the drop.
+        interval_upper: likewise.
+        accuracy_lower: of the 95 % interval of the accuracy.
+        accuracy_upper: likewise.
+    """
+
+    examples: int
+    float_accuracy: float
+    interval_lower: float
+    interval_upper: float
+    accuracy_lower: float
+    accuracy_upper: float
+
+
+class CandidateEvidence(Recorded):
+    """A row of the table: the candidate's report without what belongs to a host, and the verdict.
+
+    Args:
+        name: of the candidate.
+        identity: digest of its specification.
+        variant: name of the network that its passes make.
+        format: of its file.
+        precision: number format of the weights.
+        lossy: whether it may answer otherwise than float at all.
+        how: its file was made.
+        passes: what each did, and its settings.
+        tuned_sha256: of its fine-tuned weights; None without any.
+        sha256: of its model file.
+        size: of that file, in bytes.
+        parity: largest difference from its reference, the limit and more.
+        quality: decisions against float on validation, with intervals.
+        verdict: of the budget.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    identity: str
+    variant: str
+    format: FormatName
+    precision: Precision
+    lossy: bool
+    how: str
+    passes: tuple[PassEvidence, ...]
+    tuned_sha256: str | None = None
+    sha256: str
+    size: int
+    parity: ParityEvidence
+    quality: QualityEvidence
+    verdict: str
+
+
+class UnprovenEvidence(Recorded):
+    """A row of what was tried and could not be selected: it cannot be made of this network, or was not proven.
+
+    Args:
+        name: of the candidate.
+        identity: digest of its specification.
+        variant: name of the network that its passes make.
+        format: of its file.
+        precision: number format of the weights.
+        lossy: whether it may answer otherwise than float at all.
+        verdict: `cannot be made`, or `not proven`.
+        brief: what was found, in a few words; empty where only the reason says it.
+        reason: the same in full.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    identity: str
+    variant: str
+    format: FormatName
+    precision: Precision
+    lossy: bool
+    verdict: str
+    brief: str
+    reason: str
+
+
+class Metrics(Document):
+    """The packed candidate's decisions against float, with intervals; the test set was opened for this alone."""
+
+    validation: SplitEvidence
+    test: SplitEvidence
+
+    @field_validator("validation", "test", mode="before")
+    @classmethod
+    def _are_shares(cls, quality: Any) -> Any:
+        """Figures of somebody's archive: one that is no share of examples is named before anything is said of it."""
+        try:
+            recorded = quality if isinstance(quality, Mapping) else dict(quality)
+        except TypeError as error:
+            raise ValueError(f"expected an object of figures, found {quality!a}") from error
+        for name in QualityEvidence.model_fields:
+            value = recorded.get(name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not -1 <= value <= 1:
+                raise ValueError(f"{name}: expected a number from -1 to 1, found {value!a}")
+        return quality
+
+
+class Evidence(Document):
+    """All of it.
+
+    Args:
+        schema_number: of this document.
+        model: name and version in the archive.
+        candidate: name of the packed candidate.
+        why: it was chosen.
+        task: what the outputs mean.
+        activation: what the outputs are already: logits in evidence without the field.
+        inputs: what one example of the data consists of, as `serving.json` describes it too.
+        labels: the data's classes, one per output.
+        parameters: values in the float network's parameters.
+        recipe: resolved settings; of a path on the builder's machine only the last part.
+        seeds: of the split and of training.
+        code: what made it.
+        data: what it was made from.
+        weights_sha256: of the float network's weights.
+        files: SHA-256 of the files that the float network was made from: weights to start from, files that arguments
+            name, and what the model's and the loss's code read. Of a path on the builder's machine only the last part.
+        metrics: of the packed candidate.
+        candidates: every candidate compared, in the recipe's order.
+        unproven: what was tried besides, and could not be selected.
+        members: SHA-256 of the archive's other members but `serving.json`, which lists this one.
+    """
+
+    schema_number: Literal[1] = 1
+    model: dict[Literal["name", "version"], str]
+    candidate: str
+    why: str
+    task: str
+    activation: str = "none"
+    inputs: tuple[dict[str, Any], ...]
+    labels: tuple[str, ...]
+    parameters: int
+    recipe: dict[str, Any]
+    seeds: dict[str, int]
+    code: Code
+    data: DataEvidence
+    weights_sha256: str
+    files: dict[str, str] = Field(default={})
+    metrics: Metrics
+    candidates: tuple[CandidateEvidence, ...]
+    unproven: tuple[UnprovenEvidence, ...] = ()
+    members: dict[str, str] = Field(default={})
+
+    @property
+    def architecture(self) -> str:
+        """Name of the network that the recipe gives, or of the user's function that makes it."""
+        model = self.recipe["model"]
+        return str(model["name"] or model["factory"])
+
+    @property
+    def packed(self) -> CandidateEvidence:
+        """The packed candidate's row."""
+        return next(row for row in self.candidates if row.name == self.candidate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """The archive that evidence speaks of, as a file.
+
+    Args:
+        file: its name.
+        sha256: of the whole file.
+        digest: SHA-256 of its `serving.json`, which lists all other members.
+        inputs: what one example consists of, in words.
+    """
+
+    file: str
+    sha256: str
+    digest: str
+    inputs: tuple[str, ...]
+
+
+def package_url(name: str, version: str) -> str:
+    """A distribution's package URL: https://github.com/package-url/purl-spec."""
+    from urllib.parse import quote
+
+    from packaging.utils import canonicalize_name
+
+    return f"pkg:pypi/{canonicalize_name(name)}@{quote(version, safe='')}"
+
+
+def read_evidence(where: str, document: Mapping[str, Any] | None) -> Evidence:
+    """Read what an archive's `evidence.json` says.
+
+    Args:
+        where: the archive, for messages.
+        document: its JSON value; None where there is none.
+
+    Raises:
+        FileError: there is none, or it is of another schema.
+    """
+    if document is None:
+        raise FileError(f"{where}: expected a member evidence.json, found none; build it with this version")
+    try:
+        evidence = Evidence.model_validate(document)
+    except ValidationError as error:
+        raise FileError(f"{where}: evidence.json: {first_problem(error)}{made_elsewhere(document)}") from error
+    if evidence.candidate not in [row.name for row in evidence.candidates]:
+        raise FileError(f"{where}: evidence.json: expected a row of candidate {evidence.candidate}, found none")
+    return evidence

@@ -1,0 +1,38 @@
+"""Which release of this package made an archive, for messages about what another release cannot read."""
+
+from __future__ import annotations
+
+import re
+from importlib import metadata
+
+from pipeline.recipe.section import LONGEST_NAME, NAME
+
+
+def this_release() -> str:
+    """Name and version of this installation."""
+    return f"pipeline {metadata.version('pipeline')}"
+
+
+def release_of(evidence: object) -> str:
+    """Name and version of the release that made an archive; empty where its evidence does not say.
+
+    Args:
+        evidence: document of its `evidence.json`; nothing of it was checked.
+    """
+    code = evidence.get("code") if isinstance(evidence, dict) else None
+    if not isinstance(code, dict):
+        return ""
+    named = (code.get("name"), code.get("version"))
+    if all(isinstance(one, str) and len(one) <= LONGEST_NAME and re.fullmatch(NAME[:-1], one) for one in named):
+        return " ".join(map(str, named))
+    return ""
+
+
+def made_elsewhere(evidence: object) -> str:
+    """The end of a message: both releases, where the archive is another one's; else empty.
+
+    Args:
+        evidence: as for `release_of`.
+    """
+    theirs = release_of(evidence)
+    return "" if theirs in ("", this_release()) else f"; it was made by {theirs}, and this is {this_release()}"

@@ -1,0 +1,315 @@
+"""Quality: a lossy step may change numbers, and is judged by the decisions it changes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handlers.activation import Activation
+from handlers.decode import InputSpec
+from handlers.serving import RuntimeSpec
+from pipeline.checks.intervals import drop_bounds, smallest_provable_drop
+from pipeline.engine.documents import Document
+from pipeline.errors import ProofError
+from pipeline.replay.start import Run, replay, require_examples
+
+# Float was sure of its label: between the two most probable classes lies at least half of all probability. A candidate
+# that answers otherwise there has learned something else; no rounding brings it about.
+CONFIDENT_MARGIN = 0.5
+# Float could as well have said the other label: a change of logits by 0.2 turns a tie of this margin around, and
+# quantization alone changes them by that.
+NEAR_TIE_MARGIN = 0.1
+# Guo et al. (2017) use 15 bins of equal width, and so do those who compare with them.
+CALIBRATION_BINS = 15
+# Where a network answers with probabilities, float32 has long rounded small ones to 0, whose logarithm is no number.
+# The smallest normal one stands for them, and for a candidate's answers below 0, which are none.
+_SMALLEST = float(np.finfo(np.float32).tiny)
+# What a batch-variant candidate is judged in where it is served in batches: chunks of this many examples, the largest
+# batch that the parity check and the golden answers hold by default.
+SERVED_BATCH = 32
+
+
+class QualityReport(Document):
+    """How a candidate's decisions compare with those of float, on the same labelled examples.
+
+    Args:
+        examples: number of them.
+        accuracy: share of right answers of the candidate.
+        float_accuracy: share of right answers of float.
+        drop: float_accuracy - accuracy.
+        interval_lower: lower end of the two-sided 95 % interval of the drop.
+        interval_upper: upper end of the two-sided 95 % interval of the drop.
+        drop_upper: one-sided upper bound of the drop, for this candidate looked at alone. What is held against the
+            budget is the `adjusted_drop_upper` of a verdict, which accounts for all candidates that were compared.
+        confidence: of the bound of this candidate alone.
+        flips: examples with another label, right or wrong.
+        lost: examples right in float and wrong in the candidate.
+        gained: examples wrong in float and right in the candidate.
+        confident_flips: flips where float's two most probable classes lay at least `CONFIDENT_MARGIN` apart.
+        near_tie_flips: flips where they lay less than `NEAR_TIE_MARGIN` apart.
+        smallest_provable_drop: the budget below which so many examples prove nothing about this candidate.
+        worst_class: index of the class whose own accuracy drops most; the first of several.
+        worst_class_name: its name.
+        worst_class_drop: that drop, as a fraction of the examples of the class.
+        worst_class_examples: of the class.
+        divergence: mean Kullback-Leibler divergence of the candidate's probabilities from float's, in nats.
+        calibration_error: expected calibration error of the candidate.
+        float_calibration_error: expected calibration error of float.
+    """
+
+    examples: int
+    accuracy: float
+    float_accuracy: float
+    drop: float
+    interval_lower: float
+    interval_upper: float
+    drop_upper: float
+    confidence: float
+    flips: int
+    lost: int
+    gained: int
+    confident_flips: int
+    near_tie_flips: int
+    smallest_provable_drop: float
+    worst_class: int
+    worst_class_name: str
+    worst_class_drop: float
+    worst_class_examples: int
+    divergence: float
+    calibration_error: float
+    float_calibration_error: float
+
+    @property
+    def confident_share(self) -> float:
+        """Confident flips as a share of all examples: what is held against the limit."""
+        return self.confident_flips / self.examples
+
+
+def judge_quality(
+    *,
+    candidate: str,
+    logits: NDArray[Any],
+    float_logits: NDArray[Any],
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    activation: Activation = "none",
+    confidence: float = 0.95,
+) -> QualityReport:
+    """Compare a candidate's decisions with those of float.
+
+    Args:
+        candidate: its name, for messages.
+        logits: the candidate's outputs, (N, K).
+        float_logits: of the float network, (N, K).
+        labels: the right classes, (N,).
+        classes: K names, by index.
+        activation: what those outputs are already.
+        confidence: of the one-sided bound.
+
+    Raises:
+        ProofError: no examples, shapes that do not fit, labels that are no classes, or logits that are NaN or infinite.
+    """
+    expected = (labels.size, len(classes))
+    if not labels.size or logits.shape != expected or float_logits.shape != expected or labels.ndim != 1:
+        raise ProofError(
+            f"{candidate}: quality: expected logits (N, {len(classes)}) of float and candidate and labels (N,) with N "
+            f"of 1 or more, found {float_logits.shape}, {logits.shape} and {labels.shape}"
+        )
+    if labels.min() < 0 or labels.max() >= len(classes):
+        raise ProofError(
+            f"{candidate}: quality: expected labels from 0 to {len(classes) - 1}, "
+            f"found {labels.min()} to {labels.max()}"
+        )
+    for name, values in ((candidate, logits), ("float", float_logits)):
+        broken = int((~np.isfinite(values)).any(axis=1).sum())
+        if broken:
+            raise ProofError(f"{name}: quality: expected finite logits, found NaN or infinity on {broken} examples")
+    found, before = logits.argmax(axis=1), float_logits.argmax(axis=1)
+    right, was_right = found == labels, before == labels
+    examples = int(labels.size)
+    lost, gained = int((was_right & ~right).sum()), int((right & ~was_right).sum())
+    interval = drop_bounds(lost=lost, gained=gained, examples=examples, confidence=0.975)
+    log_probabilities_NK = log_probabilities(logits, activation)
+    float_log_probabilities_NK = log_probabilities(float_logits, activation)
+    margins = _margins(float_log_probabilities_NK)
+    flipped = found != before
+    worst, worst_drop, worst_examples = _worst_class(right, was_right, labels)
+    return QualityReport(
+        examples=examples,
+        accuracy=int(right.sum()) / examples,
+        float_accuracy=int(was_right.sum()) / examples,
+        drop=(lost - gained) / examples,
+        interval_lower=interval[0],
+        interval_upper=interval[1],
+        drop_upper=drop_bounds(lost=lost, gained=gained, examples=examples, confidence=confidence)[1],
+        confidence=confidence,
+        flips=int(flipped.sum()),
+        lost=lost,
+        gained=gained,
+        confident_flips=int((flipped & (margins >= CONFIDENT_MARGIN)).sum()),
+        near_tie_flips=int((flipped & (margins < NEAR_TIE_MARGIN)).sum()),
+        smallest_provable_drop=smallest_provable_drop(
+            discordant=lost + gained, examples=examples, confidence=confidence
+        ),
+        worst_class=worst,
+        worst_class_name=classes[worst],
+        worst_class_drop=worst_drop,
+        worst_class_examples=worst_examples,
+        divergence=divergence_between(float_logits, logits, activation),
+        calibration_error=calibration_error(log_probabilities_NK, labels),
+        float_calibration_error=calibration_error(float_log_probabilities_NK, labels),
+    )
+
+
+def log_probabilities(outputs: NDArray[Any], activation: Activation) -> NDArray[np.float64]:
+    """Natural logarithms of the probabilities of the classes, in float64: finite for finite outputs.
+
+    Args:
+        outputs: of a network, (N, K).
+        activation: what they are already. Rows of a softmax are made to sum to 1, which a candidate's need not.
+    """
+    # The smallest stands for 0; NaN stays.
+    shares: NDArray[np.float64] = np.maximum(outputs.astype(np.float64), _SMALLEST)
+    match activation:
+        case "none":
+            return log_softmax(outputs)
+        case "softmax":
+            shares = shares / shares.sum(axis=1, keepdims=True)
+        case "sigmoid":
+            shares = np.minimum(shares, 1.0)
+        case _:
+            assert_never(activation)
+    log_shares: NDArray[np.float64] = np.log(shares)
+    return log_shares
+
+
+def divergence_between(reference: NDArray[Any], other: NDArray[Any], activation: Activation) -> float:
+    """Mean Kullback-Leibler divergence of one network's probabilities from another's on the same examples, in nats.
+
+    Those of a sigmoid are of as many independent decisions as there are classes, whose divergences add up.
+
+    Args:
+        reference: outputs (N, K).
+        other: outputs (N, K).
+        activation: what both are already.
+    """
+    if activation != "sigmoid":
+        return kl_divergence(log_probabilities(reference, activation), log_probabilities(other, activation))
+    halves = [
+        np.concatenate([log_probabilities(outputs, activation), log_probabilities(1 - outputs, activation)], axis=1)
+        for outputs in (reference.astype(np.float64), other.astype(np.float64))
+    ]
+    return kl_divergence(*halves)
+
+
+def log_softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
+    """Natural logarithms of the probabilities, in float64: finite for every finite float32 logit.
+
+    Args:
+        logits: (N, K).
+    """
+    shifted = logits.astype(np.float64)
+    shifted -= shifted.max(axis=1, keepdims=True)
+    # The largest term of each sum is 1, so the logarithm is that of a number from 1 to K.
+    log_probabilities: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return log_probabilities
+
+
+def kl_divergence(reference: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Mean Kullback-Leibler divergence D(reference || other), in nats.
+
+    0 where both are the same, infinite where one of the other's answers is no number: that is as far as can be.
+
+    Kullback and Leibler (1951), "On information and sufficiency", Annals of Mathematical Statistics 22, 79-86.
+
+    Args:
+        reference: log probabilities (N, K).
+        other: log probabilities (N, K).
+    """
+    if not np.isfinite(other).all():
+        return math.inf
+    # A probability that underflows to 0 times a finite logarithm is 0, as the limit is.
+    each = (np.exp(reference) * (reference - other)).sum(axis=1)
+    # It cannot be negative; rounding can make it so.
+    return float(np.maximum(each, 0.0).mean())
+
+
+def calibration_error(
+    log_probabilities: NDArray[np.float64], labels: NDArray[np.int64], *, bins: int = CALIBRATION_BINS
+) -> float:
+    """Expected calibration error: how far the probability of the given label is from the share of right ones.
+
+    Guo, Pleiss, Sun and Weinberger (2017), "On calibration of modern neural networks", ICML, equation 3: bins of equal
+    width over (0, 1], closed at their upper ends, weighted by the examples in them.
+
+    Args:
+        log_probabilities: (N, K).
+        labels: the right classes, (N,).
+        bins: number of them.
+    """
+    sure = np.exp(log_probabilities.max(axis=1))
+    right = log_probabilities.argmax(axis=1) == labels
+    bin_of = np.clip(np.ceil(sure * bins).astype(np.int64) - 1, 0, bins - 1)
+    # In each bin: examples * |mean certainty - accuracy|, which is |sum of certainties - number of right ones|.
+    gaps = np.bincount(bin_of, weights=sure - right, minlength=bins)
+    return float(np.abs(gaps).sum()) / labels.size
+
+
+def _margins(log_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Between the probabilities of the two most probable classes, (N,); 1 where there is one class only."""
+    if log_probabilities.shape[1] == 1:
+        return np.ones(len(log_probabilities))
+    top = np.exp(np.partition(log_probabilities, -2, axis=1)[:, -2:])
+    margins: NDArray[np.float64] = top[:, 1] - top[:, 0]
+    return margins
+
+
+def _worst_class(
+    right: NDArray[np.bool_], was_right: NDArray[np.bool_], labels: NDArray[np.int64]
+) -> tuple[int, float, int]:
+    """The class with the largest drop, that drop, and its examples; classes without examples do not count."""
+    counts = np.bincount(labels)
+    lost = np.bincount(labels, weights=was_right.astype(np.float64) - right)
+    drops = np.divide(lost, counts, out=np.full(len(counts), -np.inf), where=counts > 0)
+    worst = int(drops.argmax())
+    return worst, float(drops[worst]), int(counts[worst])
+
+
+def predict_logits(
+    *,
+    file: Path,
+    runtime: RuntimeSpec,
+    inputs: Sequence[InputSpec],
+    data: Path,
+    batch_size: int = 128,
+    scratch: Path,
+) -> NDArray[np.float32]:
+    """Answers of a model file as it is served, from a new process.
+
+    Args:
+        file: the model file.
+        runtime: how it is served: one example at a time where it is not batch-invariant, unless that is allowed; then
+            in chunks of `SERVED_BATCH`, whose answers are those of the order in the file.
+        inputs: in the order the model takes them.
+        data: safetensors file with `input.<name>` (N, *shape), such as a split of the data set.
+        batch_size: examples per call where answers do not depend on it.
+        scratch: an existing folder for temporary files.
+
+    Returns:
+        Logits (N, K).
+
+    Raises:
+        DataError: there are no examples.
+        ProofError: the file cannot be loaded, or cannot answer.
+    """
+    require_examples(data, inputs)
+    size = 1 if runtime.one_by_one else batch_size if runtime.batch_invariant else SERVED_BATCH
+    run = Run(name="data", data=data, batch_size=size)
+    answers = replay(file=file, runtime=runtime, inputs=inputs, runs=[run], scratch=scratch).answers
+    logits: NDArray[np.float32] = answers["data", 0]
+    return logits

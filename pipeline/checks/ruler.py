@@ -1,0 +1,180 @@
+"""What answers are held against: a kind of inputs, the reference's own answers to it, and how far they may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handlers.compare import LAST_BITS, Comparison, compare, fitted, tells_nothing_apart, usual_spread
+from handlers.decode import InputSpec
+from handlers.runtime import run_chunks
+from handlers.sizes import size_groups
+from handlers.tolerance import Tolerance
+from pipeline.checks.reference import Reference
+from pipeline.data.sizes import EXAMPLES
+from pipeline.data.synthetic import synthetic_kinds
+from pipeline.errors import ProofError
+
+REAL = "real"
+# Examples of a kind on which float32 is held against float64.
+_NOISE_EXAMPLES = 8
+# Share of the spread of the answers. Where rounding moves them by more, float32 keeps less than three digits of them,
+# and another order of the same sums gives other answers: made-up inputs of that kind measure nothing.
+_UNSTEADY = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ruler:
+    """A kind of inputs that a file is held to.
+
+    Args:
+        kind: name of the kind: `real`, made-up inputs, or real ones of other sizes.
+        arrays: the inputs, (N, *shape) by name.
+        expected: the reference's answers (N, K) by batch size: whole calls of so many consecutive examples.
+        tolerance: how far other answers may be, fitted to the network and the kind.
+        noise: how far float32 takes the answers from those in float64; None where that is not known.
+    """
+
+    kind: str
+    arrays: Mapping[str, NDArray[Any]]
+    expected: Mapping[int, NDArray[np.float32]]
+    tolerance: Tolerance
+    noise: float | None
+
+    def hold(self, answers: NDArray[Any], batch_size: int) -> Comparison:
+        """Hold answers (N, K) to the same inputs, in calls of so many examples, against the reference's."""
+        return compare(self.expected[batch_size], answers, self.tolerance, batch_size=batch_size)
+
+    @property
+    def tells_nothing_apart(self) -> bool:
+        """Whether one and the same answer to all of the inputs would be within the limits."""
+        return tells_nothing_apart(self.expected[1], self.tolerance)
+
+
+def make_rulers(
+    reference: Reference,
+    inputs: Sequence[InputSpec],
+    samples: Mapping[str, NDArray[Any]],
+    batch_sizes: Sequence[int],
+    tolerance: Tolerance,
+) -> tuple[list[Ruler], dict[str, str]]:
+    """Ask the reference about real and made-up inputs.
+
+    Args:
+        reference: what is asked.
+        inputs: in the order the model takes them.
+        samples: `input.<name>` (N, *shape): real inputs, and groups of other sizes, if any.
+        batch_sizes: examples per call; 1 is among them.
+        tolerance: for any network.
+
+    Returns:
+        A ruler for each kind of inputs, the real ones first; and by kind why made-up inputs are left out: the
+        reference raises on them, answers NaN or infinity, or answers what float32 cannot hold.
+
+    Raises:
+        ProofError: the reference raises at another size, which the float network takes.
+    """
+    real = {one.name: samples[f"input.{one.name}"] for one in inputs}
+    first = _ruler(REAL, reference, real, batch_sizes, tolerance, usual=None)
+    rulers, left_out = [first], {}
+    for kind, arrays in synthetic_kinds(inputs, max(batch_sizes), real=real).items():
+        try:
+            ruler = _ruler(kind, reference, arrays, batch_sizes, tolerance, usual=first.expected[1])
+        except Exception as error:  # noqa: BLE001 - a network may raise anything on inputs that it was not made for
+            left_out[kind] = f"the network itself raises {type(error).__name__}: {_first_line(error)}"
+            continue
+        reason = _unsteady(ruler)
+        if reason:
+            left_out[kind] = reason
+        else:
+            rulers.append(ruler)
+    sizes = sorted({1, min(EXAMPLES, max(batch_sizes))})
+    for group in size_groups(samples, inputs):
+        kind = sized_kind(group.sizes)
+        try:
+            ruler = _ruler(kind, reference, group.inputs, sizes, tolerance, usual=first.expected[1])
+        except Exception as error:
+            # The float network does answer at these sizes: they are in the samples for that.
+            raise ProofError(f"{reference.name}: expected an answer to {kind} inputs: {_first_line(error)}") from error
+        reason = _unsteady(ruler)
+        if reason and reference.module is not None:
+            left_out[kind] = reason
+        else:
+            rulers.append(ruler)
+    return rulers, left_out
+
+
+def sized_kind(sizes: str) -> str:
+    """Name of a kind of inputs: real ones of other sizes than the data's."""
+    return f"{REAL} ({sizes})"
+
+
+def widest(tolerances: Sequence[Tolerance]) -> Tolerance:
+    """The one that holds for all of a network's kinds of inputs."""
+    return max(tolerances, key=lambda tolerance: tolerance.absolute)
+
+
+def measured_noise(reference: Reference, arrays: Mapping[str, NDArray[Any]]) -> float | None:
+    """How far float32 takes a reference's answers from those in float64, on the first few examples of one batch.
+
+    Args:
+        reference: what is asked.
+        arrays: (N, *shape) by input name.
+
+    Returns:
+        The largest difference; 0 for a reference that has no float64 form on purpose, None where it cannot be run so.
+    """
+    if reference.exact is None:
+        return 0.0
+    batch = {name: array[:_NOISE_EXAMPLES] for name, array in arrays.items()}
+    exact = reference.exact(batch)
+    rounded = reference.answer(batch)
+    if exact is None or exact.shape != rounded.shape or not np.isfinite(exact).all():
+        return None
+    return float(np.abs(exact - rounded).max())
+
+
+def _ruler(
+    kind: str,
+    reference: Reference,
+    arrays: Mapping[str, NDArray[Any]],
+    batch_sizes: Sequence[int],
+    tolerance: Tolerance,
+    *,
+    usual: NDArray[np.float32] | None,
+) -> Ruler:
+    expected = {size: run_chunks(reference.answer, arrays, size) for size in batch_sizes}
+    answers = expected[1] if usual is None else usual
+    finite = all(np.isfinite(values).all() for values in (*expected.values(), answers))
+    noise = measured_noise(reference, arrays) if finite else None
+    return Ruler(
+        kind=kind,
+        arrays=arrays,
+        expected=expected,
+        tolerance=fitted(tolerance, answers, noise=noise) if finite else tolerance,
+        noise=noise,
+    )
+
+
+def _unsteady(ruler: Ruler) -> str:
+    """Why answers to a kind of made-up inputs measure nothing; empty where they do."""
+    answers = ruler.expected[1]
+    broken = int((~np.isfinite(answers)).reshape(len(answers), -1).any(axis=1).sum())
+    if broken:
+        return f"the network itself answers NaN or infinity to {broken} of {len(answers)}"
+    spread = max(usual_spread(answers), ruler.tolerance.usual_spread)
+    if ruler.noise is not None and ruler.noise > _UNSTEADY * spread + LAST_BITS * float(np.abs(answers).max()):
+        return (
+            f"the network's own answers in float32 and float64 lie {ruler.noise:.2g} apart, of a spread of "
+            f"{spread:.2g} between its answers"
+        )
+    return ""
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:200] if lines else ""

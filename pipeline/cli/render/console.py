@@ -1,0 +1,392 @@
+"""What a person sees in the terminal: progress on standard error, tables on standard output."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.candidates.choose import ERROR_RATE, WITHIN
+from pipeline.cli.render.plain_console import PIPE_WIDTH, plain_console, show
+from pipeline.recipe.names import SLIM
+from pipeline.visible import visible
+
+if TYPE_CHECKING:
+    from pipeline.candidates.report import CandidateReport, EagerTiming
+    from pipeline.candidates.unproven import Unproven
+    from pipeline.checks.quality import QualityReport
+    from pipeline.commands.build_result import BuildResult, Row
+    from pipeline.data.dataset import SplitName
+    from pipeline.engine.runner import Outcome
+    from pipeline.measure.gain import Ratio
+    from pipeline.recipe.limits import Budget
+
+# Share of its own examples that a class loses where it is named beside a verdict within the budget.
+_MUCH = 0.25
+
+
+class Terminal:
+    """Draws what stages report: live bars on a terminal, plain lines elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = plain_console(stderr=True, soft_wrap=True)
+        columns = (
+            TextColumn("  {task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed}/{task.total} {task.fields[detail]}", markup=False),
+            TimeElapsedColumn(),
+        )
+        self._bars = Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def log(self, message: str) -> None:
+        """One finished line."""
+        self._console.print(visible(message))
+
+    def progress(self, task: str, completed: int, total: int, detail: str = "") -> None:
+        """Move a bar; it goes when the task is complete."""
+        if not self._console.is_terminal:
+            return
+        task, detail = visible(task), visible(detail)
+        if task not in self._tasks:
+            self._tasks[task] = self._bars.add_task(task, total=total, detail=detail)
+        self._bars.update(self._tasks[task], completed=completed, total=total, detail=detail)
+        if completed >= total:
+            self._bars.remove_task(self._tasks.pop(task))
+
+
+def print_plan(outcomes: Sequence[Outcome]) -> None:
+    """A line per stage."""
+    for outcome in outcomes:
+        reason = f": {outcome.reason}" if outcome.reason else ""
+        sys.stdout.write(visible(f"{outcome.stage}: {outcome.action}{reason}") + "\n")
+
+
+def print_result(result: BuildResult) -> None:
+    """The table, what each pass did, the winner, and where the archive is."""
+    show(lambda console: _draw_result(console, result))
+
+
+def _threads(result: BuildResult) -> str:
+    threads = result.candidates[0].report.runtime.threads
+    return "one thread" if threads == 1 else f"{threads} threads"
+
+
+def save_picture(result: BuildResult, path: Path) -> None:
+    """The same as a picture of a terminal, SVG."""
+    console = plain_console(width=PIPE_WIDTH, record=True, file=io.StringIO(), force_terminal=True)
+    _draw_result(console, result)
+    # Rich's template fetches a font from the web; the viewer's own will do.
+    svg = console.export_svg(title=f"pipeline build {result.recipe}")
+    path.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")
+
+
+def _draw_result(console: Console, result: BuildResult) -> None:
+    console.print(result_table(result))
+    console.print(
+        "parity: the difference that came closest to its limit, and that limit; drop: points of accuracy lost against\n"
+        f"float on validation, and its one-sided bound; ms: {_threads(result)}, median over interleaved rounds.",
+        style="dim",
+    )
+    for line in _footnotes(result):
+        console.print(visible(line), style="dim")
+    lossy = [row for row in result.candidates if row.report.lossy]
+    if lossy:
+        console.print(decision_table(lossy))
+        console.print(decision_legend(lossy, result.limits), style="dim")
+    console.print(speed_table(result))
+    console.print(SPEED_LEGEND.format(baseline=result.baseline), style="dim")
+    console.print(pass_table(result))
+    for row in result.candidates:
+        if not row.selected and row.report.name != result.baseline:
+            console.print(visible(f"{row.report.name}: {row.outcome}."), style="dim")
+    for line in _class_notes(lossy):
+        console.print(visible(line))
+    if lossy and (note := flips_note(result.limits, lossy[0].report.quality.examples)):
+        console.print(note)
+    console.print("Selected ", Text(visible(result.selected), style="bold"), visible(f": {result.why}."), sep="")
+    console.print(
+        f"{test_lines(result)}\nArchive: {result.archive}\n{_unlisted(result)}"
+        f"Picture of the trade-off: {result.run_dir / 'pareto.png'}\n"
+        f"{result.run_dir} takes {result.run_bytes / 1e6:,.1f} MB; `pipeline clean` keeps its winner and the evidence."
+    )
+
+
+def _unlisted(result: BuildResult) -> str:
+    """What a reader of the archive has to allow by name; empty where the model only computes."""
+    if not result.unlisted_operators:
+        return ""
+    options = " ".join(f"--allow-operator {operator}" for operator in result.unlisted_operators)
+    return f"It calls operators that may do more than compute: verify, bench and serve want {options}\n"
+
+
+def _footnotes(result: BuildResult) -> Iterator[str]:
+    """What belongs to marks in the table, and why cells of it are empty."""
+    reports = [row.report for row in result.candidates]
+    variant = [report for report in reports if not report.parity.batch_invariant]
+    if variant:
+        served = "in batches all the same: the recipe allows it" if _in_batches(variant[0]) else "one by one"
+        yield f"¹ The answer depends on the rest of the batch; served {served}."
+    if any(report.lossy for report in reports):
+        yield from (f"² Of the verdict: {line}." for line in _gaps(result, "validation"))
+    if result.searched:
+        yield SLIM_LEGEND
+    if any(report.parity.empty for report in reports):
+        yield "empty: one and the same answer to every example would be inside that limit; the proof says nothing."
+    yield from left_out_lines(reports)
+    for report in reports:
+        yield from (f"{report.name}: not run {run}: {reason}" for run, reason in report.parity.not_run.items())
+    yield from unproven_lines(result.unproven)
+
+
+def _gaps(result: BuildResult, split: SplitName) -> tuple[str, ...]:
+    """What a split holds too little of to judge, in words."""
+    return result.coverage[split].lines(split) if split in result.coverage else ()
+
+
+def _class_notes(rows: Sequence[Row]) -> Iterator[str]:
+    for row in rows:
+        if note := class_note(row.report.quality, allowed=row.verdict.text == WITHIN):
+            yield f"{row.report.name} is {row.verdict.text}, but {note} on validation."
+
+
+def left_out_lines(reports: Sequence[CandidateReport]) -> list[str]:
+    """Which made-up inputs prove nothing of which candidates, and why; candidates that share a reason share a line."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for report in reports:
+        for kind, reason in report.parity.left_out.items():
+            names.setdefault((kind, reason), []).append(report.name)
+    return [
+        f"{kind}: made-up inputs left out of {', '.join(shared)}: {reason}" for (kind, reason), shared in names.items()
+    ]
+
+
+def unproven_lines(rows: Sequence[Unproven]) -> list[str]:
+    """Why rows without figures have none; a reason that several share is said once."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        names.setdefault((row.verdict, row.reason), []).append(row.name)
+    return [f"{', '.join(shared)}: {verdict}: {reason}" for (verdict, reason), shared in names.items()]
+
+
+SLIM_LEGEND = (
+    f"{SLIM}NN: made by the search; NN is its cost, as the search reckons it, in percent of the float network's."
+)
+
+
+def flips_note(limits: Budget, examples: int) -> str:
+    """That so few examples allow no confident flip at all, and what to do; empty where they allow one."""
+    share = limits.max_confident_flips
+    if not 0 < share * examples < 1:
+        return ""
+    needed, larger = math.ceil(1 / share), math.ceil(1e4 / examples) / 1e4
+    return (
+        f"The limit of confident flips, {share:.2%} of {examples:,} validation examples, allows not a single one, so "
+        f"hardly any narrower\nnetwork can be selected: give {needed:,} validation examples or more, or a "
+        f"budget.max_confident_flips of at least {larger:g}."
+    )
+
+
+def class_note(quality: QualityReport, *, allowed: bool) -> str:
+    """That one class pays for what the whole gains; empty where none loses a quarter of its examples, or it is refused.
+
+    Args:
+        quality: of a candidate.
+        allowed: whether it is inside its limits.
+    """
+    if not allowed or quality.worst_class_drop < _MUCH:
+        return ""
+    return (
+        f"class {visible(quality.worst_class_name)} loses {_points(quality.worst_class_drop)} points of its own "
+        f"({quality.worst_class_examples:,} examples)"
+    )
+
+
+def test_lines(result: BuildResult) -> str:
+    """The winner on the test set, and whether its limits hold there."""
+    test, verdict = result.test, result.test_verdict
+    said = (
+        f"Test set, opened for this line alone: accuracy {test.accuracy:.4f}, float {test.float_accuracy:.4f}, "
+        f"drop {_points(test.drop)} points (bound {_points(test.drop_upper)}), {test.confident_flips} confident flips, "
+        f"on {test.examples:,} examples."
+    )
+    if note := class_note(test, allowed=verdict.text == WITHIN):
+        said += f"\nIt is {verdict.text} there, but {note}."
+    for line in _gaps(result, "test"):
+        said += f"\nOf this line: {visible(line)}."
+    if verdict.allowed:
+        return said
+    return (
+        f"{said}\nThe test set does not confirm the budget: {verdict.text} "
+        f"(budget {_points(result.limits.max_accuracy_drop)} points, bound {_points(verdict.adjusted_drop_upper)}, "
+        f"smallest provable {verdict.smallest_provable_drop * 100:.2f}); --strict makes this an error."
+    )
+
+
+def decision_table(rows: Sequence[Row]) -> Table:
+    """A row per lossy candidate: which decisions changed, how sure float was of them, and what could be proven."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
+    table.add_column("  decisions of", no_wrap=True)
+    for heading in ("flips", "lost", "gained", "confident", "near ties", "worst class", "KL", "ECE", "provable"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        quality = row.report.quality
+        worst = f"{_short(quality.worst_class_name)} {_points(quality.worst_class_drop)}"
+        table.add_row(
+            ("* " if row.selected else "  ") + row.report.name,
+            str(quality.flips),
+            str(quality.lost),
+            str(quality.gained),
+            str(quality.confident_flips),
+            str(quality.near_tie_flips),
+            worst if quality.worst_class_drop > 0 else "-",
+            f"{quality.divergence:.1e}",
+            f"{quality.calibration_error:.3f}",
+            f"{row.verdict.smallest_provable_drop * 100:.2f}",
+            style="bold green" if row.selected else None,
+        )
+    return table
+
+
+def decision_legend(rows: Sequence[Row], limits: Budget) -> str:
+    """What the columns of `decision_table` mean."""
+    quality = rows[0].report.quality
+    together = round(ERROR_RATE / (1 - rows[0].verdict.confidence))
+    return (
+        f"on {quality.examples:,} validation examples; lost: right in float, wrong here; gained: the reverse; "
+        "confident: float's top two at least 0.5\n"
+        f"apart (limit {limits.max_confident_flips:.2%} of the examples); near ties: less than 0.1 apart; worst class: "
+        "its own drop in points; KL in nats;\n"
+        f"ECE: 15 bins, float {quality.float_calibration_error:.3f}; provable: the smallest drop in points that so "
+        f"many examples can prove.\n"
+        f"Each bound holds with {rows[0].verdict.confidence:.2%}, all {together} that could have been "
+        "compared together with 95 % (Bonferroni)."
+    )
+
+
+def result_table(result: BuildResult) -> Table:
+    """A row per candidate: parity, accuracy, drop, size, latency, verdict; the winner marked."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
+    table.add_column("  candidate", no_wrap=True)
+    for heading in ("parity (limit)", "accuracy", "drop (bound)", "kB"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    sizes = [timing.batch_size for timing in result.candidates[0].report.timings]
+    for size in sizes:
+        table.add_column(f"ms at {size}", justify="right", no_wrap=True)
+    table.add_column("verdict")
+    gaps = _gaps(result, "validation")
+    for row in result.candidates:
+        report = row.report
+        marks = ("" if report.parity.batch_invariant else " ¹") + (" ²" if gaps and report.lossy else "")
+        table.add_row(
+            ("* " if row.selected else "  ") + report.name,
+            f"{'empty' if report.parity.empty else f'{report.parity.nearest:.1e}'} ({report.parity.limit:.0e})",
+            f"{report.quality.accuracy:.4f}",
+            f"{_points(report.quality.drop)} ({_points(row.verdict.adjusted_drop_upper)})" if report.lossy else "-",
+            f"{report.size / 1000:,.0f}",
+            *(f"{report.timing(size).median_ms:.3f}" for size in sizes),
+            row.verdict.text + marks,
+            style="bold green" if row.selected else None,
+        )
+    for absent in result.unproven:
+        table.add_row(f"  {absent.name}", *("-" for _ in range(4 + len(sizes))), absent.short, style="dim")
+    return table
+
+
+def speed_table(result: BuildResult) -> Table:
+    """How many times faster than eager and than float in ONNX Runtime, at the smallest and the largest batch."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
+    table.add_column("  speed of", no_wrap=True)
+    measured = [timing.batch_size for timing in result.eager.timings]
+    sizes = sorted({min(measured), max(measured)})
+    for size in sizes:
+        for heading in (f"x eager at {size}", f"x float at {size}"):
+            table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("front", no_wrap=True)
+    eager = [cell for size in sizes for cell in _eager_cells(result.eager.timing(size))]
+    table.add_row("  eager torch, no candidate", *eager, "-", style="dim")
+    fronts = result.fronts()
+    for row in result.candidates:
+        name = row.report.name
+        cells = []
+        for one in row.speed:
+            if one.batch_size in sizes:
+                cells += [_ratio(one.over_eager), "-" if name == result.baseline else _ratio(one.over_float)]
+        table.add_row(
+            ("* " if row.selected else "  ") + name,
+            *cells,
+            " ".join(fronts[name]) or "-",
+            style="bold green" if row.selected else None,
+        )
+    return table
+
+
+SPEED_LEGEND = (
+    "x: how many times faster, and its 95 % interval over paired rounds; + a certain gain of more than 3 %,\n"
+    "- a certain loss, else no claim. eager: the same network in torch, faster memory format; float: {baseline};\n"
+    "front: no other candidate is certainly faster (or smaller), or more accurate, and no worse in the other."
+)
+
+
+def _ratio(found: Ratio) -> str:
+    """A ratio, its interval, and what may be claimed of it: `+` faster, `-` slower."""
+    sign = {"faster": "+", "slower": "-", "none": " "}[found.claim()]
+    return f"{found.value:.2f} ({found.low:.2f}-{found.high:.2f}){sign}"
+
+
+def _eager_cells(timing: EagerTiming) -> tuple[str, str]:
+    return f"{timing.median_ms:.3f} ms ", f"{timing.layout} "
+
+
+def pass_table(result: BuildResult) -> Table:
+    """What each pass really touched, and what it removed; the same pass on the same network is said once."""
+    removes = any(one.removed_weight_share for row in result.candidates for one in row.report.passes)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("network", no_wrap=True)
+    table.add_column("pass")
+    gone = ("weights gone", "compute gone") if removes else ()
+    for heading in ("of the weights", "of the compute", "zeros", *gone):
+        table.add_column(heading, justify="right", no_wrap=True)
+    said = set()
+    for row in result.candidates:
+        for one in row.report.passes:
+            shares = [f"{one.weight_share:.1%}", f"{one.compute_share:.1%}", f"{one.sparsity:.0%}"]
+            if removes:
+                shares += [f"{one.removed_weight_share:.1%}", f"{one.removed_compute_share:.1%}"]
+            if (line := (row.report.variant, f"{one.kind}: {one.detail}", *shares)) not in said:
+                table.add_row(*line)
+                said.add(line)
+    return table
+
+
+def _in_batches(report: CandidateReport) -> bool:
+    return report.runtime.allow_batch_variant
+
+
+def _short(name: str, width: int = 12) -> str:
+    name = visible(name)
+    return name if len(name) <= width else f"{name[: width - 1]}…"
+
+
+def _points(fraction: float) -> str:
+    return f"{fraction * 100:+.2f}"

@@ -1,0 +1,194 @@
+"""What there is to time in a run directory or an archive, each file checked before it is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx
+
+from handlers.decode import InputSpec
+from handlers.serving import RuntimeSpec
+from pipeline.archive.mar import Archive, read_archive
+from pipeline.candidates.eager import EagerSource
+from pipeline.candidates.selection import Selection
+from pipeline.candidates.spec import FLOAT_NAMES, baseline_of
+from pipeline.commands.opened import OpenedRun, open_run
+from pipeline.commands.vouched import open_vouched
+from pipeline.data.dataset import read_info
+from pipeline.engine.artifacts import Kind, digest_file
+from pipeline.engine.documents import read_document
+from pipeline.errors import FileError, UsageError
+from pipeline.inspection.graph import graph_cost
+from pipeline.model_code.require import require_safe_model
+from pipeline.models.load import load_model_spec
+from pipeline.models.spec import ModelSpec
+
+NO_EAGER = "an archive holds neither the network's source nor its weights; bench the run directory"
+NO_FLOAT = "an archive holds the packed candidate alone; bench the run directory"
+REMOVED = "pipeline clean removed its file; pipeline build makes it again"
+NO_ARCHIVE = "the build has packed none yet; run pipeline build"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimedFile:
+    """A candidate's file, its digest checked.
+
+    Args:
+        name: of the candidate.
+        file: its model file.
+        runtime: how it is served.
+        macs: multiply-accumulates for one example; None if unknown.
+    """
+
+    name: str
+    file: Path
+    runtime: RuntimeSpec
+    macs: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What is timed.
+
+    Args:
+        files: candidates, in the recipe's order.
+        baseline: name of the file that ratios are over, and whose copy shows the noise.
+        inputs: what all of them take.
+        samples: real inputs.
+        selected: the packed candidate; None where a run has none yet.
+        archive: to serve; None likewise.
+        eager: what the float network is made from, and its specification; None for an archive.
+        left_out: what is not there, and why.
+    """
+
+    files: tuple[TimedFile, ...]
+    baseline: str
+    inputs: tuple[InputSpec, ...]
+    samples: Path
+    selected: str | None
+    archive: Archive | None
+    eager: tuple[EagerSource, ModelSpec] | None
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+
+def path_of(target: Path | str | Archive) -> Path:
+    """Where a run directory or an archive lies."""
+    return target.path if isinstance(target, Archive) else Path(target)
+
+
+def open_target(target: Path | str | Archive, scratch: Path, *, allowed_operators: Sequence[str] = ()) -> Target:
+    """Open and check.
+
+    Args:
+        target: a run directory, a `.mar`, or an archive that was read and checked.
+        scratch: an archive is unpacked there.
+        allowed_operators: that an archive's model may call beside those that only compute; see `pipeline.model_code`.
+
+    Raises:
+        UsageError: operators are allowed of a run directory, whose model files are its owner's; or a signature lies
+            beside an archive, and nothing checked it.
+        FileError: missing, altered, or out of date; or an archive's model could do more than compute.
+    """
+    path = path_of(target)
+    if not isinstance(target, Archive) and path.is_dir():
+        if allowed_operators:
+            raise UsageError(
+                f"{path}: expected an archive with --allow-operator, found a run directory; leave the option out"
+            )
+        return _open_run(open_run(path))
+    archive = target if isinstance(target, Archive) else open_vouched(path).archive
+    require_safe_model(path, archive.serving.runtime, archive.members, allowed_operators=allowed_operators)
+    return _open_archive(archive, scratch)
+
+
+def _open_run(run: OpenedRun) -> Target:
+    recipe = run.recipe
+    model = load_model_spec(recipe.model, recipe.folder, read_info(run.ground[Kind.DATA_INFO, None]))
+    checked = {one.name: run.require(run.models[one.name]) for one in run.reports}
+    by_variant = {
+        one.variant: macs
+        for one in run.reports
+        if one.format == "onnx" and (macs := _macs(checked[one.name])) is not None
+    }
+    files = tuple(
+        TimedFile(
+            name=one.name,
+            file=checked[one.name],
+            runtime=one.runtime,
+            # TorchScript says nothing of its cost; the same network as ONNX does.
+            macs=by_variant.get(one.variant),
+        )
+        for one in run.reports
+    )
+    archive, selected = _packed(run)
+    return Target(
+        files=files,
+        baseline=baseline_of(checked),
+        inputs=model.inputs,
+        samples=run.ground[Kind.SAMPLES, None],
+        selected=selected,
+        archive=archive,
+        eager=(
+            EagerSource(
+                settings=recipe.model,
+                folder=recipe.folder,
+                data_info=run.ground[Kind.DATA_INFO, None],
+                weights=run.ground[Kind.WEIGHTS, None],
+                samples=run.ground[Kind.SAMPLES, None],
+            ),
+            model,
+        ),
+        left_out={
+            **{row.name: row.short for row in run.unproven},
+            **({} if archive is not None else {"served": NO_ARCHIVE}),
+            **dict.fromkeys(run.removed, REMOVED),
+        },
+    )
+
+
+def _packed(run: OpenedRun) -> tuple[Archive | None, str | None]:
+    """The archive of these very candidates, and which one it holds."""
+    if not {Kind.ARCHIVE, Kind.SELECTION} <= {artifact.kind for artifact in run.manifest.artifacts()}:
+        return None, None
+    selection = read_document(run.require(run.manifest.one(Kind.SELECTION)), Selection)
+    archive = read_archive(run.require(run.manifest.one(Kind.ARCHIVE)))
+    serving, selected = archive.serving, selection.selected
+    model = run.models.get(serving.candidate)
+    if serving.candidate != selected or model is None or serving.files[serving.runtime.file] != model.sha256:
+        return None, None  # of an earlier build
+    return archive, selected
+
+
+def _open_archive(archive: Archive, scratch: Path) -> Target:
+    unpacked = scratch / "unpacked"
+    archive.unpack(unpacked)
+    serving = archive.serving
+    file = unpacked / serving.runtime.file
+    if digest_file(file) != serving.files[serving.runtime.file]:
+        raise FileError(f"{file}: expected the member as it was checked, found it altered; run it again")
+    left_out = {"eager": NO_EAGER}
+    if serving.candidate not in FLOAT_NAMES:
+        left_out["float"] = NO_FLOAT
+    return Target(
+        files=(
+            TimedFile(
+                name=serving.candidate,
+                file=file,
+                runtime=serving.runtime,
+                macs=_macs(file) if file.suffix == ".onnx" else None,
+            ),
+        ),
+        baseline=serving.candidate,
+        inputs=serving.inputs,
+        samples=unpacked / serving.golden.file,
+        selected=serving.candidate,
+        archive=archive,
+        eager=None,
+        left_out=left_out,
+    )
+
+
+def _macs(file: Path) -> int | None:
+    return graph_cost(onnx.load(file)).macs

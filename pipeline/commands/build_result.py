@@ -1,0 +1,229 @@
+"""What a build made: the rows of its table, the winner, and why it won; read from its run directory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.candidates.choose import OVERTURNS, Verdict
+from pipeline.candidates.outcome import outcome
+from pipeline.candidates.report import CandidateReport, EagerReport
+from pipeline.candidates.selection import Selection
+from pipeline.candidates.spec import baseline_of
+from pipeline.candidates.speed import SpeedUp, speed_ups
+from pipeline.candidates.unproven import CandidateList, Unproven
+from pipeline.checks.quality import QualityReport
+from pipeline.data.coverage import Coverage
+from pipeline.data.dataset import SplitName, read_info
+from pipeline.engine.artifacts import Kind
+from pipeline.engine.documents import read_document
+from pipeline.engine.manifest import Manifest
+from pipeline.engine.places import folder_bytes
+from pipeline.engine.runner import Outcome
+from pipeline.model_code.require import unlisted_operators
+from pipeline.pages.front import Cost, Point, pareto_front
+from pipeline.recipe.limits import Budget
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One candidate and what was decided about it.
+
+    Args:
+        report: everything measured.
+        verdict: of the budget, with the bound that was held against it.
+        speed: how many times faster than eager and than the float network's file, per batch size.
+        outcome: what it gains over float in what is searched for, and what kept it from winning, in one clause.
+        selected: whether it is the one in the archive.
+    """
+
+    report: CandidateReport
+    verdict: Verdict
+    speed: tuple[SpeedUp, ...]
+    outcome: str
+    selected: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildResult:
+    """What a build ended with.
+
+    Args:
+        recipe: its name.
+        run_dir: where everything lies.
+        candidates: the table, in the order of the recipe.
+        unproven: rows of what was tried and can never be selected, because it cannot be made or is not proven.
+        eager: the float network run by torch itself, timed in the same rounds: a reference.
+        selected: name of the winner.
+        why: why it won.
+        limits: what a lossy candidate may lose.
+        searched: names of the networks that a search made; None where nothing was searched for.
+        test: the winner against float on the test set, opened for this report alone.
+        test_verdict: whether it is inside its limits there too.
+        coverage: by split, the classes of which it holds nothing or too little; no figure on it speaks of them.
+        archive: the `.mar` in the model store.
+        archive_sha256: its digest.
+        unlisted_operators: that the winner calls and that `verify`, `bench` and `serve` allow only when they are named.
+        stages: what each stage did.
+    """
+
+    recipe: str
+    run_dir: Path
+    candidates: tuple[Row, ...]
+    unproven: tuple[Unproven, ...]
+    eager: EagerReport
+    selected: str
+    why: str
+    limits: Budget
+    searched: tuple[str, ...] | None
+    test: QualityReport
+    test_verdict: Verdict
+    coverage: Mapping[SplitName, Coverage]
+    archive: Path
+    archive_sha256: str
+    unlisted_operators: tuple[str, ...]
+    stages: tuple[Outcome, ...]
+
+    @property
+    def run_bytes(self) -> int:
+        """What the run directory takes now, in bytes."""
+        return folder_bytes(self.run_dir)
+
+    @property
+    def baseline(self) -> str:
+        """The float candidate that ratios are over: `float.onnx.fp32`, or the other where there is no such one."""
+        return baseline_of([row.report.name for row in self.candidates])
+
+    def points(self) -> tuple[Point, ...]:
+        """The candidates as points of the trade-off."""
+        return tuple(
+            Point(
+                name=row.report.name,
+                drop=row.report.quality.drop if row.report.lossy else 0.0,
+                drop_low=row.report.quality.interval_lower if row.report.lossy else 0.0,
+                drop_high=row.verdict.adjusted_drop_upper if row.report.lossy else 0.0,
+                latency_ms=row.report.timing(1).rounds_ms,
+                size=row.report.size,
+                allowed=row.verdict.allowed,
+                overturns=row.verdict.text == OVERTURNS,
+                selected=row.selected,
+            )
+            for row in self.candidates
+        )
+
+    def fronts(self) -> dict[str, tuple[Cost, ...]]:
+        """By candidate, the costs in which no other one is better at no larger a drop; see `pareto_front`."""
+        points = self.points()
+        costs: tuple[Cost, ...] = ("latency", "size")
+        fronts = {cost: pareto_front(points, cost) for cost in costs}
+        return {one.name: tuple(cost for cost in costs if one.name in fronts[cost]) for one in points}
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data, the same that the table shows."""
+        fronts = self.fronts()
+        absent = self.coverage["validation"].absent if "validation" in self.coverage else ()
+        return {
+            "recipe": self.recipe,
+            "run_dir": str(self.run_dir),
+            "run_bytes": self.run_bytes,
+            "selected": self.selected,
+            "why": self.why,
+            "candidates": [
+                {
+                    **row.report.model_dump(mode="json"),
+                    "verdict": row.verdict.text,
+                    "adjusted_drop_upper": row.verdict.adjusted_drop_upper,
+                    "confidence": row.verdict.confidence,
+                    "smallest_provable_drop": row.verdict.smallest_provable_drop,
+                    "front": list(fronts[row.report.name]),
+                    "speed": [one.to_json() for one in row.speed],
+                    "outcome": row.outcome,
+                    "not_judged": list(absent) if row.report.lossy else [],
+                    "selected": row.selected,
+                }
+                for row in self.candidates
+            ],
+            "unproven": [row.model_dump(mode="json") for row in self.unproven],
+            "baseline": self.baseline,
+            "eager": self.eager.model_dump(mode="json"),
+            "limits": self.limits.model_dump(mode="json"),
+            "searched": self.searched is not None,
+            "test": self.test.model_dump(mode="json"),
+            "test_verdict": self.test_verdict.model_dump(mode="json"),
+            "coverage": {which: asdict(found) for which, found in self.coverage.items()},
+            "archive": str(self.archive),
+            "archive_sha256": self.archive_sha256,
+            "unlisted_operators": list(self.unlisted_operators),
+            "stages": [asdict(outcome) for outcome in self.stages],
+        }
+
+
+def read_selection(run_dir: Path, manifest: Manifest) -> Selection:
+    """What the select stage decided."""
+    return read_document(run_dir / manifest.one(Kind.SELECTION).path, Selection)
+
+
+def read_result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tuple[Outcome, ...]) -> BuildResult:
+    """The result of a finished build.
+
+    Args:
+        run_dir: of the build.
+        manifest: of the build.
+        archive: where it lies.
+        outcomes: what each stage did this time; empty where nothing was built.
+
+    Raises:
+        FileError: a document of the build is damaged, or another version's.
+    """
+    selection = read_selection(run_dir, manifest)
+    reports = {
+        name: read_document(run_dir / artifact.path, CandidateReport)
+        for name, artifact in manifest.of_candidates(Kind.CANDIDATE_REPORT).items()
+    }
+    listed = read_document(run_dir / manifest.one(Kind.CANDIDATE_ORDER).path, CandidateList)
+    eager = read_document(run_dir / manifest.one(Kind.EAGER_REPORT).path, EagerReport)
+    baseline = reports[baseline_of(reports)]
+    winner = manifest.of_candidates(Kind.CANDIDATE_MODEL)[selection.selected]
+    return BuildResult(
+        recipe=manifest.recipe,
+        run_dir=run_dir,
+        candidates=tuple(
+            _row(reports[name], verdict, selection, eager=eager, baseline=baseline)
+            for name, verdict in selection.verdicts.items()
+        ),
+        unproven=listed.unproven,
+        eager=eager,
+        selected=selection.selected,
+        why=selection.why,
+        limits=selection.limits,
+        searched=listed.searched,
+        test=selection.test,
+        test_verdict=selection.test_verdict,
+        coverage=read_info(run_dir / manifest.one(Kind.DATA_INFO).path).coverage,
+        archive=archive,
+        archive_sha256=manifest.one(Kind.ARCHIVE).sha256,
+        unlisted_operators=unlisted_operators(run_dir / winner.path, reports[selection.selected].runtime.kind),
+        stages=outcomes,
+    )
+
+
+def _row(
+    report: CandidateReport, verdict: Verdict, selection: Selection, *, eager: EagerReport, baseline: CandidateReport
+) -> Row:
+    speed = speed_ups(report, eager=eager, baseline=baseline)
+    return Row(
+        report=report,
+        verdict=verdict,
+        speed=speed,
+        outcome=outcome(
+            report,
+            verdict=verdict,
+            limits=selection.limits,
+            speed=speed,
+            float_size=baseline.size,
+            goal=selection.goal,
+        ),
+        selected=report.name == selection.selected,
+    )

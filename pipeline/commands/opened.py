@@ -1,0 +1,153 @@
+"""Open a run directory: what a build recorded there, each file as it was then, or an error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from pipeline.candidates.report import CandidateReport
+from pipeline.candidates.unproven import CandidateList, Unproven
+from pipeline.engine.artifacts import Artifact, Kind, digest_file
+from pipeline.engine.cache_key import input_parts, setting_parts, stale_parts
+from pipeline.engine.documents import read_document
+from pipeline.engine.manifest import MANIFEST_NAME, Manifest, StageRecord, read_manifest
+from pipeline.errors import FileError
+from pipeline.recipe.recipe import Recipe
+from pipeline.stages import candidates as stage
+
+# Which candidates there are and what they are held against follows from these; the last two are of each candidate.
+_GROUND = (
+    Kind.DATA_INFO,
+    Kind.WEIGHTS,
+    Kind.TRAIN_DATA,
+    Kind.VALIDATION_DATA,
+    Kind.SAMPLES,
+    Kind.CANDIDATE_ORDER,
+    Kind.CANDIDATE_REPORT,
+    Kind.TUNED_WEIGHTS,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedRun:
+    """A run directory whose candidates are done and up to date.
+
+    Args:
+        run_dir: where.
+        manifest: of the build.
+        recipe: that was built.
+        ground: what references are made of, by kind and candidate; their digests are right.
+        reports: of every candidate that is proven, in the order of the table.
+        compared: lossy candidates that could have been selected; their bounds account for so many.
+        unproven: rows of the others.
+        models: model files by candidate; not looked at yet.
+        removed: candidates whose files `pipeline clean` removed; they are in none of the others.
+    """
+
+    run_dir: Path
+    manifest: Manifest
+    recipe: Recipe
+    ground: Mapping[tuple[Kind, str | None], Path]
+    reports: tuple[CandidateReport, ...]
+    compared: int
+    unproven: tuple[Unproven, ...]
+    models: Mapping[str, Artifact]
+    removed: tuple[str, ...]
+
+    def require(self, artifact: Artifact) -> Path:
+        """An artifact's file, as the build recorded it.
+
+        Raises:
+            FileError: it is missing or altered.
+        """
+        path = self.run_dir / artifact.path
+        if digest_file(path) != artifact.sha256:
+            raise FileError(
+                f"{path}: expected the file that the build recorded, found another; run pipeline build again"
+            )
+        return path
+
+
+def open_run(run_dir: Path) -> OpenedRun:
+    """Read a run directory; nothing of it is loaded or changed.
+
+    Raises:
+        FileError: no finished candidates, or what they are held against is missing, altered or out of date.
+    """
+    manifest, recipe, record = _read(run_dir)
+    ground = _ground(run_dir, manifest)
+    listed = read_document(ground[Kind.CANDIDATE_ORDER, None], CandidateList)
+    models = manifest.of_candidates(Kind.CANDIDATE_MODEL)
+    removed = tuple(name for name in listed.order if _was_removed(run_dir, manifest, models[name]))
+    opened = OpenedRun(
+        run_dir=run_dir,
+        manifest=manifest,
+        recipe=recipe,
+        ground=ground,
+        reports=tuple(
+            read_document(ground[Kind.CANDIDATE_REPORT, name], CandidateReport)
+            for name in listed.order
+            if name not in removed
+        ),
+        compared=listed.compared,
+        unproven=listed.unproven,
+        models={name: one for name, one in models.items() if name not in removed},
+        removed=removed,
+    )
+    _check_factory(recipe, record)
+    return opened
+
+
+def _read(run_dir: Path) -> tuple[Manifest, Recipe, StageRecord]:
+    manifest = read_manifest(run_dir)
+    if manifest is None:
+        raise FileError(f"{run_dir}: expected a run directory of pipeline build, found no {MANIFEST_NAME} in it")
+    record = manifest.stages.get(stage.STAGE.name)
+    if record is None:
+        raise FileError(
+            f"{run_dir}: expected finished candidates, found none; run pipeline build first: where a candidate fails "
+            "there, it names the layer"
+        )
+    try:
+        recipe = Recipe.model_validate({**manifest.settings, "folder": Path(manifest.folder)})
+    except ValidationError as error:
+        raise FileError(
+            f"{run_dir / MANIFEST_NAME}: expected the recipe of this build, found none that this version can read; "
+            "run pipeline build again"
+        ) from error
+    current = setting_parts(stage.settings(recipe)) | input_parts(stage.STAGE, manifest)
+    if stale := stale_parts(record, current, kinds=("setting", "input")):
+        raise FileError(f"{run_dir}: candidates are those of an earlier build: {stale[0]} changed; run pipeline build")
+    return manifest, recipe, record
+
+
+def _ground(run_dir: Path, manifest: Manifest) -> Mapping[tuple[Kind, str | None], Path]:
+    """The files that references are made of, each as the build recorded it."""
+    paths = {}
+    for artifact in manifest.artifacts():
+        if artifact.kind not in _GROUND or _was_removed(run_dir, manifest, artifact):
+            continue
+        path = run_dir / artifact.path
+        if digest_file(path) != artifact.sha256:
+            raise FileError(
+                f"{path}: expected the file that the build recorded, found another; candidates cannot be held against "
+                "it: run pipeline build again"
+            )
+        paths[artifact.kind, artifact.candidate] = path
+    return paths
+
+
+def _was_removed(run_dir: Path, manifest: Manifest, artifact: Artifact) -> bool:
+    """Whether `pipeline clean` took a file away: one that is there counts, whatever was planned."""
+    return artifact.path in manifest.removed and not (run_dir / artifact.path).exists()
+
+
+def _check_factory(recipe: Recipe, record: StageRecord) -> None:
+    """A reference made by other source would be another network."""
+    for name, digest in stage.outside(stage.settings(recipe)).items():
+        known = record.parts.get(f"outside {name}")
+        if name.startswith("model.") and digest != known:
+            raise FileError(f"{recipe.folder}: {name} changed since the build; run pipeline build")

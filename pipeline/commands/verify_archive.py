@@ -1,0 +1,322 @@
+"""Check an archive offline: its bytes, who vouches for them, its golden answers, and its quality on given data.
+
+Neither the training code nor a run directory is needed. Nothing is loaded before every byte was checked, and what is
+loaded is the checked copy. The code that runs is this installation's; the archive's own handler is compared with it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from pipeline.archive.description import require_activation, require_description, require_model
+from pipeline.archive.evidence.document import Evidence, SplitEvidence, read_evidence
+from pipeline.archive.mar import Archive
+from pipeline.archive.members import same_handler
+from pipeline.candidates.spec import FLOAT_NAMES
+from pipeline.checks.golden import GoldenReport, replay_golden
+from pipeline.checks.intervals import accuracy_interval
+from pipeline.checks.quality import predict_logits
+from pipeline.commands.vouched import open_vouched
+from pipeline.data.coverage import coverage
+from pipeline.data.dataset import SPLITS, check_split, class_counts, read_info, read_split
+from pipeline.engine.artifacts import digest_file
+from pipeline.engine.stage import Reporter, Silent
+from pipeline.errors import FileError, ProofError, UsageError
+from pipeline.formats import FORMATS
+from pipeline.model_code.require import require_safe_file, require_safe_model
+from pipeline.serving.check import ServedVerification, verify_served
+
+# Beside the splits, as the data stage writes it.
+_DATA_INFO = "data.json"
+# The same file on the same examples answers with the same labels; on another CPU kind sums are rounded otherwise, and
+# an example whose top two logits are within that rounding may change sides. One in a thousand is far above what was
+# seen (none of 10,000 in float), and far below what a change of the model that a person could have meant does.
+_ALLOWED_CHANGE = 0.001
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitQuality:
+    """Decisions on labelled examples, made again.
+
+    Args:
+        name: of the file.
+        split: which of the build's own splits it is, by its digest; None for other data.
+        examples: number of them.
+        accuracy: share of right answers.
+        lower: of the 95 % interval of the accuracy (Wilson's score interval).
+        upper: likewise.
+        recorded: accuracy that `evidence.json` states for this split; None where it states none.
+        recorded_drop: drop against float that it states; likewise.
+        recorded_drop_upper: its one-sided upper bound, of this candidate alone; likewise.
+        gaps: classes of which it holds nothing or too little, in words; the accuracy says nothing of them.
+    """
+
+    name: str
+    split: str | None
+    examples: int
+    accuracy: float
+    lower: float
+    upper: float
+    recorded: float | None
+    recorded_drop: float | None
+    recorded_drop_upper: float | None
+    gaps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchiveVerification:
+    """What was proven of an archive; whatever failed was raised.
+
+    Args:
+        archive: its path.
+        model: name and version in it.
+        candidate: that was packed.
+        digest: SHA-256 of its `serving.json`: the archive's identity, also in every answer of a server.
+        sha256: of the whole file.
+        members: number of members, each listed with its digest.
+        evidence: whether it holds `evidence.json`.
+        pinned: whether a digest was given, and was its own.
+        signature: `valid` where a public key was given and fits; `none` where no signature lies beside it.
+        same_handler: whether its handler is this installation's, byte for byte. If not, what was replayed is its model
+            under this installation's handler.
+        golden: the golden batch, replayed in a new process.
+        quality: one per file of data given.
+        served: what a running server answered; None if none was named.
+    """
+
+    archive: Path
+    model: str
+    candidate: str
+    digest: str
+    sha256: str
+    members: int
+    evidence: bool
+    pinned: bool
+    signature: Literal["valid", "none"]
+    same_handler: bool
+    golden: GoldenReport
+    quality: tuple[SplitQuality, ...]
+    served: ServedVerification | None = None
+
+    @property
+    def vouched(self) -> bool:
+        """Whether someone other than the file itself says that it is the right one."""
+        return self.pinned or self.signature == "valid"
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            **asdict(self),
+            "archive": str(self.archive),
+            "golden": self.golden.to_json(),
+            "served": None if self.served is None else self.served.to_json(),
+            "vouched": self.vouched,
+        }
+
+
+def verify_archive(
+    path: Path | str,
+    *,
+    digest: str | None = None,
+    public_key: Path | None = None,
+    require_signature: bool = False,
+    data: Path | None = None,
+    url: str | None = None,
+    float_model: Path | None = None,
+    allowed_operators: Sequence[str] = (),
+    reporter: Reporter | None = None,
+) -> ArchiveVerification:
+    """Check an archive; see the module.
+
+    Args:
+        path: a `.mar` made by `pipeline build`.
+        digest: what it must be: SHA-256 of its `serving.json` (the digest that builds and servers name) or of the file.
+        public_key: to check `<archive>.sig` with.
+        require_signature: whether a missing signature is a fault.
+        data: labelled examples to judge it on: a split as a build writes it (`data/test.safetensors`), or a folder of
+            them; of a run directory's data folder, validation and test, and its `data.json` is held against the
+            archive's description.
+        url: of a running server whose answers are to be compared with the archive's own, golden inputs and `data`.
+        float_model: the build's file of the float network, `float.onnx.fp32` where there is one, known by its digest in
+            the evidence; the labels of the served model on `data` are compared with its own too.
+        allowed_operators: that model files may call beside those that only compute; see `pipeline.model_code`.
+        reporter: told what happens; silent by default.
+
+    Raises:
+        FileError: a byte was altered, digest or signature is not the expected one, or the model could do more than
+            compute; nothing was loaded then.
+        ProofError: its description is not that of its evidence or of the data, pictures or golden answers differ, the
+            quality is not the recorded one, or the server answers otherwise.
+        ServerError: the server does not answer.
+        UsageError: what was asked for cannot be.
+        DataError: the data is none, or does not fit the model.
+    """
+    path, reporter = Path(path), reporter or Silent()
+    if float_model is not None and (url is None or data is None):
+        raise UsageError("--float-model: expected --url and --data as well, to post and compare; give them")
+    files = _data_files(data)
+    vouched = open_vouched(path, digest=digest, public_key=public_key, require_signature=require_signature)
+    archive = vouched.archive
+    evidence = None if archive.evidence is None else read_evidence(str(path), archive.evidence)
+    with tempfile.TemporaryDirectory(prefix="verify-") as name:
+        scratch = Path(name)
+        reporter.log(f"{path.name}: {len(archive.members)} members, canonical bytes, every digest right")
+        _require_own_description(archive, evidence, data)
+        require_safe_model(path, archive.serving.runtime, archive.members, allowed_operators=allowed_operators)
+        checked_float = None
+        if float_model is not None:
+            checked_float = _checked_float(path, evidence, float_model, scratch, allowed_operators)
+        unpacked = scratch / "unpacked"
+        archive.unpack(unpacked)
+        golden = replay_golden(unpacked, archive.digest)
+        _require_golden(archive, golden)
+        reporter.log(f"{path.name}: pictures and golden answers agree")
+        quality = tuple(_quality(archive, evidence, file, unpacked, scratch) for file in files)
+        served = None
+        if url is not None:
+            served = verify_served(
+                archive,
+                url,
+                data={file.name: read_split(file) for file in files},
+                float_model=checked_float,
+                reporter=reporter,
+            )
+    serving = archive.serving
+    return ArchiveVerification(
+        archive=path,
+        model=f"{serving.name} {serving.version}",
+        candidate=serving.candidate,
+        digest=archive.digest,
+        sha256=archive.sha256,
+        members=len(archive.members),
+        evidence=evidence is not None,
+        pinned=vouched.pinned,
+        signature=vouched.signature,
+        same_handler=same_handler(archive.members),
+        golden=golden,
+        quality=quality,
+        served=served,
+    )
+
+
+def _require_own_description(archive: Archive, evidence: Evidence | None, data: Path | None) -> None:
+    """What the description says was packed, must be what was judged, on data of that kind."""
+    if evidence is not None:
+        source = "evidence.json"
+        require_description(archive, inputs=evidence.inputs, labels=evidence.labels, source=source)
+        require_activation(archive, activation=evidence.activation, source=source)
+        require_model(archive, candidate=evidence.candidate, sha256=evidence.packed.sha256, source=source)
+    if data is not None and (data / _DATA_INFO).is_file():
+        info = read_info(data / _DATA_INFO)
+        described = [one.to_json() for one in info.inputs]
+        require_description(archive, inputs=described, labels=info.classes, source=str(data / _DATA_INFO))
+
+
+def _require_golden(archive: Archive, golden: GoldenReport) -> None:
+    where = f"{archive.path}: candidate {archive.serving.candidate}"
+    if golden.error:
+        raise ProofError(f"{where}: the golden batch cannot be replayed: {golden.error}")
+    if golden.pictures:
+        raise ProofError(f"{where}: {golden.pictures}; {golden.environment}")
+    for one in golden.checks:
+        if not one.passed:
+            raise ProofError(
+                f"{where}: golden answers differ at batch size {one.batch_size}{', ' * bool(one.sizes)}{one.sizes}: "
+                f"{one.reason}; {golden.environment}"
+            )
+    if not golden.checks:
+        raise ProofError(f"{where}: expected golden answers, found none")
+
+
+def _checked_float(
+    path: Path, evidence: Evidence | None, file: Path, scratch: Path, allowed_operators: Sequence[str]
+) -> Path:
+    """A copy of the float network's file, which is the one that the evidence speaks of and only computes."""
+    rows = {one.name: one for one in evidence.candidates} if evidence else {}
+    name = next((one for one in FLOAT_NAMES if one in rows), None)
+    if name is None:
+        raise FileError(f"{path}: --float-model: expected a digest of {FLOAT_NAMES[0]} in evidence.json, found none")
+    form = FORMATS[rows[name].format]
+    copy = scratch / form.file_name
+    copy.write_bytes(file.read_bytes())
+    if (found := digest_file(copy)) != rows[name].sha256:
+        raise FileError(f"{file}: expected {name} of the build, SHA-256 {rows[name].sha256}, found {found}")
+    require_safe_file(str(file), form.runtime, copy.read_bytes(), allowed_operators=allowed_operators)
+    return copy
+
+
+def _data_files(data: Path | None) -> tuple[Path, ...]:
+    """The splits to judge on; of a run directory's data folder not what was trained on."""
+    if data is None:
+        return ()
+    if not data.is_dir():
+        if not data.is_file():
+            raise FileError(f"{data}: expected a split (.safetensors) or a folder of them, found none")
+        return (data,)
+    found = sorted(data.glob("*.safetensors"))
+    held_out = [path for path in found if path.stem != SPLITS[0]]
+    if not held_out:
+        raise FileError(f"{data}: expected a split such as test.safetensors, found {len(found)} .safetensors files")
+    return tuple(held_out)
+
+
+def _quality(archive: Archive, evidence: Evidence | None, file: Path, unpacked: Path, scratch: Path) -> SplitQuality:
+    serving = archive.serving
+    split = read_split(file)
+    check_split(str(file), split, serving.inputs, len(serving.labels))
+    model = unpacked / serving.runtime.file
+    # The unpacked copy is ours, and still this is what is loaded next.
+    if digest_file(model) != serving.files[serving.runtime.file]:
+        raise FileError(f"{model}: expected the member as it was checked, found it altered")
+    logits = predict_logits(file=model, runtime=serving.runtime, inputs=serving.inputs, data=file, scratch=scratch)
+    if logits.shape != (len(split), len(serving.labels)) or not np.isfinite(logits).all():
+        raise ProofError(
+            f"{archive.path}: {file.name}: expected finite logits {(len(split), len(serving.labels))}, "
+            f"found {logits.shape} with NaN or infinity"
+        )
+    right, examples = int((logits.argmax(axis=1) == split.labels).sum()), len(split)
+    lower, upper = accuracy_interval(right=right, examples=examples)
+    which = _which_split(evidence, split.digest())
+    recorded = _recorded(evidence, which)
+    if recorded is not None:
+        before = round(recorded.accuracy * examples)
+        allowed = max(1, round(_ALLOWED_CHANGE * examples))
+        if abs(right - before) > allowed:
+            raise ProofError(
+                f"{archive.path}: candidate {serving.candidate}: {which} split: expected {before} of {examples} right "
+                f"within {allowed}, as evidence.json records, found {right}; {file.name} is the very split"
+            )
+    return SplitQuality(
+        name=file.name,
+        split=which,
+        examples=examples,
+        accuracy=right / examples,
+        lower=lower,
+        upper=upper,
+        recorded=None if recorded is None else recorded.accuracy,
+        recorded_drop=None if recorded is None else recorded.drop,
+        recorded_drop_upper=None if recorded is None else recorded.drop_upper,
+        gaps=coverage(class_counts(split.labels, len(serving.labels)), serving.labels).lines(file.name),
+    )
+
+
+def _which_split(evidence: Evidence | None, digest: str) -> str | None:
+    if evidence is None:
+        return None
+    return next((name for name, known in evidence.data.digests.items() if known == digest), None)
+
+
+def _recorded(evidence: Evidence | None, which: str | None) -> SplitEvidence | None:
+    match which:
+        case "validation" if evidence is not None:
+            return evidence.metrics.validation
+        case "test" if evidence is not None:
+            return evidence.metrics.test
+        case _:
+            return None

@@ -1,0 +1,185 @@
+"""`pipeline verify RUN_DIR`: each candidate held against its reference again, and the layer named where it fails."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.candidates.again import check_again, is_quantized_file, quantize_again
+from pipeline.candidates.choose import OVER, Verdict, judge
+from pipeline.candidates.ground import Ground
+from pipeline.candidates.outcome import miss
+from pipeline.candidates.rank import Ranking, rank_layers
+from pipeline.candidates.spec import CandidateSpec
+from pipeline.candidates.unproven import Unproven
+from pipeline.checks.locate.layers import LayerFinding
+from pipeline.checks.parity import ParityReport, failure
+from pipeline.commands.opened import open_run
+from pipeline.data.dataset import read_info, read_split
+from pipeline.engine.artifacts import Artifact, Kind, digest_file
+from pipeline.engine.stage import Reporter, Silent
+from pipeline.errors import FileError, ProofError
+from pipeline.formats import FORMATS
+from pipeline.models.load import load_model_spec
+from pipeline.stages import candidates as stage
+
+# Enough to tell layers apart, and a second or so per layer of a small network.
+RANKING_EXAMPLES = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidateVerification:
+    """What was found of one candidate.
+
+    Args:
+        candidate: its name.
+        file: its model file.
+        altered: whether the file is another than the build recorded.
+        parity: with its reference; None for an altered TorchScript file, which is not loaded.
+        finding: the layer at fault, where parity failed.
+        verdict: of the budget, as in the build's table.
+        miss: the verdict with what was found and what is allowed; empty for a candidate that may be selected.
+        ranking: which layers would win back accuracy, where that was asked for and the candidate is over its budget.
+    """
+
+    candidate: str
+    file: Path
+    altered: bool
+    parity: ParityReport | None
+    finding: LayerFinding
+    verdict: Verdict | None = None
+    miss: str = ""
+    ranking: Ranking | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "candidate": self.candidate,
+            "file": str(self.file),
+            "altered": self.altered,
+            "parity": self.parity and self.parity.to_json(),
+            "layer": self.finding.to_json(),
+            "verdict": "" if self.verdict is None else self.verdict.text,
+            "ranking": self.ranking and self.ranking.to_json(),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunVerification:
+    """What was found in a run directory.
+
+    Args:
+        run_dir: where.
+        recipe: its name.
+        candidates: in the order of the recipe.
+        unproven: what the build could not make or prove. It left no file, and can never have been selected.
+        gaps: classes of which validation holds nothing or too little; no verdict speaks of them.
+    """
+
+    run_dir: Path
+    recipe: str
+    candidates: tuple[CandidateVerification, ...]
+    unproven: tuple[Unproven, ...]
+    gaps: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "run_dir": str(self.run_dir),
+            "recipe": self.recipe,
+            "candidates": [one.to_json() for one in self.candidates],
+            "unproven": [row.model_dump(mode="json") for row in self.unproven],
+            "gaps": list(self.gaps),
+        }
+
+    def require(self) -> None:
+        """Stop where something is wrong.
+
+        Raises:
+            ProofError: a candidate does not reproduce its reference; the first one, with its layer.
+            FileError: a file was altered.
+        """
+        for one in self.candidates:
+            if one.parity is not None and not one.parity.passed:
+                altered = f"; {one.file} was altered since the build" if one.altered else ""
+                raise ProofError(f"{failure(one.parity, where=one.finding.text)}{altered}")
+        for one in self.candidates:
+            if one.altered:
+                raise FileError(
+                    f"{one.file}: expected the file that the build recorded, found another; run pipeline build again"
+                )
+
+
+def verify_run(
+    run_dir: Path, *, reporter: Reporter | None = None, rank: bool = False, ranking_examples: int = RANKING_EXAMPLES
+) -> RunVerification:
+    """Hold every candidate of a run directory against its reference, rebuilt from weights and recipe.
+
+    Nothing in the run directory is changed. The user's factories are imported from the recipe's folder.
+
+    Args:
+        run_dir: of a build whose candidates are done.
+        reporter: told what happens.
+        rank: also rank the layers of each candidate that is over its budget: up to two minutes for each.
+        ranking_examples: validation examples on which they are ranked.
+
+    Returns:
+        What was found; a failure is raised by its `require`.
+
+    Raises:
+        FileError: no finished candidates, or what they are held against is missing, altered or out of date.
+    """
+    say = reporter or Silent()
+    opened = open_run(run_dir)
+    recipe, paths = opened.recipe, opened.ground
+    if opened.removed:
+        names = ", ".join(opened.removed)
+        say.log(f"verify: pipeline clean removed the files of {names}; pipeline build makes them again")
+    info = read_info(paths[Kind.DATA_INFO, None])
+    model = load_model_spec(recipe.model, recipe.folder, info)
+    found = []
+    with tempfile.TemporaryDirectory(prefix="pipeline-verify-") as scratch:
+        files = {kind: path for (kind, candidate), path in paths.items() if candidate is None}
+        ground = stage.context(stage.settings(recipe), files, model=model, scratch=Path(scratch), reporter=say)
+        for done, report in enumerate(opened.reports):
+            spec = report.spec
+            say.progress("verify", done, len(opened.reports), spec.name)
+            tuned = paths.get((Kind.TUNED_WEIGHTS, spec.name))
+            one = _verify(spec, ground, run_dir, opened.models[spec.name], tuned)
+            verdict = judge(report.quality, recipe.budget, lossy=report.lossy, compared=opened.compared)
+            one = replace(one, verdict=verdict)
+            if not verdict.allowed:
+                one = replace(one, miss=miss(report.quality, verdict=verdict, limits=recipe.budget))
+            if rank and verdict.text == OVER and one.parity is not None and one.parity.passed:
+                validation = read_split(ground.validation).take(slice(ranking_examples))
+                say.log(f"verify: {spec.name} is over its budget: ranking its layers on {len(validation)} examples")
+                ranking = rank_layers(spec, ground, validation, tuned=tuned)
+                one = replace(one, ranking=ranking)
+            found.append(one)
+        say.progress("verify", len(opened.reports), len(opened.reports))
+    return RunVerification(
+        run_dir=run_dir,
+        recipe=opened.manifest.recipe,
+        candidates=tuple(found),
+        unproven=opened.unproven,
+        gaps=info.coverage["validation"].lines("validation") if info.coverage else (),
+    )
+
+
+def _verify(
+    spec: CandidateSpec, ground: Ground, run_dir: Path, artifact: Artifact, tuned: Path | None
+) -> CandidateVerification:
+    file = run_dir / artifact.path
+    altered = digest_file(file) != artifact.sha256
+    if altered and FORMATS[spec.format].is_code:
+        # Only what the build made is loaded.
+        return CandidateVerification(candidate=spec.name, file=file, altered=True, parity=None, finding=LayerFinding())
+    original = None
+    if altered and is_quantized_file(spec):
+        made = quantize_again(spec, ground, tuned=tuned)
+        # With other library versions it may be another file, and proves nothing.
+        original = made if digest_file(made) == artifact.sha256 else None
+    parity, finding = check_again(spec, ground, file, tuned=tuned, original=original)
+    return CandidateVerification(candidate=spec.name, file=file, altered=altered, parity=parity, finding=finding)

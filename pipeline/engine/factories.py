@@ -1,0 +1,43 @@
+"""The user's own functions that a recipe names: one list of them, and what they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pipeline.engine.source import factory_digests
+from pipeline.recipe.recipe import Recipe
+
+
+def user_factories(recipe: Recipe, *sections: Literal["model", "data", "train"]) -> dict[str, str]:
+    """Every function, as `module:function` by the setting that names it.
+
+    Args:
+        recipe: that names them.
+        sections: of the recipe; all if none are given.
+    """
+    settings = {
+        "model.factory": recipe.model.factory,
+        "data.factory": recipe.data.factory,
+        "train.loss": recipe.train.loss,
+    }
+    return {
+        setting: factory
+        for setting, factory in settings.items()
+        if factory is not None and (not sections or setting.partition(".")[0] in sections)
+    }
+
+
+def named_digests(factories: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """What functions are made of: digests of source files and versions of libraries, each behind its setting's name.
+
+    Args:
+        factories: by the setting that names each.
+        folder: the recipe's.
+    """
+    return {
+        f"{setting} {name}": digest
+        for setting, factory in factories.items()
+        for name, digest in factory_digests(factory, folder).items()
+    }

@@ -1,0 +1,107 @@
+"""Files that an interrupted run keeps and a later one believes: with a digest, so that damage is told and made good."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.engine.artifacts import digest_file
+from pipeline.engine.manifest import write_atomically
+
+_MARK = b"sha256 "
+_HEADER_BYTES = len(_MARK) + 64 + 1
+
+Log = Callable[[str], None]
+
+
+def write_kept(path: Path, content: bytes) -> None:
+    """Replace a file in one step; the digest of its content stands in front of it.
+
+    In front and not beside, because a kill between two files would leave the digest of another content.
+
+    Args:
+        path: in a folder that exists.
+        content: what `read_kept` gives back.
+    """
+    write_atomically(path, _header(content) + content)
+
+
+def read_kept(path: Path, log: Log) -> bytes | None:
+    """What `write_kept` wrote, if it is there and whole.
+
+    Args:
+        path: of the file.
+        log: told of a damaged file, which counts as none.
+
+    Returns:
+        The content; None where it has to be made again.
+    """
+    if not path.exists():
+        return None
+    stored = path.read_bytes()
+    content = stored[_HEADER_BYTES:]
+    if stored[:_HEADER_BYTES] != _header(content):
+        drop_damaged(path, log)
+        return None
+    return content
+
+
+def keep_file(made: Path, path: Path) -> None:
+    """Move a finished file to its place, for libraries that read it there; its digest lies beside it and is first.
+
+    A kill in between leaves a digest without its file, or with a former one: that one is made again.
+
+    Args:
+        made: the file, in the same file system.
+        path: its place.
+    """
+    write_atomically(digest_beside(path), digest_file(made).encode())
+    made.replace(path)
+
+
+def keep_bytes(path: Path, content: bytes) -> None:
+    """Write a file in one step, as `keep_file` moves one.
+
+    Args:
+        path: its place.
+        content: all of it.
+    """
+    write_atomically(digest_beside(path), hashlib.sha256(content).hexdigest().encode())
+    write_atomically(path, content)
+
+
+def is_kept(path: Path, log: Log) -> bool:
+    """Whether a file that `keep_file` or `keep_bytes` put in its place is there and whole.
+
+    Args:
+        path: its place.
+        log: told of a damaged file, which counts as none.
+    """
+    if not path.exists():
+        return False
+    beside = digest_beside(path)
+    if beside.is_file() and beside.read_bytes() == digest_file(path).encode():
+        return True
+    drop_damaged(path, log)
+    return False
+
+
+def drop_damaged(path: Path, log: Log) -> None:
+    """Say that a kept file is damaged, and remove it, so that it is said once.
+
+    Args:
+        path: of the file.
+        log: told.
+    """
+    log(f"{path}: expected what an earlier run kept, found other bytes; it is made again")
+    path.unlink(missing_ok=True)
+
+
+def digest_beside(path: Path) -> Path:
+    """Where the digest of a kept file lies."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _header(content: bytes) -> bytes:
+    return _MARK + hashlib.sha256(content).hexdigest().encode() + b"\n"

@@ -1,0 +1,318 @@
+"""Runs stages in order: skips what is up to date, runs the rest, records. Knows no particular stage."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from filelock import FileLock, Timeout
+
+from pipeline.engine.artifacts import Artifact, Kind, digest_bytes, digest_file
+from pipeline.engine.cache_key import PartKind, stage_inputs, stage_parts, stale_parts
+from pipeline.engine.manifest import Manifest, StageRecord, read_manifest, write_manifest
+from pipeline.engine.places import no_room, os_error_text
+from pipeline.engine.reads import Recording, difference, recording
+from pipeline.engine.stage import Inputs, Outputs, Reporter, Stage
+from pipeline.engine.user_code import faults_of_the_user
+from pipeline.errors import FileError, StageError
+from pipeline.recipe.recipe import Recipe
+
+SCRATCH = ".scratch"
+CACHE = ".cache"
+_KEY_DIGITS = 16
+# In a scratch folder: what the user's code has read so far.
+_READS = ".reads.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one stage.
+
+    Args:
+        stage: its name.
+        action: `ran`, `up to date`, or, when only planning, `would run`.
+        reason: why it ran or would run; empty when up to date.
+        seconds: how long it took now.
+    """
+
+    stage: str
+    action: Literal["ran", "up to date", "would run"]
+    reason: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Need:
+    """Whether a stage must run, and the parts of its cache key."""
+
+    parts: dict[str, str]
+    reason: str
+
+    @property
+    def key(self) -> str:
+        return digest_bytes(json.dumps(self.parts, sort_keys=True).encode())
+
+
+def check_order(stages: Sequence[Stage[Any]]) -> None:
+    """Check once, before any work, that each kind is written once and before it is read.
+
+    Raises:
+        StageError: it is not.
+    """
+    written: dict[Kind, str] = {}
+    for stage in stages:
+        for kind in stage.reads:
+            if kind not in written:
+                raise StageError(f"stage {stage.name} reads {kind.value}, which no earlier stage writes")
+        for kind in (*stage.writes, *stage.may_write):
+            if kind in written:
+                raise StageError(f"stage {stage.name} writes {kind.value}, which stage {written[kind]} writes already")
+            written[kind] = stage.name
+
+
+def run_stages(
+    stages: Sequence[Stage[Any]],
+    recipe: Recipe,
+    run_dir: Path,
+    reporter: Reporter,
+    *,
+    force: bool = False,
+    finish: Callable[[Manifest], None] = lambda _manifest: None,
+) -> tuple[Manifest, tuple[Outcome, ...]]:
+    """Bring every stage of a run directory up to date.
+
+    Args:
+        stages: in order.
+        recipe: what is asked for.
+        run_dir: made if missing; locked while this runs.
+        reporter: told what happens.
+        force: run every stage from its beginning, whatever is recorded or half done.
+        finish: called at the end, while the directory is still held.
+
+    Returns:
+        The manifest, and an outcome per stage.
+
+    Raises:
+        StageError: a stage broke its contract, or another build holds the directory.
+        PipelineError: whatever a stage raises.
+    """
+    check_order(stages)
+    _make_directory(run_dir)
+    with hold(run_dir):
+        _sweep(run_dir)
+        manifest = None if force else read_manifest(run_dir)
+        manifest = manifest or Manifest(recipe=recipe.name, environment={})
+        manifest = manifest.model_copy(
+            update={
+                "recipe": recipe.name,
+                "environment": _environment(),
+                "settings": recipe.model_dump(mode="json"),
+                "folder": str(recipe.folder.resolve()),
+            }
+        )
+        outcomes = []
+        gaps: set[str] = set()
+        for stage in stages:
+            settings = stage.settings(recipe)
+            files = stage_inputs(stage, manifest)
+            need = _need(stage, settings, manifest, run_dir, recipe.folder)
+            if not need.reason:
+                reporter.log(f"{stage.name}: up to date")
+                outcomes.append(Outcome(stage=stage.name, action="up to date"))
+                continue
+            reporter.log(f"{stage.name}: {need.reason}")
+            if force:
+                _forget(run_dir, stage.name)
+                shutil.rmtree(run_dir / CACHE / stage.name, ignore_errors=True)
+            started = time.perf_counter()
+            artifacts, reads = _run(stage, settings, files, need.key, run_dir, reporter, recipe.folder)
+            seconds = time.perf_counter() - started
+            record = StageRecord(
+                key=need.key, parts=need.parts, artifacts=artifacts, seconds=round(seconds, 3), reads=reads.found
+            )
+            manifest = manifest.with_stage(stage.name, record)
+            write_manifest(run_dir, manifest)
+            _forget(run_dir, stage.name)
+            reporter.log(f"{stage.name}: done in {seconds:.1f} s")
+            outcomes.append(Outcome(stage=stage.name, action="ran", reason=need.reason, seconds=seconds))
+            if reads.gap and reads.gap not in gaps:
+                gaps.add(reads.gap)
+                reporter.log(f"changes of files that libraries in C or Rust read may go unnoticed: {reads.gap}")
+        finish(manifest)
+    return manifest, tuple(outcomes)
+
+
+def plan_stages(stages: Sequence[Stage[Any]], recipe: Recipe, run_dir: Path) -> tuple[Outcome, ...]:
+    """What `run_stages` would do, changing nothing.
+
+    A stage whose inputs are yet to be made is said to run, though it may turn out up to date when
+    those come out the same.
+    """
+    check_order(stages)
+    manifest = read_manifest(run_dir) or Manifest(recipe=recipe.name, environment={})
+    outcomes: list[Outcome] = []
+    pending: dict[Kind, str] = {}
+    for stage in stages:
+        waits_for = [pending[kind] for kind in stage.reads if kind in pending]
+        if waits_for:
+            reason = f"{waits_for[0]} runs before it"
+        else:
+            settings = stage.settings(recipe)
+            reason = _need(stage, settings, manifest, run_dir, recipe.folder).reason
+        if reason:
+            pending.update(dict.fromkeys((*stage.writes, *stage.may_write), stage.name))
+            outcomes.append(Outcome(stage=stage.name, action="would run", reason=reason))
+        else:
+            outcomes.append(Outcome(stage=stage.name, action="up to date"))
+    return tuple(outcomes)
+
+
+def _need(stage: Stage[Any], settings: Any, manifest: Manifest, run_dir: Path, folder: Path) -> _Need:
+    parts = stage_parts(stage, settings, manifest)
+    need = _Need(parts=parts, reason="")
+    record = manifest.stages.get(stage.name)
+    if record is None:
+        return replace(need, reason="not built yet")
+    if record.key != need.key:
+        stale = stale_parts(record, parts, kinds=get_args(PartKind))
+        more = f" and {len(stale) - 1} more" if len(stale) > 1 else ""
+        return replace(need, reason=f"{stale[0]} changed{more}")
+    if record.reads is None:
+        return replace(need, reason="not known which files the recipe's code read")
+    if changed := difference(record.reads, folder):
+        return replace(need, reason=changed)
+    for artifact in record.artifacts:
+        path = run_dir / artifact.path
+        if not path.is_file():
+            how = "was removed by `pipeline clean`" if artifact.path in manifest.removed else "is missing"
+            return replace(need, reason=f"{artifact.path} {how}")
+        if path.stat().st_size != artifact.size or digest_file(path) != artifact.sha256:
+            return replace(need, reason=f"{artifact.path} was altered")
+    return need
+
+
+def _run(
+    stage: Stage[Any],
+    settings: Any,
+    files: Sequence[Artifact],
+    key: str,
+    run_dir: Path,
+    reporter: Reporter,
+    folder: Path,
+) -> tuple[tuple[Artifact, ...], Recording]:
+    temporary = run_dir / f".{stage.name}.{os.getpid()}.tmp"
+    scratch = run_dir / SCRATCH / f"{stage.name}-{key[:_KEY_DIGITS]}"
+    temporary.mkdir()
+    if _read_otherwise(scratch, folder):
+        shutil.rmtree(scratch)
+    scratch.mkdir(parents=True, exist_ok=True)
+    found = {(artifact.kind, artifact.candidate): run_dir / artifact.path for artifact in files}
+    outputs = Outputs(
+        stage=stage.name,
+        folder=temporary,
+        scratch=scratch,
+        cache=run_dir / CACHE / stage.name,
+        reporter=reporter,
+        declared={},
+    )
+    try:
+        try:
+            with (
+                recording(folder, leave_out=[run_dir], file=scratch / _READS) as reads,
+                faults_of_the_user(f"stage {stage.name}"),
+            ):
+                stage.run(settings, Inputs(stage=stage.name, files=found), outputs)
+        except Exception as error:
+            if (full := no_room(error, run_dir)) is not None:
+                raise FileError(f"stage {stage.name}: {full}; it goes on from here when it is run again") from error
+            raise
+        artifacts = _collect(stage, outputs)
+        final = run_dir / stage.name
+        former = run_dir / f".{stage.name}.{os.getpid()}.old"
+        if final.exists():
+            final.rename(former)
+        temporary.rename(final)
+        shutil.rmtree(former, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return artifacts, reads
+
+
+def _read_otherwise(scratch: Path, folder: Path) -> bool:
+    """Whether the user's code would now read other files than an interrupted run did, whose remains lie there."""
+    path = scratch / _READS
+    if not path.exists():
+        return False  # killed before it read anything
+    try:
+        return bool(difference(json.loads(path.read_bytes()), folder))
+    except ValueError:  # killed while it was written
+        return True
+
+
+def _collect(stage: Stage[Any], outputs: Outputs) -> tuple[Artifact, ...]:
+    """Check what a stage left behind against what it declared."""
+    artifacts = []
+    for (kind, candidate), path in outputs.declared.items():
+        if kind not in (*stage.writes, *stage.may_write):
+            raise StageError(f"stage {stage.name}: wrote {kind.value}, which it does not declare under `writes`")
+        if not path.is_file():
+            raise StageError(f"stage {stage.name}: declared {kind.value} as {path.name}, but there is no such file")
+        name = f"{stage.name}/{path.relative_to(outputs.folder).as_posix()}"
+        size = path.stat().st_size
+        artifacts.append(Artifact(kind=kind, path=name, sha256=digest_file(path), size=size, candidate=candidate))
+    missing = [kind.value for kind in stage.writes if kind not in {artifact.kind for artifact in artifacts}]
+    if missing:
+        raise StageError(f"stage {stage.name}: expected it to write {', '.join(missing)}, found nothing")
+    declared = set(outputs.declared.values())
+    stray = [path for path in outputs.folder.rglob("*") if path.is_file() and path not in declared]
+    if stray:
+        raise StageError(f"stage {stage.name}: left an undeclared file {stray[0].relative_to(outputs.folder)}")
+    return tuple(sorted(artifacts, key=lambda artifact: artifact.path))
+
+
+def _make_directory(run_dir: Path) -> None:
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"{run_dir}: expected a folder to write to, found: {error.strerror}") from error
+
+
+def hold(run_dir: Path) -> Any:
+    """Hold a run directory, for a `with` block.
+
+    Raises:
+        StageError: somebody else does.
+        FileError: nothing can be written there.
+    """
+    try:
+        return FileLock(run_dir / ".lock").acquire(timeout=0)
+    except Timeout as error:
+        raise StageError(
+            f"{run_dir}: another build is running there; wait for it to end, or give another --run-dir"
+        ) from error
+    except OSError as error:
+        raise FileError(f"{run_dir}: expected a folder to write to, found: {os_error_text(error)}") from error
+
+
+def _sweep(run_dir: Path) -> None:
+    """Remove what a killed build left half-written."""
+    for pattern in (".*.tmp", ".*.old"):
+        for folder in run_dir.glob(pattern):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _forget(run_dir: Path, stage: str) -> None:
+    """Remove a finished stage's scratch folders."""
+    for folder in (run_dir / SCRATCH).glob(f"{stage}-*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _environment() -> dict[str, str]:
+    return {"python": platform.python_version(), "system": platform.system(), "machine": platform.machine()}

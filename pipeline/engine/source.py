@@ -1,0 +1,161 @@
+"""Which source files a module is made of: so that an edit is noticed wherever it is made."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+from pipeline.engine.artifacts import digest_bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What a module imports, followed through one folder.
+
+    Args:
+        files: SHA-256 of each source file, by its path relative to the folder.
+        libraries: top-level names imported from elsewhere, the standard library left out.
+    """
+
+    files: dict[str, str]
+    libraries: frozenset[str]
+
+
+def factory_digests(factory: str, folder: Path) -> dict[str, str]:
+    """What a user's factory is made of.
+
+    Args:
+        factory: `module:function`.
+        folder: the recipe's; the module is looked up there first, then among what is installed.
+
+    Returns:
+        SHA-256 of its source files and of those it imports from the same place, and the versions of the libraries
+        they use. Empty for a module that is found nowhere: importing it says so better.
+    """
+    found = factory_sources(factory, folder)
+    return {**found.files, **library_versions(found.libraries)}
+
+
+def factory_sources(factory: str, folder: Path) -> Sources:
+    """The same files, and the libraries' names; arguments as for `factory_digests`."""
+    module = factory.partition(":")[0]
+    top = module.partition(".")[0]
+    found = collect(module, folder)
+    if not found.files and (root := _installed_root(top)) is not None:
+        found = collect(module, root, within=(top,))
+    own = {"pipeline", "handlers"}  # a user's module imports our nouns; our own source is looked after elsewhere
+    return Sources(files=found.files, libraries=found.libraries - own)
+
+
+def _installed_root(top: str) -> Path | None:
+    """The folder on `sys.path` that holds a top-level module or package."""
+    try:
+        spec = find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    origin = Path(spec.origin)
+    return origin.parent.parent if origin.name == "__init__.py" else origin.parent
+
+
+def collect(
+    module: str, folder: Path, *, within: Collection[str] | None = None, leave_out: Collection[str] = ()
+) -> Sources:
+    """Follow a module's imports, those inside functions included.
+
+    Args:
+        module: dotted name.
+        folder: what it is looked up in; imports found elsewhere are libraries.
+        within: only these top-level names count as lying in the folder; all by default.
+        leave_out: packages whose own `__init__` does not count, nor what it imports.
+    """
+    files: dict[str, str] = {}
+    libraries: set[str] = set()
+    waiting = [module]
+    seen: set[str] = set()
+    left_out = {folder.joinpath(*one.split("."), "__init__.py") for one in leave_out}
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        top = name.partition(".")[0]
+        found = list(_locate(name, folder)) if within is None or top in within else []
+        if not found:
+            if top not in sys.stdlib_module_names and not _locate_any(top, folder, within):
+                libraries.add(top)
+            continue
+        for path in found:
+            if path in left_out:
+                continue
+            content = path.read_bytes()
+            files[path.relative_to(folder).as_posix()] = digest_bytes(content)
+            package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+            waiting.extend(_imports(content, package))
+    return Sources(files=dict(sorted(files.items())), libraries=frozenset(libraries))
+
+
+def library_versions(names: Collection[str]) -> dict[str, str]:
+    """Installed version of the distributions that provide these top-level modules, by distribution."""
+    owners = _owners()
+    distributions = {owner for name in names for owner in owners.get(name, ())}
+    return {name: metadata.version(name) for name in sorted(distributions)}
+
+
+@lru_cache(maxsize=1)
+def _owners() -> dict[str, list[str]]:
+    return dict(metadata.packages_distributions())
+
+
+def _locate(name: str, folder: Path) -> Iterator[Path]:
+    """The files that importing `name` from `folder` runs: its packages' `__init__` and itself."""
+    parts = name.split(".")
+    base = folder.joinpath(*parts)
+    own = [path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()]
+    if not own:
+        return
+    yield from own[:1]
+    for depth in range(1, len(parts)):
+        init = folder.joinpath(*parts[:depth], "__init__.py")
+        if init.is_file():
+            yield init
+
+
+def _locate_any(top: str, folder: Path, within: Collection[str] | None) -> bool:
+    return (within is None or top in within) and any(_locate(top, folder))
+
+
+@lru_cache(maxsize=1024)
+def _imports(content: bytes, package: str) -> tuple[str, ...]:
+    """Dotted names a source file imports; `from a import b` gives both `a` and `a.b`."""
+    try:
+        tree = ast.parse(content)
+    except SyntaxError:
+        return ()
+    names: list[str] = []
+    for node in _executed(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, base] if base else above)
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return tuple(name for name in names if name and name != "__future__")
+
+
+def _executed(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every node but those that only a type checker sees."""
+    for child in ast.iter_child_nodes(tree):
+        if isinstance(child, ast.If) and ast.unparse(child.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            continue
+        yield child
+        yield from _executed(child)

@@ -1,0 +1,1 @@
+"""What a user may ask for: sections, names, passes, and recipes as files; light."""

@@ -1,0 +1,65 @@
+"""Recipe sections of the network: `[model]` and its preprocessing."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from pipeline.recipe.names import (
+    FACTORY,
+    NETWORKS,
+    NetworkName,
+    require_known,
+)
+from pipeline.recipe.section import Section
+
+
+class Preprocessing(Section):
+    """How raw values become what the network sees, inside the exported graph: (x * scale - mean) / std."""
+
+    scale: float = Field(default=1.0, description="factor on the raw value, e.g. 1/255 = 0.00392156862745098")
+    mean: tuple[float, ...] = Field(
+        default=(0.0,), description="subtracted after scaling; one value, or one per channel or feature"
+    )
+    std: tuple[float, ...] = Field(
+        default=(1.0,), description="divisor after subtraction; one value, or one per channel or feature"
+    )
+
+
+# The same as in `handlers.activation`, which computes with them.
+Activation = Literal["none", "softmax", "sigmoid"]
+
+
+class Model(Section):
+    """The network: built in by `name`, or the user's own by `factory`."""
+
+    name: Annotated[
+        NetworkName | None, BeforeValidator(partial(require_known, known=NETWORKS, own="model.factory"))
+    ] = Field(default=None, description="a built-in architecture")
+    factory: str | None = Field(default=None, pattern=FACTORY, description="the user's own, as module:function")
+    arguments: dict[str, Any] = Field(default={}, description="keyword arguments of the architecture or factory")
+    weights: str | None = Field(
+        default=None, description="file of weights, relative to the recipe: .safetensors, or a .pt/.pth state dict"
+    )
+    weights_key: str | None = Field(
+        default=None,
+        min_length=1,
+        description="where in that file the weights lie, as a dotted path, such as model_ema; needed where it holds "
+        "several sets, or other things under one prefix",
+    )
+    preprocessing: Preprocessing | None = Field(default=None, description="for a factory that returns a bare network")
+    activation: Activation | None = Field(
+        default=None,
+        description="what the network's outputs are already: none for logits, or the probabilities of softmax or "
+        "sigmoid. If not given they are logits, and a build whose network answers with probabilities ends",
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Model:
+        if (self.name is None) == (self.factory is None):
+            raise ValueError("expected exactly one of name, factory")
+        if self.weights_key is not None and self.weights is None:
+            raise ValueError("weights_key without weights: expected the file that it is a key of; give model.weights")
+        return self

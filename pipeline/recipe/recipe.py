@@ -1,0 +1,93 @@
+"""What a user may ask for: a whole recipe, as frozen models. `pipeline.recipe.loading` reads it from TOML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.recipe.candidates import Candidates, Export, Goal, Search
+from pipeline.recipe.data import Data
+from pipeline.recipe.limits import Budget, Measure, Select, Verify
+from pipeline.recipe.model import Model
+from pipeline.recipe.names import (
+    SLIM,
+    SearchEffort,
+    is_search_name,
+)
+from pipeline.recipe.package import Package, Smoke
+from pipeline.recipe.section import LONGEST_NAME, NAME, Section
+from pipeline.recipe.train import Train
+
+
+class Recipe(Section):
+    """A whole recipe. `folder` is where relative paths and the user's modules are looked up."""
+
+    name: str = Field(pattern=NAME, max_length=LONGEST_NAME, description="names the run directory and the archive")
+    model: Model
+    data: Data
+    train: Train = Train()
+    candidates: Candidates = Candidates()
+    export: Export = Export()
+    verify: Verify = Verify()
+    measure: Measure = Measure()
+    budget: Budget = Budget()
+    search: Search = Search()
+    select: Select = Select()
+    package: Package = Package()
+    smoke: Smoke = Smoke()
+    folder: Path = Field(default=Path(), exclude=True, description="set by the loader")
+
+    @model_validator(mode="after")
+    def _one_goal(self) -> Recipe:
+        given = self.select.goal if "goal" in self.select.model_fields_set else None
+        if given is not None and self.search.goal not in (None, given):
+            raise ValueError(
+                f"search.goal {self.search.goal} and select.goal {given}: expected the same, for what is searched is "
+                "what is selected; give one of them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _names_of_a_search(self) -> Recipe:
+        taken = [one.name for one in self.candidates.variants or () if is_search_name(one.name)]
+        if taken and self.search_effort != "off":
+            raise ValueError(
+                f"variant {taken[0]!r}: expected another name, because a search names its networks so; rename it, or "
+                "set search.effort to off"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _weights_or_training(self) -> Recipe:
+        if self.train.epochs == 0 and self.model.weights is None and self.model.factory is None:
+            raise ValueError(
+                f"train.epochs = 0 without model.weights: expected weights, because {self.model.name} is made at "
+                "random; give model.weights, or train.epochs of 1 or more"
+            )
+        return self
+
+    @property
+    def search_effort(self) -> SearchEffort | Literal["off"]:
+        """How much is searched."""
+        if self.search.effort is not None:
+            return self.search.effort
+        candidates, named = self.candidates, self.select.candidate
+        chosen = candidates.variants is not None or (named is not None and not named.startswith(SLIM))
+        return "off" if chosen or "onnx" not in candidates.formats else "quick"
+
+    @property
+    def search_limit_s(self) -> float:
+        """Seconds after which the search ends."""
+        return 60 * (self.search.max_minutes or (90 if self.search_effort == "deep" else 5))
+
+    @property
+    def goal(self) -> Goal:
+        """What the candidates compete in."""
+        return self.search.goal or self.select.goal
+
+    @property
+    def model_name(self) -> str:
+        """The name in the archive and in the URL."""
+        return self.package.name or self.name

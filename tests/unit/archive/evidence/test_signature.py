@@ -1,0 +1,96 @@
+"""Signatures by OpenSSF model-signing with a local key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from pipeline.archive.evidence.signature import check_signature, sign_file, signature_path
+from pipeline.errors import FileError
+
+
+@dataclass(frozen=True)
+class Keys:
+    private: Path
+    public: Path
+
+
+def make_keys(folder: Path, name: str) -> Keys:
+    key = ec.generate_private_key(ec.SECP256R1())
+    private, public = folder / f"{name}.pem", folder / f"{name}.pub"
+    form = serialization.Encoding.PEM
+    private.write_bytes(key.private_bytes(form, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    public.write_bytes(key.public_key().public_bytes(form, serialization.PublicFormat.SubjectPublicKeyInfo))
+    return Keys(private, public)
+
+
+@pytest.fixture
+def signed(tmp_path: Path) -> tuple[Path, Keys]:
+    keys = make_keys(tmp_path, "key")
+    archive = tmp_path / "a.mar"
+    archive.write_bytes(b"content" * 1000)
+    assert sign_file(archive, keys.private) == tmp_path / "a.mar.sig"
+    return archive, keys
+
+
+def test_what_was_signed_fits_under_any_name(signed: tuple[Path, Keys]) -> None:
+    archive, keys = signed
+    check_signature(archive, signature_path(archive), keys.public)
+    renamed = archive.rename(archive.with_name("b.mar"))
+    check_signature(renamed, signature_path(archive), keys.public)
+
+
+def test_other_bytes(signed: tuple[Path, Keys]) -> None:
+    archive, keys = signed
+    content = bytearray(archive.read_bytes())
+    content[3500] ^= 1
+    archive.write_bytes(content)
+    with pytest.raises(
+        FileError, match=r"a\.mar\.sig: expected the signature of a\.mar by the key key\.pub, found: Sig"
+    ):
+        check_signature(archive, signature_path(archive), keys.public)
+
+
+def test_another_key(signed: tuple[Path, Keys], tmp_path: Path) -> None:
+    archive, _ = signed
+    other = make_keys(tmp_path, "other")
+    with pytest.raises(FileError, match=r"expected the signature of a\.mar by the key other\.pub"):
+        check_signature(archive, signature_path(archive), other.public)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff\xfe", b'{"dsseEnvelope": 1}'])
+def test_a_signature_that_is_none(signed: tuple[Path, Keys], content: bytes) -> None:
+    archive, keys = signed
+    signature_path(archive).write_bytes(content)
+    with pytest.raises(FileError, match=r"a\.mar\.sig: expected the signature of a\.mar by the key key\.pub, found: "):
+        check_signature(archive, signature_path(archive), keys.public)
+
+
+def test_every_cut_of_a_signature(signed: tuple[Path, Keys]) -> None:
+    archive, keys = signed
+    signature = signature_path(archive)
+    content = signature.read_bytes()
+    for length in range(0, len(content), 97):
+        signature.write_bytes(content[:length])
+        with pytest.raises(FileError, match="expected the signature of"):
+            check_signature(archive, signature, keys.public)
+
+
+def test_keys_that_are_none(signed: tuple[Path, Keys], tmp_path: Path) -> None:
+    archive, keys = signed
+    wrong = tmp_path / "wrong.pem"
+    wrong.write_bytes(b"no key")
+    with pytest.raises(
+        FileError, match=r"wrong\.pem: expected an elliptic-curve private key in PEM without a password"
+    ):
+        sign_file(archive, wrong)
+    with pytest.raises(FileError, match=r"wrong\.pem: expected an elliptic-curve public key in PEM"):
+        check_signature(archive, signature_path(archive), wrong)
+    with pytest.raises(FileError, match=r"none\.pem: expected a readable file, found none"):
+        sign_file(archive, tmp_path / "none.pem")
+    with pytest.raises(FileError, match=r"key\.pem: expected an elliptic-curve public key in PEM"):
+        check_signature(archive, signature_path(archive), keys.private)

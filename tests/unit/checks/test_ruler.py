@@ -1,0 +1,152 @@
+"""The kinds of inputs that a file is held to: made-up ones, other sizes, and limits that fit the network's answers."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from onnx import helper
+from safetensors.numpy import save_file
+from torch import Tensor, nn
+from torch.jit._trace import TracerWarning
+
+from handlers.decode import InputSpec
+from handlers.runtime import _quiet_torchscript
+from handlers.serving import RuntimeSpec
+from handlers.sizes import pack_size_groups
+from handlers.tolerance import FLOAT32
+from pipeline.checks.free_axes import sized_examples
+from pipeline.checks.locate.first_difference import locate
+from pipeline.checks.reference import module_reference
+from pipeline.errors import ProofError
+from tests.onnx_files import LOGITS, VALUES, graph, one_operator
+from tests.parity_reports import require
+from tests.unit.checks.test_parity import check
+
+if TYPE_CHECKING:
+    from tests.unit.conftest import Exported
+
+
+class Particular(nn.Module):
+    """Has no steady answer to some made-up inputs."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__()
+        self.fault = fault
+
+    def forward(self, values: Tensor) -> Tensor:
+        if self.fault == "infinite" or not values.any():
+            if self.fault == "raises" and not values.any():
+                raise ValueError("an empty text\nhas no words")
+            return torch.reciprocal(values)
+        if self.fault == "rounds":
+            # What is left after cancelling has no digits of float32 any more where the values are large.
+            return values + ((values**8 + 1e7) - values**8 - 1e7)
+        return values.clone()
+
+
+@pytest.mark.parametrize(
+    ("fault", "low", "left_out"),
+    [
+        ("infinite", 0.0, {"zeros": "the network itself answers NaN or infinity to 32 of 32"}),
+        ("raises", 0.0, {"zeros": "the network itself raises ValueError: an empty text"}),
+        ("rounds", 1.0, {"maximum": "float32 and float64 lie", "noise": "float32 and float64 lie"}),
+    ],
+)
+def test_made_up_inputs_that_the_network_itself_has_no_steady_answer_to_are_left_out(
+    exported: Exported, tmp_path: Path, fault: str, low: float, left_out: dict[str, str]
+) -> None:
+    values = InputSpec(name="values", dtype="float32", shape=(3,), low=low, high=64.0)
+    samples = tmp_path / "samples.safetensors"
+    save_file({"input.values": np.random.default_rng(0).uniform(1, 2, (8, 3)).astype(np.float32)}, samples)
+    reference = module_reference(Particular(fault).eval(), (values,))
+    file = one_operator(tmp_path / "same.onnx", "Reciprocal" if fault == "infinite" else "Identity")
+    report = check(exported, file, reference, FLOAT32, tmp_path, inputs=(values,), samples=samples)
+    assert report.left_out.keys() == left_out.keys()
+    assert all(text in report.left_out[kind] for kind, text in left_out.items()), report.left_out
+    require(report)
+    assert {one.inputs for one in report.checks} == {"real", "zeros", "maximum", "noise"} - left_out.keys()
+    assert report.to_json()["left_out"] == dict(report.left_out)
+
+
+@pytest.mark.parametrize("size", [1e-12, 1.0, 1e12])
+def test_the_limit_fits_answers_of_any_size(exported: Exported, tmp_path: Path, size: float) -> None:
+    samples = tmp_path / "samples.safetensors"
+    save_file({"input.values": np.random.default_rng(0).uniform(-4, 4, (8, 3)).astype(np.float32)}, samples)
+    module = nn.Linear(3, 3).eval()
+    with torch.no_grad():
+        module.weight.copy_(torch.eye(3) * size)
+        module.bias.zero_()
+    arguments: dict[str, Any] = {"inputs": (VALUES,), "samples": samples, "batch_sizes": (1,)}
+    for factor, passes in ((1.0, True), (1.0 + 1e-6, True), (1.0 + 1e-4, False)):
+        file = one_operator(tmp_path / "scaled.onnx", "Mul", size * factor)
+        report = check(exported, file, module_reference(module, (VALUES,)), FLOAT32, tmp_path, **arguments)
+        assert report.passed is passes, (factor, report.worst)
+        assert not report.empty
+
+
+def test_a_proof_that_tells_no_two_examples_apart_is_called_empty(exported: Exported, tmp_path: Path) -> None:
+    samples = tmp_path / "samples.safetensors"
+    save_file({"input.values": np.random.default_rng(0).uniform(-4, 4, (8, 3)).astype(np.float32)}, samples)
+    module = nn.Linear(3, 3).eval()
+    with torch.no_grad():
+        module.weight.copy_(torch.eye(3) * 1e-7)
+        module.bias.copy_(torch.tensor([0.0, 100.0, 50.0]))
+    shift = {"shift": np.array([0, 100, 50], np.float32), "none": np.zeros(1, np.float32)}
+    nodes = [
+        helper.make_node("Mul", ["values", "none"], ["zero"]),
+        helper.make_node("Add", ["zero", "shift"], ["logits"]),
+    ]
+    file = graph(tmp_path / "constant.onnx", nodes, LOGITS, **shift)
+    report = check(
+        exported, file, module_reference(module, (VALUES,)), FLOAT32, tmp_path, inputs=(VALUES,), samples=samples
+    )
+    assert report.passed, "what it answers is as near as float32 can tell"
+    assert report.empty
+    assert report.to_json()["empty"] is True
+
+
+class ByRoot(nn.Module):
+    """A sum over the root of the length, which a trace takes for a constant."""
+
+    def forward(self, steps: Tensor) -> Tensor:
+        size = steps.shape[1]
+        return steps.sum(1) / math.sqrt(int(size))
+
+
+class ByMean(nn.Module):
+    def forward(self, steps: Tensor) -> Tensor:
+        return steps.mean(1)
+
+
+def test_a_length_that_the_file_took_for_a_constant_fails_at_another_one(exported: Exported, tmp_path: Path) -> None:
+    spec = InputSpec(name="steps", dtype="float32", shape=(12, 4), low=-4.0, high=4.0, dynamic_axes=(0,))
+    real = {"steps": np.random.default_rng(0).normal(0, 1, (8, 12, 4)).astype(np.float32)}
+    samples = tmp_path / "samples.safetensors"
+    reports = {}
+    for module in (ByRoot().eval(), ByMean().eval()):
+        sized = sized_examples(module, [spec], real)
+        save_file({"input.steps": real["steps"], **pack_size_groups(sized.groups)}, samples)
+        file = tmp_path / f"{type(module).__name__}.pt"
+        with _quiet_torchscript(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", TracerWarning)
+            traced = torch.jit.trace(module, torch.from_numpy(real["steps"][:2]))  # type: ignore[no-untyped-call]
+            torch.jit.save(traced, file)
+        reference = module_reference(module, [spec])
+        arguments: dict[str, Any] = {"inputs": [spec], "samples": samples, "batch_sizes": (1, 2)}
+        report = check(exported, file, reference, FLOAT32, tmp_path, **arguments)
+        reports[type(module)] = report
+        if not report.passed:
+            runtime = RuntimeSpec(kind="torchscript", file=file.name)
+            finding = locate(report, file=file, runtime=runtime, reference=reference, inputs=[spec], samples=samples)
+            with pytest.raises(ProofError, match=r"failed on real \(steps of 1\) inputs at .*; the whole \(ByRoot\): "):
+                require(report, where=finding.text)
+    require(reports[ByMean])
+    failed = {one.inputs for one in reports[ByRoot].checks if not one.comparison.passed}
+    assert failed == {f"real (steps of {size})" for size in (1, 6, 24, 25)}
+    assert {one.batch_size for one in reports[ByMean].checks if one.inputs == "real (steps of 25)"} == {1, 2}

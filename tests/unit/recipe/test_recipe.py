@@ -1,0 +1,262 @@
+"""Recipes: what is accepted, and that every problem is named at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import UsageError
+from pipeline.recipe.loading import builtin_recipes, load_recipe
+from pipeline.recipe.passes import ChannelPruning, DynamicInt8, FineTune, MagnitudePruning, StaticInt8
+from pipeline.stages import package
+
+MINIMAL = """
+[model]
+name = "fashion-cnn"
+[data]
+name = "fashion-mnist"
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", builtin_recipes())
+def test_every_builtin_recipe_parses(name: str) -> None:
+    assert load_recipe(name).name == name
+
+
+def test_name_is_the_files_stem_and_folder_is_where_it_lies(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, MINIMAL))
+    assert recipe.name == "mine"
+    assert recipe.model_name == "mine"
+    assert recipe.folder == tmp_path.resolve()
+
+
+@pytest.mark.parametrize("override", ["name=a..b", "package.name=a.", 'package.version="1..0"', "name=../a"])
+def test_a_name_that_no_server_loads_is_refused(override: str) -> None:
+    with pytest.raises(UsageError, match="String should match pattern"):
+        load_recipe("fashion-cnn", [override])
+
+
+def test_overrides_are_toml_or_else_text(tmp_path: Path) -> None:
+    recipe = load_recipe(
+        write(tmp_path, MINIMAL), ["train.epochs=3", "select.goal=size", "model.arguments.dropout=0.5"]
+    )
+    assert recipe.train.epochs == 3
+    assert recipe.select.goal == "size"
+    assert recipe.model.arguments == {"dropout": 0.5}
+
+
+def test_an_override_that_reads_as_a_number_is_text_where_text_is_asked_for(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, MINIMAL), ["package.version=1.10", "name=7"])
+    assert (recipe.package.version, recipe.name) == ("1.10", "7")
+
+
+def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
+    text = MINIMAL + '[train]\nepochs = -1\nspeed = 9\n[select]\ngoal = "fame"\n'
+    with pytest.raises(UsageError) as caught:
+        load_recipe(write(tmp_path, text))
+    message = str(caught.value)
+    assert "train.epochs: Input should be greater than or equal to 0, found -1" in message
+    assert "train.speed: unknown key" in message
+    assert "select.goal: Input should be 'latency', 'throughput' or 'size', found 'fame'" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("train.epoch=3", "train.epoch: unknown key; did you mean train.epochs?"),
+        ("budget.max_acuracy_drop=1", "budget.max_acuracy_drop: unknown key; did you mean budget.max_accuracy_drop?"),
+        ("trian.epochs=3", "trian: unknown key; did you mean train?"),
+        ("model.preprocessing.men=1", "model.preprocessing.men: unknown key; did you mean model.preprocessing.mean?"),
+        (
+            "train.amp=true",
+            "train.amp: unknown key; expected one of epochs, batch_size, optimizer, learning_rate, weight_decay",
+        ),
+        ("export.zzz=1", "export.zzz: unknown key; expected one of opset"),
+        (
+            "candidates.variants=[{name='a', passes=[{kind='fine-tune', epoch=3}]}]",
+            "fine-tune.epoch: unknown key; did you mean candidates.variants.0.passes.0.fine-tune.epochs?",
+        ),
+        (
+            "candidates.variants=[{name='a', pases=[]}]",
+            "variants.0.pases: unknown key; did you mean candidates.variants.0.passes?",
+        ),
+        (
+            "model.name=resnet-18",
+            "mlp, resnet18, or your own in model.factory; did you mean resnet18?, found 'resnet-18'",
+        ),
+        (
+            "data.name=fashion_mnist",
+            "or your own in data.factory; did you mean fashion-mnist?, found 'fashion_mnist'",
+        ),
+        ("data.arguments.size=3", "data: arguments: expected none for fashion-mnist, found size"),
+    ],
+)
+def test_an_unknown_key_comes_with_the_one_that_was_meant(override: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_recipe("fashion-cnn", [override])
+    assert str(caught.value).startswith("recipe fashion-cnn: ")
+    assert said in str(caught.value)
+
+
+def test_pruning_after_quantization_is_refused_with_the_reason(tmp_path: Path) -> None:
+    text = MINIMAL + (
+        '[[candidates.variants]]\nname = "wrong"\n'
+        'passes = [{ kind = "dynamic-int8" }, { kind = "magnitude-pruning" }]\n'
+    )
+    with pytest.raises(UsageError, match="quantized layers no longer hold float weights and pruning them silently"):
+        load_recipe(write(tmp_path, text))
+
+
+def test_pruning_before_quantization_is_accepted(tmp_path: Path) -> None:
+    text = MINIMAL + (
+        '[[candidates.variants]]\nname = "right"\n'
+        'passes = [{ kind = "magnitude-pruning", amount = 0.5 }, { kind = "dynamic-int8" }]\n'
+    )
+    variants = load_recipe(write(tmp_path, text)).candidates.variants
+    assert variants is not None
+    assert variants[0].passes == (MagnitudePruning(amount=0.5), DynamicInt8())
+
+
+@pytest.mark.parametrize(
+    ("variants", "message"),
+    [
+        (
+            '[[candidates.variants]]\nname = "float"\npasses = [{ kind = "magnitude-pruning" }]\n',
+            "variant 'float' names two different networks",
+        ),
+        (
+            '[[candidates.variants]]\nname = "a"\npasses = [{ kind = "magnitude-pruning" }]\n' * 2,
+            "variant 'a' at fp32 is given twice",
+        ),
+        (
+            '[[candidates.variants]]\nname = "a"\npasses = [{ kind = "dynamic-int8" }, { kind = "dynamic-int8" }]\n',
+            "pass dynamic-int8 given 2 times",
+        ),
+    ],
+)
+def test_two_different_candidates_never_share_a_name(tmp_path: Path, variants: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        load_recipe(write(tmp_path, MINIMAL + variants))
+
+
+CUT, TUNE, ZERO = '{ kind = "channel-pruning" }', '{ kind = "fine-tune" }', '{ kind = "magnitude-pruning" }'
+DYNAMIC, STATIC, HALF = '{ kind = "dynamic-int8" }', '{ kind = "static-int8" }', '{ kind = "bfloat16" }'
+
+
+@pytest.mark.parametrize(
+    ("passes", "reason"),
+    [
+        ((STATIC, CUT), "pruning after quantization: expected channel-pruning before static-int8"),
+        ((CUT, STATIC, TUNE), "fine-tune after quantization: .* training them silently does nothing"),
+        ((DYNAMIC, ZERO), "expected magnitude-pruning before dynamic-int8"),
+        ((TUNE, CUT), "the channels that go take the training with them"),
+        ((ZERO, CUT), "the channels that go take zeros with them"),
+        ((CUT, ZERO, TUNE), "training fills the zeros again"),
+        ((TUNE,), "expected channel-pruning before fine-tune, found none"),
+        ((DYNAMIC, STATIC), "expected one of dynamic-int8 and static-int8, found both"),
+        ((STATIC, HALF), "expected one of static-int8 and bfloat16, found both"),
+        ((HALF, ZERO), "expected magnitude-pruning before bfloat16, because what the network computes in comes last"),
+    ],
+)
+def test_passes_in_a_wrong_order_are_refused_with_the_reason(
+    tmp_path: Path, passes: tuple[str, ...], reason: str
+) -> None:
+    text = f'[[candidates.variants]]\nname = "a"\npasses = [{", ".join(passes)}]\n'
+    with pytest.raises(UsageError, match=reason):
+        load_recipe(write(tmp_path, MINIMAL + text))
+
+
+def test_one_network_at_every_precision(tmp_path: Path) -> None:
+    variants = [
+        f'[[candidates.variants]]\nname = "slim"\npasses = [{", ".join((CUT, TUNE, *last))}]\n'
+        for last in ((), (STATIC,), (DYNAMIC,), (HALF,))
+    ]
+    found = load_recipe(write(tmp_path, MINIMAL + "".join(variants))).candidates.variants
+    assert found is not None
+    assert [one.precision for one in found] == ["fp32", "int8-static", "int8-dynamic", "bf16"]
+    assert all(one.float_passes == (ChannelPruning(), FineTune()) for one in found)
+    assert found[1].passes[-1] == StaticInt8()
+
+
+@pytest.mark.parametrize(
+    ("last", "formats", "reason"),
+    [
+        (STATIC, "torchscript", "int8-static: expected onnx among formats, found torchscript; add it"),
+        (HALF, "onnx", "bf16: expected torchscript among formats, found onnx; add it"),
+    ],
+)
+def test_a_number_format_that_no_format_has_is_refused(tmp_path: Path, last: str, formats: str, reason: str) -> None:
+    text = f'[candidates]\nformats = ["{formats}"]\n[[candidates.variants]]\nname = "float"\npasses = [{last}]\n'
+    with pytest.raises(UsageError, match=f"variant 'float' at {reason}"):
+        load_recipe(write(tmp_path, MINIMAL + text))
+
+
+def test_no_training_without_weights_is_refused(tmp_path: Path) -> None:
+    text = MINIMAL + "[train]\nepochs = 0\n"
+    with pytest.raises(UsageError, match=r"train.epochs = 0 without model.weights: .*fashion-cnn is made at random"):
+        load_recipe(write(tmp_path, text))
+    own = load_recipe(write(tmp_path, text.replace('name = "fashion-cnn"', 'factory = "nets:build"')))
+    assert own.model.weights is None, "a factory may bring its own"
+
+
+def test_a_key_of_no_file_is_refused(tmp_path: Path) -> None:
+    text = MINIMAL.replace('name = "fashion-cnn"', 'name = "fashion-cnn"\nweights_key = "model_ema"')
+    with pytest.raises(UsageError, match=r"model: weights_key without weights: .*give model\.weights"):
+        load_recipe(write(tmp_path, text))
+
+
+def test_name_and_factory_together_are_refused(tmp_path: Path) -> None:
+    text = MINIMAL.replace('name = "fashion-cnn"', 'name = "fashion-cnn"\nfactory = "nets:build"')
+    with pytest.raises(UsageError, match="model: expected exactly one of name, factory"):
+        load_recipe(write(tmp_path, text))
+
+
+def test_unknown_recipe_suggests_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"did you mean fashion-cnn\?"):
+        load_recipe("fashion-cn")
+
+
+def test_broken_toml_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="expected TOML, found"):
+        load_recipe(write(tmp_path, "[model\n"))
+
+
+@pytest.mark.parametrize("override", ["train.epochs", "=3", ".epochs=3", "name.x=3"])
+def test_malformed_override_is_named(tmp_path: Path, override: str) -> None:
+    with pytest.raises(UsageError, match="--set"):
+        load_recipe(write(tmp_path, 'name = "x"\n' + MINIMAL), [override])
+
+
+def test_a_search_is_quick_unless_the_networks_are_named() -> None:
+    assert load_recipe("fashion-cnn").search_effort == "quick"
+    assert load_recipe("fashion-cnn").search_limit_s == 300
+    named = ["candidates.variants=[]"]
+    assert load_recipe("fashion-cnn", named).search_effort == "off"
+    deep = load_recipe("fashion-cnn", [*named, "search.effort=deep"])
+    assert (deep.search_effort, deep.search_limit_s) == ("deep", 5400)
+
+
+def test_what_is_searched_is_what_is_selected() -> None:
+    assert load_recipe("fashion-cnn", ["search.goal=size"]).goal == "size"
+    assert load_recipe("fashion-cnn", ["select.goal=size"]).goal == "size"
+    with pytest.raises(UsageError, match=r"search\.goal size and select\.goal latency: expected the same"):
+        load_recipe("fashion-cnn", ["search.goal=size", "select.goal=latency"])
+
+
+def test_limits_of_requests_go_with_the_archive(tmp_path: Path) -> None:
+    path = write(tmp_path, MINIMAL)
+    usual = package.settings(load_recipe(path, []))
+    assert (usual.max_pixels, usual.deadline_s) == (None, 10.0)
+    chosen = package.settings(load_recipe(path, ["package.max_pixels=50000000", "package.deadline_s=2.5"]))
+    assert (chosen.max_pixels, chosen.deadline_s) == (50_000_000, 2.5)
+    for wrong in ("package.max_pixels=0", "package.max_pixels=4095", "package.deadline_s=0.5", "package.deadline_s=60"):
+        with pytest.raises(UsageError, match=wrong.partition("=")[0]):
+            load_recipe(path, [wrong])
