@@ -26,6 +26,8 @@ from pipeline.models.load import load_model_spec
 from pipeline.models.spec import ModelSpec
 from pipeline.pages.front import Point, pareto_front
 from pipeline.recipe.limits import Budget
+from pipeline.tasks.table import task_of
+from pipeline.tasks.task import Task
 
 OURS = "pipeline: "
 FLOAT = "ONNX Runtime"
@@ -39,6 +41,7 @@ class Ground:
     Args:
         run: the opened run directory.
         model: specification of the network.
+        task: what it is for.
         eager: what it is made from.
         samples: real inputs, to time on.
         data: by split, its file.
@@ -50,6 +53,7 @@ class Ground:
 
     run: OpenedRun
     model: ModelSpec
+    task: Task
     eager: EagerSource
     samples: Path
     data: Mapping[str, Path]
@@ -75,7 +79,8 @@ def open_ground(run_dir: Path) -> Ground:
     """
     run = open_run(run_dir)
     recipe, ground = run.recipe, run.ground
-    model = load_model_spec(recipe.model, recipe.folder, read_info(ground[Kind.DATA_INFO, None]))
+    info = read_info(ground[Kind.DATA_INFO, None])
+    model = load_model_spec(recipe.model, recipe.folder, info)
     if len(model.inputs) != 1:
         raise FileError(f"{run_dir}: expected a network of one input, found {len(model.inputs)}; others take one here")
     weights = ground[Kind.WEIGHTS, None]
@@ -83,6 +88,7 @@ def open_ground(run_dir: Path) -> Ground:
     return Ground(
         run=run,
         model=model,
+        task=task_of(info.task),
         eager=EagerSource(
             settings=recipe.model,
             folder=recipe.folder,

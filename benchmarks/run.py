@@ -20,12 +20,13 @@ from benchmarks.contender import BATCH_SIZES, PEERS, Contender, Task
 from benchmarks.ours import FLOAT, SPLITS, Ground
 from pipeline.candidates.choose import Verdict, judge
 from pipeline.candidates.eager import eager_subjects, fastest_eager
-from pipeline.checks.quality import QualityReport, judge_quality, predict_logits
+from pipeline.checks.outputs import predict_logits
 from pipeline.engine.artifacts import Kind
 from pipeline.engine.process import failure, module_command, module_environment, run_child
 from pipeline.engine.stage import Reporter
 from pipeline.errors import ProofError
 from pipeline.measure.latency import Measurement, Subject, file_subject, measure_latency
+from pipeline.tasks.quality import QualityReport
 
 COPY = "its copy"
 # A tool that takes longer has lost.
@@ -106,12 +107,13 @@ def decide(one: Contender, ground: Ground, scratch: Path) -> dict[str, Decisions
     logits = _logits(one, ground, scratch)
     found = {}
     for split in SPLITS:
-        quality = judge_quality(
+        quality = ground.task.judge(
             candidate=one.name,
-            logits=logits[split],
-            float_logits=ground.float_logits[split],
-            labels=ground.labels[split],
-            classes=ground.model.labels,
+            outputs=logits[split],
+            float_outputs=ground.float_logits[split],
+            targets=ground.labels[split],
+            names=ground.model.labels,
+            activation=ground.model.outputs_are,
         )
         compared = ground.compared if split == "validation" else 1
         found[split] = Decisions(

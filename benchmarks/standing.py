@@ -8,8 +8,8 @@ from typing import Literal, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.checks.intervals import drop_bounds
 from pipeline.measure.gain import Claim, Ratio
+from pipeline.tasks.intervals import drop_bounds
 
 Accuracy = Literal["more accurate", "as accurate", "less accurate"]
 # Each bound; both together hold with 95 %.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import heapq
 import json
 from dataclasses import dataclass
 
+from handlers.answers import ANSWERS
 from handlers.bad_request import BadRequest
 from handlers.serving import Serving
 
@@ -13,8 +13,6 @@ from handlers.serving import Serving
 MAX_ANSWER_BYTES = 6_553_500
 # The longest that a float64 which holds a float32 is written: -1.1754943508222875e-38 and a comma.
 _NUMBER = len("-1.1754943508222875e-38,")
-# No float64 between 0 and 1 is written longer.
-_PROBABILITY = 2.2250738585072014e-308
 
 
 def most_instances(serving: Serving, *, with_logits: bool = False, with_decoded: bool = False) -> int:
@@ -28,9 +26,7 @@ def most_instances(serving: Serving, *, with_logits: bool = False, with_decoded:
     Returns:
         0 where not even one fits.
     """
-    longest = heapq.nlargest(serving.top, serving.labels, key=lambda label: len(json.dumps(label)))
-    top = [{"label": label, "class_id": len(serving.labels), "probability": _PROBABILITY} for label in longest]
-    answer = {**top[0], "top": top, "version": serving.version, "digest": "0" * 64}
+    answer = {**ANSWERS[serving.task].longest(serving), "version": serving.version, "digest": "0" * 64}
     if with_decoded:
         answer["decoded"] = {spec.name: "0" * 64 for spec in serving.inputs}
     size = len(json.dumps(answer)) + len(',"logits":[],') + with_logits * _NUMBER * len(serving.labels)
@@ -43,7 +39,7 @@ class AnswerRoom:
 
     Args:
         most: instances.
-        asked: what each answer holds besides the classes, in words; empty if nothing.
+        asked: what each answer holds besides the task's own, in words; empty if nothing.
     """
 
     most: int

@@ -100,6 +100,17 @@ def checked_files(value: object, where: str) -> dict[str, str]:
     return {checked_member(name, where): checked_sha256(digest, f"{where}: {name}") for name, digest in value.items()}
 
 
+def checked_settings(value: object, where: str) -> dict[str, Any]:
+    """Settings by name, whose values are for whoever knows them.
+
+    Raises:
+        ValueError: it is no object of these.
+    """
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise ValueError(f"{where}: expected settings by name, found {_shown(value)}")
+    return dict(value)
+
+
 def checked_text(value: object, where: str) -> str:
     """Any text, such as a label.
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.activation import probabilities
 from handlers.answer_size import AnswerSize
+from handlers.answers import ANSWERS
 from handlers.arrays import load_arrays
 from handlers.bad_request import BadRequest
 from handlers.compare import Comparison, compare
@@ -274,13 +274,7 @@ class Predictor:
             logits: the model's outputs, (K,); probabilities where it answers with those.
             with_logits: whether to add them.
         """
-        labels = self.serving.labels
-        shares = probabilities(logits, self.serving.activation)
-        top = [
-            {"label": labels[index], "class_id": index, "probability": float(shares[index])}
-            for index in np.argsort(-shares, kind="stable")[: self.serving.top].tolist()
-        ]
-        answer = {**top[0], "top": top, **self._tail}
+        answer = {**ANSWERS[self.serving.task].tell(self.serving, logits), **self._tail}
         if with_logits:
             answer["logits"] = logits.tolist()
         return answer

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, field
+from typing import Any, get_args
 
 from handlers.activation import ACTIVATIONS, Activation
+from handlers.answers import TASK_NAMES, TaskName
 from handlers.decode import InputSpec
 from handlers.described import (
     MOST_EXAMPLES,
@@ -17,6 +18,7 @@ from handlers.described import (
     checked_files,
     checked_flag,
     checked_name,
+    checked_settings,
     checked_sha256,
     checked_text,
     checked_tolerance,
@@ -115,7 +117,7 @@ class Serving:
         candidate: name of the candidate that was packed.
         identity: digest of the candidate's specification.
         precision: number format of its weights.
-        task: what the outputs mean.
+        task: what the outputs mean, and so what a client is told.
         inputs: in the order the model takes them.
         labels: one per output.
         runtime: how the model file is run.
@@ -127,6 +129,7 @@ class Serving:
         activation: what the model's outputs are already; archives without the field hold models whose outputs are
             logits.
         limits: on what a request may ask for; None in archives of earlier releases, which take the usual ones.
+        task_settings: of the task, as JSON values; empty where it has none.
     """
 
     name: str
@@ -134,7 +137,7 @@ class Serving:
     candidate: str
     identity: str
     precision: str
-    task: Literal["classification"]
+    task: TaskName
     inputs: tuple[InputSpec, ...]
     labels: tuple[str, ...]
     runtime: RuntimeSpec
@@ -144,6 +147,7 @@ class Serving:
     files: Mapping[str, str]
     activation: Activation = "none"
     limits: Limits | None = None
+    task_settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -158,6 +162,7 @@ class Serving:
             "model": {"name": self.name, "version": self.version},
             "candidate": {"name": self.candidate, "identity": self.identity, "precision": self.precision},
             "task": self.task,
+            **({"task_settings": dict(self.task_settings)} if self.task_settings else {}),
             "activation": self.activation,
             "inputs": [spec.to_json() for spec in self.inputs],
             "labels": list(self.labels),
@@ -183,8 +188,9 @@ class Serving:
         try:
             if document["schema"] != SERVING_SCHEMA:
                 raise ValueError(f"schema: expected {SERVING_SCHEMA}, found {document['schema']!r}")
-            if document["task"] != "classification":
-                raise ValueError(f"task: expected classification, found {document['task']!r}")
+            task = document["task"]
+            if task not in TASK_NAMES:
+                raise ValueError(f"task: expected {' or '.join(TASK_NAMES)}, found {task!r}")
             activation = document.get("activation", "none")
             if activation not in ACTIVATIONS:
                 raise ValueError(f"activation: expected {', '.join(ACTIVATIONS)}, found {activation!r}")
@@ -197,7 +203,8 @@ class Serving:
                 candidate=checked_candidate(candidate["name"], "candidate.name"),
                 identity=checked_sha256(candidate["identity"], "candidate.identity"),
                 precision=checked_name(candidate["precision"], "candidate.precision"),
-                task="classification",
+                task=task,
+                task_settings=checked_settings(document.get("task_settings", {}), "task_settings"),
                 inputs=tuple(InputSpec.from_json(spec) for spec in document["inputs"]),
                 labels=labels,
                 runtime=RuntimeSpec.from_json(document["runtime"]),

@@ -10,11 +10,11 @@ from pipeline.candidates.report import (
     PassFigures,
     TimingFigures,
 )
-from pipeline.checks.intervals import drop_bounds
-from pipeline.checks.quality import QualityReport
 from pipeline.formats import FormatName
 from pipeline.precision import Precision
 from pipeline.recipe.limits import Budget
+from pipeline.tasks.intervals import drop_bounds
+from pipeline.tasks.quality import QualityReport
 
 LIMITS = Budget(max_accuracy_drop=0.01, max_confident_flips=0.001)
 

@@ -9,9 +9,9 @@ from handlers.tolerance import FLOAT32
 from pipeline.archive.evidence.code import Code, portable_settings
 from pipeline.archive.evidence.document import CandidateEvidence, DataEvidence, Evidence, Metrics
 from pipeline.candidates.report import CandidateReport, ParityFigures, PassFigures, TimingFigures
-from pipeline.checks.quality import QualityReport
 from pipeline.engine.artifacts import digest_bytes
 from pipeline.recipe.recipe import Recipe
+from pipeline.tasks.quality import QualityReport
 from tests.served_models import GREY, LABELS, linear_onnx
 
 MEASURED = QualityReport(

@@ -24,18 +24,6 @@ _TIMEOUT_S = 600.0
 _OF_EACH_SIZE = 3
 
 
-def near_ties(logits: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """Rows whose two largest logits are closest, the closest first.
-
-    Args:
-        logits: (N, K).
-        count: how many, if there are so many.
-    """
-    ordered = np.sort(logits, axis=1)
-    margins = ordered[:, -1] - ordered[:, -2] if logits.shape[1] > 1 else ordered[:, 0]
-    return np.argsort(margins, kind="stable")[:count].astype(np.int64)
-
-
 def answers(
     folder: Path,
     runtime: RuntimeSpec,

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.candidates.report import CandidateReport
-from pipeline.checks.intervals import drop_bounds, smallest_provable_drop
-from pipeline.checks.quality import QualityReport
 from pipeline.engine.documents import Document
 from pipeline.errors import ProofError, UsageError
 from pipeline.formats import FORMATS
 from pipeline.measure.gain import MINIMUM_GAIN, speed_up
 from pipeline.recipe.candidates import Goal
 from pipeline.recipe.limits import Budget
+from pipeline.tasks.quality import QualityReport
 
 # What may go wrong over all candidates together: a bound that does not hold.
 ERROR_RATE = 0.05
@@ -76,9 +75,7 @@ def judge(quality: QualityReport, limits: Budget, *, lossy: bool, compared: int)
         compared: lossy candidates that could be selected; 1 where the choice is made already.
     """
     confidence = adjusted_confidence(compared)
-    lost, gained, examples = quality.lost, quality.gained, quality.examples
-    upper = drop_bounds(lost=lost, gained=gained, examples=examples, confidence=confidence)[1]
-    provable = smallest_provable_drop(discordant=lost + gained, examples=examples, confidence=confidence)
+    upper = quality.upper_bound(confidence)
     budget = limits.max_accuracy_drop
     match (lossy, upper <= budget, quality.confident_share <= limits.max_confident_flips):
         case (False, _, _):
@@ -96,7 +93,7 @@ def judge(quality: QualityReport, limits: Budget, *, lossy: bool, compared: int)
         text=text,
         adjusted_drop_upper=upper,
         confidence=confidence,
-        smallest_provable_drop=provable,
+        smallest_provable_drop=quality.smallest_provable(confidence),
     )
 
 

@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from handlers.runtime import run_chunks
 from handlers.serving import RuntimeSpec
 from handlers.sizes import pack_size_groups
+from handlers.tolerance import Tolerance
 from pipeline.candidates.figures import make_report
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport, How
@@ -25,8 +26,8 @@ from pipeline.checks.determinism import require_steady
 from pipeline.checks.free_axes import Sized, sized_examples
 from pipeline.checks.locate.first_difference import locate
 from pipeline.checks.locate.layers import LayerFinding
+from pipeline.checks.outputs import predict_logits
 from pipeline.checks.parity import ParityReport, check_parity, require_same_decisions
-from pipeline.checks.quality import QualityReport, judge_quality, predict_logits
 from pipeline.checks.reference import Reference, module_reference, unoptimized_reference
 from pipeline.compress import onnx_dynamic, onnx_static
 from pipeline.compress.passes import apply_passes
@@ -47,6 +48,8 @@ from pipeline.models.spec import ModelSpec
 from pipeline.models.weights import load_network
 from pipeline.precision import PRECISIONS
 from pipeline.recipe.passes import DynamicInt8, Pass, StaticInt8
+from pipeline.tasks.quality import QualityReport
+from pipeline.tasks.table import task_of
 
 _FLOAT_BATCH = 128
 # In a candidate's folder, where it was fine-tuned.
@@ -216,14 +219,14 @@ def evaluate(
     logits = predict_logits(
         file=file, runtime=runtime, inputs=ground.model.inputs, data=ground.validation, scratch=ground.scratch
     )
-    if not spec.lossy:
+    if not spec.lossy and ground.task.decides_by_largest:
         require_same_decisions(spec.name, float_logits, logits, parity.tolerance)
-    quality = judge_quality(
+    quality = ground.task.judge(
         candidate=spec.name,
-        logits=logits,
-        float_logits=float_logits,
-        labels=read_split(ground.validation).labels,
-        classes=ground.model.labels,
+        outputs=logits,
+        float_outputs=float_logits,
+        targets=read_split(ground.validation).labels,
+        names=ground.model.labels,
         activation=ground.model.outputs_are,
     )
     return make_report(
@@ -264,12 +267,12 @@ def served_quality(
         predict_logits(file=file, runtime=one.runtime, inputs=info.inputs, data=data, scratch=scratch)
         for one, file in ((winner, winner_file), (baseline, baseline_file))
     ]
-    return judge_quality(
+    return task_of(info.task).judge(
         candidate=winner.name,
-        logits=logits[0],
-        float_logits=logits[1],
-        labels=read_split(data).labels,
-        classes=info.labels,
+        outputs=logits[0],
+        float_outputs=logits[1],
+        targets=read_split(data).labels,
+        names=info.labels,
         activation=info.activation,
     )
 
@@ -296,7 +299,7 @@ def hold_against(
         reference=reference,
         inputs=ground.model.inputs,
         samples=ground.samples,
-        tolerance=PRECISIONS[spec.precision].tolerance,
+        tolerance=_tolerance(spec, ground),
         batch_sizes=ground.batch_sizes,
         skip_evaluator=_too_large(file, ground.evaluator_macs),
         scratch=ground.scratch,
@@ -323,7 +326,7 @@ def make_file(
     match spec.format:
         case "torchscript":
             fold = precision.optimization == "all"
-            exported = export_torchscript(module, file, example=traced, fold=fold, tolerance=precision.tolerance)
+            exported = export_torchscript(module, file, example=traced, fold=fold, tolerance=_tolerance(spec, ground))
             return passes, exported.method, module_reference(module, inputs, exact=precision.is_float32)
         case "onnx":
             float_file = file if precision.is_float32 else file.with_name("float.onnx")
@@ -369,6 +372,11 @@ def quantize_file(
             )
         case _:
             raise UsageError(f"{one.kind}: expected a pass that quantizes an ONNX file (dynamic-int8, static-int8)")
+
+
+def _tolerance(spec: CandidateSpec, ground: Ground) -> Tolerance:
+    """How far a file may be from its source, before it is fitted to the network's answers."""
+    return replace(PRECISIONS[spec.precision].tolerance, same_decision=ground.task.decides_by_largest)
 
 
 def _too_large(file: Path, limit: int) -> str:

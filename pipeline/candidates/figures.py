@@ -10,10 +10,10 @@ from handlers.serving import RuntimeSpec
 from pipeline.candidates.report import CandidateReport, How, ParityFigures, PassFigures
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.checks.parity import ParityReport
-from pipeline.checks.quality import QualityReport
 from pipeline.compress.touched import PassReport
 from pipeline.engine.artifacts import digest_file
 from pipeline.recipe.passes import Pass
+from pipeline.tasks.quality import QualityReport
 
 
 def make_report(

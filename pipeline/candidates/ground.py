@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from torch import Tensor, nn
@@ -19,8 +18,9 @@ from pipeline.engine.stage import Reporter, Silent
 from pipeline.models.spec import Deployable, DeployableOfSeveral, ModelSpec
 from pipeline.models.weights import load_network
 from pipeline.recipe.names import DeviceName
+from pipeline.tasks.loss import Criterion
+from pipeline.tasks.task import Task
 from pipeline.training.augment import Augmentation
-from pipeline.training.loss import Criterion
 
 # What the exporters trace on: two or more, or the batch axis may freeze at 1.
 _EXAMPLE_ROWS = 2
@@ -32,6 +32,7 @@ class Ground:
 
     Args:
         model: the float model.
+        task: what it is for.
         weights: of the float network.
         train: the training split: what is trained and calibrated on.
         validation: the validation split: what candidates are judged on.
@@ -40,7 +41,7 @@ class Ground:
         batch_sizes: examples per call in the parity check.
         evaluator_macs: multiply-accumulates up to which the reference evaluator is asked too.
         augmentation: how training pictures are moved.
-        criterion: what training minimises, of labels.
+        criterion: the user's own loss of outputs and labels; None for the task's.
         device: where to train.
         scratch: for temporary files, and for candidates that an interrupted run finished.
         cache: for tuned weights, which several candidates share, and a later search of other extent.
@@ -51,6 +52,7 @@ class Ground:
     """
 
     model: ModelSpec
+    task: Task
     weights: Path
     train: Path
     validation: Path
@@ -63,7 +65,7 @@ class Ground:
     scratch: Path
     cache: Path
     model_key: str = ""
-    criterion: Criterion = F.cross_entropy
+    criterion: Criterion | None = None
     reporter: Reporter = field(default_factory=Silent)
     limit: TimeLimit = UNLIMITED
 

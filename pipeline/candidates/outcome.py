@@ -7,11 +7,11 @@ from typing import assert_never
 from pipeline.candidates.choose import Verdict
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.speed import SpeedUp
-from pipeline.checks.quality import QualityReport
 from pipeline.measure.gain import MINIMUM_GAIN
 from pipeline.precision import PRECISIONS
 from pipeline.recipe.candidates import Goal
 from pipeline.recipe.limits import Budget
+from pipeline.tasks.quality import QualityReport
 
 
 def outcome(

@@ -19,7 +19,6 @@ from pipeline.candidates.again import is_quantized_file
 from pipeline.candidates.evaluate import quantize_file, runtime_of
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.spec import CandidateSpec
-from pipeline.checks.quality import divergence_between
 from pipeline.checks.reference import module_reference
 from pipeline.compress.passes import apply_passes
 from pipeline.compress.touched import weighted_layers, weights_of
@@ -39,8 +38,8 @@ class LayerGain:
     Args:
         layer: name of the module, as its user knows it.
         kind: the pass it is left out of.
-        accuracy: gain in the share of right answers.
-        divergence: fall of the mean Kullback-Leibler divergence from float, in nats; positive is closer to float.
+        accuracy: gain in the mean score.
+        divergence: fall of the divergence from float, in the task's unit; positive is closer to float.
     """
 
     layer: str
@@ -57,7 +56,7 @@ class Ranking:
         candidate: its name.
         examples: how many validation examples it was measured on.
         drop: accuracy lost against float on them.
-        divergence: mean Kullback-Leibler divergence from float on them, in nats.
+        divergence: from float on them, in the task's unit: of classification the mean Kullback-Leibler one, in nats.
         gains: by accuracy, then by divergence.
         left_out: how many layers were not tried for lack of time; those with the fewest weights.
     """
@@ -95,9 +94,9 @@ def rank_layers(
     before = run_chunks(module_reference(network, ground.model.inputs).answer, arrays, _BATCH)
 
     def judged(logits: NDArray[np.float32]) -> tuple[float, float]:
-        """Accuracy, and the divergence of the answers from those of float, in nats."""
-        accuracy = float((logits.argmax(axis=1) == validation.labels).mean())
-        return accuracy, divergence_between(before, logits, ground.model.outputs_are)
+        """Mean score, and the divergence of the answers from those of float, in nats."""
+        accuracy = float(ground.task.scores(logits, validation.labels).mean())
+        return accuracy, ground.task.divergence(before, logits, activation=ground.model.outputs_are)
 
     accuracy, divergence = judged(_answers(spec, ground, network, arrays, tuned))
     tried = sorted(_touched(spec, ground, network, tuned), key=lambda one: -one.weights)

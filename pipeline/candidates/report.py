@@ -8,13 +8,13 @@ from typing import Any, ClassVar, Literal, TypeVar
 from pydantic import Field, TypeAdapter
 
 from pipeline.candidates.spec import CandidateSpec
-from pipeline.checks.quality import QualityReport
 from pipeline.engine.documents import Document
 from pipeline.engine.handler_fields import RuntimeField, ToleranceField
 from pipeline.formats import FormatName
 from pipeline.precision import Precision
 from pipeline.recipe.passes import Pass
 from pipeline.recipe.section import NAME
+from pipeline.tasks.quality import QualityReport
 
 T = TypeVar("T", bound="TimingFigures")
 How = Literal["script", "trace", "export", "quantize"]

@@ -120,5 +120,5 @@ def _summary(report: CandidateReport) -> str:
     drop = f", drop {quality.drop * 100:+.2f} points" if report.lossy else ""
     return (
         f"{report.name} ({report.how}): parity {report.parity.nearest:.1e} of {report.parity.limit:.1e} allowed, "
-        f"accuracy {quality.accuracy:.4f}{drop}, {report.size / 1000:,.0f} kB"
+        f"{quality.metric} {quality.accuracy:.4f}{drop}, {report.size / 1000:,.0f} kB"
     )

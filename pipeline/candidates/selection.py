@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from pipeline.candidates.choose import Verdict
-from pipeline.checks.quality import QualityReport
 from pipeline.engine.documents import Document
 from pipeline.recipe.candidates import Goal
 from pipeline.recipe.limits import Budget
+from pipeline.tasks.quality import QualityReport
 
 
 class Selection(Document):

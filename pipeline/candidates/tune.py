@@ -63,6 +63,7 @@ def tuned_weights(passes: Sequence[Pass], ground: Ground, *, name: str) -> Path 
     distill(
         ground.model,
         network,
+        task=ground.task,
         teacher_VNK=_teacher(ground, train, augmentation),
         augmentation=augmentation,
         train=train,
@@ -72,13 +73,13 @@ def tuned_weights(passes: Sequence[Pass], ground: Ground, *, name: str) -> Path 
         learning_rate=one.learning_rate,
         temperature=one.temperature,
         label_weight=one.label_weight,
-        criterion=ground.criterion,
+        criterion=ground.criterion or ground.task.criterion(activation=ground.model.outputs_are, label_smoothing=0.0),
         seed=one.seed,
         device=ground.device,
         scratch=folder,
         reporter=ground.reporter,
         limit=ground.limit,
-        task=f"fine-tune {name}",
+        purpose=f"fine-tune {name}",
     )
     save_weights(folder / file.name, network)
     keep_file(folder / file.name, file)

@@ -142,8 +142,7 @@ def predict(
             continue
         documents.append({"file": str(path), "predictions": [one.to_json() for one in outcome]})
         for one in () if as_json else outcome:
-            others = ", ".join(f"{label} {probability:.4f}" for label, _, probability in one.top[1:])
-            say(f"{path}: {one.label} {one.probability:.4f}" + (f" ({others})" if others else ""))
+            say(f"{path}: {one}")
     if as_json and any("predictions" in document for document in documents):
         print_json(documents)
     for error in errors[1:]:

@@ -158,6 +158,7 @@ def draw(result: BuildResult) -> tuple[Path, ...]:
         path = result.run_dir / f"pareto.{form}"
         picture = draw_pareto(
             result.points(),
+            metric=result.metric,
             title=f"{result.recipe}: what its candidates lose and gain",
             why=result.why,
             budget=result.limits.max_accuracy_drop,

@@ -14,8 +14,6 @@ from pipeline.candidates.selection import Selection
 from pipeline.candidates.spec import baseline_of
 from pipeline.candidates.speed import SpeedUp, speed_ups
 from pipeline.candidates.unproven import CandidateList, Unproven
-from pipeline.checks.quality import QualityReport
-from pipeline.data.coverage import Coverage
 from pipeline.data.dataset import SplitName, read_info
 from pipeline.engine.artifacts import Kind
 from pipeline.engine.documents import read_document
@@ -25,6 +23,8 @@ from pipeline.engine.runner import Outcome
 from pipeline.model_code.require import unlisted_operators
 from pipeline.pages.front import Cost, Point, pareto_front
 from pipeline.recipe.limits import Budget
+from pipeline.tasks.coverage import Coverage
+from pipeline.tasks.quality import QualityReport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +90,11 @@ class BuildResult:
     def run_bytes(self) -> int:
         """What the run directory takes now, in bytes."""
         return folder_bytes(self.run_dir)
+
+    @property
+    def metric(self) -> str:
+        """What the mean score is called of what this network is for, such as accuracy."""
+        return self.test.metric
 
     @property
     def baseline(self) -> str:

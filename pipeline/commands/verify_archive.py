@@ -20,17 +20,17 @@ from pipeline.archive.mar import Archive
 from pipeline.archive.members import same_handler
 from pipeline.candidates.spec import FLOAT_NAMES
 from pipeline.checks.golden import GoldenReport, replay_golden
-from pipeline.checks.intervals import accuracy_interval
-from pipeline.checks.quality import predict_logits
+from pipeline.checks.outputs import predict_logits
 from pipeline.commands.vouched import open_vouched
-from pipeline.data.coverage import coverage
-from pipeline.data.dataset import SPLITS, check_split, class_counts, read_info, read_split
+from pipeline.data.dataset import SPLITS, check_split, read_info, read_split
 from pipeline.engine.artifacts import digest_file
 from pipeline.engine.stage import Reporter, Silent
 from pipeline.errors import FileError, ProofError, UsageError
 from pipeline.formats import FORMATS
 from pipeline.model_code.require import require_safe_file, require_safe_model
 from pipeline.serving.check import ServedVerification, verify_served
+from pipeline.tasks.intervals import accuracy_interval
+from pipeline.tasks.table import task_named
 
 # Beside the splits, as the data stage writes it.
 _DATA_INFO = "data.json"
@@ -48,7 +48,7 @@ class SplitQuality:
         name: of the file.
         split: which of the build's own splits it is, by its digest; None for other data.
         examples: number of them.
-        accuracy: share of right answers.
+        accuracy: mean score of the task: the share of right answers.
         lower: of the 95 % interval of the accuracy (Wilson's score interval).
         upper: likewise.
         recorded: accuracy that `evidence.json` states for this split; None where it states none.
@@ -269,7 +269,8 @@ def _data_files(data: Path | None) -> tuple[Path, ...]:
 def _quality(archive: Archive, evidence: Evidence | None, file: Path, unpacked: Path, scratch: Path) -> SplitQuality:
     serving = archive.serving
     split = read_split(file)
-    check_split(str(file), split, serving.inputs, len(serving.labels))
+    task = task_named(serving.task, serving.task_settings)
+    check_split(str(file), split, serving.inputs, outputs=len(serving.labels), task=task)
     model = unpacked / serving.runtime.file
     # The unpacked copy is ours, and still this is what is loaded next.
     if digest_file(model) != serving.files[serving.runtime.file]:
@@ -280,7 +281,7 @@ def _quality(archive: Archive, evidence: Evidence | None, file: Path, unpacked: 
             f"{archive.path}: {file.name}: expected finite logits {(len(split), len(serving.labels))}, "
             f"found {logits.shape} with NaN or infinity"
         )
-    right, examples = int((logits.argmax(axis=1) == split.labels).sum()), len(split)
+    right, examples = round(float(task.scores(logits, split.labels).sum())), len(split)
     lower, upper = accuracy_interval(right=right, examples=examples)
     which = _which_split(evidence, split.digest())
     recorded = _recorded(evidence, which)
@@ -302,7 +303,7 @@ def _quality(archive: Archive, evidence: Evidence | None, file: Path, unpacked: 
         recorded=None if recorded is None else recorded.accuracy,
         recorded_drop=None if recorded is None else recorded.drop,
         recorded_drop_upper=None if recorded is None else recorded.drop_upper,
-        gaps=coverage(class_counts(split.labels, len(serving.labels)), serving.labels).lines(file.name),
+        gaps=task.coverage(task.counts(split.labels, outputs=len(serving.labels)), serving.labels).lines(file.name),
     )
 
 

@@ -24,6 +24,7 @@ from pipeline.errors import FileError, ProofError
 from pipeline.formats import FORMATS
 from pipeline.models.load import load_model_spec
 from pipeline.stages import candidates as stage
+from pipeline.tasks.table import task_of
 
 # Enough to tell layers apart, and a second or so per layer of a small network.
 RANKING_EXAMPLES = 512
@@ -142,7 +143,10 @@ def verify_run(
     found = []
     with tempfile.TemporaryDirectory(prefix="pipeline-verify-") as scratch:
         files = {kind: path for (kind, candidate), path in paths.items() if candidate is None}
-        ground = stage.context(stage.settings(recipe), files, model=model, scratch=Path(scratch), reporter=say)
+        task = task_of(info.task)
+        ground = stage.context(
+            stage.settings(recipe), files, model=model, task=task, scratch=Path(scratch), reporter=say
+        )
         for done, report in enumerate(opened.reports):
             spec = report.spec
             say.progress("verify", done, len(opened.reports), spec.name)

@@ -19,12 +19,14 @@ from handlers.bad_request import BadRequest
 from handlers.decode import InputSpec
 from handlers.request import occurring
 from handlers.sizes import fits_shape, require_sizes
-from pipeline.data.coverage import Coverage, coverage
-from pipeline.data.labels import check_labels
 from pipeline.data.sizes import with_shared_names
 from pipeline.engine.documents import Document, first_problem
 from pipeline.engine.handler_fields import InputField
 from pipeline.errors import DataError
+from pipeline.recipe.task import Classification, TaskName, TaskSettings
+from pipeline.tasks.coverage import Coverage
+from pipeline.tasks.table import task_named, task_of
+from pipeline.tasks.task import Task
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -40,11 +42,11 @@ class Split:
 
     Args:
         inputs: by input name, (N, *shape) raw values of the input's dtype.
-        labels: (N,) int64 class indices.
+        labels: the targets, (N, ...); of classification class indices, (N,) int64.
     """
 
     inputs: dict[str, NDArray[Any]]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
 
     def __len__(self) -> int:
         """Number of examples."""
@@ -72,13 +74,14 @@ class DataSet:
         train: trained, fine-tuned and calibrated on.
         validation: selected on.
         test: opened once, for the report.
-        classes: names of the classes, by index.
+        classes: names of the network's outputs, by index: of classification the classes.
         inputs: what one example consists of.
         sources: SHA-256 of the files it was read from, by name; empty where there are none.
+        task: what a network of this data is for.
 
     Raises:
         DataError: a split is empty, of unequal lengths, of the wrong shape or dtype, out of the domain, or its labels
-            are no class indices.
+            are not what the task wants.
     """
 
     name: str
@@ -88,16 +91,19 @@ class DataSet:
     classes: tuple[str, ...]
     inputs: tuple[InputSpec, ...]
     sources: dict[str, str] = field(default_factory=dict)
+    task: TaskName = "classification"
 
     def __post_init__(self) -> None:
         """Check all of it."""
-        if len(self.classes) < 2:
-            raise DataError(f"data set {self.name}: classes: expected at least 2, found {len(self.classes)}")
+        task = task_named(self.task)
+        task.check_names(f"data set {self.name}", self.classes)
         names = [one.name for one in self.inputs]
         if not names or len(set(names)) != len(names):
             raise DataError(f"data set {self.name}: inputs: expected one or more of different names, found {names}")
         for which in SPLITS:
-            check_split(f"data set {self.name}, {which}", self.split(which), self.inputs, len(self.classes))
+            check_split(
+                f"data set {self.name}, {which}", self.split(which), self.inputs, outputs=len(self.classes), task=task
+            )
 
     def split(self, which: SplitName) -> Split:
         """The split of that name."""
@@ -127,19 +133,21 @@ class DataSet:
         validation: float = 0.2,
         test: float = 0.2,
         sources: Mapping[str, str] | None = None,
+        task: TaskName = "classification",
     ) -> DataSet:
         """Split one labelled set in three, each class in the same shares; the same for the same seed.
 
         Args:
             name: for people and files.
             inputs: by input name, (N, *shape) raw values.
-            labels: (N,) class indices of any integer dtype.
-            classes: names of the classes, by index.
+            labels: the targets, (N, ...); of classification class indices of any integer dtype, (N,).
+            classes: names of the network's outputs, by index: of classification the classes.
             specs: what one example consists of.
             seed: of the shuffle.
             validation: share held out for selection.
             test: share held out for the report.
             sources: SHA-256 of the files it was read from, by name.
+            task: what a network of this data is for.
 
         Raises:
             DataError: the shares leave nothing to train on, or the arrays do not fit each other.
@@ -150,15 +158,17 @@ class DataSet:
                 f"found {validation} and {test}"
             )
         labels = np.asarray(labels)
-        check_labels(f"data set {name}", labels, exactly=False)
+        meant = task_named(task)
+        meant.check_targets(f"data set {name}", labels, exactly=False)
         whole = Split(
-            inputs={key: np.ascontiguousarray(raw) for key, raw in inputs.items()}, labels=labels.astype(np.int64)
+            inputs={key: np.ascontiguousarray(raw) for key, raw in inputs.items()}, labels=meant.stored(labels)
         )
-        check_split(f"data set {name}", whole, tuple(specs), len(classes))
+        check_split(f"data set {name}", whole, tuple(specs), outputs=len(classes), task=meant)
+        strata = meant.strata(whole.labels)
         generator = np.random.default_rng(seed)
         parts: dict[SplitName, list[NDArray[np.int64]]] = {which: [] for which in SPLITS}
-        for label in np.unique(whole.labels):
-            members = generator.permutation(np.flatnonzero(whole.labels == label))
+        for stratum in np.unique(strata):
+            members = generator.permutation(np.flatnonzero(strata == stratum))
             ends = np.rint(np.array([validation, validation + test]) * len(members)).astype(np.int64)
             held_out, tested, trained = np.split(members, ends)
             parts["validation"].append(held_out)
@@ -170,6 +180,7 @@ class DataSet:
             classes=tuple(classes),
             inputs=tuple(specs),
             sources=dict(sources or {}),
+            task=task,
             **shuffled,
         )
 
@@ -179,12 +190,13 @@ class DataInfo(Document):
 
     Args:
         name: of the data set.
-        classes: names of the classes, by index.
+        classes: names of the network's outputs, by index: of classification the classes.
         inputs: what one example consists of.
         sizes: examples per split.
         digests: SHA-256 of each split's values.
         sources: SHA-256 of the files it was read from, by name.
-        class_counts: examples per split, by class; empty where an earlier version wrote none.
+        class_counts: examples per split, by class; empty where the task has no groups of examples.
+        task: what a network of this data is for.
     """
 
     name: str
@@ -194,11 +206,13 @@ class DataInfo(Document):
     digests: dict[SplitName, str]
     sources: dict[str, str]
     class_counts: dict[SplitName, tuple[int, ...]] = Field(default={})
+    task: TaskSettings = Classification()
 
     @property
     def coverage(self) -> dict[SplitName, Coverage]:
         """What each split holds too little of."""
-        return {which: coverage(counts, self.classes) for which, counts in self.class_counts.items()}
+        task = task_of(self.task)
+        return {which: task.coverage(counts, self.classes) for which, counts in self.class_counts.items()}
 
     @property
     def gaps(self) -> tuple[str, ...]:
@@ -206,8 +220,21 @@ class DataInfo(Document):
         return tuple(line for which, covered in self.coverage.items() for line in covered.lines(which))
 
 
-def describe(data: DataSet) -> DataInfo:
-    """The facts of a data set that go into data.json."""
+def describe(data: DataSet, task: TaskSettings | None = None) -> DataInfo:
+    """The facts of a data set that go into data.json.
+
+    Args:
+        data: the data set.
+        task: what the recipe says of the task; the defaults if None.
+
+    Raises:
+        DataError: the data are for another task than the recipe asks for.
+    """
+    meant = task_named(data.task) if task is None else task_of(task)
+    if meant.name != data.task:
+        raise DataError(
+            f"data set {data.name}: expected data for {meant.name}, as task.kind says, found data for {data.task}"
+        )
     return DataInfo(
         name=data.name,
         classes=data.classes,
@@ -218,18 +245,13 @@ def describe(data: DataSet) -> DataInfo:
         sizes={which: len(data.split(which)) for which in SPLITS},
         digests={which: data.split(which).digest() for which in SPLITS},
         sources=data.sources,
-        class_counts={which: class_counts(data.split(which).labels, len(data.classes)) for which in SPLITS},
+        class_counts={
+            which: counts
+            for which in SPLITS
+            if (counts := meant.counts(data.split(which).labels, outputs=len(data.classes)))
+        },
+        task=meant.settings,
     )
-
-
-def class_counts(labels: NDArray[np.int64], classes: int) -> tuple[int, ...]:
-    """Examples by class.
-
-    Args:
-        labels: class indices, (N,).
-        classes: number of them.
-    """
-    return tuple(int(count) for count in np.bincount(labels, minlength=classes))
 
 
 def write_info(path: Path, info: DataInfo) -> None:
@@ -273,27 +295,24 @@ def read_split(path: Path) -> Split:
     return Split(inputs={key.removeprefix(_INPUT): raw for key, raw in arrays.items()}, labels=labels)
 
 
-def check_split(where: str, split: Split, inputs: Sequence[InputSpec], classes: int) -> None:
+def check_split(where: str, split: Split, inputs: Sequence[InputSpec], *, outputs: int, task: Task) -> None:
     """Check a split against what a model takes.
 
     Args:
         where: for messages.
         split: to check.
         inputs: what one example consists of.
-        classes: number of them.
+        outputs: number of the network's outputs.
+        task: what the network is for.
 
     Raises:
         DataError: it is empty, of unequal lengths, of the wrong shape or dtype, out of the domain, or its labels are
-            no class indices.
+            not what the task wants.
     """
-    check_labels(where, split.labels, exactly=True)
+    task.check_targets(where, split.labels, exactly=True)
     if len(split) == 0:
         raise DataError(f"{where}: expected at least one example, found none")
-    if split.labels.min() < 0 or split.labels.max() >= classes:
-        raise DataError(
-            f"{where}: labels: expected class indices 0 to {classes - 1}, "
-            f"found {split.labels.min()} to {split.labels.max()}; they count from 0"
-        )
+    task.check_values(where, split.labels, outputs=outputs)
     expected = {one.name for one in inputs}
     if set(split.inputs) != expected:
         raise DataError(f"{where}: expected inputs {sorted(expected)}, found {sorted(split.inputs)}")

@@ -196,7 +196,7 @@ REFUSED: tuple[tuple[str, str], ...] = (
         "it talks to other processes",
         """
         aten::confirmed_by_owner aten::get_gradients aten::is_distributed aten::is_owner aten::local_value aten::owner
-        aten::owner_name aten::to_here prim::rpc_* *c10d*::* _dtensor::* fsdp::* symm_mem::*
+        aten::owner_name aten::to_here prim::rpc_* *c10d*::* _dtensor::* cplib::* fsdp::* symm_mem::*
         """,
     ),
     ("it writes into a server's own output, which TorchServe reads", "prim::Print aten::_print"),

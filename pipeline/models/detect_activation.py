@@ -13,6 +13,7 @@ from handlers.activation import Activation
 from pipeline.data.dataset import Split
 from pipeline.errors import UsageError
 from pipeline.models.spec import ModelSpec
+from pipeline.tasks.task import Task
 
 # By chance, logits of so many examples do not all sum to 1.
 _EXAMPLES = 64
@@ -22,19 +23,20 @@ _SUM_ERROR = 1e-3
 _LARGE = 1e6
 
 
-def check_activation(spec: ModelSpec, network: nn.Module, *, examples: Split, source: str) -> None:
+def check_activation(spec: ModelSpec, network: nn.Module, *, task: Task, examples: Split, source: str) -> None:
     """Stop where a network's outputs are something else than is declared, or than logits where nothing is.
 
     Args:
         spec: of the model; says what is declared.
         network: with its weights; left as it is.
+        task: what it is for; one whose outputs are no probabilities has nothing to look for.
         examples: real ones; 64 are looked at, or all where there are fewer.
         source: of the network, for messages: the key of the recipe and its value.
 
     Raises:
         UsageError: undeclared probabilities, or outputs that contradict what is declared.
     """
-    if spec.activation == "none":  # whoever says so knows better than the outputs
+    if spec.activation == "none" or len(task.activations) == 1:  # whoever says so knows better than the outputs
         return
     rows = np.unique(np.linspace(0, len(examples) - 1, min(_EXAMPLES, len(examples))).astype(np.int64))
     raw = tuple(torch.from_numpy(examples.inputs[feature.name][rows]) for feature in spec.inputs)

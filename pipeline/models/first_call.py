@@ -15,6 +15,7 @@ from pipeline.engine.user_code import one_line
 from pipeline.errors import DataError, PipelineError, UsageError
 from pipeline.models.outputs import check_outputs, describe, short_dtype
 from pipeline.models.spec import Deployable, DeployableOfSeveral, ModelSpec
+from pipeline.tasks.task import Task
 
 # A batch of another size shows that the batch axis comes out as it went in, also where there are two classes.
 _ROWS = (2, 3)
@@ -49,13 +50,14 @@ def check_network(network: object, *, source: str) -> None:
 
 
 def check_first_call(
-    spec: ModelSpec, network: nn.Module, *, examples: Split, source: str, weights: str | None = None
+    spec: ModelSpec, network: nn.Module, *, task: Task, examples: Split, source: str, weights: str | None = None
 ) -> None:
     """Call a network in evaluation mode on two examples, then on three, and check what comes out.
 
     Args:
         spec: of the model.
         network: with its weights; its mode is restored.
+        task: what it is for.
         examples: real ones, one or more.
         source: of the network, for messages: the key of the recipe and its value.
         weights: name of the file that its weights come from, if there is one.
@@ -67,7 +69,7 @@ def check_first_call(
     training = network.training
     network.eval()
     model = _deployable(spec, network, source)
-    where, classes = f"{source}: {_place(network)}", len(spec.labels)
+    where = f"{source}: {_place(network)}"
     earlier: list[tuple[Tensor, Tensor]] = []
     for rows in _ROWS:
         inputs = _tensors(spec, examples, rows)
@@ -75,7 +77,7 @@ def check_first_call(
         # Not in inference mode: what a network keeps of its first call, it also trains with.
         with torch.no_grad(), _told(f"{where}: expected an answer for {_shown(spec, inputs)}", network):
             outputs = model(*inputs)
-        check_outputs(outputs, rows=rows, classes=classes, where=where)
+        check_outputs(outputs, rows=rows, classes=len(spec.labels), task=task, where=where)
         for feature, tensor, before in zip(spec.inputs, inputs, kept, strict=True):
             if not torch.equal(tensor, before):
                 raise UsageError(
@@ -97,6 +99,7 @@ def check_first_step(
     network: nn.Module,
     criterion: Callable[[Tensor, Tensor], Tensor],
     *,
+    task: Task,
     examples: Split,
     batch_size: int,
     source: str,
@@ -110,7 +113,8 @@ def check_first_step(
     Args:
         spec: of the model.
         network: with the weights that training starts from.
-        criterion: from outputs (B, K) and labels (B,) to a scalar.
+        criterion: from outputs (B, K) and labels (B, ...) to a scalar.
+        task: what the network is for.
         examples: of the training data.
         batch_size: of the training.
         source: of the network, for messages: the key of the recipe and its value.
@@ -130,7 +134,7 @@ def check_first_step(
     for rows in sorted({min(*_ROWS, whole), whole}):
         try:
             with _as_it_was(network):
-                _step(spec, network, criterion, examples.take(slice(rows)), source=source, loss=loss)
+                _step(spec, network, criterion, examples.take(slice(rows)), task=task, source=source, loss=loss)
         except UsageError:
             if rows == whole:
                 raise
@@ -144,6 +148,7 @@ def _step(
     criterion: Callable[[Tensor, Tensor], Tensor],
     examples: Split,
     *,
+    task: Task,
     source: str,
     loss: str,
 ) -> None:
@@ -155,7 +160,7 @@ def _step(
     model = _deployable(spec, network.train(), source)
     with _told(f"{where}: expected an answer for {_shown(spec, inputs)}, a batch of {rows}", network):
         outputs_BK = model(*inputs)
-    check_outputs(outputs_BK, rows=rows, classes=len(spec.labels), where=where)
+    check_outputs(outputs_BK, rows=rows, classes=len(spec.labels), task=task, where=where)
     with _told(f"{loss}: expected a loss for outputs {describe(outputs_BK)} and labels {describe(labels_B)}", network):
         scalar = criterion(outputs_BK, labels_B)
     if not scalar.requires_grad:

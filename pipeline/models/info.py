@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
 from handlers.activation import Activation
 from pipeline.engine.documents import Document
 from pipeline.engine.handler_fields import InputField
+from pipeline.recipe.task import TaskSettings
 
 
 class ModelInfo(Document):
@@ -16,7 +17,7 @@ class ModelInfo(Document):
 
     Args:
         name: of the network, or of the user's function that makes it.
-        task: what the outputs mean.
+        task: what the network is for.
         inputs: in the order the model takes them.
         labels: one per output.
         activation: what the outputs are already.
@@ -27,7 +28,7 @@ class ModelInfo(Document):
     title: ClassVar[str] = "the facts of a model"
 
     name: str
-    task: Literal["classification"]
+    task: TaskSettings
     inputs: tuple[InputField, ...]
     labels: tuple[str, ...]
     activation: Activation

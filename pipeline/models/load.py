@@ -73,6 +73,7 @@ def load_model_spec(model: Model, folder: Path, data: DataInfo) -> ModelSpec:
         preprocess=partial(_preprocessing, model.preprocessing or _default(data), data.inputs),
         inputs=data.inputs,
         labels=data.classes,
+        task=data.task.kind,
         activation=model.activation,
     )
 
@@ -166,6 +167,7 @@ def _users_own(model: Model, factory: str, folder: Path, data: DataInfo) -> Mode
         preprocess=preprocess,
         inputs=data.inputs,
         labels=data.classes,
+        task=data.task.kind,
         activation=model.activation,
     )
 
@@ -205,6 +207,8 @@ def _check_against(spec: ModelSpec, data: DataInfo, factory: str) -> None:
         raise UsageError(
             f"factory {factory}: expected the inputs of data set {data.name}, {data.inputs}, found {spec.inputs}"
         )
+    if spec.task != data.task.kind:
+        raise UsageError(f"factory {factory}: expected task {data.task.kind}, as the data have it, found {spec.task}")
     if spec.labels != data.classes:
         raise UsageError(
             f"factory {factory}: expected the classes of data set {data.name}, {data.classes}, found {spec.labels}"

@@ -9,17 +9,19 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import UsageError
+from pipeline.tasks.task import Task
 
 _SHOWN = 6
 
 
-def check_outputs(outputs: object, *, rows: int, classes: int, where: str) -> None:
+def check_outputs(outputs: object, *, rows: int, classes: int, task: Task, where: str) -> None:
     """Check that a network answers with one float32 tensor (B, K) on the CPU.
 
     Args:
         outputs: what it answered.
         rows: number of examples it was given, B.
-        classes: number of them, K.
+        classes: number of outputs, K.
+        task: what the network is for.
         where: for messages.
 
     Raises:
@@ -30,7 +32,7 @@ def check_outputs(outputs: object, *, rows: int, classes: int, where: str) -> No
         raise UsageError(f"{expected}, found {describe(outputs)}; {_which_part(outputs, (rows, classes))}")
     found = f"{expected}, found {describe(outputs)}"
     if tuple(outputs.shape) != (rows, classes):
-        raise UsageError(f"{found}; {_reshaping(tuple(outputs.shape), rows, classes)}")
+        raise UsageError(f"{found}; {task.reshaping(tuple(outputs.shape), rows=rows, outputs=classes)}")
     if outputs.dtype != torch.float32:
         raise UsageError(f"{found}; build the network in float32, or end its forward with .float()")
     if outputs.device.type != "cpu":
@@ -73,29 +75,3 @@ def _which_part(outputs: object, shape: tuple[int, int]) -> str:
     fitting = [key for key, part in _parts(outputs) if isinstance(part, Tensor) and tuple(part.shape) == shape]
     part = f"its part {fitting[0]}" if fitting else "the outputs of the classes"
     return f"return {part} alone, from this forward or from a module around this one"
-
-
-def _reshaping(shape: tuple[int, ...], rows: int, classes: int) -> str:
-    """What to do about outputs of another shape."""
-    match shape:
-        case ():
-            return "return the outputs of the classes; a loss is computed by train.loss"
-        case (first, *others) if first == rows and sum(others) == len(others):
-            if classes > 1:
-                return (
-                    f"this product tells classes apart, with an output for each: end in a layer of {classes} outputs; "
-                    "regression, and one output for two classes, are not done"
-                )
-        case (first, second) if first == rows:
-            return (
-                f"give the last layer {classes} outputs, or the data the {second} classes that the network tells apart"
-            )
-        case (first, second) if (second, first) == (rows, classes):
-            return "the batch axis comes first: transpose it"
-        case (first, second, *others) if (first, second) == (rows, classes) and sum(others) == len(others):
-            return "end its forward with .flatten(1)"
-        case (first, *_) if first == rows:
-            return "each example has one class here, not one for each pixel or step: pool them to one answer an example"
-        case _:
-            pass
-    return "as many examples must come out, along the first axis, as went in"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor, nn
 
 from handlers.activation import ACTIVATIONS, Activation
 from handlers.decode import InputSpec
-from pipeline.errors import UsageError
+from pipeline.errors import DataError, UsageError
 from pipeline.models.info import ModelInfo
+from pipeline.recipe.task import TaskName
+from pipeline.tasks.table import task_named
+from pipeline.tasks.task import Task
 
 
 class Deployable(nn.Module):
@@ -52,8 +54,8 @@ class ModelSpec:
         preprocess: makes the module in front of it. It takes the raw inputs positionally in the order of
             `inputs` and returns what the network takes: a tensor for one input, a tuple for several.
         inputs: what one example consists of.
-        labels: names of the classes, by index.
-        task: names the metric and what a flip is.
+        labels: names of the outputs, by index: of classification the classes.
+        task: what the network is for.
         activation: what the network's outputs are already; None where nobody said so.
     """
 
@@ -62,7 +64,7 @@ class ModelSpec:
     preprocess: Callable[[], nn.Module]
     inputs: tuple[InputSpec, ...]
     labels: tuple[str, ...]
-    task: Literal["classification"] = "classification"
+    task: TaskName = "classification"
     activation: Activation | None = None
 
     def __post_init__(self) -> None:
@@ -74,8 +76,10 @@ class ModelSpec:
         names = [one.name for one in self.inputs]
         if not names or len(set(names)) != len(names):
             raise UsageError(f"model {self.name}: inputs: expected one or more of different names, found {names}")
-        if len(self.labels) < 2:
-            raise UsageError(f"model {self.name}: labels: expected at least 2, found {len(self.labels)}")
+        try:
+            task_named(self.task).check_names(f"model {self.name}", self.labels)
+        except DataError as error:
+            raise UsageError(str(error)) from error
         if self.activation is not None and self.activation not in ACTIVATIONS:
             raise UsageError(
                 f"model {self.name}: activation: expected {', '.join(ACTIVATIONS)} or None, found {self.activation!r}"
@@ -102,16 +106,17 @@ class ModelSpec:
         kind = Deployable if len(self.inputs) == 1 else DeployableOfSeveral
         return kind(preprocess=self.preprocess(), network=network).train(network.training)
 
-    def to_info(self, network: nn.Module, *, files: Mapping[str, str]) -> ModelInfo:
+    def to_info(self, network: nn.Module, *, task: Task, files: Mapping[str, str]) -> ModelInfo:
         """What MODEL_INFO says of a model.
 
         Args:
             network: as trained.
+            task: what it is for.
             files: SHA-256 of the files that it was made from, by name.
         """
         return ModelInfo(
             name=self.name,
-            task=self.task,
+            task=task.settings,
             inputs=self.inputs,
             labels=self.labels,
             activation=self.outputs_are,

@@ -61,12 +61,20 @@ class _Panel:
 
 
 def draw_pareto(
-    points: Sequence[Point], *, title: str, why: str, budget: float, reference: str, form: Literal["png", "svg"]
+    points: Sequence[Point],
+    *,
+    metric: str,
+    title: str,
+    why: str,
+    budget: float,
+    reference: str,
+    form: Literal["png", "svg"],
 ) -> bytes:
     """Draw both trade-offs; the same figures give the same bytes.
 
     Args:
         points: every candidate.
+        metric: what may drop, such as accuracy.
         title: of the picture.
         why: why the selected one was chosen.
         budget: the largest drop allowed, as a fraction.
@@ -84,7 +92,7 @@ def draw_pareto(
             _panel(figure.add_subplot(1, 2, 2), points, "size"),
         ]
         for panel in panels:
-            _draw_panel(panel, budget=budget)
+            _draw_panel(panel, metric=metric, budget=budget)
         chosen = next((one.name for one in points if one.selected), "none")
         figure.suptitle(f"{title}\nchosen: {chosen} ({why})", fontsize=_FONT_SIZE + 3)
         figure.legend(handles=_legend(), loc="outside lower center", ncols=4, frameon=False, fontsize=_FONT_SIZE + 0.5)
@@ -111,7 +119,7 @@ def _panel(axes: Axes, points: Sequence[Point], cost: Cost) -> _Panel:
     )
 
 
-def _draw_panel(panel: _Panel, *, budget: float) -> None:
+def _draw_panel(panel: _Panel, *, metric: str, budget: float) -> None:
     axes = panel.axes
     for one in panel.points:
         at = panel.costs[one.name]
@@ -147,8 +155,8 @@ def _draw_panel(panel: _Panel, *, budget: float) -> None:
     axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     _scale(panel, budget * 100)
     axes.set_xlabel("latency at batch size 1, ms" if panel.cost == "latency" else "size of the model file, kB")
-    axes.set_ylabel("drop of accuracy against float, points (up is worse)")
-    axes.set_title("accuracy against latency" if panel.cost == "latency" else "accuracy against size")
+    axes.set_ylabel(f"drop of {metric} against float, points (up is worse)")
+    axes.set_title(f"{metric} against {panel.cost}")
     axes.grid(visible=True, which="major", alpha=0.25)
 
 

@@ -18,6 +18,7 @@ from pipeline.recipe.names import (
 )
 from pipeline.recipe.package import Package, Smoke
 from pipeline.recipe.section import LONGEST_NAME, NAME, Section
+from pipeline.recipe.task import Classification, TaskSettings
 from pipeline.recipe.train import Train
 
 
@@ -27,6 +28,7 @@ class Recipe(Section):
     name: str = Field(pattern=NAME, max_length=LONGEST_NAME, description="names the run directory and the archive")
     model: Model
     data: Data
+    task: TaskSettings = Classification()
     train: Train = Train()
     candidates: Candidates = Candidates()
     export: Export = Export()

@@ -15,7 +15,6 @@ from pipeline.candidates.evaluate import folder_of, quantize_file, runtime_of
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.candidates.tune import training_inputs
-from pipeline.checks.quality import divergence_between
 from pipeline.compress.onnx_static import OPERATORS, is_preprocessing
 from pipeline.engine.artifacts import digest_bytes
 from pipeline.engine.kept import read_kept, write_kept
@@ -38,8 +37,8 @@ class Tried:
 
     Args:
         settings: of the pass.
-        changed: share of the examples that get another label.
-        divergence: mean Kullback-Leibler divergence of the answers, in nats.
+        changed: share of the examples that get another decision.
+        divergence: of the answers, in the task's unit.
     """
 
     settings: StaticInt8
@@ -79,8 +78,8 @@ def best_static_int8(network: CandidateSpec, ground: Ground, contest: Contest) -
             answers = run_chunks(load_model(folder, runtime, ground.model.inputs), inputs, _BATCH)
             return Tried(
                 settings=settings,
-                changed=float((answers.argmax(axis=1) != expected.argmax(axis=1)).mean()),
-                divergence=divergence_between(expected, answers, ground.model.outputs_are),
+                changed=float(ground.task.disagreements(answers, expected).mean()),
+                divergence=ground.task.divergence(expected, answers, activation=ground.model.outputs_are),
             )
 
         def competing(settings: StaticInt8) -> Path:

@@ -10,7 +10,6 @@ import numpy as np
 from handlers.runtime import run_chunks
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.tune import training_inputs
-from pipeline.checks.quality import divergence_between
 from pipeline.checks.reference import module_reference
 from pipeline.compress.channel_groups import prunable
 from pipeline.compress.passes import apply_passes
@@ -145,7 +144,7 @@ def scan(ground: Ground, *, round_to: int) -> list[Sensitivity]:
                 refused = error
                 break
             answers = run_chunks(module_reference(pruned, ground.model.inputs).answer, inputs, _BATCH)
-            largest = max(largest, divergence_between(expected, answers, ground.model.outputs_are))
+            largest = max(largest, ground.task.divergence(expected, answers, activation=ground.model.outputs_are))
             if not np.isfinite(largest):
                 break
             divergence[level] = largest

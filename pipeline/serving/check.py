@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
-from handlers.activation import probabilities
+from handlers.answers import ANSWERS
 from handlers.compare import Comparison, compare
 from handlers.decode import InputSpec, decode_image
 from handlers.pictures import stored_pictures
@@ -36,13 +36,12 @@ from pipeline.serving.address import prediction_endpoint
 from pipeline.serving.client import predict_decoded, predict_many_logits
 from pipeline.serving.encoding import encode_instances, encode_png
 from pipeline.serving.wire import Endpoint, Logits
+from pipeline.tasks.table import task_named
 
 # Requests under way together: enough to fill a batch of the usual sizes, far below TorchServe's queue of 100.
 AT_ONCE = 8
 # Of each split: a minute or two through a small server.
 MAX_EXAMPLES = 500
-# Both sides compute in float64 from the same outputs, which cross the wire exactly.
-_PROBABILITY_ERROR = 1e-6
 PNG, RAW, JSON = "image/png", "application/octet-stream", "application/json"
 
 
@@ -78,11 +77,11 @@ class ServedQuality:
         form: the content type they were posted as.
         examples: number that was posted, spread over the data.
         available: number that there are.
-        correct: right labels.
-        accuracy: share of them.
-        flips: labels other than the in-process ones; within the tolerance, so only at near ties.
+        correct: sum of the scores: the number of right answers, where an answer is right or wrong.
+        accuracy: mean score.
+        flips: decisions other than the in-process ones; within the tolerance, so only at near ties.
         comparison: of the logits with the in-process ones, as JSON values.
-        float_flips: labels other than the float network's; None where that was not given.
+        float_flips: decisions other than the float network's; None where that was not given.
         float_accuracy: of the float network on the same examples; likewise.
     """
 
@@ -307,15 +306,10 @@ def _require_same(archive: Archive, where: str, expected: NDArray[np.float32], f
             f"{where}: expected answers of archive {archive.digest}, found {stranger}, which answers alike"
         )
     for place, one in enumerate(found):
-        label = serving.labels[int(one.values[0].argmax())]
-        if one.labels != (label,):
-            raise ProofError(f"{where}, example {place}: expected label {label}, found {', '.join(one.labels)}")
-        probability = float(probabilities(one.values[0], serving.activation).max())
-        if len(one.probabilities) != 1 or not abs(one.probabilities[0] - probability) <= _PROBABILITY_ERROR:
-            raise ProofError(
-                f"{where}, example {place}: expected probability {probability:.6f} of {label}, as the server's own "
-                f"outputs have it with activation {serving.activation}, found {one.probabilities[0]:.6f}"
-            )
+        [answer] = one.answers  # as many as rows of logits
+        difference = ANSWERS[serving.task].difference(serving, one.values[0], answer)
+        if difference:
+            raise ProofError(f"{where}, example {place}: {difference}")
     return comparison
 
 
@@ -330,7 +324,8 @@ def _quality(
     workers: set[int],
 ) -> ServedQuality:
     serving = archive.serving
-    check_split(name, split, serving.inputs, len(serving.labels))
+    task = task_named(serving.task, serving.task_settings)
+    check_split(name, split, serving.inputs, outputs=len(serving.labels), task=task)
     # Spread over the data, so that sorted ones give more than their first class.
     rows = np.unique(np.linspace(0, len(split) - 1, min(max_examples, len(split))).astype(np.int64))
     chosen = split.take(rows)
@@ -348,9 +343,9 @@ def _quality(
         workers.add(answer.worker)
         reporter.progress(name, len(found), len(bodies))
     comparison = _require_same(archive, f"{name}, {_where(form, at_once)}", expected, found)
-    decisions = np.array([int(one.values[0].argmax()) for one in found])
-    correct = int((decisions == chosen.labels).sum())
-    floats = None if float_model is None else _float_decisions(float_model, serving.inputs, chosen)
+    outputs = np.concatenate([one.values for one in found])
+    correct = round(float(task.scores(outputs, chosen.labels).sum()))
+    floats = None if float_model is None else _float_outputs(float_model, serving.inputs, chosen)
     return ServedQuality(
         name=name,
         form=form,
@@ -358,19 +353,17 @@ def _quality(
         available=len(split),
         correct=correct,
         accuracy=correct / len(found),
-        flips=int((decisions != expected.argmax(axis=1)).sum()),
+        flips=int(task.disagreements(outputs, expected).sum()),
         comparison=comparison.to_json(),
-        float_flips=None if floats is None else int((decisions != floats).sum()),
-        float_accuracy=None if floats is None else float((floats == chosen.labels).mean()),
+        float_flips=None if floats is None else int(task.disagreements(outputs, floats).sum()),
+        float_accuracy=None if floats is None else float(task.scores(floats, chosen.labels).mean()),
     )
 
 
-def _float_decisions(file: Path, inputs: Sequence[InputSpec], split: Split) -> NDArray[np.int64]:
+def _float_outputs(file: Path, inputs: Sequence[InputSpec], split: Split) -> NDArray[np.float32]:
     kind = next(kind for kind, facts in RUNTIMES.items() if facts.ending == file.suffix)
     runtime = RuntimeSpec(kind=kind, file=file.name)
-    logits = answers(file.parent, runtime, inputs, split.inputs, [AT_ONCE])[AT_ONCE]
-    decisions: NDArray[np.int64] = logits.argmax(axis=1)
-    return decisions
+    return answers(file.parent, runtime, inputs, split.inputs, [AT_ONCE])[AT_ONCE]
 
 
 def _where(form: str, at_once: int) -> str:

@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from handlers.answers import ANSWERS, TaskName, read_answer
 from pipeline.errors import ServerError
 
 
@@ -22,31 +23,23 @@ class Prediction:
     """One answer.
 
     Args:
-        label: the most probable class.
-        class_id: its index.
-        probability: 0 to 1.
-        top: label, class index and probability of the most probable classes, in order.
+        task: whose answer it is.
+        answer: what the task tells: of classification label, class_id, probability and top.
         version: of the model.
         digest: of the archive's description, the same for every worker of one archive.
     """
 
-    label: str
-    class_id: int
-    probability: float
-    top: tuple[tuple[str, int, float], ...]
+    task: TaskName
+    answer: Mapping[str, Any]
     version: str
     digest: str
 
     def to_json(self) -> dict[str, Any]:
         """As in the server's answer."""
-        return {
-            "label": self.label,
-            "class_id": self.class_id,
-            "probability": self.probability,
-            "top": [{"label": label, "class_id": index, "probability": p} for label, index, p in self.top],
-            "version": self.version,
-            "digest": self.digest,
-        }
+        return {**self.answer, "version": self.version, "digest": self.digest}
+
+    def __str__(self) -> str:
+        return ANSWERS[self.task].words(self.answer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,15 +48,13 @@ class Logits:
 
     Args:
         values: (N, K) float32.
-        labels: (N) as the server named them.
-        probabilities: (N) of those labels, as the server told them.
+        answers: (N) what the server told beside them.
         worker: process id of the worker.
         digest: of the archive's description.
     """
 
     values: NDArray[np.float32]
-    labels: tuple[str, ...]
-    probabilities: tuple[float, ...]
+    answers: tuple[Mapping[str, Any], ...]
     worker: int
     digest: str
 
@@ -109,23 +100,11 @@ class Wire:
         """
         document = _document(response)
         try:
-            return tuple(
-                Prediction(
-                    label=str(answer["label"]),
-                    class_id=int(answer["class_id"]),
-                    probability=float(answer["probability"]),
-                    top=tuple(
-                        (str(entry["label"]), int(entry["class_id"]), float(entry["probability"]))
-                        for entry in answer["top"]
-                    ),
-                    version=str(answer["version"]),
-                    digest=str(answer["digest"]),
-                )
-                for answer in document.get("predictions", [document])
-            )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            return tuple(map(_prediction, document.get("predictions", [document])))
+        except (KeyError, TypeError, ValueError) as error:
             raise ServerError(
-                f"{response.url}: expected label and probabilities, found: {response.text[:200]}"
+                f"{response.url}: expected the answer of a model, such as label and probabilities, found: "
+                f"{response.text[:200]}"
             ) from error
 
     def read_logits(self, response: httpx.Response) -> Logits:
@@ -135,8 +114,7 @@ class Wire:
         try:
             return Logits(
                 values=np.array([answer["logits"] for answer in answers], dtype=np.float32),
-                labels=tuple(str(answer["label"]) for answer in answers),
-                probabilities=tuple(float(answer["probability"]) for answer in answers),
+                answers=tuple(read_answer(answer)[1] for answer in answers),
                 worker=int(response.headers[self.worker_header]),
                 digest=str(answers[0]["digest"]),
             )
@@ -164,6 +142,11 @@ class Endpoint:
 
     url: str
     wire: Wire
+
+
+def _prediction(document: Mapping[str, Any]) -> Prediction:
+    task, answer = read_answer(document)
+    return Prediction(task=task, answer=answer, version=str(document["version"]), digest=str(document["digest"]))
 
 
 def _document(response: httpx.Response) -> dict[str, Any]:

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from pipeline.candidates.eager import EagerSource
     from pipeline.candidates.ground import Ground
     from pipeline.candidates.report import CandidateReport
+    from pipeline.data.dataset import DataInfo
     from pipeline.models.spec import ModelSpec
     from pipeline.search.make import Tried
+    from pipeline.tasks.task import Task
 
 
 class CandidatesSettings(Section):
@@ -108,6 +110,7 @@ def context(
     files: Mapping[Kind, Path],
     *,
     model: ModelSpec,
+    task: Task,
     scratch: Path,
     reporter: Reporter,
     cache: Path | None = None,
@@ -118,6 +121,7 @@ def context(
         settings: of the stage.
         files: of what a run has once: weights, splits and samples.
         model: the float model.
+        task: what it is for.
         scratch: for temporary files.
         reporter: told how it goes.
         cache: for tuned weights; the scratch folder if None.
@@ -127,6 +131,7 @@ def context(
 
     return Ground(
         model=model,
+        task=task,
         weights=files[Kind.WEIGHTS],
         train=files[Kind.TRAIN_DATA],
         validation=files[Kind.VALIDATION_DATA],
@@ -149,11 +154,14 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.candidates.timing import time_side_by_side
     from pipeline.candidates.tune import forget_others
     from pipeline.candidates.unproven import Named
+    from pipeline.data.dataset import read_info
     from pipeline.engine.documents import write_document
     from pipeline.search.make import make_candidates
+    from pipeline.tasks.table import task_of
     from pipeline.training.loss import load_criterion
 
-    model = _model(settings, inputs)
+    data = read_info(inputs.one(Kind.DATA_INFO))
+    model, task = _model(settings, data), task_of(data.task)
     files = {kind: inputs.one(kind) for kind in (Kind.WEIGHTS, Kind.TRAIN_DATA, Kind.VALIDATION_DATA)}
     weights, validation = files[Kind.WEIGHTS], files[Kind.VALIDATION_DATA]
     logits = float_logits(model, weights, validation)
@@ -163,8 +171,16 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     files[Kind.SAMPLES] = outputs.path(Kind.SAMPLES, "samples.safetensors")
     write_samples(files[Kind.SAMPLES], validation=validation, logits=logits, count=settings.verify.samples, sized=sized)
     ground = replace(
-        context(settings, files, model=model, scratch=outputs.scratch, cache=outputs.cache, reporter=outputs.reporter),
-        criterion=load_criterion(settings.loss, settings.folder, activation=model.outputs_are),
+        context(
+            settings,
+            files,
+            model=model,
+            task=task,
+            scratch=outputs.scratch,
+            cache=outputs.cache,
+            reporter=outputs.reporter,
+        ),
+        criterion=load_criterion(settings.loss, settings.folder, task=task, activation=model.outputs_are),
         model_key=_model_key(settings, inputs.one(Kind.DATA_INFO)),
     )
     named = Named(
@@ -187,14 +203,13 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     _write_list(made, outputs)
 
 
-def _model(settings: CandidatesSettings, inputs: Inputs) -> ModelSpec:
+def _model(settings: CandidatesSettings, data: DataInfo) -> ModelSpec:
     """The float model, which the recipe's variants and the search can be made of."""
     from pipeline.compress.layer_names import check_layer_names
-    from pipeline.data.dataset import read_info
     from pipeline.models.load import load_model_spec
     from pipeline.training.augment import Augmentation, require_pictures
 
-    model = load_model_spec(settings.model, settings.folder, read_info(inputs.one(Kind.DATA_INFO)))
+    model = load_model_spec(settings.model, settings.folder, data)
     if settings.candidates.variants:  # a factory may take long
         check_layer_names(model.build(), settings.candidates.variants)
     searched = settings.search

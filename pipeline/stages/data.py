@@ -11,18 +11,20 @@ from pipeline.engine.stage import Inputs, Outputs, Stage
 from pipeline.recipe.data import Data
 from pipeline.recipe.recipe import Recipe
 from pipeline.recipe.section import Section
+from pipeline.recipe.task import TaskSettings
 
 
 class DataSettings(Section):
     """What the stage sees of a recipe; the recipe's folder is left out of the cache key."""
 
     data: Data
+    task: TaskSettings
     folder: Path = Field(exclude=True)
 
 
 def settings(recipe: Recipe) -> DataSettings:
     """The stage's view of a recipe."""
-    return DataSettings(data=recipe.data, folder=recipe.folder)
+    return DataSettings(data=recipe.data, task=recipe.task, folder=recipe.folder)
 
 
 def outside(settings: DataSettings) -> dict[str, str]:
@@ -38,10 +40,10 @@ def run(settings: DataSettings, _inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.data.load import load_data_set
 
     data = load_data_set(settings.data, settings.folder, log=outputs.reporter.log)
+    info = describe(data, settings.task)
     write_split(outputs.path(Kind.TRAIN_DATA, "train.safetensors"), data.train)
     write_split(outputs.path(Kind.VALIDATION_DATA, "validation.safetensors"), data.validation)
     write_split(outputs.path(Kind.TEST_DATA, "test.safetensors"), data.test)
-    info = describe(data)
     write_info(outputs.path(Kind.DATA_INFO, "data.json"), info)
     outputs.reporter.log(
         f"data: {data.name}, {len(data.train)} train, {len(data.validation)} validation, {len(data.test)} test examples"

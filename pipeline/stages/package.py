@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pipeline.archive.evidence.document import SplitEvidence
     from pipeline.candidates.report import CandidateReport
     from pipeline.candidates.selection import Selection
-    from pipeline.checks.quality import QualityReport
     from pipeline.models.info import ModelInfo
+    from pipeline.tasks.quality import QualityReport
 
 GOLDEN_FILE = "golden.safetensors"
 _TOP = 5
@@ -108,7 +108,7 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
         candidate=winner.name,
         identity=winner.identity,
         precision=winner.precision,
-        task=info.task,
+        task=info.task.kind,
         inputs=info.inputs,
         labels=info.labels,
         runtime=replace(winner.runtime, file=model.name),
@@ -117,6 +117,7 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
         pictures=None if pictures is None else PICTURES_FILE,
         files={},
         activation=info.activation,
+        task_settings=info.task.model_dump(mode="json", exclude={"kind"}),
         limits=Limits(pixels=settings.max_pixels or usual_pixels(info.inputs), seconds=settings.deadline_s),
     )
     path = outputs.path(Kind.ARCHIVE, f"{settings.name}.mar")
@@ -188,7 +189,7 @@ def _evidence(settings: PackageSettings, inputs: Inputs, selection: Selection, i
         model={"name": settings.name, "version": settings.version},
         candidate=selection.selected,
         why=selection.why,
-        task=info.task,
+        task=info.task.kind,
         activation=info.activation,
         inputs=tuple(spec.to_json() for spec in data.inputs),
         labels=data.classes,
@@ -220,7 +221,7 @@ def _evidence(settings: PackageSettings, inputs: Inputs, selection: Selection, i
 
 def _with_interval(quality: QualityReport) -> SplitEvidence:
     from pipeline.archive.evidence.document import SplitEvidence
-    from pipeline.checks.intervals import accuracy_interval
+    from pipeline.tasks.intervals import accuracy_interval
 
     right = round(quality.accuracy * quality.examples)
     lower, upper = accuracy_interval(right=right, examples=quality.examples)
@@ -260,17 +261,18 @@ def _validation_golden(
     import numpy as np
     from safetensors.numpy import load_file
 
-    from pipeline.archive.golden import near_ties
-    from pipeline.data.dataset import read_split
+    from pipeline.data.dataset import read_info, read_split
     from pipeline.data.synthetic import synthetic_inputs
+    from pipeline.tasks.table import task_of
 
+    task = task_of(read_info(inputs.one(Kind.DATA_INFO)).task)
     split = read_split(inputs.one(Kind.VALIDATION_DATA))
     size = min(size, len(split))
     shaped = [replace(spec, shape=split.inputs[spec.name].shape[1:]) for spec in specs]
     ends = synthetic_inputs(shaped, min(_EXTREMES, size // 4), real=split.inputs, leave_out=leave_out)
     extremes = len(ends[specs[0].name])
     # The samples are the first rows of the split, with the float network's logits.
-    ties = near_ties(load_file(inputs.one(Kind.SAMPLES))["logits"], size // 4)
+    ties = task.near_ties(load_file(inputs.one(Kind.SAMPLES))["logits"], size // 4)
     others = np.setdiff1d(np.arange(len(split)), ties)
     # Spread over the split, so that a sorted one gives more than its first class.
     easy = others[np.linspace(0, len(others) - 1, size - len(ties) - extremes).astype(np.int64)]

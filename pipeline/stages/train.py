@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from pipeline.data.dataset import Split
     from pipeline.models.spec import ModelSpec
-    from pipeline.training.loss import Criterion
+    from pipeline.tasks.loss import Criterion
+    from pipeline.tasks.task import Task
 
 
 class TrainSettings(Section):
@@ -63,22 +64,25 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.models.load import load_model_spec
     from pipeline.models.outside import files_behind
     from pipeline.models.weights import save_weights
+    from pipeline.tasks.table import task_of
     from pipeline.training.augment import Augmentation
     from pipeline.training.history import draw_learning_curves, write_history
     from pipeline.training.loop import train_network
     from pipeline.training.loss import load_criterion, loss_name, of_labels
 
     model, train = settings.model, settings.train
-    spec = load_model_spec(model, settings.folder, read_info(inputs.one(Kind.DATA_INFO)))
+    data = read_info(inputs.one(Kind.DATA_INFO))
+    spec, task = load_model_spec(model, settings.folder, data), task_of(data.task)
     network = _network(settings, spec, reporter=outputs.reporter)
     examples, validation = read_split(inputs.one(Kind.TRAIN_DATA)), read_split(inputs.one(Kind.VALIDATION_DATA))
     criterion = load_criterion(
-        train.loss, settings.folder, activation=spec.outputs_are, label_smoothing=train.label_smoothing
+        train.loss, settings.folder, task=task, activation=spec.outputs_are, label_smoothing=train.label_smoothing
     )
-    _check(settings, spec, network, criterion, examples=examples, validation=validation)
+    _check(settings, spec, network, criterion, task=task, examples=examples, validation=validation)
     trained = train_network(
         spec,
         network,
+        task=task,
         train=examples,
         validation=validation,
         epochs=train.epochs,
@@ -96,15 +100,15 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
         reporter=outputs.reporter,
     )
     if train.epochs:  # what a last layer that starts from zeros answers with shows only now
-        check_activation(spec, network, examples=examples, source=_source(model))
+        check_activation(spec, network, task=task, examples=examples, source=_source(model))
     save_weights(outputs.path(Kind.WEIGHTS, "weights.safetensors"), network)
-    info = spec.to_info(network, files=files_behind(model, settings.folder, recorded()))
+    info = spec.to_info(network, task=task, files=files_behind(model, settings.folder, recorded()))
     write_document(outputs.path(Kind.MODEL_INFO, "model.json"), info)
-    write_history(outputs.path(Kind.TRAINING_HISTORY, "history.json"), trained.epochs, trained.final)
+    write_history(outputs.path(Kind.TRAINING_HISTORY, "history.json"), trained.epochs, trained.final, task=task)
     curves = outputs.path(Kind.LEARNING_CURVES, "learning_curves.png")
-    name = loss_name(train.loss, label_smoothing=train.label_smoothing)
-    draw_learning_curves(curves, trained.epochs, trained.final, loss=name)
-    outputs.reporter.log(f"train: validation accuracy {trained.final.accuracy:.4f}")
+    name = loss_name(train.loss, task=task, label_smoothing=train.label_smoothing)
+    draw_learning_curves(curves, trained.epochs, trained.final, task=task, loss=name)
+    outputs.reporter.log(f"train: validation {task.metric} {trained.final.score:.4f}")
 
 
 def _source(model: Model) -> str:
@@ -141,6 +145,7 @@ def _check(
     network: nn.Module,
     criterion: Criterion,
     *,
+    task: Task,
     examples: Split,
     validation: Split,
 ) -> None:
@@ -150,18 +155,19 @@ def _check(
     from pipeline.models.first_call import check_first_call, check_first_step
 
     source, train = _source(settings.model), settings.train
-    check_first_call(spec, network, examples=examples, source=source, weights=settings.model.weights)
-    check_activation(spec, network, examples=examples, source=source)
+    check_first_call(spec, network, task=task, examples=examples, source=source, weights=settings.model.weights)
+    check_activation(spec, network, task=task, examples=examples, source=source)
     require_free_axes(spec, network, validation.inputs)
     if train.epochs:
         check_first_step(
             spec,
             network,
             criterion,
+            task=task,
             examples=examples,
             batch_size=train.batch_size,
             source=source,
-            loss=f"train.loss {train.loss or 'cross-entropy'}",
+            loss=f"train.loss {train.loss or task.plain_loss_name}",
         )
 
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
@@ -17,12 +16,13 @@ from pipeline.engine.deadline import UNLIMITED, TimeLimit
 from pipeline.engine.stage import Reporter
 from pipeline.models.spec import ModelSpec
 from pipeline.recipe.names import DeviceName
+from pipeline.tasks.loss import Criterion
+from pipeline.tasks.task import Task
 from pipeline.training.augment import Augmentation, require_pictures
 from pipeline.training.device import choose_device
 from pipeline.training.examples import predict, to_examples
 from pipeline.training.layout import set_layout, to_layout
 from pipeline.training.loop import Trained, train_network
-from pipeline.training.loss import Criterion, distillation
 
 # Nothing to regularise: the float network's answers say more than labels do, and few epochs cannot learn them by heart.
 _WEIGHT_DECAY = 0.0
@@ -61,6 +61,7 @@ def distill(
     spec: ModelSpec,
     network: nn.Module,
     *,
+    task: Task,
     teacher_VNK: Tensor,
     augmentation: Augmentation,
     train: Split,
@@ -70,13 +71,13 @@ def distill(
     learning_rate: float,
     temperature: float,
     label_weight: float,
-    criterion: Criterion = F.cross_entropy,
+    criterion: Criterion,
     seed: int,
     device: DeviceName,
     scratch: Path,
     reporter: Reporter,
     limit: TimeLimit = UNLIMITED,
-    task: str,
+    purpose: str,
 ) -> Trained:
     """Train a compressed network in place; afterwards it is on the CPU in evaluation mode.
 
@@ -89,6 +90,7 @@ def distill(
     Args:
         spec: of the model; gives the preprocessing and the order of the inputs.
         network: the compressed network, without its preprocessing.
+        task: what it is for.
         teacher_VNK: as `teacher_logits` gives it.
         augmentation: as it was given there; in each epoch, one copy of each example is looked at.
         train: raw inputs, and labels for `label_weight`.
@@ -102,9 +104,9 @@ def distill(
         seed: of shuffling, and of which copies are looked at.
         device: where to train.
         scratch: folder of the checkpoint, which is written after each epoch.
-        reporter: told loss and accuracy while it runs.
+        reporter: told loss and score while it runs.
         limit: asked whenever progress is told, but at the very end.
-        task: what this is, for messages; begins with the pass's name.
+        purpose: what this is, for messages; begins with the pass's name.
 
     Raises:
         UsageError: the loss is no longer finite, or the device is not there.
@@ -130,7 +132,8 @@ def distill(
             scratch=scratch,
             reporter=reporter,
             limit=limit,
-            loss=distillation(
+            task=task,
+            loss=task.distillation(
                 answers_VNK,
                 temperature=temperature,
                 label_weight=label_weight,
@@ -139,9 +142,9 @@ def distill(
             ),
             criterion=None,  # the teacher answered no validation examples
             thaw=True,
-            task=task,
+            purpose=purpose,
         )
-        _report_untrained(network, reporter, task)
+        _report_untrained(network, reporter, purpose)
     return trained
 
 
@@ -179,7 +182,7 @@ def _thawed(network: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(required)
 
 
-def _report_untrained(network: nn.Module, reporter: Reporter, task: str) -> None:
+def _report_untrained(network: nn.Module, reporter: Reporter, purpose: str) -> None:
     """Say which layers a forward pass kept out of training by itself: no setting of a parameter can change that."""
     gradients = {name: one.grad is not None for name, one in network.named_parameters() if one.requires_grad}
     untrained = [name for name, has_gradient in gradients.items() if not has_gradient]
@@ -187,6 +190,6 @@ def _report_untrained(network: nn.Module, reporter: Reporter, task: str) -> None
     if untrained and any(gradients.values()):
         more = f" and {len(untrained) - 1} more" if len(untrained) > 1 else ""
         reporter.log(
-            f"{task}: {untrained[0]}{more} got no gradient and stayed as pruned; without torch.no_grad or detach in "
+            f"{purpose}: {untrained[0]}{more} got no gradient and stayed as pruned; without torch.no_grad or detach in "
             "forward they would be fine-tuned too"
         )

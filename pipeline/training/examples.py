@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from handlers.activation import Activation
 from pipeline.data.dataset import Split
 from pipeline.models.spec import ModelSpec
+from pipeline.tasks.loss import Criterion
+from pipeline.tasks.task import Task
 from pipeline.training.augment import moved
 from pipeline.training.history import Metrics
-from pipeline.training.loss import Criterion, labels_loss
 
 _EVALUATION_BATCH = 500
 
@@ -25,7 +26,7 @@ class Examples:
 
     Args:
         inputs: (N, *shape) raw values each, in the order of the model's inputs.
-        labels: (N,) int64.
+        labels: the targets, (N, ...).
         pictures: which of the inputs are C,H,W.
         layout: in which pictures are given.
     """
@@ -102,34 +103,35 @@ def evaluate(
     model: nn.Module,
     examples: Examples,
     *,
+    task: Task,
     criterion: Criterion | None,
     batch_size: int,
     activation: Activation = "none",
 ) -> Metrics:
-    """Losses and accuracy of a deployable model in evaluation mode; the mode it was in is restored.
+    """Losses and score of a deployable model in evaluation mode; the mode it was in is restored.
 
     Args:
         model: raw inputs to outputs (B, K).
         examples: on the model's device.
+        task: what the model is for.
         criterion: the labels' loss that training minimises; None where it minimises something else.
         batch_size: of training: a loss may depend on it.
         activation: what those outputs are already.
     """
     training = model.training
     model.eval()
-    cross_entropy = 0.0
-    correct = 0
+    plain_loss = score = 0.0
     answers = []
     with torch.inference_mode():
         for part in _in_order(examples):
             outputs_BK = model(*examples.take(part))
             labels_B = examples.labels[part]
-            cross_entropy += labels_loss(outputs_BK, labels_B, activation=activation, reduction="sum").item()
-            correct += int((outputs_BK.argmax(dim=1) == labels_B).sum())
+            plain_loss += task.plain_loss(outputs_BK, labels_B, activation=activation).item()
+            score += task.score_sum(outputs_BK, labels_B).item()
             answers.append(outputs_BK)
     model.train(training)
     loss = None if criterion is None else _mean_loss(answers, examples.labels, criterion, batch_size)
-    return Metrics(loss=loss, accuracy=correct / len(examples), cross_entropy=cross_entropy / len(examples))
+    return Metrics(loss=loss, score=score / len(examples), plain_loss=plain_loss / len(examples))
 
 
 def _mean_loss(answers: Sequence[Tensor], labels_N: Tensor, criterion: Criterion, batch_size: int) -> float | None:

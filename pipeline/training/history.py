@@ -12,6 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pipeline.tasks.task import Task
+
 # What each curve is of. With dropout or augmentation, training is the harder exercise, and its curve may lie above.
 _CURVES = {
     "train": "train: mean over the epoch, with its dropout and augmentation",
@@ -26,20 +28,27 @@ class Metrics:
     Args:
         loss: mean of what is minimised; None where that cannot be told of this split, as of distillation, which knows
             the teacher's answers on training examples alone.
-        accuracy: share of examples whose largest logit is the label's.
-        cross_entropy: mean of the plain cross-entropy, in nats, whatever is minimised; None while training.
+        score: mean of the task's score, such as the accuracy.
+        plain_loss: mean of the task's own loss as it is reported whatever is minimised, such as the cross-entropy in
+            nats; None while training.
     """
 
     loss: float | None
-    accuracy: float
-    cross_entropy: float | None = None
+    score: float
+    plain_loss: float | None = None
 
-    def __str__(self) -> str:
+    def words(self, task: Task) -> str:
+        """For people, in the words of a task."""
         loss = None if self.loss is None else f"{self.loss:.4f}"
-        cross_entropy = None if self.cross_entropy is None else f"{self.cross_entropy:.4f}"
+        plain_loss = None if self.plain_loss is None else f"{self.plain_loss:.4f}"
         parts = [] if loss is None else [f"loss {loss}"]
-        parts += [] if cross_entropy in (None, loss) else [f"cross-entropy {cross_entropy}"]
-        return ", ".join([*parts, f"accuracy {self.accuracy:.4f}"])
+        parts += [] if plain_loss in (None, loss) else [f"{task.plain_loss_name} {plain_loss}"]
+        return ", ".join([*parts, f"{task.metric} {self.score:.4f}"])
+
+    def figures(self, task: Task) -> dict[str, float]:
+        """Those that can be told, by the names of a task."""
+        values = {"loss": self.loss, task.metric: self.score, task.plain_loss_name: self.plain_loss}
+        return {name.replace("-", "_"): value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,23 +68,25 @@ class Epoch:
     validation: Metrics
 
 
-def write_history(path: Path, epochs: Sequence[Epoch], final: Metrics) -> None:
+def write_history(path: Path, epochs: Sequence[Epoch], final: Metrics, *, task: Task) -> None:
     """Write the figures of all epochs as JSON.
 
     Args:
         path: of the file.
         epochs: in order; none where nothing was trained.
         final: the written weights on the validation split.
+        task: names the figures.
     """
     written = [
-        {**asdict(epoch), "train": _figures(epoch.train), "validation": _figures(epoch.validation)} for epoch in epochs
+        {**asdict(epoch), "train": epoch.train.figures(task), "validation": epoch.validation.figures(task)}
+        for epoch in epochs
     ]
-    document = {"epochs": written, "final": {"validation": _figures(final)}}
+    document = {"epochs": written, "final": {"validation": final.figures(task)}}
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
-def draw_learning_curves(path: Path, epochs: Sequence[Epoch], final: Metrics, *, loss: str) -> None:
-    """Draw loss and accuracy over epochs as a PNG; the same figures give the same bytes.
+def draw_learning_curves(path: Path, epochs: Sequence[Epoch], final: Metrics, *, task: Task, loss: str) -> None:
+    """Draw loss and score over epochs as a PNG; the same figures give the same bytes.
 
     Both curves of one picture show the same quantity, and the legend says what else differs between them.
 
@@ -83,12 +94,13 @@ def draw_learning_curves(path: Path, epochs: Sequence[Epoch], final: Metrics, *,
         path: of the file.
         epochs: in order; with none, only the line of the final figures is drawn.
         final: the written weights on the validation split.
+        task: names the score.
         loss: what is minimised, in words.
     """
     figure = Figure(figsize=(10, 4.4), layout="constrained")
     FigureCanvasAgg(figure)
     numbers = [one.epoch for one in epochs]
-    for place, name in enumerate(("loss", "accuracy")):
+    for place, (name, title) in enumerate((("loss", "loss"), ("score", task.metric))):
         axes = figure.add_subplot(1, 2, place + 1)
         if epochs:
             for split, label in _CURVES.items():
@@ -97,17 +109,12 @@ def draw_learning_curves(path: Path, epochs: Sequence[Epoch], final: Metrics, *,
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         else:
             axes.axhline(_number(getattr(final, name)), color="C1", label="validation, nothing trained")
-        axes.set_title(f"{name}, on validation at the end {_number(getattr(final, name)):.4f}")
+        axes.set_title(f"{title}, on validation at the end {_number(getattr(final, name)):.4f}")
         axes.set_xlabel("epoch")
         axes.set_ylabel(loss if name == "loss" else "share of examples")
         axes.grid(visible=True, alpha=0.3)
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figure.savefig(path, format="png", dpi=100, metadata={"Software": None})
-
-
-def _figures(metrics: Metrics) -> dict[str, float]:
-    """Those that can be told."""
-    return {name: value for name, value in asdict(metrics).items() if value is not None}
 
 
 def _number(value: float | None) -> float:

@@ -20,13 +20,14 @@ from pipeline.engine.stage import Reporter
 from pipeline.errors import UsageError
 from pipeline.models.spec import ModelSpec
 from pipeline.recipe.names import DeviceName, OptimizerName, ScheduleName
+from pipeline.tasks.loss import Criterion, Loss
+from pipeline.tasks.task import Task
 from pipeline.training.augment import Augmentation, require_pictures
 from pipeline.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from pipeline.training.device import choose_device, random_state, repeatable, restore_random_state
 from pipeline.training.examples import Examples, batches, evaluate, to_examples
 from pipeline.training.history import Epoch, Metrics
 from pipeline.training.layout import set_layout, to_layout
-from pipeline.training.loss import Criterion, Loss
 from pipeline.training.memory import keep_freed_memory
 from pipeline.training.optimize import make_optimizer, make_schedule
 
@@ -63,7 +64,8 @@ class _Run:
     thaw: bool
     criterion: Criterion | None
     activation: Activation
-    task: str
+    task: Task
+    purpose: str
 
 
 def build_network(spec: ModelSpec, *, seed: int) -> nn.Module:
@@ -77,6 +79,7 @@ def train_network(
     spec: ModelSpec,
     network: nn.Module,
     *,
+    task: Task,
     train: Split,
     validation: Split,
     epochs: int,
@@ -95,7 +98,7 @@ def train_network(
     criterion: Criterion | None = None,
     copies: bool = False,
     thaw: bool = False,
-    task: str = "train",
+    purpose: str = "train",
 ) -> Trained:
     """Train a network in place; afterwards it is on the CPU in evaluation mode.
 
@@ -105,6 +108,7 @@ def train_network(
     Args:
         spec: of the model; gives the preprocessing and the order of the inputs.
         network: as initialised, or with weights to start from.
+        task: what it is for.
         train: raw inputs and labels.
         validation: evaluated after each epoch; never trained on.
         epochs: passes over the training data; 0 only evaluates.
@@ -117,19 +121,19 @@ def train_network(
         seed: of shuffling, augmentation and dropout.
         device: where to train.
         scratch: folder of the checkpoint, which is written after each epoch.
-        reporter: told loss and accuracy while it runs.
+        reporter: told loss and score while it runs.
         limit: asked whenever progress is told, but at the very end.
         loss: what is minimised.
         criterion: the same of answers and labels alone, for validation; None where it looks at more than those.
         copies: draw one of the augmentation's fixed copies for each example in each epoch, instead of any move.
         thaw: let every batch norm follow its batches, also one that the network's own `train` keeps as it is.
-        task: what this is, for messages.
+        purpose: what this is, for messages.
 
     Raises:
         UsageError: the loss is no longer finite, the device is not there, or there is nothing to flip or train.
         TimeIsUpError: the limit is reached.
     """
-    require_pictures(augmentation, spec.inputs, section=task.partition(" ")[0])
+    require_pictures(augmentation, spec.inputs, section=purpose.partition(" ")[0])
     target = choose_device(device)
     examples, held_out = to_examples(spec, train, target), to_examples(spec, validation, target)
     model = spec.deployable(network).to(target)
@@ -159,14 +163,22 @@ def train_network(
                 criterion=criterion,
                 activation=spec.outputs_are,
                 task=task,
+                purpose=purpose,
             )
             done = _train(run, examples, held_out, epochs=epochs, batch_size=batch_size, reporter=reporter, limit=limit)
         final = (
             done[-1].validation
             if done
-            else evaluate(model, held_out, criterion=criterion, batch_size=batch_size, activation=spec.outputs_are)
+            else evaluate(
+                model,
+                held_out,
+                task=task,
+                criterion=criterion,
+                batch_size=batch_size,
+                activation=spec.outputs_are,
+            )
         )
-        _check_finite(final, "on validation", learning_rate, task)
+        _check_finite(final, "on validation", learning_rate, purpose)
     network.cpu().eval()
     to_layout(network, torch.contiguous_format)
     return Trained(epochs=done, final=final)
@@ -185,7 +197,7 @@ def _train(
     """All epochs that a checkpoint does not hold yet, each evaluated and followed by a checkpoint."""
     done = _resume(run, reporter)
     if done:
-        reporter.log(f"{run.task}: continues after epoch {len(done)} of {epochs}")
+        reporter.log(f"{run.purpose}: continues after epoch {len(done)} of {epochs}")
     for epoch in range(len(done) + 1, epochs + 1):
         started = time.perf_counter()
         run.model.train()
@@ -194,20 +206,29 @@ def _train(
                 module.training = True
 
         def report(step: int, steps: int, so_far: Metrics, epoch: int = epoch) -> None:
-            _check_finite(so_far, f"at epoch {epoch}, step {step}", run.peak_learning_rate, run.task)
+            _check_finite(so_far, f"at epoch {epoch}, step {step}", run.peak_learning_rate, run.purpose)
             completed = (epoch - 1) * steps + step
-            reporter.progress(run.task, completed, epochs * steps, f"epoch {epoch}/{epochs}, {so_far}")
+            figures = so_far.words(run.task)
+            reporter.progress(run.purpose, completed, epochs * steps, f"epoch {epoch}/{epochs}, {figures}")
             if completed < epochs * steps:
                 limit.check()
 
         while_training = _train_epoch(run, examples, batch_size=batch_size, report=report)
-        after = evaluate(run.model, held_out, criterion=run.criterion, batch_size=batch_size, activation=run.activation)
-        _check_finite(after, f"on validation after epoch {epoch}", run.peak_learning_rate, run.task)
+        after = evaluate(
+            run.model,
+            held_out,
+            task=run.task,
+            criterion=run.criterion,
+            batch_size=batch_size,
+            activation=run.activation,
+        )
+        _check_finite(after, f"on validation after epoch {epoch}", run.peak_learning_rate, run.purpose)
         rate = float(run.schedule.get_last_lr()[0])
         done = (*done, Epoch(epoch=epoch, learning_rate=rate, train=while_training, validation=after))
         _save(run, done)
         seconds = time.perf_counter() - started
-        reporter.log(f"{run.task}: epoch {epoch}/{epochs}, {while_training}; validation {after}; {seconds:.1f} s")
+        figures = f"{while_training.words(run.task)}; validation {after.words(run.task)}"
+        reporter.log(f"{run.purpose}: epoch {epoch}/{epochs}, {figures}; {seconds:.1f} s")
     return done
 
 
@@ -218,12 +239,12 @@ def _train_epoch(
     batch_size: int,
     report: Callable[[int, int, Metrics], None],
 ) -> Metrics:
-    """One pass over the examples in a new order; loss and accuracy as they were on the way."""
+    """One pass over the examples in a new order; loss and score as they were on the way."""
     order = batches(torch.randperm(len(examples)).to(run.device), batch_size)
     loss_sum = torch.zeros((), device=run.device)
-    correct = torch.zeros((), dtype=torch.int64, device=run.device)
+    score_sum = torch.zeros((), dtype=torch.int64, device=run.device)
     seen = 0
-    so_far = Metrics(loss=math.nan, accuracy=math.nan)
+    so_far = Metrics(loss=math.nan, score=math.nan)
     for step, indices in enumerate(order, start=1):
         copy_B, moves_B3 = _moves(run, indices)
         logits_BK = run.model(*examples.take(indices, moves_B3))
@@ -235,10 +256,10 @@ def _train_epoch(
         run.schedule.step()
         seen += len(indices)
         loss_sum += loss.detach() * len(indices)
-        correct += (logits_BK.detach().argmax(dim=1) == labels_B).sum()
+        score_sum = score_sum + run.task.score_sum(logits_BK.detach(), labels_B)  # of counts, a count
         # Not at every step: reading a figure waits for the device.
         if step % _STEPS_PER_REPORT == 0 or step == len(order):
-            so_far = Metrics(loss=loss_sum.item() / seen, accuracy=correct.item() / seen)
+            so_far = Metrics(loss=loss_sum.item() / seen, score=score_sum.item() / seen)
             report(step, len(order), so_far)
     return so_far
 
@@ -252,12 +273,12 @@ def _moves(run: _Run, indices_B: Tensor) -> tuple[Tensor | None, Tensor | None]:
     return None, None if moves_B3 is None else moves_B3.to(run.device)
 
 
-def _check_finite(found: Metrics, where: str, learning_rate: float, task: str) -> None:
-    # On validation, the plain cross-entropy tells whether the answers are in order, whatever the user's own loss says.
-    loss = found.loss if found.cross_entropy is None else found.cross_entropy
+def _check_finite(found: Metrics, where: str, learning_rate: float, purpose: str) -> None:
+    # On validation, the plain loss tells whether the answers are in order, whatever the user's own loss says.
+    loss = found.loss if found.plain_loss is None else found.plain_loss
     if loss is None or not math.isfinite(loss):
         raise UsageError(
-            f"{task}: expected a finite loss, found {loss} {where}; lower {task.partition(' ')[0]}.learning_rate "
+            f"{purpose}: expected a finite loss, found {loss} {where}; lower {purpose.partition(' ')[0]}.learning_rate "
             f"(now {learning_rate:g}), or check model.preprocessing and model.weights"
         )
 

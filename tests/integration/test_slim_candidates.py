@@ -30,6 +30,7 @@ from pipeline.recipe.loading import load_recipe
 from pipeline.recipe.passes import Bfloat16, ChannelPruning, FineTune, Pass, StaticInt8, Variant
 from pipeline.search.calibration import best_static_int8
 from pipeline.search.comparison import Contest
+from pipeline.tasks.classification.member import ClassificationTask
 from pipeline.training.augment import Augmentation
 from tests.damage import flip
 from tests.example_build import QUICK, Built, record_anew
@@ -44,6 +45,7 @@ def ground_of(built: Built, scratch: Path, reporter: Lines) -> Ground:
     scratch.mkdir(exist_ok=True)
     return Ground(
         model=load_model_spec(recipe.model, recipe.folder, read_info(data / "data.json")),
+        task=ClassificationTask(),
         weights=built.run_dir / "train" / "weights.safetensors",
         train=data / "train.safetensors",
         validation=data / "validation.safetensors",

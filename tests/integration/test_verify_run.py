@@ -21,6 +21,7 @@ from pipeline.errors import FileError
 from pipeline.export.torchscript import export_torchscript
 from pipeline.models.load import load_model_spec
 from pipeline.recipe.loading import load_recipe
+from pipeline.tasks.classification.member import ClassificationTask
 from pipeline.training.augment import Augmentation
 from tests.example_build import Built, record_anew
 
@@ -62,6 +63,7 @@ def write_faulty_torchscript(built: Built, file: Path, scratch: Path) -> None:
     model = load_model_spec(recipe.model, recipe.folder, read_info(built.run_dir / "data" / "data.json"))
     ground = Ground(
         model=model,
+        task=ClassificationTask(),
         weights=built.run_dir / "train" / "weights.safetensors",
         train=built.run_dir / "data" / "train.safetensors",
         validation=built.run_dir / "data" / "validation.safetensors",

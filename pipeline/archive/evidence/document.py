@@ -70,12 +70,14 @@ class QualityEvidence(Recorded):
     """Decisions against float.
 
     Args:
+        metric: what the mean score is called: accuracy in evidence without the field.
         accuracy: share of right answers.
         drop: accuracy lost against float.
         drop_upper: one-sided upper bound of the drop, for this candidate alone: not adjusted for those that it was
             compared with, as the bound of a verdict is.
     """
 
+    metric: str = "accuracy"
     accuracy: float
     drop: float
     drop_upper: float
@@ -181,7 +183,7 @@ class Metrics(Document):
             recorded = quality if isinstance(quality, Mapping) else dict(quality)
         except TypeError as error:
             raise ValueError(f"expected an object of figures, found {quality!a}") from error
-        for name in QualityEvidence.model_fields:
+        for name in ("accuracy", "drop", "drop_upper"):
             value = recorded.get(name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not -1 <= value <= 1:
                 raise ValueError(f"{name}: expected a number from -1 to 1, found {value!a}")

@@ -71,9 +71,10 @@ def _data(evidence: Evidence) -> Iterator[str]:
 def _results(evidence: Evidence, subject: Subject) -> Iterator[str]:
     yield "## Quality"
     yield ""
-    yield "Accuracy with its 95 % interval; drop against the float network likewise."
+    metric = _escape(evidence.metrics.validation.metric)
+    yield f"{metric.capitalize()} with its 95 % interval; drop against the float network likewise."
     yield ""
-    yield "| split | examples | accuracy | float | drop |"
+    yield f"| split | examples | {metric} | float | drop |"
     yield "|---|--:|---|---|---|"
     for name, quality in (("validation", evidence.metrics.validation), ("test", evidence.metrics.test)):
         yield f"| {name} | {quality.examples:,} | {_quality(quality)} |"
@@ -86,7 +87,7 @@ def _results(evidence: Evidence, subject: Subject) -> Iterator[str]:
         "accounts for all candidates compared:"
     )
     yield ""
-    yield "| candidate | parity | limit | held against | accuracy | drop (bound) | verdict |"
+    yield f"| candidate | parity | limit | held against | {metric} | drop (bound) | verdict |"
     yield "|---|--:|--:|---|--:|--:|---|"
     for row in evidence.candidates:
         yield _candidate(row, selected=row.name == evidence.candidate)

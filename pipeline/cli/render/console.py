@@ -25,12 +25,12 @@ from pipeline.visible import visible
 if TYPE_CHECKING:
     from pipeline.candidates.report import CandidateReport, EagerTiming
     from pipeline.candidates.unproven import Unproven
-    from pipeline.checks.quality import QualityReport
     from pipeline.commands.build_result import BuildResult, Row
     from pipeline.data.dataset import SplitName
     from pipeline.engine.runner import Outcome
     from pipeline.measure.gain import Ratio
     from pipeline.recipe.limits import Budget
+    from pipeline.tasks.quality import QualityReport
 
 # Share of its own examples that a class loses where it is named beside a verdict within the budget.
 _MUCH = 0.25
@@ -104,8 +104,9 @@ def save_picture(result: BuildResult, path: Path) -> None:
 def _draw_result(console: Console, result: BuildResult) -> None:
     console.print(result_table(result))
     console.print(
-        "parity: the difference that came closest to its limit, and that limit; drop: points of accuracy lost against\n"
-        f"float on validation, and its one-sided bound; ms: {_threads(result)}, median over interleaved rounds.",
+        f"parity: the difference that came closest to its limit, and that limit; drop: points of {result.metric} "
+        "lost against\nfloat on validation, and its one-sided bound; "
+        f"ms: {_threads(result)}, median over interleaved rounds.",
         style="dim",
     )
     for line in _footnotes(result):
@@ -226,7 +227,7 @@ def test_lines(result: BuildResult) -> str:
     """The winner on the test set, and whether its limits hold there."""
     test, verdict = result.test, result.test_verdict
     said = (
-        f"Test set, opened for this line alone: accuracy {test.accuracy:.4f}, float {test.float_accuracy:.4f}, "
+        f"Test set, opened for this line alone: {test.metric} {test.accuracy:.4f}, float {test.float_accuracy:.4f}, "
         f"drop {_points(test.drop)} points (bound {_points(test.drop_upper)}), {test.confident_flips} confident flips, "
         f"on {test.examples:,} examples."
     )
@@ -288,7 +289,7 @@ def result_table(result: BuildResult) -> Table:
     """A row per candidate: parity, accuracy, drop, size, latency, verdict; the winner marked."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("  candidate", no_wrap=True)
-    for heading in ("parity (limit)", "accuracy", "drop (bound)", "kB"):
+    for heading in ("parity (limit)", result.metric, "drop (bound)", "kB"):
         table.add_column(heading, justify="right", no_wrap=True)
     sizes = [timing.batch_size for timing in result.candidates[0].report.timings]
     for size in sizes:

@@ -11,8 +11,8 @@ from benchmarks.ours import FLOAT, OURS
 from benchmarks.run import COPY, Decisions
 from benchmarks.table import Comparison, draw
 from pipeline.candidates.choose import judge
-from pipeline.checks.quality import judge_quality
 from pipeline.recipe.limits import Budget
+from pipeline.tasks.classification.quality import judge_quality
 
 WINNER = f"{OURS}slim.onnx.fp32"
 EXAMPLES = 400

@@ -10,10 +10,10 @@ from pipeline.candidates.choose import adjusted_confidence, choose, judge
 from pipeline.candidates.report import (
     TimingFigures,
 )
-from pipeline.checks.intervals import drop_bounds
-from pipeline.checks.quality import QualityReport
 from pipeline.errors import ProofError, UsageError
 from pipeline.recipe.limits import Budget
+from pipeline.tasks.intervals import drop_bounds
+from pipeline.tasks.quality import QualityReport
 from tests.builders import LIMITS, candidate, quality
 
 REFUSED = (

@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 from handlers.decode import InputSpec
 from pipeline.data.dataset import DataSet, Split, check_split, describe, read_info, read_split, write_info, write_split
 from pipeline.errors import DataError
+from pipeline.tasks.classification.member import ClassificationTask
 
 SPEC = InputSpec(name="x", dtype="float32", shape=(2,), low=-10, high=10)
+
+TASK = ClassificationTask()
 
 
 def _split(count: int = 4, **changes: Any) -> Split:
@@ -79,18 +82,24 @@ def test_a_data_set_is_checked(train: Split, text: str) -> None:
 def test_missing_values_are_values_where_they_are_declared() -> None:
     spec = replace(SPEC, missing=True)
     for raw in (NAN, np.full((4, 2), np.nan, dtype=np.float32)):
-        check_split("d", _split(inputs={"x": raw}), [spec], 2)
+        check_split("d", _split(inputs={"x": raw}), [spec], outputs=2, task=TASK)
     with pytest.raises(DataError, match="expected values from -10 to 10, found 0 to 20"):
-        check_split("d", _split(inputs={"x": NAN * 10}), [spec], 2)
+        check_split("d", _split(inputs={"x": NAN * 10}), [spec], outputs=2, task=TASK)
     with pytest.raises(DataError, match="found infinite ones, 2 of 8 values in 2 of 4 examples, in column 1; limit"):
-        check_split("d", _split(inputs={"x": np.where(np.isnan(NAN), np.inf, NAN)}), [spec], 2)
+        check_split(
+            "d",
+            _split(inputs={"x": np.where(np.isnan(NAN), np.inf, NAN)}),
+            [spec],
+            outputs=2,
+            task=ClassificationTask(),
+        )
 
 
 def test_of_many_columns_the_first_are_named() -> None:
     wide = InputSpec(name="x", dtype="float32", shape=(30,), low=-1, high=1)
     raw = np.full((4, 30), np.nan, dtype=np.float32)
     with pytest.raises(DataError, match="in columns 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 18 more; fill"):
-        check_split("d", _split(inputs={"x": raw}), [wide], 2)
+        check_split("d", _split(inputs={"x": raw}), [wide], outputs=2, task=TASK)
 
 
 FREE = InputSpec(name="x", dtype="float32", shape=(3, 2), low=-1, high=1, dynamic_axes=(0,))
@@ -202,6 +211,8 @@ def test_other_files_are_refused(tmp_path: Path, content: str) -> None:
 
 def test_examples_that_never_occur_by_the_input_are_refused() -> None:
     raw = np.array([[0, 1], [0, 0], [2, 3], [10, 10]], dtype=np.float32)
-    check_split("d", _split(inputs={"x": raw}), [SPEC], 2)
+    check_split("d", _split(inputs={"x": raw}), [SPEC], outputs=2, task=TASK)
     with pytest.raises(DataError, match=r"\(noise\), found .* in 2 of 4 examples, first in example 1; leave"):
-        check_split("d", _split(inputs={"x": raw}), [replace(SPEC, occurs=("noise",))], 2)
+        check_split(
+            "d", _split(inputs={"x": raw}), [replace(SPEC, occurs=("noise",))], outputs=2, task=ClassificationTask()
+        )

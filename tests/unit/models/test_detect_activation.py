@@ -15,6 +15,7 @@ from pipeline.errors import UsageError
 from pipeline.models.detect_activation import check_activation, detect_activation
 from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import ModelSpec
+from pipeline.tasks.classification.member import ClassificationTask
 
 VALUES = np.random.default_rng(0).normal(0, 1, (100, 8)).astype(np.float32)
 EXAMPLES = Split(inputs={"values": VALUES}, labels=np.zeros(100, np.int64))
@@ -71,7 +72,7 @@ def _check(network: nn.Module, activation: Any) -> None:
         labels=("a", "b", "c"),
         activation=activation,
     )
-    check_activation(spec, network, examples=EXAMPLES, source="model.factory nets:build")
+    check_activation(spec, network, task=ClassificationTask(), examples=EXAMPLES, source="model.factory nets:build")
 
 
 def test_undeclared_probabilities_end_a_build_in_one_line() -> None:

@@ -20,8 +20,10 @@ from pipeline.errors import DataError, UsageError
 from pipeline.models.first_call import check_first_call, check_first_step, check_network
 from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import ModelSpec
+from pipeline.tasks.classification.member import ClassificationTask
 
 SOURCE = "model.factory nets:build"
+TASK = ClassificationTask()
 SPEC = InputSpec(name="values", dtype="float32", shape=(8,), low=-np.inf, high=np.inf)
 EXAMPLES = Split(
     inputs={"values": np.random.default_rng(0).normal(0, 1, (6, 8)).astype(np.float32)}, labels=np.arange(6) % 3
@@ -59,7 +61,7 @@ def spec(classes: int = 3, **changes: Any) -> ModelSpec:
 
 
 def called(network: nn.Module, classes: int = 3, weights: str | None = None) -> None:
-    check_first_call(spec(classes), network, examples=EXAMPLES, source=SOURCE, weights=weights)
+    check_first_call(spec(classes), network, task=TASK, examples=EXAMPLES, source=SOURCE, weights=weights)
 
 
 def raised(kind: type[Exception], call: Callable[[], None]) -> str:
@@ -125,7 +127,7 @@ def test_a_right_network_is_left_as_it_was() -> None:
     state = torch.random.get_rng_state()
     called(network)
     check_first_step(
-        spec(), network, F.cross_entropy, examples=EXAMPLES, batch_size=4, source=SOURCE, loss="train.loss"
+        spec(), network, F.cross_entropy, task=TASK, examples=EXAMPLES, batch_size=4, source=SOURCE, loss="train.loss"
     )
     assert network.training
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -190,7 +192,8 @@ def test_what_a_factory_builds_is_a_float32_network_on_the_cpu() -> None:
 def test_a_preprocessing_that_is_no_module() -> None:
     for preprocess, found in ((lambda: abs, "builtin_function_or_method"), (lambda: 1 / 0, "ZeroDivisionError")):
         wrong = spec(preprocess=preprocess)
-        text = raised(UsageError, lambda wrong=wrong: check_first_call(wrong, Net(), examples=EXAMPLES, source=SOURCE))  # type: ignore[misc]
+        call = partial(check_first_call, wrong, Net(), task=TASK, examples=EXAMPLES, source=SOURCE)
+        text = raised(UsageError, call)
         assert f"{SOURCE}: preprocess: expected it to make a" in text
         assert f"found {found}" in text
 
@@ -215,6 +218,7 @@ def stepped(network: nn.Module, criterion: Callable[[Tensor, Tensor], Tensor], b
             spec(),
             network,
             criterion,
+            task=TASK,
             examples=EXAMPLES,
             batch_size=batch_size,
             source=SOURCE,
@@ -261,7 +265,9 @@ def test_a_loss_that_needs_a_whole_batch_has_one() -> None:
     def hardest(outputs: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(outputs, labels, reduction="none").topk(3).values.mean()
 
-    check_first_step(spec(), Net(), hardest, examples=EXAMPLES, batch_size=4, source=SOURCE, loss="train.loss my:loss")
+    check_first_step(
+        spec(), Net(), hardest, task=TASK, examples=EXAMPLES, batch_size=4, source=SOURCE, loss="train.loss my:loss"
+    )
 
 
 def test_what_a_forward_pass_changes_while_it_trains_is_no_data_of_the_training() -> None:
@@ -274,6 +280,7 @@ def test_what_a_forward_pass_changes_while_it_trains_is_no_data_of_the_training(
         spec(preprocess=nn.Identity),
         Scaling(),
         F.cross_entropy,
+        task=TASK,
         examples=examples,
         batch_size=4,
         source=SOURCE,

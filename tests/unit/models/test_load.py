@@ -16,6 +16,7 @@ from pipeline.models.outside import outside_digests
 from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import count_parameters
 from pipeline.recipe.model import Model, Preprocessing
+from pipeline.tasks.classification.member import ClassificationTask
 
 PICTURE = InputSpec(name="image", dtype="uint8", shape=(1, 28, 28), low=0, high=255, decoding=ImageDecoding(mode="L"))
 TABLE = InputSpec(name="features", dtype="float32", shape=(50,), low=-9, high=9)
@@ -44,7 +45,7 @@ def test_built_in_architectures(tmp_path: Path, name: str, arguments: dict[str, 
     spec = load_model_spec(_model(name=name, arguments=arguments), tmp_path, _info(PICTURE))
     network = spec.build()
     assert count_parameters(network) == parameters
-    assert spec.to_info(network, files={}).parameters == parameters
+    assert spec.to_info(network, task=ClassificationTask(), files={}).parameters == parameters
     logits = spec.deployable(network.eval())(torch.zeros(2, 1, 28, 28, dtype=torch.uint8))
     assert logits.shape == (2, 10)
 
@@ -176,7 +177,7 @@ def test_an_activation_is_declared_by_the_recipe_or_by_the_specification(tmp_pat
         arguments = {} if in_specification is None else {"activation": in_specification}
         model = _model(factory="nets:spec", arguments=arguments, activation=in_recipe)
         spec = load_model_spec(model, tmp_path, data)
-        assert spec.to_info(spec.build(), files={}).activation == spec.outputs_are
+        assert spec.to_info(spec.build(), task=ClassificationTask(), files={}).activation == spec.outputs_are
         return spec.outputs_are
 
     assert declared(None, None) == "none"

@@ -93,5 +93,5 @@ def test_preprocessing_refuses_what_does_not_fit() -> None:
 def test_a_spec_checks_inputs_and_labels() -> None:
     with pytest.raises(UsageError, match="inputs: expected one or more of different names"):
         ModelSpec(name="m", build=_Sum, preprocess=ToFloat, inputs=(PICTURE, PICTURE), labels=("a", "b"))
-    with pytest.raises(UsageError, match="labels: expected at least 2, found 1"):
+    with pytest.raises(UsageError, match="classes: expected at least 2, found 1"):
         ModelSpec(name="m", build=_Sum, preprocess=ToFloat, inputs=(PICTURE,), labels=("a",))

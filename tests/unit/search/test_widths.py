@@ -18,6 +18,7 @@ from pipeline.errors import UsageError
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weights import save_weights
 from pipeline.search.widths import Aim, Ladder, Plan, Sensitivity, narrower, plans, scan
+from pipeline.tasks.classification.member import ClassificationTask
 from pipeline.training.augment import Augmentation
 
 SCANNED = (
@@ -58,6 +59,7 @@ def ground(folder: Path, *, hidden: bool) -> Ground:
     save_weights(folder / "weights.safetensors", spec.build())
     return Ground(
         model=spec,
+        task=ClassificationTask(),
         weights=folder / "weights.safetensors",
         train=folder / "train.safetensors",
         validation=folder / "train.safetensors",
@@ -118,7 +120,7 @@ def test_one_layer_is_narrowed_to_its_next_level() -> None:
 
 def test_a_level_that_leaves_no_finite_answer_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found: Iterator[float] = iter([0.1, 0.2, float("inf")])
-    monkeypatch.setattr("pipeline.search.widths.divergence_between", lambda *_: next(found))
+    monkeypatch.setattr("pipeline.tasks.classification.member.divergence_between", lambda *_: next(found))
     hidden = scan(ground(tmp_path, hidden=True), round_to=8)[-1]
     assert list(hidden.divergence.values()) == [0.1, 0.2]
 

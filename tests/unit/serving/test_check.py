@@ -24,7 +24,12 @@ def test_a_probability_that_is_not_that_of_the_outputs(activation: Activation, t
 
     def answered(probability: float) -> list[Logits]:
         return [
-            Logits(values=outputs, labels=(LABELS[0],), probabilities=(probability,), worker=1, digest=archive.digest)
+            Logits(
+                values=outputs,
+                answers=({"label": LABELS[0], "probability": probability},),
+                worker=1,
+                digest=archive.digest,
+            )
         ]
 
     assert _require_same(archive, "golden", outputs, answered(told[activation])).passed

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from handlers.decode import InputSpec
@@ -17,10 +18,11 @@ from pipeline.engine.stage import Silent
 from pipeline.errors import UsageError
 from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import ModelSpec
+from pipeline.tasks.classification.loss import distillation
+from pipeline.tasks.classification.member import ClassificationTask
 from pipeline.training.augment import Augmentation
 from pipeline.training.distill import distill, teacher_logits
 from pipeline.training.loop import Trained
-from pipeline.training.loss import distillation
 from tests.reporters import Lines
 
 SPEC = ModelSpec(
@@ -64,6 +66,7 @@ def tuned(folder: Path, reporter: Any = None, *, flip: bool = True, **changes: A
     trained = distill(
         SPEC,
         student,
+        task=ClassificationTask(),
         teacher_VNK=answers,
         augmentation=augmentation,
         train=train,
@@ -73,7 +76,8 @@ def tuned(folder: Path, reporter: Any = None, *, flip: bool = True, **changes: A
         device="cpu",
         scratch=folder,
         reporter=reporter or Silent(),
-        task="fine-tune slim",
+        criterion=F.cross_entropy,
+        purpose="fine-tune slim",
         **{**defaults, **changes},
     )
     return student, trained
@@ -178,8 +182,8 @@ def test_what_the_user_froze_is_fine_tuned_with_the_rest(tmp_path: Path) -> None
     settings: dict[str, Any] = {"epochs": 8, "label_weight": 1.0, "flip": False}
     head_alone, before = tuned(tmp_path / "1", told, student=FrozenTrunk(no_grad=True), **settings)
     whole, after = tuned(tmp_path / "2", Silent(), student=FrozenTrunk(), **settings)
-    assert before.final.accuracy == pytest.approx(0.4, abs=0.1)
-    assert after.final.accuracy == pytest.approx(0.95, abs=0.05)
+    assert before.final.score == pytest.approx(0.4, abs=0.1)
+    assert after.final.score == pytest.approx(0.95, abs=0.05)
     untouched = FrozenTrunk().state_dict()
     assert torch.equal(head_alone.state_dict()["trunk.1.weight"], untouched["trunk.1.weight"])
     assert not torch.equal(whole.state_dict()["trunk.1.weight"], untouched["trunk.1.weight"])

@@ -22,6 +22,7 @@ from pipeline.engine.stage import Silent
 from pipeline.errors import UsageError
 from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import ModelSpec
+from pipeline.tasks.classification.member import ClassificationTask
 from pipeline.training.augment import Augmentation
 from pipeline.training.checkpoint import FILE, load_checkpoint, save_checkpoint
 from pipeline.training.examples import Examples, batches
@@ -31,6 +32,7 @@ from pipeline.training.loss import of_labels
 from pipeline.training.optimize import make_optimizer, make_schedule
 from tests.reporters import Lines
 
+TASK = ClassificationTask()
 SPEC = ModelSpec(
     name="m",
     build=lambda: nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 2)),
@@ -63,6 +65,7 @@ def _train(scratch: Path, reporter: Any = None, **changes: Any) -> tuple[nn.Modu
     trained = train_network(
         SPEC,
         network,
+        task=TASK,
         train=changes.pop("train", _split(1, 257)),
         validation=changes.pop("validation", _split(2, 100)),
         scratch=scratch,
@@ -83,7 +86,7 @@ def test_it_learns_and_is_bitwise_repeatable(tmp_path: Path, optimizer: str, sch
     changes = {"optimizer": optimizer, "schedule": schedule}
     one, trained = _train(tmp_path / "a", **changes)
     two, again = _train(tmp_path / "b", **changes)
-    assert trained.final.accuracy > 0.75
+    assert trained.final.score > 0.75
     assert trained == again
     assert _same(one, two)
     assert not one.training
@@ -135,7 +138,7 @@ def test_no_epochs_leave_the_weights_and_still_evaluate(tmp_path: Path) -> None:
     network, trained = _train(tmp_path / "a", epochs=0)
     assert _same(network, build_network(SPEC, seed=0))
     assert trained.epochs == ()
-    assert 0 <= trained.final.accuracy <= 1
+    assert 0 <= trained.final.score <= 1
 
 
 def test_a_loss_that_explodes_stops_the_run(tmp_path: Path) -> None:
@@ -226,11 +229,11 @@ def test_a_checkpoint_holds_no_code(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_history_and_curves_are_the_same_bytes_for_the_same_figures(tmp_path: Path, count: int) -> None:
-    metrics = Metrics(loss=0.5, accuracy=0.75)
+    metrics = Metrics(loss=0.5, score=0.75)
     epochs = [Epoch(epoch=one + 1, learning_rate=0.1, train=metrics, validation=metrics) for one in range(count)]
     for name in "ab":
-        write_history(tmp_path / f"{name}.json", epochs, metrics)
-        draw_learning_curves(tmp_path / f"{name}.png", epochs, metrics, loss="cross-entropy in nats")
+        write_history(tmp_path / f"{name}.json", epochs, metrics, task=TASK)
+        draw_learning_curves(tmp_path / f"{name}.png", epochs, metrics, task=TASK, loss="cross-entropy in nats")
     for suffix in ("json", "png"):
         assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
     document = json.loads((tmp_path / "a.json").read_text())
@@ -247,16 +250,16 @@ def test_both_curves_show_the_loss_that_is_minimised(tmp_path: Path, smoothing: 
     held_out = _split(2, 100)
     logits, labels = network(torch.from_numpy(held_out.inputs["x"])), torch.from_numpy(held_out.labels)
     assert trained.final.loss == pytest.approx(criterion(logits, labels).item(), abs=1e-5)
-    assert trained.final.cross_entropy == pytest.approx(F.cross_entropy(logits, labels).item(), abs=1e-5)
+    assert trained.final.plain_loss == pytest.approx(F.cross_entropy(logits, labels).item(), abs=1e-5)
     last = trained.epochs[-1]
     assert last.train.loss == pytest.approx(last.validation.loss, abs=0.1)
-    write_history(tmp_path / "history.json", trained.epochs, trained.final)
+    write_history(tmp_path / "history.json", trained.epochs, trained.final, task=TASK)
     written = json.loads((tmp_path / "history.json").read_text())["epochs"][-1]
     assert (set(written["train"]), set(written["validation"])) == (
         {"loss", "accuracy"},
         {"loss", "accuracy", "cross_entropy"},
     )
-    assert str(trained.final).count("cross-entropy") == (smoothing > 0)
+    assert trained.final.words(TASK).count("cross-entropy") == (smoothing > 0)
 
 
 def test_a_loss_that_is_none_on_validation_does_not_end_a_training(tmp_path: Path) -> None:
@@ -265,10 +268,10 @@ def test_a_loss_that_is_none_on_validation_does_not_end_a_training(tmp_path: Pat
     only = held_out.take(np.flatnonzero(held_out.labels == 0))  # a weighted mean over classes that weigh nothing: 0/0
     _, trained = _train(tmp_path / "a", loss=of_labels(weighted), criterion=weighted, validation=only)
     assert trained.final.loss is None
-    assert trained.final.cross_entropy is not None
-    write_history(tmp_path / "history.json", trained.epochs, trained.final)
+    assert trained.final.plain_loss is not None
+    write_history(tmp_path / "history.json", trained.epochs, trained.final, task=TASK)
     assert "NaN" not in (tmp_path / "history.json").read_text()
-    draw_learning_curves(tmp_path / "curves.png", trained.epochs, trained.final, loss="train.loss my:loss")
+    draw_learning_curves(tmp_path / "curves.png", trained.epochs, trained.final, task=TASK, loss="train.loss my:loss")
 
 
 def test_a_loss_may_take_gradients_of_the_answers_on_validation_too(tmp_path: Path) -> None:

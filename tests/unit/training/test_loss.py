@@ -11,8 +11,11 @@ import torch.nn.functional as F
 from handlers.activation import Activation
 from pipeline.errors import UsageError
 from pipeline.recipe.train import Train
-from pipeline.training.loss import distillation, labels_loss, load_criterion
+from pipeline.tasks.classification.loss import distillation, labels_loss
+from pipeline.tasks.classification.member import ClassificationTask
+from pipeline.training.loss import load_criterion
 
+TASK = ClassificationTask()
 LOGITS, LABELS = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0])
 
 SOURCE = """
@@ -36,14 +39,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_cross_entropy_unless_the_user_says_otherwise(folder: Path) -> None:
-    smooth = load_criterion(None, folder, label_smoothing=0.2)
+    smooth = load_criterion(None, folder, task=TASK, label_smoothing=0.2)
     assert torch.equal(smooth(LOGITS, LABELS), F.cross_entropy(LOGITS, LABELS, label_smoothing=0.2))
-    own = load_criterion("my_losses:weighted", folder)
+    own = load_criterion("my_losses:weighted", folder, task=TASK)
     assert torch.equal(own(LOGITS, LABELS), F.cross_entropy(LOGITS, LABELS, weight=torch.tensor([1.0, 3.0])))
 
 
 def test_distillation_takes_it_for_the_share_of_the_labels(folder: Path) -> None:
-    own = load_criterion("my_losses:weighted", folder)
+    own = load_criterion("my_losses:weighted", folder, task=TASK)
     loss = distillation(torch.zeros(1, 2, 2), temperature=4.0, label_weight=1.0, criterion=own)
     zeros = torch.zeros(2, dtype=torch.int64)
     assert torch.equal(loss(LOGITS, LABELS, torch.arange(2), zeros), own(LOGITS, LABELS))
@@ -51,8 +54,8 @@ def test_distillation_takes_it_for_the_share_of_the_labels(folder: Path) -> None
 
 def test_what_is_no_loss_is_refused(folder: Path) -> None:
     with pytest.raises(UsageError, match=r"my_losses:number: expected a function that returns a loss.*returned int"):
-        load_criterion("my_losses:number", folder)
-    per_example = load_criterion("my_losses:per_example", folder)
+        load_criterion("my_losses:number", folder, task=TASK)
+    per_example = load_criterion("my_losses:per_example", folder, task=TASK)
     with pytest.raises(UsageError, match=r"expected a floating-point scalar, found torch.float32 \(2,\)"):
         per_example(LOGITS, LABELS)
     with pytest.raises(ValueError, match=r"label_smoothing = 0\.1 with loss my_losses:weighted: expected 0"):

@@ -14,9 +14,9 @@ from pipeline.candidates.speed import speed_ups
 from pipeline.candidates.unproven import Unproven
 from pipeline.cli.render.console import SLIM_LEGEND, Terminal, flips_note, print_result, save_picture
 from pipeline.commands.build_result import BuildResult, Row
-from pipeline.data.coverage import Coverage, coverage
 from pipeline.data.dataset import SplitName
 from pipeline.recipe.limits import Budget
+from pipeline.tasks.coverage import Coverage, coverage
 from tests.builders import candidate, quality, timing
 
 FEW = (

@@ -10,7 +10,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.stats import binom
 
-from pipeline.checks.intervals import drop_bounds, smallest_provable_drop
+from pipeline.tasks.intervals import drop_bounds, smallest_provable_drop
 
 TWO_SIDED_95 = 0.975
 

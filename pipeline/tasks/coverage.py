@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 # With at most so many examples, even a class of which no answer changes may have lost a quarter of its right ones: the
-# one-sided 95 % bound of its own drop (z squared over n + z squared, as `pipeline.checks.intervals` has it) is above.
+# one-sided 95 % bound of its own drop (z squared over n + z squared, as `pipeline.tasks.intervals` has it) is above.
 SCARCE = 8
 _NAMED = 5
 

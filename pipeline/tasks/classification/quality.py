@@ -1,22 +1,18 @@
-"""Quality: a lossy step may change numbers, and is judged by the decisions it changes."""
+"""What becomes of the classes that a network tells apart, when its numbers change."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from handlers.activation import Activation
-from handlers.decode import InputSpec
-from handlers.serving import RuntimeSpec
-from pipeline.checks.intervals import drop_bounds, smallest_provable_drop
-from pipeline.engine.documents import Document
 from pipeline.errors import ProofError
-from pipeline.replay.start import Run, replay, require_examples
+from pipeline.tasks.intervals import drop_bounds, smallest_provable_drop
+from pipeline.tasks.quality import QualityReport
 
 # Float was sure of its label: between the two most probable classes lies at least half of all probability. A candidate
 # that answers otherwise there has learned something else; no rounding brings it about.
@@ -29,65 +25,6 @@ CALIBRATION_BINS = 15
 # Where a network answers with probabilities, float32 has long rounded small ones to 0, whose logarithm is no number.
 # The smallest normal one stands for them, and for a candidate's answers below 0, which are none.
 _SMALLEST = float(np.finfo(np.float32).tiny)
-# What a batch-variant candidate is judged in where it is served in batches: chunks of this many examples, the largest
-# batch that the parity check and the golden answers hold by default.
-SERVED_BATCH = 32
-
-
-class QualityReport(Document):
-    """How a candidate's decisions compare with those of float, on the same labelled examples.
-
-    Args:
-        examples: number of them.
-        accuracy: share of right answers of the candidate.
-        float_accuracy: share of right answers of float.
-        drop: float_accuracy - accuracy.
-        interval_lower: lower end of the two-sided 95 % interval of the drop.
-        interval_upper: upper end of the two-sided 95 % interval of the drop.
-        drop_upper: one-sided upper bound of the drop, for this candidate looked at alone. What is held against the
-            budget is the `adjusted_drop_upper` of a verdict, which accounts for all candidates that were compared.
-        confidence: of the bound of this candidate alone.
-        flips: examples with another label, right or wrong.
-        lost: examples right in float and wrong in the candidate.
-        gained: examples wrong in float and right in the candidate.
-        confident_flips: flips where float's two most probable classes lay at least `CONFIDENT_MARGIN` apart.
-        near_tie_flips: flips where they lay less than `NEAR_TIE_MARGIN` apart.
-        smallest_provable_drop: the budget below which so many examples prove nothing about this candidate.
-        worst_class: index of the class whose own accuracy drops most; the first of several.
-        worst_class_name: its name.
-        worst_class_drop: that drop, as a fraction of the examples of the class.
-        worst_class_examples: of the class.
-        divergence: mean Kullback-Leibler divergence of the candidate's probabilities from float's, in nats.
-        calibration_error: expected calibration error of the candidate.
-        float_calibration_error: expected calibration error of float.
-    """
-
-    examples: int
-    accuracy: float
-    float_accuracy: float
-    drop: float
-    interval_lower: float
-    interval_upper: float
-    drop_upper: float
-    confidence: float
-    flips: int
-    lost: int
-    gained: int
-    confident_flips: int
-    near_tie_flips: int
-    smallest_provable_drop: float
-    worst_class: int
-    worst_class_name: str
-    worst_class_drop: float
-    worst_class_examples: int
-    divergence: float
-    calibration_error: float
-    float_calibration_error: float
-
-    @property
-    def confident_share(self) -> float:
-        """Confident flips as a share of all examples: what is held against the limit."""
-        return self.confident_flips / self.examples
 
 
 def judge_quality(
@@ -280,36 +217,13 @@ def _worst_class(
     return worst, float(drops[worst]), int(counts[worst])
 
 
-def predict_logits(
-    *,
-    file: Path,
-    runtime: RuntimeSpec,
-    inputs: Sequence[InputSpec],
-    data: Path,
-    batch_size: int = 128,
-    scratch: Path,
-) -> NDArray[np.float32]:
-    """Answers of a model file as it is served, from a new process.
+def near_ties(logits: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """Rows whose two largest logits are closest, the closest first.
 
     Args:
-        file: the model file.
-        runtime: how it is served: one example at a time where it is not batch-invariant, unless that is allowed; then
-            in chunks of `SERVED_BATCH`, whose answers are those of the order in the file.
-        inputs: in the order the model takes them.
-        data: safetensors file with `input.<name>` (N, *shape), such as a split of the data set.
-        batch_size: examples per call where answers do not depend on it.
-        scratch: an existing folder for temporary files.
-
-    Returns:
-        Logits (N, K).
-
-    Raises:
-        DataError: there are no examples.
-        ProofError: the file cannot be loaded, or cannot answer.
+        logits: (N, K).
+        count: how many, if there are so many.
     """
-    require_examples(data, inputs)
-    size = 1 if runtime.one_by_one else batch_size if runtime.batch_invariant else SERVED_BATCH
-    run = Run(name="data", data=data, batch_size=size)
-    answers = replay(file=file, runtime=runtime, inputs=inputs, runs=[run], scratch=scratch).answers
-    logits: NDArray[np.float32] = answers["data", 0]
-    return logits
+    ordered = np.sort(logits, axis=1)
+    margins = ordered[:, -1] - ordered[:, -2] if logits.shape[1] > 1 else ordered[:, 0]
+    return np.argsort(margins, kind="stable")[:count].astype(np.int64)

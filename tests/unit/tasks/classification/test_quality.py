@@ -12,17 +12,18 @@ from scipy.special import rel_entr, softmax
 from handlers.activation import ACTIVATIONS
 from handlers.runtime import load_model, run_chunks
 from handlers.serving import RuntimeSpec
-from pipeline.checks.quality import (
+from pipeline.checks.outputs import predict_logits
+from pipeline.checks.reference import module_reference
+from pipeline.errors import DataError, ProofError
+from pipeline.tasks.classification.quality import (
     calibration_error,
     divergence_between,
     judge_quality,
     kl_divergence,
     log_probabilities,
     log_softmax,
-    predict_logits,
+    near_ties,
 )
-from pipeline.checks.reference import module_reference
-from pipeline.errors import DataError, ProofError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -307,3 +308,12 @@ def test_zeros_and_ones_of_probabilities_are_as_far_as_can_be_and_finite() -> No
         assert np.isfinite(log_probabilities(np.zeros((2, 3), np.float32), activation)).all()
     nothing = np.array([[np.nan, 1]], np.float32)
     assert all(divergence_between(one, nothing, activation) == np.inf for activation in ACTIVATIONS)
+
+
+def test_near_ties_are_the_smallest_margins_first() -> None:
+    logits = np.array([[5, 0, 1], [1, 1.1, -9], [2, 0, 0], [3, 3, 0]], dtype=np.float32)
+    assert near_ties(logits, 2).tolist() == [3, 1]
+    assert near_ties(logits, 9).tolist() == [3, 1, 2, 0]
+    # Of probabilities too.
+    assert near_ties(np.array([[0.9, 0.1, 0], [0.4, 0.3, 0.3], [1, 0, 0]], np.float32), 2).tolist() == [1, 0]
+    assert near_ties(np.array([[2], [1]], dtype=np.float32), 1).tolist() == [1]

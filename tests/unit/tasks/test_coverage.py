@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.checks.intervals import drop_bounds
-from pipeline.data.coverage import SCARCE, coverage
+from pipeline.tasks.coverage import SCARCE, coverage
+from pipeline.tasks.intervals import drop_bounds
 
 CLASSES = ["calm", "alarm", "fire"]
 

@@ -1,4 +1,4 @@
-"""What labels must be, and what to do about targets of other tasks and of other forms."""
+"""What labels and answers must be, and what to do about those of other tasks and of other forms."""
 
 from __future__ import annotations
 
@@ -45,3 +45,29 @@ def _what_to_do(labels: np.ndarray[Any, Any]) -> str:
     if labels.dtype.kind == "f" and not (np.isfinite(labels) & (labels == np.rint(labels))).all():
         return "regression is another task: this product gives each example one class for now"
     return "give labels.astype(np.int64)"
+
+
+def reshaping(shape: tuple[int, ...], rows: int, classes: int) -> str:
+    """What to do about outputs of another shape than (rows, classes), as the end of a message."""
+    match shape:
+        case ():
+            return "return the outputs of the classes; a loss is computed by train.loss"
+        case (first, *others) if first == rows and sum(others) == len(others):
+            if classes > 1:
+                return (
+                    f"this product tells classes apart, with an output for each: end in a layer of {classes} outputs; "
+                    "regression, and one output for two classes, are not done"
+                )
+        case (first, second) if first == rows:
+            return (
+                f"give the last layer {classes} outputs, or the data the {second} classes that the network tells apart"
+            )
+        case (first, second) if (second, first) == (rows, classes):
+            return "the batch axis comes first: transpose it"
+        case (first, second, *others) if (first, second) == (rows, classes) and sum(others) == len(others):
+            return "end its forward with .flatten(1)"
+        case (first, *_) if first == rows:
+            return "each example has one class here, not one for each pixel or step: pool them to one answer an example"
+        case _:
+            pass
+    return "as many examples must come out, along the first axis, as went in"

@@ -1,0 +1,21 @@
+"""Recipe section `[task]`: what the network is for, and the settings that its judgement needs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.recipe.section import Section
+
+TaskName = Literal["classification"]
+
+
+class Classification(Section):
+    """Each example has one class; the network has an output for each."""
+
+    kind: Literal["classification"] = Field(default="classification", description="what the network is for")
+
+
+# A closed union: `kind` tells its members apart.
+TaskSettings = Classification

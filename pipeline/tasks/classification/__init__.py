@@ -1,0 +1,1 @@
+"""Classification: each example has one class, and the network has an output for each."""

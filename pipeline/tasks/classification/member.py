@@ -1,0 +1,156 @@
+"""The task `classification`: see `pipeline.tasks.task`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handlers.activation import ACTIVATIONS, Activation
+from pipeline.errors import DataError
+from pipeline.recipe.task import Classification, TaskName
+from pipeline.tasks.classification.quality import divergence_between, judge_quality, near_ties
+from pipeline.tasks.classification.targets import check_labels, reshaping
+from pipeline.tasks.coverage import Coverage, coverage
+from pipeline.tasks.quality import QualityReport
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pipeline.tasks.loss import Criterion, Loss
+
+# torch takes seconds to load, so it is loaded where something is trained.
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationTask:
+    """Each example has one class; the network has an output for each, and decides by the largest."""
+
+    settings: Classification = field(default_factory=Classification)
+    name: TaskName = "classification"
+    metric: str = "accuracy"
+    plain_loss_name: str = "cross-entropy"
+    decides_by_largest: bool = True
+    activations: tuple[Activation, ...] = ACTIVATIONS
+
+    def check_names(self, where: str, names: Sequence[str]) -> None:
+        """Classes: two or more."""
+        if len(names) < 2:
+            raise DataError(f"{where}: classes: expected at least 2, found {len(names)}")
+
+    def check_targets(self, where: str, targets: Any, *, exactly: bool) -> None:
+        """A class index for each example, (N,) int64 or any integers."""
+        check_labels(where, targets, exactly=exactly)
+
+    def check_values(self, where: str, targets: NDArray[Any], *, outputs: int) -> None:
+        """Indices from 0 to one below the number of classes."""
+        if targets.min() < 0 or targets.max() >= outputs:
+            raise DataError(
+                f"{where}: labels: expected class indices 0 to {outputs - 1}, "
+                f"found {targets.min()} to {targets.max()}; they count from 0"
+            )
+
+    def stored(self, targets: NDArray[Any]) -> NDArray[Any]:
+        """As int64."""
+        return targets.astype(np.int64)
+
+    def strata(self, targets: NDArray[Any]) -> NDArray[np.int64]:
+        """The classes themselves."""
+        return targets.astype(np.int64)
+
+    def counts(self, targets: NDArray[Any], *, outputs: int) -> tuple[int, ...]:
+        """Examples by class."""
+        return tuple(int(count) for count in np.bincount(targets, minlength=outputs))
+
+    def coverage(self, counts: Sequence[int], names: Sequence[str]) -> Coverage:
+        """Classes of which a split holds nothing or too little."""
+        return coverage(counts, names)
+
+    def reshaping(self, shape: tuple[int, ...], *, rows: int, outputs: int) -> str:
+        """What to do about answers that are not (examples, classes)."""
+        return reshaping(shape, rows, outputs)
+
+    def criterion(self, *, activation: Activation, label_smoothing: float) -> Criterion:
+        """Cross-entropy with the labels."""
+        from pipeline.tasks.classification.loss import labels_loss
+
+        return partial(labels_loss, activation=activation, label_smoothing=label_smoothing)
+
+    def loss_name(self, *, label_smoothing: float) -> str:
+        """Cross-entropy, with its smoothing."""
+        smoothing = f" with label smoothing {label_smoothing:g}," if label_smoothing else ""
+        return f"cross-entropy{smoothing} in nats"
+
+    def plain_loss(self, outputs_BK: Tensor, targets_B: Tensor, *, activation: Activation) -> Tensor:
+        """Cross-entropy without smoothing, in nats."""
+        from pipeline.tasks.classification.loss import labels_loss
+
+        return labels_loss(outputs_BK, targets_B, activation=activation, reduction="sum")
+
+    def score_sum(self, outputs_BK: Tensor, targets_B: Tensor) -> Tensor:
+        """Number of right answers."""
+        return (outputs_BK.argmax(dim=1) == targets_B).sum()
+
+    def distillation(
+        self,
+        teacher_VNK: Tensor,
+        *,
+        temperature: float,
+        label_weight: float,
+        criterion: Criterion,
+        activation: Activation,
+    ) -> Loss:
+        """Divergence from the teacher's softened probabilities."""
+        from pipeline.tasks.classification.loss import distillation
+
+        return distillation(
+            teacher_VNK,
+            temperature=temperature,
+            label_weight=label_weight,
+            criterion=criterion,
+            activation=activation,
+        )
+
+    def scores(self, outputs: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.float64]:
+        """1 for a right answer, 0 for a wrong one."""
+        right: NDArray[np.float64] = (outputs.argmax(axis=1) == targets).astype(np.float64)
+        return right
+
+    def disagreements(self, outputs: NDArray[Any], others: NDArray[Any]) -> NDArray[np.bool_]:
+        """Another label."""
+        flips: NDArray[np.bool_] = outputs.argmax(axis=1) != others.argmax(axis=1)
+        return flips
+
+    def divergence(self, outputs: NDArray[Any], others: NDArray[Any], *, activation: Activation) -> float:
+        """Mean Kullback-Leibler divergence of the other's probabilities from the first's, in nats."""
+        return divergence_between(outputs, others, activation)
+
+    def near_ties(self, outputs: NDArray[Any], count: int) -> NDArray[np.int64]:
+        """Rows whose two largest outputs are closest."""
+        return near_ties(outputs, count)
+
+    def judge(
+        self,
+        *,
+        candidate: str,
+        outputs: NDArray[Any],
+        float_outputs: NDArray[Any],
+        targets: NDArray[Any],
+        names: Sequence[str],
+        activation: Activation,
+        confidence: float = 0.95,
+    ) -> QualityReport:
+        """Labels of the candidate against those of float; see `judge_quality`."""
+        return judge_quality(
+            candidate=candidate,
+            logits=outputs,
+            float_logits=float_outputs,
+            labels=targets,
+            classes=names,
+            activation=activation,
+            confidence=confidence,
+        )
