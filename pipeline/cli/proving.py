@@ -149,7 +149,7 @@ def _served(served: ServedVerification) -> list[str]:
     )
     decoded = f"; {served.pictures} pictures of other sizes decoded to the same pixels" if served.pictures else ""
     return [f"{golden}{decoded}"] + [
-        f"served     {one.name}: accuracy {one.accuracy:.4f} on {one.examples} of {one.available:,} examples; "
+        f"served     {one.name}: {one.metric} {one.accuracy:.4f} on {one.examples} of {one.available:,} examples; "
         f"{one.flips} flips against the in-process answers{_against_float(one)}"
         for one in served.quality
     ]
@@ -158,7 +158,7 @@ def _served(served: ServedVerification) -> list[str]:
 def _against_float(one: ServedQuality) -> str:
     if one.float_flips is None or one.float_accuracy is None:
         return ""
-    return f", {one.float_flips} against float (accuracy {one.float_accuracy:.4f})"
+    return f", {one.float_flips} against float ({one.metric} {one.float_accuracy:.4f})"
 
 
 def _vouched(found: ArchiveVerification) -> str:
@@ -174,7 +174,7 @@ def _vouched(found: ArchiveVerification) -> str:
 
 def _quality(one: SplitQuality) -> str:
     which = f"{one.name}, the build's {one.split} split" if one.split else f"{one.name}, not data of the build"
-    text = f"{which}: accuracy {one.accuracy:.4f} ({one.lower:.4f} to {one.upper:.4f}) on {one.examples:,} examples"
+    text = f"{which}: {one.metric} {one.accuracy:.4f} ({one.lower:.4f} to {one.upper:.4f}) on {one.examples:,} examples"
     if one.recorded is None or one.recorded_drop is None or one.recorded_drop_upper is None:
         return text
     drop, bound = one.recorded_drop * 100, one.recorded_drop_upper * 100

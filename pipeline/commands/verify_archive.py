@@ -48,7 +48,8 @@ class SplitQuality:
         name: of the file.
         split: which of the build's own splits it is, by its digest; None for other data.
         examples: number of them.
-        accuracy: mean score of the task: the share of right answers.
+        metric: what the mean score is called, such as accuracy.
+        accuracy: that score: of classification the share of right answers.
         lower: of the 95 % interval of the accuracy (Wilson's score interval).
         upper: likewise.
         recorded: accuracy that `evidence.json` states for this split; None where it states none.
@@ -59,6 +60,7 @@ class SplitQuality:
 
     name: str
     split: str | None
+    metric: str
     examples: int
     accuracy: float
     lower: float
@@ -296,6 +298,7 @@ def _quality(archive: Archive, evidence: Evidence | None, file: Path, unpacked: 
     return SplitQuality(
         name=file.name,
         split=which,
+        metric=task.metric,
         examples=examples,
         accuracy=right / examples,
         lower=lower,

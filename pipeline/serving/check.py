@@ -78,7 +78,8 @@ class ServedQuality:
         examples: number that was posted, spread over the data.
         available: number that there are.
         correct: sum of the scores: the number of right answers, where an answer is right or wrong.
-        accuracy: mean score.
+        metric: what the mean score is called, such as accuracy.
+        accuracy: that score.
         flips: decisions other than the in-process ones; within the tolerance, so only at near ties.
         comparison: of the logits with the in-process ones, as JSON values.
         float_flips: decisions other than the float network's; None where that was not given.
@@ -90,6 +91,7 @@ class ServedQuality:
     examples: int
     available: int
     correct: int
+    metric: str
     accuracy: float
     flips: int
     comparison: Mapping[str, Any]
@@ -352,6 +354,7 @@ def _quality(
         examples=len(found),
         available=len(split),
         correct=correct,
+        metric=task.metric,
         accuracy=correct / len(found),
         flips=int(task.disagreements(outputs, expected).sum()),
         comparison=comparison.to_json(),
