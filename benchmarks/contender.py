@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from handlers.serving import RuntimeSpec
+from pipeline._handlers.serving import RuntimeSpec
 
 # What computes the answers. `handlers`: ONNX Runtime, as `handlers.runtime` serves our own files; `openvino`: in the
 # precision it takes by itself; `inductor`: what torch.compile makes.

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from handlers.decode import InputSpec
-from handlers.onnx_runtime import import_onnx_runtime
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.onnx_runtime import import_onnx_runtime
 from pipeline.measure.worker import Call, Prepare, read_job, serve, take_batch
 
 

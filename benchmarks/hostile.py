@@ -23,7 +23,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.hostile_requests import HostileRequest, hostile_requests
-from handlers.limits import usual_pixels
+from pipeline._handlers.limits import usual_pixels
 from pipeline.archive.golden_batch import golden_answers
 from pipeline.archive.mar import read_archive
 from pipeline.serving.address import endpoint_of

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from handlers.decode import InputSpec
-from handlers.request import MAX_INSTANCES
-from handlers.serving import Serving
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.request import MAX_INSTANCES
+from pipeline._handlers.serving import Serving
 from pipeline.serving.wire import Wire
 
 JSON = "application/json"

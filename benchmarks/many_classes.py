@@ -14,10 +14,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from handlers.decode import ImageDecoding, InputSpec
-from handlers.limits import Limits, usual_pixels
-from handlers.serving import Golden, RuntimeSpec, Serving
-from handlers.tolerance import FLOAT32
+from pipeline._handlers.decode import ImageDecoding, InputSpec
+from pipeline._handlers.limits import Limits, usual_pixels
+from pipeline._handlers.serving import Golden, RuntimeSpec, Serving
+from pipeline._handlers.tolerance import FLOAT32
 from pipeline.archive.golden import answers, pack_golden
 from pipeline.archive.mar import write_archive
 from pipeline.archive.pictures import PICTURES_FILE, make_pictures

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.contender import Contender
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 from pipeline.candidates.choose import OVERTURNS, judge
 from pipeline.candidates.eager import EagerSource
 from pipeline.candidates.evaluate import float_logits

@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors.numpy import load_file
 
 from benchmarks.engines import engine_mode, load_engine
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 from pipeline.measure.worker import Call, Prepare, read_job, serve, take_batch
 
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.bad_request import BadRequest, without_trace
-from handlers.limits import Deadline
-from handlers.predictor import Predictor, lacks_resources, reason_of
-from handlers.request import Request
+from .bad_request import BadRequest, without_trace
+from .limits import Deadline
+from .predictor import Predictor, lacks_resources, reason_of
+from .request import Request
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.classification import ClassificationAnswer
+from .classification import ClassificationAnswer
 
 if TYPE_CHECKING:
-    from handlers.serving import Serving
+    from .serving import Serving
 
 TaskName = Literal["classification"]
 TASK_NAMES: tuple[TaskName, ...] = get_args(TaskName)

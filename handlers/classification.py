@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.activation import probabilities
+from .activation import probabilities
 
 if TYPE_CHECKING:
-    from handlers.serving import Serving
+    from .serving import Serving
 
 # No float64 between 0 and 1 is written longer.
 _PROBABILITY = 2.2250738585072014e-308

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.tolerance import Tolerance
+from .tolerance import Tolerance
 
 # Two libraries, or two batch sizes, take the sums of a network in another order: each is about as far from float64 as
 # torch is, in another direction, and further for some inputs than for the few on which the noise is measured.

@@ -26,11 +26,11 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from handlers.bad_request import BadRequest
-from handlers.described import MOST_SIZE, checked_counts, checked_flag, checked_line, checked_number
-from handlers.metadata import without_metadata
-from handlers.pixels import PixelBudget, pixel_weight
-from handlers.scans import count_scans
+from .bad_request import BadRequest
+from .described import MOST_SIZE, checked_counts, checked_flag, checked_line, checked_number
+from .metadata import without_metadata
+from .pixels import PixelBudget, pixel_weight
+from .scans import count_scans
 
 DType = Literal["uint8", "float32", "int64"]
 Mode = Literal["L", "RGB"]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from handlers.tolerance import Tolerance
+from .tolerance import Tolerance
 
 # Pattern of every name, as in recipes. Names become file names and parts of URLs.
 NAME = r"^[A-Za-z0-9](?:\.?[A-Za-z0-9_-])*$"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from handlers.answer_size import AnswerRoom
-from handlers.limits import Deadline
-from handlers.pixels import PixelBudget
+from .answer_size import AnswerRoom
+from .limits import Deadline
+from .pixels import PixelBudget
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from handlers.bad_request import BadRequest
-from handlers.decode import picture_kind
+from .bad_request import BadRequest
+from .decode import picture_kind
 
 # A body without a form is a field of this name.
 BODY = "body"

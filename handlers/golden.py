@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.compare import limits_of, tells_nothing_apart
-from handlers.decode import InputSpec
-from handlers.serving import Serving
-from handlers.sizes import fits_shape, size_groups
+from .compare import limits_of, tells_nothing_apart
+from .decode import InputSpec
+from .serving import Serving
+from .sizes import fits_shape, size_groups
 
 # A limit so many times the largest answer accepts its opposite, and an answer of zeros.
 _ACCEPTS_ALL = 2.0

@@ -15,9 +15,9 @@ from collections.abc import Iterator, Sequence
 from json.decoder import scanstring  # type: ignore[attr-defined]  # documented nowhere, and what json itself calls
 from typing import Any
 
-from handlers.bad_request import BadRequest
-from handlers.decode import InputSpec
-from handlers.json_text import key_twice
+from .bad_request import BadRequest
+from .decode import InputSpec
+from .json_text import key_twice
 
 _HEAD = re.compile(r'[ \t\n\r]*\{[ \t\n\r]*"instances"[ \t\n\r]*:[ \t\n\r]*\[')
 _TAIL = re.compile(r"[ \t\n\r]*\}[ \t\n\r]*\Z")

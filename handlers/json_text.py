@@ -6,8 +6,8 @@ import json
 import re
 from collections.abc import Sequence
 
-from handlers.bad_request import BadRequest
-from handlers.decode import InputSpec
+from .bad_request import BadRequest
+from .decode import InputSpec
 
 # Up to here a JSON body is parsed at once, and what is wrong with it told exactly; that costs some milliseconds.
 SMALL_JSON_BYTES = 65_536

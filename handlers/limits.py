@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from handlers.bad_request import BadRequest
-from handlers.decode import InputSpec
-from handlers.described import checked_count, checked_number
-from handlers.pixels import MAX_PIXELS
+from .bad_request import BadRequest
+from .decode import InputSpec
+from .described import checked_count, checked_number
+from .pixels import MAX_PIXELS
 
 # Seconds; TorchServe ends a worker that has not answered after 60 (`responseTimeout`).
 DEADLINE_S = 10.0

@@ -17,7 +17,7 @@ from typing import Literal
 
 from PIL.JpegImagePlugin import MARKER
 
-from handlers.bad_request import BadRequest
+from .bad_request import BadRequest
 
 # A camera's picture has tens of blocks; a PNG file written in pieces of 8 kB has some thousands.
 MAX_BLOCKS = 16_384

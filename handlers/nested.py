@@ -13,9 +13,9 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.bad_request import BadRequest
-from handlers.decode import InputSpec
-from handlers.sizes import fits_shape
+from .bad_request import BadRequest
+from .decode import InputSpec
+from .sizes import fits_shape
 
 NO_MISSING = "; this input has no missing values"
 _KINDS = {bool: "true or false", str: "text", dict: "an object", float: "fractions", type(None): "null"}

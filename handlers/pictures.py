@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.bad_request import BadRequest
-from handlers.decode import InputSpec, decode_image
+from .bad_request import BadRequest
+from .decode import InputSpec, decode_image
 
 
 def require_pictures(name: str, stored: Mapping[str, NDArray[Any]], inputs: Sequence[InputSpec]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL.ImageFile import ImageFile
 
-from handlers.bad_request import BadRequest
+from .bad_request import BadRequest
 
 # More than a phone's default, in one picture or in all pictures of a request. Pillow keeps colour in 4 bytes a pixel;
 # the picture and its final form are in memory together, 8 bytes a pixel, whatever the kind: 256 MB. While a progressive

@@ -16,19 +16,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.answer_size import AnswerSize
-from handlers.answers import ANSWERS
-from handlers.arrays import load_arrays
-from handlers.bad_request import BadRequest
-from handlers.compare import Comparison, compare
-from handlers.described import checked_files
-from handlers.golden import proves_nothing, require_golden
-from handlers.limits import Deadline, Limits, usual_pixels
-from handlers.pictures import picture_difference, require_pictures
-from handlers.runtime import Model, describe_cpu, describe_libraries, load_model, run_chunks
-from handlers.runtimes import RUNTIMES
-from handlers.serving import HANDLER_LIST, SERVING_FILE, Golden, RuntimeSpec, Serving
-from handlers.sizes import in_shape, size_groups, sizes_in_words
+from .answer_size import AnswerSize
+from .answers import ANSWERS
+from .arrays import load_arrays
+from .bad_request import BadRequest
+from .compare import Comparison, compare
+from .described import checked_files
+from .golden import proves_nothing, require_golden
+from .limits import Deadline, Limits, usual_pixels
+from .pictures import picture_difference, require_pictures
+from .runtime import Model, describe_cpu, describe_libraries, load_model, run_chunks
+from .runtimes import RUNTIMES
+from .serving import HANDLER_LIST, SERVING_FILE, Golden, RuntimeSpec, Serving
+from .sizes import in_shape, size_groups, sizes_in_words
 
 # torch and ONNX Runtime raise errors of their own, with such words, where there is no memory left.
 _MEMORY = re.compile("alloc|out of memory", re.IGNORECASE)

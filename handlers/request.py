@@ -15,16 +15,16 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.answer_size import AnswerRoom
-from handlers.bad_request import BadRequest
-from handlers.decode import InputSpec, decode_image, describe_bytes, picture_kind
-from handlers.effort import Effort
-from handlers.instances import Instances
-from handlers.json_text import SMALL_JSON_BYTES, json_text, key_twice
-from handlers.limits import Deadline, Limits
-from handlers.nested import NO_MISSING, to_array
-from handlers.pixels import PixelBudget
-from handlers.sizes import require_sizes
+from .answer_size import AnswerRoom
+from .bad_request import BadRequest
+from .decode import InputSpec, decode_image, describe_bytes, picture_kind
+from .effort import Effort
+from .instances import Instances
+from .json_text import SMALL_JSON_BYTES, json_text, key_twice
+from .limits import Deadline, Limits
+from .nested import NO_MISSING, to_array
+from .pixels import PixelBudget
+from .sizes import require_sizes
 
 # TorchServe's own default for a request; on a stock server a larger one never reaches a worker.
 MAX_BODY_BYTES = 6_553_500

@@ -15,10 +15,10 @@ from typing import Any, Protocol, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.decode import InputSpec
-from handlers.onnx_runtime import import_onnx_runtime
-from handlers.runtimes import RUNTIMES, RuntimeKind
-from handlers.serving import RuntimeSpec
+from .decode import InputSpec
+from .onnx_runtime import import_onnx_runtime
+from .runtimes import RUNTIMES, RuntimeKind
+from .serving import RuntimeSpec
 
 
 class Model(Protocol):

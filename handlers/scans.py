@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from handlers.bad_request import BadRequest
+from .bad_request import BadRequest
 
 # Encoders write 1 to 18 (libjpeg's own list for a progressive CMYK picture).
 MAX_SCANS = 64

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
-from handlers.activation import ACTIVATIONS, Activation
-from handlers.answers import TASK_NAMES, TaskName
-from handlers.decode import InputSpec
-from handlers.described import (
+from .activation import ACTIVATIONS, Activation
+from .answers import TASK_NAMES, TaskName
+from .decode import InputSpec
+from .described import (
     MOST_EXAMPLES,
     MOST_THREADS,
     checked_candidate,
@@ -23,9 +23,9 @@ from handlers.described import (
     checked_text,
     checked_tolerance,
 )
-from handlers.limits import Limits
-from handlers.runtimes import RUNTIMES, Optimization, RuntimeKind
-from handlers.tolerance import Tolerance
+from .limits import Limits
+from .runtimes import RUNTIMES, Optimization, RuntimeKind
+from .tolerance import Tolerance
 
 SERVING_FILE = "serving.json"
 SERVING_SCHEMA = 1

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.bad_request import BadRequest
-from handlers.decode import InputSpec
+from .bad_request import BadRequest
+from .decode import InputSpec
 
 _GROUP = "size."
 _LOGITS = "logits."

@@ -14,14 +14,14 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from handlers import predictor as predictor_module
-from handlers.answering import answer_requests
-from handlers.bad_request import BadRequest, without_trace
-from handlers.fields import Field, body_of, distinct_names, require_one_content_type, require_whole_form
-from handlers.limits import Deadline
-from handlers.predictor import Predictor, Refusal, reason_of
-from handlers.request import Request, decode_request, require_no_encoding
-from handlers.torchserve_reading import MAX_FIELDS, read_in_packets
+from . import predictor as predictor_module
+from .answering import answer_requests
+from .bad_request import BadRequest, without_trace
+from .fields import Field, body_of, distinct_names, require_one_content_type, require_whole_form
+from .limits import Deadline
+from .predictor import Predictor, Refusal, reason_of
+from .request import Request, decode_request, require_no_encoding
+from .torchserve_reading import MAX_FIELDS, read_in_packets
 
 # Tells a client which worker answered, so that every single one can be checked through the server.
 WORKER_HEADER = "X-Pipeline-Worker"

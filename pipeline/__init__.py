@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from handlers.decode import ImageDecoding, InputSpec
+    from pipeline._handlers.decode import ImageDecoding, InputSpec
     from pipeline.commands.build import build
     from pipeline.commands.build_result import BuildResult
     from pipeline.commands.clean import CleanResult, clean
@@ -25,8 +25,8 @@ _HOMES = {
     "BuildResult": "pipeline.commands.build_result",
     "CleanResult": "pipeline.commands.clean",
     "DataSet": "pipeline.data.dataset",
-    "ImageDecoding": "handlers.decode",
-    "InputSpec": "handlers.decode",
+    "ImageDecoding": "pipeline._handlers.decode",
+    "InputSpec": "pipeline._handlers.decode",
     "ModelSpec": "pipeline.models.spec",
     "Recipe": "pipeline.recipe.recipe",
     "Split": "pipeline.data.dataset",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from handlers.runtimes import RuntimeKind
+from pipeline._handlers.runtimes import RuntimeKind
 
 FormatName = Literal["torchscript", "onnx"]
 

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from handlers.runtimes import Optimization
-from handlers.tolerance import BFLOAT16, FLOAT32, INT8_DYNAMIC, INT8_STATIC, Tolerance
+from pipeline._handlers.runtimes import Optimization
+from pipeline._handlers.tolerance import BFLOAT16, FLOAT32, INT8_DYNAMIC, INT8_STATIC, Tolerance
 from pipeline.formats import FormatName
 
 Precision = Literal["fp32", "int8-dynamic", "int8-static", "bf16"]

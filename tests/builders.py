@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from handlers.serving import RuntimeSpec
-from handlers.tolerance import FLOAT32
+from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.tolerance import FLOAT32
 from pipeline.candidates.report import (
     CandidateReport,
     ParityFigures,

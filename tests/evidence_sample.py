@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from handlers.serving import RuntimeSpec
-from handlers.tolerance import FLOAT32
+from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.tolerance import FLOAT32
 from pipeline.archive.evidence.code import Code, portable_settings
 from pipeline.archive.evidence.document import CandidateEvidence, DataEvidence, Evidence, Metrics
 from pipeline.candidates.report import CandidateReport, ParityFigures, PassFigures, TimingFigures

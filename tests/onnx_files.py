@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 
 VALUES = InputSpec(name="values", dtype="float32", shape=(3,), low=-4.0, high=4.0)
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import httpx
 
-from handlers.predictor import Predictor
-from handlers.request import decode_request
+from pipeline._handlers.predictor import Predictor
+from pipeline._handlers.request import decode_request
 from pipeline.archive.mar import Archive
 from pipeline.engine.probe import Check
 from pipeline.engine.process import module_environment

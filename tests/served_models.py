@@ -14,12 +14,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from handlers.activation import Activation
-from handlers.decode import ImageDecoding, InputSpec
-from handlers.runtime import load_model, run_chunks
-from handlers.serving import Golden, RuntimeSpec, Serving
-from handlers.sizes import SizeGroup
-from handlers.tolerance import FLOAT32, INT8_DYNAMIC
+from pipeline._handlers.activation import Activation
+from pipeline._handlers.decode import ImageDecoding, InputSpec
+from pipeline._handlers.runtime import load_model, run_chunks
+from pipeline._handlers.serving import Golden, RuntimeSpec, Serving
+from pipeline._handlers.sizes import SizeGroup
+from pipeline._handlers.tolerance import FLOAT32, INT8_DYNAMIC
 from pipeline.archive.golden import answered, pack_golden
 from pipeline.archive.mar import Archive, write_archive
 from pipeline.archive.pictures import PICTURES_FILE, make_pictures

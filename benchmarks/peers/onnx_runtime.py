@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from benchmarks.contender import CALIBRATION_EXAMPLES, Contender, Task
-from handlers.onnx_runtime import import_onnx_runtime
-from handlers.serving import RuntimeSpec
+from pipeline._handlers.onnx_runtime import import_onnx_runtime
+from pipeline._handlers.serving import RuntimeSpec
 
 
 def make(task: Task) -> list[Contender]:

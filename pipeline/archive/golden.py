@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save, save_file
 
-from handlers.decode import InputSpec
-from handlers.runtimes import RUNTIMES
-from handlers.serving import RuntimeSpec
-from handlers.sizes import SizeGroup, pack_size_groups
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.runtimes import RUNTIMES
+from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.sizes import SizeGroup, pack_size_groups
 from pipeline.errors import ProofError, StageError
 from pipeline.replay.start import Run, replay
 

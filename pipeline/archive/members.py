@@ -9,8 +9,8 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
-from handlers import torchserve_handler
-from handlers.serving import HANDLER_LIST, SERVING_FILE, SERVING_SCHEMA, Serving
+from pipeline._handlers import torchserve_handler
+from pipeline._handlers.serving import HANDLER_LIST, SERVING_FILE, SERVING_SCHEMA, Serving
 from pipeline.archive.releases import made_elsewhere, release_of, this_release
 from pipeline.engine.artifacts import digest_bytes
 from pipeline.errors import FileError
@@ -23,16 +23,25 @@ EVIDENCE_FILE = "evidence.json"
 CREATED_ON = "01/01/1980 00:00:00"
 # The handler of any release: one flat file and a package.
 _SOURCE = re.compile(r"handlers/[a-z_][a-z0-9_]*\.py")
+_RELATIVE = re.compile(rb"^( *)from \.(\w*) import", re.MULTILINE)
 # Of the manifest, what may differ between releases.
 _ARCHIVER = "archiverVersion"
 
 
 def handler_sources() -> dict[str, bytes]:
     """The handler's files by member name: the adapter flat, as TorchServe wants it, the rest as a package."""
-    package = resources.files("handlers")
+    package = resources.files("pipeline._handlers")
     files = sorted((entry for entry in package.iterdir() if entry.name.endswith(".py")), key=lambda entry: entry.name)
     sources = {f"handlers/{entry.name}": entry.read_bytes() for entry in files}
-    return {HANDLER_FILE: sources.pop(f"handlers/{HANDLER_FILE}"), **sources}
+    # TorchServe imports the adapter by its name alone, outside of the package.
+    adapter = _RELATIVE.sub(_in_package, sources.pop(f"handlers/{HANDLER_FILE}"))
+    return {HANDLER_FILE: adapter, **sources}
+
+
+def _in_package(relative: re.Match[bytes]) -> bytes:
+    """A relative import of the package as one that names it."""
+    indent, module = relative.groups()
+    return indent + b"from handlers" + (b"." + module if module else b"") + b" import"
 
 
 def same_handler(members: Mapping[str, bytes]) -> bool:

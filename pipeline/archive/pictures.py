@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import save
 
-from handlers.decode import InputSpec
-from handlers.pictures import picture_difference
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.pictures import picture_difference
 from pipeline.errors import ProofError
 
 PICTURES_FILE = "pictures.safetensors"

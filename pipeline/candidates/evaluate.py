@@ -12,10 +12,10 @@ import onnx
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from handlers.runtime import run_chunks
-from handlers.serving import RuntimeSpec
-from handlers.sizes import pack_size_groups
-from handlers.tolerance import Tolerance
+from pipeline._handlers.runtime import run_chunks
+from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.sizes import pack_size_groups
+from pipeline._handlers.tolerance import Tolerance
 from pipeline.candidates.figures import make_report
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport, How

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from torch import Tensor, nn
 
-from handlers.sizes import size_groups
+from pipeline._handlers.sizes import size_groups
 from pipeline.data.sizes import has_distinct_sizes, sizes_of
 from pipeline.engine.deadline import UNLIMITED, TimeLimit
 from pipeline.engine.stage import Reporter, Silent

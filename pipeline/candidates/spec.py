@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from handlers.runtimes import Optimization
+from pipeline._handlers.runtimes import Optimization
 from pipeline.engine.artifacts import digest_bytes
 from pipeline.formats import FormatName
 from pipeline.measure.host import computes

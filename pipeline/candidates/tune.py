@@ -184,6 +184,6 @@ def _code() -> dict[str, str]:
     """What trains: other code, or another version of a library, may make other weights."""
     found: dict[str, str] = {}
     for module in (__name__, "pipeline.models.load"):  # the built-in networks are named there
-        sources = collect(module, _ROOT, within=("pipeline", "handlers"))
+        sources = collect(module, _ROOT, within=("pipeline",))
         found |= {**sources.files, **library_versions(sources.libraries)}
     return found

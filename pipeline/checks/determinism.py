@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from handlers.compare import compare, fitted
-from handlers.decode import InputSpec
-from handlers.runtime import run_chunks
-from handlers.tolerance import FLOAT32
+from pipeline._handlers.compare import compare, fitted
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.runtime import run_chunks
+from pipeline._handlers.tolerance import FLOAT32
 from pipeline.checks.locate.align import align
 from pipeline.checks.locate.layers import label, locate_between
 from pipeline.checks.locate.trace import Step, TorchTrace, Trace

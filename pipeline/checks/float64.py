@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 from pipeline.engine.threads import one_thread
 
 # From one batch, arrays (B, *shape) by input name, to logits (B, K) in float64; None where the network cannot be run

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from handlers.decode import InputSpec
-from handlers.request import occurring
-from handlers.sizes import SizeGroup, sizes_in_words
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.request import occurring
+from pipeline._handlers.sizes import SizeGroup, sizes_in_words
 from pipeline.checks.determinism import require_steady
 from pipeline.checks.reference import module_reference
 from pipeline.data.sizes import declared, free_axes, resized, single_steps, size_plan, sizes_of

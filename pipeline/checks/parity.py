@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from handlers.compare import Comparison, compare, turned_decisions
-from handlers.decode import InputSpec
-from handlers.runtimes import RUNTIMES, RuntimeKind
-from handlers.serving import RuntimeSpec
-from handlers.tolerance import FLOAT32, Tolerance
+from pipeline._handlers.compare import Comparison, compare, turned_decisions
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.runtimes import RUNTIMES, RuntimeKind
+from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.tolerance import FLOAT32, Tolerance
 from pipeline.checks.reference import Reference, evaluator
 from pipeline.checks.ruler import Ruler, make_rulers, widest
 from pipeline.errors import ProofError

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 from torch import nn
 
-from handlers.decode import InputSpec
-from handlers.runtime import Model, load_model
-from handlers.serving import RuntimeSpec
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.runtime import Model, load_model
+from pipeline._handlers.serving import RuntimeSpec
 from pipeline.checks.float64 import Exact, exact_answers
 from pipeline.engine.threads import one_thread
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.compare import LAST_BITS, Comparison, compare, fitted, tells_nothing_apart, usual_spread
-from handlers.decode import InputSpec
-from handlers.runtime import run_chunks
-from handlers.sizes import size_groups
-from handlers.tolerance import Tolerance
+from pipeline._handlers.compare import LAST_BITS, Comparison, compare, fitted, tells_nothing_apart, usual_spread
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.runtime import run_chunks
+from pipeline._handlers.sizes import size_groups
+from pipeline._handlers.tolerance import Tolerance
 from pipeline.checks.reference import Reference
 from pipeline.data.sizes import EXAMPLES
 from pipeline.data.synthetic import synthetic_kinds

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, assert_never
 
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 from pipeline.archive.evidence.cyclonedx import cyclonedx_bom
 from pipeline.archive.evidence.document import Subject, read_evidence
 from pipeline.archive.evidence.model_card import model_card

@@ -13,8 +13,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import fuse_conv_bn_eval
 
-from handlers.compare import compare, fitted
-from handlers.tolerance import FLOAT32
+from pipeline._handlers.compare import compare, fitted
+from pipeline._handlers.tolerance import FLOAT32
 from pipeline.compress.touched import PassReport, layer_macs, refuse_quantized, report, weighted_layers
 from pipeline.errors import UsageError
 from pipeline.models.spec import inner_network

@@ -15,10 +15,10 @@ from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from handlers.bad_request import BadRequest
-from handlers.decode import InputSpec
-from handlers.request import occurring
-from handlers.sizes import fits_shape, require_sizes
+from pipeline._handlers.bad_request import BadRequest
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.request import occurring
+from pipeline._handlers.sizes import fits_shape, require_sizes
 from pipeline.data.sizes import with_shared_names
 from pipeline.engine.documents import Document, first_problem
 from pipeline.engine.handler_fields import InputField

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.decode import ImageDecoding, InputSpec
+from pipeline._handlers.decode import ImageDecoding, InputSpec
 from pipeline.data.dataset import DataSet, Split
 from pipeline.data.fashion_mnist_files import CONTENTS, NAME, ensure, read_checked
 from pipeline.data.idx import parse

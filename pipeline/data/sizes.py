@@ -13,8 +13,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from handlers.decode import InputSpec
-from handlers.sizes import in_shape
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.sizes import in_shape
 
 # Of each size: enough to fill a small batch, and to measure a range on.
 EXAMPLES = 8

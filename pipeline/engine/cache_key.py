@@ -17,7 +17,7 @@ from pipeline.errors import StageError
 
 PartKind = Literal["setting", "source", "library", "outside", "input"]
 
-_PACKAGES = ("pipeline", "handlers")
+_PACKAGES = ("pipeline",)
 _ROOT = Path(__file__).resolve().parents[2]
 
 

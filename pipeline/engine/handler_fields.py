@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import PlainSerializer, PlainValidator
 
-from handlers.decode import InputSpec
-from handlers.serving import RuntimeSpec
-from handlers.tolerance import Tolerance
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.tolerance import Tolerance
 
 
 def _runtime(value: Any) -> RuntimeSpec:

@@ -49,7 +49,7 @@ def factory_sources(factory: str, folder: Path) -> Sources:
     found = collect(module, folder)
     if not found.files and (root := _installed_root(top)) is not None:
         found = collect(module, root, within=(top,))
-    own = {"pipeline", "handlers"}  # a user's module imports our nouns; our own source is looked after elsewhere
+    own = {"pipeline"}  # a user's module imports our nouns; our own source is looked after elsewhere
     return Sources(files=found.files, libraries=found.libraries - own)
 
 

@@ -18,7 +18,7 @@ from pipeline.engine.reads import installed_folders, observed
 from pipeline.errors import PipelineError, UsageError
 
 # A checkout of this project is a recipe folder too (the built-in recipes look in the working directory).
-_OURS = ("pipeline", "handlers")
+_OURS = "pipeline"
 _ROOT = Path(__file__).resolve().parents[2]
 # The modules there call the network, the user's or one of ours, and do nothing else that could fail.
 _CALLS_A_NETWORK = _ROOT / "pipeline" / "models" / "spec.py"
@@ -40,7 +40,7 @@ def user_modules(folder: Path) -> Iterator[None]:
     Args:
         folder: the recipe's.
     """
-    from handlers.onnx_runtime import TELEMETRY_OFF
+    from pipeline._handlers.onnx_runtime import TELEMETRY_OFF
 
     # They may import ONNX Runtime before we do.
     os.environ.update(TELEMETRY_OFF)
@@ -196,7 +196,7 @@ def _innermost_of_ours(frames: Sequence[traceback.FrameSummary]) -> int:
 
 
 def _is_ours(file: str) -> bool:
-    return any(Path(file).is_relative_to(_ROOT / name) for name in _OURS)
+    return Path(file).is_relative_to(_ROOT / _OURS)
 
 
 def _is_own(file: str, folders: tuple[Path, ...]) -> bool:
@@ -233,7 +233,7 @@ def _hide_namesakes(folder: Path) -> dict[str, ModuleType]:
     """Take modules from elsewhere that bear the name of one in this folder out of `sys.modules`, for a while."""
     own = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
     foreign = {
-        top for top in own - set(_OURS) - sys.stdlib_module_names if top in sys.modules and not _lies_in(top, folder)
+        top for top in own - {_OURS} - sys.stdlib_module_names if top in sys.modules and not _lies_in(top, folder)
     }
     return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in foreign}
 
@@ -244,7 +244,7 @@ def _remember(folder: Path, new: set[str]) -> None:
         module = sys.modules[name]
         top = name.partition(".")[0]
         # The first digest counts: it was taken right after the import.
-        if top not in _OURS and _lies_in(top, folder) and (name not in known or known[name][0] is not module):
+        if top != _OURS and _lies_in(top, folder) and (name not in known or known[name][0] is not module):
             known[name] = (module, _source_digest(module))
 
 

@@ -15,7 +15,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 from pipeline.engine.manifest import write_atomically
 from pipeline.engine.user_code import own_place
 from pipeline.errors import UsageError

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
-from handlers.compare import compare, fitted
-from handlers.tolerance import FLOAT32, Tolerance
+from pipeline._handlers.compare import compare, fitted
+from pipeline._handlers.tolerance import FLOAT32, Tolerance
 from pipeline.engine.manifest import write_atomically
 from pipeline.engine.user_code import own_place
 from pipeline.errors import UsageError

@@ -9,8 +9,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 
-from handlers.decode import InputSpec
-from handlers.serving import RuntimeSpec
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.serving import RuntimeSpec
 from pipeline.measure.latency import Subject, file_subject
 
 NAME = "matrix product"

@@ -20,9 +20,9 @@ import psutil
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from handlers.decode import InputSpec
-from handlers.runtime import import_library, load_model, run_chunks
-from handlers.serving import RuntimeSpec
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.runtime import import_library, load_model, run_chunks
+from pipeline._handlers.serving import RuntimeSpec
 from pipeline.engine.process import reserve_stdout
 
 # TorchScript compiles on its first three calls; beyond that a large network need not be called often.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from handlers.activation import Activation
+from pipeline._handlers.activation import Activation
 from pipeline.data.dataset import Split
 from pipeline.errors import UsageError
 from pipeline.models.spec import ModelSpec

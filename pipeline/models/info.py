@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from handlers.activation import Activation
+from pipeline._handlers.activation import Activation
 from pipeline.engine.documents import Document
 from pipeline.engine.handler_fields import InputField
 from pipeline.recipe.task import TaskSettings

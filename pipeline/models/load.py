@@ -15,8 +15,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from handlers.activation import Activation
-from handlers.decode import InputSpec
+from pipeline._handlers.activation import Activation
+from pipeline._handlers.decode import InputSpec
 from pipeline.data.dataset import DataInfo
 from pipeline.engine.argument_files import all_paths
 from pipeline.engine.reads import observed

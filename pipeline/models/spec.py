@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from handlers.activation import ACTIVATIONS, Activation
-from handlers.decode import InputSpec
+from pipeline._handlers.activation import ACTIVATIONS, Activation
+from pipeline._handlers.decode import InputSpec
 from pipeline.errors import DataError, UsageError
 from pipeline.models.info import ModelInfo
 from pipeline.recipe.task import TaskName

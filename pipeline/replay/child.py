@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from handlers.decode import InputSpec
-from handlers.runtime import describe_cpu, describe_libraries, load_model, run_chunks
-from handlers.serving import RuntimeSpec
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.runtime import describe_cpu, describe_libraries, load_model, run_chunks
+from pipeline._handlers.serving import RuntimeSpec
 
 
 def main(arguments: Sequence[str]) -> int:

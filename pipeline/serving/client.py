@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from handlers.decode import picture_kind
+from pipeline._handlers.decode import picture_kind
 from pipeline.errors import FileError, PipelineError, ServerError, UsageError
 from pipeline.serving.address import prediction_endpoint
 from pipeline.serving.wire import Endpoint, Logits, Prediction

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 
 
 def encode_png(picture: NDArray[np.uint8]) -> bytes:

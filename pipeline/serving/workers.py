@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
-from handlers.answer_size import most_instances
-from handlers.compare import compare
-from handlers.golden import proves_nothing
-from handlers.request import MAX_BODY_BYTES
+from pipeline._handlers.answer_size import most_instances
+from pipeline._handlers.compare import compare
+from pipeline._handlers.golden import proves_nothing
+from pipeline._handlers.request import MAX_BODY_BYTES
 from pipeline.archive.golden_batch import golden_answers
 from pipeline.archive.mar import Archive
 from pipeline.archive.members import same_handler

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from handlers.decode import InputSpec
+    from pipeline._handlers.decode import InputSpec
     from pipeline.archive.evidence.document import SplitEvidence
     from pipeline.candidates.report import CandidateReport
     from pipeline.candidates.selection import Selection
@@ -85,8 +85,8 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
     """Write `<name>.mar`."""
     from dataclasses import replace
 
-    from handlers.limits import Limits, usual_pixels
-    from handlers.serving import Golden, Serving
+    from pipeline._handlers.limits import Limits, usual_pixels
+    from pipeline._handlers.serving import Golden, Serving
     from pipeline.archive.mar import write_archive
     from pipeline.archive.pictures import PICTURES_FILE, make_pictures
     from pipeline.candidates.report import CandidateReport
@@ -146,7 +146,7 @@ def _golden(
 
     from safetensors.numpy import load_file
 
-    from handlers.sizes import size_groups
+    from pipeline._handlers.sizes import size_groups
     from pipeline.archive.golden import answered, answers, pack_golden
     from pipeline.checks.ruler import sized_kind
 
@@ -283,9 +283,9 @@ def _validation_golden(
 def _read_golden(path: Path, specs: Sequence[InputSpec], count: int) -> dict[str, NDArray[Any]]:
     import numpy as np
 
-    from handlers.bad_request import BadRequest
-    from handlers.request import check_values
-    from handlers.sizes import fits_shape, require_sizes
+    from pipeline._handlers.bad_request import BadRequest
+    from pipeline._handlers.request import check_values
+    from pipeline._handlers.sizes import fits_shape, require_sizes
 
     spec = specs[0]
     shape = ("any" if axis in spec.dynamic_axes else str(size) for axis, size in enumerate(spec.shape))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.activation import Activation
+from pipeline._handlers.activation import Activation
 from pipeline.recipe.task import TaskName, TaskSettings
 from pipeline.tasks.coverage import Coverage
 from pipeline.tasks.quality import QualityReport

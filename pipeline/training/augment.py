@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 from pipeline.errors import UsageError
 
 # Of every training picture, where a teacher answers each once: enough that no epoch of a short training repeats one.

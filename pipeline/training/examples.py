@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from handlers.activation import Activation
+from pipeline._handlers.activation import Activation
 from pipeline.data.dataset import Split
 from pipeline.models.spec import ModelSpec
 from pipeline.tasks.loss import Criterion

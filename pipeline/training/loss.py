@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from handlers.activation import Activation
+from pipeline._handlers.activation import Activation
 from pipeline.engine.user_code import import_factory
 from pipeline.errors import UsageError
 from pipeline.tasks.loss import Criterion, Loss

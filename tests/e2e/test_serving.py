@@ -22,10 +22,10 @@ import psutil
 import pytest
 from PIL import Image
 
-from handlers.bad_request import BadRequest
-from handlers.decode import decode_image
-from handlers.request import MAX_BODY_BYTES
-from handlers.torchserve_handler import DECODED_HEADER, WORKER_HEADER
+from pipeline._handlers.bad_request import BadRequest
+from pipeline._handlers.decode import decode_image
+from pipeline._handlers.request import MAX_BODY_BYTES
+from pipeline._handlers.torchserve_handler import DECODED_HEADER, WORKER_HEADER
 from pipeline.archive.mar import Archive, read_archive
 from pipeline.errors import ServerError
 from pipeline.serving import lifecycle

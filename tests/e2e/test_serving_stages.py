@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, load_file, save_file
 
-from handlers.decode import InputSpec
-from handlers.sizes import SizeGroup, pack_size_groups, size_groups
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.sizes import SizeGroup, pack_size_groups, size_groups
 from pipeline.archive.evidence.code import portable_settings
 from pipeline.archive.mar import read_archive
 from pipeline.candidates.choose import judge

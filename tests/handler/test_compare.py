@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from handlers.compare import compare, fitted, limits_of, usual_spread
-from handlers.tolerance import FLOAT32, Tolerance
+from pipeline._handlers.compare import compare, fitted, limits_of, usual_spread
+from pipeline._handlers.tolerance import FLOAT32, Tolerance
 
 LOGITS = np.array([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]], dtype=np.float32)
 TOLERANCE = Tolerance(absolute=0.25, relative=0.125)

@@ -17,9 +17,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from handlers.bad_request import BadRequest
-from handlers.decode import ImageDecoding, InputSpec, decode_image
-from handlers.pixels import MAX_PIXELS
+from pipeline._handlers.bad_request import BadRequest
+from pipeline._handlers.decode import ImageDecoding, InputSpec, decode_image
+from pipeline._handlers.pixels import MAX_PIXELS
 
 GREY = InputSpec(name="image", dtype="uint8", shape=(1, 6, 4), low=0, high=255, decoding=ImageDecoding(mode="L"))
 COLOUR = InputSpec(name="image", dtype="uint8", shape=(3, 6, 4), low=0, high=255, decoding=ImageDecoding(mode="RGB"))
@@ -198,8 +198,8 @@ def test_decompression_bomb_is_refused_before_it_is_decoded() -> None:
 
 PEAK = """
 import io, resource, struct, sys, zlib
-from handlers.decode import ImageDecoding, InputSpec, decode_image
-from handlers.pixels import MAX_PIXELS, PixelBudget
+from pipeline._handlers.decode import ImageDecoding, InputSpec, decode_image
+from pipeline._handlers.pixels import MAX_PIXELS, PixelBudget
 def chunk(name, content):
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 depth, colour, row = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handlers import answer_size, limits
-from handlers.answering import answer_requests
-from handlers.bad_request import MAX_FOUND, BadRequest
-from handlers.decode import InputSpec
-from handlers.limits import Deadline, Limits, usual_pixels
-from handlers.predictor import Predictor
-from handlers.request import MAX_INSTANCES, Request, decode_request
-from handlers.serving import Serving
+from pipeline._handlers import answer_size, limits
+from pipeline._handlers.answering import answer_requests
+from pipeline._handlers.bad_request import MAX_FOUND, BadRequest
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.limits import Deadline, Limits, usual_pixels
+from pipeline._handlers.predictor import Predictor
+from pipeline._handlers.request import MAX_INSTANCES, Request, decode_request
+from pipeline._handlers.serving import Serving
 from tests.served_models import GREY, LABELS, SEQUENCE, TABLE, build_archive
 
 JSON = "application/json"
@@ -170,7 +170,7 @@ def test_what_no_text_is_is_named() -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_pictures_are_counted_in_every_encoding(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
-    monkeypatch.setattr("handlers.request.decode_image", lambda *_: pytest.fail("a picture is decoded"))
+    monkeypatch.setattr("pipeline._handlers.request.decode_image", lambda *_: pytest.fail("a picture is decoded"))
     body = listed(*[{"b64": ""}] * 9).decode().encode(encoding)
     with pytest.raises(BadRequest, match="found 9 pictures that become 48 pixels each"):
         decode_request(body, JSON, [GREY], limits=Limits(pixels=400))

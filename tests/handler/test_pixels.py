@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from handlers.bad_request import BadRequest
-from handlers.decode import ImageDecoding, InputSpec, decode_image
-from handlers.limits import usual_pixels
-from handlers.pixels import PixelBudget
-from handlers.scans import MAX_SCANS, count_scans
+from pipeline._handlers.bad_request import BadRequest
+from pipeline._handlers.decode import ImageDecoding, InputSpec, decode_image
+from pipeline._handlers.limits import usual_pixels
+from pipeline._handlers.pixels import PixelBudget
+from pipeline._handlers.scans import MAX_SCANS, count_scans
 
 COLOUR = InputSpec(name="image", dtype="uint8", shape=(3, 24, 32), low=0, high=255, decoding=ImageDecoding(mode="RGB"))
 PIXELS = np.random.default_rng(3).integers(0, 256, (24, 32, 3), dtype=np.uint8)
@@ -122,7 +122,7 @@ def test_scans_between_which_something_stands(between: bytes, hidden: int) -> No
 def test_thousands_of_scans_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert count_scans(with_scans(MAX_SCANS - 10)) == MAX_SCANS
     opened: list[bytes] = []
-    monkeypatch.setattr("handlers.decode.JpegImageFile", opened.append)
+    monkeypatch.setattr("pipeline._handlers.decode.JpegImageFile", opened.append)
     with pytest.raises(BadRequest, match=r"too many scans \(JPEG\): expected at most 64, found more") as caught:
         decode_image(with_scans(5000), COLOUR)
     assert caught.value.status == 413

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from safetensors.numpy import load as loaded
 from safetensors.numpy import save
 
-from handlers.activation import ACTIVATIONS
-from handlers.bad_request import BadRequest
-from handlers.decode import InputSpec
-from handlers.predictor import Predictor, Refusal
-from handlers.serving import RuntimeSpec, Serving
+from pipeline._handlers.activation import ACTIVATIONS
+from pipeline._handlers.bad_request import BadRequest
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.predictor import Predictor, Refusal
+from pipeline._handlers.serving import RuntimeSpec, Serving
 from pipeline.archive.mar import Archive
 from pipeline.errors import FileError
 from tests.faulty_archives import made_again

@@ -14,9 +14,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from handlers.bad_request import BadRequest
-from handlers.decode import InputSpec, MadeUp
-from handlers.request import MAX_BODY_BYTES, MAX_INSTANCES, decode_request, occurring, require_no_encoding
+from pipeline._handlers.bad_request import BadRequest
+from pipeline._handlers.decode import InputSpec, MadeUp
+from pipeline._handlers.request import MAX_BODY_BYTES, MAX_INSTANCES, decode_request, occurring, require_no_encoding
 from tests.served_models import GREY, TABLE
 
 PIXELS: NDArray[np.uint8] = np.arange(48, dtype=np.uint8).reshape(1, 8, 6)

@@ -18,17 +18,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from handlers import limits, torchserve_handler
-from handlers.limits import Limits
-from handlers.predictor import Predictor, Refusal
-from handlers.torchserve_handler import (
+from pipeline._handlers import limits, torchserve_handler
+from pipeline._handlers.limits import Limits
+from pipeline._handlers.predictor import Predictor, Refusal
+from pipeline._handlers.torchserve_handler import (
     DECODED_HEADER,
     LOGITS_HEADER,
     WORKER_HEADER,
     Handler,
     take_requests_as_sent,
 )
-from handlers.torchserve_reading import read_in_packets
+from pipeline._handlers.torchserve_reading import read_in_packets
 from pipeline.serving.encoding import encode_png
 from tests.served_models import GREY, build_archive
 
@@ -236,7 +236,7 @@ def test_a_header_called_as_the_body_takes_nothing_from_it(handler: Handler, mon
 def test_an_answer_that_the_server_would_not_send_on_is_not_made(
     handler: Handler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from handlers import answer_size
+    from pipeline._handlers import answer_size
 
     rows = [(json.dumps({"instances": [np.arange(48).reshape(1, 8, 6).tolist()] * 9}).encode(), "application/json")]
     _, (whole,) = ask(handler, rows, **{LOGITS_HEADER: "1"})

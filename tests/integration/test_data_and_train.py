@@ -179,7 +179,7 @@ NETS = (
 )
 DATA = """
 import numpy as np
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 from pipeline import DataSet
 
 def load(path=None, shift=0.0):

@@ -197,7 +197,8 @@ SOURCE_FAULTS = {
 def test_the_product_at_fault_ends_the_build(built: Built, name: str, tmp_path: Path) -> None:
     fault = SOURCE_FAULTS[name]
     for package in ("pipeline", "handlers"):
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / package, tmp_path / package, symlinks=True, ignore=ignored)
     edited(tmp_path, fault.file, fault.before, fault.after)
     shutil.copytree(built.recipe.parent, tmp_path / "example")
     shutil.copy(built.run_dir / "train" / "weights.safetensors", tmp_path / "example")

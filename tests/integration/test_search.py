@@ -47,7 +47,7 @@ FEW = (
 ROWS = """
 import numpy as np
 from torch import nn
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 from pipeline import DataSet
 
 def build():

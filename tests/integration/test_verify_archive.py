@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load
 
-from handlers.runtime import load_model, run_chunks
 from pipeline import cli
+from pipeline._handlers.runtime import load_model, run_chunks
 from pipeline.archive.mar import Archive, read_archive
 from pipeline.commands.evidence import sign_archive, tell
 from pipeline.commands.verify_archive import verify_archive

@@ -20,11 +20,11 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import json
 from importlib import resources
-import handlers, pipeline
+import pipeline
 from pipeline.recipe.loading import builtin_recipes, load_recipe
 for name in builtin_recipes():
     load_recipe(name)
-sources = [entry.name for entry in resources.files("handlers").iterdir() if entry.name.endswith(".py")]
+sources = [entry.name for entry in resources.files("pipeline._handlers").iterdir() if entry.name.endswith(".py")]
 print(json.dumps({"pipeline": pipeline.__file__, "recipes": builtin_recipes(), "handlers": sorted(sources)}))
 """
 
@@ -60,9 +60,9 @@ def run(*command: str, cwd: Path | None = None) -> str:
 
 def test_every_source_and_every_piece_of_package_data_is_in_the_wheel(wheel: Path) -> None:
     expected = {
-        path.relative_to(CHECKOUT).as_posix()
-        for package in ("pipeline", "handlers")
-        for path in (CHECKOUT / package).rglob("*")
+        (place / path.relative_to(CHECKOUT / folder)).as_posix()
+        for folder, place in (("pipeline", Path("pipeline")), ("handlers", Path("pipeline/_handlers")))
+        for path in (CHECKOUT / folder).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     with zipfile.ZipFile(wheel) as archive:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from handlers.decode import InputSpec
+    from pipeline._handlers.decode import InputSpec
     from pipeline.compress.touched import PassReport
 
 
@@ -39,7 +39,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     from safetensors.numpy import save_file
     from sklearn.datasets import load_digits
 
-    from handlers.decode import ImageDecoding, InputSpec
+    from pipeline._handlers.decode import ImageDecoding, InputSpec
     from pipeline.compress import dynamic, onnx_dynamic
     from pipeline.export.onnx import export_onnx
     from pipeline.export.torchscript import export_torchscript

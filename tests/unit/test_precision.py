@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from handlers.runtimes import RUNTIMES, RuntimeKind
+from pipeline._handlers.runtimes import RUNTIMES, RuntimeKind
 from pipeline.formats import FORMATS, FormatName
 from pipeline.precision import PRECISIONS, ConvertingPass, Precision, precision_of
 from pipeline.recipe.passes import converting_pass

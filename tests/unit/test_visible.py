@@ -7,7 +7,7 @@ import unicodedata
 
 import pytest
 
-from handlers import described
+from pipeline._handlers import described
 from pipeline.recipe import section
 from pipeline.visible import visible
 

@@ -13,7 +13,7 @@ from pipeline.engine.documents import Document
 from pipeline.engine.source import collect, factory_sources, library_versions
 from pipeline.recipe.recipe import Recipe
 
-_PACKAGES = ("pipeline", "handlers")
+_PACKAGES = ("pipeline",)
 _ROOT = Path(__file__).resolve().parents[3]
 # What a build runs; the command line and the terminal are not part of what makes an archive.
 _BUILD_MODULE = "pipeline.commands.build"

@@ -70,17 +70,20 @@ class QualityEvidence(Recorded):
     """Decisions against float.
 
     Args:
-        metric: what the mean score is called: accuracy in evidence without the field.
         accuracy: share of right answers.
         drop: accuracy lost against float.
         drop_upper: one-sided upper bound of the drop, for this candidate alone: not adjusted for those that it was
             compared with, as the bound of a verdict is.
     """
 
-    metric: str = "accuracy"
     accuracy: float
     drop: float
     drop_upper: float
+
+    @property
+    def metric(self) -> str:
+        """What the mean score is called; evidence of earlier releases is of classifiers and does not say."""
+        return str((self.model_extra or {}).get("metric", "accuracy"))
 
 
 class SplitEvidence(QualityEvidence):

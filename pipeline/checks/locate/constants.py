@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from handlers.compare import compare
-from handlers.tolerance import Tolerance
+from pipeline._handlers.compare import compare
+from pipeline._handlers.tolerance import Tolerance
 
 # Exporters fold a batch norm in float32, each in its own order of operations.
 _FOLDED = Tolerance(relative=1e-4, steps=2.55e-3)

@@ -9,9 +9,9 @@ from typing import Any, assert_never
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from handlers.decode import InputSpec
-from handlers.serving import RuntimeSpec
-from handlers.sizes import size_groups
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.sizes import size_groups
 from pipeline.checks.locate.layers import LayerFinding, locate_onnx, locate_torchscript
 from pipeline.checks.parity import EVALUATOR, ParityCheck, ParityReport
 from pipeline.checks.reference import Reference

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from handlers.compare import Comparison, compare
-from handlers.decode import InputSpec
-from handlers.runtime import load_model
-from handlers.runtimes import RUNTIMES
-from handlers.serving import RuntimeSpec
-from handlers.tolerance import Tolerance
+from pipeline._handlers.compare import Comparison, compare
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.runtime import load_model
+from pipeline._handlers.runtimes import RUNTIMES
+from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.tolerance import Tolerance
 from pipeline.checks.locate.align import align
 from pipeline.checks.locate.constants import differing_constants, folded_constants, named_constants
 from pipeline.checks.locate.onnx_trace import OnnxTrace

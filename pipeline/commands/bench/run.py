@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from handlers.runtime import describe_cpu
+from pipeline._handlers.runtime import describe_cpu
 from pipeline.archive.mar import Archive
 from pipeline.candidates.eager import eager_subjects, fastest_eager, subject_name
 from pipeline.candidates.spec import FLOAT_NAMES

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from handlers.request import MAX_BODY_BYTES
+from pipeline._handlers.request import MAX_BODY_BYTES
 from pipeline.archive.golden_batch import golden_answers
 from pipeline.archive.mar import Archive
 from pipeline.commands.bench.result import Served

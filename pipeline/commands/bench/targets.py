@@ -8,8 +8,8 @@ from pathlib import Path
 
 import onnx
 
-from handlers.decode import InputSpec
-from handlers.serving import RuntimeSpec
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.serving import RuntimeSpec
 from pipeline.archive.mar import Archive, read_archive
 from pipeline.candidates.eager import EagerSource
 from pipeline.candidates.selection import Selection

@@ -9,9 +9,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from handlers.answer_size import MAX_ANSWER_BYTES
-from handlers.request import MAX_BODY_BYTES
-from handlers.torchserve_handler import ACCEPT_HOST
+from pipeline._handlers.answer_size import MAX_ANSWER_BYTES
+from pipeline._handlers.request import MAX_BODY_BYTES
+from pipeline._handlers.torchserve_handler import ACCEPT_HOST
 from pipeline.archive.mar import Archive
 from pipeline.engine.environment import allowed_environment
 from pipeline.engine.places import mounted_noexec, require_temp

@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from handlers.torchserve_handler import ACCEPTED_MARK, REFUSAL_MARK
+from pipeline._handlers.torchserve_handler import ACCEPTED_MARK, REFUSAL_MARK
 from pipeline.engine.places import free_room
 from pipeline.engine.process import describe_signal
 from pipeline.errors import ServerError

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from handlers.activation import Activation
+from pipeline._handlers.activation import Activation
 from pipeline.tasks.loss import Criterion, Loss
 
 # A softmax rounds small probabilities to 0, where the logarithm has no gradient. Below this one, the smallest that

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.activation import ACTIVATIONS, Activation
+from pipeline._handlers.activation import ACTIVATIONS, Activation
 from pipeline.errors import DataError
 from pipeline.recipe.task import Classification, TaskName
 from pipeline.tasks.classification.quality import divergence_between, judge_quality, near_ties

@@ -9,7 +9,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.activation import Activation
+from pipeline._handlers.activation import Activation
 from pipeline.errors import ProofError
 from pipeline.tasks.intervals import drop_bounds, smallest_provable_drop
 from pipeline.tasks.quality import QualityReport

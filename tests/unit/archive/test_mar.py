@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from handlers.serving import Serving
+from pipeline._handlers.serving import Serving
 from pipeline.archive.mar import Archive, read_archive
 from pipeline.archive.members import handler_sources, same_handler
 from pipeline.engine.artifacts import digest_bytes

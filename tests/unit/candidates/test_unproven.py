@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.tolerance import FLOAT32
+from pipeline._handlers.tolerance import FLOAT32
 from pipeline.candidates.spec import CandidateSpec, candidate_specs
 from pipeline.candidates.unproven import CandidateList, Named, differing, from_error, way_on
 from pipeline.checks.locate.layers import LayerFinding

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 from pipeline.checks.determinism import require_steady
 from pipeline.errors import ProofError
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 from pipeline.checks.reference import module_reference
 from pipeline.checks.ruler import measured_noise
 

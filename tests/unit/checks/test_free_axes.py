@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 from pipeline.checks.free_axes import require_free_axes, sized_examples
 from pipeline.errors import ProofError, UsageError
 from pipeline.models.preprocess import Unchanged

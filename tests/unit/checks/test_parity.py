@@ -15,11 +15,11 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 from torch import Tensor, nn
 
-from handlers.compare import compare, fitted
-from handlers.decode import InputSpec
-from handlers.runtime import _quiet_torchscript
-from handlers.serving import RuntimeSpec
-from handlers.tolerance import FLOAT32, INT8_DYNAMIC, Tolerance
+from pipeline._handlers.compare import compare, fitted
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.runtime import _quiet_torchscript
+from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.tolerance import FLOAT32, INT8_DYNAMIC, Tolerance
 from pipeline.checks.locate.first_difference import locate
 from pipeline.checks.parity import (
     EVALUATOR,

@@ -15,11 +15,11 @@ from safetensors.numpy import save_file
 from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
-from handlers.decode import InputSpec
-from handlers.runtime import _quiet_torchscript
-from handlers.serving import RuntimeSpec
-from handlers.sizes import pack_size_groups
-from handlers.tolerance import FLOAT32
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.runtime import _quiet_torchscript
+from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.sizes import pack_size_groups
+from pipeline._handlers.tolerance import FLOAT32
 from pipeline.checks.free_axes import sized_examples
 from pipeline.checks.locate.first_difference import locate
 from pipeline.checks.reference import module_reference

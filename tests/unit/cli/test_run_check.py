@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from handlers.compare import compare
-from handlers.tolerance import FLOAT32
+from pipeline._handlers.compare import compare
+from pipeline._handlers.tolerance import FLOAT32
 from pipeline.candidates.choose import judge
 from pipeline.candidates.rank import LayerGain, Ranking
 from pipeline.candidates.spec import candidate_specs

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from handlers.decode import InputSpec
-from handlers.runtime import load_model
-from handlers.serving import RuntimeSpec
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.runtime import load_model
+from pipeline._handlers.serving import RuntimeSpec
 from pipeline.compress.bfloat16 import convert
 from pipeline.errors import UsageError
 from pipeline.export.torchscript import export_torchscript

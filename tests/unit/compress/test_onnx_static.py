@@ -11,9 +11,9 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from handlers.decode import InputSpec
-from handlers.runtime import load_model
-from handlers.serving import RuntimeSpec
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.runtime import load_model
+from pipeline._handlers.serving import RuntimeSpec
 from pipeline.checks.reference import module_reference
 from pipeline.compress.onnx_static import quantize_file
 from pipeline.compress.touched import PassReport

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 from pipeline.data.dataset import DataSet, Split, check_split, describe, read_info, read_split, write_info, write_split
 from pipeline.errors import DataError
 from pipeline.tasks.classification.member import ClassificationTask

@@ -13,7 +13,7 @@ from pipeline.recipe.data import Data
 
 SOURCE = """
 import numpy as np
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 from pipeline import DataSet
 
 def load(path=None, value=1, count=20):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 from pipeline.data.sizes import has_distinct_sizes, resized, single_steps, size_plan, with_shared_names
 
 PICTURE = InputSpec(name="picture", dtype="uint8", shape=(1, 28, 28), low=0, high=255, dynamic_axes=(1, 2))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 from pipeline.data.synthetic import synthetic_inputs, synthetic_kinds
 
 

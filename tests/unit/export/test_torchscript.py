@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from handlers.decode import InputSpec
-from handlers.runtime import load_model
-from handlers.serving import RuntimeSpec
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.runtime import load_model
+from pipeline._handlers.serving import RuntimeSpec
 from pipeline.errors import ProofError, UsageError
 from pipeline.export.torchscript import export_torchscript
 from pipeline.models.fashion import FashionCNN

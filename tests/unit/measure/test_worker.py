@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 from pipeline.measure.worker import take_batch
 
 

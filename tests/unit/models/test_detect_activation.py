@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 from pipeline.data.dataset import Split
 from pipeline.errors import UsageError
 from pipeline.models.detect_activation import check_activation, detect_activation

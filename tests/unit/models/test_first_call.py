@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 from pipeline.data.dataset import Split
 from pipeline.errors import DataError, UsageError
 from pipeline.models.first_call import check_first_call, check_first_step, check_network

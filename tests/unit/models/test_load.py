@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from handlers.decode import ImageDecoding, InputSpec
+from pipeline._handlers.decode import ImageDecoding, InputSpec
 from pipeline.data.dataset import DataInfo
 from pipeline.errors import DataError, UsageError
 from pipeline.models.load import load_model_spec
@@ -94,7 +94,7 @@ NETS = """
 from torch import nn
 from pipeline import ModelSpec
 from pipeline.models.preprocess import ToFloat
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 
 def build(width=2):
     return nn.Linear(50, width)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 from pipeline.errors import UsageError
 from pipeline.models.own_weights import require_own_weights
 from pipeline.models.preprocess import ToFloat

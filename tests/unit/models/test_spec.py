@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 from pipeline.errors import UsageError
 from pipeline.models.fashion import FashionCNN
 from pipeline.models.mlp import MLP

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.parallel import DataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 from pipeline.data.dataset import DataInfo
 from pipeline.models.load import load_model_spec
 from pipeline.models.wrappers import unwrapped
@@ -46,7 +46,7 @@ NETS = """
 from torch import nn
 from pipeline import ModelSpec
 from pipeline.models.preprocess import ToFloat
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 
 def build():
     return nn.DataParallel(nn.DataParallel(nn.Linear(50, 3)))

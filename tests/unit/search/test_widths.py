@@ -11,7 +11,7 @@ import torch
 from safetensors.numpy import save_file
 from torch import Tensor, nn
 
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 from pipeline.candidates.ground import Ground
 from pipeline.data.dataset import Split, write_split
 from pipeline.errors import UsageError

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from handlers.activation import ACTIVATIONS, Activation, probabilities
-from handlers.request import MAX_BODY_BYTES
+from pipeline._handlers.activation import ACTIVATIONS, Activation, probabilities
+from pipeline._handlers.request import MAX_BODY_BYTES
 from pipeline.errors import ProofError, ServerError
 from pipeline.serving.check import JSON, PNG, _fitting, _require_same, encode_requests
 from pipeline.serving.wire import Logits

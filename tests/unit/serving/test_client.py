@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from handlers.bad_request import BadRequest
-from handlers.request import decode_request
+from pipeline._handlers.bad_request import BadRequest
+from pipeline._handlers.request import decode_request
 from pipeline.errors import PipelineError, ServerError, UsageError
 from pipeline.serving.client import predict
 from pipeline.serving.encoding import encode_instances

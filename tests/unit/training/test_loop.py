@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 from pipeline.data.dataset import Split
 from pipeline.engine.kept import read_kept
 from pipeline.engine.stage import Silent

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from handlers.activation import Activation
+from pipeline._handlers.activation import Activation
 from pipeline.errors import UsageError
 from pipeline.recipe.train import Train
 from pipeline.tasks.classification.loss import distillation, labels_loss

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from handlers.decode import InputSpec
-from handlers.serving import RuntimeSpec
-from handlers.tolerance import FLOAT32, INT8_DYNAMIC
+from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.tolerance import FLOAT32, INT8_DYNAMIC
 from pipeline.checks.locate import layers
 from pipeline.checks.locate.first_difference import failing_batch, locate
 from pipeline.checks.locate.layers import LayerFinding, locate_onnx, locate_torchscript

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from scipy.special import rel_entr, softmax
 
-from handlers.activation import ACTIVATIONS
-from handlers.runtime import load_model, run_chunks
-from handlers.serving import RuntimeSpec
+from pipeline._handlers.activation import ACTIVATIONS
+from pipeline._handlers.runtime import load_model, run_chunks
+from pipeline._handlers.serving import RuntimeSpec
 from pipeline.checks.outputs import predict_logits
 from pipeline.checks.reference import module_reference
 from pipeline.errors import DataError, ProofError

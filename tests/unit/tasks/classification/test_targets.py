@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from handlers.decode import InputSpec
+from pipeline._handlers.decode import InputSpec
 from pipeline.data.dataset import DataSet, Split
 from pipeline.errors import DataError
 
