@@ -29,7 +29,6 @@ from pipeline.errors import FileError, ProofError, UsageError
 from pipeline.formats import FORMATS
 from pipeline.model_code.require import require_safe_file, require_safe_model
 from pipeline.serving.check import ServedVerification, verify_served
-from pipeline.tasks.intervals import accuracy_interval
 from pipeline.tasks.table import task_named
 
 # Beside the splits, as the data stage writes it.
@@ -38,6 +37,7 @@ _DATA_INFO = "data.json"
 # an example whose top two logits are within that rounding may change sides. One in a thousand is far above what was
 # seen (none of 10,000 in float), and far below what a change of the model that a person could have meant does.
 _ALLOWED_CHANGE = 0.001
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,17 +283,19 @@ def _quality(archive: Archive, evidence: Evidence | None, file: Path, unpacked: 
             f"{archive.path}: {file.name}: expected finite logits {(len(split), len(serving.labels))}, "
             f"found {logits.shape} with NaN or infinity"
         )
-    right, examples = round(float(task.scores(logits, split.labels).sum())), len(split)
-    lower, upper = accuracy_interval(right=right, examples=examples)
+    scores = task.scores(logits, split.labels)
+    right, examples = float(scores.sum()), len(split)
+    lower, upper = task.interval(scores)
     which = _which_split(evidence, split.digest())
     recorded = _recorded(evidence, which)
     if recorded is not None:
-        before = round(recorded.accuracy * examples)
+        before = recorded.accuracy * examples
         allowed = max(1, round(_ALLOWED_CHANGE * examples))
-        if abs(right - before) > allowed:
+        # The recorded share, times the examples, is rounded as any product is.
+        if abs(right - before) > allowed + _ROUNDING:
             raise ProofError(
-                f"{archive.path}: candidate {serving.candidate}: {which} split: expected {before} of {examples} right "
-                f"within {allowed}, as evidence.json records, found {right}; {file.name} is the very split"
+                f"{archive.path}: candidate {serving.candidate}: {which} split: expected {before:.10g} of {examples} "
+                f"right within {allowed}, as evidence.json records, found {right:.10g}; {file.name} is the very split"
             )
     return SplitQuality(
         name=file.name,

@@ -90,7 +90,7 @@ class ServedQuality:
     form: str
     examples: int
     available: int
-    correct: int
+    correct: float
     metric: str
     accuracy: float
     flips: int
@@ -346,7 +346,7 @@ def _quality(
         reporter.progress(name, len(found), len(bodies))
     comparison = _require_same(archive, f"{name}, {_where(form, at_once)}", expected, found)
     outputs = np.concatenate([one.values for one in found])
-    correct = round(float(task.scores(outputs, chosen.labels).sum()))
+    correct = float(task.scores(outputs, chosen.labels).sum())
     floats = None if float_model is None else _float_outputs(float_model, serving.inputs, chosen)
     return ServedQuality(
         name=name,

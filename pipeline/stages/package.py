@@ -221,10 +221,8 @@ def _evidence(settings: PackageSettings, inputs: Inputs, selection: Selection, i
 
 def _with_interval(quality: QualityReport) -> SplitEvidence:
     from pipeline.archive.evidence.document import SplitEvidence
-    from pipeline.tasks.intervals import accuracy_interval
 
-    right = round(quality.accuracy * quality.examples)
-    lower, upper = accuracy_interval(right=right, examples=quality.examples)
+    lower, upper = quality.interval()
     return SplitEvidence.model_validate(
         {**quality.model_dump(mode="json"), "accuracy_lower": lower, "accuracy_upper": upper}
     )

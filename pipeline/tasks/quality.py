@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.engine.documents import Document
-from pipeline.tasks.intervals import drop_bounds, smallest_provable_drop
+from pipeline.tasks.intervals import accuracy_interval, drop_bounds, smallest_provable_drop
 
 
 class QualityReport(Document):
@@ -62,6 +62,10 @@ class QualityReport(Document):
     def confident_share(self) -> float:
         """Confident flips as a share of all examples: what is held against the limit."""
         return self.confident_flips / self.examples
+
+    def interval(self) -> tuple[float, float]:
+        """Two-sided 95 % interval of the candidate's accuracy."""
+        return accuracy_interval(right=round(self.accuracy * self.examples), examples=self.examples)
 
     def upper_bound(self, confidence: float) -> float:
         """One-sided upper bound of the drop, as a fraction, that holds with a confidence."""

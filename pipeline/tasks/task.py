@@ -133,6 +133,9 @@ class Task(Protocol):
     def scores(self, outputs: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.float64]:
         """A score of each example, (N,)."""
 
+    def interval(self, scores: NDArray[np.float64]) -> tuple[float, float]:
+        """Two-sided 95 % interval of the mean of scores (N,)."""
+
     def disagreements(self, outputs: NDArray[Any], others: NDArray[Any]) -> NDArray[np.bool_]:
         """Which examples get another decision from one network than from another, (N,)."""
 

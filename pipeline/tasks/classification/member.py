@@ -16,6 +16,7 @@ from pipeline.recipe.task import Classification, TaskName
 from pipeline.tasks.classification.quality import divergence_between, judge_quality, near_ties
 from pipeline.tasks.classification.targets import check_labels, reshaping
 from pipeline.tasks.coverage import Coverage, coverage
+from pipeline.tasks.intervals import accuracy_interval
 from pipeline.tasks.quality import QualityReport
 
 if TYPE_CHECKING:
@@ -119,6 +120,10 @@ class ClassificationTask:
         """1 for a right answer, 0 for a wrong one."""
         right: NDArray[np.float64] = (outputs.argmax(axis=1) == targets).astype(np.float64)
         return right
+
+    def interval(self, scores: NDArray[np.float64]) -> tuple[float, float]:
+        """Wilson's score interval."""
+        return accuracy_interval(right=int(scores.sum()), examples=len(scores))
 
     def disagreements(self, outputs: NDArray[Any], others: NDArray[Any]) -> NDArray[np.bool_]:
         """Another label."""
