@@ -11,7 +11,7 @@ from torch.nn.parallel import DataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from pipeline.models.wrappers import unwrapped
-from tests.unit.models.test_wrappers import bare
+from tests.networks import bare
 
 
 def compiled(network: nn.Module) -> nn.Module:

@@ -31,7 +31,7 @@ from pipeline.search.comparison import Contest
 from pipeline.search.search import aim_for, search
 from pipeline.search.strategy import EFFORTS, Effort
 from tests.example_build import Built
-from tests.integration.test_slim_candidates import ground_of
+from tests.example_candidates import ground_of
 from tests.reporters import Lines
 
 GENEROUS = Budget(max_accuracy_drop=0.9, max_confident_flips=1.0)

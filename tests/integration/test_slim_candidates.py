@@ -15,50 +15,24 @@ from pipeline.archive.evidence.document import read_evidence
 from pipeline.archive.mar import read_archive
 from pipeline.candidates.again import check_again
 from pipeline.candidates.evaluate import TUNED_FILE, evaluate, evaluate_once, float_logits
-from pipeline.candidates.ground import Ground
 from pipeline.candidates.rank import rank_layers
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.spec import CandidateSpec, candidate_specs
 from pipeline.candidates.tune import forget_others, training_inputs, tuned_weights
 from pipeline.commands.verify_run import verify_run
-from pipeline.data.dataset import read_info, read_split, write_split
+from pipeline.data.dataset import read_split, write_split
 from pipeline.engine.artifacts import digest_file
-from pipeline.models.load import load_model_spec
 from pipeline.recipe.candidates import Candidates
 from pipeline.recipe.limits import Measure
-from pipeline.recipe.loading import load_recipe
 from pipeline.recipe.passes import Bfloat16, ChannelPruning, FineTune, Pass, StaticInt8, Variant
 from pipeline.search.calibration import best_static_int8
 from pipeline.search.comparison import Contest
-from pipeline.tasks.classification.member import ClassificationTask
-from pipeline.training.augment import Augmentation
 from tests.damage import flip
 from tests.example_build import QUICK, Built, record_anew
+from tests.example_candidates import ground_of
 from tests.reporters import Lines
 
 SLIM: tuple[Pass, ...] = (ChannelPruning(), FineTune(epochs=2, batch_size=64))
-
-
-def ground_of(built: Built, scratch: Path, reporter: Lines) -> Ground:
-    recipe = load_recipe(built.recipe, built.overrides)
-    data = built.run_dir / "data"
-    scratch.mkdir(exist_ok=True)
-    return Ground(
-        model=load_model_spec(recipe.model, recipe.folder, read_info(data / "data.json")),
-        task=ClassificationTask(),
-        weights=built.run_dir / "train" / "weights.safetensors",
-        train=data / "train.safetensors",
-        validation=data / "validation.safetensors",
-        samples=built.run_dir / "candidates" / "samples.safetensors",
-        opset=20,
-        batch_sizes=(1, 7),
-        evaluator_macs=0,
-        augmentation=Augmentation(),
-        device="cpu",
-        scratch=scratch,
-        cache=scratch / "cache",
-        reporter=reporter,
-    )
 
 
 def specs() -> dict[str, CandidateSpec]:

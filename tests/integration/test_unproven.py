@@ -26,7 +26,7 @@ from pipeline.engine.kept import read_kept
 from pipeline.errors import UsageError
 from pipeline.recipe.candidates import Candidates
 from tests.example_build import Built
-from tests.integration.test_slim_candidates import ground_of
+from tests.example_candidates import ground_of
 from tests.reporters import Lines
 
 # ONNX knows no singular values; no bound on validation speaks of the third class.

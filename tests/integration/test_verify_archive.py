@@ -24,7 +24,7 @@ from pipeline.serving.state import read_states
 from tests.evidence_sample import QUALITY, sample_evidence
 from tests.faulty_archives import judged_anew, made_again, zipped
 from tests.served_models import GREY, build_archive
-from tests.unit.archive.evidence.test_signature import make_keys
+from tests.signing_keys import make_keys
 
 EXAMPLES = 100
 

@@ -27,32 +27,15 @@ from pipeline.checks.parity import (
     UNOPTIMIZED,
     ParityCheck,
     ParityReport,
-    check_parity,
     require_same_decisions,
 )
-from pipeline.checks.reference import Reference, module_reference, unoptimized_reference
+from pipeline.checks.reference import module_reference, unoptimized_reference
 from pipeline.errors import DataError, ProofError
 from tests.onnx_files import LOGITS, VALUES, graph, one_operator
-from tests.parity_reports import require
+from tests.parity_reports import check, require
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Exported
-
-
-def check(
-    exported: Exported, file: Path, reference: Reference, tolerance: Tolerance, scratch: Path, **changes: Any
-) -> ParityReport:
-    arguments: dict[str, Any] = {
-        "candidate": f"test.{file.name}",
-        "file": file,
-        "runtime": RuntimeSpec(kind="onnxruntime" if file.suffix == ".onnx" else "torchscript", file=file.name),
-        "reference": reference,
-        "inputs": exported.inputs,
-        "samples": exported.samples,
-        "tolerance": tolerance,
-        "scratch": scratch,
-    }
-    return check_parity(**arguments | changes)
 
 
 def test_an_export_reproduces_its_module(exported: Exported, tmp_path: Path) -> None:

@@ -25,8 +25,7 @@ from pipeline.checks.locate.first_difference import locate
 from pipeline.checks.reference import module_reference
 from pipeline.errors import ProofError
 from tests.onnx_files import LOGITS, VALUES, graph, one_operator
-from tests.parity_reports import require
-from tests.unit.checks.test_parity import check
+from tests.parity_reports import check, require
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Exported

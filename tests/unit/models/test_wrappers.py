@@ -15,10 +15,7 @@ from pipeline.data.dataset import DataInfo
 from pipeline.models.load import load_model_spec
 from pipeline.models.wrappers import unwrapped
 from pipeline.recipe.model import Model
-
-
-def bare() -> nn.Module:
-    return nn.Sequential(nn.Linear(3, 4), nn.Sequential(nn.ReLU(), nn.Linear(4, 2)))
+from tests.networks import bare
 
 
 def wrapped_parts(network: nn.Module) -> nn.Module:

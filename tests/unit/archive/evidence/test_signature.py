@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from pipeline.archive.evidence.signature import check_signature, sign_file, signature_path
 from pipeline.errors import FileError
-
-
-@dataclass(frozen=True)
-class Keys:
-    private: Path
-    public: Path
-
-
-def make_keys(folder: Path, name: str) -> Keys:
-    key = ec.generate_private_key(ec.SECP256R1())
-    private, public = folder / f"{name}.pem", folder / f"{name}.pub"
-    form = serialization.Encoding.PEM
-    private.write_bytes(key.private_bytes(form, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
-    public.write_bytes(key.public_key().public_bytes(form, serialization.PublicFormat.SubjectPublicKeyInfo))
-    return Keys(private, public)
+from tests.signing_keys import Keys, make_keys
 
 
 @pytest.fixture
