@@ -22,17 +22,13 @@ from pipeline._handlers.limits import Deadline, Limits, usual_pixels
 from pipeline._handlers.predictor import Predictor
 from pipeline._handlers.request import MAX_INSTANCES, Request, decode_request
 from pipeline._handlers.serving import Serving
+from tests.request_bodies import JSON, listed
 from tests.served_models import GREY, LABELS, SEQUENCE, TABLE, build_archive
 
-JSON = "application/json"
 LIMITS = Limits(pixels=usual_pixels([GREY]))
 PHOTO = replace(GREY, shape=(1, 224, 224))
 WIDE = replace(TABLE, shape=(4096,))
 TEXT = "x" * 1_000_000
-
-
-def listed(*instances: object) -> bytes:
-    return json.dumps({"instances": list(instances)}).encode()
 
 
 def many(part: bytes, size: int = 6_500_000) -> bytes:
