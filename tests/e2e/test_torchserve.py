@@ -1,0 +1,156 @@
+"""A real TorchServe from its start to its end: who refuses to serve, and that nothing is left however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from pipeline.archive.mar import Archive, read_archive
+from pipeline.errors import ServerError
+from pipeline.serving import lifecycle
+from pipeline.serving.address import endpoint_of
+from pipeline.serving.client import predict_logits
+from pipeline.serving.server import ServerState, Worker
+from pipeline.serving.state import read_states
+from pipeline.serving.torchserve.management import describe_workers, management_socket
+from pipeline.serving.workers import prove_workers
+from tests.served_models import GREY, TABLE, build_archive, weights
+from tests.server_processes import assert_nothing_left, belonging, gone
+
+# A foreground server in a process of its own, as the command line runs it.
+SERVE = (
+    "import sys; from pathlib import Path\n"
+    "from pipeline.archive.mar import read_archive; from pipeline.serving.lifecycle import serve\n"
+    "class Tell:\n"
+    "    def log(self, message): print(message, flush=True)\n"
+    "    def progress(self, *_): pass\n"
+    "archive = read_archive(Path(sys.argv[1]))\n"
+    "try: serve(archive, port=None, workers=1, detach=sys.argv[2] == 'detach', reporter=Tell())\n"
+    "except KeyboardInterrupt: sys.exit(130)\n"
+)
+
+
+@contextlib.contextmanager
+def started(archive: Archive, how: str) -> Iterator[tuple[subprocess.Popen[str], ServerState]]:
+    command = [sys.executable, "-c", SERVE, str(archive.path), how]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            assert line.startswith("http://127.0.0.1:")
+            assert line.endswith(f"/predictions/{archive.serving.name} is ready, 1 worker(s)\n")
+            (state,) = [one for one in read_states() if one.model == archive.serving.name]
+            yield process, state
+        finally:
+            process.terminate()
+
+
+def test_a_worker_that_differs_refuses_and_says_why(tmp_path: Path) -> None:
+    before = read_states()
+    wrong = build_archive(tmp_path, [GREY], name="wrong", golden_shift=0.01)
+    with pytest.raises(ServerError) as caught:
+        lifecycle.serve(wrong, port=None)
+    line = str(caught.value)
+    assert " refuses to serve: candidate float.onnx.fp32: golden answers differ at batch size 1: at [0, 0]: " in line
+    for part in ("limit", "CPU", "onnxruntime", "numpy"):
+        assert part in line
+    assert read_states() == before
+    assert not [process for process in psutil.process_iter(["cmdline"]) if "wrong" in (process.info["cmdline"] or [])]
+
+
+def test_a_worker_that_is_replaced_or_hangs_while_it_is_proven(archive: Archive) -> None:
+    with lifecycle.running_server(archive.path, workers=2) as state:
+
+        def describe() -> tuple[Worker, ...]:
+            return describe_workers(management_socket(state), state.model)
+
+        def prove(seconds: float) -> None:
+            workers = iter([before])  # the first description is of before
+            prove_workers(
+                endpoint_of(state),
+                archive,
+                lambda: next(workers, None) or describe(),
+                deadline=time.monotonic() + seconds,
+            )
+
+        before = describe()
+        psutil.Process(before[0].pid).kill()
+        prove(60)
+        assert {worker.pid for worker in describe()} != {worker.pid for worker in before}
+
+        before = describe()
+        for worker in before:
+            psutil.Process(worker.pid).suspend()
+        with pytest.raises(
+            ServerError, match=r"expected golden answers from every worker, found none in time from \d+ \(process"
+        ):
+            prove(2)
+
+
+def test_detached_torchscript_server_lives_until_it_is_stopped(tmp_path: Path) -> None:
+    table = build_archive(tmp_path, [TABLE], name="table", kind="torchscript")
+    with started(table, "detach") as (process, state):
+        assert process.wait(timeout=60) == 0
+    assert state.archive == str(table.path)
+    body = b'{"instances": [[1, 0, -1, 2], [0, 0, 0, 0]]}'
+    answer = predict_logits(endpoint_of(state), body, "application/json")
+    expected = np.array([[1, 0, -1, 2], [0, 0, 0, 0]], np.float32) @ weights(4)
+    np.testing.assert_allclose(answer.values, expected, rtol=1e-5, atol=1e-6)
+    assert answer.digest == read_archive(table.path).digest
+    assert len(belonging(state)) == 2  # Java and a worker
+    assert lifecycle.stop(state.port) == [state]
+    assert_nothing_left(state)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_in_the_foreground(number: signal.Signals, tmp_path: Path) -> None:
+    with started(build_archive(tmp_path, [GREY], name="front"), "foreground") as (process, state):
+        process.send_signal(number)
+        assert process.wait(timeout=60) == 130
+    assert_nothing_left(state)
+
+
+def test_stopped_from_elsewhere_the_foreground_ends_well(tmp_path: Path) -> None:
+    with started(build_archive(tmp_path, [GREY], name="front"), "foreground") as (process, state):
+        lifecycle.stop(state.port)
+        assert process.wait(timeout=60) == 0
+    assert_nothing_left(state)
+
+
+def test_killed_while_its_workers_start_it_takes_them_along(tmp_path: Path) -> None:
+    archive = build_archive(tmp_path, [GREY], name="early")
+    with subprocess.Popen([sys.executable, "-c", SERVE, str(archive.path), "foreground"]) as process:
+        state: ServerState | None = None
+        worker: list[psutil.Process] = []
+        while not worker:
+            assert process.poll() is None
+            state = next((one for one in read_states() if one.model == "early"), None)
+            worker = [one for one in belonging(state) if "--sock-name" in one.cmdline()] if state else []
+        process.kill()
+    assert state is not None
+    assert not state.ready
+    deadline = time.monotonic() + 60
+    while not gone(state) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert [one for one in read_states() if one.model == "early"] == []
+    assert_nothing_left(state)
+
+
+def test_killed_in_the_foreground_it_takes_its_server_along(tmp_path: Path) -> None:
+    with started(build_archive(tmp_path, [GREY], name="front"), "foreground") as (process, state):
+        process.kill()
+        process.wait(timeout=60)
+    deadline = time.monotonic() + 60
+    while not gone(state) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert [one for one in read_states() if one.model == "front"] == []
+    assert_nothing_left(state)
