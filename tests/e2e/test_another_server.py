@@ -24,16 +24,10 @@ OTHER = cast("ServerName", "other")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def table() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PIPELINE_STATE", str(tmp_path_factory.mktemp("state")))
         patch.setitem(SERVERS, OTHER, OtherServer())
         yield
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
-    return build_archive(tmp_path_factory.mktemp("archive"), [GREY])
 
 
 @pytest.fixture(scope="module")

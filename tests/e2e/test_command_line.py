@@ -20,44 +20,21 @@ from PIL import Image
 from pipeline.archive.mar import read_archive
 from pipeline.data.dataset import read_split
 from pipeline.serving.state import read_states
+from tests.command_line import error_line, free_port, run
 from tests.example_build import Built
 from tests.served_models import GREY, build_archive
 
-Finished = subprocess.CompletedProcess[str]
-
 
 @pytest.fixture(scope="module", autouse=True)
-def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PIPELINE_STATE", str(tmp_path_factory.mktemp("state")))
         for name in ("CI", "ORT_DISABLE_TELEMETRY"):  # either would keep ONNX Runtime from reporting home
             patch.delenv(name, raising=False)
         patch.setenv("HOME", str(home))
         yield
         run("stop")
     assert not (home / ".cache" / "Microsoft").exists(), "a command, its children, or the server reports to a vendor"
-
-
-def run(*arguments: object, cwd: Path | None = None) -> Finished:
-    command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
-
-
-def one_line(done: Finished) -> str:
-    """The error a person sees: one line on standard error, nothing on standard output."""
-    assert done.stdout == ""
-    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    return lines[0]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_help_lists_the_commands() -> None:
@@ -117,7 +94,7 @@ def test_strict_fails_where_the_test_set_cannot_confirm_the_budget(built: Built,
     command += [part for one in sets for part in ("--set", one)]
     done = run(*command, "--strict")
     assert done.returncode == 5, done.stderr
-    said = one_line(done)
+    said = error_line(done)
     assert "test set: float.onnx.int8-dynamic: not provable with 17 examples: expected a drop provably under" in said
     assert said.endswith("--strict: the archive was not put into the model store")
     assert not store.exists()
@@ -156,7 +133,7 @@ def test_mistakes_are_one_line_with_an_exit_code(built: Built, tmp_path: Path) -
     ]
     for code, text, arguments in cases:
         done = run(*arguments, cwd=tmp_path)
-        assert (done.returncode, text in one_line(done)) == (code, True), (arguments, done.stderr)
+        assert (done.returncode, text in error_line(done)) == (code, True), (arguments, done.stderr)
 
 
 def test_debug_shows_the_traceback() -> None:
@@ -173,7 +150,7 @@ def test_a_used_port_is_named_at_once(built: Built) -> None:
         port = taken.getsockname()[1]
         done = run("serve", built.result.archive, "--port", port)
     assert done.returncode == 6
-    assert str(port) in one_line(done)
+    assert str(port) in error_line(done)
 
 
 def test_inspect_reads_what_a_build_made(built: Built) -> None:
@@ -187,6 +164,33 @@ def test_inspect_reads_what_a_build_made(built: Built) -> None:
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["sha256"]
         assert run("inspect", file).stdout.startswith(file.name)
+
+
+def assert_predicts(picture: Path, *, label: str, url: str) -> None:
+    """Predictions of a picture are the label's, whoever asks; what is no picture is refused beside it."""
+    [asked] = json.loads(run("predict", picture, "--json").stdout)
+    assert asked["file"] == str(picture)
+    [answer] = asked["predictions"]
+    assert answer["label"] == label
+    shown = run("predict", picture, picture).stdout.splitlines()
+    assert len(shown) == 2
+    assert shown[0].startswith(f"{picture}: {answer['label']} 0.")
+    bad = picture.with_name("bad.txt")
+    bad.write_text("no picture")
+    mixed = run("predict", bad, picture, picture.with_name("none.png"))
+    assert (mixed.returncode, mixed.stdout) == (2, shown[0] + "\n")
+    errors = mixed.stderr.splitlines()
+    assert errors[0].startswith(f"error: {picture.parent}/none.png: expected a readable file")
+    assert errors[1].startswith(f"error: {bad}: refused with 400: ")
+    as_json = run("predict", picture, bad, "--json")
+    first, second = json.loads(as_json.stdout)
+    assert (as_json.returncode, first, second["file"]) == (2, asked, str(bad))
+    assert second["error"].startswith(f"{bad}: refused with 400: ")
+    posted = httpx.post(
+        url, content=picture.read_bytes(), headers={"content-type": "application/x-www-form-urlencoded"}
+    )
+    assert posted.json()["label"] == answer["label"]
+    assert httpx.post(url, content=b"no picture").status_code in range(400, 500)
 
 
 def test_serve_predict_stop(built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,29 +229,7 @@ def test_serve_predict_stop(built: Built, tmp_path: Path, monkeypatch: pytest.Mo
         environment = process.environ()
         assert (environment["MY_SETTING"], environment.get("MY_TOKEN")) == ("passed on", None)
 
-    [asked] = json.loads(run("predict", picture, "--json").stdout)
-    assert asked["file"] == str(picture)
-    [answer] = asked["predictions"]
-    assert answer["label"] == str(test.labels[0])
-    shown = run("predict", picture, picture).stdout.splitlines()
-    assert len(shown) == 2
-    assert shown[0].startswith(f"{picture}: {answer['label']} 0.")
-    bad = tmp_path / "bad.txt"
-    bad.write_text("no picture")
-    mixed = run("predict", bad, picture, tmp_path / "none.png")
-    assert (mixed.returncode, mixed.stdout) == (2, shown[0] + "\n")
-    errors = mixed.stderr.splitlines()
-    assert errors[0].startswith(f"error: {tmp_path}/none.png: expected a readable file")
-    assert errors[1].startswith(f"error: {bad}: refused with 400: ")
-    as_json = run("predict", picture, bad, "--json")
-    first, second = json.loads(as_json.stdout)
-    assert (as_json.returncode, first, second["file"]) == (2, asked, str(bad))
-    assert second["error"].startswith(f"{bad}: refused with 400: ")
-    posted = httpx.post(
-        url, content=picture.read_bytes(), headers={"content-type": "application/x-www-form-urlencoded"}
-    )
-    assert posted.json()["label"] == answer["label"]
-    assert httpx.post(url, content=b"no picture").status_code in range(400, 500)
+    assert_predicts(picture, label=str(test.labels[0]), url=url)
 
     assert run("stop").stdout == f"stopped http://127.0.0.1:{port}\n"
     assert not [process for process in processes if process.is_running()]
@@ -260,7 +242,9 @@ def test_a_host_whose_answers_differ_can_be_accepted(tmp_path: Path, monkeypatch
     port = free_port()
     refused = run("serve", wrong, "--port", port, "--detach")
     assert refused.returncode == 6
-    assert " refuses to serve: candidate float.onnx.fp32: golden answers differ at batch size 1: " in one_line(refused)
+    assert " refuses to serve: candidate float.onnx.fp32: golden answers differ at batch size 1: " in error_line(
+        refused
+    )
 
     done = run("serve", wrong, "--port", port, "--detach", "--accept-host")
     assert done.returncode == 0, done.stderr

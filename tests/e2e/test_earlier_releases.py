@@ -16,11 +16,6 @@ from tests.faulty_archives import made_again
 ARCHIVES = sorted(Path(__file__).parents[1].joinpath("data", "archives").glob("*.mar"))
 
 
-@pytest.fixture(autouse=True)
-def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIPELINE_STATE", str(tmp_path / "state"))
-
-
 def evil_twin(path: Path, folder: Path, canary: Path) -> Path:
     """The same archive with a handler that leaves a mark before it does its work."""
     archive = read_archive(path)

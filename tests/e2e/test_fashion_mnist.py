@@ -35,9 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def result(folder: Path) -> pipeline.BuildResult:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PIPELINE_STATE", str(folder / "state"))
-        return pipeline.build("fashion-cnn", run_dir=folder / "run", model_store=folder / "store", overrides=QUICK)
+    return pipeline.build("fashion-cnn", run_dir=folder / "run", model_store=folder / "store", overrides=QUICK)
 
 
 def test_one_epoch_learns_and_int8_keeps_it(result: pipeline.BuildResult) -> None:
@@ -71,11 +69,9 @@ def test_the_server_names_real_pictures_as_the_model_does(folder: Path, result: 
     test = read_split(folder / "run" / "data" / "test.safetensors").take(slice(0, 32))
     pictures = [encode_png(picture) for picture in test.inputs["image"]]
     archive = read_archive(result.archive)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PIPELINE_STATE", str(folder / "state"))
-        with running_server(result.archive) as server:
-            endpoint = endpoint_of(server)
-            answers = [predict_bytes(endpoint, picture, "image/png")[0] for picture in pictures]
+    with running_server(result.archive) as server:
+        endpoint = endpoint_of(server)
+        answers = [predict_bytes(endpoint, picture, "image/png")[0] for picture in pictures]
     right = sum(one.answer["class_id"] == label for one, label in zip(answers, test.labels, strict=True))
     assert right > 24
     assert {one.digest for one in answers} == {archive.digest}
@@ -99,8 +95,7 @@ def test_the_winner_judged_against_itself_loses_nothing(folder: Path, result: pi
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["fashion-mlp", "fashion-cnn-wide"])
-def test_the_other_recipes_are_built(recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIPELINE_STATE", str(tmp_path / "state"))
+def test_the_other_recipes_are_built(recipe: str, tmp_path: Path) -> None:
     sets = [*QUICK[:2], "candidates.variants=[]", *QUICK[3:]]
     result = pipeline.build(recipe, run_dir=tmp_path / "run", model_store=tmp_path / "store", overrides=sets)
     assert result.selected == "float.onnx.fp32"

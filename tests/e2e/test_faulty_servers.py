@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline.archive.mar import Archive
+from tests.command_line import error_line, free_port, run
 from tests.faulty_archives import made_again
 from tests.served_models import COLOUR, GREY, build_archive
 
-Finished = subprocess.CompletedProcess[str]
-
 
 @pytest.fixture(autouse=True)
-def state_folder(tmp_path: Path) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PIPELINE_STATE", str(tmp_path / "state"))
-        yield
-        run("stop")
-
-
-def run(*arguments: object) -> Finished:
-    command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-
-
-def one_line(done: Finished) -> str:
-    [line] = [one for one in done.stderr.splitlines() if one.startswith("error: ")]
-    return line
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def stopped() -> Iterator[None]:
+    yield
+    run("stop")
 
 
 def with_handler(archive: Archive, path: Path, name: str, before: str, after: str) -> Archive:
@@ -59,7 +36,7 @@ def test_channels_in_another_order_are_refused_by_the_worker(tmp_path: Path) -> 
     assert "handler    not this installation's" in verified.stdout
     done = run("serve", faulty.path, "--trust", "--port", free_port(), "--detach")
     assert done.returncode == 6
-    line = one_line(done)
+    line = error_line(done)
     assert (
         " refuses to serve: candidate float.onnx.fp32: input image, picture 0: expected the pixels packed with " in line
     )
@@ -86,11 +63,11 @@ def test_another_resize_filter_behind_a_server_that_was_let_through(tmp_path: Pa
     assert found.returncode == 5
     assert (
         "image/png, picture 0: candidate float.onnx.fp32: expected the server to decode it to the pixels packed "
-        in (one_line(found))
+        in (error_line(found))
     )
     other = run("verify", archive.path, "--url", url)
     assert other.returncode == 5
-    assert f"expected answers of archive {archive.digest}, found {faulty.digest}, which answers alike" in one_line(
+    assert f"expected answers of archive {archive.digest}, found {faulty.digest}, which answers alike" in error_line(
         other
     )
 
@@ -109,4 +86,4 @@ def test_labels_in_another_order_behind_a_server(tmp_path: Path) -> None:
     assert done.returncode == 0, "its logits are right"
     found = run("verify", faulty.path, "--url", f"http://127.0.0.1:{port}")
     assert found.returncode == 5
-    assert "image/png, alone, example 0: expected label " in one_line(found)
+    assert "image/png, alone, example 0: expected label " in error_line(found)

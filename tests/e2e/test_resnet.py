@@ -10,10 +10,7 @@ import pipeline
 
 
 @pytest.mark.slow
-def test_the_search_makes_a_resnet_smaller_and_faster_inside_the_budget(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PIPELINE_STATE", str(tmp_path / "state"))
+def test_the_search_makes_a_resnet_smaller_and_faster_inside_the_budget(tmp_path: Path) -> None:
     # Time enough for the first network on a slow machine too; what is finished by then counts.
     overrides = [
         "candidates.variants=[]",

@@ -29,7 +29,7 @@ from pipeline.serving.client import predict, predict_bytes, predict_logits
 from pipeline.serving.encoding import encode_png
 from pipeline.serving.server import ServerState
 from pipeline.serving.torchserve.management import management_socket
-from tests.served_models import GREY, LABELS, build_archive, weights
+from tests.served_models import GREY, LABELS, weights
 from tests.server_processes import assert_nothing_left, belonging
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (12, 1, 8, 6), dtype=np.uint8)
@@ -41,18 +41,11 @@ SECRETS = {"AWS_SECRET_ACCESS_KEY": "canary", "HTTPS_PROXY": "http://me:canary@1
 
 
 @pytest.fixture(scope="module", autouse=True)
-def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def secrets() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("state")
-        patch.setenv("PIPELINE_STATE", str(folder))
         for name, value in SECRETS.items():
             patch.setenv(name, value)
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
-    return build_archive(tmp_path_factory.mktemp("archive"), [GREY])
+        yield
 
 
 @pytest.fixture(scope="module")

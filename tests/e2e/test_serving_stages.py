@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,13 +35,6 @@ from tests.served_models import GREY, LABELS, SEQUENCE, TABLE, linear_onnx, mean
 
 CANDIDATE = "float.onnx.fp32"
 SAMPLES = 24
-
-
-@pytest.fixture(scope="module", autouse=True)
-def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PIPELINE_STATE", str(tmp_path_factory.mktemp("state")))
-        yield
 
 
 def outputs(folder: Path, stage: str) -> Outputs:

@@ -87,10 +87,7 @@ NETWORKS = (
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_default_build_of_a_usual_network_ends_well(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PIPELINE_STATE", str(tmp_path / "state"))
+def test_a_default_build_of_a_usual_network_ends_well(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "recipe"
     folder.mkdir()
     (folder / "nets.py").write_text(NETS)

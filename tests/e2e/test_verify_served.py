@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,23 +23,12 @@ from pipeline.serving.client import predict_logits
 from pipeline.serving.encoding import encode_instances
 from pipeline.serving.server import ServerState
 from tests import served_models
+from tests.command_line import run
 from tests.evidence_sample import sample_evidence
 from tests.served_models import GREY, SEQUENCE, build_archive, linear_onnx, weights
 
 EXAMPLES = 30
 PICTURE_FORMS = ["image/png", "application/octet-stream", "application/json"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PIPELINE_STATE", str(tmp_path_factory.mktemp("state")))
-        yield
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
-    return build_archive(tmp_path_factory.mktemp("archive"), [GREY])
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +58,9 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Archive:
         return build_archive(tmp_path_factory.mktemp("other"), [GREY])
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipeline", "verify", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
 def test_the_served_model_is_the_archives(archive: Archive, server: ServerState, split: Split, tmp_path: Path) -> None:
     write_split(tmp_path / "test.safetensors", split)
-    ended = run(archive.path, "--url", server.url, "--data", tmp_path, "--json")
+    ended = run("verify", archive.path, "--url", server.url, "--data", tmp_path, "--json")
     assert ended.returncode == 0, ended.stderr
     served = json.loads(ended.stdout)["served"]
     assert served["url"] == f"{server.url}/predictions/tiny"
@@ -112,20 +94,20 @@ def test_labels_of_the_served_model_are_held_against_floats(split: Split, archiv
     flips = int(((pixels @ changed).argmax(axis=1) != (pixels @ weights(48)).argmax(axis=1)).sum())
     with lifecycle.running_server(lossy.path) as state:
         asked = (lossy.path, "--url", state.url, "--data", tmp_path / "test.safetensors", "--float-model")
-        ended = run(*asked, other_float)
-        refused = run(*asked, stranger)
+        ended = run("verify", *asked, other_float)
+        refused = run("verify", *asked, stranger)
     assert ended.returncode == 0, ended.stderr
     assert flips > 0
     assert f"0 flips against the in-process answers, {flips} against float (accuracy " in ended.stdout
     assert refused.returncode == 3
     assert f"{stranger}: expected float.onnx.fp32 of the build, SHA-256 {digest_file(other_float)}" in refused.stderr
-    alone = run(lossy.path, "--float-model", other_float)
+    alone = run("verify", lossy.path, "--float-model", other_float)
     assert alone.returncode == 2
     assert "--float-model: expected --url and --data as well" in alone.stderr
 
 
 def test_a_person_is_told(archive: Archive, server: ServerState) -> None:
-    ended = run(archive.path, "--url", f"{server.url}/predictions/tiny")
+    ended = run("verify", archive.path, "--url", f"{server.url}/predictions/tiny")
     assert ended.returncode == 0, ended.stderr
     assert f"served     {server.url}/predictions/tiny: 54 golden requests (image/png, " in ended.stdout
 
@@ -136,7 +118,7 @@ def test_only_so_many_examples_are_posted(archive: Archive, server: ServerState,
 
 
 def test_a_server_that_runs_another_archive(other: Archive, archive: Archive, server: ServerState) -> None:
-    ended = run(other.path, "--url", server.url)
+    ended = run("verify", other.path, "--url", server.url)
     assert ended.returncode == 5
     [line] = ended.stderr.strip().splitlines()[-1:]
     assert "image/png, alone, example " in line
@@ -171,6 +153,6 @@ def test_several_sizes_of_a_free_axis_are_posted_as_json_then_the_server_is_gone
         (sizes, at_once) for sizes in ("", "tokens of 2", "tokens of 13") for at_once in (1, AT_ONCE)
     ]
     assert {one.form for one in served.forms} == {"application/json"}
-    ended = run(sequence.path, "--url", state.url)
+    ended = run("verify", sequence.path, "--url", state.url)
     assert ended.returncode == 6
     assert "expected an answer, found: " in ended.stderr

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +19,7 @@ from pipeline.engine.runner import run_stages
 from pipeline.engine.stage import Silent
 from pipeline.recipe.loading import load_recipe
 from pipeline.stages import BUILD
+from tests.command_line import error_line, run
 from tests.example_build import Built
 from tests.faulty_archives import judged_anew, made_again
 
@@ -33,17 +32,6 @@ def archive(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Archive:
     recipe = load_recipe(built.recipe, [*built.overrides, "select.candidate=float.onnx.fp32"])
     run_stages(BUILD[:-1], recipe, run_dir, Silent())  # all but the try through a server
     return read_archive(run_dir / "package" / "digits.mar")
-
-
-def verify(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipeline", "verify", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def one_line(done: subprocess.CompletedProcess[str]) -> str:
-    [line] = [one for one in done.stderr.splitlines() if one.startswith("error: ")]
-    assert done.stdout == ""
-    return line
 
 
 def other_labels(document: dict[str, Any]) -> None:
@@ -153,23 +141,23 @@ def test_a_fault_that_fits_every_digest_ends_with_5(built: Built, archive: Archi
         evidence = judged_anew(archive, members[file]) if fault.judged else None
     path = tmp_path / "digits.mar"
     made_again(archive, path, members=members, serving=fault.serving, evidence=evidence)
-    done = verify(path, *(("--data", built.run_dir / "data") if fault.data else ()))
+    done = run("verify", path, *(("--data", built.run_dir / "data") if fault.data else ()))
     assert done.returncode == 5, done.stderr
-    assert fault.says in one_line(done)
+    assert fault.says in error_line(done)
 
 
 def test_the_digest_that_was_meant_tells_every_fault(archive: Archive, tmp_path: Path) -> None:
     path = tmp_path / "digits.mar"
     made_again(archive, path, serving=other_labels)
-    done = verify(path, "--digest", archive.digest)
+    done = run("verify", path, "--digest", archive.digest)
     assert done.returncode == 3
-    assert f"expected digest {archive.digest}, found " in one_line(done)
+    assert f"expected digest {archive.digest}, found " in error_line(done)
 
 
 def test_the_unfaulted_twin_passes(built: Built, archive: Archive, tmp_path: Path) -> None:
     path = tmp_path / "digits.mar"
     twin = made_again(archive, path)
-    done = verify(path, "--digest", twin.digest, "--data", built.run_dir / "data", "--json")
+    done = run("verify", path, "--digest", twin.digest, "--data", built.run_dir / "data", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["golden"]["passed"] is True

@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.command_line import Finished, error_line
 from tests.example_build import Built
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,23 +24,17 @@ INT8 = 'candidates.variants=[{name="float", passes=[{kind="dynamic-int8"}]}]'
 FEW = ("measure.rounds=6", "measure.block_ms=5", "verify.samples=32", "smoke.pictures=4")
 
 
-def run(*arguments: str | Path, source: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str | Path, source: Path = ROOT) -> Finished:
     """The command line of a checkout."""
     environment = {**os.environ, "PYTHONPATH": str(source)}
     command = [sys.executable, "-P", "-m", "pipeline", *map(str, arguments)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
-def build(recipe: Path, folder: Path, *overrides: str, source: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def build(recipe: Path, folder: Path, *overrides: str, source: Path = ROOT) -> Finished:
     sets = [part for one in overrides for part in ("--set", one)]
     where = ("--run-dir", folder / "run", "--model-store", folder / "store")
     return run("build", recipe, *where, *sets, source=source)
-
-
-def one_line(done: subprocess.CompletedProcess[str]) -> str:
-    assert done.stdout == ""
-    [line] = [one for one in done.stderr.splitlines() if one.startswith("error: ")]
-    return line
 
 
 def edited(folder: Path, file: str, before: str, after: str) -> None:
@@ -105,7 +100,7 @@ def test_a_network_that_is_no_function_of_its_input(built: Built, name: str, tmp
     save_file(weights, folder / "weights.safetensors")
     done = build(folder / "recipe.toml", tmp_path, *ONE, *FEW)
     assert done.returncode == 5, done.stderr
-    line = one_line(done)
+    line = error_line(done)
     for part in fault.says:
         assert part in line
     assert not (tmp_path / "store").exists()
@@ -132,7 +127,7 @@ def test_an_int8_candidate_whose_scale_saturates(built: Built, tmp_path: Path) -
     recipe = widened(built, tmp_path / "faulty", outlier=1e4)
     done = build(recipe, tmp_path, *chosen)
     assert done.returncode == 5, done.stderr
-    assert "select.candidate float.onnx.int8-dynamic: over budget: expected a drop provably under 3.00" in one_line(
+    assert "select.candidate float.onnx.int8-dynamic: over budget: expected a drop provably under 3.00" in error_line(
         done
     )
     assert not (tmp_path / "store").exists()
@@ -205,5 +200,5 @@ def test_the_product_at_fault_ends_the_build(built: Built, name: str, tmp_path: 
     overrides = (*ONE[:-1], *FEW, INT8, "select.candidate=float.onnx.fp32")
     done = build(tmp_path / "example" / "recipe.toml", tmp_path, *overrides, source=tmp_path)
     assert done.returncode == 5, done.stderr
-    assert fault.says in one_line(done)
+    assert fault.says in error_line(done)
     assert not (tmp_path / "store").exists()

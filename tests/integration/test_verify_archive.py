@@ -21,6 +21,7 @@ from pipeline.data.dataset import Split, write_split
 from pipeline.data.synthetic import synthetic_inputs
 from pipeline.errors import DataError, FileError, PipelineError, ProofError, UsageError
 from pipeline.serving.state import read_states
+from tests.command_line import run
 from tests.evidence_sample import QUALITY, sample_evidence
 from tests.faulty_archives import judged_anew, made_again, zipped
 from tests.served_models import GREY, build_archive
@@ -46,11 +47,6 @@ def archive(tmp_path_factory: pytest.TempPathFactory, split: Split) -> Archive:
     quality: dict[str, Any] = {**QUALITY, "examples": EXAMPLES, "accuracy": int(right.sum()) / EXAMPLES}
     digests = {"train": "4" * 64, "validation": split.digest(), "test": "6" * 64}
     return build_archive(folder / "evident", [GREY], evidence=sample_evidence(digests=digests, validation=quality))
-
-
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_command_line(archive: Archive, split: Split, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from pipeline.archive.mar import Archive
 from pipeline.cli import app
 from pipeline.errors import FileError, UsageError
 from pipeline.model_code.require import require_safe_model
+from tests.command_line import run
 from tests.faulty_archives import made_again
 from tests.integration.evil.code import CONTENTS, FORMS, ONNX, SCRIPTS, Members, form, script
 from tests.served_models import GREY, build_archive, linear_onnx
@@ -124,11 +125,6 @@ def test_the_attacks_are_real_and_their_twins_run(members: Members, tmp_path: Pa
     assert [canary.read_bytes() for canary in canaries] == [b"AAAA"] * len(canaries)
 
 
-def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "pipeline", *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, text=True, check=False)
-
-
 def test_every_command_that_loads_refuses(torchscript: Archive, members: Members, tmp_path: Path) -> None:
     path, canary = tmp_path / "evil.mar", tmp_path / "canary"
     made_again(torchscript, path, members={"model.pt": script("a call", members, canary=canary)})
@@ -165,7 +161,7 @@ def test_what_is_allowed_by_name_still_writes_nothing(torchscript: Archive, memb
     """In another thread: those that torch starts itself are confined too."""
     path, canary = tmp_path / "evil.mar", tmp_path / "canary"
     made_again(torchscript, path, members={"model.pt": script("in another thread", members, canary=canary)})
-    done = command("verify", path, "--allow-operator", "aten::from_file")
+    done = run("verify", path, "--allow-operator", "aten::from_file")
     assert done.returncode == 5, done.stderr
     assert "the golden batch cannot be replayed: " in done.stderr
     assert not canary.exists()
