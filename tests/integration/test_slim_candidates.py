@@ -15,7 +15,6 @@ from pipeline.archive.evidence.document import read_evidence
 from pipeline.archive.mar import read_archive
 from pipeline.candidates.again import check_again
 from pipeline.candidates.evaluate import TUNED_FILE, evaluate, evaluate_once, float_logits
-from pipeline.candidates.rank import rank_layers
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.spec import CandidateSpec, candidate_specs
 from pipeline.candidates.tune import forget_others, training_inputs, tuned_weights
@@ -24,7 +23,7 @@ from pipeline.data.dataset import read_split, write_split
 from pipeline.engine.artifacts import digest_file
 from pipeline.recipe.candidates import Candidates
 from pipeline.recipe.limits import Measure
-from pipeline.recipe.passes import Bfloat16, ChannelPruning, FineTune, Pass, StaticInt8, Variant
+from pipeline.recipe.passes import ChannelPruning, FineTune, Pass, StaticInt8, Variant
 from pipeline.search.calibration import best_static_int8
 from pipeline.search.comparison import Contest
 from tests.damage import flip
@@ -150,22 +149,6 @@ def test_int8_says_on_how_many_examples_its_settings_were_compared(built: Built,
     best_static_int8(network, ground, contest)
     (line,) = [line for line in said.said if line.startswith("int8 of float")]
     assert line.endswith("of its decisions change on 70 training examples")
-
-
-def test_bfloat16_rounds_where_its_module_does_and_is_made_again_as_it_was(built: Built, tmp_path: Path) -> None:
-    ground = ground_of(built, tmp_path / "scratch", Lines())
-    variants = (Variant(name="float", passes=(Bfloat16(),)),)
-    [spec] = [one for one in candidate_specs(Candidates(variants=variants)) if one.precision == "bf16"]
-    (tmp_path / "made").mkdir()
-    logits = float_logits(ground.model, ground.weights, ground.validation)
-    report = evaluate(spec, ground, tmp_path / "made", float_logits=logits)
-    assert isinstance(report, CandidateReport)
-    assert (report.how, report.parity.max_absolute) == ("trace", 0)
-    assert 0 < report.quality.divergence < 1e-3
-    assert report.spec == spec
-    found = rank_layers(spec, ground, read_split(ground.validation).take(slice(0, 64)), tuned=None)
-    assert found.divergence > 0
-    assert found.gains == (), "all of its layers compute in bfloat16, or none"
 
 
 @pytest.mark.slow

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import onnx
 import pytest
-from onnx import numpy_helper
 
 import pipeline
-from pipeline.candidates import evaluate as evaluation
-from pipeline.candidates.evaluate import evaluate_once, float_logits, folder_of, is_evaluated, keep_row
-from pipeline.candidates.spec import candidate_specs
-from pipeline.candidates.unproven import Named, Unproven, way_on
 from pipeline.commands import build as builder
 from pipeline.commands.bench.targets import open_target
 from pipeline.commands.evidence import tell
 from pipeline.commands.verify_archive import verify_archive
-from pipeline.engine.kept import read_kept
 from pipeline.errors import UsageError
-from pipeline.recipe.candidates import Candidates
-from tests.example_build import Built
-from tests.example_candidates import ground_of
 from tests.reporters import Lines
 
 # ONNX knows no singular values; no bound on validation speaks of the third class.
@@ -117,77 +104,3 @@ def test_a_network_that_onnx_cannot_hold_is_shipped_as_torchscript(tmp_path: Pat
     for named in ('candidates.formats=["torchscript","onnx"]', f"select.candidate={static}"):
         with pytest.raises(UsageError, match=r"float\.onnx\.(fp32|int8-static): .*; (set candidates|name another)"):
             pipeline.build(recipe, run_dir=run_dir, model_store=tmp_path, overrides=[named])
-
-
-def raise_key_error(file: Path) -> None:
-    file.unlink()
-    raise KeyError("head.bias")
-
-
-def freeze_batch(file: Path) -> None:
-    model = onnx.load(file)
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
-    onnx.save(model, file)
-
-
-def answer_nan(file: Path) -> None:
-    model = onnx.load(file)
-    for tensor in model.graph.initializer:
-        if tensor.name == "network.head.bias":
-            values = numpy_helper.to_array(tensor).copy()
-            values[0] = float("nan")
-            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
-    onnx.save(model, file)
-
-
-@pytest.mark.parametrize(
-    ("plant", "verdict", "reason"),
-    [
-        (raise_key_error, "cannot be made", "KeyError: 'head.bias'"),
-        (freeze_batch, "not proven", "InvalidArgument: "),
-        (answer_nan, "not proven", "is nan"),
-    ],
-)
-def test_whatever_is_wrong_with_a_default_candidate_is_a_row_that_an_interruption_does_not_change(
-    built: Built,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    plant: Callable[[Path], None],
-    verdict: str,
-    reason: str,
-) -> None:
-    ground = ground_of(built, tmp_path / "scratch", Lines())
-    logits = float_logits(ground.model, ground.weights, ground.validation)
-    spec = next(one for one in candidate_specs(Candidates()) if one.name == "float.onnx.int8-dynamic")
-    quantize = evaluation.quantize_file
-
-    def faulty(*arguments: Any, **settings: Any) -> Any:
-        made = quantize(*arguments, **settings)
-        plant(arguments[2])
-        return made
-
-    monkeypatch.setattr(evaluation, "quantize_file", faulty)
-    row = evaluate_once(spec, ground, float_logits=logits)
-    assert isinstance(row, Unproven)
-    assert row.verdict == verdict
-    assert reason in row.reason
-    assert str(tmp_path) not in row.reason
-    assert not is_evaluated(spec, ground), "a build that ended for it tries it again"
-    keep_row(spec, ground, row)
-    monkeypatch.setattr(evaluation, "evaluate", None)
-    assert is_evaluated(spec, ground)
-    assert evaluate_once(spec, ground, float_logits=logits) == row
-    kept = read_kept(folder_of(spec, ground) / "unproven.kept", print)
-    assert kept is not None
-    assert json.loads(kept)["verdict"] == verdict
-
-
-def test_float_that_is_not_proven_ends_the_build(built: Built, tmp_path: Path) -> None:
-    ground = ground_of(built, tmp_path / "scratch", Lines())
-    logits = float_logits(ground.model, ground.weights, ground.validation)
-    spec = next(one for one in candidate_specs(Candidates()) if one.name == "float.torchscript.fp32")
-    row = evaluate_once(spec, ground, float_logits=-logits)
-    assert isinstance(row, Unproven)
-    assert (row.verdict, row.lossy) == ("not proven", False)
-    assert row.reason.startswith("parity on validation: expected the decisions of its torch module")
-    assert way_on(row, Named(), ("torchscript", "onnx")) == 'set candidates.formats = ["onnx"] to build without it'

@@ -9,14 +9,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 
-from pipeline import cli
-from pipeline.errors import ServerError, UsageError
-from pipeline.serving import lifecycle
-from pipeline.serving.address import prediction_endpoint
-from pipeline.serving.defaults import DEFAULT_SERVER
 from pipeline.serving.server import ServerState
 from pipeline.serving.state import (
     leftover_processes,
@@ -25,25 +19,6 @@ from pipeline.serving.state import (
     remove_state,
     write_state,
 )
-from pipeline.serving.table import SERVERS
-
-
-@pytest.fixture
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServerState:
-    monkeypatch.setenv("PIPELINE_STATE", str(tmp_path / "state"))
-    folder = tmp_path / f"{SERVERS[DEFAULT_SERVER].folder_prefix}1"
-    folder.mkdir()
-    return ServerState(
-        port=9999,
-        model="tiny",
-        version="1.0",
-        digest="d",
-        archive="tiny.mar",
-        workers=2,
-        pid=os.getpid(),
-        started=psutil.Process().create_time(),
-        folder=str(folder),
-    )
 
 
 def test_written_and_read(state: ServerState) -> None:
@@ -140,43 +115,3 @@ def test_who_looks_into_a_servers_folder_does_not_belong_to_it(state: ServerStat
         for process in processes:
             process.kill()
             process.communicate()
-
-
-def test_a_server_that_a_build_runs_for_itself_is_marked_and_left_alone(
-    state: ServerState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    ended: list[int] = []
-    monkeypatch.setattr(lifecycle, "_end", lambda one: ended.append(one.port))
-    monkeypatch.setattr(SERVERS[DEFAULT_SERVER], "is_healthy", lambda _state: False)
-    write_state(replace(state, private=True))
-    write_state(replace(state, port=8081))
-    assert prediction_endpoint(None).url == "http://127.0.0.1:8081/predictions/tiny"
-
-    cli.serving.status()
-    shown = capsys.readouterr().out.splitlines()
-    marked = [line.endswith("; of a build or bench that runs now and will end it") for line in shown]
-    assert (len(shown), marked) == (2, [False, True])
-    cli.serving.status(port=8081)
-    assert len(capsys.readouterr().out.splitlines()) == 1
-    with pytest.raises(ServerError, match="port 1: expected a server started by `pipeline serve`, found 8081, 9999"):
-        cli.serving.status(port=1)
-
-    assert [one.port for one in lifecycle.stop()] == ended == [8081]
-    lifecycle.stop(9999)
-    assert ended == [8081, 9999]
-
-
-def test_address(state: ServerState) -> None:
-    with pytest.raises(UsageError, match="expected one running server, found none; start one with `pipeline serve`"):
-        prediction_endpoint(None)
-    write_state(state)
-    full = "http://127.0.0.1:9999/predictions/tiny"
-    for given in (None, "http://127.0.0.1:9999", "127.0.0.1:9999/", "http://localhost:9999", full):
-        assert prediction_endpoint(given).url == full
-    assert prediction_endpoint("https://host/predictions/other").url == "https://host/predictions/other"
-    with pytest.raises(UsageError, match=r"--url http://host:80: expected /predictions/<name> at its end"):
-        prediction_endpoint("http://host:80")
-    with pytest.raises(UsageError, match=r"expected the path /predictions/<name>, found /models/x"):
-        prediction_endpoint("http://host:80/models/x")
-    with pytest.raises(UsageError, match=r"--url ftp://host: expected http://host:port"):
-        prediction_endpoint("ftp://host")
