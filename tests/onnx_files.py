@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from pipeline._handlers.decode import InputSpec
 
 VALUES = InputSpec(name="values", dtype="float32", shape=(3,), low=-4.0, high=4.0)
+LOGITS = {"logits": TensorProto.FLOAT}
 
 
 def one_operator(path: Path, operator: str, *constants: float) -> Path:
@@ -41,4 +42,18 @@ def graph(path: Path, nodes: list[onnx.NodeProto], outputs: Mapping[str, int], *
     return path
 
 
-LOGITS = {"logits": TensorProto.FLOAT}
+def change_initializer(file: Path, initializer: str, change: float) -> None:
+    """Add to the first value of one initializer of a file."""
+    model = onnx.load(file)
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == initializer)
+    values = numpy_helper.to_array(tensor).copy()
+    values.reshape(-1)[0] += change
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    onnx.save(model, file)
+
+
+def freeze_batch(file: Path) -> None:
+    """Let a file take one example at a time."""
+    model = onnx.load(file)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(model, file)

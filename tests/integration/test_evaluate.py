@@ -23,18 +23,13 @@ from pipeline.recipe.candidates import Candidates
 from pipeline.recipe.passes import Bfloat16, Variant
 from tests.example_build import Built
 from tests.example_candidates import ground_of
+from tests.onnx_files import freeze_batch
 from tests.reporters import Lines
 
 
 def raise_key_error(file: Path) -> None:
     file.unlink()
     raise KeyError("head.bias")
-
-
-def freeze_batch(file: Path) -> None:
-    model = onnx.load(file)
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
-    onnx.save(model, file)
 
 
 def answer_nan(file: Path) -> None:

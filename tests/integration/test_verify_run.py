@@ -8,22 +8,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-import onnx
 import pytest
 import torch
-from onnx import numpy_helper
 
-from pipeline.candidates.ground import Ground
 from pipeline.commands.verify_run import verify_run
-from pipeline.data.dataset import read_info
 from pipeline.engine.manifest import read_manifest, write_manifest
 from pipeline.errors import FileError
 from pipeline.export.torchscript import export_torchscript
-from pipeline.models.load import load_model_spec
 from pipeline.recipe.loading import load_recipe
-from pipeline.tasks.classification.member import ClassificationTask
-from pipeline.training.augment import Augmentation
 from tests.example_build import Built, record_anew
+from tests.example_candidates import ground_of
+from tests.onnx_files import change_initializer, freeze_batch
+from tests.reporters import Lines
 
 
 @pytest.fixture
@@ -31,21 +27,6 @@ def run_dir(built: Built, tmp_path: Path) -> Path:
     copied = tmp_path / "run"
     shutil.copytree(built.run_dir, copied)
     return copied
-
-
-def change_onnx(file: Path, initializer: str, change: float) -> None:
-    model = onnx.load(file)
-    tensor = next(one for one in model.graph.initializer if one.name == initializer)
-    values = numpy_helper.to_array(tensor).copy()
-    values.reshape(-1)[0] += change
-    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
-    onnx.save(model, file)
-
-
-def freeze_batch(file: Path) -> None:
-    model = onnx.load(file)
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
-    onnx.save(model, file)
 
 
 def let_report_say(run_dir: Path, candidate: str, *, lost: int, confident_flips: int) -> None:
@@ -59,23 +40,7 @@ def let_report_say(run_dir: Path, candidate: str, *, lost: int, confident_flips:
 
 def write_faulty_torchscript(built: Built, file: Path, scratch: Path) -> None:
     """The float network exported with a batch norm that has another running mean."""
-    recipe = load_recipe(built.recipe, built.overrides)
-    model = load_model_spec(recipe.model, recipe.folder, read_info(built.run_dir / "data" / "data.json"))
-    ground = Ground(
-        model=model,
-        task=ClassificationTask(),
-        weights=built.run_dir / "train" / "weights.safetensors",
-        train=built.run_dir / "data" / "train.safetensors",
-        validation=built.run_dir / "data" / "validation.safetensors",
-        samples=built.run_dir / "candidates" / "samples.safetensors",
-        opset=20,
-        batch_sizes=(1,),
-        evaluator_macs=0,
-        augmentation=Augmentation(),
-        device="cpu",
-        scratch=scratch,
-        cache=scratch,
-    )
+    ground = ground_of(built, scratch, Lines())
     module = ground.deployable()
     with torch.no_grad():
         dict(module.named_buffers())["network.body.inner.1.running_mean"].add_(0.5)
@@ -84,9 +49,9 @@ def write_faulty_torchscript(built: Built, file: Path, scratch: Path) -> None:
 
 def test_planted_faults_go_through_the_command_line(built: Built, run_dir: Path, tmp_path: Path) -> None:
     candidates = run_dir / "candidates"
-    change_onnx(candidates / "float.onnx.fp32" / "model.onnx", "network.head.bias", 0.5)
-    change_onnx(candidates / "pruned30.onnx.fp32" / "model.onnx", "preprocess.offset", 0.2)
-    change_onnx(candidates / "float.onnx.int8-dynamic" / "model.onnx", "network.head.bias", 0.5)
+    change_initializer(candidates / "float.onnx.fp32" / "model.onnx", "network.head.bias", 0.5)
+    change_initializer(candidates / "pruned30.onnx.fp32" / "model.onnx", "preprocess.offset", 0.2)
+    change_initializer(candidates / "float.onnx.int8-dynamic" / "model.onnx", "network.head.bias", 0.5)
     freeze_batch(candidates / "pruned30.onnx.int8-dynamic" / "model.onnx")
     faulty = candidates / "float.torchscript.fp32" / "model.pt"
     write_faulty_torchscript(built, faulty, tmp_path)

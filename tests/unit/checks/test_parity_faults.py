@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from pipeline.checks.locate.first_difference import locate
 from pipeline.checks.parity import EVALUATOR
 from pipeline.checks.reference import module_reference
 from pipeline.errors import ProofError
-from tests.onnx_files import LOGITS, VALUES, graph, one_operator
+from tests.onnx_files import LOGITS, VALUES, freeze_batch, graph, one_operator
 from tests.parity_reports import check, require
 
 if TYPE_CHECKING:
@@ -51,9 +52,8 @@ def test_a_changed_bias_is_one_line_with_both_values_and_the_limit(exported: Exp
 
 
 def test_a_batch_axis_frozen_at_one(exported: Exported, tmp_path: Path) -> None:
-    model = onnx.load(exported.folder / "float.onnx")
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
-    onnx.save(model, tmp_path / "frozen.onnx")
+    shutil.copyfile(exported.folder / "float.onnx", tmp_path / "frozen.onnx")
+    freeze_batch(tmp_path / "frozen.onnx")
     reference = module_reference(exported.module, exported.inputs)
     report = check(exported, tmp_path / "frozen.onnx", reference, FLOAT32, tmp_path)
     assert not report.passed

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
+import psutil
 import pytest
 
 from pipeline import cli
@@ -12,7 +16,7 @@ from pipeline.serving import lifecycle
 from pipeline.serving.address import prediction_endpoint
 from pipeline.serving.defaults import DEFAULT_SERVER
 from pipeline.serving.server import ServerState
-from pipeline.serving.state import write_state
+from pipeline.serving.state import read_states, write_state
 from pipeline.serving.table import SERVERS
 
 
@@ -38,3 +42,20 @@ def test_a_server_that_a_build_runs_for_itself_is_marked_and_left_alone(
     assert [one.port for one in lifecycle.stop()] == ended == [8081]
     lifecycle.stop(9999)
     assert ended == [8081, 9999]
+
+
+def test_what_is_stopped_leaves_no_process_no_folder_and_no_record(state: ServerState) -> None:
+    first = subprocess.Popen(
+        [sys.executable, "-c", "input()", state.folder], stdin=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        running = replace(state, pid=first.pid, started=psutil.Process(first.pid).create_time())
+        write_state(running)
+        assert lifecycle.stop() == [running]
+        assert not running.alive
+    finally:
+        first.kill()
+        first.communicate()
+    assert not Path(state.folder).exists()
+    assert read_states() == []
+    assert lifecycle.stop() == []
