@@ -22,7 +22,7 @@ from pipeline.data.dataset import DataSet, Split, describe, write_info, write_sp
 from pipeline.data.synthetic import synthetic_inputs
 from pipeline.engine.artifacts import Kind
 from pipeline.engine.documents import write_document
-from pipeline.engine.stage import Inputs, Outputs, Silent
+from pipeline.engine.stage import Inputs
 from pipeline.errors import ProofError, UsageError
 from pipeline.recipe.limits import Budget
 from pipeline.serving.state import read_states
@@ -32,16 +32,10 @@ from pipeline.stages.smoke import SmokeSettings
 from pipeline.stages.smoke import run as run_smoke
 from tests.evidence_sample import MEASURED, PARITY, sample_recipe, sample_report
 from tests.served_models import GREY, LABELS, SEQUENCE, TABLE, linear_onnx, mean_onnx, weights
+from tests.stage_outputs import outputs
 
 CANDIDATE = "float.onnx.fp32"
 SAMPLES = 24
-
-
-def outputs(folder: Path, stage: str) -> Outputs:
-    (folder / stage).mkdir()
-    return Outputs(
-        stage=stage, folder=folder / stage, scratch=folder, cache=folder / "cache", reporter=Silent(), declared={}
-    )
 
 
 def made(folder: Path, spec: InputSpec, *, model: bytes | None = None) -> dict[tuple[Kind, str | None], Path]:
