@@ -28,7 +28,6 @@ class Exported:
     example: tuple[Tensor, ...]
     samples: Path
     pictures: NDArray[Any]
-    labels: NDArray[Any]
     reports: Mapping[str, PassReport]
 
 
@@ -77,6 +76,5 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
         example=example,
         samples=samples,
         pictures=pictures,
-        labels=labels,
         reports=reports,
     )

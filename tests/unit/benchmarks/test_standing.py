@@ -11,8 +11,8 @@ from benchmarks.standing import Accuracy, paired_accuracy, standing
 from pipeline.measure.gain import Claim
 
 
-def answers(*, wrong: range, examples: int = 1000) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    right = np.ones(examples, dtype=np.bool_)
+def answers(*, wrong: range) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    right = np.ones(1000, dtype=np.bool_)
     right[wrong.start : wrong.stop] = False
     return right
 

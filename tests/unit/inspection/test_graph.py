@@ -11,7 +11,7 @@ from pipeline.inspection.graph import graph_cost
 
 
 def model_of(
-    nodes: Sequence[NodeProto], constants: Mapping[str, tuple[int, ...]], shape: Sequence[int | str], opset: int = 20
+    nodes: Sequence[NodeProto], constants: Mapping[str, tuple[int, ...]], shape: Sequence[int | str]
 ) -> onnx.ModelProto:
     """A graph from `x` of a shape to `y` of any shape."""
     graph = helper.make_graph(
@@ -21,7 +21,7 @@ def model_of(
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
         [numpy_helper.from_array(np.ones(dims, np.float32), name) for name, dims in constants.items()],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
 @pytest.mark.parametrize(

@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from tests.unit.conftest import Exported
 
 
-def replay_samples(exported: Exported, file: str, scratch: Path, batch_size: int = 32) -> Replayed:
+def replay_samples(exported: Exported, scratch: Path) -> Replayed:
     return replay(
-        file=exported.folder / file,
-        runtime=RuntimeSpec(kind="onnxruntime" if file.endswith(".onnx") else "torchscript", file=file),
+        file=exported.folder / "float.onnx",
+        runtime=RuntimeSpec(kind="onnxruntime", file="float.onnx"),
         inputs=exported.inputs,
-        runs=[Run(name="real", data=exported.samples, batch_size=batch_size, calls=2)],
+        runs=[Run(name="real", data=exported.samples, batch_size=32, calls=2)],
         scratch=scratch,
     )
 
 
 def test_an_onnx_file_is_replayed_without_torch(exported: Exported, tmp_path: Path) -> None:
-    replayed = replay_samples(exported, "float.onnx", tmp_path)
+    replayed = replay_samples(exported, tmp_path)
     assert not replayed.torch_imported
     assert list(replayed.answers) == [("real", 0), ("real", 1)]
     assert replayed.answers["real", 0].shape == (64, 10)
@@ -40,7 +40,7 @@ def test_modules_in_the_working_directory_are_not_imported(
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.chdir(tmp_path)
-    assert replay_samples(exported, "float.onnx", scratch).answers
+    assert replay_samples(exported, scratch).answers
 
 
 def test_a_file_that_cannot_be_loaded_is_one_line(exported: Exported, tmp_path: Path) -> None:

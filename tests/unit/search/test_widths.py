@@ -32,7 +32,7 @@ IMAGE = InputSpec(name="image", dtype="float32", shape=(1, 8, 8), low=0, high=1)
 class CountsOnItsSize(nn.Module):
     """As LeNet is often written: the last convolution's channels are a number in `forward`."""
 
-    def __init__(self, *, hidden: bool = True) -> None:
+    def __init__(self, *, hidden: bool) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(1, 32, 3)
         self.hidden = nn.Linear(32 * 36, 64) if hidden else nn.Identity()

@@ -87,12 +87,12 @@ def with_changed(source: Path, file: Path, initializer: str, change: float = 0.1
     return file
 
 
-def exported_with(net: Residual, file: Path, name: str, change: float = 0.1) -> Path:
+def exported_with(net: Residual, file: Path, name: str) -> Path:
     """The TorchScript file of the network with one value of one parameter or buffer changed."""
     changed = copy.deepcopy(net.module)
     tensors = dict(changed.named_parameters()) | dict(changed.named_buffers())
     with torch.no_grad():
-        tensors[name].reshape(-1)[0] += change
+        tensors[name].reshape(-1)[0] += 0.1
     export_torchscript(changed, file, example=net.example)
     return file
 

@@ -65,10 +65,10 @@ def result(copy_s: float) -> BenchResult:
     )
 
 
-def drawn(found: BenchResult, width: int = 130) -> str:
+def drawn(found: BenchResult) -> str:
     from pipeline.cli.render.plain_console import plain_console
 
-    console = plain_console(width=width)
+    console = plain_console(width=130)
     with console.capture() as captured:
         draw(console, found)
     return captured.get()
