@@ -42,24 +42,6 @@ def test_for_speed_channels_go_in_blocks_of_this_processor(
     assert aim_for("size", Measure(), round_to=4).round_to == (4,)
 
 
-@pytest.mark.parametrize(
-    ("info", "has_it"),
-    [
-        ("flags\t\t: fpu avx512f avx512_bf16", True),
-        ("flags\t\t: fpu amx_bf16 amx_tile", True),
-        ("Features\t: fp asimd bf16", True),
-        ("flags\t\t: fpu avx512f avx512_vnni", False),
-        ("", False),
-    ],
-)
-def test_whether_this_processor_computes_in_bfloat16(
-    info: str, has_it: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "cpuinfo").write_text(info)
-    monkeypatch.setattr(host, "Path", lambda _: tmp_path / "cpuinfo")
-    assert host.computes_bfloat16() is has_it
-
-
 def test_networks_are_tried_in_bfloat16_where_float_gains_by_it() -> None:
     whole, half = candidate("float", "onnx", "fp32"), candidate("float", "torchscript", "bf16")
     other = candidate("float", "torchscript", "int8-dynamic")

@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from pipeline._handlers.bad_request import BadRequest
 from pipeline._handlers.request import decode_request
 from pipeline.errors import PipelineError, ServerError, UsageError
 from pipeline.serving.client import predict
-from pipeline.serving.encoding import encode_instances
-from tests.served_models import GREY, TABLE
+from tests.served_models import GREY
 
 
 class Refuse(BaseHTTPRequestHandler):
@@ -83,16 +80,3 @@ def test_values_that_the_model_cannot_answer_are_a_bad_input(url: str, tmp_path:
     error = refused(url, tmp_path / "one.json", json.dumps({"instances": [[[[0] * 6] * 8]]}).encode())
     assert isinstance(error, UsageError)
     assert str(error) == f"{tmp_path / 'one.json'}: refused with 422: no answer: expected other values, found NaN"
-
-
-def test_missing_values_cross_json_as_null() -> None:
-    gaps = replace(TABLE, missing=True)
-    rows = np.array([[0.1, np.nan, -2, 1], [np.nan] * 4, [1, 2, 0, 0.3]], dtype=np.float32)
-    body = encode_instances([gaps], {"features": rows})
-    assert json.loads(body)["instances"][1] == [None] * 4
-    assert b"NaN" not in body
-    instances = decode_request(body, "application/json", [gaps]).instances
-    np.testing.assert_array_equal(np.stack([instance["features"] for instance in instances]), rows)
-    images = {"image": np.zeros((1, 1, 8, 6), dtype=np.uint8)}
-    both = encode_instances([GREY, gaps], {**images, "features": rows[:1]})
-    assert np.isnan(decode_request(both, "application/json", [GREY, gaps]).instances[0]["features"][1])

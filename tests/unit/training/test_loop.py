@@ -29,7 +29,6 @@ from pipeline.training.examples import Examples, batches
 from pipeline.training.history import Epoch, Metrics, draw_learning_curves, write_history
 from pipeline.training.loop import Trained, build_network, train_network
 from pipeline.training.loss import of_labels
-from pipeline.training.optimize import make_optimizer, make_schedule
 from tests.reporters import Lines
 
 TASK = ClassificationTask()
@@ -178,24 +177,6 @@ def test_flips_mirror_about_half_of_the_pictures_and_only_pictures() -> None:
     assert torch.equal(same, table)
     assert ((seen == pictures).all(dim=-1).flatten() ^ mirrored).all()
     assert 430 < int(mirrored.sum()) < 570
-
-
-def test_schedules_reach_the_peak_and_end_where_they_should() -> None:
-    rates: dict[str, list[float]] = {}
-    for name in ("constant", "cosine", "one-cycle"):
-        optimizer = make_optimizer("sgd", [nn.Parameter(torch.zeros(1))], learning_rate=0.1, weight_decay=0)
-        schedule = make_schedule(name, optimizer, learning_rate=0.1, steps=100)
-        rates[name] = []
-        for _ in range(100):
-            rates[name].append(float(optimizer.param_groups[0]["lr"]))
-            optimizer.step()
-            schedule.step()
-    assert rates["constant"] == [0.1] * 100
-    assert rates["cosine"][0] == pytest.approx(0.1)
-    assert rates["cosine"][-1] < 1e-4
-    assert max(rates["one-cycle"]) == pytest.approx(0.1, rel=1e-3)
-    assert rates["one-cycle"].index(max(rates["one-cycle"])) == 29
-    assert rates["one-cycle"][-1] < 1e-5
 
 
 def test_a_damaged_checkpoint_is_told_and_training_starts_over(tmp_path: Path) -> None:
