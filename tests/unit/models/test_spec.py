@@ -1,4 +1,4 @@
-"""Architectures, preprocessing and the module that is deployed."""
+"""Architectures, and the module that is deployed."""
 
 from __future__ import annotations
 
