@@ -1,13 +1,29 @@
-"""Processes of a server, and that none of them is left."""
+"""Processes of a server as they are recorded, and that none of them is left."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import psutil
 
 from pipeline.serving.server import ServerState
 from pipeline.serving.state import read_states
+
+
+def state_of_this_process(folder: Path, *, port: int) -> ServerState:
+    """What is recorded of a server whose first process is the test's own."""
+    return ServerState(
+        port=port,
+        model="tiny",
+        version="1.0",
+        digest="d",
+        archive="tiny.mar",
+        workers=2,
+        pid=os.getpid(),
+        started=psutil.Process().create_time(),
+        folder=str(folder),
+    )
 
 
 def belonging(state: ServerState) -> list[psutil.Process]:

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import os
 import socket
 from pathlib import Path
 
-import psutil
 import pytest
 
 from pipeline.commands import doctor
@@ -18,9 +16,9 @@ from pipeline.commands.doctor import (
 )
 from pipeline.data import fashion_mnist_files
 from pipeline.engine.probe import MEND_ENVIRONMENT, Check
-from pipeline.serving.server import ServerState
 from pipeline.serving.state import write_state
 from tests.noexec import noexec_folders
+from tests.server_processes import state_of_this_process
 
 
 @pytest.mark.parametrize(
@@ -47,19 +45,7 @@ def test_a_port_that_our_own_server_holds_is_in_the_way_too(tmp_path: Path, monk
     monkeypatch.setenv("PIPELINE_STATE", str(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        write_state(
-            ServerState(
-                port=port,
-                model="tiny",
-                version="1.0",
-                digest="d",
-                archive="tiny.mar",
-                workers=1,
-                pid=os.getpid(),
-                started=psutil.Process().create_time(),
-                folder=str(tmp_path / "folder"),
-            )
-        )
+        write_state(state_of_this_process(tmp_path / "folder", port=port))
         check = check_port(port)
     assert (check.ok, check.required) == (False, True)
     assert check.found == f"{port} held by our own server of tiny 1.0"

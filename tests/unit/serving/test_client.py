@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from pipeline._handlers.bad_request import BadRequest
 from pipeline._handlers.request import decode_request
 from pipeline.errors import PipelineError, ServerError, UsageError
 from pipeline.serving.client import predict
+from tests.http_servers import listening
 from tests.served_models import GREY
 
 
@@ -39,12 +39,8 @@ class Refuse(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Refuse) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/predictions/tiny"
-        server.shutdown()
-        thread.join()
+    with listening(Refuse) as address:
+        yield f"{address}/predictions/tiny"
 
 
 def refused(url: str, path: Path, content: bytes) -> PipelineError:

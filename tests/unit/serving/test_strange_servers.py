@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline import cli
+from tests.http_servers import listening
 
 EVIL = "boot\x1b[2J\u202e\nerror: forged"
 SHOWN = r"boot\x1b[2J\u202e\nerror: forged"
@@ -40,12 +40,8 @@ class Strange(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Strange) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/predictions"
-        server.shutdown()
-        thread.join()
+    with listening(Strange) as address:
+        yield f"{address}/predictions"
 
 
 def ask(url: str, path: Path, answer: object, status: int = 200) -> int:
