@@ -225,8 +225,8 @@ def test_files(url: str, server: ServerState, tmp_path: Path) -> None:
     answers: dict[Path, Any] = {}
     for address in (server.url, url):
         answers = dict(predict([picture, document], address))
-        assert [one.class_id for one in answers[picture]] == [int(EXPECTED[1].argmax())]
-        assert [one.class_id for one in answers[document]] == EXPECTED[2:4].argmax(axis=1).tolist()
+        assert [one.answer["class_id"] for one in answers[picture]] == [int(EXPECTED[1].argmax())]
+        assert [one.answer["class_id"] for one in answers[document]] == EXPECTED[2:4].argmax(axis=1).tolist()
     bad = tmp_path / "bad.txt"
     bad.write_text("no picture")
     refused, missing, answered = (outcome for _, outcome in predict([bad, tmp_path / "none.png", picture], url))
