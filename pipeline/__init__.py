@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pipeline.commands.build import build
     from pipeline.commands.build_result import BuildResult
     from pipeline.commands.clean import CleanResult, clean
+    from pipeline.commands.inspect import inspect
     from pipeline.data.dataset import DataSet, Split
-    from pipeline.inspection.files import inspect
     from pipeline.models.spec import ModelSpec
     from pipeline.recipe.loading import load_recipe
     from pipeline.recipe.recipe import Recipe
@@ -32,7 +32,7 @@ _HOMES = {
     "Split": "pipeline.data.dataset",
     "build": "pipeline.commands.build",
     "clean": "pipeline.commands.clean",
-    "inspect": "pipeline.inspection.files",
+    "inspect": "pipeline.commands.inspect",
     "load_recipe": "pipeline.recipe.loading",
 }
 

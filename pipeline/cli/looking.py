@@ -13,7 +13,7 @@ from pipeline.cli.app import Json, app, print_json
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
-    from pipeline.inspection.files import Inspection
+    from pipeline.commands.inspect import Inspection
     from pipeline.inspection.onnx_model import OnnxInspection, TensorSpec
     from pipeline.inspection.torchscript_archive import TorchScriptInspection
 
@@ -24,7 +24,7 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Say what is in a model file: operators, shapes, parameters, MACs; nothing in it is run."""
-    from pipeline.inspection.files import inspect as look
+    from pipeline.commands.inspect import inspect as look
 
     inspection = look(file)
     if as_json:

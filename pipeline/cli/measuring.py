@@ -43,9 +43,9 @@ def bench(
 
     Of a run directory, the figures are also kept there, as bench.json.
     """
-    from pipeline.cli.render import console
+    from pipeline.cli.render import bench_table, console
     from pipeline.cli.render.plain_console import show
-    from pipeline.commands.bench import run, table
+    from pipeline.commands.bench import run
     from pipeline.commands.vouched import open_vouched
 
     checked = None
@@ -71,4 +71,4 @@ def bench(
     if as_json:
         print_json(result.to_json())
     else:
-        show(lambda drawn: table.draw(drawn, result))
+        show(lambda drawn: bench_table.draw(drawn, result))
