@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pipeline.recipe.loading import load_recipe
     from pipeline.recipe.recipe import Recipe
 
-    __version__: str
+# Of the release; the distribution takes it from here.
+__version__ = "0.1.0"
 
 _HOMES = {
     "BuildResult": "pipeline.commands.build_result",
@@ -53,8 +54,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return import_module("importlib.metadata").version("pipeline")
     if name not in _HOMES:
         raise AttributeError(f"module 'pipeline' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
