@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from importlib import metadata
 
+from pipeline import __version__
 from pipeline.recipe.section import LONGEST_NAME, NAME
 
 
 def this_release() -> str:
     """Name and version of this installation."""
-    return f"pipeline {metadata.version('pipeline')}"
+    return f"pipeline {__version__}"
 
 
 def release_of(evidence: object) -> str:

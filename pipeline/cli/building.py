@@ -30,7 +30,7 @@ def build(
     if plan:
         outcomes = builder.plan(recipe, run_dir=run_dir, overrides=overrides or ())
         if as_json:
-            print_json([{"stage": one.stage, "action": one.action, "reason": one.reason} for one in outcomes])
+            print_json([{"stage": step.stage, "action": step.action, "reason": step.reason} for step in outcomes])
         else:
             console.print_plan(outcomes)
         return
@@ -59,11 +59,11 @@ def train(
 ) -> None:
     """The data and training stages alone."""
     from pipeline.cli.render import console
-    from pipeline.commands import build as builder
+    from pipeline.commands import train as trainer
 
     with console.Terminal() as terminal:
-        weights = builder.train(recipe, run_dir=run_dir, overrides=overrides or (), force=force, reporter=terminal)
-    write_answer(str(weights))
+        result = trainer.train(recipe, run_dir=run_dir, overrides=overrides or (), force=force, reporter=terminal)
+    write_answer(str(result.weights))
 
 
 @app.command()
@@ -75,9 +75,9 @@ def report(
 ) -> None:
     """Show the table of a finished build again."""
     from pipeline.cli.render import console
-    from pipeline.commands import build as builder
+    from pipeline.commands.report import report as read_report
 
-    result = builder.report(run_dir, model_store=model_store)
+    result = read_report(run_dir, model_store=model_store)
     if svg is not None:
         console.save_picture(result, svg)
     if as_json:

@@ -13,7 +13,7 @@ from pipeline.cli.app import Json, app, print_json
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
-    from pipeline.inspection.files import Inspection
+    from pipeline.commands.inspect import Inspection
     from pipeline.inspection.onnx_model import OnnxInspection, TensorSpec
     from pipeline.inspection.torchscript_archive import TorchScriptInspection
 
@@ -24,7 +24,7 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Say what is in a model file: operators, shapes, parameters, MACs; nothing in it is run."""
-    from pipeline.inspection.files import inspect as look
+    from pipeline.commands.inspect import inspect as look
 
     inspection = look(file)
     if as_json:
@@ -36,17 +36,17 @@ def inspect(
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Check that a build and a serve would work here, and say how to mend what would not."""
-    from pipeline.commands.doctor import diagnose, healthy
+    from pipeline.commands.doctor import doctor as diagnose
 
-    checks = diagnose()
+    diagnosis = diagnose()
     if as_json:
-        print_json({"healthy": healthy(checks), "checks": [check.to_json() for check in checks]})
+        print_json(diagnosis.to_json())
     else:
-        for check in checks:
+        for check in diagnosis.checks:
             word = "ok" if check.ok else "BAD" if check.required else "note"
             remedy = f"; {check.remedy}" if check.remedy else ""
             say(f"{word:<4} {check.name}: {check.found}{remedy}")
-    if not healthy(checks):
+    if not diagnosis.healthy:
         raise typer.Exit(PipelineError.exit_code)
 
 

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.app import AllowOperator, Digest, Json, PublicKey, RequireSignature, app, print_json
-from pipeline.errors import UsageError
 
 
 @app.command()
@@ -43,32 +42,25 @@ def bench(
 
     Of a run directory, the figures are also kept there, as bench.json.
     """
-    from pipeline.cli.render import console
+    from pipeline.cli.render import bench_table, console
     from pipeline.cli.render.plain_console import show
-    from pipeline.commands.bench import run, table
-    from pipeline.commands.vouched import open_vouched
+    from pipeline.commands.bench import run
 
-    checked = None
-    if not target.is_dir():
-        opened = open_vouched(target, digest=digest, public_key=public_key, require_signature=require_signature)
-        checked = opened.archive
-    elif digest is not None or public_key is not None or require_signature:
-        raise UsageError(
-            f"{target}: expected an archive with --digest, --public-key or --require-signature, found a run directory; "
-            "leave the option out"
-        )
     with console.Terminal() as terminal:
         result = run.bench(
-            checked or target,
+            target,
             threads=threads or (),
             batch_sizes=batch_size or run.BATCH_SIZES,
             rounds=rounds,
             block_ms=block_ms,
             served=served,
+            digest=digest,
+            public_key=public_key,
+            require_signature=require_signature,
             allowed_operators=allow_operator or (),
             reporter=terminal,
         )
     if as_json:
         print_json(result.to_json())
     else:
-        show(lambda drawn: table.draw(drawn, result))
+        show(lambda drawn: bench_table.draw(drawn, result))

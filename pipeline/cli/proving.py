@@ -9,8 +9,7 @@ import typer
 
 from pipeline.cli.answer import say
 from pipeline.cli.app import AllowOperator, Digest, Json, PublicKey, RequireSignature, app, print_json
-from pipeline.cli.run_check import verify_run_dir
-from pipeline.errors import UsageError
+from pipeline.cli.run_check import run_lines
 
 if TYPE_CHECKING:
     from pipeline.commands.verify_archive import ArchiveVerification, SplitQuality
@@ -51,23 +50,15 @@ def verify(
     An archive: every byte, digest or signature, golden answers; with --data, quality; with --url, all of it through a
     running server as well. These options are for archives, --rank is for a run directory.
     """
-    if target.is_dir():
-        given = (digest, public_key, data, url, float_model, allow_operator)
-        if require_signature or any(one is not None for one in given):
-            raise UsageError(
-                f"{target}: expected an archive with --digest, --public-key, --require-signature, --data, --url, "
-                "--float-model or --allow-operator, found a run directory; leave the option out"
-            )
-        verify_run_dir(target, rank=rank, as_json=as_json)
-        return
-    if rank:
-        raise UsageError(f"{target}: expected a run directory with --rank, found an archive; leave the option out")
     from pipeline.cli.render import console
-    from pipeline.commands.verify_archive import verify_archive
+    from pipeline.commands.verify import verify as check
+    from pipeline.commands.verify_archive import ArchiveVerification
 
     with console.Terminal() as terminal:
-        found = verify_archive(
+        verification = check(
             target,
+            rank=rank,
+            strict=False,
             digest=digest,
             public_key=public_key,
             require_signature=require_signature,
@@ -78,9 +69,13 @@ def verify(
             reporter=terminal,
         )
     if as_json:
-        print_json(found.to_json())
+        print_json(verification.to_json())
+    elif isinstance(verification, ArchiveVerification):
+        say(*_lines(verification))
     else:
-        say(*_lines(found))
+        say(*run_lines(verification, rank=rank))
+    if not isinstance(verification, ArchiveVerification):
+        verification.require()
 
 
 @app.command()
@@ -92,13 +87,13 @@ def evidence(
     ] = "markdown",
 ) -> None:
     """Tell where an archive comes from and what was measured, from the evidence inside it."""
-    from pipeline.commands.evidence import tell
+    from pipeline.commands.evidence import evidence as tell
 
-    found = tell(archive, form)
-    if isinstance(found, str):
-        say(*found.removesuffix("\n").split("\n"))
+    document = tell(archive, form=form)
+    if isinstance(document, str):
+        say(*document.removesuffix("\n").split("\n"))
     else:
-        print_json(found)
+        print_json(document)
 
 
 @app.command()
@@ -107,9 +102,9 @@ def sign(
     key: Annotated[Path, typer.Option("--key", metavar="PEM", help="elliptic-curve private key, without a password")],
 ) -> None:
     """Sign an archive (OpenSSF model-signing, local key); the signature is written beside it as ARCHIVE.sig."""
-    from pipeline.commands.evidence import sign_archive
+    from pipeline.commands.sign import sign as write_signature
 
-    say(sign_archive(archive, key))
+    say(write_signature(archive, key))
 
 
 def _lines(found: ArchiveVerification) -> list[str]:

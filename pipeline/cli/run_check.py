@@ -2,52 +2,35 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from pipeline.cli.answer import say
-from pipeline.cli.app import print_json
 
 if TYPE_CHECKING:
     from pipeline.candidates.rank import Ranking
-    from pipeline.commands.verify_run import CandidateVerification
+    from pipeline.commands.verify_run import CandidateVerification, RunVerification
 
 _SHOWN = 5
 
 
-def verify_run_dir(run_dir: Path, *, rank: bool, as_json: bool) -> None:
-    """Check the candidates of a run, print what was found, and stop where one is wrong.
+def run_lines(verification: RunVerification, *, rank: bool) -> list[str]:
+    """A line or more for each candidate, then what the build could not prove or judge.
 
     Args:
-        run_dir: of a build whose candidates are done.
-        rank: also rank the layers of each candidate that is over its budget.
-        as_json: print one JSON document.
-
-    Raises:
-        ProofError: a candidate does not reproduce its reference.
-        FileError: a file is missing or was altered.
+        verification: of the run.
+        rank: whether layers were to be ranked.
     """
     from pipeline.candidates.choose import OVER
-    from pipeline.cli.render import console
-    from pipeline.commands.verify_run import verify_run
 
-    with console.Terminal() as terminal:
-        found = verify_run(run_dir, reporter=terminal, rank=rank)
-    if as_json:
-        print_json(found.to_json())
-    else:
-        for one in found.candidates:
-            say(*_lines(one))
-        for row in found.unproven:
-            say(f"{row.name}: no file was kept, {row.verdict}: {row.reason}")
-        for line in found.gaps:
-            say(f"Of the build's verdicts: {line}.")
-        over = any(one.verdict is not None and one.verdict.text == OVER for one in found.candidates)
-        if rank and not over:
-            say("No candidate is over its budget: there are no layers to rank.")
-        if over and not rank:
-            say("--rank says which layers cost a candidate over budget its accuracy (up to 2 minutes for each).")
-    found.require()
+    lines = [line for candidate in verification.candidates for line in _lines(candidate)]
+    lines += [f"{row.name}: no file was kept, {row.verdict}: {row.reason}" for row in verification.unproven]
+    lines += [f"Of the build's verdicts: {gap}." for gap in verification.gaps]
+    over = any(
+        candidate.verdict is not None and candidate.verdict.text == OVER for candidate in verification.candidates
+    )
+    if rank and not over:
+        lines.append("No candidate is over its budget: there are no layers to rank.")
+    if over and not rank:
+        lines.append("--rank says which layers cost a candidate over budget its accuracy (up to 2 minutes for each).")
+    return lines
 
 
 def _lines(one: CandidateVerification) -> list[str]:

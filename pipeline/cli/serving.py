@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from pipeline.cli.answer import say
 from pipeline.cli.app import AllowOperator, Digest, Json, ModelStore, PublicKey, RequireSignature, app, print_json
 from pipeline.engine.places import DEFAULT_MODEL_STORE
-from pipeline.errors import FileError, PipelineError, UsageError
 from pipeline.serving.defaults import DEFAULT_PORT
 
 
@@ -54,18 +53,15 @@ def serve(
     What runs is this installation's handler, on the archive's data; --trust runs the archive's own.
     """
     from pipeline.cli.render import console
-    from pipeline.commands.vouched import open_vouched
-    from pipeline.serving import lifecycle
+    from pipeline.commands.serve import serve as start
 
-    opened = open_vouched(
-        archive or _only_archive(model_store),
-        digest=digest,
-        public_key=public_key,
-        require_signature=require_signature,
-    )
     with console.Terminal() as terminal:
-        lifecycle.serve(
-            opened.archive,
+        start(
+            archive,
+            model_store=model_store,
+            digest=digest,
+            public_key=public_key,
+            require_signature=require_signature,
             port=port,
             workers=workers,
             detach=detach,
@@ -131,37 +127,17 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Ask the running server about files; prints label and probabilities; a refused file stops no other."""
-    from pipeline.serving import client
+    from pipeline.commands.predict import FileAnswer, answers
 
-    documents: list[dict[str, Any]] = []
-    errors: list[PipelineError] = []
-    for path, outcome in client.predict(files, url):
-        if isinstance(outcome, PipelineError):
-            documents.append({"file": str(path), "error": str(outcome)})
-            errors.append(outcome)
-            continue
-        documents.append({"file": str(path), "predictions": [one.to_json() for one in outcome]})
-        for one in () if as_json else outcome:
-            say(f"{path}: {one}")
-    if as_json and any("predictions" in document for document in documents):
-        print_json(documents)
+    answered: list[FileAnswer] = []
+    for answer in answers(files, url=url):
+        answered.append(answer)
+        for prediction in () if as_json else answer.predictions:
+            say(f"{answer.file}: {prediction}")
+    errors = [answer.error for answer in answered if answer.error is not None]
+    if as_json and len(errors) < len(answered):
+        print_json([answer.to_json() for answer in answered])
     for error in errors[1:]:
         say(f"error: {error}", error=True)
     if errors:
         raise errors[0]
-
-
-def _only_archive(model_store: Path) -> Path:
-    """The archive in a model store that holds one.
-
-    Raises:
-        FileError: it holds none.
-        UsageError: it holds several.
-    """
-    found = sorted(model_store.glob("*.mar"))
-    if not found:
-        raise FileError(f"{model_store}: expected an archive (.mar), found none; run pipeline build, or name one")
-    if len(found) > 1:
-        names = ", ".join(str(path) for path in found)
-        raise UsageError(f"{model_store}: expected one archive to serve, found {len(found)}: {names}; name one")
-    return found[0]

@@ -1,4 +1,4 @@
-"""Would a build and a serve work on this machine? One check per thing they need, each with how to mend it."""
+"""`pipeline.doctor`: whether a build and a serve would work here; a check per thing they need, and how to mend it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.engine.places import mounted_noexec, require_temp
 from pipeline.engine.probe import MEND_ENVIRONMENT, Check, last_line, probe
@@ -41,15 +43,35 @@ print(f"onnxruntime {onnxruntime.__version__}, onnx {onnx.__version__}, a sessio
 """
 
 
-def diagnose(folder: Path | None = None, *, port: int = DEFAULT_PORT) -> list[Check]:
-    """Look at everything a build and a serve need.
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """Whether this machine has what it takes.
 
     Args:
-        folder: where runs will be written; the working directory if not given.
+        checks: one for each thing that was looked at, always in the same order.
+    """
+
+    checks: tuple[Check, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether a build and a serve would work: every required check is fine."""
+        return all(check.ok for check in self.checks if check.required)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {"healthy": self.healthy, "checks": [check.to_json() for check in self.checks]}
+
+
+def doctor(folder: Path | str | None = None, *, port: int = DEFAULT_PORT) -> Diagnosis:
+    """Look at everything that a build and a serve need.
+
+    Args:
+        folder: where runs will be written; the working directory by default.
         port: where `pipeline serve` would listen.
 
     Returns:
-        One check each, always in the same order.
+        What was looked at, and how to mend what is not as it must be.
     """
     checks: list[Callable[[], Check]] = [
         lambda: check_python(sys.version_info[:3]),
@@ -57,18 +79,13 @@ def diagnose(folder: Path | None = None, *, port: int = DEFAULT_PORT) -> list[Ch
         lambda: check_onnx_runtime(sys.executable),
         *SERVERS[DEFAULT_SERVER].checks(sys.executable),
         lambda: check_port(port),
-        lambda: check_disk(folder or Path.cwd(), NEEDED_DISK_GB),
+        lambda: check_disk(Path.cwd() if folder is None else Path(folder), NEEDED_DISK_GB),
         check_temp,
         check_state,
         check_data,
     ]
     with ThreadPoolExecutor(max_workers=len(checks)) as pool:
-        return [future.result() for future in [pool.submit(check) for check in checks]]
-
-
-def healthy(checks: Sequence[Check]) -> bool:
-    """Whether a build and a serve would work: every required check is fine."""
-    return all(check.ok for check in checks if check.required)
+        return Diagnosis(checks=tuple(future.result() for future in [pool.submit(check) for check in checks]))
 
 
 def check_python(version: Sequence[int]) -> Check:

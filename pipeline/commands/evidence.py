@@ -1,78 +1,75 @@
-"""Tell an archive's evidence, and sign an archive; both only after all of its bytes were checked."""
+"""`pipeline.evidence`: where an archive comes from and what was measured, after all of its bytes were checked."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, assert_never
+from typing import TYPE_CHECKING, Any, Literal, assert_never, overload
 
-from pipeline._handlers.decode import InputSpec
 from pipeline.archive.evidence.cyclonedx import cyclonedx_bom
 from pipeline.archive.evidence.document import Subject, read_evidence
 from pipeline.archive.evidence.model_card import model_card
-from pipeline.archive.evidence.signature import sign_file
 from pipeline.archive.evidence.slsa import slsa_statement
 from pipeline.archive.mar import read_archive
 from pipeline.archive.releases import made_elsewhere
 from pipeline.errors import FileError
 
-Form = Literal["json", "slsa", "cyclonedx", "markdown"]
+if TYPE_CHECKING:
+    from pipeline._handlers.decode import InputSpec
+
+DocumentForm = Literal["json", "slsa", "cyclonedx"]
+Form = Literal[DocumentForm, "markdown"]
 
 
-def tell(path: Path, form: Form) -> dict[str, Any] | str:
-    """An archive's evidence in one of its forms; the same archive gives the same text.
+@overload
+def evidence(archive: Path | str, *, form: DocumentForm = "json") -> dict[str, Any]: ...
+
+
+@overload
+def evidence(archive: Path | str, *, form: Literal["markdown"]) -> str: ...
+
+
+@overload
+def evidence(archive: Path | str, *, form: Form) -> dict[str, Any] | str: ...
+
+
+def evidence(archive: Path | str, *, form: Form = "json") -> dict[str, Any] | str:
+    """Tell an archive's evidence in one of its forms; the same archive gives the same text.
 
     Args:
-        path: a `.mar` made by `pipeline build`.
+        archive: a `.mar` made by `pipeline build`.
         form: `json` as it is, `slsa` an in-toto statement, `cyclonedx` an ML-BOM, `markdown` a model card.
 
     Returns:
-        JSON values, or text.
+        JSON values; text for `markdown`.
 
     Raises:
         FileError: a byte was altered, or it holds no evidence.
     """
-    archive = read_archive(path)
-    evidence = read_evidence(str(path), archive.evidence)
+    path = Path(archive)
+    packed = read_archive(path)
+    document = read_evidence(str(path), packed.evidence)
     subject = Subject(
         file=path.name,
-        sha256=archive.sha256,
-        digest=archive.digest,
-        inputs=tuple(_input(one) for one in archive.serving.inputs),
+        sha256=packed.sha256,
+        digest=packed.digest,
+        inputs=tuple(_input(spec) for spec in packed.serving.inputs),
     )
     try:
         match form:
             case "json":
-                return evidence.model_dump(mode="json")
+                return document.model_dump(mode="json")
             case "slsa":
-                return slsa_statement(evidence, subject)
+                return slsa_statement(document, subject)
             case "cyclonedx":
-                return cyclonedx_bom(evidence, subject)
+                return cyclonedx_bom(document, subject)
             case "markdown":
-                return model_card(evidence, subject)
+                return model_card(document, subject)
             case unreachable:
                 assert_never(unreachable)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         # Whoever made the archive wrote the evidence: a figure may be missing, or be none.
-        found = f"{type(error).__name__}: {error}{made_elsewhere(archive.evidence)}"
-        raise FileError(f"{path}: evidence.json: expected what `pipeline build` writes, found {found}") from error
-
-
-def sign_archive(path: Path, private_key: Path) -> Path:
-    """Sign an archive whose bytes are in order.
-
-    Args:
-        path: a `.mar` made by `pipeline build`.
-        private_key: elliptic-curve private key, PEM without a password.
-
-    Returns:
-        Where the signature lies.
-
-    Raises:
-        FileError: a byte was altered, or the key cannot be used.
-        UsageError: model-signing is not installed.
-    """
-    read_archive(path)
-    return sign_file(path, private_key)
+        fault = f"{type(error).__name__}: {error}{made_elsewhere(packed.evidence)}"
+        raise FileError(f"{path}: evidence.json: expected what `pipeline build` writes, found {fault}") from error
 
 
 def _input(spec: InputSpec) -> str:

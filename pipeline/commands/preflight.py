@@ -5,19 +5,51 @@ from __future__ import annotations
 import ast
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from pipeline.candidates.spec import candidate_specs
 from pipeline.engine.factories import user_factories
 from pipeline.errors import DataError, FileError, UsageError
+from pipeline.measure.host import computes
 from pipeline.models.weight_files import check_weights_file
-from pipeline.recipe.names import meant
+from pipeline.precision import PRECISIONS
+from pipeline.recipe.loading import load_recipe
+from pipeline.recipe.names import SLIM, meant
 from pipeline.recipe.recipe import Recipe
 
+DEFAULT_RUNS = Path("runs")
 # Names that a module may get without a statement that says so.
 _DYNAMIC = {"__getattr__", "globals", "setattr", "exec", "vars"}
+
+
+def resolve(recipe: str | Path | Recipe, overrides: Sequence[str] = ()) -> Recipe:
+    """Load a recipe and check what can be checked before any work.
+
+    Raises:
+        UsageError: it has problems.
+        DataError: weights or data that it names are not there.
+    """
+    if isinstance(recipe, Recipe) and overrides:
+        raise UsageError(f"overrides {', '.join(overrides)}: expected none for a recipe that is loaded already")
+    loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
+    names = [spec.name for spec in candidate_specs(loaded.candidates)]
+    named, searched = loaded.select.candidate, loaded.search_effort != "off"
+    if named is not None and named not in names and not (searched and named.startswith(SLIM)):
+        others = f", or one that the search makes ({SLIM}...)" if searched else ""
+        needs = next((facts.needs for name, facts in PRECISIONS.items() if named.endswith(f".{name}")), None)
+        lacks = f"; no build tries {needs} by itself on this processor, which does not compute in it"
+        why = "" if computes(needs) else lacks
+        raise UsageError(f"select.candidate: expected one of {', '.join(names)}{others}, found {named}{why}")
+    check_recipe(loaded)
+    return loaded
+
+
+def run_folder(recipe: Recipe, run_dir: Path | str | None) -> Path:
+    """Where a recipe is worked on: as asked, or else `runs/<recipe>`."""
+    return Path(run_dir) if run_dir is not None else DEFAULT_RUNS / recipe.name
 
 
 def check_recipe(recipe: Recipe) -> None:

@@ -12,8 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from pipeline.archive.description import require_activation, require_description, require_model
 from pipeline.archive.evidence.document import Evidence, SplitEvidence, read_evidence
 from pipeline.archive.mar import Archive
@@ -269,6 +267,8 @@ def _data_files(data: Path | None) -> tuple[Path, ...]:
 
 
 def _quality(archive: Archive, evidence: Evidence | None, file: Path, unpacked: Path, scratch: Path) -> SplitQuality:
+    import numpy as np
+
     serving = archive.serving
     split = read_split(file)
     task = task_named(serving.task, serving.task_settings)

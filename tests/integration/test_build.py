@@ -17,8 +17,9 @@ import pytest
 import pipeline
 from pipeline.archive.mar import read_archive
 from pipeline.candidates.spec import candidate_specs
-from pipeline.commands import build as builder
-from pipeline.commands.evidence import Form, tell
+from pipeline.commands.build import plan
+from pipeline.commands.evidence import Form, evidence
+from pipeline.commands.report import report
 from pipeline.engine.artifacts import digest_file
 from pipeline.engine.manifest import read_manifest
 from pipeline.errors import ProofError, StageError, UsageError
@@ -30,8 +31,8 @@ STAGES = ["data", "train", "candidates", "select", "package", "smoke"]
 
 
 def would_run(built: Built, *overrides: str) -> list[str]:
-    plan = builder.plan(built.recipe, run_dir=built.run_dir, overrides=[*built.overrides, *overrides])
-    return [outcome.stage for outcome in plan if outcome.action == "would run"]
+    outcomes = plan(built.recipe, run_dir=built.run_dir, overrides=[*built.overrides, *overrides])
+    return [outcome.stage for outcome in outcomes if outcome.action == "would run"]
 
 
 def test_every_candidate_has_a_row_with_figures(built: Built) -> None:
@@ -77,7 +78,7 @@ def test_the_trade_off_is_drawn_and_report_draws_it_again(built: Built) -> None:
     assert built.result.selected.encode() in before[1]
     for path in pictures:
         path.unlink()
-    builder.report(built.run_dir, model_store=built.model_store)
+    report(built.run_dir, model_store=built.model_store)
     assert [path.read_bytes() for path in pictures] == before
     fronts = built.result.fronts()
     assert any("latency" in costs for costs in fronts.values())
@@ -97,10 +98,10 @@ def test_the_archive_holds_the_winner(built: Built) -> None:
 def test_its_evidence_is_told_in_every_form(built: Built) -> None:
     quality = built.result.test
     for form in get_args(Form):
-        assert built.result.selected in str(tell(built.result.archive, form))
+        assert built.result.selected in str(evidence(built.result.archive, form=form))
     low, high = quality.interval_lower * 100, quality.interval_upper * 100
     said = f"{quality.drop * 100:+.2f} points ({low:+.2f} to {high:+.2f})"
-    assert said in str(tell(built.result.archive, "markdown"))
+    assert said in str(evidence(built.result.archive, form="markdown"))
 
 
 def test_the_server_was_asked_and_answered_the_same(built: Built) -> None:
@@ -117,7 +118,7 @@ def test_result_is_plain_json(built: Built) -> None:
 
 
 def test_report_reads_the_same_again(built: Built) -> None:
-    again = builder.report(built.run_dir, model_store=built.model_store)
+    again = report(built.run_dir, model_store=built.model_store)
     assert again.candidates == built.result.candidates
     assert again.selected == built.result.selected
     assert again.archive == built.result.archive

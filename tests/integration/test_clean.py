@@ -9,8 +9,9 @@ import pytest
 
 import pipeline
 from pipeline.commands.bench.targets import REMOVED, open_target
-from pipeline.commands.build import plan, report
+from pipeline.commands.build import plan
 from pipeline.commands.opened import open_run
+from pipeline.commands.report import report
 from tests.example_build import Built
 
 

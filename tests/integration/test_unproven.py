@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import pipeline
-from pipeline.commands import build as builder
 from pipeline.commands.bench.targets import open_target
-from pipeline.commands.evidence import tell
+from pipeline.commands.evidence import evidence
+from pipeline.commands.report import report
 from pipeline.commands.verify_archive import verify_archive
 from pipeline.errors import UsageError
 from tests.reporters import Lines
@@ -83,7 +83,7 @@ def test_a_network_that_onnx_cannot_hold_is_shipped_as_torchscript(tmp_path: Pat
         "validation holds no example of class large: no figure there speaks of it, and all of it may be lost unseen"
     )
     assert said.said.index(f"data: {missing}") < said.said.index("train: not built yet")
-    assert builder.report(run_dir, model_store=tmp_path).unproven == result.unproven
+    assert report(run_dir, model_store=tmp_path).unproven == result.unproven
 
     done = subprocess.run(
         [sys.executable, "-m", "pipeline", "verify", str(run_dir)], capture_output=True, text=True, check=True
@@ -94,7 +94,7 @@ def test_a_network_that_onnx_cannot_hold_is_shipped_as_torchscript(tmp_path: Pat
     target = open_target(run_dir, tmp_path)
     assert (target.baseline, target.left_out[static]) == ("float.torchscript.fp32", "cannot be made")
 
-    card = str(tell(result.archive, "markdown"))
+    card = str(evidence(result.archive, form="markdown"))
     assert f"| {static} | - | - | - | - | - | cannot be made |" in card
     assert "- validation holds no example of class large: " in card
     (test,) = verify_archive(result.archive, data=run_dir / "data" / "test.safetensors").quality

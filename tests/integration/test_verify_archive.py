@@ -15,7 +15,8 @@ from safetensors.numpy import load
 from pipeline import cli
 from pipeline._handlers.runtime import load_model, run_chunks
 from pipeline.archive.mar import Archive, read_archive
-from pipeline.commands.evidence import sign_archive, tell
+from pipeline.commands.evidence import evidence
+from pipeline.commands.sign import sign
 from pipeline.commands.verify_archive import verify_archive
 from pipeline.data.dataset import Split, write_split
 from pipeline.data.synthetic import synthetic_inputs
@@ -146,7 +147,7 @@ def test_what_only_a_digest_or_a_signature_finds(archive: Archive, tmp_path: Pat
     keys = make_keys(tmp_path, "key")
     twin = tmp_path / "twin.mar"
     twin.write_bytes(archive.path.read_bytes())
-    sign_archive(twin, keys.private).rename(tmp_path / "forged.mar.sig")
+    sign(twin, keys.private).rename(tmp_path / "forged.mar.sig")
     with pytest.raises(FileError, match=r"forged\.mar\.sig: expected the signature of forged\.mar by the key key\.pub"):
         verify_archive(forged, public_key=keys.public)
 
@@ -191,7 +192,7 @@ def test_serve_and_bench_hold_an_archive_against_who_vouches_for_it(
     missing = f"3 error: {signature}: expected a signature to check with {keys.public}, found none"
     assert refused("--public-key", keys.public).startswith(missing), "whoever takes the signature away gains nothing"
     assert refused("--require-signature").startswith("2 error: --require-signature: expected the signer's public key")
-    sign_archive(path, others.private)
+    sign(path, others.private)
     assert refused().startswith(f"2 error: {signature}: expected the signer's public key to check this signature with")
     assert "expected the signature of a.mar by the key key.pub" in refused("--public-key", keys.public)
     signature.write_bytes(b"{}")
@@ -219,7 +220,7 @@ def test_nothing_altered_is_signed(archive: Archive, tmp_path: Path) -> None:
     path = tmp_path / "a.mar"
     path.write_bytes(archive.path.read_bytes()[:-1])
     with pytest.raises(FileError, match="the file is damaged or truncated"):
-        sign_archive(path, keys.private)
+        sign(path, keys.private)
     assert not (tmp_path / "a.mar.sig").exists()
 
 
@@ -300,10 +301,10 @@ def test_forms_of_evidence_on_the_command_line(archive: Archive) -> None:
     ended = run("evidence", archive.path, "--format", "json")
     assert json.loads(ended.stdout) == json.loads(archive.members["evidence.json"])
     ended = run("evidence", archive.path)
-    assert ended.stdout == tell(archive.path, "markdown")
+    assert ended.stdout == evidence(archive.path, form="markdown")
 
 
 def test_archive_without_evidence(tmp_path: Path) -> None:
     plain = build_archive(tmp_path, [GREY])
     with pytest.raises(FileError, match=r"tiny\.mar: expected a member evidence\.json, found none"):
-        tell(plain.path, "slsa")
+        evidence(plain.path, form="slsa")

@@ -20,11 +20,13 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import json
 from importlib import resources
+from importlib.metadata import version
 import pipeline
 from pipeline.recipe.loading import builtin_recipes, load_recipe
 for name in builtin_recipes():
     load_recipe(name)
 sources = [entry.name for entry in resources.files("pipeline._handlers").iterdir() if entry.name.endswith(".py")]
+assert version("proven-pipeline") == pipeline.__version__
 print(json.dumps({"pipeline": pipeline.__file__, "recipes": builtin_recipes(), "handlers": sorted(sources)}))
 """
 

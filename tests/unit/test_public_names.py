@@ -3,50 +3,95 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from importlib import resources
-from importlib.metadata import version
 
 import pipeline
 
-NAMES = [
-    "BuildResult",
-    "CleanResult",
-    "DataSet",
-    "ImageDecoding",
-    "InputSpec",
-    "ModelSpec",
-    "Recipe",
-    "Split",
+FUNCTIONS = [
+    "bench",
     "build",
     "clean",
+    "decode_image",
+    "doctor",
+    "evidence",
     "inspect",
     "load_recipe",
+    "predict",
+    "report",
+    "serve",
+    "sign",
+    "status",
+    "stop",
+    "train",
+    "verify",
 ]
+ERRORS = ["DataError", "FileError", "PipelineError", "ProofError", "ServerError", "StageError", "UsageError"]
+RESULTS = [
+    "ArchiveInspection",
+    "ArchiveVerification",
+    "BenchResult",
+    "BuildResult",
+    "Check",
+    "CleanResult",
+    "Diagnosis",
+    "FileAnswer",
+    "OnnxInspection",
+    "Prediction",
+    "RunVerification",
+    "ServerState",
+    "ServerStatus",
+    "TorchScriptInspection",
+    "TrainResult",
+]
+NOUNS = ["DataSet", "ImageDecoding", "InputSpec", "ModelSpec", "Recipe", "Reporter", "Split"]
+NAMES = sorted([*FUNCTIONS, *ERRORS, *RESULTS, *NOUNS])
 # Importing a module of a package puts it among the package's names, and may hide a public one.
 PROGRAM = """
-import importlib, json, pkgutil, types
+import importlib, inspect, json, pkgutil, types
 import pipeline
 for module in pkgutil.walk_packages(pipeline.__path__, "pipeline."):
     if not module.name.endswith("__main__") and ".example" not in module.name:
         importlib.import_module(module.name)
-print(json.dumps([name for name in pipeline.__all__ if isinstance(getattr(pipeline, name), types.ModuleType)]))
+names = {}
+for name in pipeline.__all__:
+    value = getattr(pipeline, name)
+    empty = []
+    if isinstance(value, types.FunctionType):
+        signature = inspect.signature(value)
+        empty = [key for key, parameter in signature.parameters.items() if parameter.annotation is parameter.empty]
+        empty += ["return"] * (signature.return_annotation is signature.empty)
+    names[name] = {
+        "kind": type(value).__name__ if not isinstance(value, type) else "class",
+        "name": value.__name__,
+        "documented": bool(inspect.getdoc(value)) and ".\\n" in inspect.getdoc(value) + "\\n",
+        "not annotated": empty,
+    }
+print(json.dumps(names))
 """
 
 
 def test_the_public_names() -> None:
     assert pipeline.__all__ == NAMES
-    assert dir(pipeline) == sorted(NAMES)
+    assert dir(pipeline) == NAMES
     assert all(callable(getattr(pipeline, name)) for name in NAMES)
 
 
-def test_no_module_hides_a_public_name() -> None:
+def test_no_module_hides_a_public_name_and_each_says_what_it_takes() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == []
+    fine = {"documented": True, "not annotated": []}
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        name: {"kind": "function" if name in FUNCTIONS else "class", "name": name, **fine} for name in NAMES
+    }
+
+
+def test_the_errors_are_one_tree() -> None:
+    assert all(issubclass(getattr(pipeline, name), pipeline.PipelineError) for name in ERRORS)
 
 
 def test_the_version_and_the_types_are_there() -> None:
-    assert pipeline.__version__ == version("pipeline")
+    assert re.fullmatch(r"\d+\.\d+\.\d+", pipeline.__version__)
     assert resources.files("pipeline").joinpath("py.typed").is_file()

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from pipeline import __version__
 from pipeline.engine.artifacts import digest_bytes
 from pipeline.engine.documents import Document
 from pipeline.engine.source import collect, factory_sources, library_versions
@@ -57,8 +58,6 @@ def describe_code(factories: Iterable[str], folder: Path) -> Code:
         factories: the user's own functions that the recipe names.
         folder: the recipe's, where the user's modules lie.
     """
-    from importlib import metadata
-
     ours = collect(_BUILD_MODULE, _ROOT, within=_PACKAGES)
     users: dict[str, str] = {}
     libraries = ours.libraries
@@ -68,7 +67,7 @@ def describe_code(factories: Iterable[str], folder: Path) -> Code:
         libraries |= theirs.libraries
     return Code(
         name=_PACKAGES[0],
-        version=metadata.version(_PACKAGES[0]),
+        version=__version__,
         source_sha256=digest_bytes(json.dumps(ours.files, sort_keys=True).encode()),
         python=platform.python_version(),
         libraries=library_versions(libraries),

@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.engine.manifest import write_atomically
 from pipeline.errors import FileError, UsageError
 
-_MISSING = "expected the package model-signing, found none; pip install 'pipeline[sign]'"
+_MISSING = "expected the package model-signing, found none; pip install 'proven-pipeline[sign]'"
 # A bundle of one file is 2 kB.
 _MAX_BYTES = 1 << 20
 

@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline._handlers.runtime import describe_cpu
 from pipeline.archive.mar import Archive
 from pipeline.candidates.eager import eager_subjects, fastest_eager, subject_name
 from pipeline.candidates.spec import FLOAT_NAMES
 from pipeline.commands.bench.result import BenchResult, BenchRow, Figure, Role, paired, product_rate, share_of
 from pipeline.commands.bench.served import measure_served
-from pipeline.commands.bench.targets import Target, TimedFile, open_target, path_of
+from pipeline.commands.bench.targets import Target, TimedFile, open_target
+from pipeline.commands.vouched import open_vouched
 from pipeline.engine.artifacts import digest_file
 from pipeline.engine.manifest import write_atomically
 from pipeline.engine.source import library_versions
@@ -67,7 +67,7 @@ class _Matrix:
 
 
 def bench(
-    target: Path | str | Archive,
+    target: Path | str,
     *,
     threads: Sequence[int] = (),
     batch_sizes: Sequence[int] = BATCH_SIZES,
@@ -75,19 +75,26 @@ def bench(
     block_ms: float = BLOCK_MS,
     served: bool = True,
     timeout_s: float = 120.0,
+    digest: str | None = None,
+    public_key: Path | str | None = None,
+    require_signature: bool = False,
     allowed_operators: Sequence[str] = (),
     reporter: Reporter | None = None,
 ) -> BenchResult:
     """Time again, on this host.
 
     Args:
-        target: the run directory of a build, or a `.mar` that it made, or the archive as it was read and checked.
+        target: the run directory of a build, or a `.mar` that it made.
         threads: numbers of threads; one, and all cores that this process may use, if none are given.
         batch_sizes: examples per call.
         rounds: interleaved rounds, 6 or more.
         block_ms: length of one timed block, in milliseconds, 5 or more.
         served: whether to time the packed candidate over HTTP too.
         timeout_s: longest wait for the server to be ready, in seconds.
+        digest: what an archive must be: SHA-256 of its `serving.json` (the digest that builds and servers name) or of
+            the file.
+        public_key: to check `<archive>.sig` with, PEM; a signature that lies there has to be checked.
+        require_signature: refuse to go without a key.
         allowed_operators: that an archive's model may call beside those that only compute; see `pipeline.model_code`.
         reporter: told what happens.
 
@@ -95,19 +102,21 @@ def bench(
         What was found. Of a run directory it is also written there, as `bench.json`.
 
     Raises:
-        UsageError: more threads than cores, or a signature lies beside an archive and nothing checked it.
+        UsageError: more threads than cores, an option for archives with a run directory, or a signature lies beside an
+            archive and no key was given.
         FileError: a file is missing, altered or out of date; it was not loaded.
         StageError: a timing process ended by itself.
         ServerError: the server did not become ready, or refused a request.
     """
-    path, say, cores = path_of(target), reporter or Silent(), usable_cores()
+    path, say, cores = Path(target), reporter or Silent(), usable_cores()
+    checked = _checked(path, digest=digest, public_key=public_key, require_signature=require_signature)
     counts = tuple(sorted(set(threads or (1, cores))))
     sizes = tuple(sorted(set(batch_sizes)))
     if counts[-1] > cores:
         raise UsageError(f"--threads {counts[-1]}: expected at most the {cores} core(s) that may be used here")
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         scratch = Path(name)
-        opened = open_target(target, scratch, allowed_operators=allowed_operators)
+        opened = open_target(checked, scratch, allowed_operators=allowed_operators)
         measured = {}
         for count in counts:
             say.log(f"bench: {count} thread(s), batches of {', '.join(map(str, sizes))}, {rounds} rounds")
@@ -140,6 +149,21 @@ def bench(
     if path.is_dir():
         _write(path / BENCH_FILE, result)
     return result
+
+
+def _checked(
+    path: Path, *, digest: str | None, public_key: Path | str | None, require_signature: bool
+) -> Path | Archive:
+    """A run directory as it is, or an archive that was read and held against who vouches for it."""
+    if not path.is_dir():
+        key = None if public_key is None else Path(public_key)
+        return open_vouched(path, digest=digest, public_key=key, require_signature=require_signature).archive
+    if digest is not None or public_key is not None or require_signature:
+        raise UsageError(
+            f"{path}: expected an archive with --digest, --public-key or --require-signature, found a run directory; "
+            "leave the option out"
+        )
+    return path
 
 
 def _subjects(target: Target, folder: Path, *, threads: int, batch_sizes: tuple[int, ...]) -> list[Subject]:
@@ -248,6 +272,8 @@ def _row(
 
 def _host(cores: int) -> dict[str, Any]:
     """What a figure belongs to; outside the archive, which says nothing of hosts and hours."""
+    from pipeline._handlers.runtime import describe_cpu
+
     return {
         "cpu": describe_cpu(),
         "cores": cores,

@@ -8,9 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from pipeline._handlers.request import MAX_BODY_BYTES
 from pipeline.archive.golden_batch import golden_answers
 from pipeline.archive.mar import Archive
 from pipeline.commands.bench.result import Served
@@ -65,9 +62,14 @@ def measure_served(archive: Archive, *, rounds: int, timeout_s: float, reporter:
     Raises:
         ServerError: it did not become ready, or refused a request.
     """
+    import numpy as np
+
+    from pipeline._handlers.request import MAX_BODY_BYTES
+
     serving = archive.serving
     arrays, _ = golden_answers(archive)
-    forms = {form: rows for form, rows in encode_requests(serving.inputs, arrays).items() if _fits(rows)}
+    encoded = encode_requests(serving.inputs, arrays)
+    forms = {form: rows for form, rows in encoded.items() if max(map(len, rows)) <= MAX_BODY_BYTES}
     if not forms:
         raise ServerError(f"{archive.path}: expected inputs that fit into a request of {MAX_BODY_BYTES} bytes")
     form, bodies = next(iter(forms.items()))
@@ -108,7 +110,3 @@ def measure_served(archive: Archive, *, rounds: int, timeout_s: float, reporter:
         per_second=len(seconds) / sum(seconds),
         bare_ms=estimate(timings["bare"][0].rounds_s).scaled(1e3),
     )
-
-
-def _fits(rows: list[bytes]) -> bool:
-    return max(map(len, rows)) <= MAX_BODY_BYTES

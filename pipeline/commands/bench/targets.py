@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import onnx
-
-from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.serving import RuntimeSpec
 from pipeline.archive.mar import Archive, read_archive
 from pipeline.candidates.eager import EagerSource
 from pipeline.candidates.selection import Selection
 from pipeline.candidates.spec import FLOAT_NAMES, baseline_of
 from pipeline.commands.opened import OpenedRun, open_run
-from pipeline.commands.vouched import open_vouched
 from pipeline.data.dataset import read_info
 from pipeline.engine.artifacts import Kind, digest_file
 from pipeline.engine.documents import read_document
@@ -24,6 +20,10 @@ from pipeline.inspection.graph import graph_cost
 from pipeline.model_code.require import require_safe_model
 from pipeline.models.load import load_model_spec
 from pipeline.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from pipeline._handlers.decode import InputSpec
+    from pipeline._handlers.serving import RuntimeSpec
 
 NO_EAGER = "an archive holds neither the network's source nor its weights; bench the run directory"
 NO_FLOAT = "an archive holds the packed candidate alone; bench the run directory"
@@ -73,34 +73,27 @@ class Target:
     left_out: Mapping[str, str] = field(default_factory=dict)
 
 
-def path_of(target: Path | str | Archive) -> Path:
-    """Where a run directory or an archive lies."""
-    return target.path if isinstance(target, Archive) else Path(target)
-
-
-def open_target(target: Path | str | Archive, scratch: Path, *, allowed_operators: Sequence[str] = ()) -> Target:
+def open_target(target: Path | Archive, scratch: Path, *, allowed_operators: Sequence[str] = ()) -> Target:
     """Open and check.
 
     Args:
-        target: a run directory, a `.mar`, or an archive that was read and checked.
+        target: a run directory, or an archive that was read and checked.
         scratch: an archive is unpacked there.
         allowed_operators: that an archive's model may call beside those that only compute; see `pipeline.model_code`.
 
     Raises:
-        UsageError: operators are allowed of a run directory, whose model files are its owner's; or a signature lies
-            beside an archive, and nothing checked it.
+        UsageError: operators are allowed of a run directory, whose model files are its owner's.
         FileError: missing, altered, or out of date; or an archive's model could do more than compute.
     """
-    path = path_of(target)
-    if not isinstance(target, Archive) and path.is_dir():
-        if allowed_operators:
-            raise UsageError(
-                f"{path}: expected an archive with --allow-operator, found a run directory; leave the option out"
-            )
-        return _open_run(open_run(path))
-    archive = target if isinstance(target, Archive) else open_vouched(path).archive
-    require_safe_model(path, archive.serving.runtime, archive.members, allowed_operators=allowed_operators)
-    return _open_archive(archive, scratch)
+    if isinstance(target, Archive):
+        runtime, members = target.serving.runtime, target.members
+        require_safe_model(target.path, runtime, members, allowed_operators=allowed_operators)
+        return _open_archive(target, scratch)
+    if allowed_operators:
+        raise UsageError(
+            f"{target}: expected an archive with --allow-operator, found a run directory; leave the option out"
+        )
+    return _open_run(open_run(target))
 
 
 def _open_run(run: OpenedRun) -> Target:
@@ -191,4 +184,6 @@ def _open_archive(archive: Archive, scratch: Path) -> Target:
 
 
 def _macs(file: Path) -> int | None:
+    import onnx
+
     return graph_cost(onnx.load(file)).macs

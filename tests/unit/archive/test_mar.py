@@ -6,12 +6,12 @@ import io
 import json
 import zipfile
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pipeline import __version__
 from pipeline._handlers.serving import Serving
 from pipeline.archive.mar import Archive, read_archive
 from pipeline.archive.members import handler_sources, same_handler
@@ -188,7 +188,7 @@ def test_description_that_is_not_one(archive: Archive, tmp_path: Path) -> None:
     members = {**archive.members, "serving.json": b'{"schema": 9}'}
     message = refusal(tmp_path / "a.mar", rewritten(members))
     assert message == (
-        f"serving.json: expected schema 1, which pipeline {metadata.version('pipeline')} reads, found schema 9 of "
+        f"serving.json: expected schema 1, which pipeline {__version__} reads, found schema 9 of "
         "another release; use that release, or build the archive anew"
     )
 
@@ -242,7 +242,7 @@ def test_an_archive_of_a_later_release_is_refused_with_both_versions(tmp_path: P
         "evidence.json": json.dumps(evidence).encode(),
         "serving.json": json.dumps(described).encode(),
     }
-    ours = metadata.version("pipeline")
+    ours = __version__
     assert refusal(tmp_path / "a.mar", rewritten(members)) == (
         f"serving.json: expected schema 1, which pipeline {ours} reads, found schema 2 of pipeline 9.1.0; "
         "use that release, or build the archive anew"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.candidates.spec import candidate_specs
-from pipeline.commands import build as builder
+from pipeline.commands.preflight import resolve
 from pipeline.errors import UsageError
 from pipeline.measure import host
 from pipeline.recipe.candidates import Candidates
@@ -53,7 +53,7 @@ def test_a_recipe_that_names_it_elsewhere_is_told_why(monkeypatch: pytest.Monkey
     for has_it in (True, False):
         monkeypatch.setattr(host, "computes_bfloat16", lambda has_it=has_it: has_it)
         if has_it:
-            assert builder.resolve("fashion-cnn", [named]).select.candidate == "float.torchscript.bf16"
+            assert resolve("fashion-cnn", [named]).select.candidate == "float.torchscript.bf16"
         else:
             with pytest.raises(UsageError, match=r"found float\.torchscript\.bf16; no build tries bfloat16 by itself"):
-                builder.resolve("fashion-cnn", [named])
+                resolve("fashion-cnn", [named])

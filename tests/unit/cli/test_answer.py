@@ -15,8 +15,9 @@ from pipeline.cli.answer import say
 PROGRAM = """
 import atexit, ctypes, logging, os, sys, warnings
 from pathlib import Path
+from types import SimpleNamespace
 from pipeline import cli
-from pipeline.commands import build as builder
+from pipeline.commands import build as builder, train as trainer
 from pipeline.serving import lifecycle
 
 def work(*_, **__):
@@ -32,7 +33,7 @@ def work(*_, **__):
 
 lifecycle.status = work
 builder.plan = work
-builder.train = lambda *_, **__: work() or Path("weights")
+trainer.train = lambda *_, **__: work() or SimpleNamespace(weights=Path("weights"))
 cli.main()
 """
 SAID = (

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pytest
 
 from pipeline._handlers.compare import compare
 from pipeline._handlers.tolerance import FLOAT32
@@ -16,7 +14,7 @@ from pipeline.candidates.spec import candidate_specs
 from pipeline.candidates.unproven import NOT_PROVEN, Unproven, unproven
 from pipeline.checks.locate.layers import LayerFinding
 from pipeline.checks.parity import ParityCheck, ParityReport
-from pipeline.cli.run_check import verify_run_dir
+from pipeline.cli.run_check import run_lines
 from pipeline.commands import verify_run
 from pipeline.recipe.candidates import Candidates
 from tests.builders import LIMITS, quality
@@ -46,25 +44,19 @@ def ranked(*gains: LayerGain) -> Ranking:
 
 
 def said(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    *ones: verify_run.CandidateVerification,
+    *candidates: verify_run.CandidateVerification,
     rank: bool = False,
     rows: tuple[Unproven, ...] = (),
     gaps: tuple[str, ...] = (),
 ) -> list[str]:
-    def verified(run_dir: Path, **_options: Any) -> verify_run.RunVerification:
-        return verify_run.RunVerification(run_dir=run_dir, recipe="a", candidates=ones, unproven=rows, gaps=gaps)
-
-    monkeypatch.setattr(verify_run, "verify_run", verified)
-    verify_run_dir(Path("run"), rank=rank, as_json=False)
-    return capsys.readouterr().out.splitlines()
+    verification = verify_run.RunVerification(
+        run_dir=Path("run"), recipe="a", candidates=candidates, unproven=rows, gaps=gaps
+    )
+    return run_lines(verification, rank=rank)
 
 
-def test_the_verdict_is_the_tables_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_verdict_is_the_tables_own() -> None:
     lines = said(
-        monkeypatch,
-        capsys,
         found("float", "lossless"),
         found("a", "not provable with 539 examples"),
         found("b", "too many confident flips"),
@@ -75,34 +67,26 @@ def test_the_verdict_is_the_tables_own(monkeypatch: pytest.MonkeyPatch, capsys: 
     ]
 
 
-def test_what_the_build_could_not_prove_is_named_and_no_fault(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_the_build_could_not_prove_is_named_and_no_fault() -> None:
     spec = next(one for one in candidate_specs(Candidates()) if one.name == "float.onnx.int8-static")
     row = unproven(spec, NOT_PROVEN, "it differs at head")
     gap = "validation holds no example of class alarm"
-    assert said(monkeypatch, capsys, found("float", "lossless"), rows=(row,), gaps=(gap,))[1:] == [
+    assert said(found("float", "lossless"), rows=(row,), gaps=(gap,))[1:] == [
         "float.onnx.int8-static: no file was kept, not proven: it differs at head",
         f"Of the build's verdicts: {gap}.",
     ]
 
 
-def test_ranking_is_offered_where_there_is_something_to_rank(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert said(monkeypatch, capsys, found("a", "over budget"))[1:] == [f"  over budget: {DROP}", HINT]
-    assert said(monkeypatch, capsys, found("a", "within budget"), rank=True)[1:] == [
+def test_ranking_is_offered_where_there_is_something_to_rank() -> None:
+    assert said(found("a", "over budget"))[1:] == [f"  over budget: {DROP}", HINT]
+    assert said(found("a", "within budget"), rank=True)[1:] == [
         "No candidate is over its budget: there are no layers to rank."
     ]
 
 
-def test_a_ranking_says_what_is_won_back_or_why_nothing_can_be_ranked(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_ranking_says_what_is_won_back_or_why_nothing_can_be_ranked() -> None:
     gain = LayerGain(layer="head", kind="static-int8", accuracy=0.005, divergence=0.02)
     lines = said(
-        monkeypatch,
-        capsys,
         found("a", "over budget", ranked(gain)),
         found("b", "over budget", ranked()),
         rank=True,

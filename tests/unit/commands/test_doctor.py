@@ -7,12 +7,12 @@ import pytest
 
 from pipeline.commands import doctor
 from pipeline.commands.doctor import (
+    Diagnosis,
     check_data,
     check_disk,
     check_port,
     check_python,
     check_temp,
-    healthy,
 )
 from pipeline.data import fashion_mnist_files
 from pipeline.engine.probe import MEND_ENVIRONMENT, Check
@@ -60,7 +60,7 @@ def test_data_that_is_still_to_be_fetched_is_not_there(tmp_path: Path, monkeypat
     assert check.remedy.startswith(
         "the build will try the web, then the Debian package dataset-fashion-mnist, and fail if it gets neither; try "
     )
-    assert not healthy([check])
+    assert not Diagnosis(checks=(check,)).healthy
 
 
 def test_too_little_disk_space_says_how_much_is_needed(tmp_path: Path) -> None:
@@ -105,5 +105,5 @@ def test_only_required_checks_decide() -> None:
     fine = Check(name="a", ok=True, found="x")
     warning = Check(name="b", ok=False, found="x", remedy="y", required=False)
     broken = Check(name="c", ok=False, found="x", remedy="y")
-    assert healthy([fine, warning])
-    assert not healthy([fine, broken])
+    assert Diagnosis(checks=(fine, warning)).healthy
+    assert not Diagnosis(checks=(fine, broken)).healthy

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.cli.render.bench_table import draw
 from pipeline.commands.bench.result import BenchResult, BenchRow, Figure, Role, paired, product_rate, share_of
-from pipeline.commands.bench.table import draw
 from pipeline.measure.gain import speed_up
 from pipeline.measure.rounds import Timing
 

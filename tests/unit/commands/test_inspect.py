@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 import pytest
 
+from pipeline.commands.inspect import inspect
 from pipeline.errors import FileError
-from pipeline.inspection.files import inspect
 from pipeline.inspection.model_archive import ArchiveInspection
 from pipeline.inspection.onnx_model import OnnxInspection
 from pipeline.inspection.torchscript_archive import TorchScriptInspection

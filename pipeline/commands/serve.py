@@ -1,0 +1,106 @@
+"""`pipeline.serve`: an archive behind a server that is ready."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.commands.vouched import open_vouched
+from pipeline.engine.places import DEFAULT_MODEL_STORE
+from pipeline.engine.stage import Reporter
+from pipeline.errors import FileError, UsageError
+from pipeline.serving import lifecycle
+from pipeline.serving.defaults import DEFAULT_PORT
+from pipeline.serving.lifecycle import DEFAULT_TIMEOUT_S
+from pipeline.serving.server import ServerState
+
+
+def serve(
+    archive: Path | str | None = None,
+    *,
+    model_store: Path | str | None = None,
+    digest: str | None = None,
+    public_key: Path | str | None = None,
+    require_signature: bool = False,
+    port: int | None = DEFAULT_PORT,
+    workers: int = 1,
+    detach: bool = True,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    batch_size: int = 1,
+    batch_delay_ms: int = 1,
+    accept_host: bool = False,
+    pass_env: Sequence[str] = (),
+    trust: bool = False,
+    allowed_operators: Sequence[str] = (),
+    reporter: Reporter | None = None,
+) -> ServerState:
+    """Start a server for an archive, and leave it running once every worker has given the golden answers.
+
+    It goes on after this process has ended; `stop` ends it.
+
+    Args:
+        archive: a `.mar` made by `pipeline build`; by default the only one of the model store.
+        model_store: where archives lie; `model_store` by default.
+        digest: what the archive must be: SHA-256 of its `serving.json` (the digest that builds and servers name) or of
+            the file.
+        public_key: to check `<archive>.sig` with, PEM; a signature that lies there has to be checked.
+        require_signature: refuse to go without a key.
+        port: for predictions, on loopback; None for a free one.
+        workers: processes that answer.
+        detach: return as soon as it is ready; otherwise when it has ended, and Ctrl-C ends it.
+        timeout_s: longest wait for it to be ready, in seconds.
+        batch_size: most requests handed to a worker at once.
+        batch_delay_ms: longest wait for a batch to fill, in milliseconds.
+        accept_host: serve although golden answers differ on this machine; `status` says by how much.
+        pass_env: variables that workers get beyond the harmless ones.
+        trust: run the archive's own handler, and its model file unasked; by default this installation's handler
+            answers, on the archive's data, with a model file that can do no more than compute.
+        allowed_operators: that the model file may use beside those that only compute; see `pipeline.model_code`.
+        reporter: told the address; silent by default.
+
+    Returns:
+        The server: its address (`url`), model, version, digest and port.
+
+    Raises:
+        FileError: there is no archive, a byte of it was altered, digest or signature is not the expected one, or its
+            model file could do more than compute.
+        UsageError: which archive is not clear, or a signature lies beside it and no key was given.
+        ServerError: a port is taken, or the server did not become ready; nothing is left running.
+    """
+    store = DEFAULT_MODEL_STORE if model_store is None else Path(model_store)
+    vouched = open_vouched(
+        _only_archive(store) if archive is None else Path(archive),
+        digest=digest,
+        public_key=None if public_key is None else Path(public_key),
+        require_signature=require_signature,
+    )
+    return lifecycle.serve(
+        vouched.archive,
+        port=port,
+        workers=workers,
+        detach=detach,
+        timeout_s=timeout_s,
+        batch_size=batch_size,
+        batch_delay_ms=batch_delay_ms,
+        accept_host=accept_host,
+        pass_env=pass_env,
+        trust=trust,
+        allowed_operators=allowed_operators,
+        reporter=reporter,
+    )
+
+
+def _only_archive(model_store: Path) -> Path:
+    """The archive in a model store that holds no other.
+
+    Raises:
+        FileError: it holds none.
+        UsageError: it holds several.
+    """
+    archives = sorted(model_store.glob("*.mar"))
+    if not archives:
+        raise FileError(f"{model_store}: expected an archive (.mar), found none; run pipeline build, or name one")
+    if len(archives) > 1:
+        names = ", ".join(str(path) for path in archives)
+        raise UsageError(f"{model_store}: expected one archive to serve, found {len(archives)}: {names}; name one")
+    return archives[0]

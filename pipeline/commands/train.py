@@ -1,0 +1,75 @@
+"""`pipeline.train`: the float network alone, as the first stages of a build make it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.commands.preflight import resolve, run_folder
+from pipeline.engine.artifacts import Kind
+from pipeline.engine.runner import Outcome, run_stages
+from pipeline.engine.stage import Reporter, Silent
+from pipeline.engine.user_code import user_modules
+from pipeline.recipe.loading import DEFAULT_RECIPE
+from pipeline.recipe.recipe import Recipe
+from pipeline.stages import TRAINING
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """What training ended with.
+
+    Args:
+        recipe: its name.
+        run_dir: where everything lies; `build` goes on from there.
+        weights: file of the float network's weights (safetensors).
+        weights_sha256: its digest.
+        history: file of losses and accuracies by epoch, and of the last figures (JSON).
+        stages: what each stage did.
+    """
+
+    recipe: str
+    run_dir: Path
+    weights: Path
+    weights_sha256: str
+    history: Path
+    stages: tuple[Outcome, ...]
+
+
+def train(
+    recipe: str | Path | Recipe = DEFAULT_RECIPE,
+    *,
+    run_dir: Path | str | None = None,
+    overrides: Sequence[str] = (),
+    force: bool = False,
+    reporter: Reporter | None = None,
+) -> TrainResult:
+    """Get the data ready and train the float network, or load the weights that the recipe names.
+
+    Args:
+        recipe: a built-in name, the path of a TOML file, or a recipe.
+        run_dir: where to work; `runs/<recipe>` by default.
+        overrides: `section.key=value` strings, for a recipe given by name or path.
+        force: run both stages, whatever is up to date.
+        reporter: told what happens; silent by default.
+
+    Returns:
+        Where the weights and the history of the training lie.
+
+    Raises:
+        PipelineError: see `pipeline.errors` for the tree.
+    """
+    loaded = resolve(recipe, overrides)
+    folder = run_folder(loaded, run_dir)
+    with user_modules(loaded.folder):
+        manifest, outcomes = run_stages(TRAINING, loaded, folder, reporter or Silent(), force=force)
+    weights = manifest.one(Kind.WEIGHTS)
+    return TrainResult(
+        recipe=loaded.name,
+        run_dir=folder,
+        weights=folder / weights.path,
+        weights_sha256=weights.sha256,
+        history=folder / manifest.one(Kind.TRAINING_HISTORY).path,
+        stages=outcomes,
+    )
