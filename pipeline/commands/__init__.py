@@ -1,1 +1,1 @@
-"""Check a finished artifact again, from outside the build that made it."""
+"""A file for each verb of the command line and of the library; each returns a value."""
