@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.ours import Ground, float_file, open_ground, our_files
 from benchmarks.run import decide, let_work, time_all
 from benchmarks.table import Comparison, draw
-from pipeline._handlers.runtime import describe_cpu
+from pipeline._handlers.model_file import describe_cpu
 from pipeline.cli.render.console import Terminal
 from pipeline.errors import PipelineError
 from pipeline.measure.host import usable_cores

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
 
-# What computes the answers. `handlers`: ONNX Runtime, as `handlers.runtime` serves our own files; `openvino`: in the
+# What computes the answers. `handlers`: ONNX Runtime, as `handlers.model_file` serves our own files; `openvino`: in the
 # precision it takes by itself; `inductor`: what torch.compile makes.
 Engine = Literal["handlers", "openvino", "openvino-f32", "inductor", "inductor-autotuned", "inductor-exported"]
 Peer = Literal["onnxruntime", "torch-compile", "openvino", "neural-compressor", "olive"]

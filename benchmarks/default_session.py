@@ -16,7 +16,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from benchmarks import default_worker
-from pipeline._handlers.runtime import load_model
+from pipeline._handlers.model_file import load_model
 from pipeline.archive.mar import read_archive
 from pipeline.engine.stage import Silent
 from pipeline.measure.gain import Ratio, estimate, speed_up

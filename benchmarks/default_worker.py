@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.onnx_runtime import import_onnx_runtime
+from pipeline._handlers.onnx_runtime_import import import_onnx_runtime
 from pipeline.measure.worker import Call, Prepare, read_job, serve, take_batch
 
 

@@ -36,7 +36,7 @@ def load_engine(engine: Engine, file: Path) -> PrepareBatch:
         case "inductor-exported":
             return partial(_prepare_inductor, _exported(file), "default")
         case "handlers":
-            raise ValueError("expected an engine of another tool, found handlers, which handlers.runtime runs")
+            raise ValueError("expected an engine of another tool, found handlers, which handlers.model_file runs")
         case unreachable:
             assert_never(unreachable)
 

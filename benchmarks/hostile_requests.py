@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 
 from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.description import Serving
 from pipeline._handlers.request import MAX_INSTANCES
-from pipeline._handlers.serving import Serving
 from pipeline.serving.wire import Wire
 
 JSON = "application/json"

@@ -15,8 +15,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline._handlers.decode import ImageDecoding, InputSpec
+from pipeline._handlers.description import Golden, RuntimeSpec, Serving
 from pipeline._handlers.limits import Limits, usual_pixels
-from pipeline._handlers.serving import Golden, RuntimeSpec, Serving
 from pipeline._handlers.tolerance import FLOAT32
 from pipeline.archive.golden import answers, pack_golden
 from pipeline.archive.mar import write_archive

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from .answers import ANSWERS
 from .bad_request import BadRequest
-from .serving import Serving
+from .description import Serving
+from .task_answers import ANSWERS
 
 # TorchServe's own default for an answer (`max_response_size`). It ends a worker whose answer is larger.
 MAX_ANSWER_BYTES = 6_553_500

@@ -2,11 +2,11 @@
 
 Rules for pictures, in this order, each of them deterministic:
 
-1. PNG or JPEG only, told apart by their first bytes; as many pixels as `handlers.pixels` allows; of an
-   animated PNG the first frame.
+1. PNG or JPEG only, told apart by their first bytes; as many pixels as `handlers.pixel_budget` allows; of
+   an animated PNG the first frame.
 2. 16 bits a channel become 8 by keeping the high byte (what Pillow does for colour, done here for grey as well).
-3. The EXIF orientation is applied (`handlers.metadata`); all else that is said besides the pixels is left out, however
-   large it is.
+3. The EXIF orientation is applied (`handlers.picture_metadata`); all else that is said besides the pixels is left out,
+   however large it is.
 4. Transparency (alpha channel, palette, or colour key) is composited on black.
 5. Palette, CMYK and two-level pictures become RGB or grey; colour becomes grey by ITU-R 601-2 luma, in integers.
 6. The result is resized to the input's height and width with the declared filter, without keeping the aspect ratio.
@@ -27,10 +27,10 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from .bad_request import BadRequest
-from .described import MOST_SIZE, checked_counts, checked_flag, checked_line, checked_number
-from .metadata import without_metadata
-from .pixels import PixelBudget, pixel_weight
-from .scans import count_scans
+from .description_checks import MOST_SIZE, checked_counts, checked_flag, checked_line, checked_number
+from .jpeg_scans import count_scans
+from .picture_metadata import without_metadata
+from .pixel_budget import PixelBudget, pixel_weight
 
 DType = Literal["uint8", "float32", "int64"]
 Mode = Literal["L", "RGB"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .answer_size import AnswerRoom
 from .limits import Deadline
-from .pixels import PixelBudget
+from .pixel_budget import PixelBudget
 
 
 @dataclass(frozen=True, kw_only=True)

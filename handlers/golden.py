@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .compare import limits_of, tells_nothing_apart
 from .decode import InputSpec
-from .serving import Serving
+from .description import Serving
 from .sizes import fits_shape, size_groups
 
 # A limit so many times the largest answer accepts its opposite, and an answer of zeros.

@@ -9,8 +9,8 @@ from typing import Any
 
 from .bad_request import BadRequest
 from .decode import InputSpec
-from .described import checked_count, checked_number
-from .pixels import MAX_PIXELS
+from .description_checks import checked_count, checked_number
+from .pixel_budget import MAX_PIXELS
 
 # Seconds; TorchServe ends a worker that has not answered after 60 (`responseTimeout`).
 DEADLINE_S = 10.0
@@ -28,7 +28,7 @@ class Limits:
     """What one request may ask for.
 
     Args:
-        pixels: most of its pictures together, in pixels as `handlers.pixels` counts them.
+        pixels: most of its pictures together, in pixels as `handlers.pixel_budget` counts them.
         seconds: longest time for the requests that a worker is handed at once.
     """
 

@@ -17,18 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .answer_size import AnswerSize
-from .answers import ANSWERS
 from .arrays import load_arrays
 from .bad_request import BadRequest
 from .compare import Comparison, compare
-from .described import checked_files
+from .description import HANDLER_LIST, SERVING_FILE, Golden, RuntimeSpec, Serving
+from .description_checks import checked_files
 from .golden import proves_nothing, require_golden
+from .golden_pictures import picture_difference, require_pictures
 from .limits import Deadline, Limits, usual_pixels
-from .pictures import picture_difference, require_pictures
-from .runtime import Model, describe_cpu, describe_libraries, load_model, run_chunks
+from .model_file import Model, describe_cpu, describe_libraries, load_model, run_chunks
 from .runtimes import RUNTIMES
-from .serving import HANDLER_LIST, SERVING_FILE, Golden, RuntimeSpec, Serving
 from .sizes import in_shape, size_groups, sizes_in_words
+from .task_answers import ANSWERS
 
 # torch and ONNX Runtime raise errors of their own, with such words, where there is no memory left.
 _MEMORY = re.compile("alloc|out of memory", re.IGNORECASE)

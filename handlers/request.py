@@ -19,11 +19,11 @@ from .answer_size import AnswerRoom
 from .bad_request import BadRequest
 from .decode import InputSpec, decode_image, describe_bytes, picture_kind
 from .effort import Effort
-from .instances import Instances
+from .instance_parser import Instances
 from .json_text import SMALL_JSON_BYTES, json_text, key_twice
 from .limits import Deadline, Limits
-from .nested import NO_MISSING, to_array
-from .pixels import PixelBudget
+from .nested_lists import NO_MISSING, to_array
+from .pixel_budget import PixelBudget
 from .sizes import require_sizes
 
 # TorchServe's own default for a request; on a stock server a larger one never reaches a worker.

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from . import predictor as predictor_module
-from .answering import answer_requests
 from .bad_request import BadRequest, without_trace
-from .fields import Field, body_of, distinct_names, require_one_content_type, require_whole_form
+from .batch_answering import answer_requests
 from .limits import Deadline
 from .predictor import Predictor, Refusal, reason_of
 from .request import Request, decode_request, require_no_encoding
+from .request_fields import Field, body_of, distinct_names, require_one_content_type, require_whole_form
 from .torchserve_reading import MAX_FIELDS, read_in_packets
 
 # Tells a client which worker answered, so that every single one can be checked through the server.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.tolerance import FLOAT32
 from pipeline.candidates.report import (
     CandidateReport,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.tolerance import FLOAT32
 from pipeline.archive.evidence.code import Code, portable_settings
 from pipeline.archive.evidence.document import CandidateEvidence, DataEvidence, Evidence, Metrics

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.tolerance import Tolerance
 from pipeline.checks.parity import ParityReport, check_parity, failure
 from pipeline.checks.reference import Reference

@@ -16,8 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pipeline._handlers.activation import Activation
 from pipeline._handlers.decode import ImageDecoding, InputSpec
-from pipeline._handlers.runtime import load_model, run_chunks
-from pipeline._handlers.serving import Golden, RuntimeSpec, Serving
+from pipeline._handlers.description import Golden, RuntimeSpec, Serving
+from pipeline._handlers.model_file import load_model, run_chunks
 from pipeline._handlers.sizes import SizeGroup
 from pipeline._handlers.tolerance import FLOAT32, INT8_DYNAMIC
 from pipeline.archive.golden import answered, pack_golden

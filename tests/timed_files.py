@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
 from pipeline.candidates.ground import Ground
 from pipeline.measure.latency import Measurement, Subject
 from pipeline.measure.rounds import Timing

@@ -10,7 +10,7 @@ from olive.workflows import run
 
 from benchmarks.contender import CALIBRATION_EXAMPLES, Contender, Task
 from benchmarks.peers import olive_data
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
 
 _TIMED_EXAMPLES = 64
 

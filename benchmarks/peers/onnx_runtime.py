@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from benchmarks.contender import CALIBRATION_EXAMPLES, Contender, Task
-from pipeline._handlers.onnx_runtime import import_onnx_runtime
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
+from pipeline._handlers.onnx_runtime_import import import_onnx_runtime
 
 
 def make(task: Task) -> list[Contender]:

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline._handlers.serving import Serving
+from pipeline._handlers.description import Serving
 from pipeline.archive.members import CREATED_ON, HANDLER_FILE, MANIFEST, dump_manifest
 from pipeline.engine.process import failure, run_child
 from pipeline.errors import StageError

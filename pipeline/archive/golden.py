@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import save, save_file
 
 from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.runtimes import RUNTIMES
-from pipeline._handlers.serving import RuntimeSpec
 from pipeline._handlers.sizes import SizeGroup, pack_size_groups
 from pipeline.errors import ProofError, StageError
 from pipeline.replay.start import Run, replay

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline._handlers.arrays import load_arrays
+from pipeline._handlers.description import SERVING_FILE, Serving
 from pipeline._handlers.golden import require_golden
-from pipeline._handlers.pictures import require_pictures
-from pipeline._handlers.serving import SERVING_FILE, Serving
+from pipeline._handlers.golden_pictures import require_pictures
 from pipeline.archive.archiver import run_archiver
 from pipeline.archive.canonical import canonical_zip, first_difference, read_members
 from pipeline.archive.members import (

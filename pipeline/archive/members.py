@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline._handlers import torchserve_handler
-from pipeline._handlers.serving import HANDLER_LIST, SERVING_FILE, SERVING_SCHEMA, Serving
+from pipeline._handlers.description import HANDLER_LIST, SERVING_FILE, SERVING_SCHEMA, Serving
 from pipeline.archive.releases import made_elsewhere, release_of, this_release
 from pipeline.engine.artifacts import digest_bytes
 from pipeline.errors import FileError

@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.numpy import save
 
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.pictures import picture_difference
+from pipeline._handlers.golden_pictures import picture_difference
 from pipeline.errors import ProofError
 
 PICTURES_FILE = "pictures.safetensors"

@@ -12,8 +12,8 @@ import onnx
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from pipeline._handlers.runtime import run_chunks
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
+from pipeline._handlers.model_file import run_chunks
 from pipeline._handlers.sizes import pack_size_groups
 from pipeline._handlers.tolerance import Tolerance
 from pipeline.candidates.figures import make_report

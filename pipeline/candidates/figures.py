@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
 from pipeline.candidates.report import CandidateReport, How, ParityFigures, PassFigures
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.checks.parity import ParityReport

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-from pipeline._handlers.runtime import load_model, run_chunks
+from pipeline._handlers.model_file import load_model, run_chunks
 from pipeline.candidates.again import is_quantized_file
 from pipeline.candidates.evaluate import quantize_file, runtime_of
 from pipeline.candidates.ground import Ground

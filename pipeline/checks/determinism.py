@@ -16,7 +16,7 @@ from torch import nn
 
 from pipeline._handlers.compare import compare, fitted
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.runtime import run_chunks
+from pipeline._handlers.model_file import run_chunks
 from pipeline._handlers.tolerance import FLOAT32
 from pipeline.checks.locate.align import align
 from pipeline.checks.locate.layers import label, locate_between

@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline._handlers.description import SERVING_FILE
+from pipeline._handlers.model_file import describe_cpu, describe_libraries
 from pipeline._handlers.predictor import Predictor
-from pipeline._handlers.runtime import describe_cpu, describe_libraries
-from pipeline._handlers.serving import SERVING_FILE
 from pipeline.engine.confine import can_confine, confined_command
 from pipeline.engine.process import failure, module_environment, reserve_stdout, run_child
 

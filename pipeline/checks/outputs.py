@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
 from pipeline.replay.start import Run, replay, require_examples
 
 # What a batch-variant candidate is judged in where it is served in batches: chunks of this many examples, the largest

@@ -16,8 +16,8 @@ from safetensors.numpy import load_file, save_file
 
 from pipeline._handlers.compare import Comparison, compare, turned_decisions
 from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.runtimes import RUNTIMES, RuntimeKind
-from pipeline._handlers.serving import RuntimeSpec
 from pipeline._handlers.tolerance import FLOAT32, Tolerance
 from pipeline.checks.reference import Reference, evaluator
 from pipeline.checks.ruler import Ruler, make_rulers, widest

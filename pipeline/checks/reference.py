@@ -14,8 +14,8 @@ from onnx.reference import ReferenceEvaluator
 from torch import nn
 
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.runtime import Model, load_model
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
+from pipeline._handlers.model_file import Model, load_model
 from pipeline.checks.float64 import Exact, exact_answers
 from pipeline.engine.threads import one_thread
 

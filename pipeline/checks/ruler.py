@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline._handlers.compare import LAST_BITS, Comparison, compare, fitted, tells_nothing_apart, usual_spread
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.runtime import run_chunks
+from pipeline._handlers.model_file import run_chunks
 from pipeline._handlers.sizes import size_groups
 from pipeline._handlers.tolerance import Tolerance
 from pipeline.checks.reference import Reference

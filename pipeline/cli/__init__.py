@@ -25,7 +25,7 @@ _NEVER_SUGGESTED = ("--accept-host", "--force", "--no-served")
 
 def main() -> None:
     """Run the command line; the exit code follows from the error's class."""
-    from pipeline._handlers.onnx_runtime import TELEMETRY_OFF
+    from pipeline._handlers.onnx_runtime_import import TELEMETRY_OFF
 
     # Read when torch is loaded. Its threads spin while they wait, by default: beside one other busy process, training
     # then took five times as long.

@@ -22,7 +22,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from pipeline._handlers.onnx_runtime import import_onnx_runtime
+from pipeline._handlers.onnx_runtime_import import import_onnx_runtime
 
 _CARRIED_ACROSS = ("MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
 # Those of them whose result is smaller than what they take.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx
 
-from pipeline._handlers.onnx_runtime import import_onnx_runtime
+from pipeline._handlers.onnx_runtime_import import import_onnx_runtime
 from pipeline.compress.onnx_file import node_names, prepared, quantizing, read_model, report, write_model
 from pipeline.compress.touched import PassReport
 from pipeline.inspection.graph import graph_cost

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from pipeline._handlers.onnx_runtime import import_onnx_runtime
+from pipeline._handlers.onnx_runtime_import import import_onnx_runtime
 from pipeline.compress.onnx_defaults import changed_by_defaults, hold_against_defaults
 from pipeline.compress.onnx_file import node_names, prepared, quantizing, read_model, report, write_model
 from pipeline.compress.touched import PassReport

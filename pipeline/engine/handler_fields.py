@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import PlainSerializer, PlainValidator
 
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.tolerance import Tolerance
 
 

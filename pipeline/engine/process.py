@@ -104,7 +104,7 @@ def start_child(
     Raises:
         OSError: no process could be started. A tied command that cannot be run ends with code 127 instead.
     """
-    from pipeline._handlers.onnx_runtime import TELEMETRY_OFF
+    from pipeline._handlers.onnx_runtime_import import TELEMETRY_OFF
 
     reader = writer = -1
     main_thread = threading.current_thread() is threading.main_thread()

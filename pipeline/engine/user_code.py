@@ -40,7 +40,7 @@ def user_modules(folder: Path) -> Iterator[None]:
     Args:
         folder: the recipe's.
     """
-    from pipeline._handlers.onnx_runtime import TELEMETRY_OFF
+    from pipeline._handlers.onnx_runtime_import import TELEMETRY_OFF
 
     # They may import ONNX Runtime before we do.
     os.environ.update(TELEMETRY_OFF)

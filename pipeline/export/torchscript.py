@@ -1,6 +1,6 @@
 """A module as a frozen TorchScript file: scripted where that works, traced where it must be.
 
-TorchScript is deprecated since torch 2.11. This module and `handlers.runtime`, which loads the files, are the only
+TorchScript is deprecated since torch 2.11. This module and `handlers.model_file`, which loads the files, are the only
 ones that use it, and it is never the only artifact of a build.
 """
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
 from pipeline.engine.confine import confined_command
 from pipeline.engine.process import failure, module_command, module_environment, start_child
 from pipeline.engine.stage import Reporter

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.runtime import import_library, load_model, run_chunks
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
+from pipeline._handlers.model_file import import_library, load_model, run_chunks
 from pipeline.engine.process import reserve_stdout
 
 # TorchScript compiles on its first three calls; beyond that a large network need not be called often.

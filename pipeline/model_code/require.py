@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import assert_never
 
+from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.runtimes import RUNTIMES, RuntimeKind
-from pipeline._handlers.serving import RuntimeSpec
 from pipeline.errors import FileError, UsageError
 from pipeline.model_code.torchscript import check_torchscript, read_torchscript
 

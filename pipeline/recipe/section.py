@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 # Pattern of every name. Names become file names and parts of URLs; TorchServe loads none with two dots in a row.
-# The same as in `handlers.described`, which reads what others wrote.
+# The same as in `handlers.description_checks`, which reads what others wrote.
 NAME = r"^[A-Za-z0-9](?:\.?[A-Za-z0-9_-])*$"
 LONGEST_NAME = 100
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.runtime import describe_cpu, describe_libraries, load_model, run_chunks
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
+from pipeline._handlers.model_file import describe_cpu, describe_libraries, load_model, run_chunks
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 import pipeline
 import pipeline.replay.child
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
 from pipeline.engine.confine import confined_command
 from pipeline.engine.process import failure, module_environment, run_child
 from pipeline.errors import DataError, ProofError

@@ -10,7 +10,7 @@ from typing import get_args
 
 import onnx
 
-from pipeline._handlers.runtime import load_model, run_chunks
+from pipeline._handlers.model_file import load_model, run_chunks
 from pipeline.candidates.evaluate import folder_of, quantize_file, runtime_of
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.spec import CandidateSpec

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
 from pipeline.candidates.evaluate import folder_of
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport

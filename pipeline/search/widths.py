@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline._handlers.runtime import run_chunks
+from pipeline._handlers.model_file import run_chunks
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.tune import training_inputs
 from pipeline.checks.reference import module_reference

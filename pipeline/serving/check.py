@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
-from pipeline._handlers.answers import ANSWERS
 from pipeline._handlers.compare import Comparison, compare
 from pipeline._handlers.decode import InputSpec, decode_image
-from pipeline._handlers.pictures import stored_pictures
+from pipeline._handlers.description import RuntimeSpec
+from pipeline._handlers.golden_pictures import stored_pictures
 from pipeline._handlers.request import MAX_BODY_BYTES
 from pipeline._handlers.runtimes import RUNTIMES
-from pipeline._handlers.serving import RuntimeSpec
 from pipeline._handlers.sizes import size_groups
+from pipeline._handlers.task_answers import ANSWERS
 from pipeline.archive.golden import answers
 from pipeline.archive.golden_batch import golden_answers
 from pipeline.archive.mar import Archive

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from pipeline._handlers.described import checked_name
+from pipeline._handlers.description_checks import checked_name
 from pipeline.engine.places import require_folder, user_folder
 from pipeline.serving.server import ServerState
 from pipeline.serving.table import SERVERS

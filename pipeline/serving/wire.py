@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline._handlers.answers import ANSWERS, TaskName, read_answer
+from pipeline._handlers.task_answers import ANSWERS, TaskName, read_answer
 from pipeline.errors import ServerError
 
 

@@ -85,8 +85,8 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
     """Write `<name>.mar`."""
     from dataclasses import replace
 
+    from pipeline._handlers.description import Golden, Serving
     from pipeline._handlers.limits import Limits, usual_pixels
-    from pipeline._handlers.serving import Golden, Serving
     from pipeline.archive.mar import write_archive
     from pipeline.archive.pictures import PICTURES_FILE, make_pictures
     from pipeline.candidates.report import CandidateReport

@@ -19,7 +19,7 @@ from PIL import Image
 
 from pipeline._handlers.bad_request import BadRequest
 from pipeline._handlers.decode import ImageDecoding, InputSpec, decode_image
-from pipeline._handlers.pixels import MAX_PIXELS
+from pipeline._handlers.pixel_budget import MAX_PIXELS
 
 GREY = InputSpec(name="image", dtype="uint8", shape=(1, 6, 4), low=0, high=255, decoding=ImageDecoding(mode="L"))
 COLOUR = InputSpec(name="image", dtype="uint8", shape=(3, 6, 4), low=0, high=255, decoding=ImageDecoding(mode="RGB"))
@@ -199,7 +199,7 @@ def test_decompression_bomb_is_refused_before_it_is_decoded() -> None:
 PEAK = """
 import io, resource, struct, sys, zlib
 from pipeline._handlers.decode import ImageDecoding, InputSpec, decode_image
-from pipeline._handlers.pixels import MAX_PIXELS, PixelBudget
+from pipeline._handlers.pixel_budget import MAX_PIXELS, PixelBudget
 def chunk(name, content):
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 depth, colour, row = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])

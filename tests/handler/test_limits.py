@@ -15,13 +15,13 @@ import pytest
 from PIL import Image
 
 from pipeline._handlers import answer_size, limits
-from pipeline._handlers.answering import answer_requests
 from pipeline._handlers.bad_request import MAX_FOUND, BadRequest
+from pipeline._handlers.batch_answering import answer_requests
 from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.description import Serving
 from pipeline._handlers.limits import Deadline, Limits, usual_pixels
 from pipeline._handlers.predictor import Predictor
 from pipeline._handlers.request import MAX_INSTANCES, Request, decode_request
-from pipeline._handlers.serving import Serving
 from tests.request_bodies import JSON, listed
 from tests.served_models import GREY, LABELS, SEQUENCE, TABLE, build_archive
 

@@ -23,8 +23,8 @@ from safetensors.numpy import save
 from pipeline._handlers.activation import ACTIVATIONS
 from pipeline._handlers.bad_request import BadRequest
 from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.description import RuntimeSpec, Serving
 from pipeline._handlers.predictor import Predictor, Refusal
-from pipeline._handlers.serving import RuntimeSpec, Serving
 from pipeline.archive.mar import Archive
 from pipeline.errors import FileError
 from tests.faulty_archives import made_again

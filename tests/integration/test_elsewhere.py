@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from pipeline._handlers.onnx_runtime import import_onnx_runtime
-from pipeline._handlers.runtime import load_model
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
+from pipeline._handlers.model_file import load_model
+from pipeline._handlers.onnx_runtime_import import import_onnx_runtime
 from pipeline.data.dataset import read_info
 from tests.example_build import Built
 from tests.served_models import GREY, build_archive

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 from safetensors.numpy import save_file
 
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
 from pipeline.engine.stage import Silent
 from pipeline.errors import StageError
 from pipeline.measure.gain import speed_up

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from pipeline._handlers.runtime import Model, load_model
+from pipeline._handlers.model_file import Model, load_model
 from pipeline.candidates.report import CandidateReport
 from pipeline.data.dataset import read_info
 from pipeline.engine.documents import read_document

@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load
 
 from pipeline import cli
-from pipeline._handlers.runtime import load_model, run_chunks
+from pipeline._handlers.model_file import load_model, run_chunks
 from pipeline.archive.mar import Archive, read_archive
 from pipeline.commands.evidence import evidence
 from pipeline.commands.sign import sign

@@ -15,7 +15,7 @@ UNPICKLERS = ("pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "
 READS_OPCODES = ["pipeline/inspection/torchscript_archive.py", "pipeline/model_code/pickled.py"]
 # A TorchScript file is loaded by torch's C++ reader, which knows tensors and plain values only: here when it was just
 # made and is compared with what it was made from, and in the runtime, whose callers checked its digest.
-LOADS_TORCHSCRIPT = ["handlers/runtime.py", "pipeline/export/torchscript.py"]
+LOADS_TORCHSCRIPT = ["handlers/model_file.py", "pipeline/export/torchscript.py"]
 
 
 def faults(source: str) -> Iterator[str]:

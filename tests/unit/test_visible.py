@@ -7,7 +7,7 @@ import unicodedata
 
 import pytest
 
-from pipeline._handlers import described
+from pipeline._handlers import description_checks
 from pipeline.recipe import section
 from pipeline.visible import visible
 
@@ -40,5 +40,5 @@ def test_every_control_character_is_covered() -> None:
 
 
 def test_names_of_recipes_and_of_strangers_follow_one_pattern() -> None:
-    assert (section.NAME, section.LONGEST_NAME) == (described.NAME, described.LONGEST_NAME)
+    assert (section.NAME, section.LONGEST_NAME) == (description_checks.NAME, description_checks.LONGEST_NAME)
     assert re.fullmatch(section.NAME, "slim38.4")

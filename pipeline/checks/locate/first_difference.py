@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.sizes import size_groups
 from pipeline.checks.locate.layers import LayerFinding, locate_onnx, locate_torchscript
 from pipeline.checks.parity import EVALUATOR, ParityCheck, ParityReport

@@ -18,9 +18,9 @@ from torch import nn
 
 from pipeline._handlers.compare import Comparison, compare
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.runtime import load_model
+from pipeline._handlers.description import RuntimeSpec
+from pipeline._handlers.model_file import load_model
 from pipeline._handlers.runtimes import RUNTIMES
-from pipeline._handlers.serving import RuntimeSpec
 from pipeline._handlers.tolerance import Tolerance
 from pipeline.checks.locate.align import align
 from pipeline.checks.locate.constants import differing_constants, folded_constants, named_constants

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from pipeline._handlers.onnx_runtime import import_onnx_runtime
+from pipeline._handlers.onnx_runtime_import import import_onnx_runtime
 from pipeline.checks.locate.trace import Step
 
 _NAME_SCOPES = "pkg.torch.onnx.name_scopes"

@@ -272,7 +272,7 @@ def _row(
 
 def _host(cores: int) -> dict[str, Any]:
     """What a figure belongs to; outside the archive, which says nothing of hosts and hours."""
-    from pipeline._handlers.runtime import describe_cpu
+    from pipeline._handlers.model_file import describe_cpu
 
     return {
         "cpu": describe_cpu(),

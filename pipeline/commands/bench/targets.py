@@ -23,7 +23,7 @@ from pipeline.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from pipeline._handlers.decode import InputSpec
-    from pipeline._handlers.serving import RuntimeSpec
+    from pipeline._handlers.description import RuntimeSpec
 
 NO_EAGER = "an archive holds neither the network's source nor its weights; bench the run directory"
 NO_FLOAT = "an archive holds the packed candidate alone; bench the run directory"

@@ -18,8 +18,8 @@ from safetensors.numpy import save_file
 from torch import Tensor, nn
 
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.runtime import _quiet_torchscript
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
+from pipeline._handlers.model_file import _quiet_torchscript
 from pipeline._handlers.tolerance import FLOAT32, Tolerance
 from pipeline.checks.locate.first_difference import locate
 from pipeline.checks.parity import EVALUATOR

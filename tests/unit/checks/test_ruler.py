@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.runtime import _quiet_torchscript
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
+from pipeline._handlers.model_file import _quiet_torchscript
 from pipeline._handlers.sizes import pack_size_groups
 from pipeline._handlers.tolerance import FLOAT32
 from pipeline.checks.free_axes import sized_examples

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.runtime import load_model
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
+from pipeline._handlers.model_file import load_model
 from pipeline.compress.bfloat16 import convert
 from pipeline.errors import UsageError
 from pipeline.export.torchscript import export_torchscript

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.onnx_runtime import import_onnx_runtime
+from pipeline._handlers.onnx_runtime_import import import_onnx_runtime
 from pipeline.compress import onnx_static
 from pipeline.compress.onnx_defaults import changed_by_defaults
 from pipeline.compress.onnx_static import quantize_file

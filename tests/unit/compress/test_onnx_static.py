@@ -12,8 +12,8 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.runtime import load_model
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
+from pipeline._handlers.model_file import load_model
 from pipeline.checks.reference import module_reference
 from pipeline.compress.onnx_static import quantize_file
 from pipeline.compress.touched import PassReport

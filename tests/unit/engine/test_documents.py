@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.tolerance import FLOAT32
 from pipeline.engine.documents import Document, read_document, write_document
 from pipeline.engine.handler_fields import InputField, RuntimeField, ToleranceField

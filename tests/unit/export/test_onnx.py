@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.onnx_runtime import import_onnx_runtime
+from pipeline._handlers.onnx_runtime_import import import_onnx_runtime
 from pipeline.errors import ProofError, UsageError
 from pipeline.export.onnx import export_onnx
 from pipeline.models.preprocess import Each, ToFloat, Unchanged

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.runtime import load_model
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
+from pipeline._handlers.model_file import load_model
 from pipeline.errors import ProofError, UsageError
 from pipeline.export.torchscript import export_torchscript
 from pipeline.models.fashion import FashionCNN

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
 from pipeline.errors import FileError
 from pipeline.model_code.require import require_safe_model, unlisted_operators
 from pipeline.model_code.torchscript import write_torchscript

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from pipeline._handlers.answers import ANSWERS, TASK_NAMES, read_answer
+from pipeline._handlers.task_answers import ANSWERS, TASK_NAMES, read_answer
 from pipeline.recipe.task import Classification, TaskName
 from pipeline.tasks.table import task_named, task_of
 

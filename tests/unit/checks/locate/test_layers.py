@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.tolerance import FLOAT32, INT8_DYNAMIC
 from pipeline.checks.locate import layers
 from pipeline.checks.locate.first_difference import failing_batch, locate

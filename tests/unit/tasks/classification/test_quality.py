@@ -10,8 +10,8 @@ from safetensors.numpy import save_file
 from scipy.special import rel_entr, softmax
 
 from pipeline._handlers.activation import ACTIVATIONS
-from pipeline._handlers.runtime import load_model, run_chunks
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec
+from pipeline._handlers.model_file import load_model, run_chunks
 from pipeline.checks.outputs import predict_logits
 from pipeline.checks.reference import module_reference
 from pipeline.errors import DataError, ProofError

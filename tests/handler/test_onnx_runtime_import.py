@@ -13,8 +13,8 @@ PROGRAM = """
 import sys
 from pathlib import Path
 import numpy as np
-from pipeline._handlers.runtime import load_model
-from pipeline._handlers.serving import RuntimeSpec
+from pipeline._handlers.model_file import load_model
+from pipeline._handlers.description import RuntimeSpec
 from tests.served_models import TABLE
 runtime = RuntimeSpec(kind="onnxruntime", file="model.onnx")
 print(load_model(Path(sys.argv[1]), runtime, [TABLE])({"features": np.zeros((1, 4), np.float32)}).shape)

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from .activation import ACTIVATIONS, Activation
-from .answers import TASK_NAMES, TaskName
 from .decode import InputSpec
-from .described import (
+from .description_checks import (
     MOST_EXAMPLES,
     MOST_THREADS,
     checked_candidate,
@@ -25,6 +24,7 @@ from .described import (
 )
 from .limits import Limits
 from .runtimes import RUNTIMES, Optimization, RuntimeKind
+from .task_answers import TASK_NAMES, TaskName
 from .tolerance import Tolerance
 
 SERVING_FILE = "serving.json"
@@ -123,8 +123,8 @@ class Serving:
         runtime: how the model file is run.
         top: how many labels an answer lists.
         golden: inputs and answers to replay before serving.
-        pictures: safetensors file of pictures to decode before serving (`handlers.pictures`); None where no input is a
-            picture.
+        pictures: safetensors file of pictures to decode before serving (`handlers.golden_pictures`); None where no
+            input is a picture.
         files: SHA-256 by file name of everything else in the folder.
         activation: what the model's outputs are already; archives without the field hold models whose outputs are
             logits.

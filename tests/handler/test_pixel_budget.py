@@ -18,9 +18,9 @@ from PIL import Image, ImageFile
 
 from pipeline._handlers.bad_request import BadRequest
 from pipeline._handlers.decode import ImageDecoding, InputSpec, decode_image
+from pipeline._handlers.jpeg_scans import MAX_SCANS, count_scans
 from pipeline._handlers.limits import usual_pixels
-from pipeline._handlers.pixels import PixelBudget
-from pipeline._handlers.scans import MAX_SCANS, count_scans
+from pipeline._handlers.pixel_budget import PixelBudget
 
 COLOUR = InputSpec(name="image", dtype="uint8", shape=(3, 24, 32), low=0, high=255, decoding=ImageDecoding(mode="RGB"))
 PIXELS = np.random.default_rng(3).integers(0, 256, (24, 32, 3), dtype=np.uint8)
@@ -144,7 +144,7 @@ def test_a_bomb_behind_the_last_row_is_not_inflated(tmp_path: Path) -> None:
     program = """
 import resource, sys
 from pathlib import Path
-from tests.handler.test_pixels import COLOUR, decode_image, np, PIXELS
+from tests.handler.test_pixel_budget import COLOUR, decode_image, np, PIXELS
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 np.testing.assert_array_equal(decode_image(Path(sys.argv[1]).read_bytes(), COLOUR), PIXELS.transpose(2, 0, 1))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)

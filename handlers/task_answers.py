@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .classification import ClassificationAnswer
+from .classification_answer import ClassificationAnswer
 
 if TYPE_CHECKING:
-    from .serving import Serving
+    from .description import Serving
 
 TaskName = Literal["classification"]
 TASK_NAMES: tuple[TaskName, ...] = get_args(TaskName)

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from pipeline._handlers.bad_request import BadRequest
 from pipeline._handlers.decode import ImageDecoding, InputSpec, decode_image
-from pipeline._handlers.metadata import MAX_BLOCKS, without_metadata
+from pipeline._handlers.picture_metadata import MAX_BLOCKS, without_metadata
 
 COLOUR = InputSpec(name="image", dtype="uint8", shape=(3, 8, 6), low=0, high=255, decoding=ImageDecoding(mode="RGB"))
 PIXELS: NDArray[np.uint8] = np.random.default_rng(3).integers(0, 256, (8, 6, 3), dtype=np.uint8)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .activation import probabilities
 
 if TYPE_CHECKING:
-    from .serving import Serving
+    from .description import Serving
 
 # No float64 between 0 and 1 is written longer.
 _PROBABILITY = 2.2250738585072014e-308

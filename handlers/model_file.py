@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .decode import InputSpec
-from .onnx_runtime import import_onnx_runtime
+from .description import RuntimeSpec
+from .onnx_runtime_import import import_onnx_runtime
 from .runtimes import RUNTIMES, RuntimeKind
-from .serving import RuntimeSpec
 
 
 class Model(Protocol):
