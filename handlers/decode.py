@@ -2,8 +2,8 @@
 
 Rules for pictures, in this order, each of them deterministic:
 
-1. PNG or JPEG only, told apart by their first bytes; as many pixels as `handlers.pixel_budget` allows; of
-   an animated PNG the first frame.
+1. A file of one of the kinds in `handlers.picture_kinds`, told apart by their first bytes; as many pixels as
+   `handlers.pixel_budget` allows; of an animated file the first frame.
 2. 16 bits a channel become 8 by keeping the high byte (what Pillow does for colour, done here for grey as well).
 3. The EXIF orientation is applied (`handlers.picture_metadata`); all else that is said besides the pixels is left out,
    however large it is.
@@ -18,18 +18,15 @@ import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
 
 from .bad_request import BadRequest
 from .description_checks import MOST_SIZE, checked_counts, checked_flag, checked_line, checked_number
-from .jpeg_scans import count_scans
-from .picture_metadata import without_metadata
+from .picture_kinds import PICTURE_FILE, PICTURE_KINDS, PictureKindName, describe_bytes, picture_kind
 from .pixel_budget import PixelBudget, pixel_weight
 
 DType = Literal["uint8", "float32", "int64"]
@@ -41,10 +38,6 @@ MadeUp = Literal["zeros", "maximum", "noise"]
 # Pixels that are converted at a time: small beside the picture, large beside the cost of a call.
 _STRIP_PIXELS = 1_000_000
 
-_PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG = b"\xff\xd8\xff"
-# Of a PNG file, a JPEG file, and either as a data URL.
-_BASE64_BEGINNINGS = (b"iVBORw0KGgo", b"/9j/", b"data:image/")
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -258,7 +251,7 @@ def _checked_pair(sizes: object, where: str) -> tuple[int, int]:
 
 
 def decode_image(body: bytes, spec: InputSpec, budget: PixelBudget | None = None) -> NDArray[np.uint8]:
-    """Decode a PNG or JPEG file by the rules at the top of this module.
+    """Decode a picture file by the rules at the top of this module.
 
     Args:
         body: the file's bytes.
@@ -274,20 +267,21 @@ def decode_image(body: bytes, spec: InputSpec, budget: PixelBudget | None = None
     """
     if spec.decoding is None:
         raise ValueError(f"input {spec.name} is not a picture")
-    kind = picture_kind(body)
-    if kind is None:
-        _refuse_picture(body, spec)
+    name = picture_kind(body)
+    if name is None:
+        raise BadRequest(f"input {spec.name}: not a picture", expected=PICTURE_FILE, found=describe_bytes(body))
+    kind = PICTURE_KINDS[name]
     size = (spec.shape[2], spec.shape[1])
     try:
-        bare, orientation = without_metadata(body, kind)
-        scans = count_scans(bare) if kind == "JPEG" else 1
-        opened = (PngImageFile if kind == "PNG" else JpegImageFile)(io.BytesIO(bare))
+        bare, orientation = kind.without_metadata(body)
+        scans = kind.count_scans(bare)
+        opened = kind.open(io.BytesIO(bare))
         weight = pixel_weight(opened, scans)
     except BadRequest:
         raise
     except Exception as error:
-        raise _damaged(kind, error) from error
-    (budget or PixelBudget()).take(kind, opened.size, size, weight)
+        raise _damaged(name, error) from error
+    (budget or PixelBudget()).take(name, opened.size, size, weight)
     picture: Image.Image | None = opened
     del opened
     assert picture is not None
@@ -299,7 +293,7 @@ def decode_image(body: bytes, spec: InputSpec, budget: PixelBudget | None = None
         if method is not None:
             pixels = pixels.transpose(method)
     except Exception as error:  # Pillow raises a dozen unrelated types on damaged files
-        raise _damaged(kind, error) from error
+        raise _damaged(name, error) from error
     if pixels.size != size:
         pixels = pixels.resize(size, _FILTER[spec.decoding.resize])
     array = np.asarray(pixels, dtype=np.uint8)
@@ -308,27 +302,9 @@ def decode_image(body: bytes, spec: InputSpec, budget: PixelBudget | None = None
     return np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
-def picture_kind(body: bytes) -> Literal["PNG", "JPEG"] | None:
-    """What a file is, by its first bytes."""
-    if body[:8] == _PNG:
-        return "PNG"
-    return "JPEG" if body[:3] == _JPEG else None
-
-
-def describe_bytes(body: bytes) -> str:
-    """What is no picture, for messages."""
-    if body.lstrip()[:11].startswith(_BASE64_BEGINNINGS):
-        return "a picture as text (base64); send the file's bytes as they are"
-    return f"{len(body)} bytes beginning with {body[:8]!r}" if body else "0 bytes"
-
-
-def _damaged(kind: str, error: Exception) -> BadRequest:
+def _damaged(kind: PictureKindName, error: Exception) -> BadRequest:
     reason = " ".join(str(error).split()) or type(error).__name__
     return BadRequest(f"{kind} file cannot be decoded", expected=f"a whole {kind} file", found=reason)
-
-
-def _refuse_picture(body: bytes, spec: InputSpec) -> NoReturn:
-    raise BadRequest(f"input {spec.name}: not a picture", expected="a PNG or JPEG file", found=describe_bytes(body))
 
 
 def _in_mode(picture: Image.Image, mode: Mode) -> Image.Image:

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from .answer_size import AnswerRoom
 from .bad_request import BadRequest
-from .decode import InputSpec, decode_image, describe_bytes, picture_kind
+from .decode import InputSpec, decode_image
 from .effort import Effort
 from .instance_parser import Instances
 from .json_text import SMALL_JSON_BYTES, json_text, key_twice
 from .limits import Deadline, Limits
 from .nested_lists import NO_MISSING, to_array
+from .picture_kinds import PICTURE_FILE, describe_bytes, picture_kind
 from .pixel_budget import PixelBudget
 from .sizes import require_sizes
 
@@ -352,7 +353,7 @@ def _from_base64(text: str, where: str, inputs: Sequence[InputSpec]) -> bytes:
             found = "the alphabet for URLs, with - and _ instead of + and /"
         else:
             found = str(error)
-        expected = f"standard base64 of a PNG or JPEG file, in one line: {_example(inputs)}"
+        expected = f"standard base64 of {PICTURE_FILE}, in one line: {_example(inputs)}"
         raise BadRequest(f"{where}: not base64", expected=expected, found=found) from error
 
 
@@ -368,7 +369,7 @@ def _keys(document: Mapping[Any, Any]) -> str:
 def _example(inputs: Sequence[InputSpec]) -> str:
     """A JSON body that this model takes, for messages."""
     parts = {
-        spec.name: '{"b64": "<base64 of a PNG or JPEG file>"}'
+        spec.name: f'{{"b64": "<base64 of {PICTURE_FILE}>"}}'
         if spec.decoding is not None
         else "[" * len(spec.shape) + ("0, ..." if spec.shape else "0") + "]" * len(spec.shape)
         for spec in inputs
@@ -383,7 +384,7 @@ def _forms(inputs: Sequence[InputSpec]) -> str:
     if len(inputs) == 1:
         spec = inputs[0]
         if spec.decoding is not None:
-            forms.append("a PNG or JPEG file")
+            forms.append(PICTURE_FILE)
         if not spec.dynamic_axes:
             size = math.prod(spec.shape) * np.dtype(spec.dtype).itemsize
             forms.append(f"application/octet-stream of {size} bytes")

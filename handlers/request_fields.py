@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .bad_request import BadRequest
-from .decode import picture_kind
+from .picture_kinds import picture_kind
 
 # A body without a form is a field of this name.
 BODY = "body"
@@ -37,7 +37,7 @@ class Field:
     def is_picture(self) -> bool:
         """Whether it is declared to be a picture, or begins like one."""
         return self.content_type.lower().startswith("image/") or (
-            isinstance(self.value, (bytes, bytearray)) and picture_kind(bytes(self.value[:8])) is not None
+            isinstance(self.value, (bytes, bytearray)) and picture_kind(self.value) is not None
         )
 
 

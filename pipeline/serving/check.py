@@ -21,6 +21,7 @@ from pipeline._handlers.compare import Comparison, compare
 from pipeline._handlers.decode import InputSpec, decode_image
 from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.golden_pictures import stored_pictures
+from pipeline._handlers.picture_kinds import PICTURE_KINDS
 from pipeline._handlers.request import MAX_BODY_BYTES
 from pipeline._handlers.runtimes import RUNTIMES
 from pipeline._handlers.sizes import size_groups
@@ -42,7 +43,7 @@ from pipeline.tasks.table import task_named
 AT_ONCE = 8
 # Of each split: a minute or two through a small server.
 MAX_EXAMPLES = 500
-PNG, RAW, JSON = "image/png", "application/octet-stream", "application/json"
+PNG, RAW, JSON = PICTURE_KINDS["PNG"].media_type, "application/octet-stream", "application/json"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from pipeline._handlers.decode import picture_kind
+from pipeline._handlers.picture_kinds import PICTURE_KINDS, picture_kind
 from pipeline.errors import FileError, PipelineError, ServerError, UsageError
 from pipeline.serving.address import prediction_endpoint
 from pipeline.serving.wire import Endpoint, Logits, Prediction
@@ -46,7 +46,7 @@ def predict(
     """Ask a running server about files, one after the other.
 
     Args:
-        files: PNG or JPEG pictures, JSON documents (`.json`), or raw bytes.
+        files: pictures of the kinds in `PICTURE_KINDS`, JSON documents (`.json`), or raw bytes.
         url: the server's address, with or without the path of predictions; by default the one server that
             `pipeline serve` started.
 
@@ -185,7 +185,7 @@ def _predict_file(client: httpx.Client, endpoint: Endpoint, path: Path) -> tuple
         raise FileError(f"{path}: expected a readable file, found: {error.strerror}") from error
     kind = picture_kind(body)
     if kind is not None:
-        content_type = f"image/{kind.lower()}"
+        content_type = PICTURE_KINDS[kind].media_type
     elif path.suffix.lower() in _PICTURE_SUFFIXES:
         content_type = f"image/{path.suffix[1:].lower()}"
     else:

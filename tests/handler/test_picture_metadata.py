@@ -15,7 +15,9 @@ from PIL import Image, ImageOps
 
 from pipeline._handlers.bad_request import BadRequest
 from pipeline._handlers.decode import ImageDecoding, InputSpec, decode_image
-from pipeline._handlers.picture_metadata import MAX_BLOCKS, without_metadata
+from pipeline._handlers.jpeg_metadata import jpeg_without_metadata
+from pipeline._handlers.picture_metadata import MAX_BLOCKS
+from pipeline._handlers.png_metadata import png_without_metadata
 
 COLOUR = InputSpec(name="image", dtype="uint8", shape=(3, 8, 6), low=0, high=255, decoding=ImageDecoding(mode="RGB"))
 PIXELS: NDArray[np.uint8] = np.random.default_rng(3).integers(0, 256, (8, 6, 3), dtype=np.uint8)
@@ -141,7 +143,7 @@ def test_random_exif_data_turn_a_picture_as_pillow_turns_it_or_not_at_all() -> N
         damaged = whole.copy()
         damaged[generator.integers(6, len(whole), 2)] = generator.integers(0, 256, 2, dtype=np.uint8)
         body = jpeg(segment(0xE1, damaged.tobytes()))
-        bare, orientation = without_metadata(body, "JPEG")
+        bare, orientation = jpeg_without_metadata(body)
         assert bare == JPEG
         with suppress(SyntaxError, TypeError, ValueError, struct.error, UserWarning):  # Pillow cannot read it
             assert orientation in (Image.open(io.BytesIO(body)).getexif().get(0x0112, 1), 1)
@@ -161,7 +163,7 @@ def test_transparency_and_palettes_are_no_metadata() -> None:
         plain = buffer.getvalue()
         with_text = plain[:33] + PACKED_TEXT + plain[33:]
         np.testing.assert_array_equal(decode_image(with_text, COLOUR), decode_image(plain, COLOUR))
-        assert without_metadata(with_text, "PNG") == (plain, 1)
+        assert png_without_metadata(with_text) == (plain, 1)
 
 
 def test_the_first_frame_of_an_animation_counts() -> None:
@@ -183,5 +185,5 @@ def test_too_many_blocks_are_refused(body: bytes) -> None:
 
 
 def test_a_file_without_metadata_is_not_copied() -> None:
-    assert without_metadata(PNG, "PNG")[0] is PNG
-    assert without_metadata(JPEG, "JPEG")[0] is JPEG
+    assert png_without_metadata(PNG)[0] is PNG
+    assert jpeg_without_metadata(JPEG)[0] is JPEG

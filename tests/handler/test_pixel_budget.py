@@ -20,6 +20,7 @@ from pipeline._handlers.bad_request import BadRequest
 from pipeline._handlers.decode import ImageDecoding, InputSpec, decode_image
 from pipeline._handlers.jpeg_scans import MAX_SCANS, count_scans
 from pipeline._handlers.limits import usual_pixels
+from pipeline._handlers.picture_kinds import PICTURE_KINDS
 from pipeline._handlers.pixel_budget import PixelBudget
 
 COLOUR = InputSpec(name="image", dtype="uint8", shape=(3, 24, 32), low=0, high=255, decoding=ImageDecoding(mode="RGB"))
@@ -121,12 +122,11 @@ def test_scans_between_which_something_stands(between: bytes, hidden: int) -> No
 
 def test_thousands_of_scans_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert count_scans(with_scans(MAX_SCANS - 10)) == MAX_SCANS
-    opened: list[bytes] = []
-    monkeypatch.setattr("pipeline._handlers.decode.JpegImageFile", opened.append)
+    unopened = replace(PICTURE_KINDS["JPEG"], open=lambda _: pytest.fail("the file is opened"))
+    monkeypatch.setitem(PICTURE_KINDS, "JPEG", unopened)
     with pytest.raises(BadRequest, match=r"too many scans \(JPEG\): expected at most 64, found more") as caught:
         decode_image(with_scans(5000), COLOUR)
     assert caught.value.status == 413
-    assert not opened
 
 
 def test_a_film_behind_a_photo_is_no_scan() -> None:

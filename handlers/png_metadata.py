@@ -1,0 +1,78 @@
+"""What a PNG file says besides its pixels: its chunks are stepped over, once."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+from .picture_metadata import MAX_METADATA, Remainder, read_orientation
+
+# By chunk: how its content begins where it can hold an orientation. Before PNG had a chunk for EXIF, ImageMagick wrote
+# EXIF data as a text in hexadecimal digits.
+_KEYWORDS = {
+    b"eXIf": b"",
+    b"tEXt": b"Raw profile type exif\0",
+    b"zTXt": b"Raw profile type exif\0",
+    b"iTXt": b"XML:com.adobe.xmp\0",
+}
+
+
+def png_without_metadata(body: bytes) -> tuple[bytes, int]:
+    """Take out of a PNG file the chunks that are not needed for its pixels (small first letter).
+
+    A file that is cut or malformed is left as it is from there on: whoever decodes it says what is wrong.
+
+    Args:
+        body: the file.
+
+    Returns:
+        The file without them, and its orientation, 1 where it has none that can be read.
+
+    Raises:
+        BadRequest: it has too many chunks.
+    """
+    remainder = Remainder(body)
+    metadata: dict[bytes, bytes] = {}
+    place = 8
+    while place + 12 <= len(body):
+        remainder.count_block()
+        length, name = struct.unpack_from(">I4s", body, place)
+        end = place + 12 + length
+        if end > len(body) or name == b"IEND":
+            break
+        if name[0] & 0x20 and name != b"tRNS":  # transparency changes pixels
+            remainder.leave_out(place, end)
+            keyword = _KEYWORDS.get(name)
+            if keyword is not None and length <= MAX_METADATA and body.startswith(keyword, place + 8):
+                metadata[name] = body[place + 8 + len(keyword) : end - 4]
+        place = end
+    exif = metadata.get(b"eXIf")
+    if exif is None:
+        text = metadata.get(b"tEXt") or _inflated(metadata.get(b"zTXt", b"")[1:])
+        exif = _from_digits(b"".join(text.split(b"\n")[3:]))
+    xmp = _international_text(metadata.get(b"iTXt", b""))
+    return remainder.to_bytes(), read_orientation(exif, xmp)
+
+
+def _inflated(packed: bytes) -> bytes:
+    """What zlib packed; nothing where it is damaged or larger than is read."""
+    unpacker = zlib.decompressobj()
+    try:
+        text = unpacker.decompress(packed, MAX_METADATA)
+    except zlib.error:
+        return b""
+    return text if unpacker.eof else b""
+
+
+def _from_digits(text: bytes) -> bytes:
+    try:
+        return bytes.fromhex(text.decode("ascii"))
+    except ValueError:
+        return b""
+
+
+def _international_text(content: bytes) -> bytes:
+    """The text of an `iTXt` chunk: flag, method, language, translated keyword, and the text, packed or not."""
+    fields = content[2:].split(b"\0", 2)
+    text = fields[-1] if len(fields) == 3 else b""
+    return _inflated(text) if content[:1] == b"\1" else text
