@@ -15,21 +15,37 @@ MAX_ANSWER_BYTES = 6_553_500
 _NUMBER = len("-1.1754943508222875e-38,")
 
 
-def most_instances(serving: Serving, *, with_logits: bool = False, with_decoded: bool = False) -> int:
-    """Instances whose answers fit, whatever they are.
+@dataclass(frozen=True, kw_only=True)
+class Extras:
+    """What each answer holds besides the task's own, because the request asks for it.
+
+    Args:
+        logits: the model's outputs.
+        decoded: the SHA-256 of each input's values, by name.
+    """
+
+    logits: bool = False
+    decoded: bool = False
+
+    def __str__(self) -> str:
+        """In words; empty if nothing."""
+        return " and ".join([*["logits"] * self.logits, *["what was decoded"] * self.decoded])
+
+
+def most_instances(serving: Serving, extras: Extras) -> int:
+    """Instances whose answers fit into `{"predictions": [...]}`, whatever they are.
 
     Args:
         serving: the model's labels and inputs.
-        with_logits: whether each answer holds its logits.
-        with_decoded: whether each answer holds the SHA-256 of its inputs.
+        extras: of each answer.
 
     Returns:
         0 where not even one fits.
     """
     answer = {**ANSWERS[serving.task].longest(serving), "version": serving.version, "digest": "0" * 64}
-    if with_decoded:
+    if extras.decoded:
         answer["decoded"] = {spec.name: "0" * 64 for spec in serving.inputs}
-    size = len(json.dumps(answer)) + len(',"logits":[],') + with_logits * _NUMBER * len(serving.labels)
+    size = len(json.dumps(answer)) + len(',"logits":[],') + extras.logits * _NUMBER * len(serving.labels)
     return (MAX_ANSWER_BYTES - len('{"predictions":[]}')) // size
 
 
@@ -65,25 +81,3 @@ class AnswerRoom:
         if self.asked:
             return f"a request without asking for {self.asked}"
         return f"a model with shorter labels, of which one answer has at most {MAX_ANSWER_BYTES} bytes"
-
-
-class AnswerSize:
-    """The limits on instances of one model, known before any request.
-
-    Args:
-        serving: the model's labels and inputs.
-    """
-
-    def __init__(self, serving: Serving) -> None:
-        self._rooms = {
-            (logits, decoded): AnswerRoom(
-                most=most_instances(serving, with_logits=logits, with_decoded=decoded),
-                asked=" and ".join([*["logits"] * logits, *["what was decoded"] * decoded]),
-            )
-            for logits in (False, True)
-            for decoded in (False, True)
-        }
-
-    def room(self, *, with_logits: bool, with_decoded: bool) -> AnswerRoom:
-        """The limit for a request that asks for these."""
-        return self._rooms[with_logits, with_decoded]

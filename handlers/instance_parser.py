@@ -19,7 +19,6 @@ from .bad_request import BadRequest
 from .decode import InputSpec
 from .json_text import key_twice
 
-_HEAD = re.compile(r'[ \t\n\r]*\{[ \t\n\r]*"instances"[ \t\n\r]*:[ \t\n\r]*\[')
 _TAIL = re.compile(r"[ \t\n\r]*\}[ \t\n\r]*\Z")
 _SPACE = re.compile(r"[ \t\n\r]*")
 _BRACKET = re.compile(r"[\[\]]")
@@ -34,10 +33,11 @@ _MOST_LISTS = 250_000
 
 
 class Instances:
-    """What stands between the brackets of `{"instances": [...]}`.
+    """What stands between the brackets of an object of one key, `{"instances": [...]}`.
 
     Args:
         text: of the whole body.
+        key: of the object.
         inputs: of the model.
         decoder: of JSON values.
         example: a body that the model takes, for messages.
@@ -46,13 +46,15 @@ class Instances:
         BadRequest: another form.
     """
 
-    def __init__(self, text: str, inputs: Sequence[InputSpec], decoder: json.JSONDecoder, example: str) -> None:
+    def __init__(
+        self, text: str, key: str, inputs: Sequence[InputSpec], decoder: json.JSONDecoder, example: str
+    ) -> None:
         self._inputs = {spec.name: spec for spec in inputs}
         self._most = {spec.name: _most(spec) for spec in inputs}
         self._decoder = decoder
         self._example = example
         self._text = text
-        head = _HEAD.match(self._text)
+        head = re.match(rf'[ \t\n\r]*\{{[ \t\n\r]*"{key}"[ \t\n\r]*:[ \t\n\r]*\[', self._text)
         if head is None:
             raise BadRequest("JSON of the wrong form", expected=example, found=self._text[:40])
         self._place = head.end()

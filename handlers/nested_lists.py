@@ -15,12 +15,32 @@ from numpy.typing import NDArray
 
 from .bad_request import BadRequest
 from .decode import InputSpec
+from .domain import NO_MISSING, check_values
 from .sizes import fits_shape
 
-NO_MISSING = "; this input has no missing values"
 _KINDS = {bool: "true or false", str: "text", dict: "an object", float: "fractions", type(None): "null"}
 # Levels of lists that are told apart in a message.
 _MOST_LEVELS = 8
+
+
+def input_array(value: Any, where: str, spec: InputSpec, *, words: bool = True) -> NDArray[Any]:
+    """Nested lists as an array of the input's dtype, and of its shape but for free axes; every value is checked.
+
+    Args:
+        value: as for `to_array`, like what follows.
+        where: instance and input, for messages.
+        spec: the input.
+        words: whether `true` or `false` may be among the numbers.
+
+    Raises:
+        BadRequest: another shape, or a value that is none of the input's.
+    """
+    array = to_array(value, where, spec, words=words)
+    if array.dtype.kind == "f" and not np.isinf(array).any():
+        with np.errstate(over="ignore"):  # too large for float32 becomes infinite and is named below
+            array = array.astype(np.float32)
+    check_values(array, spec)  # before the cast to a narrower integer, which would wrap
+    return array.astype(spec.dtype, copy=False)
 
 
 def to_array(value: Any, where: str, spec: InputSpec, *, words: bool = True) -> NDArray[Any]:

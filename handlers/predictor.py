@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .answer_size import AnswerSize
+from .answer_size import Extras
 from .arrays import load_arrays
 from .bad_request import BadRequest
+from .body_forms import AnswerRooms
 from .compare import Comparison, compare
 from .description import HANDLER_LIST, SERVING_FILE, Golden, RuntimeSpec, Serving
 from .description_checks import checked_files
@@ -26,6 +27,7 @@ from .golden import proves_nothing, require_golden
 from .golden_pictures import picture_difference, require_pictures
 from .limits import Deadline, Limits, usual_pixels
 from .model_file import Model, describe_cpu, describe_libraries, load_model, run_chunks
+from .request import Request
 from .runtimes import RUNTIMES
 from .sizes import in_shape, size_groups, sizes_in_words
 from .task_answers import ANSWERS
@@ -62,7 +64,7 @@ class Predictor:
         self.serving = serving
         self.digest = digest
         self.limits = serving.limits or Limits(pixels=usual_pixels(serving.inputs))
-        self.answer_size = AnswerSize(serving)
+        self.answer_rooms = AnswerRooms(serving)
         self._model = model
         self._golden = golden
         self._pictures = pictures
@@ -279,30 +281,21 @@ class Predictor:
             answer["logits"] = logits.tolist()
         return answer
 
-    def encode(
-        self,
-        logits: NDArray[np.float32],
-        *,
-        listed: bool,
-        with_logits: bool = False,
-        decoded: Sequence[Mapping[str, NDArray[Any]]] | None = None,
-    ) -> bytes:
-        """The body of a response.
+    def answers(self, request: Request, logits: NDArray[np.float32], extras: Extras) -> list[dict[str, Any]]:
+        """The answers to the instances of a request.
 
         Args:
-            logits: (N, K), one row per instance of the request.
-            listed: whether the request was a list of instances.
-            with_logits: whether each answer also holds its logits.
-            decoded: the instances, if each answer is also to hold the SHA-256 of its inputs' values, by name.
-
-        Returns:
-            JSON: one answer, or `{"predictions": [...]}`.
+            request: that is answered.
+            logits: (N, K), one row per instance.
+            extras: what each answer holds besides the task's own.
         """
-        answers = [self.answer(row, with_logits=with_logits) for row in logits]
-        for answer, instance in zip(answers, decoded or (), strict=False):
-            answer["decoded"] = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in instance.items()}
-        document = {"predictions": answers} if listed else answers[0]
-        return json.dumps(document, separators=(",", ":")).encode()
+        answers = [self.answer(row, with_logits=extras.logits) for row in logits]
+        if extras.decoded:
+            for answer, instance in zip(answers, request.instances, strict=True):
+                answer["decoded"] = {
+                    name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in instance.items()
+                }
+        return answers
 
 
 def _expected_files(folder: Path, serving: Serving) -> dict[str, str]:

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from . import predictor as predictor_module
+from .answer_size import Extras
 from .bad_request import BadRequest, without_trace
 from .batch_answering import answer_requests
+from .body_forms import decode_request, encode_response, require_no_encoding
 from .limits import Deadline
 from .predictor import Predictor, Refusal, reason_of
-from .request import Request, decode_request, require_no_encoding
+from .request import Request
 from .request_fields import Field, body_of, distinct_names, require_one_content_type, require_whole_form
 from .torchserve_reading import MAX_FIELDS, read_in_packets
 
@@ -112,11 +114,7 @@ class Handler:
                 what = "the model failed" if isinstance(request, Request) else "the request cannot be decoded"
                 bodies.append(json.dumps({"error": what, "found": reason_of(cast("Exception", answer))}).encode())
             else:
-                with_logits = _header(context, index, LOGITS_HEADER) is not None
-                decoded = request.instances if _header(context, index, DECODED_HEADER) is not None else None
-                bodies.append(
-                    self._predictor.encode(answer, listed=request.listed, with_logits=with_logits, decoded=decoded)
-                )
+                bodies.append(encode_response(self._predictor, request, answer, _extras(context, index)))
         return bodies
 
     def _decode_all(
@@ -183,12 +181,22 @@ def _decode(row: Mapping[str, Any], index: int, context: _Context, predictor: Pr
     body = body_of(fields)
     require_one_content_type([*content_types, *([] if form else [body.content_type])])
     declared = body.content_type or ("" if form else "".join(content_types[:1]))
-    room = predictor.answer_size.room(
-        with_logits=_header(context, index, LOGITS_HEADER) is not None,
-        with_decoded=_header(context, index, DECODED_HEADER) is not None,
-    )
+    extras = _extras(context, index)
     return decode_request(
-        body.value, declared, predictor.serving.inputs, limits=predictor.limits, room=room, deadline=deadline
+        body.value,
+        declared,
+        predictor.serving.inputs,
+        limits=predictor.limits,
+        rooms=lambda form: predictor.answer_rooms.room(form, extras),
+        deadline=deadline,
+    )
+
+
+def _extras(context: _Context, index: int) -> Extras:
+    """What a request asks for by its headers."""
+    return Extras(
+        logits=_header(context, index, LOGITS_HEADER) is not None,
+        decoded=_header(context, index, DECODED_HEADER) is not None,
     )
 
 

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import httpx
 
+from pipeline._handlers.answer_size import Extras
+from pipeline._handlers.body_forms import decode_request, encode_response
 from pipeline._handlers.predictor import Predictor
-from pipeline._handlers.request import decode_request
 from pipeline.archive.mar import Archive
 from pipeline.engine.probe import Check
 from pipeline.engine.process import module_environment
@@ -99,12 +100,8 @@ def main(folder: Path, port: int) -> None:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             request = decode_request(body, self.headers["content-type"], predictor.serving.inputs)
-            answer = predictor.encode(
-                predictor.predict(request.instances),
-                listed=request.listed,
-                with_logits=WIRE.logits_header in self.headers,
-                decoded=request.instances if WIRE.decoded_header in self.headers else None,
-            )
+            extras = Extras(logits=WIRE.logits_header in self.headers, decoded=WIRE.decoded_header in self.headers)
+            answer = encode_response(predictor, request, predictor.predict(request.instances), extras)
             self.send_response(200)
             self.send_header(WIRE.worker_header, str(os.getpid()))
             self.end_headers()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.request import occurring
+from pipeline._handlers.domain import occurring
 from pipeline._handlers.sizes import SizeGroup, sizes_in_words
 from pipeline.checks.determinism import require_steady
 from pipeline.checks.reference import module_reference

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 from pipeline._handlers.bad_request import BadRequest
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.request import occurring
+from pipeline._handlers.domain import occurring
 from pipeline._handlers.sizes import fits_shape, require_sizes
 from pipeline.data.sizes import with_shared_names
 from pipeline.engine.documents import Document, first_problem

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.request import occurring
+from pipeline._handlers.domain import occurring
 
 _SEED = 0
 # Where neither the domain nor real values have bounds: wide enough to leave any usual preprocessing's linear range.

@@ -282,7 +282,7 @@ def _read_golden(path: Path, specs: Sequence[InputSpec], count: int) -> dict[str
     import numpy as np
 
     from pipeline._handlers.bad_request import BadRequest
-    from pipeline._handlers.request import check_values
+    from pipeline._handlers.domain import check_values
     from pipeline._handlers.sizes import fits_shape, require_sizes
 
     spec = specs[0]

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from pipeline._handlers.bad_request import BadRequest
+from pipeline._handlers.body_forms import decode_request, require_no_encoding
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.request import MAX_BODY_BYTES, MAX_INSTANCES, decode_request, require_no_encoding
+from pipeline._handlers.request import MAX_BODY_BYTES, MAX_INSTANCES
 from tests.request_bodies import FORM, JSON, PIXELS, RAW, listed, png
 from tests.served_models import GREY, SEQUENCE, TABLE
 

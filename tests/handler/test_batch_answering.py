@@ -15,11 +15,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pipeline._handlers.bad_request import BadRequest
 from pipeline._handlers.batch_answering import answer_requests
+from pipeline._handlers.body_forms import decode_request
 from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.model_file import Model, load_model
 from pipeline._handlers.predictor import Predictor
-from pipeline._handlers.request import Request, decode_request
+from pipeline._handlers.request import Request
 from tests.served_models import GREY, SEQUENCE, build_archive
 
 WRONG = 77  # a picture of nothing else is one that the models below cannot answer

@@ -17,11 +17,12 @@ from PIL import Image
 from pipeline._handlers import answer_size, limits
 from pipeline._handlers.bad_request import MAX_FOUND, BadRequest
 from pipeline._handlers.batch_answering import answer_requests
+from pipeline._handlers.body_forms import decode_request, encode_response
 from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.description import Serving
 from pipeline._handlers.limits import Deadline, Limits, usual_pixels
 from pipeline._handlers.predictor import Predictor
-from pipeline._handlers.request import MAX_INSTANCES, Request, decode_request
+from pipeline._handlers.request import MAX_INSTANCES, Request
 from tests.request_bodies import JSON, listed
 from tests.served_models import GREY, LABELS, SEQUENCE, TABLE, build_archive
 
@@ -166,7 +167,9 @@ def test_what_no_text_is_is_named() -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_pictures_are_counted_in_every_encoding(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
-    monkeypatch.setattr("pipeline._handlers.request.decode_image", lambda *_: pytest.fail("a picture is decoded"))
+    monkeypatch.setattr(
+        "pipeline._handlers.json_instances.decode_image", lambda *_: pytest.fail("a picture is decoded")
+    )
     body = listed(*[{"b64": ""}] * 9).decode().encode(encoding)
     with pytest.raises(BadRequest, match="found 9 pictures that become 48 pixels each"):
         decode_request(body, JSON, [GREY], limits=Limits(pixels=400))
@@ -312,7 +315,7 @@ def test_the_search_for_the_instance_without_an_answer_ends_with_the_deadline(tm
     build_archive(tmp_path / "made", [TABLE]).unpack(tmp_path / "unpacked")
     predictor = Predictor.load(tmp_path / "unpacked")
     good, bad = ({"features": np.full(4, value, dtype=np.float32)} for value in (0, np.inf))
-    request = Request(instances=(*[good] * 900, bad), listed=True)
+    request = Request(instances=(*[good] * 900, bad), form="instances", listed=True)
     (answer,) = answer_requests(predictor, [request], Deadline(200.5))
     assert isinstance(answer, BadRequest)
     assert (answer.status, answer.error) == (503, "no answer in time")
@@ -323,7 +326,10 @@ def test_a_slow_request_takes_the_time_of_no_other(tmp_path: Path, clock: Clock)
     build_archive(tmp_path / "made", [TABLE]).unpack(tmp_path / "unpacked")
     predictor = Predictor.load(tmp_path / "unpacked")
     instance = {"features": np.ones(4, dtype=np.float32)}
-    requests = [Request(instances=(instance,) * size, listed=True) for size in (MAX_INSTANCES, 1, 12, 2, MAX_INSTANCES)]
+    requests = [
+        Request(instances=(instance,) * size, form="instances", listed=True)
+        for size in (MAX_INSTANCES, 1, 12, 2, MAX_INSTANCES)
+    ]
     answers = answer_requests(predictor, requests, Deadline(60.5))
     assert [len(answer) for answer in answers[1:4] if isinstance(answer, np.ndarray)] == [1, 12, 2]
     for answer in (answers[0], answers[4]):
@@ -359,13 +365,13 @@ def test_the_largest_answer_is_no_larger_than_promised(
     logits = np.full((60, len(labels)), smallest, dtype=np.float32)
     logits[:, 0] = 80  # the others' probabilities are as long as any
     instance = {"features": np.zeros(4, dtype=np.float32)}
+    request = Request(instances=(instance,) * 60, form="instances", listed=True)
     for with_logits in (False, True):
         for with_decoded in (False, True):
-            body = predictor.encode(
-                logits, listed=True, with_logits=with_logits, decoded=[instance] * 60 if with_decoded else None
-            )
+            extras = answer_size.Extras(logits=with_logits, decoded=with_decoded)
+            body = encode_response(predictor, request, logits, extras)
             monkeypatch.setattr(answer_size, "MAX_ANSWER_BYTES", len(body))
-            most = answer_size.most_instances(predictor.serving, with_logits=with_logits, with_decoded=with_decoded)
+            most = answer_size.most_instances(predictor.serving, extras)
             assert 0.6 * 60 < most <= 60
 
 

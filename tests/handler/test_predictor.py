@@ -21,10 +21,13 @@ from safetensors.numpy import load as loaded
 from safetensors.numpy import save
 
 from pipeline._handlers.activation import ACTIVATIONS
+from pipeline._handlers.answer_size import Extras
 from pipeline._handlers.bad_request import BadRequest
+from pipeline._handlers.body_forms import encode_response
 from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.description import RuntimeSpec, Serving
 from pipeline._handlers.predictor import Predictor, Refusal
+from pipeline._handlers.request import Request
 from pipeline.archive.mar import Archive
 from pipeline.errors import FileError
 from tests.faulty_archives import made_again
@@ -49,7 +52,8 @@ def test_answers_are_the_models(kind: Literal["onnxruntime", "torchscript"], tmp
     logits = predictor.predict([{"image": pixels}])
     expected = expected_logits(pixels)
     np.testing.assert_allclose(logits, expected[np.newaxis], rtol=1e-5)
-    answer = json.loads(predictor.encode(logits, listed=False))
+    request = Request(instances=({"image": pixels},), form="raw", listed=False)
+    answer = json.loads(encode_response(predictor, request, logits, Extras()))
     assert answer["label"] == LABELS[int(expected.argmax())]
     assert answer["class_id"] == int(expected.argmax())
     assert answer["probability"] == pytest.approx(np.exp(expected).max() / np.exp(expected).sum(), rel=1e-4)
@@ -268,8 +272,10 @@ def test_a_model_that_depends_on_its_batch_sees_one_example_at_a_time_unless_tha
 
 def test_logits_on_demand_are_exact(tmp_path: Path) -> None:
     predictor = load(build_archive(tmp_path / "made", [TABLE]), tmp_path / "unpacked")
-    logits = predictor.predict([{"features": np.array([0.1, 0.2, 0.3, 1.7], np.float32)}] * 2)
-    answer = json.loads(predictor.encode(logits, listed=True, with_logits=True))
+    instance = {"features": np.array([0.1, 0.2, 0.3, 1.7], np.float32)}
+    request = Request(instances=(instance, instance), form="instances", listed=True)
+    logits = predictor.predict(request.instances)
+    answer = json.loads(encode_response(predictor, request, logits, Extras(logits=True)))
     found = np.array([one["logits"] for one in answer["predictions"]], dtype=np.float32)
     np.testing.assert_array_equal(found, logits)
 

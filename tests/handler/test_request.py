@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from pipeline._handlers.bad_request import BadRequest
+from pipeline._handlers.body_forms import decode_request
 from pipeline._handlers.decode import InputSpec, MadeUp
-from pipeline._handlers.request import decode_request, occurring
+from pipeline._handlers.domain import occurring
 from tests.request_bodies import FORM, JSON, PIXELS, RAW, listed, png
 from tests.served_models import GREY, SEQUENCE, TABLE
 

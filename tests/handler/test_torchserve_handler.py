@@ -237,17 +237,18 @@ def test_an_answer_that_the_server_would_not_send_on_is_not_made(
     handler: Handler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pipeline._handlers import answer_size
+    from pipeline._handlers.body_forms import AnswerRooms
 
     rows = [(json.dumps({"instances": [np.arange(48).reshape(1, 8, 6).tolist()] * 9}).encode(), "application/json")]
     _, (whole,) = ask(handler, rows, **{LOGITS_HEADER: "1"})
     assert len(whole["predictions"]) == 9
     monkeypatch.setattr(answer_size, "MAX_ANSWER_BYTES", len(json.dumps(whole, separators=(",", ":"))))
-    handler._predictor.answer_size = answer_size.AnswerSize(handler._predictor.serving)
+    handler._predictor.answer_rooms = AnswerRooms(handler._predictor.serving)
 
     def predict(*_: Any) -> None:
         raise AssertionError("the model is asked")
 
-    most = handler._predictor.answer_size.room(with_logits=True, with_decoded=False).most
+    most = handler._predictor.answer_rooms.room("instances", answer_size.Extras(logits=True)).most
     assert 1 < most < 9
     with monkeypatch.context() as patched:
         patched.setattr(Predictor, "predict", predict)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline._handlers.bad_request import BadRequest
-from pipeline._handlers.request import decode_request
+from pipeline._handlers.body_forms import decode_request
 from pipeline.errors import PipelineError, ServerError, UsageError
 from pipeline.serving.client import predict
 from tests.http_servers import listening

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline._handlers.request import decode_request
+from pipeline._handlers.body_forms import decode_request
 from pipeline.serving.encoding import encode_instances
 from tests.served_models import GREY, TABLE
 

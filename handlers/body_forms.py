@@ -1,0 +1,247 @@
+"""The forms in which requests and their answers are written: a closed table, and the one place that tells them apart.
+
+A form owns both directions: what a body of it holds, how many answers have room in one of its responses, and how that
+is written. What is the same for every form is here: how large a body may be, that nothing is packed, and which form a
+body has.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .answer_size import AnswerRoom, Extras
+from .bad_request import BadRequest
+from .decode import InputSpec
+from .effort import Effort
+from .json_instances import JsonInstances
+from .limits import Deadline, Limits
+from .picture_body import PictureBody
+from .picture_kinds import describe_bytes, picture_kind
+from .pixel_budget import PixelBudget
+from .raw_body import RAW_MEDIA, RawBody, raw_length
+from .request import MAX_BODY_BYTES, FormName, FormNotTakenError, Request
+
+if TYPE_CHECKING:
+    from .description import Serving
+    from .predictor import Predictor
+
+_GZIP = b"\x1f\x8b"
+# The first key of a JSON object, which tells its form, stands so far in front.
+_HEAD_BYTES = 1024
+_FIRST_KEY = re.compile(r'[ \t\n\r]*\{[ \t\n\r]*"([^"\\]*)"')
+
+
+class BodyForm(Protocol):
+    """One form of a request's body, and of its answer."""
+
+    def accepted(self, inputs: Sequence[InputSpec]) -> str:
+        """What a body of this form is for a model, for messages; empty where the model takes none."""
+
+    def decode(self, body: bytes, media: str, inputs: Sequence[InputSpec], effort: Effort) -> Request:
+        """From a body to the arrays that the model takes.
+
+        Args:
+            body: as received, neither empty nor too large.
+            media: the declared media type, in lower case without parameters; empty if there was none.
+            inputs: of the model.
+            effort: what the request may still take.
+
+        Raises:
+            BadRequest: with what was expected and found.
+            FormNotTakenError: the model takes no body of this form.
+        """
+
+    def most_instances(self, serving: Serving, extras: Extras) -> int:
+        """How many instances have room in one answer, whatever they are; 0 where not even one."""
+
+    def encode(self, predictor: Predictor, request: Request, logits: NDArray[np.float32], extras: Extras) -> bytes:
+        """The body of the answer to a request, from logits (N, K)."""
+
+
+class JsonForm(BodyForm, Protocol):
+    """A form that is a JSON object."""
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Keys of its object; no other JSON form has one of them."""
+
+    def decode_document(self, document: object, inputs: Sequence[InputSpec], effort: Effort) -> Request:
+        """Like `decode`, of what a server parsed already: an object, a list, a number.
+
+        Raises:
+            BadRequest: with what was expected and found.
+        """
+
+
+JSON_FORMS: dict[FormName, JsonForm] = {"instances": JsonInstances()}
+# In the order in which messages name them.
+FORMS: dict[FormName, BodyForm] = {"picture": PictureBody(), "raw": RawBody(), **JSON_FORMS}
+# JSON that begins with no form's key is refused by this one, which says what it expected.
+_USUAL_JSON: FormName = "instances"
+
+
+def form_of(body: bytes, media: str, inputs: Sequence[InputSpec]) -> FormName | None:
+    """Which form a body has; None if none is known.
+
+    A declared type is believed, except that a picture is recognised by its first bytes and an unknown type (curl
+    declares a form unless told otherwise) is decided by what the body holds.
+
+    Args:
+        body: as received.
+        media: the declared media type, in lower case without parameters; empty if there was none.
+        inputs: of the model.
+    """
+    if media == "application/json" or media.endswith("+json"):
+        return _json_form(_first_key(body))
+    picture = picture_kind(body) is not None
+    if media == RAW_MEDIA:
+        length = raw_length(inputs)
+        instead = picture and length not in (None, len(body)) and inputs[0].decoding is not None
+        return "picture" if instead else "raw"
+    if media.startswith("image/") or picture:
+        return "picture"
+    return _json_form(_first_key(body)) if body.lstrip()[:1] == b"{" else None
+
+
+def decode_request(
+    body: object,
+    content_type: str,
+    inputs: Sequence[InputSpec],
+    *,
+    limits: Limits | None = None,
+    rooms: Callable[[FormName], AnswerRoom] | None = None,
+    deadline: Deadline | None = None,
+) -> Request:
+    """Decode a request body of any accepted form.
+
+    Args:
+        body: the bytes as received; text, or whatever JSON can hold, where the server decoded it already.
+        content_type: the declared media type, with or without parameters; empty if there was none.
+        inputs: the model's inputs.
+        limits: on pictures; without them, only what memory allows.
+        rooms: in an answer, by form; None for any.
+        deadline: of the worker's call.
+
+    Returns:
+        At least one instance, each checked against the inputs.
+
+    Raises:
+        BadRequest: with what was expected and found.
+    """
+    if rooms is not None:  # where no form has room for an answer, nothing of the body matters
+        max((rooms(name) for name in FORMS), key=lambda room: room.most).require(1)
+    pixels = PixelBudget() if limits is None else PixelBudget(limits.pixels)
+    effort = Effort(pixels=pixels, room=None, deadline=deadline)
+    effort.check(0)
+    if isinstance(body, str):
+        body = body.encode("utf-8", "surrogatepass")
+    if not isinstance(body, (bytes, bytearray)):  # a stock TorchServe parses JSON itself: an object, a list, a number
+        json_form = _json_form(next(iter(body), None) if isinstance(body, Mapping) else None)
+        return JSON_FORMS[json_form].decode_document(body, inputs, _with_room(effort, json_form, rooms))
+    body = bytes(body)
+    media = content_type.partition(";")[0].strip().lower()
+    _require_readable(body, media, inputs)
+    form = form_of(body, media, inputs)
+    if form is None:
+        shown = f"content type {media or '(none)'} and {describe_bytes(body)}"
+        raise BadRequest("request body of an unknown kind", expected=_accepted(inputs), found=shown, status=415)
+    effort = _with_room(effort, form, rooms)
+    try:
+        return FORMS[form].decode(body, media, inputs, effort)
+    except FormNotTakenError as refusal:
+        raise BadRequest(refusal.error, expected=_accepted(inputs), found=refusal.found, status=415) from None
+
+
+def encode_response(predictor: Predictor, request: Request, logits: NDArray[np.float32], extras: Extras) -> bytes:
+    """The body of a response, in the form of its request.
+
+    Args:
+        predictor: that answered.
+        request: as it was decoded.
+        logits: (N, K), one row per instance of the request.
+        extras: what each answer holds besides the task's own.
+    """
+    return FORMS[request.form].encode(predictor, request, logits, extras)
+
+
+class AnswerRooms:
+    """How many instances a request to one model may hold, known before any request.
+
+    Args:
+        serving: the model's labels and inputs.
+    """
+
+    def __init__(self, serving: Serving) -> None:
+        choices = [Extras(logits=logits, decoded=decoded) for logits in (False, True) for decoded in (False, True)]
+        self._rooms = {
+            (name, extras): AnswerRoom(most=form.most_instances(serving, extras), asked=str(extras))
+            for name, form in FORMS.items()
+            for extras in choices
+        }
+
+    def room(self, form: FormName, extras: Extras) -> AnswerRoom:
+        """The limit for a request of this form that asks for these."""
+        return self._rooms[form, extras]
+
+
+def require_no_encoding(header: str, encodings: str) -> None:
+    """Refuse a body that was packed for the way, which is never undone here.
+
+    Args:
+        header: name of the header.
+        encodings: its value, a list with commas; empty if there was none.
+
+    Raises:
+        BadRequest: naming the encodings.
+    """
+    # How a body was cut for the way is undone by the server.
+    packed = {encoding.strip().lower() for encoding in encodings.split(",")} - {"", "identity", "chunked"}
+    if packed:
+        raise _encoded(f"{header}: {', '.join(sorted(packed))}")
+
+
+def _require_readable(body: bytes, media: str, inputs: Sequence[InputSpec]) -> None:
+    """Refuse what no form is read from: too many bytes, none, or packed ones."""
+    if len(body) > MAX_BODY_BYTES:
+        raise BadRequest(
+            "request body too large", expected=f"at most {MAX_BODY_BYTES} bytes", found=f"{len(body)} bytes", status=413
+        )
+    if not body:
+        raise BadRequest("empty request body", expected=_accepted(inputs), found="0 bytes")
+    if body.startswith(_GZIP) and media != RAW_MEDIA:
+        raise _encoded("a body packed by gzip")
+
+
+def _encoded(found: str) -> BadRequest:
+    return BadRequest(
+        "packed request body", expected="the body as it is, without a content encoding", found=found, status=415
+    )
+
+
+def _with_room(effort: Effort, form: FormName, rooms: Callable[[FormName], AnswerRoom] | None) -> Effort:
+    """With the room of this form's answer, which is enough for one at least."""
+    effort = replace(effort, room=None if rooms is None else rooms(form))
+    effort.check(0)
+    return effort
+
+
+def _json_form(first_key: Any) -> FormName:
+    return next((name for name, form in JSON_FORMS.items() if first_key in form.keys), _USUAL_JSON)
+
+
+def _first_key(body: bytes) -> str | None:
+    """The first key of a JSON object; None where it cannot be told at once."""
+    match = _FIRST_KEY.match(body[:_HEAD_BYTES].decode(json.detect_encoding(body), "replace"))
+    return None if match is None else match[1]
+
+
+def _accepted(inputs: Sequence[InputSpec]) -> str:
+    """What a body may be, for messages."""
+    return ", or ".join(filter(None, (form.accepted(inputs) for form in FORMS.values())))

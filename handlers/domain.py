@@ -1,0 +1,81 @@
+"""Which values an input takes: finite or missing, inside its bounds, and none that never fills an example alone."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bad_request import BadRequest
+from .decode import InputSpec
+
+NO_MISSING = "; this input has no missing values"
+
+
+def check_values(array: NDArray[Any], spec: InputSpec) -> None:
+    """Check that every value of an array is finite, or missing where it may be, in the domain, and that it all occurs.
+
+    Args:
+        array: of the input's dtype, any shape.
+        spec: the input.
+
+    Raises:
+        BadRequest: naming the first value outside and its position, or the one value that does not occur alone.
+    """
+    if array.dtype.kind == "f":
+        wrong = np.isinf(array) if spec.missing else ~np.isfinite(array)
+        if wrong.any():
+            position = _first(wrong)
+            raise BadRequest(
+                f"input {spec.name}: non-finite value at {list(position)}",
+                expected="finite numbers" + (", and NaN for missing values" if spec.missing else NO_MISSING),
+                found=str(array[position]),
+            )
+    low: Any
+    high: Any
+    if spec.dtype == "float32":  # bounds in the input's own precision, so that a bound itself is always inside
+        low, high = np.float32(spec.low), np.float32(spec.high)
+    else:
+        low, high = max(spec.low, np.iinfo(spec.dtype).min), min(spec.high, np.iinfo(spec.dtype).max)
+    # Unlike `min` and `max`, these leave NaN out; nothing else is NaN than what is missing.
+    if array.size and (np.fmin.reduce(array, axis=None) < low or np.fmax.reduce(array, axis=None) > high):
+        position = _first((array < low) | (array > high))
+        raise BadRequest(
+            f"input {spec.name}: value out of its domain at {list(position)}",
+            expected=f"{spec.low:g} to {spec.high:g}",
+            found=str(array[position]),
+        )
+    for value in _never_alone(spec):
+        if array.size and (array == value).all():
+            raise BadRequest(
+                f"input {spec.name}: one value everywhere, which this model is not made for",
+                expected=f"another value than {value:g} somewhere",
+                found=f"{value:g} alone",
+            )
+
+
+def occurring(examples: NDArray[Any], spec: InputSpec) -> NDArray[np.bool_]:
+    """Which examples are not one value everywhere that, as the input says, never occurs so.
+
+    Args:
+        examples: (N, *shape).
+        spec: the input.
+
+    Returns:
+        (N,).
+    """
+    occurs = np.ones(len(examples), dtype=np.bool_)
+    for value in _never_alone(spec):
+        occurs &= ~(examples == value).all(axis=tuple(range(1, examples.ndim)))
+    return occurs
+
+
+def _never_alone(spec: InputSpec) -> list[float]:
+    """Values that never fill a whole example."""
+    ends = {"zeros": spec.nearest_to_zero, "maximum": spec.high}
+    return [value for kind, value in ends.items() if kind not in spec.occurs]
+
+
+def _first(wrong: NDArray[np.bool_]) -> tuple[int, ...]:
+    return tuple(int(axis) for axis in cast("NDArray[np.intp]", np.argwhere(wrong))[0])

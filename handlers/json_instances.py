@@ -1,0 +1,156 @@
+"""A body of JSON, `{"instances": [...]}`; its answer is `{"predictions": [...]}`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .answer_size import Extras, most_instances
+from .bad_request import BadRequest
+from .decode import InputSpec, decode_image
+from .effort import Effort
+from .instance_parser import Instances
+from .json_text import SMALL_JSON_BYTES, compact_json, json_text, object_keys, refused_unless_json, strict_decoder
+from .nested_lists import input_array
+from .picture_kinds import PICTURE_FILE
+from .request import MAX_INSTANCES, Request
+from .sizes import require_sizes
+
+if TYPE_CHECKING:
+    from .description import Serving
+    from .predictor import Predictor
+
+_KEY = "instances"
+
+
+class JsonInstances:
+    """A list of instances, of a model with any inputs."""
+
+    keys = frozenset({_KEY})
+
+    def accepted(self, inputs: Sequence[InputSpec]) -> str:  # noqa: ARG002 - every model takes it
+        """An object of one key."""
+        return f'application/json {{"{_KEY}": [...]}}'
+
+    def decode(self, body: bytes, media: str, inputs: Sequence[InputSpec], effort: Effort) -> Request:  # noqa: ARG002
+        """Each instance of the list; of a large body, one after the other."""
+        example = _example(inputs)
+        with refused_unless_json(example):
+            text = json_text(body, inputs, example)
+        effort = replace(effort, words="true" in text or "false" in text)
+        decoder = strict_decoder(inputs)
+        sizes = [spec.shape[1] * spec.shape[2] for spec in inputs if spec.decoding is not None]
+        if sizes:  # before the first of them is decoded
+            effort.pixels.require(text.count('"b64"'), min(sizes))
+        if len(body) <= SMALL_JSON_BYTES:
+            with refused_unless_json(example):
+                document = decoder.decode(text)
+            return self.decode_document(document, inputs, effort)
+        instances = Instances(text, _KEY, inputs, decoder, example)
+        return _from_instances(_read(instances, example), inputs, effort)
+
+    def decode_document(self, document: object, inputs: Sequence[InputSpec], effort: Effort) -> Request:
+        """Each instance of the list."""
+        if not isinstance(document, Mapping) or set(document) != {_KEY}:
+            found = object_keys(document) if isinstance(document, Mapping) else type(document).__name__
+            raise BadRequest("JSON of the wrong form", expected=_example(inputs), found=found)
+        instances = document[_KEY]
+        if not isinstance(instances, list) or not 1 <= len(instances) <= MAX_INSTANCES:
+            raise _wrong_number(
+                f"{len(instances)} of them" if isinstance(instances, list) else type(instances).__name__, inputs
+            )
+        return _from_instances(instances, inputs, effort)
+
+    def most_instances(self, serving: Serving, extras: Extras) -> int:
+        """Of the list of answers."""
+        return most_instances(serving, extras)
+
+    def encode(self, predictor: Predictor, request: Request, logits: NDArray[np.float32], extras: Extras) -> bytes:
+        """A list of answers, in the order of the instances."""
+        return compact_json({"predictions": predictor.answers(request, logits, extras)})
+
+
+def _read(instances: Iterable[Any], example: str) -> Iterator[Any]:
+    with refused_unless_json(example):
+        yield from instances
+
+
+def _from_instances(instances: Iterable[Any], inputs: Sequence[InputSpec], effort: Effort) -> Request:
+    decoded: list[dict[str, NDArray[Any]]] = []
+    for index, instance in enumerate(instances):
+        effort.check(index)
+        if index == MAX_INSTANCES:
+            raise _wrong_number("more", inputs)
+        decoded.append(_instance(instance, index, inputs, effort))
+    if not decoded:
+        raise _wrong_number("0 of them", inputs)
+    return Request(instances=tuple(decoded), form="instances", listed=True)
+
+
+def _wrong_number(found: str, inputs: Sequence[InputSpec]) -> BadRequest:
+    return BadRequest(
+        "instances of the wrong number",
+        expected=f"a list of 1 to {MAX_INSTANCES}, {_example(inputs)}",
+        found=found,
+    )
+
+
+def _instance(instance: Any, index: int, inputs: Sequence[InputSpec], effort: Effort) -> dict[str, NDArray[Any]]:
+    names = [spec.name for spec in inputs]
+    if isinstance(instance, dict) and set(instance) == set(names):
+        values = instance
+    elif len(inputs) == 1 and (not isinstance(instance, dict) or set(instance) == {"b64"}):
+        values = {names[0]: instance}
+    else:
+        found = object_keys(instance) if isinstance(instance, dict) else type(instance).__name__
+        raise BadRequest(f"instance {index}: wrong inputs", expected=_example(inputs), found=found)
+    arrays = {spec.name: _value(values[spec.name], index, spec, inputs, effort) for spec in inputs}
+    require_sizes({name: array.shape for name, array in arrays.items()}, inputs, where=f"instance {index}, ")
+    return arrays
+
+
+def _value(value: Any, index: int, spec: InputSpec, inputs: Sequence[InputSpec], effort: Effort) -> NDArray[Any]:
+    where = f"instance {index}, input {spec.name}"
+    if isinstance(value, dict):
+        if spec.decoding is None or set(value) != {"b64"} or not isinstance(value["b64"], str):
+            form = "nested lists, or " if spec.decoding else "nested lists: "
+            raise BadRequest(f"{where}: wrong form", expected=form + _example(inputs), found=object_keys(value))
+        return decode_image(_from_base64(value["b64"], where, inputs), spec, effort.pixels)
+    if isinstance(value, str) and spec.decoding is not None:
+        raise BadRequest(f"{where}: wrong form", expected=_example(inputs), found=f"text, {value[:16]!r}...")
+    return input_array(value, where, spec, words=effort.words)
+
+
+def _from_base64(text: str, where: str, inputs: Sequence[InputSpec]) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        if text.startswith("data:"):
+            found = "a data URL; leave out all up to its comma"
+        elif len(text.split(maxsplit=1)) != 1 or text != text.strip():
+            found = "spaces or line breaks"
+        elif "-" in text or "_" in text:
+            found = "the alphabet for URLs, with - and _ instead of + and /"
+        else:
+            found = str(error)
+        expected = f"standard base64 of {PICTURE_FILE}, in one line: {_example(inputs)}"
+        raise BadRequest(f"{where}: not base64", expected=expected, found=found) from error
+
+
+def _example(inputs: Sequence[InputSpec]) -> str:
+    """A JSON body that this model takes, for messages."""
+    parts = {
+        spec.name: f'{{"b64": "<base64 of {PICTURE_FILE}>"}}'
+        if spec.decoding is not None
+        else "[" * len(spec.shape) + ("0, ..." if spec.shape else "0") + "]" * len(spec.shape)
+        for spec in inputs
+    }
+    named = ", ".join(f"{json.dumps(name)}: {part}" for name, part in parts.items())
+    return f'{{"{_KEY}": [' + (f"{{{named}}}" if len(parts) > 1 else next(iter(parts.values()))) + "]}"

@@ -1,0 +1,44 @@
+"""A body that is one picture file; its answer is one JSON object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .answer_size import Extras, most_instances
+from .decode import InputSpec, decode_image
+from .effort import Effort
+from .json_text import compact_json
+from .picture_kinds import PICTURE_FILE
+from .request import FormNotTakenError, Request
+
+if TYPE_CHECKING:
+    from .description import Serving
+    from .predictor import Predictor
+
+
+class PictureBody:
+    """A picture of the only input."""
+
+    def accepted(self, inputs: Sequence[InputSpec]) -> str:
+        """A picture file, where the only input is one."""
+        return PICTURE_FILE if len(inputs) == 1 and inputs[0].decoding is not None else ""
+
+    def decode(self, body: bytes, media: str, inputs: Sequence[InputSpec], effort: Effort) -> Request:
+        """The picture's pixels as the only instance."""
+        if not self.accepted(inputs):
+            raise FormNotTakenError("this model takes no picture as a body", found=media or "a picture")
+        spec = inputs[0]
+        instance: dict[str, NDArray[Any]] = {spec.name: decode_image(body, spec, effort.pixels)}
+        return Request(instances=(instance,), form="picture", listed=False)
+
+    def most_instances(self, serving: Serving, extras: Extras) -> int:
+        """As in a list of answers: the answer is the same."""
+        return most_instances(serving, extras)
+
+    def encode(self, predictor: Predictor, request: Request, logits: NDArray[np.float32], extras: Extras) -> bytes:
+        """The only answer."""
+        return compact_json(predictor.answers(request, logits, extras)[0])

@@ -1,0 +1,66 @@
+"""A body that is the values of one example, as they lie in memory; its answer is one JSON object."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .answer_size import Extras, most_instances
+from .bad_request import BadRequest
+from .decode import InputSpec
+from .domain import check_values
+from .effort import Effort
+from .json_text import compact_json
+from .request import FormNotTakenError, Request
+
+if TYPE_CHECKING:
+    from .description import Serving
+    from .predictor import Predictor
+
+RAW_MEDIA = "application/octet-stream"
+
+
+def raw_length(inputs: Sequence[InputSpec]) -> int | None:
+    """Bytes of a raw body; None where the model takes none, for it has several inputs or one of any size."""
+    spec = inputs[0]
+    if len(inputs) != 1 or spec.dynamic_axes:
+        return None
+    return math.prod(spec.shape) * np.dtype(spec.dtype).itemsize
+
+
+class RawBody:
+    """Little-endian values of the only input, of fixed shape."""
+
+    def accepted(self, inputs: Sequence[InputSpec]) -> str:
+        """So many bytes, where the model takes them."""
+        length = raw_length(inputs)
+        return "" if length is None else f"{RAW_MEDIA} of {length} bytes"
+
+    def decode(self, body: bytes, media: str, inputs: Sequence[InputSpec], effort: Effort) -> Request:  # noqa: ARG002
+        """The values as the only instance."""
+        length = raw_length(inputs)
+        if length is None:
+            raise FormNotTakenError("raw bytes need a model of one input of fixed shape", found=media)
+        spec = inputs[0]
+        if len(body) != length:
+            raise BadRequest(
+                f"input {spec.name}: raw body of the wrong length",
+                expected=f"{length} bytes ({spec.dtype} of shape {list(spec.shape)})",
+                found=f"{len(body)} bytes",
+            )
+        dtype = np.dtype(spec.dtype).newbyteorder("<")
+        array = np.frombuffer(body, dtype=dtype).astype(spec.dtype, copy=False).reshape(spec.shape)
+        check_values(array, spec)
+        return Request(instances=({spec.name: array},), form="raw", listed=False)
+
+    def most_instances(self, serving: Serving, extras: Extras) -> int:
+        """As in a list of answers: the answer is the same."""
+        return most_instances(serving, extras)
+
+    def encode(self, predictor: Predictor, request: Request, logits: NDArray[np.float32], extras: Extras) -> bytes:
+        """The only answer."""
+        return compact_json(predictor.answers(request, logits, extras)[0])
