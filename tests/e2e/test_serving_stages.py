@@ -55,7 +55,7 @@ def made(folder: Path, spec: InputSpec, *, model: bytes | None = None) -> dict[t
     write_document(folder / "selection.json", selection)
     info = {
         "name": "linear",
-        "task": "classification",
+        "task": {"kind": "classification"},
         "inputs": [spec.to_json()],
         "labels": list(LABELS),
         "activation": "none",
