@@ -56,7 +56,7 @@ def changed_by_defaults(model: onnx.ModelProto) -> tuple[str, ...]:
         Clauses that name the nodes; there should be none.
     """
     try:
-        optimized = _optimized(model)
+        optimized = _optimize(model)
     except Exception as error:  # noqa: BLE001 - ONNX Runtime raises any; whether it loads the file is checked elsewhere
         return (f"what a default session changes could not be asked: {' '.join(str(error).split())[:200]}",)
     own = {name for node in model.graph.node for name in node.output}
@@ -75,8 +75,8 @@ def changed_by_defaults(model: onnx.ModelProto) -> tuple[str, ...]:
     return tuple(f"a default session {what} {', '.join(names)}" for what, names in clauses.items() if names)
 
 
-def _optimized(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph after the steps of the optimizer that do not depend on the host."""
+def _optimize(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Run the steps of the optimizer that do not depend on the host, and return the resulting graph."""
     onnxruntime = import_onnx_runtime()
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC

@@ -29,14 +29,14 @@ def read_model(source: Path) -> onnx.ModelProto:
 
 def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
     """Make a copy that the quantizer accepts."""
-    copied = onnx.ModelProto()
-    copied.CopyFrom(model)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
     # The exporter recorded another name of the batch axis than the quantizer infers, so the quantizer would complain:
     # "Inferred shape and existing shape differ".
-    del copied.graph.value_info[:]
+    del copy.graph.value_info[:]
     # The exporter has optimized the graph already; without this note the quantizer asks for that in its log.
-    copied.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
-    return copied
+    copy.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
+    return copy
 
 
 def node_names(model: onnx.ModelProto, modules: Collection[str]) -> list[str]:

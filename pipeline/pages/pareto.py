@@ -204,10 +204,10 @@ def _name_points(panel: _Panel, *, budget: float, reference: str) -> None:
         )
         for point in named
     ]
-    measured = [text.get_window_extent() for text in texts]
+    extents = [text.get_window_extent() for text in texts]
     boxes = place_labels(
         [pixels[point.name] for point in named],
-        [(box.width + 4, box.height + 2) for box in measured],
+        [(box.width + 4, box.height + 2) for box in extents],
         obstacles=[_marker(panel, point, pixels[point.name]) for point in points] + [_line(axes, budget)],
         avoided=[
             *(bar for point in points for bar in _bars(panel, point)),

@@ -95,7 +95,7 @@ class TorchTrace:
 
     def given(self, step: int) -> list[Given]:
         """Run again and keep the arguments of one step, which include its weights."""
-        return self._run(frozenset(), step).given
+        return self._run(frozenset(), step).arguments
 
     def _run(self, positions: frozenset[int], given_to: int | None) -> _Recorder:
         names: dict[tuple[int, tuple[int, ...]], str] = {}
@@ -150,7 +150,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.inside: list[tuple[str, str]] = [("", "")]
         self.steps: list[Step] = []
         self.outputs: dict[int, NDArray[Any]] = {}
-        self.given: list[Given] = []
+        self.arguments: list[Given] = []
         self._positions = positions
         self._given_to = given_to
         self._names = names
@@ -180,7 +180,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if place in self._positions:
                 self.outputs[place] = _copy(output)
             if place == self._given_to:
-                self.given = arguments
+                self.arguments = arguments
         return result
 
     def _outside(self) -> bool:
