@@ -1,1 +1,1 @@
-"""Parity of lossless steps, quality of lossy ones."""
+"""This package checks that a file answers as its source does: parity, determinism and golden answers."""

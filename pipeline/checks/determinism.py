@@ -1,7 +1,8 @@
-"""Whether a network is one function: the same answer on every call, and for an example alone as in a batch.
+"""This module checks that a network answers an example the same on every call, alone as well as in a batch.
 
-A network that is left in training mode is not: dropout draws anew on every call, and batch norm takes the statistics of
-whatever came in the same batch. An export of it may still reproduce it, batch by batch, so parity alone does not show.
+A network that is left in training mode does not: dropout draws anew on every call, and batch norm takes the statistics
+of whatever came in the same batch. An export may still reproduce such a network, batch by batch, so parity alone does
+not show the fault.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from pipeline.checks.ruler import measured_noise
 from pipeline.engine.threads import one_thread
 from pipeline.errors import ProofError
 
-# As many as a parity check of a usual batch has; what depends on the batch does so with any two.
+# A parity check of a usual batch has as many examples. An answer that depends on the batch does so with any two.
 _EXAMPLES = 8
 
 
 @dataclass(frozen=True)
 class _OneRow:
-    """A trace of a batch, of whose values one example's are kept."""
+    """A trace of a batch that keeps the values of a single example."""
 
     trace: Trace
     row: int
@@ -42,75 +43,75 @@ class _OneRow:
     def steps(self) -> Sequence[Step]:
         return self.trace.steps
 
-    def outputs(self, wanted: Collection[int]) -> dict[int, NDArray[Any]]:
-        found = self.trace.outputs(wanted)
+    def outputs(self, positions: Collection[int]) -> dict[int, NDArray[Any]]:
+        outputs = self.trace.outputs(positions)
         return {
             step: value[self.row : self.row + 1] if value.shape[:1] == (self.rows,) else value
-            for step, value in found.items()
+            for step, value in outputs.items()
         }
 
 
 def require_steady(module: nn.Module, inputs: Sequence[InputSpec], arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Stop where a network answers otherwise from call to call, or depends on the rest of the batch.
+    """Stop where a network's answer changes from call to call, or depends on the rest of the batch.
 
     Args:
-        module: raw inputs positional in, logits (B, K) out; in evaluation mode.
-        inputs: in the order the module takes them.
+        module: module in evaluation mode that maps positional raw inputs to logits (B, K).
+        inputs: specs of the inputs, in the order the module takes them.
         arrays: real inputs (N, *shape) by input name; the first few are used.
 
     Raises:
-        ProofError: it is no function of one example; names the first layer that is not.
+        ProofError: the answer to an example changes; the message names the first layer whose output does.
     """
     batch = {name: values[:_EXAMPLES] for name, values in arrays.items()}
     source = module_reference(module, inputs)
     answer = source.answer
     first = answer(batch)
-    for name, one in module.named_modules():
-        if one.training:
-            layer = label(Step(module=name, kind=type(one).__name__, operator=""))
+    for name, submodule in module.named_modules():
+        if submodule.training:
+            layer = label(Step(module=name, kind=type(submodule).__name__, operator=""))
             raise ProofError(
                 f"the float network: expected every layer in evaluation mode after a call, found {layer} in training "
                 "mode; its forward must not call train()"
             )
-    if not np.isfinite(first).all():  # the parity check says on which inputs, and where
+    if not np.isfinite(first).all():  # the parity check says on which inputs and where this happens
         return
-    # The same sums in the same order: rounding has no part in it.
+    # Both calls take the same sums in the same order, so rounding plays no part.
     tolerance = fitted(FLOAT32, first, noise=0.0)
-    again = compare(first, answer(batch), tolerance)
-    if not again.passed:
+    second = compare(first, answer(batch), tolerance)
+    if not second.passed:
         with one_thread():
             traces = [TorchTrace(lambda: answer(batch), module=module) for _ in range(2)]
             finding = locate_between(*traces, pairs=_pairs(*traces), tolerance=tolerance)
         raise ProofError(
-            f"the float network answers otherwise on a second call: {again.reason}; {finding.text}; dropout and random "
-            "numbers must be off in evaluation mode"
+            f"the float network answers otherwise on a second call: {second.reason}; {finding.text}; dropout and "
+            "random numbers must be off in evaluation mode"
         )
     tolerance = fitted(FLOAT32, first, noise=measured_noise(source, batch))
     try:
-        alone = run_chunks(answer, batch, 1)
+        answers_alone = run_chunks(answer, batch, 1)
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise ProofError(
             f"the float network: expected an answer for one example alone, found {type(error).__name__}: {reason}"
         ) from error
-    together = compare(alone, first, tolerance)
-    if not together.passed:
-        assert together.position is not None  # shapes and values can be compared
-        row, rows = together.position[0], len(first)
+    in_batch = compare(answers_alone, first, tolerance)
+    if not in_batch.passed:
+        assert in_batch.position is not None  # shapes and values can be compared
+        row, rows = in_batch.position[0], len(first)
         example = {name: values[row : row + 1] for name, values in batch.items()}
         with one_thread():
             reference = TorchTrace(lambda: answer(example), module=module)
-            found = TorchTrace(lambda: answer(batch), module=module)
-            kept = _OneRow(found, row, rows)
-            finding = locate_between(reference, kept, pairs=_pairs(reference, found), tolerance=tolerance)
+            batch_trace = TorchTrace(lambda: answer(batch), module=module)
+            row_trace = _OneRow(batch_trace, row, rows)
+            finding = locate_between(reference, row_trace, pairs=_pairs(reference, batch_trace), tolerance=tolerance)
         raise ProofError(
-            f"the float network answers otherwise for an example alone than in a batch of {rows}: {together.reason}; "
+            f"the float network answers otherwise for an example alone than in a batch of {rows}: {in_batch.reason}; "
             f"{finding.text}; in evaluation mode nothing may depend on the rest of the batch, such as a batch norm's "
             "statistics"
         )
 
 
-def _pairs(one: Trace, other: Trace) -> list[tuple[int, int]]:
-    """The same steps, unless the network takes another way on another call."""
-    keys = [[(step.module, step.operator) for step in trace.steps] for trace in (one, other)]
+def _pairs(first: Trace, second: Trace) -> list[tuple[int, int]]:
+    """Pairs of positions of the same steps in both traces; the network may take another way on another call."""
+    keys = [[(step.module, step.operator) for step in trace.steps] for trace in (first, second)]
     return align(*keys)

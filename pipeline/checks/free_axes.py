@@ -1,4 +1,4 @@
-"""Examples of other sizes than the data's, for networks whose inputs have free axes, and what float makes of them."""
+"""Make examples of other sizes for inputs with free axes, and check that the float network answers them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from pipeline.models.spec import ModelSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Sized:
-    """Examples at which a file can be held against its network.
+    """Examples of other sizes, on which a file can be compared with its network.
 
     Args:
-        groups: examples of one size each, different from the data's.
-        left_out: by sizes in words, why a size proves nothing: the float network has no answer there.
-        unfilled: sizes in words at which the first real examples hold nothing but what never occurs.
+        groups: groups of examples; each group has one size, which is not the data's.
+        left_out: reasons why a size proves nothing, by the sizes in words: the float network has no answer there.
+        unfilled: sizes, in words, at which the first real examples hold only a value that never occurs.
     """
 
     groups: tuple[SizeGroup, ...] = ()
@@ -36,7 +36,7 @@ class Sized:
     unfilled: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """For people: at which sizes candidates are held against the network, and at which they cannot be."""
+        """Lines for people: at which sizes candidates are compared with the network, and at which they cannot be."""
         proven = f"held against the float network at {'; '.join(group.sizes for group in self.groups)}"
         unanswered = [
             f"{sizes} is left out: the float network {problem}; a request of that size is refused; declare "
@@ -53,21 +53,21 @@ class Sized:
 
 
 def sized_examples(module: nn.Module, inputs: Sequence[InputSpec], arrays: Mapping[str, NDArray[Any]]) -> Sized:
-    """Examples of the smallest size of each free axis, of some between, and of larger ones than the data's.
+    """Make examples of the smallest size of each free axis, of some sizes between, and of sizes above the data's.
 
     Args:
-        module: the float network behind its preprocessing, in evaluation mode.
-        inputs: in the order the module takes them.
+        module: float network behind its preprocessing, in evaluation mode.
+        inputs: specs of the inputs, in the order the module takes them.
         arrays: real inputs (N, *shape) by input name; the first few are used.
 
     Returns:
-        Nothing where no axis is free.
+        The examples; there are none where no axis is free.
 
     Raises:
         UsageError: the network has no answer at a size that was declared, or at no other size of a free axis.
-        ProofError: it answers otherwise from call to call, or depends on the rest of the batch, at some size.
+        ProofError: at some size, its answer changes from call to call or depends on the rest of the batch.
     """
-    sized = _answered(module, inputs, arrays)
+    sized = _answerable_sizes(module, inputs, arrays)
     for group in sized.groups:
         try:
             require_steady(module, inputs, group.inputs)
@@ -80,19 +80,19 @@ def require_free_axes(model: ModelSpec, network: nn.Module, arrays: Mapping[str,
     """Stop before training where a network has no answer at other sizes of an axis that is declared free.
 
     Args:
-        model: that the network is of.
-        network: trained or not; left as it is.
+        model: spec of the model that the network belongs to.
+        network: network, trained or not; it is left as it is.
         arrays: real inputs (N, *shape) by input name; the first few are used.
 
     Raises:
-        UsageError: it has none at a size that was declared, or at no other size of a free axis.
+        UsageError: the network has no answer at a size that was declared, or at no other size of a free axis.
     """
     if any(spec.dynamic_axes for spec in model.inputs):
-        _answered(model.deployable(copy.deepcopy(network).eval()), model.inputs, arrays)
+        _answerable_sizes(model.deployable(copy.deepcopy(network).eval()), model.inputs, arrays)
 
 
-def _answered(module: nn.Module, inputs: Sequence[InputSpec], arrays: Mapping[str, NDArray[Any]]) -> Sized:
-    """Examples of those sizes of a plan at which the network has an answer."""
+def _answerable_sizes(module: nn.Module, inputs: Sequence[InputSpec], arrays: Mapping[str, NDArray[Any]]) -> Sized:
+    """Examples of those planned sizes at which the network has an answer, and the sizes that are left out."""
     shapes = {spec.name: arrays[spec.name].shape[1:] for spec in inputs}
     of_data = sizes_of(inputs, shapes)
     groups: dict[str, SizeGroup] = {}
@@ -111,7 +111,7 @@ def _answered(module: nn.Module, inputs: Sequence[InputSpec], arrays: Mapping[st
         if not occurs.any():
             unfilled[words] = None
             return
-        rows = np.resize(np.flatnonzero(occurs), len(occurs))  # some twice, so that there are as many as elsewhere
+        rows = np.resize(np.flatnonzero(occurs), len(occurs))  # some rows repeat, so that all groups are as large
         batch = {name: values[rows] for name, values in batch.items()}
         problem = _problem(module, inputs, batch)
         if problem is None:
@@ -125,7 +125,7 @@ def _answered(module: nn.Module, inputs: Sequence[InputSpec], arrays: Mapping[st
         else:
             left_out[words] = problem
             last_problem.update(dict.fromkeys(changed, f"at {words} it {problem}"))
-            # The fault may be that of an axis of which nothing is declared: what is declared must hold without it.
+            # An axis without declared sizes may be at fault. The declared sizes must work without changing that axis.
             attempt({name: size if declared(inputs, name) else of_data[name] for name, size in sizes.items()})
 
     for sizes in size_plan(inputs, shapes):
@@ -143,7 +143,7 @@ def _answered(module: nn.Module, inputs: Sequence[InputSpec], arrays: Mapping[st
 
 
 def _problem(module: nn.Module, inputs: Sequence[InputSpec], batch: Mapping[str, NDArray[Any]]) -> str | None:
-    """Why the network has no answer to a batch; None if it has."""
+    """The reason why the network has no answer to a batch; None if it has an answer."""
     try:
         logits = module_reference(module, inputs).answer(batch)
     except Exception as error:  # noqa: BLE001 - a user's network raises whatever it likes

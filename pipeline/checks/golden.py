@@ -1,6 +1,6 @@
 """Replay an unpacked archive's golden batch in a new process, with the code that serves: `handlers.predictor`.
 
-`python -m pipeline.checks.golden FOLDER DIGEST` is what that process runs: it imports `handlers` and nothing else of
+`python -m pipeline.checks.golden FOLDER DIGEST` is what that process runs. It imports `handlers` and nothing else of
 this package, and it is this installation's `handlers`, never the archive's own copy.
 """
 
@@ -20,22 +20,22 @@ from pipeline._handlers.predictor import Predictor
 from pipeline.engine.confine import can_confine, confined_command
 from pipeline.engine.process import failure, module_environment, reserve_stdout, run_child
 
-# Far above any self-test; a model that never answers must not hold a reviewer for ever.
+# This is far above the time of any self-test. A model that never answers must not hold a reviewer for ever.
 _TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class GoldenCheck:
-    """One batch size's golden answers against those of this host.
+    """The comparison of the golden answers at one batch size with the answers of this host.
 
     Args:
-        batch_size: of the consecutive chunks.
-        sizes: of free axes, in words; empty for those of the data.
+        batch_size: examples in each of the consecutive chunks.
+        sizes: sizes of the free axes, in words; empty for the sizes of the data.
         passed: whether every logit is within its limit.
-        reason: one clause saying why not; empty if passed.
+        reason: one clause that says why the check failed; empty if it passed.
         max_absolute: largest difference; None where values could not be compared.
-        limit: the largest difference allowed where the answer came closest to it; None likewise.
-        argmax_agreement: share of examples with the same label.
+        limit: largest allowed difference, where the answer came closest to it; None where values could not be compared.
+        argmax_agreement: share of examples with the same label on both.
     """
 
     batch_size: int
@@ -49,14 +49,14 @@ class GoldenCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class GoldenReport:
-    """What a replay came to.
+    """The result of a replay.
 
     Args:
-        checks: one per batch size; empty where the model could not be loaded or run.
-        error: why it could not, in one clause; else empty.
-        pictures: one clause on the first picture packed with it that decodes otherwise here; empty where none does.
-        environment: processor and library versions it ran on.
-        empty: whether one and the same answer to every golden example would have passed too.
+        checks: one check per batch size; empty where the model could not be loaded or run.
+        error: one clause that says why it could not be loaded or run; else empty.
+        pictures: one clause on the first packed picture that decodes to other values here; empty where none does.
+        environment: processor and library versions of the replay.
+        empty: whether a single answer, the same for every golden example, would have passed too.
         confined: whether the process could write no file and open no connection; see `pipeline.engine.confine`.
     """
 
@@ -69,12 +69,12 @@ class GoldenReport:
 
     @property
     def passed(self) -> bool:
-        """Whether every picture and every batch size passed, and there was one."""
+        """Whether every picture and every batch size passed, and at least one batch size was checked."""
         whole = not self.error and not self.pictures and bool(self.checks)
-        return whole and all(one.passed for one in self.checks)
+        return whole and all(check.passed for check in self.checks)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The report as JSON values."""
         return {"passed": self.passed, **asdict(self)}
 
 
@@ -82,18 +82,18 @@ def replay_golden(folder: Path, digest: str) -> GoldenReport:
     """Load an unpacked archive as a worker does, decode its pictures, and replay its golden batch.
 
     Args:
-        folder: of the archive's members; each is checked against `serving.json` again before the model is loaded.
-        digest: SHA-256 that its `serving.json` must have.
+        folder: folder of the archive's members; each is checked against `serving.json` again before the model loads.
+        digest: SHA-256 that the archive's `serving.json` must have.
     """
     command = confined_command("pipeline.checks.golden", str(folder.resolve()), digest)
     try:
-        done = run_child(command, environment=module_environment(), timeout_s=_TIMEOUT_S)
+        process = run_child(command, environment=module_environment(), timeout_s=_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         return GoldenReport(checks=(), error=f"expected answers within {_TIMEOUT_S:g} s, found none")
-    if done.returncode != 0:
-        return GoldenReport(checks=(), error=failure(done.returncode, done.stderr))
-    document = json.loads(done.stdout)
-    checks = tuple(GoldenCheck(**one) for one in document["checks"])
+    if process.returncode != 0:
+        return GoldenReport(checks=(), error=failure(process.returncode, process.stderr))
+    document = json.loads(process.stdout)
+    checks = tuple(GoldenCheck(**check) for check in document["checks"])
     return GoldenReport(
         checks=checks,
         pictures=document["pictures"],
@@ -103,7 +103,7 @@ def replay_golden(folder: Path, digest: str) -> GoldenReport:
 
 
 def main(folder: Path, digest: str) -> int:
-    """What the new process does; prints one line of JSON.
+    """Replay the golden batch in the new process, and print one line of JSON.
 
     Returns:
         0, or 1 where the model could not be loaded or run; the last line on standard error then says why.
@@ -117,7 +117,7 @@ def main(folder: Path, digest: str) -> int:
         predictor = Predictor.load(folder)
         pictures = predictor.picture_difference()
         report = predictor.self_test()
-    except Exception as error:  # noqa: BLE001 - whatever a runtime raises, it is this archive's failure
+    except Exception as error:  # noqa: BLE001 - whatever a runtime raises is a failure of this archive
         sys.stderr.write(f"{' '.join(str(error).split()) or type(error).__name__}\n")
         return 1
     checks = [
@@ -133,8 +133,8 @@ def main(folder: Path, digest: str) -> int:
         for (size, sizes), comparison in report.items()
     ]
     environment = f"{describe_cpu()}; {describe_libraries(predictor.serving.runtime)}"
-    found = {"checks": checks, "pictures": pictures, "environment": environment, "empty": predictor.proves_nothing}
-    answers.write(json.dumps(found) + "\n")
+    document = {"checks": checks, "pictures": pictures, "environment": environment, "empty": predictor.proves_nothing}
+    answers.write(json.dumps(document) + "\n")
     answers.flush()
     return 0
 

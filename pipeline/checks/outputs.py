@@ -1,4 +1,4 @@
-"""A candidate's outputs on a split, from the file as it is served."""
+"""Compute a candidate's outputs on a split, from the file as it is served."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.description import RuntimeSpec
 from pipeline.replay.start import Run, replay, require_examples
 
-# What a batch-variant candidate is judged in where it is served in batches: chunks of this many examples, the largest
-# batch that the parity check and the golden answers hold by default.
+# A candidate whose answers depend on the batch, and which is served in batches, is judged in chunks of this many
+# examples. It is the largest batch of the parity check and of the golden answers by default.
 SERVED_BATCH = 32
 
 
@@ -26,16 +26,16 @@ def predict_logits(
     batch_size: int = 128,
     scratch: Path,
 ) -> NDArray[np.float32]:
-    """Answers of a model file as it is served, from a new process.
+    """Run a model file in a new process, as it is served, and return its answers.
 
     Args:
-        file: the model file.
-        runtime: how it is served: one example at a time where it is not batch-invariant, unless that is allowed; then
-            in chunks of `SERVED_BATCH`, whose answers are those of the order in the file.
-        inputs: in the order the model takes them.
+        file: model file.
+        runtime: settings with which it is served. A file that is not batch-invariant gets one example at a time, unless
+            batches are allowed; then it gets chunks of `SERVED_BATCH`, in the order of the data file.
+        inputs: specs of the inputs, in the order the model takes them.
         data: safetensors file with `input.<name>` (N, *shape), such as a split of the data set.
         batch_size: examples per call where answers do not depend on it.
-        scratch: an existing folder for temporary files.
+        scratch: existing folder for temporary files.
 
     Returns:
         Logits (N, K).

@@ -1,4 +1,4 @@
-"""Parity: a lossless step must reproduce its own source, on real and on extreme inputs, in every batch size."""
+"""Check parity: a lossless step must reproduce its own source, on real and extreme inputs, at every batch size."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ from pipeline.replay.start import Replayed, Run, replay, require_examples
 SERVED = "as served"
 UNOPTIMIZED = "with graph optimizations off"
 EVALUATOR = "in onnx's reference evaluator"
-# Fewest calls of each shape: two show that a file keeps no state.
+# Each shape is called at least this often: two calls show that a file keeps no state.
 _FEWEST_CALLS = 2
 # The reference evaluator takes some 10 ms for a million multiply-accumulates, and a fault of an operator shows in any
 # example.
 _EVALUATOR_EXAMPLES = 4
-# Same answers for the same example alone and in a batch: sums may be taken in another order, nothing more. Dynamic
-# int8 differs by a hundred times that, because the others in the batch shift its scale.
+# This tolerance decides whether an example gets the same answer alone and in a batch: sums may be taken in another
+# order, nothing more. Dynamic int8 differs by a hundred times that, because the other examples shift its scale.
 BATCH_INVARIANT = FLOAT32
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParityCheck:
-    """One replay held against the reference.
+    """The comparison of one replay with the reference.
 
     Args:
-        run: `SERVED`, or another way to run the same file: `UNOPTIMIZED`, `EVALUATOR`.
-        inputs: which kind: real, zeros, maximum, noise.
+        run: way in which the file ran: `SERVED`, `UNOPTIMIZED` or `EVALUATOR`.
+        inputs: kind of inputs, such as real, zeros, maximum or noise.
         batch_size: examples per call.
-        call: 1 for the first; a runtime may compile something else for the second.
-        comparison: what came out.
+        call: number of the call, from 1; a runtime may compile something else for the second call.
+        comparison: comparison of the answers.
     """
 
     run: str = SERVED
@@ -57,13 +57,13 @@ class ParityCheck:
 
     @property
     def strain(self) -> float:
-        """Largest difference as a multiple of its limit; infinite where values cannot be compared."""
-        one = self.comparison
-        strain = abs(one.found - one.expected) / one.limit if one.limit else math.inf
+        """The largest difference as a multiple of its limit; infinite where values cannot be compared."""
+        comparison = self.comparison
+        strain = abs(comparison.found - comparison.expected) / comparison.limit if comparison.limit else math.inf
         return math.inf if math.isnan(strain) else strain
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The check as JSON values."""
         return {
             "run": self.run,
             "inputs": self.inputs,
@@ -75,23 +75,23 @@ class ParityCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class ParityReport:
-    """Whether a candidate reproduces its reference.
+    """The report on whether a candidate reproduces its reference.
 
     Args:
-        candidate: its name.
-        reference: name of what it was held against.
-        tolerance: the limit, fitted to the answers of the reference.
-        checks: one per run, kind of inputs, batch size and call; empty if it could not be replayed.
-        error: why it could not be replayed, in one clause; empty if it could.
+        candidate: name of the candidate.
+        reference: name of what it was compared with.
+        tolerance: tolerance, fitted to the answers of the reference.
+        checks: one check per run, kind of inputs, batch size and call; empty if the file could not be replayed.
+        error: one clause that says why it could not be replayed; empty if it could.
         batch_invariant: whether an example's answer is the same alone and in a batch. If not, it is served alone.
-        batch_difference: largest difference between both.
+        batch_difference: largest difference between the answers alone and in a batch.
         environment: processor and library versions of the replay.
-        not_run: what was left out, by run, and why.
-        left_out: kinds of made-up inputs that prove nothing, because the reference itself has no steady answer to
-            them, and why.
-        noise: how far float32 takes the reference's answers to real inputs from those in float64; None where that is
-            not known.
-        empty: whether a file that gives all real inputs one and the same answer would pass too.
+        not_run: reasons why a run was left out, by run.
+        left_out: reasons why a kind of made-up inputs proves nothing, by kind: the reference itself has no steady
+            answer to it.
+        noise: largest difference between the reference's answers to real inputs in float32 and in float64; None where
+            it is not known.
+        empty: whether a file that gives the same answer to all real inputs would pass too.
     """
 
     candidate: str
@@ -109,42 +109,42 @@ class ParityReport:
 
     @property
     def passed(self) -> bool:
-        """Whether every check passed, and there was one."""
-        return not self.error and bool(self.checks) and all(one.comparison.passed for one in self.checks)
+        """Whether every check passed, and there was at least one."""
+        return not self.error and bool(self.checks) and all(check.comparison.passed for check in self.checks)
 
     @property
     def worst(self) -> ParityCheck | None:
         """The check nearest to or furthest beyond its limit, failed ones first; None if there is none."""
-        return max(self.checks, key=lambda one: (not one.comparison.passed, one.strain), default=None)
+        return max(self.checks, key=lambda check: (not check.comparison.passed, check.strain), default=None)
 
     @property
     def max_absolute(self) -> float:
-        """Largest absolute difference in any check; infinite where values cannot be compared, or none were."""
-        return max((one.comparison.max_absolute for one in self.checks), default=math.inf)
+        """The largest absolute difference in any check; infinite where values cannot be compared, or none were."""
+        return max((check.comparison.max_absolute for check in self.checks), default=math.inf)
 
     @property
     def max_relative(self) -> float:
-        """Largest relative difference in any check; infinite where a zero was expected and something else found."""
-        return max((one.comparison.max_relative for one in self.checks), default=math.inf)
+        """The largest relative difference in any check; infinite where zero was expected and another value came."""
+        return max((check.comparison.max_relative for check in self.checks), default=math.inf)
 
     @property
     def cosine(self) -> float:
-        """Smallest cosine in any check; NaN where values cannot be compared, or none were."""
-        values = [one.comparison.cosine for one in self.checks]
-        return math.nan if not values or any(math.isnan(one) for one in values) else min(values)
+        """The smallest cosine in any check; NaN where values cannot be compared, or none were."""
+        values = [check.comparison.cosine for check in self.checks]
+        return math.nan if not values or any(math.isnan(value) for value in values) else min(values)
 
     @property
     def argmax_agreement(self) -> float:
-        """Smallest share of equal decisions in any check."""
-        return min((one.comparison.argmax_agreement for one in self.checks), default=0.0)
+        """The smallest share of equal decisions in any check."""
+        return min((check.comparison.argmax_agreement for check in self.checks), default=0.0)
 
     @property
     def runs(self) -> tuple[str, ...]:
         """The ways in which the file was run, in order."""
-        return tuple(dict.fromkeys(one.run for one in self.checks))
+        return tuple(dict.fromkeys(check.run for check in self.checks))
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values; a number that JSON has no form for is null."""
+        """The report as JSON values; a number that JSON cannot express is null."""
         worst = self.worst
         return {
             "passed": self.passed,
@@ -165,7 +165,7 @@ class ParityReport:
             "batch_invariant": self.batch_invariant,
             "batch_difference": _finite(self.batch_difference),
             "environment": self.environment,
-            "checks": [one.to_json() for one in self.checks],
+            "checks": [check.to_json() for check in self.checks],
         }
 
 
@@ -187,29 +187,29 @@ def check_parity(
 
     Real samples, zeros, the largest values of the domain and noise go through the code that serves, in chunks of each
     batch size, several calls each. The reference answers the same chunks, so that a candidate whose answers depend on
-    the batch is held against the same batch. Whether they do depend on it is found out on the way. Made-up inputs to
-    which the reference itself has no steady answer are left out. Where axes are free, real samples of other sizes are
-    asked too, alone and in one larger batch.
+    the batch is compared on the same batch. The report says whether they do depend on it. Made-up inputs to which the
+    reference itself has no steady answer are left out. Where axes are free, real samples of other sizes are used too,
+    alone and in one larger batch.
 
-    An ONNX file is run at the optimization level that is served, with graph optimizations off, and, on a few examples,
-    in onnx's reference evaluator: a fault of the file differs in all of them, one of an optimization in the first.
+    An ONNX file runs at the optimization level that is served, with graph optimizations off, and, on a few examples, in
+    onnx's reference evaluator. A fault of the file shows in all three runs, a fault of an optimization in the first.
 
     Args:
-        candidate: its name, for messages.
+        candidate: name of the candidate, for messages.
         file: its model file.
-        runtime: how the file is served; always replayed in whole batches here.
-        reference: what it must reproduce.
-        inputs: in the order the model takes them.
+        runtime: settings with which the file is served; it is always replayed in whole batches here.
+        reference: reference that it must reproduce.
+        inputs: specs of the inputs, in the order the model takes them.
         samples: safetensors file with `input.<name>` (N, *shape): real inputs, and groups of other sizes, if any.
-        tolerance: the limit, for any network; what rounding does to this one is added.
+        tolerance: tolerance for any network; the rounding of this network is added.
         batch_sizes: examples per call of the model.
-        calls: replays of each kind in each batch size; by default three for TorchScript, two for ONNX.
-        skip_evaluator: why an ONNX file is not run in the reference evaluator, which is for small networks; empty if it
-            is.
-        scratch: an existing folder for temporary files.
+        calls: replays of each kind at each batch size; by default three for TorchScript, two for ONNX.
+        skip_evaluator: reason why an ONNX file does not run in the reference evaluator, which is for small networks;
+            empty if it does.
+        scratch: existing folder for temporary files.
 
     Returns:
-        The report; nothing about the candidate is raised.
+        The report; a fault of the candidate raises nothing.
 
     Raises:
         DataError: there are no samples.
@@ -219,7 +219,7 @@ def check_parity(
     repeats = max(_FEWEST_CALLS, RUNTIMES[runtime.kind].settled_call) if calls is None else calls
     rulers, left_out = make_rulers(reference, inputs, load_file(samples), sizes, tolerance)
     runtimes = {SERVED: runtime}
-    # Its own file without optimizations reproduces itself: there is nothing to find out.
+    # If the reference is the same file without optimizations, this run would compare the file with itself.
     if _is_onnx(runtime.kind) and runtime.optimization != "none" and not reference.same_file:
         runtimes[UNOPTIMIZED] = replace(runtime, optimization="none")
     report = ParityReport(
@@ -233,14 +233,14 @@ def check_parity(
     )
     with tempfile.TemporaryDirectory(prefix="parity-", dir=scratch) as name:
         jobs = [
-            Run(name=f"{ruler.kind}.{size}", data=_written(ruler, Path(name)), batch_size=size, calls=repeats)
+            Run(name=f"{ruler.kind}.{size}", data=_write_inputs(ruler, Path(name)), batch_size=size, calls=repeats)
             for ruler in rulers
             for size in ruler.expected
         ]
-        found: dict[str, Replayed] = {}
-        for run, one in runtimes.items():
+        replays: dict[str, Replayed] = {}
+        for run, settings in runtimes.items():
             try:
-                found[run] = replay(file=file, runtime=one, inputs=inputs, runs=jobs, scratch=Path(name))
+                replays[run] = replay(file=file, runtime=settings, inputs=inputs, runs=jobs, scratch=Path(name))
             except ProofError as error:
                 return replace(report, error=str(error) if run == SERVED else f"{run}: {error}")
     checks = [
@@ -253,28 +253,28 @@ def check_parity(
         )
         for ruler in rulers
         for size in ruler.expected
-        for run, replayed in found.items()
+        for run, replayed in replays.items()
         for call in range(repeats)
     ]
     not_run = {EVALUATOR: skip_evaluator} if skip_evaluator else {}
     if _is_onnx(runtime.kind) and not skip_evaluator:
         try:
             checks += _evaluator_checks(file, reference, rulers)
-        except Exception as error:  # noqa: BLE001 - what it cannot run, it says in many ways; that proves nothing
+        except Exception as error:  # noqa: BLE001 - it raises many errors for what it cannot run, which prove nothing
             not_run[EVALUATOR] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-    alone_or_not = _batch_comparisons(found[SERVED], rulers)
+    batch_comparisons = _batch_comparisons(replays[SERVED], rulers)
     return replace(
         report,
         checks=tuple(checks),
-        batch_invariant=all(one.passed for one in alone_or_not),
-        batch_difference=max((one.max_absolute for one in alone_or_not), default=0.0),
-        environment=f"{found[SERVED].cpu}; {found[SERVED].libraries}",
+        batch_invariant=all(comparison.passed for comparison in batch_comparisons),
+        batch_difference=max((comparison.max_absolute for comparison in batch_comparisons), default=0.0),
+        environment=f"{replays[SERVED].cpu}; {replays[SERVED].libraries}",
         not_run=not_run,
     )
 
 
 def _is_onnx(kind: RuntimeKind) -> bool:
-    """Whether a file can be run without its runtime's graph optimizations, and in onnx's reference evaluator, too."""
+    """Whether a file can also run without its runtime's graph optimizations and in onnx's reference evaluator."""
     match kind:
         case "onnxruntime":
             return True
@@ -284,39 +284,39 @@ def _is_onnx(kind: RuntimeKind) -> bool:
             assert_never(unreachable)
 
 
-def require_same_decisions(candidate: str, expected: NDArray[Any], found: NDArray[Any], tolerance: Tolerance) -> None:
-    """Stop where a lossless file decides otherwise than its source on labelled data.
+def require_same_decisions(candidate: str, expected: NDArray[Any], answers: NDArray[Any], tolerance: Tolerance) -> None:
+    """Stop where a lossless file and its source decide differently on labelled data.
 
     Args:
-        candidate: its name.
+        candidate: name of the candidate.
         expected: answers of its source, (N, K).
-        found: its own, (N, K).
-        tolerance: of its parity: a decision that leads by no more may turn.
+        answers: answers of the candidate, (N, K).
+        tolerance: tolerance of its parity; a decision with no larger lead may turn.
 
     Raises:
-        ProofError: one line with the example, both decisions and the limit.
+        ProofError: a decision turned; the message is one line with the example and both decisions.
     """
-    turned = turned_decisions(expected, found, tolerance)
+    turned = turned_decisions(expected, answers, tolerance)
     if turned.size:
         row = int(turned[0])
         raise ProofError(
             f"{candidate}: parity on validation: expected the decisions of its torch module, found {len(turned)} of "
             f"{len(expected)} turned that are no near ties; the first is example {row}: expected class "
-            f"{int(expected[row].argmax())}, found {int(found[row].argmax())}"
+            f"{int(expected[row].argmax())}, found {int(answers[row].argmax())}"
         )
 
 
 def failure(report: ParityReport, *, where: str = "") -> str:
-    """One clause naming the candidate, the inputs, both values and the limit.
+    """One clause that names the candidate, the inputs, both values and the limit.
 
     Args:
-        report: of one candidate, which failed.
-        where: the layer at which it failed, as one clause; empty if it is not known.
+        report: failed report on one candidate.
+        where: layer at which it failed, as one clause; empty if it is not known.
     """
     worst = report.worst
     if report.error or worst is None:
         return f"{report.candidate}: parity with {report.reference}: {report.error or 'nothing was compared'}"
-    failed = sum(not one.comparison.passed for one in report.checks)
+    failed = sum(not check.comparison.passed for check in report.checks)
     return (
         f"{report.candidate}: parity with {report.reference} failed on {worst.inputs} inputs at batch size "
         f"{worst.batch_size}, call {worst.call}, {worst.run}: {worst.comparison.reason} ({failed} of "
@@ -325,23 +325,24 @@ def failure(report: ParityReport, *, where: str = "") -> str:
 
 
 def _who_differs(report: ParityReport) -> str:
-    """How many checks of each run failed, and on which calls if not on all of them."""
+    """Words that say how many checks of each run failed, and on which calls if not on all."""
     parts = []
     for run in report.runs:
-        checks = [one for one in report.checks if one.run == run]
-        failed = [one for one in checks if not one.comparison.passed]
-        calls = sorted({one.call for one in failed})
-        only = "" if not failed or calls == sorted({one.call for one in checks}) else f", on call {_listed(calls)} only"
+        checks = [check for check in report.checks if check.run == run]
+        failed = [check for check in checks if not check.comparison.passed]
+        calls = sorted({check.call for check in failed})
+        all_failed = calls == sorted({check.call for check in checks})
+        only = "" if not failed or all_failed else f", on call {_join(calls)} only"
         parts.append(f"{run} {len(failed)} of {len(checks)}{only}")
     return "; ".join(parts)
 
 
-def _listed(numbers: Sequence[int]) -> str:
-    return " and ".join(str(one) for one in numbers)
+def _join(numbers: Sequence[int]) -> str:
+    return " and ".join(str(number) for number in numbers)
 
 
-def _written(ruler: Ruler, folder: Path) -> Path:
-    """The file of a kind of inputs, written once."""
+def _write_inputs(ruler: Ruler, folder: Path) -> Path:
+    """Write the inputs of one kind into a file, unless it exists, and return the file."""
     file = folder / f"{quote(ruler.kind, safe='')}.safetensors"  # an input's name may be part of it
     if not file.exists():
         save_file({f"input.{name}": np.ascontiguousarray(array) for name, array in ruler.arrays.items()}, file)
@@ -349,7 +350,7 @@ def _written(ruler: Ruler, folder: Path) -> Path:
 
 
 def _evaluator_checks(file: Path, reference: Reference, rulers: Sequence[Ruler]) -> list[ParityCheck]:
-    """The first examples of each kind, in one batch."""
+    """Run the first examples of each kind in onnx's reference evaluator, in one batch, and compare them."""
     model = evaluator(file)
     checks = []
     for ruler in rulers:
@@ -360,13 +361,13 @@ def _evaluator_checks(file: Path, reference: Reference, rulers: Sequence[Ruler])
     return checks
 
 
-def _batch_comparisons(found: Replayed, rulers: Sequence[Ruler]) -> list[Comparison]:
-    """Each example's last answer alone against its last answer in every larger batch."""
-    last = max(call for _, call in found.answers)
+def _batch_comparisons(replayed: Replayed, rulers: Sequence[Ruler]) -> list[Comparison]:
+    """Compare each example's last answer alone with its last answer in every larger batch."""
+    last = max(call for _, call in replayed.answers)
     return [
         compare(
-            found.answers[f"{ruler.kind}.1", last],
-            found.answers[f"{ruler.kind}.{size}", last],
+            replayed.answers[f"{ruler.kind}.1", last],
+            replayed.answers[f"{ruler.kind}.{size}", last],
             replace(BATCH_INVARIANT, absolute=ruler.tolerance.absolute, usual_spread=ruler.tolerance.usual_spread),
         )
         for ruler in rulers

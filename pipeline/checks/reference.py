@@ -1,4 +1,4 @@
-"""What a candidate's answers are held against."""
+"""Make the references that a candidate's answers are compared with."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Reference:
     """A source of right answers.
 
     Args:
-        name: for people, in messages and tables.
-        answer: maps one batch, arrays (B, *shape) by input name, to logits (B, K).
-        exact: the same in float64, for what float32 does to the answers; None where that is not known.
+        name: name for people, in messages and tables.
+        answer: function from one batch, arrays (B, *shape) by input name, to logits (B, K).
+        exact: the same function in float64, which shows the rounding of float32; None where it is not known.
         same_file: whether it is the candidate's own file with graph optimizations off.
-        module: the torch module behind it, if there is one.
-        file: the ONNX file behind it, if it is another than the candidate's.
+        module: torch module behind it, if there is one.
+        file: ONNX file behind it, if it is not the candidate's own.
     """
 
     name: str
@@ -42,18 +42,18 @@ class Reference:
 
 
 def module_reference(module: nn.Module, inputs: Sequence[InputSpec], *, exact: bool = True) -> Reference:
-    """The torch module that was exported, run eagerly on one thread.
+    """Make a reference of the exported torch module, run eagerly on one thread.
 
     Args:
-        module: raw inputs positional in, logits (B, K) out; in evaluation mode.
-        inputs: in the order the module takes them.
-        exact: whether its answers in float64 say what rounding does to them: not for a module that quantizes.
+        module: module in evaluation mode that maps positional raw inputs to logits (B, K).
+        inputs: specs of the inputs, in the order the module takes them.
+        exact: whether its answers in float64 show the effect of rounding; they do not for a module that quantizes.
     """
-    names = [one.name for one in inputs]
+    names = [spec.name for spec in inputs]
 
     def answer(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         with torch.inference_mode(), one_thread():
-            # torch refuses arrays that may not be written to; copies are made of those only
+            # torch refuses arrays that may not be written to; only those are copied
             tensors = [torch.from_numpy(np.require(inputs[name], requirements=["C", "W"])) for name in names]
             logits: NDArray[np.float32] = module(*tensors).numpy()
         return logits
@@ -67,11 +67,11 @@ def module_reference(module: nn.Module, inputs: Sequence[InputSpec], *, exact: b
 
 
 def unoptimized_reference(file: Path, inputs: Sequence[InputSpec]) -> Reference:
-    """A quantized ONNX file run as it is written, without graph optimizations: it has no torch source.
+    """Make a reference of a quantized ONNX file, run without graph optimizations: it has no torch source.
 
     Args:
-        file: the ONNX file.
-        inputs: in the order the model takes them.
+        file: ONNX file.
+        inputs: specs of the inputs, in the order the model takes them.
     """
     runtime = RuntimeSpec(kind="onnxruntime", file=file.name, optimization="none")
     answer = load_model(file.parent, runtime, inputs)
@@ -79,31 +79,31 @@ def unoptimized_reference(file: Path, inputs: Sequence[InputSpec]) -> Reference:
 
 
 def remade_reference(file: Path, inputs: Sequence[InputSpec]) -> Reference:
-    """A quantized ONNX file made once more, for one that was altered since: run as it is written.
+    """Make a reference of a quantized ONNX file that the build makes again, for a file that was altered since.
 
     Args:
-        file: the file made once more.
-        inputs: in the order the model takes them.
+        file: ONNX file that the build made again; it runs without graph optimizations.
+        inputs: specs of the inputs, in the order the model takes them.
     """
     answer = unoptimized_reference(file, inputs).answer
     return Reference(name="the file that the build made", answer=answer, file=file)
 
 
 def evaluator(file: Path) -> Model:
-    """An ONNX file run by onnx's reference evaluator: the operators as their specification defines them, slowly.
+    """Run an ONNX file in onnx's reference evaluator, which computes operators as specified, slowly.
 
     https://onnx.ai/onnx/api/reference.html
 
     Args:
-        file: the ONNX file.
+        file: ONNX file.
 
     Raises:
-        NotImplementedError: it knows no implementation of an operator, such as a runtime's own.
+        NotImplementedError: the evaluator has no implementation of an operator, such as a runtime's own.
     """
     session = ReferenceEvaluator(str(file))
 
     def answer(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        # Inputs on which the runtimes answer infinity or NaN make numpy warn; the comparison says it better.
+        # Numpy warns of inputs on which the runtimes answer infinity or NaN; the comparison says it better.
         with np.errstate(all="ignore"):
             outputs: Any = session.run(None, dict(inputs))
         logits: NDArray[np.float32] = outputs[0]

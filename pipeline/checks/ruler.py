@@ -1,4 +1,4 @@
-"""What answers are held against: a kind of inputs, the reference's own answers to it, and how far they may be."""
+"""Make rulers: each has a kind of inputs, the reference's answers to them, and how far other answers may be off."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from pipeline.data.synthetic import synthetic_kinds
 from pipeline.errors import ProofError
 
 REAL = "real"
-# Examples of a kind on which float32 is held against float64.
+# So many examples of a kind are used to compare float32 with float64.
 _NOISE_EXAMPLES = 8
-# Share of the spread of the answers. Where rounding moves them by more, float32 keeps less than three digits of them,
-# and another order of the same sums gives other answers: made-up inputs of that kind measure nothing.
+# This is a share of the spread of the answers. Where rounding moves them by more, float32 keeps less than three digits
+# of them, and another order of the same sums gives other answers: made-up inputs of that kind measure nothing.
 _UNSTEADY = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ruler:
-    """A kind of inputs that a file is held to.
+    """A kind of inputs on which a file is compared with the reference.
 
     Args:
-        kind: name of the kind: `real`, made-up inputs, or real ones of other sizes.
-        arrays: the inputs, (N, *shape) by name.
-        expected: the reference's answers (N, K) by batch size: whole calls of so many consecutive examples.
-        tolerance: how far other answers may be, fitted to the network and the kind.
-        noise: how far float32 takes the answers from those in float64; None where that is not known.
+        kind: name of the kind: `real`, made-up inputs, or real inputs of other sizes.
+        arrays: inputs, (N, *shape) by name.
+        expected: answers of the reference (N, K) by batch size, from whole calls of so many consecutive examples.
+        tolerance: tolerance for other answers, fitted to the network and the kind.
+        noise: largest difference between the answers in float32 and in float64; None where it is not known.
     """
 
     kind: str
@@ -46,12 +46,12 @@ class Ruler:
     noise: float | None
 
     def hold(self, answers: NDArray[Any], batch_size: int) -> Comparison:
-        """Hold answers (N, K) to the same inputs, in calls of so many examples, against the reference's."""
+        """Compare answers (N, K) to the same inputs, in calls of so many examples, with those of the reference."""
         return compare(self.expected[batch_size], answers, self.tolerance, batch_size=batch_size)
 
     @property
     def tells_nothing_apart(self) -> bool:
-        """Whether one and the same answer to all of the inputs would be within the limits."""
+        """Whether a single answer, the same for all of the inputs, would be within the limits."""
         return tells_nothing_apart(self.expected[1], self.tolerance)
 
 
@@ -62,23 +62,23 @@ def make_rulers(
     batch_sizes: Sequence[int],
     tolerance: Tolerance,
 ) -> tuple[list[Ruler], dict[str, str]]:
-    """Ask the reference about real and made-up inputs.
+    """Compute the reference's answers to real and made-up inputs.
 
     Args:
-        reference: what is asked.
-        inputs: in the order the model takes them.
+        reference: reference that answers.
+        inputs: specs of the inputs, in the order the model takes them.
         samples: `input.<name>` (N, *shape): real inputs, and groups of other sizes, if any.
         batch_sizes: examples per call; 1 is among them.
-        tolerance: for any network.
+        tolerance: tolerance for any network.
 
     Returns:
-        A ruler for each kind of inputs, the real ones first; and by kind why made-up inputs are left out: the
-        reference raises on them, answers NaN or infinity, or answers what float32 cannot hold.
+        A ruler for each kind of inputs, the real ones first; and, by kind, the reasons why made-up inputs are left out:
+        the reference raises on them, answers NaN or infinity, or answers what float32 cannot hold.
 
     Raises:
-        ProofError: the reference raises at another size, which the float network takes.
+        ProofError: the reference raises at another size that the float network accepts.
     """
-    real = {one.name: samples[f"input.{one.name}"] for one in inputs}
+    real = {spec.name: samples[f"input.{spec.name}"] for spec in inputs}
     first = _ruler(REAL, reference, real, batch_sizes, tolerance, usual=None)
     rulers, left_out = [first], {}
     for kind, arrays in synthetic_kinds(inputs, max(batch_sizes), real=real).items():
@@ -98,7 +98,7 @@ def make_rulers(
         try:
             ruler = _ruler(kind, reference, group.inputs, sizes, tolerance, usual=first.expected[1])
         except Exception as error:
-            # The float network does answer at these sizes: they are in the samples for that.
+            # The samples hold only sizes at which the float network answers.
             raise ProofError(f"{reference.name}: expected an answer to {kind} inputs: {_first_line(error)}") from error
         reason = _unsteady(ruler)
         if reason and reference.module is not None:
@@ -109,24 +109,25 @@ def make_rulers(
 
 
 def sized_kind(sizes: str) -> str:
-    """Name of a kind of inputs: real ones of other sizes than the data's."""
+    """The name of a kind of inputs: real ones of other sizes than the data's."""
     return f"{REAL} ({sizes})"
 
 
 def widest(tolerances: Sequence[Tolerance]) -> Tolerance:
-    """The one that holds for all of a network's kinds of inputs."""
+    """The tolerance that holds for all of a network's kinds of inputs."""
     return max(tolerances, key=lambda tolerance: tolerance.absolute)
 
 
 def measured_noise(reference: Reference, arrays: Mapping[str, NDArray[Any]]) -> float | None:
-    """How far float32 takes a reference's answers from those in float64, on the first few examples of one batch.
+    """Measure how far a reference's float32 answers are from its float64 answers, on the first examples of a batch.
 
     Args:
-        reference: what is asked.
-        arrays: (N, *shape) by input name.
+        reference: reference that answers.
+        arrays: inputs (N, *shape) by input name.
 
     Returns:
-        The largest difference; 0 for a reference that has no float64 form on purpose, None where it cannot be run so.
+        The largest difference; 0 for a reference that has no float64 form on purpose, None where it cannot run in
+        float64.
     """
     if reference.exact is None:
         return 0.0
@@ -161,7 +162,7 @@ def _ruler(
 
 
 def _unsteady(ruler: Ruler) -> str:
-    """Why answers to a kind of made-up inputs measure nothing; empty where they do."""
+    """The reason why answers to a kind of made-up inputs measure nothing; empty where they measure something."""
     answers = ruler.expected[1]
     broken = int((~np.isfinite(answers)).reshape(len(answers), -1).any(axis=1).sum())
     if broken:

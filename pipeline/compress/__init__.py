@@ -1,1 +1,1 @@
-"""Passes that make a network cheaper: magnitude pruning, int8 of a module, int8 of an ONNX file."""
+"""This package holds the passes that make a network cheaper: pruning, fine-tuning, bfloat16 and int8."""

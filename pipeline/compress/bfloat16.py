@@ -1,4 +1,4 @@
-"""Bfloat16 of a module: convolutions and matrix products in it, the rest in float."""
+"""Convert a module to bfloat16: convolutions and matrix products compute in it, the rest in float."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipeline.errors import UsageError
 from pipeline.models.spec import inner_network
 
 _KIND = "bfloat16"
-# Convolutions, and the batch norm that may be folded into each.
+# Kinds of convolution, each with the batch norm that may be folded into it.
 _FOLDED = {nn.Conv1d: nn.BatchNorm1d, nn.Conv2d: nn.BatchNorm2d, nn.Conv3d: nn.BatchNorm3d}
 _LAYOUTS = (torch.channels_last, torch.contiguous_format)
 
@@ -31,12 +31,12 @@ def convert(network: nn.Module, *, example: tuple[Tensor, ...]) -> tuple[nn.Modu
     https://docs.pytorch.org/docs/stable/amp.html#cpu-op-specific-behavior
 
     The modules keep their names, and their weights in float32, which an export rounds once and for all. Batch norms are
-    folded into the convolutions before them where that changes nothing: bfloat16 is slow in them, by a half of the time
-    in a MobileNetV2. Convolutions are laid out channels last, which it is fast in, unless the network cannot take that.
+    folded into the convolutions before them where that changes nothing: they are slow in bfloat16, by a half of the
+    time in a MobileNetV2. Convolutions are laid out channels last, which is fast, unless the network cannot take that.
 
     Args:
-        network: with float weights, alone or behind its preprocessing; left as it is.
-        example: positional inputs of the network, each (B, ...), real ones.
+        network: network with float weights, alone or behind its preprocessing; it is left as it is.
+        example: positional real inputs of the network, each (B, ...).
 
     Returns:
         A copy in evaluation mode that answers in float32, and what was touched. It can be traced, not scripted.
@@ -55,7 +55,7 @@ def convert(network: nn.Module, *, example: tuple[Tensor, ...]) -> tuple[nn.Modu
         )
     if not inner:
         raise UsageError(f"{_KIND}: expected a convolution or linear layer to act on, found none; leave the pass out")
-    made = report(
+    pass_report = report(
         kind=_KIND,
         detail="convolutions and matrix products in bfloat16, the rest in float (torch.autocast)",
         network=network,
@@ -63,17 +63,17 @@ def convert(network: nn.Module, *, example: tuple[Tensor, ...]) -> tuple[nn.Modu
         macs=layer_macs(network, example),
         parameters=sum(parameter.numel() for parameter in network.parameters()),
     )
-    folded = _folded(copy.deepcopy(network).eval(), example)
+    folded = _fold(copy.deepcopy(network).eval(), example)
     reason = ""
     for layout in _LAYOUTS:
         converted = _autocast(folded, layout)
         try:
             with torch.no_grad():
                 converted(*example)
-        except Exception as error:  # noqa: BLE001 - a user's forward sees values of another dtype or layout
+        except Exception as error:  # noqa: BLE001 - a user's forward gets values of another dtype or layout
             reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         else:
-            return converted, made
+            return converted, pass_report
     raise UsageError(f"{_KIND}: expected a network that runs in it, found: {reason}; leave the pass out")
 
 
@@ -83,17 +83,17 @@ def _autocast(network: nn.Module, layout: torch.memory_format) -> nn.Module:
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             layer.to(memory_format=layout)  # type: ignore[call-overload]
     inner = inner_network(converted)
-    # Not a module around it, which would give its layers other names.
+    # The forward is replaced, because a module around the network would give its layers other names.
     inner.forward = functools.partial(_in_bfloat16, inner.forward)
     return converted
 
 
 def _in_bfloat16(forward: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     fast_path = torch.backends.mha.get_fastpath_enabled()
-    # Fused transformer layers, which autocast does not reach: they compute in float32.
+    # Autocast does not reach fused transformer layers: they compute in float32.
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        # A trace would take what the cache holds for a constant of the first call.
+        # With the cache on, a trace would take cached values of the first call for constants.
         with torch.autocast("cpu", dtype=torch.bfloat16, cache_enabled=False):
             logits = forward(*inputs)
     finally:
@@ -101,11 +101,11 @@ def _in_bfloat16(forward: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     return logits.float()
 
 
-def _folded(network: nn.Module, example: tuple[Tensor, ...]) -> nn.Module:
-    """A copy with its batch norms folded, if it answers as before; else the network itself.
+def _fold(network: nn.Module, example: tuple[Tensor, ...]) -> nn.Module:
+    """Return a copy with its batch norms folded, if it answers as before; else the network itself.
 
-    What feeds what is seen by a symbolic trace. A forward that branches has none; of one that shares modules under
-    several names, or uses a layer's weights beside the layer, it does not show all.
+    A symbolic trace shows which layer feeds which. A forward that branches has no such trace, and the trace is not
+    complete where modules are shared under several names or a layer's weights are used beside the layer.
     """
     folded = copy.deepcopy(network)
     try:
@@ -118,13 +118,13 @@ def _folded(network: nn.Module, example: tuple[Tensor, ...]) -> nn.Module:
 
 
 def _fold_batch_norms(network: nn.Module) -> None:
-    # The trace runs the forward, which may keep what it sees: of a copy.
-    calls = [one for one in torch.fx.symbolic_trace(copy.deepcopy(network)).graph.nodes if one.op == "call_module"]
+    # The trace runs the forward of a copy, because a forward may keep what it sees.
+    calls = [node for node in torch.fx.symbolic_trace(copy.deepcopy(network)).graph.nodes if node.op == "call_module"]
     for node in calls:
         before = node.args[0] if node.args else None
         if not isinstance(before, torch.fx.Node) or before not in calls or len(before.users) > 1:
             continue
-        convolution, norm = (network.get_submodule(str(one.target)) for one in (before, node))
+        convolution, norm = (network.get_submodule(str(call.target)) for call in (before, node))
         if not isinstance(convolution, _ConvNd) or not isinstance(norm, _BatchNorm):
             continue
         if _FOLDED.get(type(convolution)) is type(norm) and norm.running_mean is not None:

@@ -1,4 +1,4 @@
-"""Which layers of a network share their channels, and which channels may go."""
+"""Find the layers of a network that share their channels, and the channels that may go."""
 
 from __future__ import annotations
 
@@ -24,21 +24,22 @@ from pipeline.models.spec import Deployable, DeployableOfSeveral, inner_network
 
 KIND = "channel-pruning"
 NORMS = {"l1": 1, "l2": 2}
-# Layers whose channels may go. What mixes channels in another way (attention, a recurrent layer, a bare parameter)
-# keeps all of them, and so does what is joined to it.
+# These layers may lose channels. A module that mixes channels in another way (attention, a recurrent layer, a bare
+# parameter) keeps all of them, and so does every layer joined to it.
 _PER_CHANNEL = (_ConvNd, nn.Linear, _BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.PReLU)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Coupled:
-    """Layers that share their channels: one goes in all of them or in none.
+    """A set of layers that share their channels: a channel goes in all of them or in none.
 
     Args:
-        layers: names of those that write the channels.
-        root: one of them.
-        prune: how the library prunes it.
-        channels: how many there are.
-        blocks: of equal size, that must lose the same places, because a grouped layer reads or writes them.
+        layers: names of the layers that write the channels.
+        root: one of these layers.
+        prune: function of the library that prunes it.
+        channels: number of channels.
+        blocks: number of blocks of equal size that must lose the same places, because a grouped layer reads or writes
+            them.
         scores: importance of each place of a block, mean over the blocks.
     """
 
@@ -51,22 +52,22 @@ class Coupled:
 
     @property
     def places(self) -> int:
-        """Channels of one block."""
+        """The number of channels in one block."""
         return self.channels // self.blocks
 
     def rounded(self, share: float, round_to: int) -> int:
-        """How many places of a block stay."""
-        return _rounded(self.places, self.blocks, share, round_to)
+        """The number of places of a block that stay."""
+        return _round_places(self.places, self.blocks, share, round_to)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prunable:
-    """Layers that share their channels, some of which may go.
+    """A set of layers that share their channels, some of which may go.
 
     Args:
-        layers: names of those that write the channels.
-        channels: how many there are.
-        blocks: of equal size, that lose the same places.
+        layers: names of the layers that write the channels.
+        channels: number of channels.
+        blocks: number of blocks of equal size that lose the same places.
     """
 
     layers: tuple[str, ...]
@@ -74,32 +75,32 @@ class Prunable:
     blocks: int
 
     def stay(self, share: float, *, round_to: int) -> int:
-        """How many channels stay."""
-        return self.blocks * _rounded(self.channels // self.blocks, self.blocks, share, round_to)
+        """The number of channels that stay."""
+        return self.blocks * _round_places(self.channels // self.blocks, self.blocks, share, round_to)
 
 
 def prunable(network: nn.Module, *, example: tuple[Tensor, ...]) -> tuple[Prunable, ...]:
     """The layers whose channels `prune` may remove, in the network's order.
 
     Args:
-        network: with float weights, alone or with its preprocessing in front; left as it is.
+        network: network with float weights, alone or with its preprocessing in front; it is left as it is.
         example: positional inputs of the network, each (B, ...).
 
     Raises:
-        UsageError: as `prune` does.
+        UsageError: in the same cases as `prune`.
     """
     refuse_quantized(network, KIND)
     refuse_computed(network, KIND)
     inner, values = behind_preprocessing(copy.deepcopy(network), example)
     with evaluation(inner):
         graph, sources = trace(inner, values)
-        found = coupled_layers(graph, inner, sources, norm=NORMS["l2"])
-    check_prunable(found, {})
-    return tuple(Prunable(layers=one.layers, channels=one.channels, blocks=one.blocks) for one in found)
+        groups = coupled_layers(graph, inner, sources, norm=NORMS["l2"])
+    check_prunable(groups, {})
+    return tuple(Prunable(layers=group.layers, channels=group.channels, blocks=group.blocks) for group in groups)
 
 
-def _rounded(places: int, blocks: int, share: float, round_to: int) -> int:
-    """The nearest multiple, one at least; all where there are no more, or where all are to stay."""
+def _round_places(places: int, blocks: int, share: float, round_to: int) -> int:
+    """The nearest multiple, at least one; all places where there are no more, or where the share is 1."""
     if share == 1:
         return places
     step = round_to // math.gcd(round_to, blocks)
@@ -107,7 +108,7 @@ def _rounded(places: int, blocks: int, share: float, round_to: int) -> int:
 
 
 def behind_preprocessing(network: nn.Module, example: tuple[Tensor, ...]) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """The network alone, whose names are the user's own, and what it is given."""
+    """The network alone, whose layer names are the user's own, and its inputs after preprocessing."""
     if not isinstance(network, Deployable | DeployableOfSeveral):
         return network, example
     with torch.no_grad():
@@ -116,39 +117,39 @@ def behind_preprocessing(network: nn.Module, example: tuple[Tensor, ...]) -> tup
 
 
 def check_names(inner: nn.Module, layers: Mapping[str, float]) -> None:
-    """Stop at a name that is no layer's.
+    """Stop at a name that no layer has.
 
     Args:
-        inner: the network without its preprocessing.
+        inner: network without its preprocessing.
         layers: shares by module name.
 
     Raises:
-        UsageError: there is no convolution or linear layer of a name.
+        UsageError: no convolution or linear layer has such a name.
     """
-    known = [name for name, one in weighted_layers(inner).items() if isinstance(one, _ConvNd | nn.Linear)]
+    names = [name for name, layer in weighted_layers(inner).items() if isinstance(layer, _ConvNd | nn.Linear)]
     for name in layers:
-        if name not in known:
+        if name not in names:
             raise UsageError(
-                f"{KIND}: layers: expected names of convolution or linear layers ({', '.join(known) or 'none'}), "
+                f"{KIND}: layers: expected names of convolution or linear layers ({', '.join(names) or 'none'}), "
                 f"found {name}"
             )
 
 
 class _Traced(nn.Module):
-    """The network behind one layer per input, so that what is joined to an input is known to the trace."""
+    """The network behind one layer per input, so that the trace shows what is joined to an input."""
 
     def __init__(self, inner: nn.Module, values: Sequence[Tensor]) -> None:
         super().__init__()
         self.inner = inner
-        self.sources = nn.ModuleList(_source(one) for one in values)
+        self.sources = nn.ModuleList(_source(value) for value in values)
 
     def forward(self, *values: Tensor) -> Any:
         """Run the network on values that come out of layers."""
-        return self.inner(*(source(one) for source, one in zip(self.sources, values, strict=True)))
+        return self.inner(*(source(value) for source, value in zip(self.sources, values, strict=True)))
 
 
 def _source(values: Tensor) -> nn.Module:
-    """A layer that makes as many channels as it is given; nothing where values are no numbers or no channels."""
+    """A layer with as many outputs as inputs; an identity where the values are no floats or have no channels."""
     kinds: dict[int, type[nn.Module]] = {4: nn.Conv2d, 5: nn.Conv3d}
     if not values.is_floating_point():
         return nn.Identity()
@@ -159,14 +160,15 @@ def _source(values: Tensor) -> nn.Module:
 
 
 def trace(inner: nn.Module, values: tuple[Tensor, ...]) -> tuple[Any, set[nn.Module]]:
-    """The library's graph of what depends on what, and the layers that stand for the inputs."""
+    """Trace the library's graph of dependencies, and return it with the layers that stand for the inputs."""
     for parameter in inner.parameters():
         parameter.requires_grad = True  # the library follows gradients
     with torch.random.fork_rng(devices=[]):
         traced = _Traced(inner, values).eval()
     try:
         with warnings.catch_warnings(), torch.enable_grad():
-            warnings.simplefilter("ignore")  # it guesses what a bare parameter is; here that keeps all its channels
+            # The library warns that it guesses what a bare parameter is; here that parameter keeps all its channels.
+            warnings.simplefilter("ignore")
             graph = torch_pruning.DependencyGraph().build_dependency(traced, example_inputs=values)
     except Exception as error:
         raise UsageError(
@@ -177,17 +179,17 @@ def trace(inner: nn.Module, values: tuple[Tensor, ...]) -> tuple[Any, set[nn.Mod
 
 
 def coupled_layers(graph: Any, inner: nn.Module, sources: set[nn.Module], *, norm: int) -> list[Coupled]:
-    """Sets of layers whose channels may go, in the network's order."""
+    """Find the sets of layers whose channels may go, in the network's order."""
     names = {module: name for name, module in inner.named_modules()}
     order = {name: place for place, name in enumerate(weighted_layers(inner))}
-    shared = _shared(inner)
+    shared_layers = _shared_layers(inner)
     score = torch_pruning.importance.GroupMagnitudeImportance(p=norm)
-    found = []
+    coupled = []
     with one_thread():
         for group in graph.get_all_groups(root_module_types=(ops.TORCH_CONV, ops.TORCH_LINEAR)):
             root, channels = group[0].dep.target.module, len(group[0].idxs)
             blocks = _blocks(graph, group, channels)
-            if not blocks or any(_must_stay(graph, item, sources | shared) for item in group.items):
+            if not blocks or any(_must_stay(graph, item, sources | shared_layers) for item in group.items):
                 continue
             writers = {
                 names[item.dep.target.module]
@@ -195,7 +197,7 @@ def coupled_layers(graph: Any, inner: nn.Module, sources: set[nn.Module], *, nor
                 if item.dep.target.module in names and names[item.dep.target.module] in order and writes(graph, item)
             }
             scores = score(group).view(blocks, -1).mean(dim=0)
-            found.append(
+            coupled.append(
                 Coupled(
                     layers=tuple(sorted(writers, key=order.__getitem__)),
                     root=root,
@@ -205,11 +207,11 @@ def coupled_layers(graph: Any, inner: nn.Module, sources: set[nn.Module], *, nor
                     scores=scores,
                 )
             )
-    return sorted(found, key=lambda one: order[one.layers[0]])
+    return sorted(coupled, key=lambda group: order[group.layers[0]])
 
 
-def _shared(inner: nn.Module) -> set[nn.Module]:
-    """Layers of one weight: each would get its own."""
+def _shared_layers(inner: nn.Module) -> set[nn.Module]:
+    """The layers that share a weight, of which pruning would give each its own."""
     owners: dict[int, list[nn.Module]] = {}
     for module in inner.modules():
         for parameter in module.parameters(recurse=False):
@@ -218,12 +220,12 @@ def _shared(inner: nn.Module) -> set[nn.Module]:
 
 
 def writes(graph: Any, item: Any) -> bool:
-    """Whether a member of a group writes the channels, and does not read them."""
+    """Whether a member of a group writes the channels rather than reads them."""
     return bool(graph.is_out_channel_pruning_fn(item.dep.handler))
 
 
 def _must_stay(graph: Any, item: Any, kept: set[nn.Module]) -> bool:
-    """Whether one member of a group forbids to prune it."""
+    """Whether a member of a group forbids pruning the group."""
     module, node = item.dep.target.module, item.dep.target
     is_output = not node.outputs and writes(graph, item)
     is_own = not isinstance(module, nn.Module) or not (
@@ -233,7 +235,7 @@ def _must_stay(graph: Any, item: Any, kept: set[nn.Module]) -> bool:
 
 
 def _blocks(graph: Any, group: Any, channels: int) -> int:
-    """Into how many equal blocks grouped layers cut the channels; 0 where they do not cut them equally."""
+    """The number of equal blocks into which grouped layers cut the channels; 0 where the blocks are not equal."""
     counts = [1]
     for item in group.items:
         module = item.dep.target.module
@@ -247,31 +249,31 @@ def _blocks(graph: Any, group: Any, channels: int) -> int:
         else:
             continue
         if list(item.root_idxs) != list(range(channels)) or whole != channels:
-            return 0  # only a part of what it reads, or in another order
+            return 0  # the channels are only a part of what it reads, or in another order
         counts.append(count)
     blocks = math.lcm(*counts)
     return blocks if channels % blocks == 0 else 0
 
 
-def check_prunable(found: Sequence[Coupled], layers: Mapping[str, float]) -> None:
-    """Stop where no channels may go, or not those of a layer that the recipe names.
+def check_prunable(groups: Sequence[Coupled], layers: Mapping[str, float]) -> None:
+    """Stop where no channels may go at all, or none of a layer that the recipe names.
 
     Args:
-        found: sets of layers whose channels may go.
+        groups: sets of layers whose channels may go.
         layers: shares by module name.
 
     Raises:
-        UsageError: one line that says which may.
+        UsageError: no channels may go; the message is one line that says which layers may be named.
     """
-    prunable = [name for one in found for name in one.layers]
-    if not prunable:
+    prunable_names = [name for group in groups for name in group.layers]
+    if not prunable_names:
         raise UsageError(
             f"{KIND}: expected convolution or linear layers whose channels may go, found none (inputs and outputs "
             "keep theirs); leave the pass out"
         )
     for name in layers:
-        if name not in prunable:
+        if name not in prunable_names:
             raise UsageError(
-                f"{KIND}: layers: expected layers whose channels may go ({', '.join(prunable)}), found {name}, "
+                f"{KIND}: layers: expected layers whose channels may go ({', '.join(prunable_names)}), found {name}, "
                 "which is joined to an input or output or to what cannot be pruned"
             )

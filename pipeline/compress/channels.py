@@ -1,4 +1,4 @@
-"""Channel pruning: whole channels go, and with them their part of every layer that writes or reads them."""
+"""Prune channels: a whole channel goes, and with it its part of every layer that writes or reads it."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from pipeline.compress.touched import (
 from pipeline.errors import UsageError
 from pipeline.recipe.names import ChannelNorm, PruningScope
 
-# Layers named in what is said of the pass.
+# The detail of the report names this many layers.
 _LISTED = 6
-# Normalisation over channels: with fewer of them it is another function, and cannot be held against the whole one.
+# Normalisation over fewer channels is another function, which cannot be compared with the whole network's.
 _OVER_CHANNELS = (nn.GroupNorm, nn.LayerNorm)
-# What may differ between the pruned network and the whole one with the same channels unread, as a share of its largest
-# answer: float sums in another order, over a few dozen layers.
+# The answers of the pruned network, and of the whole network with the same channels unread, may differ by this share of
+# the largest answer: float sums are taken in another order, over a few dozen layers.
 _SAME = 1e-3
 
 
@@ -62,17 +62,17 @@ def prune(
     weights always give the same network.
 
     Args:
-        network: with float weights, alone or with its preprocessing in front.
+        network: network with float weights, alone or with its preprocessing in front.
         keep: share of the channels that stay, above 0 and at most 1.
-        scope: rank within each layer, or over all layers together.
-        layers: share that stays in single layers, by module name, instead of `keep`; of layers that share their
-            channels the largest counts.
-        round_to: channel counts become multiples of this.
+        scope: whether channels are ranked within each layer or over all layers together.
+        layers: share that stays in single layers, by module name, instead of `keep`; among layers that share their
+            channels the largest share counts.
+        round_to: number of which channel counts become multiples.
         importance: norm of a channel's weights.
-        example: positional inputs of the network, each (B, ...), to trace and to count multiply-accumulates on.
+        example: positional inputs of the network, each (B, ...), for tracing and for counting multiply-accumulates.
 
     Returns:
-        What was removed.
+        The report on what was removed.
 
     Raises:
         UsageError: the network is already quantized, computes its weights, cannot be traced, or has no channels that
@@ -83,13 +83,13 @@ def prune(
     inner, values = behind_preprocessing(network, example)
     check_names(inner, layers)
     before = _sizes(network, example)
-    trained = {name: one.requires_grad for name, one in network.named_parameters()}
+    trained = {name: parameter.requires_grad for name, parameter in network.named_parameters()}
     whole = copy.deepcopy(inner)
     with evaluation(network):
         graph, sources = trace(inner, values)
-        found = coupled_layers(graph, inner, sources, norm=NORMS[importance])
-        check_prunable(found, layers)
-        gone = _choose(found, keep=keep, scope=scope, layers=layers, round_to=round_to)
+        groups = coupled_layers(graph, inner, sources, norm=NORMS[importance])
+        check_prunable(groups, layers)
+        gone = _choose(groups, keep=keep, scope=scope, layers=layers, round_to=round_to)
         if not gone:
             raise UsageError(
                 f"{KIND}: expected layers of more channels than stay, found none with keep = {keep:g} in multiples of "
@@ -109,62 +109,62 @@ def prune(
 
 
 def _choose(
-    found: Sequence[Coupled],
+    groups: Sequence[Coupled],
     *,
     keep: float,
     scope: PruningScope,
     layers: Mapping[str, float],
     round_to: int,
 ) -> list[tuple[Coupled, list[int]]]:
-    """The channels that go, by set of layers; sets that keep all are left out."""
+    """Choose the channels that go from each set of layers; sets that keep all channels are left out."""
     shares: list[float] = []
-    own = [max((layers[name] for name in one.layers if name in layers), default=None) for one in found]
-    together = [one.scores for one, share in zip(found, own, strict=True) if share is None]
-    stays = iter(_globally(together, keep) if scope == "global" else [keep] * len(together))
+    own = [max((layers[name] for name in group.layers if name in layers), default=None) for group in groups]
+    together = [group.scores for group, share in zip(groups, own, strict=True) if share is None]
+    stays = iter(_global_shares(together, keep) if scope == "global" else [keep] * len(together))
     shares = [next(stays) if share is None else share for share in own]
     chosen = []
-    for one, share in zip(found, shares, strict=True):
-        stay = one.rounded(share, round_to)
-        ranked = torch.argsort(one.scores, descending=True, stable=True)[stay:].tolist()
-        gone = sorted(place + block * one.places for place in ranked for block in range(one.blocks))
+    for group, share in zip(groups, shares, strict=True):
+        stay = group.rounded(share, round_to)
+        ranked = torch.argsort(group.scores, descending=True, stable=True)[stay:].tolist()
+        gone = sorted(place + block * group.places for place in ranked for block in range(group.blocks))
         if gone:
-            chosen.append((one, gone))
+            chosen.append((group, gone))
     return chosen
 
 
-def _globally(scores: Sequence[Tensor], keep: float) -> list[float]:
+def _global_shares(scores: Sequence[Tensor], keep: float) -> list[float]:
     """The share of each set that stays when all of them are ranked together."""
     if not scores:
         return []
     ranked = torch.argsort(torch.cat(list(scores)), descending=True, stable=True)
     stays = torch.zeros(len(ranked), dtype=torch.bool)
     stays[ranked[: round(keep * len(ranked))]] = True
-    return [float(part.double().mean()) for part in torch.split(stays, [len(one) for one in scores])]
+    return [float(part.double().mean()) for part in torch.split(stays, [len(score) for score in scores])]
 
 
 def _remove(graph: Any, inner: nn.Module, whole: nn.Module, gone: Sequence[tuple[Coupled, list[int]]]) -> bool:
-    """Prune the network; in the whole one, let no layer read the same channels.
+    """Prune the network; in the whole network, let no layer read the same channels.
 
     Returns:
-        Whether both must then answer the same.
+        Whether both networks must then answer the same.
     """
     names = {module: name for name, module in inner.named_modules()}
-    groups = [graph.get_pruning_group(one.root, one.prune, channels) for one, channels in gone]
+    groups = [graph.get_pruning_group(coupled.root, coupled.prune, channels) for coupled, channels in gone]
     exact = True
     for group in groups:
         for item in group.items:
             module = item.dep.target.module
             exact = exact and not isinstance(module, _OVER_CHANNELS)
             if isinstance(module, _ConvNd | nn.Linear) and not writes(graph, item):
-                _unread(whole.get_submodule(names[module]), list(item.idxs))
-    for one, channels in gone:
-        # Anew: a set removed before may have moved the places of this one in a layer that reads both.
-        graph.get_pruning_group(one.root, one.prune, channels).prune()
+                _zero_inputs(whole.get_submodule(names[module]), list(item.idxs))
+    for coupled, channels in gone:
+        # The group is looked up again: pruning an earlier set may have moved its places in a layer that reads both.
+        graph.get_pruning_group(coupled.root, coupled.prune, channels).prune()
     return exact
 
 
-def _unread(layer: nn.Module, channels: list[int]) -> None:
-    """Set the weights to zero by which a layer reads some of its inputs."""
+def _zero_inputs(layer: nn.Module, channels: list[int]) -> None:
+    """Set to zero the weights with which a layer reads some of its inputs."""
     assert isinstance(layer, _ConvNd | nn.Linear)
     with torch.no_grad():
         if isinstance(layer, nn.Linear) or layer.groups == 1:
@@ -178,20 +178,20 @@ def _unread(layer: nn.Module, channels: list[int]) -> None:
 
 
 def _check_same(inner: nn.Module, whole: nn.Module, values: tuple[Tensor, ...], *, exact: bool) -> None:
-    """A network without some channels answers as the whole one that does not read them; else the trace was wrong."""
+    """Check that the network answers as the whole one that does not read the channels; else the trace is wrong."""
     with torch.no_grad():
         expected = whole.eval()(*values)
         try:
-            found = inner(*values)
+            answers = inner(*values)
         except Exception as error:
             raise UsageError(
                 f"{KIND}: expected a network that runs with fewer channels, found {type(error).__name__}: "
                 f"{' '.join(str(error).split())[:200]}; take sizes from the tensors (x.flatten(1), not "
                 "x.view(-1, 3136)), or leave the pass out"
             ) from error
-    if found.shape != expected.shape:
-        difference = f"answers of shape {tuple(found.shape)} instead of {tuple(expected.shape)}"
-    elif exact and (apart := (found - expected).abs().max().item()) > _SAME * max(expected.abs().max().item(), 1e-3):
+    if answers.shape != expected.shape:
+        difference = f"answers of shape {tuple(answers.shape)} instead of {tuple(expected.shape)}"
+    elif exact and (apart := (answers - expected).abs().max().item()) > _SAME * max(expected.abs().max().item(), 1e-3):
         difference = f"answers {apart:.2g} from those of the whole network with the same channels unread"
     else:
         return
@@ -211,7 +211,8 @@ class _Sizes:
 def _sizes(network: nn.Module, example: tuple[Tensor, ...]) -> _Sizes:
     return _Sizes(
         weights={
-            name: sum(one.numel() for one in weights_of(layer)) for name, layer in weighted_layers(network).items()
+            name: sum(weight.numel() for weight in weights_of(layer))
+            for name, layer in weighted_layers(network).items()
         },
         macs=layer_macs(network, example),
         parameters=sum(parameter.numel() for parameter in network.parameters()),

@@ -1,4 +1,4 @@
-"""Dynamic int8 of a module: int8 weights, activations quantized as they come."""
+"""Quantize a module to dynamic int8: weights are int8, and activations are quantized as they come."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pipeline.compress.touched import PassReport, layer_macs, refuse_quantized, report, weighted_layers
 from pipeline.errors import UsageError
 
-# What torch can quantize dynamically; convolutions are not among it.
+# Torch can quantize these layers dynamically; convolutions are not among them.
 _KINDS = (nn.Linear, nn.LSTM, nn.GRU, nn.LSTMCell, nn.GRUCell, nn.RNNCell)
 
 
@@ -18,12 +18,12 @@ def quantize(network: nn.Module, *, example: tuple[Tensor, ...]) -> tuple[nn.Mod
     """Replace linear and recurrent layers by ones with int8 weights.
 
     Args:
-        network: with float weights; left as it is.
-        example: positional inputs of the network, each (B, ...), to count multiply-accumulates on.
+        network: network with float weights; it is left as it is.
+        example: positional inputs of the network, each (B, ...), for counting multiply-accumulates.
 
     Returns:
-        A quantized copy in evaluation mode, and what was touched. Its answers depend on the rest of the batch, because
-        the scale of the activations is taken over the whole of it.
+        A quantized copy in evaluation mode, and the report. The copy's answers depend on the rest of the batch, because
+        the scale of the activations is taken over the whole batch.
 
     Raises:
         UsageError: the network is already quantized, has no such layer, or torch has no int8 engine on this CPU.
@@ -39,7 +39,7 @@ def quantize(network: nn.Module, *, example: tuple[Tensor, ...]) -> tuple[nn.Mod
             "dynamic-int8 of a torch module: expected an int8 engine (x86, fbgemm, qnnpack), found none in this build "
             'of torch; set candidates.formats = ["onnx"]'
         )
-    made = report(
+    pass_report = report(
         kind="dynamic-int8",
         detail="int8 weights of linear and recurrent layers, per tensor (torch)",
         network=network,
@@ -48,10 +48,10 @@ def quantize(network: nn.Module, *, example: tuple[Tensor, ...]) -> tuple[nn.Mod
         parameters=sum(parameter.numel() for parameter in network.parameters()),
     )
     with warnings.catch_warnings():
-        # Deprecated in favour of torchao, but the only int8 that still goes into TorchScript. It goes with that format.
+        # This is deprecated in favour of torchao, but TorchScript takes no other int8. It goes with that format.
         warnings.filterwarnings("ignore", message=r"torch\.ao\.quantization is deprecated", category=DeprecationWarning)
         warnings.filterwarnings("ignore", message=r"torch\.quantize_per_tensor", category=UserWarning)
         quantized: nn.Module = torch.ao.quantization.quantize_dynamic(  # type: ignore[no-untyped-call]
             network, set(_KINDS), dtype=torch.qint8
         )
-    return quantized.eval(), made
+    return quantized.eval(), pass_report

@@ -1,4 +1,4 @@
-"""Names of a network's layers that passes speak of, checked before anything is trained for them."""
+"""Check the names of layers that passes mention, before anything is trained for these passes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pipeline.recipe.passes import ChannelPruning, StaticInt8, Variant
 def check_layer_names(network: nn.Module, variants: Iterable[Variant]) -> None:
     """Stop where a pass names a layer that the network does not have.
 
-    Whether the pass can act on that layer is said by the pass itself, which traces the network for it.
+    Whether the pass can act on that layer is checked by the pass itself, which traces the network for it.
 
     Args:
-        network: the float network alone.
-        variants: of the recipe.
+        network: float network without its preprocessing.
+        variants: variants of the recipe.
 
     Raises:
         UsageError: there is no such layer.
@@ -36,7 +36,7 @@ def check_layer_names(network: nn.Module, variants: Iterable[Variant]) -> None:
 
 def _require(names: Iterable[str], modules: Sequence[str], layers: Sequence[str], *, where: str) -> None:
     for name in names:
-        # As its user knows it, or as the exported graph does, behind the preprocessing.
+        # The name may be the user's own, or that in the exported graph, behind the preprocessing.
         if name.removeprefix("network.") not in modules:
             raise UsageError(
                 f"{where}: expected names of modules of the network ({', '.join(layers) or 'none'}), found "

@@ -1,4 +1,4 @@
-"""Magnitude pruning: the weights of smallest absolute value become zero, for good."""
+"""Prune by magnitude: the weights of smallest absolute value become zero, permanently."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ def prune(network: nn.Module, *, amount: float, scope: PruningScope, example: tu
     """Set weights of convolution and linear layers to zero, in place, smallest absolute value first (L1, unstructured).
 
     The zeros are written into the weights: no mask or hook stays behind. Among weights of equal absolute value the
-    one that comes first goes first, so the same weights always give the same zeros.
+    first goes first, so the same weights always give the same zeros.
 
     Args:
-        network: with float weights.
-        amount: share of those weights, above 0 and below 1; rounded to whole weights as
+        network: network with float weights.
+        amount: share of those weights that become zero, above 0 and below 1; rounded to whole weights as
             `torch.nn.utils.prune.l1_unstructured` does.
-        scope: rank within each layer, or over all layers together.
-        example: positional inputs of the network, each (B, ...), to count multiply-accumulates on.
+        scope: whether weights are ranked within each layer or over all layers together.
+        example: positional inputs of the network, each (B, ...), for counting multiply-accumulates.
 
     Returns:
-        What was touched and the sparsity that came out.
+        The report on what was touched, with the resulting sparsity.
 
     Raises:
         UsageError: the network is already quantized, has no convolution or linear layer, or computes their weights.
     """
     refuse_quantized(network, "magnitude-pruning")
-    layers = {name: one for name, one in weighted_layers(network).items() if isinstance(one, _ConvNd | nn.Linear)}
+    layers = {name: layer for name, layer in weighted_layers(network).items() if isinstance(layer, _ConvNd | nn.Linear)}
     if not layers:
         raise UsageError(
             "magnitude-pruning: expected at least one convolution or linear layer, found none; leave the pass out"
@@ -61,7 +61,7 @@ def prune(network: nn.Module, *, amount: float, scope: PruningScope, example: tu
 def _zero_smallest(weights: list[Tensor], amount: float) -> None:
     magnitudes = torch.cat([weight.abs().flatten() for weight in weights])
     count = round(amount * magnitudes.numel())
-    # torch.topk, which torch.nn.utils.prune uses, leaves open which of equal values it takes.
+    # torch.nn.utils.prune uses torch.topk, which leaves open which of equal values it takes.
     keep = torch.ones_like(magnitudes, dtype=torch.bool)
     keep[torch.argsort(magnitudes, stable=True)[:count]] = False
     kept = torch.split(keep, [weight.numel() for weight in weights])

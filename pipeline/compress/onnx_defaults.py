@@ -1,15 +1,15 @@
 """Write a statically quantized graph so that a default session of ONNX Runtime runs it as it stands.
 
-Two steps of ONNX Runtime's optimizer change more than how a graph is run (read in its 1.31):
+Two steps of ONNX Runtime's optimizer change more than the way a graph runs (read in its source, 1.31):
 
 - `QDQPropagationTransformer` carries QuantizeLinear up across MaxPool, Reshape, Transpose, Squeeze, Unsqueeze and
-  Slice. In `Conv > Relu > MaxPool > QuantizeLinear` all that the pooling drops is quantized too, and the pooling leaves
-  the fast layout of the convolution in front of it. A Clip to the very range of the QuantizeLinear, which saturates
-  there anyhow, stops it; a later step takes the Clip out again, so it costs nothing.
+  Slice. In `Conv > Relu > MaxPool > QuantizeLinear` this also quantizes all values that the pooling drops, and the
+  pooling leaves the fast layout of the convolution in front of it. A Clip to exactly the range of the QuantizeLinear,
+  which saturates there in any case, stops it; a later step removes the Clip again, so it costs nothing.
 - `WeightBiasQuantization` (its pull request 22969) quantizes, at load, the weights of a Conv or Gemm that was left in
-  float between quantized layers: another network than the file holds. It looks for DequantizeLinear in front of the
-  layer and QuantizeLinear behind it, with nothing but Relu or Clip between; a LeakyRelu of slope 1, which changes no
-  value and is fused into the layer, stops it.
+  float between quantized layers: the session then runs another network than the file holds. It looks for
+  DequantizeLinear in front of the layer and QuantizeLinear behind it, with nothing but Relu or Clip between; a
+  LeakyRelu of slope 1, which changes no value and is fused into the layer, stops it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from onnx import helper, numpy_helper
 from pipeline._handlers.onnx_runtime_import import import_onnx_runtime
 
 _CARRIED_ACROSS = ("MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
-# Those of them whose result is smaller than what they take.
+# Among these, the result of these operators is smaller than their input.
 _DROPPING = ("MaxPool", "Slice")
 _LAYERS = ("Conv", "ConvTranspose", "Gemm")
 _LOOKED_THROUGH = ("Clip", "Relu")
@@ -35,7 +35,7 @@ def hold_against_defaults(model: onnx.ModelProto) -> None:
     """Change a quantized graph, in place, so that the optimizer's defaults do it no harm; its answers stay the same.
 
     Args:
-        model: as ONNX Runtime's quantizer made it, in its QDQ form.
+        model: model from ONNX Runtime's quantizer, in QDQ form.
     """
     graph = _Graph(model.graph)
     for node in list(model.graph.node):
@@ -47,17 +47,17 @@ def hold_against_defaults(model: onnx.ModelProto) -> None:
 
 
 def changed_by_defaults(model: onnx.ModelProto) -> tuple[str, ...]:
-    """What a default session changes in a quantized graph, one clause for each step; nothing is what is wanted.
+    """Describe what a default session changes in a quantized graph, in one clause for each step.
 
     Args:
-        model: in QDQ form.
+        model: model in QDQ form.
 
     Returns:
-        Clauses that name the nodes.
+        Clauses that name the nodes; there should be none.
     """
     try:
-        optimized = _optimized(model)
-    except Exception as error:  # noqa: BLE001 - of ONNX Runtime; whether it loads the file is asked elsewhere
+        optimized = _optimize(model)
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime raises any; whether it loads the file is checked elsewhere
         return (f"what a default session changes could not be asked: {' '.join(str(error).split())[:200]}",)
     own = {name for node in model.graph.node for name in node.output}
     makers = {name: node for node in optimized.graph.node for name in node.output}
@@ -75,8 +75,8 @@ def changed_by_defaults(model: onnx.ModelProto) -> tuple[str, ...]:
     return tuple(f"a default session {what} {', '.join(names)}" for what, names in clauses.items() if names)
 
 
-def _optimized(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph after those steps of the optimizer that do not depend on the host."""
+def _optimize(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Run the steps of the optimizer that do not depend on the host, and return the resulting graph."""
     onnxruntime = import_onnx_runtime()
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
@@ -89,7 +89,7 @@ def _optimized(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 class _Graph:
-    """A graph with its edges at hand."""
+    """A graph with an index of its edges."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._graph = graph
@@ -99,22 +99,22 @@ class _Graph:
         self._uses.update(output.name for output in graph.output)
 
     def has_range(self, quantizer: onnx.NodeProto) -> bool:
-        """Whether scale and zero point of a QuantizeLinear are numbers of the file, as the quantizer writes them."""
+        """Whether scale and zero point of a QuantizeLinear are constants of the file, as the quantizer writes them."""
         return len(quantizer.input) > 2 and all(name in self._constants for name in quantizer.input[1:])
 
     def would_be_carried(self, quantizer: onnx.NodeProto) -> bool:
-        """Whether a QuantizeLinear would be carried to where there is more to quantize."""
+        """Whether the optimizer would carry a QuantizeLinear to a place where there is more to quantize."""
         dropping = False
         name = quantizer.input[0]
         while self._uses[name] == 1 and name in self._makers and self._makers[name].op_type in _CARRIED_ACROSS:
             dropping |= self._makers[name].op_type in _DROPPING
             name = self._makers[name].input[0]
-        # Behind DequantizeLinear, all of it runs in int8 already.
+        # Behind DequantizeLinear, all of these nodes run in int8 already.
         return dropping and not self._is_dequantized(name)
 
     def would_be_quantized(self, layer: onnx.NodeProto) -> bool:
-        """Whether a layer in float would get quantized weights."""
-        if layer.op_type == "Add":  # a MatMul and the Add of its bias become a Gemm first
+        """Whether the optimizer would quantize the weights of a float layer."""
+        if layer.op_type == "Add":  # the optimizer first turns a MatMul and the Add of its bias into a Gemm
             products = [self._makers[name] for name in layer.input if name in self._makers]
             biases = [name for name in layer.input if name in self._constants]
             product = products[0] if len(products) == len(biases) == 1 else layer
@@ -123,14 +123,14 @@ class _Graph:
         elif layer.op_type not in _LAYERS or not self._takes_int8(layer):
             return False
         follower = self._only_follower(layer)
-        # The second kind of step sees the graph after the first one.
+        # The second kind of step gets the graph as the first one left it.
         for operators in (_LOOKED_THROUGH, _CARRIED_ACROSS):
             while follower is not None and follower.op_type in operators:
                 follower = self._only_follower(follower)
         return follower is not None and follower.op_type == "QuantizeLinear"
 
     def put_clip_before(self, quantizer: onnx.NodeProto) -> None:
-        """Clip what a QuantizeLinear takes to the range at whose ends it saturates."""
+        """Clip the input of a QuantizeLinear to the range at whose ends it saturates."""
         values, scale, zero_point = quantizer.input[:3]
         step = numpy_helper.to_array(self._constants[scale]).astype(np.float32)
         zero = numpy_helper.to_array(self._constants[zero_point])
@@ -144,7 +144,7 @@ class _Graph:
         quantizer.input[0] = clip.output[0]
 
     def put_identity_behind(self, layer: onnx.NodeProto) -> None:
-        """Put an activation behind a layer that changes no value."""
+        """Put an activation that changes no value behind a layer."""
         name = layer.output[0]
         follower = self._only_follower(layer)
         assert follower is not None
@@ -160,9 +160,9 @@ class _Graph:
 
     def _only_follower(self, node: onnx.NodeProto) -> onnx.NodeProto | None:
         name = node.output[0]
-        followers = [other for other in self._graph.node if name in other.input]
+        followers = [follower for follower in self._graph.node if name in follower.input]
         return followers[0] if len(followers) == self._uses[name] == 1 else None
 
     def _insert(self, node: onnx.NodeProto, *, before: onnx.NodeProto) -> None:
-        place = next(place for place, other in enumerate(self._graph.node) if before.output[0] in other.output)
+        place = next(place for place, candidate in enumerate(self._graph.node) if before.output[0] in candidate.output)
         self._graph.node.insert(place, node)

@@ -1,4 +1,4 @@
-"""Dynamic int8 of an ONNX file, made by ONNX Runtime's quantizer from the float file."""
+"""Quantize an ONNX file to dynamic int8 with ONNX Runtime's quantizer."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pipeline.inspection.graph import graph_cost
 
 # Convolutions stay in float: ConvInteger makes a CNN several times slower than its float file.
 OPERATORS = ("MatMul", "Gemm")
-# 7 bits. Without VNNI, a CPU adds products of 8-bit weights in saturating 16-bit sums, and the same file is right on
-# one machine and wrong on the next; what is proven here must hold where it is served.
+# Weights get 7 bits. Without VNNI, a CPU adds products of 8-bit weights in saturating 16-bit sums, so the same file is
+# right on one machine and wrong on the next. What is proven here must hold where the file is served.
 REDUCE_RANGE = True
-# A scale per output channel: closer to float, and as fast.
+# A scale per output channel is closer to float, and as fast.
 PER_CHANNEL = True
 
 
@@ -26,16 +26,16 @@ def quantize_file(source: Path, destination: Path, *, keep: Collection[str] = ()
     """Quantize the linear layers of an ONNX file; the same file gives the same bytes.
 
     Args:
-        source: a float ONNX file, left as it is.
-        destination: where the quantized file goes.
+        source: float ONNX file; it is left as it is.
+        destination: path of the quantized file.
         keep: names of modules whose layers stay in float.
 
     Returns:
-        What was touched.
+        The report on what was touched.
 
     Raises:
         FileError: the source is not an ONNX file.
-        UsageError: it holds no MatMul or Gemm with constant weights.
+        UsageError: the source holds no MatMul or Gemm with constant weights.
         ProofError: the quantizer made an invalid graph.
     """
     quantization = import_onnx_runtime("onnxruntime.quantization")
@@ -53,13 +53,13 @@ def quantize_file(source: Path, destination: Path, *, keep: Collection[str] = ()
                 nodes_to_exclude=node_names(model, keep),
             )
         quantized = onnx.load(path)
-    made = report(
+    pass_report = report(
         kind="dynamic-int8",
         detail="int8 weights (7 bits) of MatMul and Gemm, per output channel (ONNX Runtime)",
         operators=OPERATORS,
         source=model,
-        made={one.name for one in quantized.graph.initializer},
+        quantized_tensors={tensor.name for tensor in quantized.graph.initializer},
         cost=graph_cost(model),
     )
     write_model(quantized, destination, what=f"dynamic-int8 of {source.name}")
-    return made
+    return pass_report

@@ -1,4 +1,4 @@
-"""What both int8 passes of an ONNX file share: reading, preparing for ONNX Runtime's quantizer, reporting, writing."""
+"""Functions that both int8 passes of an ONNX file share: read, prepare for the quantizer, report, write."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def read_model(source: Path) -> onnx.ModelProto:
     """Read an ONNX file.
 
     Raises:
-        FileError: it is none.
+        FileError: the file is not an ONNX file.
     """
     try:
         return onnx.load(source)
@@ -28,19 +28,19 @@ def read_model(source: Path) -> onnx.ModelProto:
 
 
 def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy that the quantizer takes."""
-    copied = onnx.ModelProto()
-    copied.CopyFrom(model)
-    # The shapes the exporter recorded name the batch axis otherwise than the quantizer infers it, which it then calls
+    """Make a copy that the quantizer accepts."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    # The exporter recorded another name of the batch axis than the quantizer infers, so the quantizer would complain:
     # "Inferred shape and existing shape differ".
-    del copied.graph.value_info[:]
-    # The exporter has optimized the graph already; without this note the quantizer logs that it should be.
-    copied.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
-    return copied
+    del copy.graph.value_info[:]
+    # The exporter has optimized the graph already; without this note the quantizer asks for that in its log.
+    copy.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
+    return copy
 
 
 def node_names(model: onnx.ModelProto, modules: Collection[str]) -> list[str]:
-    """Nodes of some modules, as the quantizer knows them: it makes a MatMul of each Gemm before it looks."""
+    """The names of the nodes of some modules in the quantizer, which turns each Gemm into a MatMul before it looks."""
     names = [node.name for node in model.graph.node if module_name(node) in modules]
     return [*names, *(f"{name}_MatMul" for name in names)]
 
@@ -51,26 +51,26 @@ def report(
     detail: str,
     operators: Sequence[str],
     source: onnx.ModelProto,
-    made: Collection[str],
+    quantized_tensors: Collection[str],
     cost: GraphCost,
 ) -> PassReport:
-    """What the quantizer touched.
+    """Report what the quantizer touched.
 
     Args:
-        kind: of the pass.
-        detail: its settings in words.
-        operators: which it may touch.
-        source: the float model.
-        made: names of the quantized model's tensors.
-        cost: of the float model.
+        kind: kind of the pass.
+        detail: settings of the pass in words.
+        operators: operators that the quantizer may touch.
+        source: float model.
+        quantized_tensors: names of the quantized model's tensors.
+        cost: cost of the float model.
 
     Returns:
         The report.
 
     Raises:
-        UsageError: nothing was.
+        UsageError: the quantizer touched nothing.
     """
-    tensors = {one.name: one for one in source.graph.initializer}
+    tensors = {tensor.name: tensor for tensor in source.graph.initializer}
     layers = []
     for node in cost.nodes:
         if node.weight in tensors:
@@ -82,15 +82,15 @@ def report(
                     weights=int(values.size),
                     zeros=int(values.size - np.count_nonzero(values)),
                     macs=node.macs or 0,
-                    touched=f"{node.weight}_quantized" in made,
+                    touched=f"{node.weight}_quantized" in quantized_tensors,
                 )
             )
     if not any(layer.touched for layer in layers):
-        found = ", ".join(sorted({layer.kind for layer in layers})) or "none"
+        kinds = ", ".join(sorted({layer.kind for layer in layers})) or "none"
         listed = ", ".join(operators[:-1])
         raise UsageError(
             f"{kind}: expected at least one {listed} or {operators[-1]} with constant weights, found weights in: "
-            f"{found}; leave the pass out"
+            f"{kinds}; leave the pass out"
         )
     return PassReport(kind=kind, detail=detail, layers=tuple(layers), parameters=sum(cost.parameters.values()))
 
@@ -99,9 +99,9 @@ def write_model(model: onnx.ModelProto, destination: Path, *, what: str) -> None
     """Write a quantized model, checked, in one step; the same model gives the same bytes.
 
     Args:
-        model: to write; the quantizer's notes are dropped.
-        destination: of the file.
-        what: was done to which file, for messages.
+        model: model to write; the quantizer's notes are dropped.
+        destination: path of the file.
+        what: pass and source file, for messages.
 
     Raises:
         ProofError: the graph is invalid.
@@ -117,13 +117,13 @@ def write_model(model: onnx.ModelProto, destination: Path, *, what: str) -> None
 
 @contextmanager
 def quantizing(kind: str) -> Iterator[None]:
-    """Whatever ONNX Runtime's quantizer raises on a graph says that it cannot take it.
+    """Turn whatever ONNX Runtime's quantizer raises into an error that says it cannot take the graph.
 
     Args:
-        kind: of the pass.
+        kind: kind of the pass.
 
     Raises:
-        UsageError: it raised something.
+        UsageError: the quantizer raised something.
     """
     try:
         yield

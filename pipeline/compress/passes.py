@@ -1,4 +1,4 @@
-"""The passes of a recipe, applied to a network in order."""
+"""Apply the passes of a recipe to a network, in order."""
 
 from __future__ import annotations
 
@@ -20,59 +20,59 @@ def apply_passes(
 ) -> tuple[nn.Module, list[PassReport]]:
     """Apply passes in order; the same weights and passes give the same network, bit for bit.
 
-    That is how a compressed network crosses a file without pickled code: float weights, and the passes again. Nothing
-    is trained here: what a fine-tune pass learned is read from a file.
+    In this way a compressed network is stored without pickled code: as float weights, to which the passes are applied
+    again. Nothing is trained here: what a fine-tune pass learned is read from a file.
 
     Args:
-        network: with float weights, alone or with its preprocessing in front; left as it is.
-        passes: what to do, in order.
-        example: positional inputs of the network, each (B, ...), to count multiply-accumulates on.
-        weights: what the fine-tune pass among them made.
+        network: network with float weights, alone or with its preprocessing in front; it is left as it is.
+        passes: passes in order.
+        example: positional inputs of the network, each (B, ...), for counting multiply-accumulates.
+        weights: file of the weights that the fine-tune pass among them learned.
 
     Returns:
         A compressed copy in evaluation mode, and a report per pass.
 
     Raises:
         UsageError: a pass cannot act on this network, or comes after one that leaves it nothing to act on.
-        DataError: the tuned weights are those of another network.
+        DataError: the tuned weights belong to another network.
     """
-    compressed = _copied(network).eval()
+    compressed = _copy_network(network).eval()
     reports: list[PassReport] = []
-    for one in passes:
-        match one:
+    for step in passes:
+        match step:
             case ChannelPruning():
-                made = channels.prune(
+                pass_report = channels.prune(
                     compressed,
-                    keep=one.keep,
-                    scope=one.scope,
-                    layers=one.layers,
-                    round_to=one.round_to,
-                    importance=one.importance,
+                    keep=step.keep,
+                    scope=step.scope,
+                    layers=step.layers,
+                    round_to=step.round_to,
+                    importance=step.importance,
                     example=example,
                 )
             case FineTune():
-                made = tuned.load(compressed, weights, epochs=one.epochs, example=example)
+                pass_report = tuned.load(compressed, weights, epochs=step.epochs, example=example)
             case MagnitudePruning():
-                made = magnitude.prune(compressed, amount=one.amount, scope=one.scope, example=example)
+                pass_report = magnitude.prune(compressed, amount=step.amount, scope=step.scope, example=example)
             case DynamicInt8():
-                compressed, made = dynamic.quantize(compressed, example=example)
+                compressed, pass_report = dynamic.quantize(compressed, example=example)
             case Bfloat16():
-                compressed, made = bfloat16.convert(compressed, example=example)
+                compressed, pass_report = bfloat16.convert(compressed, example=example)
             case StaticInt8():
                 raise UsageError(
                     "static-int8 of a torch module: expected an ONNX file, which is quantized after its export; "
                     "use dynamic-int8"
                 )
             case _:
-                assert_never(one)
-        reports.append(made)
+                assert_never(step)
+        reports.append(pass_report)
     return compressed, reports
 
 
-def _copied(network: nn.Module) -> nn.Module:
-    """A copy of a network, also of one whose last call left a tensor with its history in an attribute.
+def _copy_network(network: nn.Module) -> nn.Module:
+    """Copy a network, even one whose last call left a tensor with its gradient history in an attribute.
 
-    `torch.nn.utils.weight_norm` keeps what it computes so, and torch copies no such tensor (seen in 2.13).
+    `torch.nn.utils.weight_norm` keeps its result in this way, and torch copies no such tensor (seen in 2.13).
     """
     for module in network.modules():
         for name, value in list(vars(module).items()):

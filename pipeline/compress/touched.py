@@ -1,4 +1,4 @@
-"""What a pass really touched: which share of a network's weights and of its compute."""
+"""Report what a pass really touched: the share of a network's weights and of its compute."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LayerTouch:
     """One layer with weights, and whether a pass changed it.
 
     Args:
-        name: of the module (or of the ONNX node), as the user knows it.
+        name: name of the module (or of the ONNX node), as the user knows it.
         kind: class name of the module, or operator of the node.
         weights: number of values in its weights after the pass, biases not included.
         zeros: how many of them are zero after the pass.
@@ -44,11 +44,11 @@ class LayerTouch:
 
 @dataclass(frozen=True, kw_only=True)
 class PassReport:
-    """What one pass did to a network.
+    """The report on what one pass did to a network.
 
     Args:
-        kind: the pass, as recipes name it.
-        detail: its settings in words.
+        kind: kind of the pass, as recipes name it.
+        detail: settings of the pass in words.
         layers: every layer with weights, touched or not, in the network's order.
         parameters: number of values in all parameters after the pass, biases and normalisation included.
         removed_parameters: number of values that are gone.
@@ -62,45 +62,45 @@ class PassReport:
 
     @property
     def touched_weights(self) -> int:
-        """Number of values in the weights the pass acted on and left."""
+        """The number of values in the weights that the pass acted on and left."""
         return sum(layer.weights for layer in self.layers if layer.touched)
 
     @property
     def weight_share(self) -> float:
-        """Weights of the touched layers as a fraction of all parameters, both before the pass."""
+        """The weights of the touched layers as a fraction of all parameters, both before the pass."""
         touched = sum(layer.weights + layer.removed_weights for layer in self.layers if layer.touched)
         return _fraction(touched, self.parameters + self.removed_parameters)
 
     @property
     def compute_share(self) -> float:
-        """Multiply-accumulates of the touched layers as a fraction of those of all, both before the pass."""
+        """The multiply-accumulates of the touched layers as a fraction of those of all layers, both before the pass."""
         touched = sum(layer.macs + layer.removed_macs for layer in self.layers if layer.touched)
         return _fraction(touched, sum(layer.macs + layer.removed_macs for layer in self.layers))
 
     @property
     def removed_weight_share(self) -> float:
-        """Parameters that are gone as a fraction of all before the pass."""
+        """The parameters that are gone as a fraction of all parameters before the pass."""
         return _fraction(self.removed_parameters, self.parameters + self.removed_parameters)
 
     @property
     def removed_compute_share(self) -> float:
-        """Multiply-accumulates that are gone as a fraction of all before the pass."""
+        """The multiply-accumulates that are gone as a fraction of all before the pass."""
         removed = sum(layer.removed_macs for layer in self.layers)
         return _fraction(removed, removed + sum(layer.macs for layer in self.layers))
 
     @property
     def sparsity(self) -> float:
-        """Zero weights as a fraction of all parameters, both after the pass."""
+        """The zero weights as a fraction of all parameters, both after the pass."""
         return _fraction(sum(layer.zeros for layer in self.layers), self.parameters)
 
     @property
     def touched_sparsity(self) -> float:
-        """Zero weights as a fraction of the weights the pass acted on."""
+        """The zero weights as a fraction of the weights that the pass acted on."""
         return _fraction(sum(layer.zeros for layer in self.layers if layer.touched), self.touched_weights)
 
 
 def weighted_layers(network: nn.Module) -> dict[str, nn.Module]:
-    """Convolution, linear and recurrent layers by name, in the network's order; a shared layer once."""
+    """The convolution, linear and recurrent layers by name, in the network's order; a shared layer appears once."""
     kinds = (_ConvNd, nn.Linear, nn.RNNBase, RNNCellBase)
     return {name: module for name, module in network.named_modules() if isinstance(module, kinds)}
 
@@ -111,13 +111,13 @@ def weights_of(layer: nn.Module) -> list[nn.Parameter]:
 
 
 def layer_macs(network: nn.Module, example: tuple[Tensor, ...]) -> dict[str, int]:
-    """Multiply-accumulates per example of every layer with weights, counted on one forward pass.
+    """Count the multiply-accumulates per example of every layer with weights, on one forward pass.
 
-    Only what these layers do is counted: products between activations, as in attention, are not.
+    Only the work of these layers is counted: products between activations, as in attention, are not.
 
     Args:
-        network: run once in evaluation mode; its mode is restored.
-        example: its positional inputs, each (B, ...).
+        network: network, which runs once in evaluation mode; its mode is restored.
+        example: positional inputs of the network, each (B, ...).
 
     Returns:
         The count by layer name; 0 for a layer that the forward pass does not reach.
@@ -145,7 +145,7 @@ def layer_macs(network: nn.Module, example: tuple[Tensor, ...]) -> dict[str, int
 def report(
     *, kind: str, detail: str, network: nn.Module, touched: set[str], macs: dict[str, int], parameters: int
 ) -> PassReport:
-    """Put together what is known of a pass, from a network whose weights are still float."""
+    """Make the report on a pass from a network whose weights are still float."""
     layers = []
     for name, layer in weighted_layers(network).items():
         weights = weights_of(layer)
@@ -163,7 +163,7 @@ def report(
 
 
 def refuse_computed(network: nn.Module, action: str) -> None:
-    """Stop before a pass that would change a weight which the network computes anew on each call.
+    """Stop before a pass that would change a weight that the network computes anew on each call.
 
     Raises:
         UsageError: a convolution or linear layer's weight is computed from other parameters.
@@ -182,7 +182,9 @@ def refuse_quantized(network: nn.Module, action: str) -> None:
     Raises:
         UsageError: the network holds quantized layers; they have no float weights to act on.
     """
-    quantized = [name for name, one in network.named_modules() if type(one).__module__.startswith(_QUANTIZED_MODULES)]
+    quantized = [
+        name for name, layer in network.named_modules() if type(layer).__module__.startswith(_QUANTIZED_MODULES)
+    ]
     if quantized:
         raise UsageError(
             f"{action} after quantization: expected float layers, found {quantized[0]} already quantized; quantized "
@@ -192,7 +194,7 @@ def refuse_quantized(network: nn.Module, action: str) -> None:
 
 @contextmanager
 def evaluation(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside the block, each module's own mode after it."""
+    """Set evaluation mode inside the block, and restore each module's own mode after it."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
@@ -210,7 +212,8 @@ def _macs(layer: nn.Module, values: Any, output: Any) -> int:
         return meets.numel() * layer.weight[0].numel()
     if isinstance(layer, nn.Linear):
         return int(output.numel()) * layer.in_features
-    # Recurrent: each time step of each example meets every weight once. A packed sequence holds its steps in `.data`.
+    # In a recurrent layer, each time step of each example meets every weight once. A packed sequence holds its steps in
+    # `.data`.
     steps: Tensor = values if isinstance(values, Tensor) else values.data
     return steps.numel() // steps.shape[-1] * sum(weight.numel() for weight in weights_of(layer))
 

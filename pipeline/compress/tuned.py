@@ -1,4 +1,4 @@
-"""What fine-tuning made of a compressed network: weights from a file, strictly."""
+"""Load the weights that fine-tuning gave a compressed network; their names and shapes must match exactly."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def load(network: nn.Module, weights: Path | None, *, epochs: int, example: tupl
     """Give a compressed network the weights that fine-tuning made, in place.
 
     Args:
-        network: as it was before it was fine-tuned, alone or with its preprocessing in front.
-        weights: of the network alone.
-        epochs: of the training, for the report.
-        example: positional inputs of the network, each (B, ...), to count multiply-accumulates on.
+        network: network as it was before fine-tuning, alone or with its preprocessing in front.
+        weights: file of the weights of the network alone.
+        epochs: number of epochs of the training, for the report.
+        example: positional inputs of the network, each (B, ...), for counting multiply-accumulates.
 
     Returns:
-        What was touched: every layer with weights.
+        The report: every layer with weights was touched.
 
     Raises:
         UsageError: there are no weights, or the network is already quantized.
-        DataError: they are those of another network.
+        DataError: the weights belong to another network.
     """
     refuse_quantized(network, "fine-tune")
     if weights is None:

@@ -1,1 +1,1 @@
-"""Interleaved timing of candidates, a process each, and what may be claimed from it."""
+"""This package times candidates in interleaved rounds, a process each, and decides what may be claimed from it."""

@@ -1,4 +1,4 @@
-"""When one candidate may be called faster than another."""
+"""Decide when one candidate may be called faster than another."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-# Below this a difference is not worth a more complicated candidate, and is close to what two runs of
-# the same file show on a shared machine.
+# A smaller gain is not worth a more complicated candidate, and is close to the difference between two runs of the same
+# file on a shared machine.
 MINIMUM_GAIN = 0.03
 _RESAMPLES = 2000
 _CONFIDENCE = 0.95
@@ -27,13 +27,13 @@ class Estimate:
     high: float
 
     def scaled(self, factor: float) -> Estimate:
-        """The same in another unit."""
+        """The same estimate in another unit."""
         return Estimate(value=self.value * factor, low=self.low * factor, high=self.high * factor)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio(Estimate):
-    """How many times faster: the slower's time over the faster's, with a 95 % interval over rounds."""
+    """The baseline's time over the candidate's, with a 95 % interval over rounds: how many times faster it is."""
 
     @property
     def is_gain(self) -> bool:
@@ -42,14 +42,14 @@ class Ratio(Estimate):
 
     @property
     def inverse(self) -> Ratio:
-        """The same seen from the other one."""
+        """The same ratio as the other file sees it."""
         return Ratio(value=1 / self.value, low=1 / self.high, high=1 / self.low)
 
     def claim(self, noise: Ratio | None = None) -> Claim:
-        """What may be said of the two.
+        """The claim that may be made about the two files.
 
         Args:
-            noise: a file over its own copy, timed in the same rounds; what that shows by itself is no gain of another.
+            noise: ratio of a file over its own copy, timed in the same rounds; no smaller ratio counts as a gain.
         """
         floor = 1.0 if noise is None else max(1.0, noise.high, noise.inverse.high)
         if self.is_gain and self.low > floor:
@@ -57,15 +57,15 @@ class Ratio(Estimate):
         return "slower" if self.inverse.is_gain and self.inverse.low > floor else "none"
 
     def to_json(self, noise: Ratio | None = None) -> dict[str, Any]:
-        """As JSON values, with what may be claimed."""
+        """The ratio as JSON values, with the claim that may be made."""
         return {**asdict(self), "claim": self.claim(noise)}
 
 
 def estimate(rounds: Sequence[float]) -> Estimate:
-    """Median over rounds, and a percentile bootstrap over rounds.
+    """The median over rounds, with a percentile bootstrap interval over rounds.
 
     Args:
-        rounds: one value per round, at least one.
+        rounds: values, one per round; at least one.
     """
     values = np.asarray(rounds, dtype=np.float64)
     low, high = _interval(values)
@@ -73,17 +73,17 @@ def estimate(rounds: Sequence[float]) -> Estimate:
 
 
 def speed_up(baseline_s: Sequence[float], candidate_s: Sequence[float]) -> Ratio:
-    """Median over rounds of baseline time over candidate time.
+    """The median over rounds of baseline time over candidate time.
 
-    Rounds are paired, so what slowed a whole round cancels; the interval is a percentile bootstrap
-    over rounds, not over calls, since calls within a round are not independent.
+    Rounds are paired, so whatever slowed a whole round cancels. The interval is a percentile bootstrap over rounds, not
+    over calls, because calls within a round are not independent.
 
     Args:
-        baseline_s: seconds per call, one per round.
-        candidate_s: the same rounds of the candidate.
+        baseline_s: seconds per call of the baseline, one value per round.
+        candidate_s: seconds per call of the candidate in the same rounds.
 
     Raises:
-        ValueError: not the same number of rounds, or none.
+        ValueError: the numbers of rounds differ, or there are none.
     """
     if len(baseline_s) != len(candidate_s) or not baseline_s:
         raise ValueError(f"expected paired rounds, found {len(baseline_s)} and {len(candidate_s)}")

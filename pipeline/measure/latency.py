@@ -1,4 +1,4 @@
-"""Latency of several subjects side by side: one pinned process each, interleaved rounds."""
+"""Measure the latency of several subjects side by side: each has a pinned process, and rounds are interleaved."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from pipeline.measure.rounds import Timing, interleave
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """What is timed, and the module that does it.
+    """A subject of timing, and the module that times it.
 
     Args:
-        name: unique among those timed together.
-        worker: a module that, run as a program, calls `pipeline.measure.worker.serve`.
-        job: what that module is told, as JSON values.
+        name: name, unique among the subjects that are timed together.
+        worker: name of a module that, run as a program, calls `pipeline.measure.worker.serve`.
+        job: job for that module, as JSON values.
         batch_sizes: examples per call.
-        threads: that it computes with; its process is pinned to as many cores.
+        threads: number of threads it computes with; its process is pinned to as many cores.
         own_code: whether that module runs the user's own code. If not, it runs a model file, which somebody else may
-            have made: its process may write nothing, where this system can see to that, and gets a short environment.
+            have made: its process gets a short environment, and may write nothing where this system can enforce that.
     """
 
     name: str
@@ -47,12 +47,12 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """What one subject's process found.
+    """The figures that one subject's process measured.
 
     Args:
-        timings: one per batch size.
-        load_s: from the file to the first answer, in seconds, the library being imported already.
-        peak_bytes: the most memory the process held, all batch sizes together, interpreter and libraries included.
+        timings: timings, one per batch size.
+        load_s: time from the file to the first answer, in seconds; the library is imported before.
+        peak_bytes: the most memory the process held, over all batch sizes, interpreter and libraries included.
     """
 
     timings: tuple[Timing, ...]
@@ -69,14 +69,14 @@ def file_subject(
     samples: Path,
     batch_sizes: Sequence[int],
 ) -> Subject:
-    """A model file, run as it is served.
+    """Make a subject of a model file, run as it is served.
 
     Args:
-        name: unique among those timed together.
-        folder: where the file lies.
-        runtime: how it is run, and with how many threads.
-        inputs: what it takes.
-        samples: a samples file; its first inputs are what is timed on.
+        name: name, unique among the subjects that are timed together.
+        folder: folder that holds the file.
+        runtime: settings with which it runs, including its threads.
+        inputs: specs of its inputs.
+        samples: samples file; its first inputs are used for timing.
         batch_sizes: examples per call.
     """
     job = {
@@ -100,42 +100,44 @@ def measure_latency(
     """Time every subject in every round; see `interleave`.
 
     Args:
-        subjects: what to time.
-        rounds: how often each is timed.
+        subjects: subjects to time.
+        rounds: number of rounds; each subject is timed in each.
         block_s: length of one timed block, in seconds.
-        reporter: told after each round.
+        reporter: reporter that hears of each finished round.
 
     Returns:
-        By subject name.
+        Measurements by subject name.
 
     Raises:
         StageError: a timing process ended by itself.
     """
     with ExitStack() as stack:
         processes = [stack.enter_context(TimingProcess(subject)) for subject in subjects]
-        # All at once: while one is waited for, dozens of others would go on loading their libraries.
+        # They are killed all at once: while this process waits for one, dozens of others would go on loading libraries.
         stack.callback(_kill_all, processes)
-        for one in processes:
-            one.load()
+        for process in processes:
+            process.load()
         timings = interleave(
             processes,
             rounds=rounds,
             block_s=block_s,
-            progress=lambda done: reporter.progress("timing", done, rounds),
+            progress=lambda count: reporter.progress("timing", count, rounds),
         )
         return {
-            one.name: Measurement(timings=timings[one.name], load_s=one.load_s, peak_bytes=one.peak_bytes)
-            for one in processes
+            process.name: Measurement(
+                timings=timings[process.name], load_s=process.load_s, peak_bytes=process.peak_bytes
+            )
+            for process in processes
         }
 
 
 def _kill_all(processes: Sequence[TimingProcess]) -> None:
-    for one in processes:
-        one.kill()
+    for process in processes:
+        process.kill()
 
 
 class TimingProcess:
-    """A subject's process, waited on for one answer at a time; a context manager, of which `load` comes first."""
+    """A context manager of a subject's process, which gives one answer at a time; `load` must be called first."""
 
     def __init__(self, subject: Subject) -> None:
         self.name = subject.name
@@ -164,16 +166,16 @@ class TimingProcess:
         self._errors.close()
 
     def kill(self) -> None:
-        """End the process, without waiting for that."""
+        """End the process without waiting for its end."""
         self._process.kill()
 
     def load(self) -> None:
-        """Wait until its libraries are imported, then load and warm up the subject."""
+        """Wait until the process has imported its libraries, then load and warm up the subject."""
         self._read()
         self.load_s = float(self._ask({})["load_s"])
 
     def time(self, batch_size: int, block_s: float) -> float:
-        """Seconds per call over one block."""
+        """The seconds per call over one block."""
         answer = self._ask({"batch_size": batch_size, "block_s": block_s})
         self.peak_bytes = int(answer["peak_bytes"])
         return float(answer["seconds"])
@@ -184,7 +186,7 @@ class TimingProcess:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            pass  # why it ended is read below
+            pass  # the reason why it ended is read below
         return self._read()
 
     def _read(self) -> dict[str, Any]:
@@ -199,7 +201,7 @@ class TimingProcess:
 
 
 def _cores(count: int) -> list[int] | None:
-    """The last cores this process may use, as many as asked for; None where a process cannot be pinned."""
+    """The last `count` cores that this process may use; None where a process cannot be pinned."""
     if not hasattr(os, "sched_getaffinity"):
         return None
     return sorted(os.sched_getaffinity(0))[-count:]

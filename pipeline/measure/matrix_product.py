@@ -1,4 +1,4 @@
-"""What this machine can do at most: the rate of a float32 matrix product, timed like any other subject."""
+"""Time a float32 matrix product like any other subject: its rate is the most that this machine can do."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pipeline._handlers.description import RuntimeSpec
 from pipeline.measure.latency import Subject, file_subject
 
 NAME = "matrix product"
-# Large enough for the full rate, small enough to stay in the second-level cache.
+# This is large enough for the full rate, and small enough to stay in the second-level cache.
 _SIZE = 512
 MACS = _SIZE**3
 
 
 def matrix_product_subject(folder: Path, *, threads: int) -> Subject:
-    """A product of two square float32 matrices in ONNX Runtime, the second one known beforehand, as weights are.
+    """Make a subject of a product of two square float32 matrices in ONNX Runtime; the second is constant like weights.
 
     Args:
-        folder: its own, empty; the files are written there.
-        threads: that it computes with.
+        folder: empty folder of the subject's own, for its files.
+        threads: number of threads it computes with.
     """
     values = np.random.default_rng(0).uniform(-1, 1, (_SIZE, _SIZE)).astype(np.float32)
     graph = helper.make_graph(

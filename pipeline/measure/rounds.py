@@ -1,4 +1,4 @@
-"""Interleaved rounds: everything is timed once in every round, in an order that turns."""
+"""Time everything once in every round, in an order that turns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Latency of one candidate at one batch size.
+    """The latency of one candidate at one batch size.
 
     Args:
         batch_size: examples per call.
@@ -22,28 +22,28 @@ class Timing:
 
     @property
     def median_s(self) -> float:
-        """Median over rounds, seconds per call."""
+        """The median over rounds, in seconds per call."""
         return statistics.median(self.rounds_s)
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data, in milliseconds."""
+        """The timing as JSON values, in milliseconds."""
         rounds = [round(value * 1e3, 6) for value in self.rounds_s]
         return {"batch_size": self.batch_size, "median_ms": round(self.median_s * 1e3, 6), "rounds_ms": rounds}
 
 
 class Timer(Protocol):
-    """Something that can be timed, a block at a time."""
+    """A subject that can be timed, a block at a time."""
 
     @property
     def name(self) -> str:
-        """Unique among those timed together."""
+        """The name, unique among the timers that are timed together."""
 
     @property
     def batch_sizes(self) -> Sequence[int]:
-        """What it can be timed at."""
+        """The batch sizes at which it can be timed."""
 
     def time(self, batch_size: int, block_s: float) -> float:
-        """Seconds per call over one block."""
+        """The seconds per call over one block."""
 
 
 def interleave(
@@ -51,17 +51,17 @@ def interleave(
 ) -> dict[str, tuple[Timing, ...]]:
     """Time everything in every round.
 
-    Blocks of one batch size follow each other, so that what is compared was timed next to each other; the order is
-    turned by one from block row to block row, so that none always runs after the same other.
+    Blocks of one batch size follow each other, so that figures that are compared were timed next to each other. The
+    order turns by one from each row of blocks to the next, so that no timer always runs after the same other one.
 
     Args:
-        timers: what is timed; the one whose turn it is not takes nothing from the others.
-        rounds: how often each is timed.
+        timers: timers to time; a timer that waits for its turn takes no resources from the others.
+        rounds: number of rounds; each timer is timed in each.
         block_s: length of one timed block, in seconds.
-        progress: told the number of finished rounds.
+        progress: function that gets the number of finished rounds.
 
     Returns:
-        By name, one timing per batch size.
+        Timings by name, one per batch size.
     """
     sizes = sorted({size for timer in timers for size in timer.batch_sizes})
     seconds: dict[tuple[str, int], list[float]] = {}
@@ -69,8 +69,8 @@ def interleave(
         for place, size in enumerate(sizes):
             row = [timer for timer in timers if size in timer.batch_sizes]
             first = (turn + place) % len(row)
-            for one in [*row[first:], *row[:first]]:
-                seconds.setdefault((one.name, size), []).append(one.time(size, block_s))
+            for timer in [*row[first:], *row[:first]]:
+                seconds.setdefault((timer.name, size), []).append(timer.time(size, block_s))
         progress(turn + 1)
     return {
         timer.name: tuple(

@@ -1,6 +1,6 @@
-"""Times one subject, in a process of its own; run as a program, a model file: `python -m pipeline.measure.worker JOB`.
+"""Time one subject in a process of its own; as a program, a model file: `python -m pipeline.measure.worker JOB`.
 
-Reads one JSON request a line, answers one JSON line. Between requests it waits on its standard
+The process reads one JSON request a line and answers each with one JSON line. Between requests it waits on its standard
 input, so that it takes nothing from the subject whose turn it is.
 """
 
@@ -25,9 +25,9 @@ from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.model_file import import_library, load_model, run_chunks
 from pipeline.engine.process import reserve_stdout
 
-# TorchScript compiles on its first three calls; beyond that a large network need not be called often.
+# TorchScript compiles on its first three calls; a large network needs few further calls.
 _WARM_UP_CALLS, _LEAST_WARM_UP_CALLS, _WARM_UP_S = 20, 4, 0.5
-# Of a block, in front of it and not counted: what the subjects before left in the caches goes.
+# This share of a block runs before the block and is not counted: it clears the caches of what earlier subjects left.
 _UNCOUNTED = 0.1
 
 Call = Callable[[], object]
@@ -37,7 +37,7 @@ Prepare = Callable[[int], Call]
 def main() -> None:
     """Time a model file as it is served."""
     job = read_job()
-    specs = [InputSpec.from_json(one) for one in job["inputs"]]
+    specs = [InputSpec.from_json(document) for document in job["inputs"]]
     runtime = RuntimeSpec.from_json(job["runtime"])
     import_library(runtime.kind)
 
@@ -47,7 +47,7 @@ def main() -> None:
 
         def prepare(size: int) -> Call:
             batch = take_batch(samples, specs, size)
-            if runtime.one_by_one:  # as it is served, where answers would depend on the batch
+            if runtime.one_by_one:  # it is served one by one where answers would depend on the batch
                 return lambda: run_chunks(model, batch, 1)
             return lambda: model(batch)
 
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def read_job() -> dict[str, Any]:
-    """What this process is to time, from its command line."""
+    """Read from the command line what this process is to time."""
     job: dict[str, Any] = json.loads(sys.argv[1])
     return job
 
@@ -72,17 +72,17 @@ def serve(job: Mapping[str, Any], load: Callable[[], Prepare]) -> None:
     """Serve requests until standard input closes.
 
     Args:
-        job: as `read_job` gives it.
-        load: loads the subject, its library being imported already; returns what prepares a call at a batch size,
-            with its inputs allocated.
+        job: job, as `read_job` returns it.
+        load: function that loads the subject, whose library is imported before. It returns a function that prepares a
+            call at a batch size, with the inputs allocated.
     """
-    with reserve_stdout() as answers:  # whatever a user's factory prints is no answer
+    with reserve_stdout() as answers:  # so whatever a user's factory prints is no answer
 
         def answer(document: Mapping[str, float]) -> None:
             answers.write(json.dumps(document) + "\n")
             answers.flush()
 
-        answer({})  # imported: the others may do so at the same time, but load and run only when it is their turn
+        answer({})  # all processes import at the same time, but each loads and runs only in its turn
         sys.stdin.readline()
         if job["cores"] is not None:
             os.sched_setaffinity(0, job["cores"])
@@ -106,14 +106,14 @@ def serve(job: Mapping[str, Any], load: Callable[[], Prepare]) -> None:
 
 def _warm_up(call: Call) -> None:
     started = time.perf_counter()
-    for done in range(_WARM_UP_CALLS):
-        if done >= _LEAST_WARM_UP_CALLS and time.perf_counter() - started > _WARM_UP_S:
+    for count in range(_WARM_UP_CALLS):
+        if count >= _LEAST_WARM_UP_CALLS and time.perf_counter() - started > _WARM_UP_S:
             break
         call()
 
 
 def _time_block(call: Call, block_s: float) -> float:
-    """Seconds per call over a block of calls at least `block_s` long, after a short one that is not counted."""
+    """The seconds per call over a block of at least `block_s` seconds, after a short block that is not counted."""
     _block(call, block_s * _UNCOUNTED)
     return _block(call, block_s)
 
@@ -130,7 +130,7 @@ def _block(call: Call, block_s: float) -> float:
 
 
 def _peak_bytes() -> int:
-    """The most memory this process held; on Linux not `ru_maxrss`, which starts with that of the parent process."""
+    """The most memory this process held. Linux's `ru_maxrss` is no use: it starts with that of the parent process."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:

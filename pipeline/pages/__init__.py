@@ -1,1 +1,1 @@
-"""Pictures of what was measured."""
+"""This package draws pictures of what was measured."""

@@ -1,4 +1,4 @@
-"""Which candidates are worth a look: the Pareto front of two costs that are known with intervals only."""
+"""Compute the Pareto front: the candidates worth a look when two costs are known with intervals only."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Point:
     """One candidate in the picture.
 
     Args:
-        name: for people.
-        drop: of accuracy against float, as a fraction.
+        name: name for people.
+        drop: drop of accuracy against float, as a fraction.
         drop_low: lower end of its interval.
-        drop_high: the bound that is held against the budget.
-        latency_ms: at batch size 1, one value per round; the same index is the same round for every candidate.
-        size: of the file, in bytes.
+        drop_high: upper bound that is compared with the budget.
+        latency_ms: latency at batch size 1, one value per round; an index is the same round for every candidate.
+        size: size of the file, in bytes.
         allowed: whether it is inside its limits.
-        overturns: whether it is refused for answers that float was sure of, however small its drop.
+        overturns: whether it is refused because it turned answers that float was sure of, however small its drop.
         selected: whether it was chosen.
     """
 
@@ -40,55 +40,55 @@ class Point:
 
 
 def pareto_front(points: Sequence[Point], cost: Cost) -> tuple[str, ...]:
-    """The points that no other one beats.
+    """The points that no other point beats.
 
-    One beats another where it is no worse in drop nor in cost, as measured, and certainly better in one of them. A drop
-    is certainly lower where the intervals do not touch; a latency where a gain may be claimed (`Ratio.is_gain`); a
-    size where it is more than 3 % smaller. So of two that cannot be told apart, both stay.
+    A point beats another where it is measured to be no worse in drop and in cost, and is certainly better in one of
+    them. A drop is certainly lower where the intervals do not touch; a latency where a gain may be claimed
+    (`Ratio.is_gain`); a size where it is more than 3 % smaller. So two points that cannot be told apart both stay.
 
     Args:
-        points: in any order.
-        cost: what is held against the drop.
+        points: points in any order.
+        cost: cost that is compared along with the drop.
 
     Returns:
-        Names, in the order given.
+        Names, in the order of the points.
     """
     return tuple(
-        one.name for one in points if not any(_beats(other, one, cost) for other in points if other is not one)
+        point.name for point in points if not any(_beats(rival, point, cost) for rival in points if rival is not point)
     )
 
 
 def staircase(points: Sequence[Point], cost: Cost) -> tuple[str, ...]:
-    """The points of which no other one is measured to be cheaper at no larger a drop.
+    """The points for which no other point is measured to be cheaper at a drop that is no larger.
 
-    All of them are on the `pareto_front`, where there may be more: points that are measured to be worse than one of
-    these, and not certainly.
+    All of them are on the `pareto_front`. The front may hold more: points that are measured to be worse than one of
+    these, but not certainly.
 
     Args:
-        points: in any order.
-        cost: what is held against the drop.
+        points: points in any order.
+        cost: cost that is compared along with the drop.
 
     Returns:
-        Names, the cheapest first: each costs more than the one before, and loses less.
+        Names, the cheapest first: each point costs more than the point before, and loses less.
     """
     steps: list[Point] = []
-    for one in sorted(points, key=lambda one: (_measured(one, cost), one.drop, one.name)):
-        if not steps or one.drop < steps[-1].drop:
-            steps.append(one)
-    return tuple(one.name for one in steps)
+    for point in sorted(points, key=lambda point: (_cost_of(point, cost), point.drop, point.name)):
+        if not steps or point.drop < steps[-1].drop:
+            steps.append(point)
+    return tuple(point.name for point in steps)
 
 
-def _beats(one: Point, other: Point, cost: Cost) -> bool:
-    if one.drop > other.drop or _measured(one, cost) > _measured(other, cost):
+def _beats(rival: Point, point: Point, cost: Cost) -> bool:
+    if rival.drop > point.drop or _cost_of(rival, cost) > _cost_of(point, cost):
         return False
-    return one.drop_high < other.drop_low or _certainly_cheaper(one, other, cost)
+    return rival.drop_high < point.drop_low or _certainly_cheaper(rival, point, cost)
 
 
-def _measured(one: Point, cost: Cost) -> float:
-    return one.size if cost == "size" else statistics.median(one.latency_ms)
+def _cost_of(point: Point, cost: Cost) -> float:
+    return point.size if cost == "size" else statistics.median(point.latency_ms)
 
 
-def _certainly_cheaper(one: Point, other: Point, cost: Cost) -> bool:
+def _certainly_cheaper(rival: Point, point: Point, cost: Cost) -> bool:
     if cost == "size":
-        return other.size > one.size * (1 + MINIMUM_GAIN)
-    return speed_up(other.latency_ms, one.latency_ms).is_gain
+        return point.size > rival.size * (1 + MINIMUM_GAIN)
+    return speed_up(point.latency_ms, rival.latency_ms).is_gain

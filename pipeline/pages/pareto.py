@@ -1,4 +1,4 @@
-"""The trade-off as a picture: drop of accuracy against latency and against size, the front, the budget, the choice."""
+"""Draw the trade-off: drop of accuracy against latency and against size, with front, budget and choice."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from pipeline.measure.gain import Estimate, estimate
 from pipeline.pages.front import Cost, Point, pareto_front, staircase
 from pipeline.pages.labels import Box, place_labels
 
-# Beyond so many points, only the front, the chosen one and float are named.
+# With more points than this, only the front, the chosen point and float are named.
 _ALL_NAMED = 12
-# Where the largest drop is this many times the budget, the scale turns logarithmic above twice the budget.
+# Where the largest drop is more than this many times the budget, the scale is logarithmic above twice the budget.
 _FAR = 5
 _INSIDE, _OUTSIDE, _OVERTURNS, _CHOSEN = "#1f77b4", "#b0653a", "#7b4fa3", "#1a7f37"
 _BUDGET, _FRONT = "#c62828", "#5f6b7a"
@@ -44,12 +44,12 @@ class _Panel:
     """One of the two pictures.
 
     Args:
-        axes: to draw on.
-        cost: what the drop is held against.
+        axes: axes to draw on.
+        cost: cost that the drop is drawn against.
         points: every candidate.
-        costs: of each, by name.
-        front: names on the front, the cheapest first.
-        steps: names of those that the front's line goes through, the cheapest first.
+        costs: cost of each candidate, by name.
+        front: names of the points on the front, the cheapest first.
+        steps: names of the points that the front's line goes through, the cheapest first.
     """
 
     axes: Axes
@@ -74,12 +74,12 @@ def draw_pareto(
 
     Args:
         points: every candidate.
-        metric: what may drop, such as accuracy.
-        title: of the picture.
-        why: why the selected one was chosen.
+        metric: name of what may drop, such as accuracy.
+        title: title of the picture.
+        why: reason why the selected candidate was chosen.
         budget: the largest drop allowed, as a fraction.
         reference: name of the float candidate that drops are against.
-        form: of the picture.
+        form: file format of the picture.
 
     Returns:
         The file's content.
@@ -93,7 +93,7 @@ def draw_pareto(
         ]
         for panel in panels:
             _draw_panel(panel, metric=metric, budget=budget)
-        chosen = next((one.name for one in points if one.selected), "none")
+        chosen = next((point.name for point in points if point.selected), "none")
         figure.suptitle(f"{title}\nchosen: {chosen} ({why})", fontsize=_FONT_SIZE + 3)
         figure.legend(handles=_legend(), loc="outside lower center", ncols=4, frameon=False, fontsize=_FONT_SIZE + 0.5)
         canvas.draw()  # type: ignore[no-untyped-call]
@@ -106,29 +106,29 @@ def draw_pareto(
 
 
 def _panel(axes: Axes, points: Sequence[Point], cost: Cost) -> _Panel:
-    costs = {one.name: _cost(one, cost) for one in points}
+    costs = {point.name: _cost(point, cost) for point in points}
     front = pareto_front(points, cost)
-    ordered = sorted(points, key=lambda one: (costs[one.name].value, one.drop, one.name))
+    ordered = sorted(points, key=lambda point: (costs[point.name].value, point.drop, point.name))
     return _Panel(
         axes=axes,
         cost=cost,
         points=points,
         costs=costs,
-        front=[one.name for one in ordered if one.name in front],
+        front=[point.name for point in ordered if point.name in front],
         steps=staircase(points, cost),
     )
 
 
 def _draw_panel(panel: _Panel, *, metric: str, budget: float) -> None:
     axes = panel.axes
-    for one in panel.points:
-        at = panel.costs[one.name]
-        color = _color(one)
+    for point in panel.points:
+        at = panel.costs[point.name]
+        color = _color(point)
         axes.errorbar(
             at.value,
-            one.drop * 100,
+            point.drop * 100,
             xerr=[[at.value - at.low], [at.high - at.value]],
-            yerr=[[max(0, one.drop - one.drop_low) * 100], [max(0, one.drop_high - one.drop) * 100]],
+            yerr=[[max(0, point.drop - point.drop_low) * 100], [max(0, point.drop_high - point.drop) * 100]],
             fmt="none",
             ecolor=color,
             elinewidth=1,
@@ -137,16 +137,16 @@ def _draw_panel(panel: _Panel, *, metric: str, budget: float) -> None:
         )
         axes.plot(
             at.value,
-            one.drop * 100,
-            marker="*" if one.selected else "o" if one.allowed else "D" if one.overturns else "X",
-            markersize=15 if one.selected else 6 if one.overturns else 7,
+            point.drop * 100,
+            marker="*" if point.selected else "o" if point.allowed else "D" if point.overturns else "X",
+            markersize=15 if point.selected else 6 if point.overturns else 7,
             color=color,
-            markerfacecolor=color if one.allowed else "white",
+            markerfacecolor=color if point.allowed else "white",
             markeredgewidth=1.2,
             linestyle="none",
-            zorder=4 if one.selected else 3,
+            zorder=4 if point.selected else 3,
         )
-    places = {one.name: (panel.costs[one.name].value, one.drop * 100) for one in panel.points}
+    places = {point.name: (panel.costs[point.name].value, point.drop * 100) for point in panel.points}
     for name in panel.front:
         axes.plot(*places[name], color=_FRONT, zorder=2.5, **_RING)
     corners = _corners([places[name] for name in panel.steps])
@@ -163,16 +163,17 @@ def _draw_panel(panel: _Panel, *, metric: str, budget: float) -> None:
 def _scale(panel: _Panel, budget: float) -> None:
     axes, points, costs = panel.axes, panel.points, list(panel.costs.values())
     axes.set_xscale("log")
-    least, most = min(one.value for one in costs), max(one.value for one in costs)
+    least, most = min(cost.value for cost in costs), max(cost.value for cost in costs)
     spread = most / least
     margin = max(spread**0.3, 1.3)  # on both sides, as room for names
     axes.set_xlim(
-        min(least / margin, *(one.low / 1.05 for one in costs)), max(most * margin, *(one.high * 1.05 for one in costs))
+        min(least / margin, *(cost.low / 1.05 for cost in costs)),
+        max(most * margin, *(cost.high * 1.05 for cost in costs)),
     )
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if spread > 3 else (1.0, 1.5, 2, 3, 4, 5, 6, 7, 8)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    high, low = max(one.drop_high * 100 for one in points), min(0.0, *(one.drop_low * 100 for one in points))
+    high, low = max(point.drop_high * 100 for point in points), min(0.0, *(point.drop_low * 100 for point in points))
     unit = budget or 0.1
     if high > _FAR * unit:
         axes.set_yscale("symlog", linthresh=2 * unit, linscale=1.6)
@@ -184,44 +185,44 @@ def _scale(panel: _Panel, budget: float) -> None:
 
 
 def _name_points(panel: _Panel, *, budget: float, reference: str) -> None:
-    """Write names next to their points; the important ones first, so that they find room."""
+    """Write names next to their points, the important ones first, so that these find room."""
     axes, points = panel.axes, panel.points
-    wanted = [one for one in points if one.selected]
-    wanted += [one for one in points if one.name == reference and one not in wanted]
-    wanted += [one for one in points if one.name in panel.front and one not in wanted]
+    named = [point for point in points if point.selected]
+    named += [point for point in points if point.name == reference and point not in named]
+    named += [point for point in points if point.name in panel.front and point not in named]
     if len(points) <= _ALL_NAMED:
-        wanted += [one for one in points if one not in wanted]
-    pixels = {one.name: _pixel(axes, panel.costs[one.name].value, one.drop * 100) for one in points}
+        named += [point for point in points if point not in named]
+    pixels = {point.name: _pixel(axes, panel.costs[point.name].value, point.drop * 100) for point in points}
     texts = [
         axes.annotate(
-            one.name,
+            point.name,
             xy=(0, 0),
             xycoords="figure pixels",
             fontsize=_FONT_SIZE,
-            fontweight="bold" if one.selected else "normal",
-            color=_color(one) if one.selected or not one.allowed else "black",
+            fontweight="bold" if point.selected else "normal",
+            color=_color(point) if point.selected or not point.allowed else "black",
         )
-        for one in wanted
+        for point in named
     ]
-    measured = [text.get_window_extent() for text in texts]
+    extents = [text.get_window_extent() for text in texts]
     boxes = place_labels(
-        [pixels[one.name] for one in wanted],
-        [(box.width + 4, box.height + 2) for box in measured],
-        obstacles=[_marker(panel, one, pixels[one.name]) for one in points] + [_line(axes, budget)],
+        [pixels[point.name] for point in named],
+        [(box.width + 4, box.height + 2) for box in extents],
+        obstacles=[_marker(panel, point, pixels[point.name]) for point in points] + [_line(axes, budget)],
         avoided=[
-            *(bar for one in points for bar in _bars(panel, one)),
+            *(bar for point in points for bar in _bars(panel, point)),
             *_along(_corners([pixels[name] for name in panel.steps])),
         ],
         bounds=_box(axes.get_window_extent()),
         gap=_MARKER_PIXELS + 2,
     )
-    for one, text, box in zip(wanted, texts, boxes, strict=True):
+    for point, text, box in zip(named, texts, boxes, strict=True):
         text.remove()
         if box is None:
             continue
         axes.annotate(
-            one.name,
-            xy=(panel.costs[one.name].value, one.drop * 100),
+            point.name,
+            xy=(panel.costs[point.name].value, point.drop * 100),
             xytext=_value(axes, box.left + 2, box.bottom + 2),
             textcoords="data",
             fontsize=text.get_fontsize(),
@@ -234,12 +235,12 @@ def _name_points(panel: _Panel, *, budget: float, reference: str) -> None:
         )
 
 
-def _color(one: Point) -> str:
-    return _CHOSEN if one.selected else _INSIDE if one.allowed else _OVERTURNS if one.overturns else _OUTSIDE
+def _color(point: Point) -> str:
+    return _CHOSEN if point.selected else _INSIDE if point.allowed else _OVERTURNS if point.overturns else _OUTSIDE
 
 
 def _corners(steps: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """A staircase through points of rising cost and falling drop: what costs no more than x loses no less than that."""
+    """The corners of a staircase through points of rising cost and falling drop: the least drop up to each cost."""
     corners = list(steps[:1])
     for (_, above), (x, y) in pairwise(steps):
         corners += [(x, above), (x, y)]
@@ -247,7 +248,7 @@ def _corners(steps: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _along(corners: Sequence[tuple[float, float]]) -> list[Box]:
-    """What the front's line covers, as small boxes."""
+    """Small boxes that cover the front's line."""
     boxes = []
     for (x, y), (next_x, next_y) in pairwise(corners):
         steps = max(2, round(math.hypot(next_x - x, next_y - y) / 6))
@@ -257,16 +258,16 @@ def _along(corners: Sequence[tuple[float, float]]) -> list[Box]:
     return boxes
 
 
-def _marker(panel: _Panel, one: Point, middle: tuple[float, float]) -> Box:
-    half = _MARKER_PIXELS * (1.5 if one.selected or one.name in panel.front else 1)
+def _marker(panel: _Panel, point: Point, middle: tuple[float, float]) -> Box:
+    half = _MARKER_PIXELS * (1.5 if point.selected or point.name in panel.front else 1)
     x, y = middle
     return Box(left=x - half, bottom=y - half, right=x + half, top=y + half)
 
 
-def _bars(panel: _Panel, one: Point) -> list[Box]:
-    axes, at, drop = panel.axes, panel.costs[one.name], one.drop * 100
-    x, low = _pixel(axes, at.value, min(one.drop, one.drop_low) * 100)
-    _, high = _pixel(axes, at.value, max(one.drop, one.drop_high) * 100)
+def _bars(panel: _Panel, point: Point) -> list[Box]:
+    axes, at, drop = panel.axes, panel.costs[point.name], point.drop * 100
+    x, low = _pixel(axes, at.value, min(point.drop, point.drop_low) * 100)
+    _, high = _pixel(axes, at.value, max(point.drop, point.drop_high) * 100)
     left, y = _pixel(axes, at.low, drop)
     right, _ = _pixel(axes, at.high, drop)
     return [
@@ -276,7 +277,7 @@ def _bars(panel: _Panel, one: Point) -> list[Box]:
 
 
 def _line(axes: Axes, budget: float) -> Box:
-    """The budget's line, across the whole panel."""
+    """The box of the budget's line, across the whole panel."""
     _, y = _pixel(axes, 1, budget * 100)
     frame = axes.get_window_extent()
     return Box(left=frame.x0, bottom=y - 1.5, right=frame.x1, top=y + 1.5)
@@ -296,10 +297,10 @@ def _box(extent: Bbox) -> Box:
     return Box(left=extent.x0, bottom=extent.y0, right=extent.x1, top=extent.y1)
 
 
-def _cost(one: Point, cost: Cost) -> Estimate:
+def _cost(point: Point, cost: Cost) -> Estimate:
     if cost == "latency":
-        return estimate(one.latency_ms)
-    kilobytes = one.size / 1000
+        return estimate(point.latency_ms)
+    kilobytes = point.size / 1000
     return Estimate(value=kilobytes, low=kilobytes, high=kilobytes)
 
 

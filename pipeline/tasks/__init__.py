@@ -1,1 +1,1 @@
-"""What a network is for: targets, losses, scores and decisions of each task, in a closed table."""
+"""This package holds the tasks of networks, in a closed table: targets, losses, scores and decisions of each."""

@@ -1,33 +1,33 @@
-"""Which classes a split holds no examples of, or too few to tell what becomes of them."""
+"""Find the classes of which a split holds no examples, or too few to judge them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-# With at most so many examples, even a class of which no answer changes may have lost a quarter of its right ones: the
-# one-sided 95 % bound of its own drop (z squared over n + z squared, as `pipeline.tasks.intervals` has it) is above.
+# With at most so many examples, even a class without any changed answer may have lost a quarter of its right answers:
+# the one-sided 95 % bound of its own drop (z squared over n + z squared, as in `pipeline.tasks.intervals`) is higher.
 SCARCE = 8
 _NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """What a split holds too little of.
+    """The classes of which a split holds too few examples.
 
     Args:
         absent: names of the classes without any example.
-        scarce: examples by name, of the classes with 1 to `SCARCE`.
+        scarce: number of examples, by name, of the classes with 1 to `SCARCE` examples.
     """
 
     absent: tuple[str, ...]
     scarce: Mapping[str, int]
 
     def lines(self, split: str) -> tuple[str, ...]:
-        """What follows from it, a clause each; none where nothing does.
+        """The consequences, one clause each; empty where there are none.
 
         Args:
-            split: its name; of `train`, only what it does not hold counts.
+            split: name of the split; for `train`, only absent classes count.
         """
         clauses = []
         if self.absent:
@@ -42,10 +42,10 @@ class Coverage:
 
 
 def coverage(counts: Sequence[int], classes: Sequence[str]) -> Coverage:
-    """What a split holds too little of.
+    """Find the classes of which a split holds too few examples.
 
     Args:
-        counts: examples, by class.
+        counts: number of examples by class.
         classes: names of the classes, by index.
     """
     named = list(zip(classes, counts, strict=True))

@@ -1,30 +1,30 @@
-"""A score interval for the difference between paired proportions, which does not collapse when nothing flips."""
+"""Compute score intervals for the difference of paired proportions; they keep a width even when nothing flips."""
 
 from __future__ import annotations
 
 import math
 
-# SciPy takes a second or two to load, so it is loaded where something is judged.
+# SciPy takes a second or two to load, so it is imported only where something is judged.
 
 
 def drop_bounds(*, lost: float, gained: float, examples: int, confidence: float = 0.95) -> tuple[float, float]:
-    """One-sided bounds of the drop in a share of right answers, on the same examples before and after.
+    """Compute one-sided bounds of the drop in a share of right answers, on the same examples before and after.
 
     Tango (1998), "Equivalence test and confidence interval for the difference in proportions for the paired-sample
     design", Statistics in Medicine 17, 891-908. The bounds are the drops at which the score statistic, with the
     discordant probability at its restricted maximum likelihood estimate, reaches the normal quantile.
 
     Args:
-        lost: examples right before and wrong after.
-        gained: examples wrong before and right after.
-        examples: all examples, n.
-        confidence: of each bound by itself; both together hold with 2 * confidence - 1.
+        lost: number of examples that were right before and are wrong after.
+        gained: number of examples that were wrong before and are right after.
+        examples: number of all examples, n.
+        confidence: confidence of each bound by itself; both together hold with 2 * confidence - 1.
 
     Returns:
         Lower and upper bound, each in [-1, 1], as fractions.
 
     Raises:
-        ValueError: no examples, or counts that do not fit into them.
+        ValueError: there are no examples, or the counts do not fit into them.
     """
     if examples < 1 or lost < 0 or gained < 0 or lost + gained > examples:
         raise ValueError(
@@ -38,19 +38,19 @@ def drop_bounds(*, lost: float, gained: float, examples: int, confidence: float 
 
 
 def smallest_provable_drop(*, discordant: int, examples: int, confidence: float = 0.95) -> float:
-    """The upper bound a candidate with no true drop would get: no smaller budget can be proven with so many examples.
+    """The upper bound for a candidate without a true drop: no smaller budget can be proven with so many examples.
 
     Args:
-        discordant: examples right in one and wrong in the other; split evenly here.
-        examples: all examples, n.
-        confidence: of the one-sided bound.
+        discordant: number of examples that only one of the two gets right; each is taken to get half of them right.
+        examples: number of all examples, n.
+        confidence: confidence of the one-sided bound.
     """
     return drop_bounds(lost=discordant / 2, gained=discordant / 2, examples=examples, confidence=confidence)[1]
 
 
 def _upper(lost: float, gained: float, examples: int, quantile: float) -> float:
     square = quantile**2
-    # At these three corners the variance vanishes at the estimate itself; the equation has a closed solution.
+    # At these three corners the variance is 0 at the estimate itself, and the equation has a closed solution.
     if lost == gained == 0:
         return square / (examples + square)
     if lost == examples:
@@ -59,7 +59,7 @@ def _upper(lost: float, gained: float, examples: int, quantile: float) -> float:
         return (square - examples) / (square + examples)
 
     def excess(drop: float) -> float:
-        # Restricted estimate of the probability of a gain, given the drop (Tango's q21).
+        # This is the restricted estimate of the probability of a gain for that drop (Tango's q21).
         linear = -lost - gained + (2 * examples - lost + gained) * drop
         constant = -gained * drop * (1 - drop)
         gain = (math.sqrt(max(linear**2 - 8 * examples * constant, 0.0)) - linear) / (4 * examples)
@@ -68,26 +68,26 @@ def _upper(lost: float, gained: float, examples: int, quantile: float) -> float:
 
     from scipy.optimize import brentq
 
-    # Positive at the estimate, where only the spread is left; not positive at 1, where no spread is left.
+    # The excess is positive at the estimate, where only the spread is left, and not at 1, where no spread is left.
     return float(brentq(excess, (lost - gained) / examples, 1.0, xtol=1e-12, rtol=1e-12))
 
 
 def accuracy_interval(*, right: int, examples: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Two-sided score interval of a share of right answers.
+    """Compute the two-sided score interval of a share of right answers.
 
     Wilson (1927), "Probable inference, the law of succession, and statistical inference", Journal of the American
     Statistical Association 22, 209-212.
 
     Args:
-        right: right answers.
-        examples: all examples.
-        confidence: of the interval.
+        right: number of right answers.
+        examples: number of all examples.
+        confidence: confidence of the interval.
 
     Returns:
         Lower and upper end, each in [0, 1].
 
     Raises:
-        ValueError: no examples, or more right answers than examples.
+        ValueError: there are no examples, or more right answers than examples.
     """
     from scipy.stats import binomtest
 

@@ -1,4 +1,4 @@
-"""What a loss looks at."""
+"""Types of losses, by their arguments."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-# From the network's outputs (B, K) and labels (B, ...) to a scalar.
+# A criterion maps the network's outputs (B, K) and labels (B, ...) to a scalar.
 Criterion = Callable[[Tensor, Tensor], Tensor]
-# The same, also from indices of the examples (B,) and which copy of each it was (B,), None without copies.
+# A loss also gets the indices of the examples (B,) and the number of the copy of each (B,), or None without copies.
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]

@@ -1,4 +1,4 @@
-"""Quality: a lossy step may change numbers, and is judged by the decisions it changes."""
+"""Report quality: a lossy step may change numbers, and is judged by the decisions that it changes."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from pipeline.tasks.intervals import accuracy_interval, drop_bounds, smallest_pr
 
 
 class QualityReport(Document):
-    """How a candidate's decisions compare with those of float, on the same labelled examples.
+    """The comparison of a candidate's decisions with those of float, on the same labelled examples.
 
     Args:
-        metric: what the mean score is called, such as accuracy.
-        examples: number of them.
+        metric: name of the mean score, such as accuracy.
+        examples: number of examples.
         accuracy: mean score of the candidate: the share of right answers, where an answer is right or wrong.
-        float_accuracy: the same of float.
+        float_accuracy: mean score of float.
         drop: float_accuracy - accuracy.
         interval_lower: lower end of the two-sided 95 % interval of the drop.
         interval_upper: upper end of the two-sided 95 % interval of the drop.
-        drop_upper: one-sided upper bound of the drop, for this candidate looked at alone. What is held against the
-            budget is the `adjusted_drop_upper` of a verdict, which accounts for all candidates that were compared.
-        confidence: of the bound of this candidate alone.
-        flips: examples with another decision, such as another label, right or wrong.
-        lost: examples right in float and wrong in the candidate.
-        gained: examples wrong in float and right in the candidate.
-        confident_flips: flips where float's two most probable classes lay at least `CONFIDENT_MARGIN` apart.
-        near_tie_flips: flips where they lay less than `NEAR_TIE_MARGIN` apart.
-        smallest_provable_drop: the budget below which so many examples prove nothing about this candidate.
+        drop_upper: one-sided upper bound of the drop for this candidate alone. The budget is compared with the
+            `adjusted_drop_upper` of a verdict, which accounts for all candidates that were compared.
+        confidence: confidence of the bound of this candidate alone.
+        flips: number of examples with another decision, such as another label, right or wrong.
+        lost: number of examples that float gets right and the candidate wrong.
+        gained: number of examples that float gets wrong and the candidate right.
+        confident_flips: number of flips where float's two most probable classes lie at least `CONFIDENT_MARGIN` apart.
+        near_tie_flips: number of flips where they lie less than `NEAR_TIE_MARGIN` apart.
+        smallest_provable_drop: budget below which so many examples prove nothing about this candidate.
         worst_class: index of the class whose own accuracy drops most; the first of several.
-        worst_class_name: its name.
-        worst_class_drop: that drop, as a fraction of the examples of the class.
-        worst_class_examples: of the class.
+        worst_class_name: name of that class.
+        worst_class_drop: drop of that class, as a fraction of its examples.
+        worst_class_examples: number of examples of that class.
         divergence: mean Kullback-Leibler divergence of the candidate's probabilities from float's, in nats.
         calibration_error: expected calibration error of the candidate.
         float_calibration_error: expected calibration error of float.
@@ -60,18 +60,18 @@ class QualityReport(Document):
 
     @property
     def confident_share(self) -> float:
-        """Confident flips as a share of all examples: what is held against the limit."""
+        """The confident flips as a share of all examples, which is compared with the limit."""
         return self.confident_flips / self.examples
 
     def interval(self) -> tuple[float, float]:
-        """Two-sided 95 % interval of the candidate's accuracy."""
+        """The two-sided 95 % interval of the candidate's accuracy."""
         return accuracy_interval(right=round(self.accuracy * self.examples), examples=self.examples)
 
     def upper_bound(self, confidence: float) -> float:
-        """One-sided upper bound of the drop, as a fraction, that holds with a confidence."""
+        """The one-sided upper bound of the drop, as a fraction, that holds with a confidence."""
         return drop_bounds(lost=self.lost, gained=self.gained, examples=self.examples, confidence=confidence)[1]
 
     def smallest_provable(self, confidence: float) -> float:
-        """The same bound of a candidate without a true drop that changes as many scores."""
+        """The same bound for a candidate without a true drop that changes as many scores."""
         discordant = self.lost + self.gained
         return smallest_provable_drop(discordant=discordant, examples=self.examples, confidence=confidence)

@@ -1,4 +1,4 @@
-"""The tasks that there are: each with its settings."""
+"""Make the task that belongs to settings or to a name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.tasks.task import Task
 
 
 def task_of(settings: TaskSettings) -> Task:
-    """The task that a recipe asks for."""
+    """Make the task that a recipe asks for."""
     match settings:
         case Classification():
             return ClassificationTask(settings=settings)
@@ -22,11 +22,11 @@ def task_of(settings: TaskSettings) -> Task:
 
 
 def task_named(name: TaskName, settings: Mapping[str, Any] | None = None) -> Task:
-    """The task of that name.
+    """Make the task of that name.
 
     Args:
-        name: of the task.
-        settings: what `serving.json` holds of its section, without the kind; the defaults if None.
+        name: name of the task.
+        settings: the task's section in `serving.json`, without the kind; the defaults if None.
     """
     adapter: TypeAdapter[TaskSettings] = TypeAdapter(TaskSettings)
     return task_of(adapter.validate_python({**(settings or {}), "kind": name}))

@@ -1,4 +1,4 @@
-"""What a task must say of targets, losses, scores and decisions; everything else is the same for all."""
+"""The interface of a task: targets, losses, scores and decisions. Everything else is the same for all tasks."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Task(Protocol):
     """A task with its settings.
 
-    Outputs are those of a network, (N, K) or (B, K) float32; targets are what a data set calls labels, (N, ...). Scores
-    are from 0 to 1, higher is better: the budget bounds how far their mean may drop.
+    Outputs come from a network, (N, K) or (B, K) float32; targets are what a data set calls labels, (N, ...). Scores
+    lie between 0 and 1, and higher is better: the budget bounds how far their mean may drop.
     """
 
     @property
@@ -32,15 +32,15 @@ class Task(Protocol):
 
     @property
     def settings(self) -> TaskSettings:
-        """The section of the recipe that it was made from."""
+        """The section of the recipe that the task was made from."""
 
     @property
     def metric(self) -> str:
-        """What the mean score is called, such as accuracy."""
+        """The name of the mean score, such as accuracy."""
 
     @property
     def plain_loss_name(self) -> str:
-        """What `plain_loss` is called, such as cross-entropy."""
+        """The name of `plain_loss`, such as cross-entropy."""
 
     @property
     def decides_by_largest(self) -> bool:
@@ -48,7 +48,7 @@ class Task(Protocol):
 
     @property
     def activations(self) -> tuple[Activation, ...]:
-        """What outputs may be declared as."""
+        """The activations that outputs may be declared to have."""
 
     # Targets.
 
@@ -56,52 +56,52 @@ class Task(Protocol):
         """Check the names of the outputs of a data set or a model, one per output.
 
         Raises:
-            DataError: too few, or not what this task names.
+            DataError: there are too few names, or this task cannot have them.
         """
 
     def check_targets(self, where: str, targets: Any, *, exactly: bool) -> None:
-        """Check what targets are, but not their values.
+        """Check the type and shape of targets, but not their values.
 
         Args:
-            where: for messages.
-            targets: of a split, or of a whole data set.
-            exactly: whether they must be as a split stores them; else what `stored` can convert will do.
+            where: place of the targets, for messages.
+            targets: targets of a split, or of a whole data set.
+            exactly: whether they must be as a split stores them; else anything that `stored` can convert will do.
 
         Raises:
-            DataError: they are something else; the message says what, and what to do.
+            DataError: the targets are something else; the message says what, and what to do.
         """
 
     def check_values(self, where: str, targets: NDArray[Any], *, outputs: int) -> None:
-        """Check the values of targets that are as a split stores them, for so many outputs.
+        """Check the values of targets, in the form that a split stores, for so many outputs.
 
         Raises:
-            DataError: a value that this task has no meaning for.
+            DataError: a value has no meaning for this task.
         """
 
     def stored(self, targets: NDArray[Any]) -> NDArray[Any]:
-        """Checked targets as a split stores them."""
+        """Convert checked targets to the form that a split stores."""
 
     def strata(self, targets: NDArray[Any]) -> NDArray[np.int64]:
-        """Groups (N,) that each split holds in the same shares."""
+        """The groups (N,) that each split holds in the same shares."""
 
     def counts(self, targets: NDArray[Any], *, outputs: int) -> tuple[int, ...]:
-        """Examples by group; empty where this task has no groups."""
+        """The number of examples by group; empty where this task has no groups."""
 
     def coverage(self, counts: Sequence[int], names: Sequence[str]) -> Coverage:
-        """Which groups a split holds too little of, from `counts`."""
+        """The groups of which a split holds too few examples, from `counts`."""
 
     # The network.
 
     def reshaping(self, shape: tuple[int, ...], *, rows: int, outputs: int) -> str:
-        """What to do about answers of another shape than (rows, outputs), as the end of a message."""
+        """Advice on answers of another shape than (rows, outputs), as the end of a message."""
 
     # Training, in torch.
 
     def criterion(self, *, activation: Activation, label_smoothing: float) -> Criterion:
-        """What training minimises where the recipe brings no loss of its own."""
+        """The loss that training minimises where the recipe brings no loss of its own."""
 
     def loss_name(self, *, label_smoothing: float) -> str:
-        """The same in words, with its unit."""
+        """The name of that loss in words, with its unit."""
 
     def plain_loss(self, outputs_BK: Tensor, targets_B: Tensor, *, activation: Activation) -> Tensor:
         """The sum over examples of the loss that is reported whatever is minimised, a scalar."""
@@ -118,32 +118,32 @@ class Task(Protocol):
         criterion: Criterion,
         activation: Activation,
     ) -> Loss:
-        """What fine-tuning minimises.
+        """The loss that fine-tuning minimises.
 
         Args:
-            teacher_VNK: the float network's outputs, per copy and example.
-            temperature: softens both networks' answers, where the task knows such a thing.
+            teacher_VNK: outputs of the float network, per copy and example.
+            temperature: temperature that softens both networks' answers, where the task has one.
             label_weight: share of the targets' own loss.
-            criterion: that loss.
-            activation: what the outputs of both are already.
+            criterion: loss of the targets.
+            activation: activation that the outputs of both networks already have.
         """
 
     # Judgement, in numpy.
 
     def scores(self, outputs: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.float64]:
-        """A score of each example, (N,)."""
+        """The score of each example, (N,)."""
 
     def interval(self, scores: NDArray[np.float64]) -> tuple[float, float]:
-        """Two-sided 95 % interval of the mean of scores (N,)."""
+        """The two-sided 95 % interval of the mean of scores (N,)."""
 
-    def disagreements(self, outputs: NDArray[Any], others: NDArray[Any]) -> NDArray[np.bool_]:
-        """Which examples get another decision from one network than from another, (N,)."""
+    def disagreements(self, outputs: NDArray[Any], other_outputs: NDArray[Any]) -> NDArray[np.bool_]:
+        """Whether each example gets different decisions from two networks, (N,)."""
 
-    def divergence(self, outputs: NDArray[Any], others: NDArray[Any], *, activation: Activation) -> float:
-        """How far two networks' answers to the same examples are apart: 0 for the same, no upper end."""
+    def divergence(self, outputs: NDArray[Any], other_outputs: NDArray[Any], *, activation: Activation) -> float:
+        """The distance of two networks' answers to the same examples: 0 for equal answers, without an upper limit."""
 
     def near_ties(self, outputs: NDArray[Any], count: int) -> NDArray[np.int64]:
-        """Rows whose decision hangs on least, at most so many, the nearest first."""
+        """The rows with the closest decisions, at most `count`, the closest first."""
 
     def judge(
         self,
@@ -159,14 +159,14 @@ class Task(Protocol):
         """Compare a candidate's decisions with those of float on the same examples.
 
         Args:
-            candidate: its name, for messages.
-            outputs: the candidate's.
-            float_outputs: of the float network.
-            targets: of the examples.
-            names: of the outputs.
-            activation: what the outputs of both are already.
-            confidence: of the one-sided bound.
+            candidate: name of the candidate, for messages.
+            outputs: outputs of the candidate.
+            float_outputs: outputs of the float network.
+            targets: targets of the examples.
+            names: names of the outputs.
+            activation: activation that the outputs of both networks already have.
+            confidence: confidence of the one-sided bound.
 
         Raises:
-            ProofError: no examples, shapes that do not fit, or outputs that are NaN or infinite.
+            ProofError: there are no examples, shapes do not fit, or outputs are NaN or infinite.
         """

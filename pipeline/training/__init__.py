@@ -1,1 +1,1 @@
-"""Training of the float network: loop, optimizers and schedules, checkpoints, history."""
+"""This package trains networks: loop, optimizers and schedules, augmentation, distillation, checkpoints, history."""

@@ -1,4 +1,4 @@
-"""Augmentation: training pictures are moved, another way at each look, so that a network sees more than there are."""
+"""Augment training pictures: each look moves a picture another way, so that a network sees more pictures."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from torch import Tensor
 from pipeline._handlers.decode import InputSpec
 from pipeline.errors import UsageError
 
-# Of every training picture, where a teacher answers each once: enough that no epoch of a short training repeats one.
+# This is the number of shifted copies of each training picture. The teacher answers each copy once; eight are enough
+# that no epoch of a short training repeats one.
 _COPIES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How training pictures may be moved; several pictures of an example are moved together.
+    """The ways in which training pictures may be moved; all pictures of an example are moved together.
 
     A move is three whole numbers: 1 if mirrored, pixels down, pixels to the right.
 
     Args:
-        horizontal_flip: mirror with probability 1/2.
-        shift: up to so many pixels each way, all equally likely; what comes in from outside is 0.
+        horizontal_flip: whether pictures are mirrored with probability 1/2.
+        shift: largest shift each way, in pixels; all shifts are equally likely, and pixels from outside are 0.
     """
 
     horizontal_flip: bool = False
@@ -31,11 +32,11 @@ class Augmentation:
 
     @property
     def moves(self) -> bool:
-        """Whether there is anything to do."""
+        """Whether any picture is moved at all."""
         return self.horizontal_flip or self.shift > 0
 
     def draw(self, count: int) -> Tensor | None:
-        """A move for each of some examples, (count, 3) int64, from torch's random state; None if nothing moves."""
+        """Draw `count` moves, (count, 3) int64, from torch's random state; None if nothing moves."""
         if not self.moves:
             return None
         moves_B3 = torch.zeros(count, 3, dtype=torch.int64)
@@ -46,9 +47,9 @@ class Augmentation:
         return moves_B3
 
     def copies(self, count: int) -> Tensor:
-        """Moves for a fixed number of copies of a data set, (V, count, 3) int64, the same on every call.
+        """The moves of a fixed number of copies of a data set, (V, count, 3) int64, the same on every call.
 
-        With flips alone these are all there are: as it is, and mirrored.
+        With flips alone there are two copies: the pictures as they are, and mirrored.
         """
         if not self.shift:
             mirrored_V = torch.arange(1 + self.horizontal_flip)
@@ -64,26 +65,26 @@ def require_pictures(augmentation: Augmentation, inputs: Sequence[InputSpec], *,
     """Stop where there is nothing to move.
 
     Args:
-        augmentation: what is asked for.
-        inputs: of the model.
-        section: of the recipe, for the message.
+        augmentation: augmentation that the recipe sets.
+        inputs: specs of the model's inputs.
+        section: section of the recipe, for the message.
 
     Raises:
         UsageError: no input is a picture.
     """
-    if augmentation.moves and not any(len(one.shape) == 3 for one in inputs):
-        shapes = ", ".join(f"{one.name} {one.shape}" for one in inputs)
+    if augmentation.moves and not any(len(spec.shape) == 3 for spec in inputs):
+        shapes = ", ".join(f"{spec.name} {spec.shape}" for spec in inputs)
         key, off = ("shift", "0") if augmentation.shift else ("horizontal_flip", "false")
         raise UsageError(f"{section}.{key}: expected an input of shape (C, H, W), found {shapes}; set it {off}")
 
 
 def moved(pictures_NCHW: Tensor, indices_B: Tensor, moves_B3: Tensor) -> Tensor:
-    """Some of many pictures, each moved in its own way, (B, C, H, W), channels-last.
+    """Take some of many pictures and move each in its own way; the result is (B, C, H, W), channels last.
 
     Args:
         pictures_NCHW: raw values of any dtype.
-        indices_B: which of them.
-        moves_B3: as `Augmentation` draws them, on the same device.
+        indices_B: indices of the pictures to take.
+        moves_B3: moves, as `Augmentation` draws them, on the same device.
     """
     height, width = pictures_NCHW.shape[-2:]
     mirrored_B, down_B, right_B = moves_B3.unbind(dim=1)

@@ -1,4 +1,4 @@
-"""Everything needed to go on after an interruption, in one file without pickled code, replaced atomically."""
+"""Save and load all that training needs to go on after an interruption, in one file without pickled code."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Checkpoint:
     """A training run at the end of an epoch.
 
     Args:
-        network: its state dict.
-        optimizer: its state dict.
-        schedule: its state dict.
+        network: state dict of the network.
+        optimizer: state dict of the optimizer.
+        schedule: state dict of the schedule.
         random: torch's global random state, by device type.
-        epochs: figures of the epochs done; their number is the position.
+        epochs: figures of the completed epochs; their number says where to continue.
     """
 
     network: dict[str, Any]
@@ -38,17 +38,17 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Replace the checkpoint in a folder; a kill at any moment leaves the old one or the new one.
 
     Args:
-        folder: exists.
-        checkpoint: what to write.
+        folder: existing folder.
+        checkpoint: checkpoint to write.
     """
     document = {
         "network": checkpoint.network,
         "optimizer": checkpoint.optimizer,
         "schedule": checkpoint.schedule,
         "random": checkpoint.random,
-        "epochs": [asdict(one) for one in checkpoint.epochs],
+        "epochs": [asdict(epoch) for epoch in checkpoint.epochs],
     }
-    # In memory first: on a full disk, torch's writer raises an error that does not say so.
+    # The file is first written to memory: on a full disk, torch's writer raises an error that does not say so.
     content = io.BytesIO()
     torch.save(document, content)
     write_kept(folder / FILE, content.getvalue())
@@ -58,11 +58,11 @@ def load_checkpoint(folder: Path, log: Log) -> Checkpoint | None:
     """Read the checkpoint of a folder.
 
     Args:
-        folder: exists.
-        log: told of a damaged one.
+        folder: existing folder.
+        log: function that gets a line about a damaged checkpoint.
 
     Returns:
-        None where there is none, or where it is damaged: training then starts over.
+        The checkpoint; None where there is none or it is damaged, so that training starts over.
     """
     content = read_kept(folder / FILE, log)
     if content is None:
@@ -70,12 +70,12 @@ def load_checkpoint(folder: Path, log: Log) -> Checkpoint | None:
     document = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     epochs = tuple(
         Epoch(
-            epoch=one["epoch"],
-            learning_rate=one["learning_rate"],
-            train=Metrics(**one["train"]),
-            validation=Metrics(**one["validation"]),
+            epoch=epoch["epoch"],
+            learning_rate=epoch["learning_rate"],
+            train=Metrics(**epoch["train"]),
+            validation=Metrics(**epoch["validation"]),
         )
-        for one in document["epochs"]
+        for epoch in document["epochs"]
     )
     return Checkpoint(
         network=document["network"],

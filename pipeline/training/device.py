@@ -1,4 +1,4 @@
-"""Where training runs, and what makes it repeatable there."""
+"""Choose where training runs, and make it repeatable there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.recipe.names import DeviceName
 
 
 def choose_device(name: DeviceName) -> torch.device:
-    """The device a recipe names; `auto` takes CUDA, then MPS, then the CPU.
+    """Choose the device that a recipe names; `auto` takes CUDA, then MPS, then the CPU.
 
     Raises:
         UsageError: the named device is not there.
@@ -24,17 +24,17 @@ def choose_device(name: DeviceName) -> torch.device:
     if name == "auto":
         return torch.device(next(kind for kind, is_there in there.items() if is_there))
     if not there[name]:
-        found = ", ".join(kind for kind, is_there in there.items() if is_there)
-        raise UsageError(f'train.device: expected one of this machine ({found}), found {name}; "auto" chooses one')
+        available = ", ".join(kind for kind, is_there in there.items() if is_there)
+        raise UsageError(f'train.device: expected one of this machine ({available}), found {name}; "auto" chooses one')
     return torch.device(name)
 
 
 @contextmanager
 def repeatable(device: torch.device) -> Iterator[None]:
-    """Deterministic algorithms and an own random state inside; the process's settings are restored afterwards.
+    """Use deterministic algorithms and a separate random state inside; the process's settings are restored afterwards.
 
     Args:
-        device: where the work runs.
+        device: device on which the work runs.
     """
     enabled = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
@@ -44,7 +44,7 @@ def repeatable(device: torch.device) -> Iterator[None]:
         # cuBLAS is repeatable only with a fixed workspace (its documentation, "Results reproducibility").
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
-        # A user's network may use an operator without a deterministic form: it warns and still trains.
+        # A user's network may use an operator without a deterministic form: torch warns and still trains.
         torch.use_deterministic_algorithms(mode=True, warn_only=True)
         # Filling every new tensor costs a quarter of the time here and finds only reads of uninitialised memory.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -58,7 +58,7 @@ def repeatable(device: torch.device) -> Iterator[None]:
 
 
 def random_state(device: torch.device) -> dict[str, Tensor]:
-    """Torch's global random states that work on a device draws from, by device type."""
+    """The global random states of torch that work on a device draws from, by device type."""
     state = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
@@ -68,7 +68,7 @@ def random_state(device: torch.device) -> dict[str, Tensor]:
 
 
 def restore_random_state(state: Mapping[str, Tensor], device: torch.device) -> None:
-    """Put back what `random_state` gave for the same device."""
+    """Restore the state that `random_state` returned for the same device."""
     torch.set_rng_state(state["cpu"])
     if device.type == "cuda":
         torch.cuda.set_rng_state(state["cuda"], device)

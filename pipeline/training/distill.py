@@ -1,4 +1,4 @@
-"""Fine-tuning of a compressed network: it learns to answer as the float network does on the training inputs."""
+"""Fine-tune a compressed network: it learns to answer as the float network does on the training inputs."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ from pipeline.training.examples import predict, to_examples
 from pipeline.training.layout import set_layout, to_layout
 from pipeline.training.loop import Trained, train_network
 
-# Nothing to regularise: the float network's answers say more than labels do, and few epochs cannot learn them by heart.
+# There is nothing to regularise: the float network's answers say more than labels do, and a network cannot learn them
+# by heart in a few epochs.
 _WEIGHT_DECAY = 0.0
 
 
 def teacher_logits(
     spec: ModelSpec, teacher: nn.Module, train: Split, *, augmentation: Augmentation, device: DeviceName
 ) -> Tensor:
-    """The float network's answers on the training inputs, once for all epochs and all of its compressed networks.
+    """Compute the float network's answers to the training inputs, once for all epochs and all its compressed networks.
 
     Args:
-        spec: of the model.
-        teacher: the float network, without its preprocessing; left on the CPU.
-        train: raw inputs; labels are not looked at.
-        augmentation: its copies of the training data are what is answered.
-        device: where to run it.
+        spec: spec of the model.
+        teacher: float network without its preprocessing; it is left on the CPU.
+        train: training split; only its raw inputs are used.
+        augmentation: augmentation whose copies of the training data the teacher answers.
+        device: device to run on.
 
     Returns:
-        (V, N, K) float32 on the CPU, per copy.
+        The answers (V, N, K) per copy, float32 on the CPU.
 
     Raises:
         UsageError: there is no picture to move, or the device is not there.
@@ -81,39 +82,39 @@ def distill(
 ) -> Trained:
     """Train a compressed network in place; afterwards it is on the CPU in evaluation mode.
 
-    All of it is trained, also what the user's factory froze for training: a trunk that was right before its channels
-    went must adapt to those that stay.
+    All of it is trained, even what the user's factory froze for training: a trunk that fitted before pruning must adapt
+    to the channels that stay.
 
-    The same arguments give bitwise the same weights, also when the run was killed in between and called again with the
+    The same arguments give bitwise the same weights, even when the run was killed in between and called again with the
     same scratch folder.
 
     Args:
-        spec: of the model; gives the preprocessing and the order of the inputs.
-        network: the compressed network, without its preprocessing.
-        task: what it is for.
-        teacher_VNK: as `teacher_logits` gives it.
-        augmentation: as it was given there; in each epoch, one copy of each example is looked at.
-        train: raw inputs, and labels for `label_weight`.
-        validation: evaluated after each epoch; never trained on.
-        epochs: passes over the training data.
+        spec: spec of the model, with the preprocessing and the order of the inputs.
+        network: compressed network without its preprocessing.
+        task: task of the network.
+        teacher_VNK: answers of the teacher, as `teacher_logits` returns them.
+        augmentation: the same augmentation as for `teacher_logits`; an epoch uses one copy of each example.
+        train: training split with raw inputs, and labels for `label_weight`.
+        validation: split for evaluation after each epoch; it is never trained on.
+        epochs: number of passes over the training data.
         batch_size: examples per step.
         learning_rate: peak of a one-cycle schedule.
-        temperature: logits are divided by it before they are compared.
-        label_weight: share of the labels' own loss in the whole.
-        criterion: that loss.
-        seed: of shuffling, and of which copies are looked at.
-        device: where to train.
+        temperature: number by which logits are divided before they are compared.
+        label_weight: share of the labels' own loss in the whole loss.
+        criterion: loss of the labels.
+        seed: seed of the shuffling and of the choice of copies.
+        device: device to train on.
         scratch: folder of the checkpoint, which is written after each epoch.
-        reporter: told loss and score while it runs.
-        limit: asked whenever progress is told, but at the very end.
-        purpose: what this is, for messages; begins with the pass's name.
+        reporter: reporter that gets loss and score during training.
+        limit: time limit, which is checked at each report of progress except the last.
+        purpose: purpose of this training, for messages; it begins with the pass's name.
 
     Raises:
         UsageError: the loss is no longer finite, or the device is not there.
         TimeIsUpError: the limit is reached.
     """
     answers_VNK = teacher_VNK.to(choose_device(device))
-    with _without_dropout(network), _thawed(network):
+    with _without_dropout(network), _thaw(network):
         trained = train_network(
             spec,
             network,
@@ -150,7 +151,7 @@ def distill(
 
 @contextmanager
 def _without_dropout(network: nn.Module) -> Iterator[None]:
-    """No dropout inside: the float network answered without it, and a network cut down has no units to spare.
+    """Turn dropout off inside: the float network answered without it, and a pruned network has no units to spare.
 
     Measured on fashion-cnn with half of its channels, two epochs on 10,000 examples: accuracy 0.9115 without, 0.9058
     with it.
@@ -166,11 +167,11 @@ def _without_dropout(network: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _thawed(network: nn.Module) -> Iterator[None]:
-    """Every floating-point parameter takes a gradient inside; which ones did before is restored.
+def _thaw(network: nn.Module) -> Iterator[None]:
+    """Let every floating-point parameter take a gradient inside; each parameter's own setting is restored afterwards.
 
-    Measured on the network of tests/unit/training/test_distill.py: accuracy 0.39 where the head alone is fine-tuned,
-    0.97 with the frozen trunk behind it.
+    Measured on the network of tests/unit/training/test_distill.py: accuracy 0.39 where only the head is fine-tuned,
+    0.97 where the frozen trunk behind it is too.
     """
     before = {parameter: parameter.requires_grad for parameter in network.parameters()}
     try:
@@ -183,10 +184,11 @@ def _thawed(network: nn.Module) -> Iterator[None]:
 
 
 def _report_untrained(network: nn.Module, reporter: Reporter, purpose: str) -> None:
-    """Say which layers a forward pass kept out of training by itself: no setting of a parameter can change that."""
-    gradients = {name: one.grad is not None for name, one in network.named_parameters() if one.requires_grad}
+    """Report the layers that the forward pass itself kept out of training; no setting of a parameter changes that."""
+    trainable = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+    gradients = {name: parameter.grad is not None for name, parameter in trainable.items()}
     untrained = [name for name, has_gradient in gradients.items() if not has_gradient]
-    # Without any, all epochs were done in an earlier run.
+    # Without any gradient, an earlier run completed all epochs.
     if untrained and any(gradients.values()):
         more = f" and {len(untrained) - 1} more" if len(untrained) > 1 else ""
         reporter.log(

@@ -1,4 +1,4 @@
-"""A split as tensors in memory: raw values on the device, cut into batches, augmented, evaluated."""
+"""Hold a split as tensors on a device: raw values that are cut into batches, augmented and evaluated."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Examples:
     """A split as tensors on the device where it is used.
 
     Args:
-        inputs: (N, *shape) raw values each, in the order of the model's inputs.
-        labels: the targets, (N, ...).
-        pictures: which of the inputs are C,H,W.
-        layout: in which pictures are given.
+        inputs: raw values (N, *shape) of each input, in the order of the model's inputs.
+        labels: targets, (N, ...).
+        pictures: whether each input is a picture (C, H, W).
+        layout: memory layout of the pictures that `take` returns.
     """
 
     inputs: tuple[Tensor, ...]
@@ -37,26 +37,26 @@ class Examples:
     layout: torch.memory_format = torch.channels_last
 
     def __len__(self) -> int:
-        """Number of examples."""
+        """The number of examples."""
         return len(self.labels)
 
     def take(self, indices: Tensor, moves_B3: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Raw inputs of some examples.
+        """Take the raw inputs of some examples.
 
         Args:
-            indices: which ones, on the same device.
-            moves_B3: how their pictures are moved, all of an example alike; None for not at all.
+            indices: indices of the examples, on the same device.
+            moves_B3: moves of their pictures, the same for all pictures of an example; None to leave them unmoved.
         """
         return tuple(
-            _laid_out(_pictures(one, indices, moves_B3), self.layout) if is_picture else one[indices]
-            for one, is_picture in zip(self.inputs, self.pictures, strict=True)
+            _to_layout(_pictures(values, indices, moves_B3), self.layout) if is_picture else values[indices]
+            for values, is_picture in zip(self.inputs, self.pictures, strict=True)
         )
 
 
-def _laid_out(pictures_BCHW: Tensor, layout: torch.memory_format) -> Tensor:
+def _to_layout(pictures_BCHW: Tensor, layout: torch.memory_format) -> Tensor:
     if layout is torch.channels_last:
         return pictures_BCHW.contiguous(memory_format=layout)
-    # Of one channel, `contiguous` would leave strides that convolutions take for channels last.
+    # For one channel, `contiguous` would leave strides that convolutions take for channels last.
     return pictures_BCHW.clone(memory_format=layout)
 
 
@@ -67,16 +67,16 @@ def _pictures(pictures_NCHW: Tensor, indices_B: Tensor, moves_B3: Tensor | None)
 
 
 def to_examples(spec: ModelSpec, split: Split, device: torch.device) -> Examples:
-    """A split's arrays as tensors on a device, inputs in the order of the spec."""
+    """Copy a split's arrays to a device as tensors, with the inputs in the order of the spec."""
     return Examples(
-        inputs=tuple(torch.from_numpy(split.inputs[one.name]).to(device) for one in spec.inputs),
+        inputs=tuple(torch.from_numpy(split.inputs[input_spec.name]).to(device) for input_spec in spec.inputs),
         labels=torch.from_numpy(split.labels).to(device),
-        pictures=tuple(len(one.shape) == 3 for one in spec.inputs),
+        pictures=tuple(len(input_spec.shape) == 3 for input_spec in spec.inputs),
     )
 
 
 def batches(order: Tensor, batch_size: int) -> Sequence[Tensor]:
-    """Cut indices into batches; a single one left over joins its neighbour, because batch norm cannot train on one."""
+    """Cut indices into batches; a single index left over joins the batch before, as batch norm cannot train on one."""
     cut = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     if len(cut) > 1 and len(cut[-1]) == 1:
         cut[-2:] = [torch.cat(cut[-2:])]
@@ -84,12 +84,12 @@ def batches(order: Tensor, batch_size: int) -> Sequence[Tensor]:
 
 
 def predict(model: nn.Module, examples: Examples, moves_N3: Tensor) -> Tensor:
-    """Logits (N, K) of a deployable model in evaluation mode; the mode it was in is restored.
+    """Compute logits (N, K) of a deployable model in evaluation mode; its mode is restored afterwards.
 
     Args:
-        model: raw inputs to logits (B, K).
-        examples: on the model's device.
-        moves_N3: how each one's pictures are moved.
+        model: model that maps raw inputs to logits (B, K).
+        examples: examples on the model's device.
+        moves_N3: moves of the pictures of each example.
     """
     training = model.training
     model.eval()
@@ -108,15 +108,15 @@ def evaluate(
     batch_size: int,
     activation: Activation = "none",
 ) -> Metrics:
-    """Losses and score of a deployable model in evaluation mode; the mode it was in is restored.
+    """Compute losses and score of a deployable model in evaluation mode; its mode is restored afterwards.
 
     Args:
-        model: raw inputs to outputs (B, K).
-        examples: on the model's device.
-        task: what the model is for.
-        criterion: the labels' loss that training minimises; None where it minimises something else.
-        batch_size: of training: a loss may depend on it.
-        activation: what those outputs are already.
+        model: model that maps raw inputs to outputs (B, K).
+        examples: examples on the model's device.
+        task: task of the model.
+        criterion: loss of the labels that training minimises; None where it minimises something else.
+        batch_size: batch size of training; a loss may depend on it.
+        activation: activation that the outputs already have.
     """
     training = model.training
     model.eval()
@@ -135,12 +135,12 @@ def evaluate(
 
 
 def _mean_loss(answers: Sequence[Tensor], labels_N: Tensor, criterion: Criterion, batch_size: int) -> float | None:
-    """The mean over batches such as training sees, weighted by their sizes; None where it is no finite number."""
-    # As in training, the loss may ask for gradients, which answers made in inference mode cannot have.
+    """The mean loss over batches as in training, weighted by their sizes; None where it is not finite."""
+    # As in training, the loss may ask for gradients, and answers from inference mode cannot have any.
     logits_NK = torch.cat(list(answers)).clone().requires_grad_()
     order = batches(torch.arange(len(labels_N), device=labels_N.device), batch_size)
     total = sum(criterion(logits_NK[part], labels_N[part]).item() * len(part) for part in order)
-    # A weighted loss has no mean over a batch of classes that all weigh nothing.
+    # A weighted loss has no mean over a batch whose classes all have weight 0.
     return total / len(labels_N) if math.isfinite(total) else None
 
 

@@ -1,4 +1,4 @@
-"""What training leaves for people: figures per epoch as JSON, and learning curves as a picture."""
+"""Write the history of a training for people: figures per epoch as JSON, and learning curves as a picture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from pipeline.tasks.task import Task
 
-# What each curve is of. With dropout or augmentation, training is the harder exercise, and its curve may lie above.
+# Labels of the curves. With dropout or augmentation, training is the harder exercise, and its curve may lie above.
 _CURVES = {
     "train": "train: mean over the epoch, with its dropout and augmentation",
     "validation": "validation: after the epoch, without",
@@ -23,14 +23,14 @@ _CURVES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
-    """How a network does on one split.
+    """The figures of a network on one split.
 
     Args:
-        loss: mean of what is minimised; None where that cannot be told of this split, as of distillation, which knows
-            the teacher's answers on training examples alone.
+        loss: mean of the loss that is minimised; None where it is unknown for this split. Distillation, for example,
+            has the teacher's answers to training examples only.
         score: mean of the task's score, such as the accuracy.
-        plain_loss: mean of the task's own loss as it is reported whatever is minimised, such as the cross-entropy in
-            nats; None while training.
+        plain_loss: mean of the task's own loss, such as the cross-entropy in nats, which is reported whatever is
+            minimised; None while training.
     """
 
     loss: float | None
@@ -38,7 +38,7 @@ class Metrics:
     plain_loss: float | None = None
 
     def words(self, task: Task) -> str:
-        """For people, in the words of a task."""
+        """The figures in words for people, with the names of a task."""
         loss = None if self.loss is None else f"{self.loss:.4f}"
         plain_loss = None if self.plain_loss is None else f"{self.plain_loss:.4f}"
         parts = [] if loss is None else [f"loss {loss}"]
@@ -46,20 +46,20 @@ class Metrics:
         return ", ".join([*parts, f"{task.metric} {self.score:.4f}"])
 
     def figures(self, task: Task) -> dict[str, float]:
-        """Those that can be told, by the names of a task."""
+        """The figures that are known, by the names of a task."""
         values = {"loss": self.loss, task.metric: self.score, task.plain_loss_name: self.plain_loss}
         return {name.replace("-", "_"): value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """One pass over the training data. No times: they would differ between two equal runs.
+    """One pass over the training data. It holds no times, which would differ between two equal runs.
 
     Args:
-        epoch: counted from 1.
-        learning_rate: at its last step.
-        train: while training, so with dropout and augmentation, over moving weights.
-        validation: of the weights at its end, in evaluation mode; the same loss.
+        epoch: number of the epoch, counted from 1.
+        learning_rate: learning rate at its last step.
+        train: figures during training, so with dropout and augmentation, over changing weights.
+        validation: figures of the weights at its end, in evaluation mode, with the same loss.
     """
 
     epoch: int
@@ -72,10 +72,10 @@ def write_history(path: Path, epochs: Sequence[Epoch], final: Metrics, *, task: 
     """Write the figures of all epochs as JSON.
 
     Args:
-        path: of the file.
-        epochs: in order; none where nothing was trained.
-        final: the written weights on the validation split.
-        task: names the figures.
+        path: path of the file.
+        epochs: epochs in order; empty where nothing was trained.
+        final: figures of the written weights on the validation split.
+        task: task whose names the figures get.
     """
     written = [
         {**asdict(epoch), "train": epoch.train.figures(task), "validation": epoch.validation.figures(task)}
@@ -91,20 +91,20 @@ def draw_learning_curves(path: Path, epochs: Sequence[Epoch], final: Metrics, *,
     Both curves of one picture show the same quantity, and the legend says what else differs between them.
 
     Args:
-        path: of the file.
-        epochs: in order; with none, only the line of the final figures is drawn.
-        final: the written weights on the validation split.
-        task: names the score.
-        loss: what is minimised, in words.
+        path: path of the file.
+        epochs: epochs in order; without any, only the line of the final figures is drawn.
+        final: figures of the written weights on the validation split.
+        task: task that names the score.
+        loss: name of the loss that is minimised, in words.
     """
     figure = Figure(figsize=(10, 4.4), layout="constrained")
     FigureCanvasAgg(figure)
-    numbers = [one.epoch for one in epochs]
+    numbers = [epoch.epoch for epoch in epochs]
     for place, (name, title) in enumerate((("loss", "loss"), ("score", task.metric))):
         axes = figure.add_subplot(1, 2, place + 1)
         if epochs:
             for split, label in _CURVES.items():
-                values = [_number(getattr(getattr(one, split), name)) for one in epochs]
+                values = [_number(getattr(getattr(epoch, split), name)) for epoch in epochs]
                 axes.plot(numbers, values, marker="o", label=label)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         else:
@@ -118,5 +118,5 @@ def draw_learning_curves(path: Path, epochs: Sequence[Epoch], final: Metrics, *,
 
 
 def _number(value: float | None) -> float:
-    """What matplotlib leaves out where there is no value."""
+    """The value, or NaN where there is none: matplotlib leaves NaN out."""
     return math.nan if value is None else value

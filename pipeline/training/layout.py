@@ -1,4 +1,4 @@
-"""How pictures lie in memory while a network is trained or asked by torch itself."""
+"""Set how pictures lie in memory while torch itself trains or runs a network."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from torch import Tensor, nn
 
 
 def set_layout(model: nn.Module, example: tuple[Tensor, ...]) -> torch.memory_format:
-    """Lay a model out channels last, which torch is fast in, unless it cannot take pictures that lie so.
+    """Lay a model out channels last, which is fast in torch, unless it cannot take pictures in that layout.
 
-    `x.view(-1, 400)` after a convolution is such a network: it needs the values of an example in one piece.
+    A network with `x.view(-1, 400)` after a convolution cannot: it needs the values of an example in one piece.
 
     Args:
-        model: raw inputs positional in; changed in place, its mode is restored.
-        example: its inputs, on its device, pictures channels last.
+        model: model that takes raw inputs by position; it is changed in place, and its mode is restored.
+        example: its inputs, on its device, with pictures channels last.
 
     Returns:
-        The layout that it has now, which its pictures must have too.
+        The layout that the model has now, which its pictures must have too.
     """
     training = model.training
     layout = torch.channels_last
@@ -32,5 +32,5 @@ def set_layout(model: nn.Module, example: tuple[Tensor, ...]) -> torch.memory_fo
 
 
 def to_layout(module: nn.Module, layout: torch.memory_format) -> None:
-    """Lay a module's parameters out so, in place."""
+    """Change the memory layout of a module's parameters, in place."""
     module.to(memory_format=layout)  # type: ignore[call-overload]

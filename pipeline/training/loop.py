@@ -1,4 +1,4 @@
-"""The training loop: data in memory as raw values, preprocessing in the graph, bitwise repeatable on one machine."""
+"""Train a network, bitwise repeatable on one machine: data in memory as raw values, preprocessing in the graph."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Trained:
     """The outcome of training.
 
     Args:
-        epochs: figures per epoch.
-        final: the network on the validation split.
+        epochs: figures of each epoch.
+        final: figures of the trained network on the validation split.
     """
 
     epochs: tuple[Epoch, ...]
@@ -49,7 +49,7 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True)
 class _Run:
-    """What a step works on; the first fields are saved and put back on resuming."""
+    """The objects that a step works on; a checkpoint saves and restores the first fields."""
 
     model: nn.Module
     network: nn.Module
@@ -69,7 +69,7 @@ class _Run:
 
 
 def build_network(spec: ModelSpec, *, seed: int) -> nn.Module:
-    """A freshly initialised network, the same for the same seed; torch's global random state is left as it was."""
+    """Build and initialise a network, the same for the same seed; torch's global random state is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return spec.build()
@@ -102,32 +102,32 @@ def train_network(
 ) -> Trained:
     """Train a network in place; afterwards it is on the CPU in evaluation mode.
 
-    On one machine, with the same number of threads, the same arguments give bitwise the same weights, also when the
+    On one machine, with the same number of threads, the same arguments give bitwise the same weights, even when the
     run was killed in between and called again with the same scratch folder.
 
     Args:
-        spec: of the model; gives the preprocessing and the order of the inputs.
-        network: as initialised, or with weights to start from.
-        task: what it is for.
-        train: raw inputs and labels.
-        validation: evaluated after each epoch; never trained on.
-        epochs: passes over the training data; 0 only evaluates.
+        spec: spec of the model, with the preprocessing and the order of the inputs.
+        network: network as initialised, or with weights to start from.
+        task: task of the network.
+        train: training split with raw inputs and labels.
+        validation: split for evaluation after each epoch; it is never trained on.
+        epochs: number of passes over the training data; 0 only evaluates.
         batch_size: examples per step.
         optimizer: update rule.
         learning_rate: peak learning rate.
-        weight_decay: decoupled for adamw, L2 otherwise.
-        schedule: of the learning rate, per step over the whole run.
-        augmentation: how training pictures are moved.
-        seed: of shuffling, augmentation and dropout.
-        device: where to train.
+        weight_decay: weight decay, decoupled for adamw, L2 otherwise.
+        schedule: schedule of the learning rate, per step over the whole run.
+        augmentation: ways in which training pictures are moved.
+        seed: seed of shuffling, augmentation and dropout.
+        device: device to train on.
         scratch: folder of the checkpoint, which is written after each epoch.
-        reporter: told loss and score while it runs.
-        limit: asked whenever progress is told, but at the very end.
-        loss: what is minimised.
-        criterion: the same of answers and labels alone, for validation; None where it looks at more than those.
-        copies: draw one of the augmentation's fixed copies for each example in each epoch, instead of any move.
-        thaw: let every batch norm follow its batches, also one that the network's own `train` keeps as it is.
-        purpose: what this is, for messages.
+        reporter: reporter that gets loss and score during training.
+        limit: time limit, which is checked at each report of progress except the last.
+        loss: loss that is minimised.
+        criterion: the same loss as a function of answers and labels alone, for validation; None where it needs more.
+        copies: whether each epoch draws one of the augmentation's fixed copies for each example, instead of any move.
+        thaw: whether every batch norm follows its batches, even one that the network's own `train` keeps as it is.
+        purpose: purpose of this training, for messages.
 
     Raises:
         UsageError: the loss is no longer finite, the device is not there, or there is nothing to flip or train.
@@ -141,7 +141,7 @@ def train_network(
     examples, held_out = replace(examples, layout=layout), replace(held_out, layout=layout)
     with repeatable(target), keep_freed_memory():
         torch.manual_seed(seed)
-        done: tuple[Epoch, ...] = ()
+        history: tuple[Epoch, ...] = ()
         if epochs:
             rule = make_optimizer(
                 optimizer, network.parameters(), learning_rate=learning_rate, weight_decay=weight_decay
@@ -165,10 +165,12 @@ def train_network(
                 task=task,
                 purpose=purpose,
             )
-            done = _train(run, examples, held_out, epochs=epochs, batch_size=batch_size, reporter=reporter, limit=limit)
+            history = _train(
+                run, examples, held_out, epochs=epochs, batch_size=batch_size, reporter=reporter, limit=limit
+            )
         final = (
-            done[-1].validation
-            if done
+            history[-1].validation
+            if history
             else evaluate(
                 model,
                 held_out,
@@ -181,7 +183,7 @@ def train_network(
         _check_finite(final, "on validation", learning_rate, purpose)
     network.cpu().eval()
     to_layout(network, torch.contiguous_format)
-    return Trained(epochs=done, final=final)
+    return Trained(epochs=history, final=final)
 
 
 def _train(
@@ -194,11 +196,11 @@ def _train(
     reporter: Reporter,
     limit: TimeLimit,
 ) -> tuple[Epoch, ...]:
-    """All epochs that a checkpoint does not hold yet, each evaluated and followed by a checkpoint."""
-    done = _resume(run, reporter)
-    if done:
-        reporter.log(f"{run.purpose}: continues after epoch {len(done)} of {epochs}")
-    for epoch in range(len(done) + 1, epochs + 1):
+    """Train all epochs that a checkpoint does not hold yet; each is evaluated and followed by a checkpoint."""
+    history = _resume(run, reporter)
+    if history:
+        reporter.log(f"{run.purpose}: continues after epoch {len(history)} of {epochs}")
+    for epoch in range(len(history) + 1, epochs + 1):
         started = time.perf_counter()
         run.model.train()
         for module in run.network.modules() if run.thaw else ():
@@ -224,12 +226,12 @@ def _train(
         )
         _check_finite(after, f"on validation after epoch {epoch}", run.peak_learning_rate, run.purpose)
         rate = float(run.schedule.get_last_lr()[0])
-        done = (*done, Epoch(epoch=epoch, learning_rate=rate, train=while_training, validation=after))
-        _save(run, done)
+        history = (*history, Epoch(epoch=epoch, learning_rate=rate, train=while_training, validation=after))
+        _save(run, history)
         seconds = time.perf_counter() - started
         figures = f"{while_training.words(run.task)}; validation {after.words(run.task)}"
         reporter.log(f"{run.purpose}: epoch {epoch}/{epochs}, {figures}; {seconds:.1f} s")
-    return done
+    return history
 
 
 def _train_epoch(
@@ -239,7 +241,7 @@ def _train_epoch(
     batch_size: int,
     report: Callable[[int, int, Metrics], None],
 ) -> Metrics:
-    """One pass over the examples in a new order; loss and score as they were on the way."""
+    """Pass once over the examples in a new order; loss and score are those of the changing weights."""
     order = batches(torch.randperm(len(examples)).to(run.device), batch_size)
     loss_sum = torch.zeros((), device=run.device)
     score_sum = torch.zeros((), dtype=torch.int64, device=run.device)
@@ -256,8 +258,8 @@ def _train_epoch(
         run.schedule.step()
         seen += len(indices)
         loss_sum += loss.detach() * len(indices)
-        score_sum = score_sum + run.task.score_sum(logits_BK.detach(), labels_B)  # of counts, a count
-        # Not at every step: reading a figure waits for the device.
+        score_sum = score_sum + run.task.score_sum(logits_BK.detach(), labels_B)  # a sum of counts stays a count
+        # Figures are not read at every step: reading one waits for the device.
         if step % _STEPS_PER_REPORT == 0 or step == len(order):
             so_far = Metrics(loss=loss_sum.item() / seen, score=score_sum.item() / seen)
             report(step, len(order), so_far)
@@ -265,7 +267,7 @@ def _train_epoch(
 
 
 def _moves(run: _Run, indices_B: Tensor) -> tuple[Tensor | None, Tensor | None]:
-    """Which copy of each example is looked at, if there are copies, and how its pictures are moved."""
+    """The copy of each example that is used, if there are copies, and the moves of its pictures."""
     if run.copy_moves is not None:
         copy_B = torch.randint(len(run.copy_moves), (len(indices_B),)).to(run.device)
         return copy_B, run.copy_moves[copy_B, indices_B]
@@ -273,9 +275,9 @@ def _moves(run: _Run, indices_B: Tensor) -> tuple[Tensor | None, Tensor | None]:
     return None, None if moves_B3 is None else moves_B3.to(run.device)
 
 
-def _check_finite(found: Metrics, where: str, learning_rate: float, purpose: str) -> None:
-    # On validation, the plain loss tells whether the answers are in order, whatever the user's own loss says.
-    loss = found.loss if found.plain_loss is None else found.plain_loss
+def _check_finite(metrics: Metrics, where: str, learning_rate: float, purpose: str) -> None:
+    # On validation, the plain loss shows whether the answers are finite, whatever the user's own loss says.
+    loss = metrics.loss if metrics.plain_loss is None else metrics.plain_loss
     if loss is None or not math.isfinite(loss):
         raise UsageError(
             f"{purpose}: expected a finite loss, found {loss} {where}; lower {purpose.partition(' ')[0]}.learning_rate "
@@ -283,24 +285,24 @@ def _check_finite(found: Metrics, where: str, learning_rate: float, purpose: str
         )
 
 
-def _save(run: _Run, done: tuple[Epoch, ...]) -> None:
+def _save(run: _Run, history: tuple[Epoch, ...]) -> None:
     checkpoint = Checkpoint(
         network=run.network.state_dict(),
         optimizer=run.optimizer.state_dict(),
         schedule=run.schedule.state_dict(),
         random=random_state(run.device),
-        epochs=done,
+        epochs=history,
     )
     save_checkpoint(run.scratch, checkpoint)
 
 
 def _resume(run: _Run, reporter: Reporter) -> tuple[Epoch, ...]:
-    """Put everything back as it was when the checkpoint was written, if there is one; the epochs done by then."""
-    found = load_checkpoint(run.scratch, reporter.log)
-    if found is None:
+    """Restore the state of the checkpoint, if there is one, and return the epochs completed by then."""
+    checkpoint = load_checkpoint(run.scratch, reporter.log)
+    if checkpoint is None:
         return ()
-    run.network.load_state_dict(found.network)
-    run.optimizer.load_state_dict(found.optimizer)
-    run.schedule.load_state_dict(found.schedule)
-    restore_random_state(found.random, run.device)
-    return found.epochs
+    run.network.load_state_dict(checkpoint.network)
+    run.optimizer.load_state_dict(checkpoint.optimizer)
+    run.schedule.load_state_dict(checkpoint.schedule)
+    restore_random_state(checkpoint.random, run.device)
+    return checkpoint.epochs

@@ -1,4 +1,4 @@
-"""What training minimises: the task's own loss, or the user's."""
+"""Load the loss that training minimises: the task's own, or the user's."""
 
 from __future__ import annotations
 
@@ -16,51 +16,51 @@ from pipeline.tasks.task import Task
 def load_criterion(
     factory: str | None, folder: Path, *, task: Task, activation: Activation = "none", label_smoothing: float = 0.0
 ) -> Criterion:
-    """The task's own loss, or what the user's function returns.
+    """Load the task's own loss, or the loss that the user's function returns.
 
     Args:
-        factory: `module:function`, called without arguments; None for the task's own.
-        folder: of the recipe; the user's modules are looked up there.
-        task: what the network is for.
-        activation: what the network's outputs are already. The user's own loss gets them as they are.
-        label_smoothing: of the task's own loss: share of the target spread over all classes.
+        factory: function as `module:function`, called without arguments; None for the task's own loss.
+        folder: folder of the recipe, in which the user's modules are looked up.
+        task: task of the network.
+        activation: activation that the network's outputs already have. The user's own loss gets them as they are.
+        label_smoothing: share of the target that the task's own loss spreads over all classes.
 
     Returns:
-        A function of outputs and labels. It raises UsageError where the user's gives no scalar.
+        A function of outputs and labels. It raises UsageError where the user's loss returns no scalar.
 
     Raises:
-        UsageError: no such function, or what it returns cannot be called.
+        UsageError: there is no such function, or its result cannot be called.
     """
     if factory is None:
         return task.criterion(activation=activation, label_smoothing=label_smoothing)
-    made = import_factory(factory, folder)()
-    if not callable(made):
+    loss = import_factory(factory, folder)()
+    if not callable(loss):
         raise UsageError(
             f"train.loss {factory}: expected a function that returns a loss, to be called with outputs and labels; it "
-            f"returned {type(made).__name__}"
+            f"returned {type(loss).__name__}"
         )
 
     def criterion(outputs_BK: Tensor, labels_B: Tensor) -> Tensor:
-        if isinstance(made, nn.Module):
-            made.to(outputs_BK.device)  # class weights, for example
-        found = made(outputs_BK, labels_B)
-        if not isinstance(found, Tensor) or found.ndim or not found.is_floating_point():
-            shown = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+        if isinstance(loss, nn.Module):
+            loss.to(outputs_BK.device)  # class weights, for example
+        value = loss(outputs_BK, labels_B)
+        if not isinstance(value, Tensor) or value.ndim or not value.is_floating_point():
+            shown = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             raise UsageError(f"train.loss {factory}: expected a floating-point scalar, found {shown}")
-        return found
+        return value
 
     return criterion
 
 
 def loss_name(factory: str | None, *, task: Task, label_smoothing: float) -> str:
-    """What training minimises, in words for people; arguments as for `load_criterion`."""
+    """The name of the loss that training minimises, for people; the arguments are as for `load_criterion`."""
     if factory is not None:
         return f"train.loss {factory}"
     return task.loss_name(label_smoothing=label_smoothing)
 
 
 def of_labels(criterion: Criterion) -> Loss:
-    """A loss that looks at nothing but answers and labels."""
+    """Make a loss that uses nothing but answers and labels."""
 
     def loss(outputs_BK: Tensor, labels_B: Tensor, _indices_B: Tensor, _copy_B: Tensor | None) -> Tensor:
         return criterion(outputs_BK, labels_B)

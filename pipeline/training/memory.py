@@ -1,4 +1,4 @@
-"""Memory of the process while training on a CPU."""
+"""Control the memory of the process while it trains on a CPU."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# From glibc's malloc.h.
+# These numbers are from glibc's malloc.h.
 _TRIM_THRESHOLD = -1
 _MMAP_THRESHOLD = -3
 _LARGEST_INT = 2**31 - 1
-# What glibc's own adjustment goes up to on 64 bits: DEFAULT_MMAP_THRESHOLD_MAX, and twice that.
+# Glibc's own adjustment goes up to these on 64 bits: DEFAULT_MMAP_THRESHOLD_MAX, and twice that.
 _LARGEST_MMAP = 32 << 20
 _LARGEST_TRIM = 64 << 20
 

@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules, by the names a recipe uses."""
+"""Make optimizers and learning-rate schedules by the names that a recipe uses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler,
 from pipeline.recipe.names import OptimizerName, ScheduleName
 
 SGD_MOMENTUM = 0.9
-# Share of the steps that one-cycle spends going up, as in torch's default and in Smith (arXiv:1708.07120).
+# One-cycle goes up for this share of the steps, as in torch's default and in Smith (arXiv:1708.07120).
 ONE_CYCLE_RISE = 0.3
 
 
@@ -22,9 +22,9 @@ def make_optimizer(
 
     Args:
         name: update rule; `sgd` has Nesterov momentum 0.9.
-        parameters: of the network; frozen ones are left out.
+        parameters: parameters of the network; frozen ones are left out.
         learning_rate: peak learning rate.
-        weight_decay: decoupled for adamw, L2 otherwise.
+        weight_decay: weight decay, decoupled for adamw, L2 otherwise.
 
     Returns:
         The optimizer, in its fused form: one pass over the memory, measurably faster on a CPU.
@@ -47,11 +47,11 @@ def make_schedule(name: ScheduleName, optimizer: optim.Optimizer, *, learning_ra
     """Build a schedule that is stepped after each batch.
 
     Args:
-        name: `constant`; `cosine`, from the peak to zero; `one-cycle`, up for 30 % of the steps, then
-            down to almost zero.
-        optimizer: whose learning rate is set.
+        name: name of the schedule: `constant`; `cosine`, from the peak to zero; `one-cycle`, up for 30 % of the steps,
+            then down to almost zero.
+        optimizer: optimizer whose learning rate is set.
         learning_rate: peak learning rate.
-        steps: batches in the whole run.
+        steps: number of batches in the whole run.
     """
     match name:
         case "constant":

@@ -1,1 +1,1 @@
-"""Which layer is the first to answer otherwise: traces of files, their alignment, folded constants."""
+"""This package finds the first layer that answers otherwise: it traces files, aligns steps, compares constants."""

@@ -1,4 +1,4 @@
-"""Weights and other constants of a module, and those that an exported file holds in their place."""
+"""This module compares weights and other constants of a module with those that an exported file holds."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from torch import Tensor, nn
 from pipeline._handlers.compare import compare
 from pipeline._handlers.tolerance import Tolerance
 
-# Exporters fold a batch norm in float32, each in its own order of operations.
+# Exporters fold a batch norm in float32, and each has its own order of operations.
 _FOLDED = Tolerance(relative=1e-4, steps=2.55e-3)
 
 
-def named_constants(network: nn.Module, module: str) -> dict[str, NDArray[Any]]:
-    """Parameters and buffers of one module, by its own names for them."""
-    one = network.get_submodule(module)
-    found = (*one.named_parameters(recurse=False), *one.named_buffers(recurse=False))
-    return {name: _array(tensor) for name, tensor in found}
+def named_constants(network: nn.Module, name: str) -> dict[str, NDArray[Any]]:
+    """Parameters and buffers of one module, by the module's own names for them."""
+    module = network.get_submodule(name)
+    tensors = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
+    return {name: _array(tensor) for name, tensor in tensors}
 
 
 def folded_constants(network: nn.Module, layer: str, norm: str) -> dict[str, NDArray[Any]]:
-    """Weight and bias of a convolution with a batch norm folded into it; none where they are something else.
+    """Fold a batch norm into a convolution, and return weight and bias; nothing where the layers are something else.
 
     Args:
-        network: in evaluation mode.
-        layer: name of the convolution in it.
-        norm: name of the batch norm behind it.
+        network: network in evaluation mode.
+        layer: name of the convolution in the network.
+        norm: name of the batch norm behind the convolution.
     """
     first, second = network.get_submodule(layer), network.get_submodule(norm)
     if not isinstance(first, nn.Conv1d | nn.Conv2d | nn.Conv3d):
@@ -46,21 +46,21 @@ def folded_constants(network: nn.Module, layer: str, norm: str) -> dict[str, NDA
 
 
 def differing_constants(
-    expected: Mapping[str, NDArray[Any]], found: Mapping[str, NDArray[Any] | None], *, exact: bool = True
+    expected: Mapping[str, NDArray[Any]], stored: Mapping[str, NDArray[Any] | None], *, exact: bool = True
 ) -> tuple[str, ...]:
-    """Names of the constants that differ; those that the file does not hold in the same form are left out.
+    """Names of the constants that differ; constants that the file does not hold in the same form are left out.
 
     Args:
-        expected: by name.
-        found: in the file, by the same names.
+        expected: constants of the network, by name.
+        stored: constants of the file, by the same names.
         exact: whether an export keeps every bit of them.
     """
     names = []
     for name, value in expected.items():
-        stored = found.get(name)
-        if stored is None or stored.size != value.size:
+        file_value = stored.get(name)
+        if file_value is None or file_value.size != value.size:
             continue
-        same = stored.reshape(value.shape).astype(value.dtype)
+        same = file_value.reshape(value.shape).astype(value.dtype)
         if not (np.array_equal(value, same, equal_nan=True) if exact else compare(value, same, _FOLDED).passed):
             names.append(name)
     return tuple(names)

@@ -1,4 +1,4 @@
-"""From a failed parity report to the layer at fault: the batch that differed most is run again, layer by layer."""
+"""Find the layer at fault after a failed parity check: the batch that differed most runs again, layer by layer."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def locate(
     inputs: Sequence[InputSpec],
     samples: Path,
 ) -> LayerFinding:
-    """Find the first layer at which a file parts from its reference.
+    """Find the first layer at which a file's values differ from those of its reference.
 
     Args:
-        report: of the file's parity, which failed.
-        file: the model file; it is run in this process.
-        runtime: how it is served.
-        reference: what the report held it against.
-        inputs: in the order the model takes them.
-        samples: the real inputs of the report.
+        report: failed report on the file's parity.
+        file: model file; it runs in this process.
+        runtime: settings with which the file is served.
+        reference: reference that the report compared the file with.
+        inputs: specs of the inputs, in the order the model takes them.
+        samples: file with the real inputs of the report.
 
     Returns:
-        The finding. Nothing is raised: what goes wrong on the way says nothing about the failure that is known, and
-        becomes a note.
+        The finding. Nothing is raised: an error on the way says nothing about the failure that is already known, so it
+        becomes a note of the finding.
     """
     failed = _worst(report)
     if report.passed or report.worst is None:
@@ -49,17 +49,17 @@ def locate(
         return LayerFinding(note=f"it differs only {EVALUATOR}: what serves it agrees with its source")
     try:
         arrays = failing_batch(report, failed, inputs, samples)
-        given: dict[str, Any] = {"inputs": inputs, "arrays": arrays, "tolerance": report.tolerance}
+        arguments: dict[str, Any] = {"inputs": inputs, "arrays": arrays, "tolerance": report.tolerance}
         match runtime.kind:
             case "onnxruntime":
-                return locate_onnx(file, runtime=runtime, module=reference.module, original=reference.file, **given)
+                return locate_onnx(file, runtime=runtime, module=reference.module, original=reference.file, **arguments)
             case "torchscript":
                 if reference.module is None:
                     return LayerFinding(note="which layer is not known: there is no torch module to compare with")
-                return locate_torchscript(file, runtime=runtime, module=reference.module, **given)
+                return locate_torchscript(file, runtime=runtime, module=reference.module, **arguments)
             case unreachable:
                 assert_never(unreachable)
-    except Exception as error:  # noqa: BLE001 - must not hide the failure that led here
+    except Exception as error:  # noqa: BLE001 - this error must not hide the failure that led here
         reason = " ".join(str(error).split())[:200]
         return LayerFinding(note=f"which layer could not be found out: {type(error).__name__}: {reason}")
 
@@ -70,21 +70,21 @@ def failing_batch(
     """The inputs of one call on which the answers differed most.
 
     Args:
-        report: of all checks.
-        check: one of them.
-        inputs: in the order the model takes them.
-        samples: the real inputs of the report.
+        report: report with all checks.
+        check: one of its checks.
+        inputs: specs of the inputs, in the order the model takes them.
+        samples: file with the real inputs of the report.
 
     Returns:
         Arrays (B, *shape) by input name.
     """
     stored = load_file(samples)
-    arrays = {one.name: stored[f"input.{one.name}"] for one in inputs}
+    arrays = {spec.name: stored[f"input.{spec.name}"] for spec in inputs}
     sized = {sized_kind(group.sizes): dict(group.inputs) for group in size_groups(stored, inputs)}
     if check.inputs in sized:
         arrays = sized[check.inputs]
     elif check.inputs != REAL:
-        count = max(one.batch_size for one in report.checks if one.run != EVALUATOR)
+        count = max(served.batch_size for served in report.checks if served.run != EVALUATOR)
         arrays = synthetic_kinds(inputs, count, real=arrays)[check.inputs]
     row = check.comparison.position[0] if check.comparison.position else 0
     start = row // check.batch_size * check.batch_size
@@ -92,6 +92,6 @@ def failing_batch(
 
 
 def _worst(report: ParityReport) -> ParityCheck | None:
-    """The failed check furthest beyond its limit, of those that ran what serves; None if there is none."""
-    failed = [one for one in report.checks if one.run != EVALUATOR and not one.comparison.passed]
-    return max(failed, key=lambda one: one.strain, default=None)
+    """The failed check furthest beyond its limit, among those that ran what serves; None if there is none."""
+    failed = [check for check in report.checks if check.run != EVALUATOR and not check.comparison.passed]
+    return max(failed, key=lambda check: check.strain, default=None)

@@ -1,7 +1,7 @@
-"""Where parity failed: the first module whose output differs, in the user's own names.
+"""Find the first module whose output differs after parity failed, and name it as the user does.
 
-A TorchScript file is heard by torch's dispatcher, operator by operator, as the module is; an ONNX file gives its
-intermediate values as outputs, and says in its metadata which module each node came from. Both sequences are aligned
+Torch's dispatcher reports the operators of a TorchScript file one by one, as it does for the module. An ONNX file gives
+its intermediate values as outputs, and its metadata say which module each node came from. Both sequences are aligned
 (an exporter leaves out dropout and folds batch norm), and compared in order, a few values at a time.
 """
 
@@ -29,25 +29,25 @@ from pipeline.checks.locate.trace import ByModule, Step, TorchTrace, Trace
 from pipeline.checks.reference import module_reference
 from pipeline.engine.threads import one_thread
 
-# Values of this many bytes are kept at a time, on each side.
+# Each side keeps values of this many bytes at a time.
 _WINDOW_BYTES = 64 << 20
-# Inside a network, a value may be off by this share of itself, and by the share of the largest one that the answers may
-# be off of their spread: values near zero are sums that cancel among large ones, and their rounding follows those (some
-# 1e-7 of them per sum, a few sums deep; 1e-5 is allowed of float).
+# Inside a network, a value may be off by this share of itself. It may also be off by a share of the largest value: the
+# same share that the answers may be off of their spread. Values near zero are sums in which large values cancel, and
+# their rounding follows the large values (some 1e-7 of them per sum, a few sums deep; 1e-5 is allowed of float).
 _INSIDE_RELATIVE = 1e-4
-# Operators that change nothing in evaluation mode; exporters leave them out.
+# These operators change nothing in evaluation mode, and exporters leave them out.
 _IDENTITIES = ("dropout", "alpha_dropout", "feature_dropout", "detach", "alias", "contiguous")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerFinding:
-    """Where two runs of a network part.
+    """The place where two runs of a network begin to differ.
 
     Args:
-        layer: name and class of the first module whose output differs; empty if none was found.
-        comparison: of its output; None if none was found.
+        layer: name and class of the first module whose output differs; empty if there is none.
+        comparison: comparison of its output; None if there is no such module.
         constants: names of its weights and other constants that differ themselves.
-        note: under which circumstances, or why no layer was found; may be empty.
+        note: circumstances of the difference, or the reason why no layer was found; may be empty.
         before: name and class of the last module that agrees; empty if nothing was compared before it.
     """
 
@@ -59,15 +59,15 @@ class LayerFinding:
 
     @property
     def text(self) -> str:
-        """One clause, for a message."""
+        """The finding as one clause for a message."""
         if not self.layer or self.comparison is None:
             return self.note
-        one = self.comparison
-        apart = abs(one.found - one.expected)
+        comparison = self.comparison
+        apart = abs(comparison.found - comparison.expected)
         parts = [
-            f"{self.layer}: {apart:.2g} apart, limit {one.limit:.2g}"
+            f"{self.layer}: {apart:.2g} apart, limit {comparison.limit:.2g}"
             if np.isfinite(apart)
-            else f"{self.layer}: {one.reason}",
+            else f"{self.layer}: {comparison.reason}",
             *([self.note] if self.note else []),
             *(
                 [f"its {_and(self.constants)} differ{'s' if len(self.constants) == 1 else ''}"]
@@ -79,7 +79,7 @@ class LayerFinding:
         return "; ".join(parts)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The finding as JSON values."""
         return {
             "layer": self.layer,
             "comparison": self.comparison and self.comparison.to_json(),
@@ -101,21 +101,21 @@ def locate_torchscript(
     """Find the first module of a network whose output differs in a TorchScript file.
 
     Args:
-        file: the file. It is run here, so its digest is known by now.
-        runtime: how it is served.
-        module: what was exported: raw inputs positional in, logits out; in evaluation mode.
-        inputs: in the order the module takes them.
+        file: TorchScript file; it runs in this process, so its digest has been checked before.
+        runtime: settings with which the file is served.
+        module: exported module in evaluation mode, which maps positional raw inputs to logits.
+        inputs: specs of the inputs, in the order the module takes them.
         arrays: one batch (B, *shape) by input name, on which the answers differ.
-        tolerance: of the answers.
+        tolerance: tolerance of the answers.
     """
     with one_thread():
         reference = _module_trace(module, inputs, arrays)
         saved = load_model(file.parent, replace(runtime, file=file.name, optimization="none"), inputs)
-        found = TorchTrace(lambda: saved(arrays), warm_up=RUNTIMES["torchscript"].settled_call - 1)
-        pairs = _pairs_by_operator(reference.steps, found.steps)
-        difference = _first_difference(reference, found, pairs, tolerance)
+        candidate = TorchTrace(lambda: saved(arrays), warm_up=RUNTIMES["torchscript"].settled_call - 1)
+        pairs = _pairs_by_operator(reference.steps, candidate.steps)
+        difference = _first_difference(reference, candidate, pairs, tolerance)
         if difference is not None:
-            return _torchscript_finding(module, reference, found, pairs, difference)
+            return _torchscript_finding(module, reference, candidate, pairs, difference)
         logits = module_reference(module, inputs).answer(arrays)
         if compare(logits, saved(arrays), tolerance).passed:
             return LayerFinding(
@@ -137,32 +137,32 @@ def locate_onnx(
 ) -> LayerFinding:
     """Find the first module of a network whose output differs in an ONNX file.
 
-    The file is compared with the module, or the original, without graph optimizations first; if they agree, with
-    itself, optimized.
+    The file, without graph optimizations, is first compared with the module or the original. If they agree, it is
+    compared with itself, optimized.
 
     Args:
-        file: the file.
-        runtime: how it is served.
-        module: what was exported; none for a quantized file, whose source is the same file without optimizations.
-        inputs: in the order the module takes them.
+        file: ONNX file.
+        runtime: settings with which the file is served.
+        module: exported module; None for a quantized file, whose source is the same file without optimizations.
+        inputs: specs of the inputs, in the order the module takes them.
         arrays: one batch (B, *shape) by input name, on which the answers differ.
-        tolerance: of the answers.
-        original: the file as it was made, for a quantized one that was altered since.
+        tolerance: tolerance of the answers.
+        original: file as the build wrote it, for a quantized file that was altered since.
     """
     plain = OnnxTrace(file, arrays)
     if original is not None:
-        made = OnnxTrace(original, arrays)
-        pairs = align([one.module for one in made.steps], [one.module for one in plain.steps])
-        difference = _first_difference(made, plain, pairs, tolerance)
+        source = OnnxTrace(original, arrays)
+        pairs = align([step.module for step in source.steps], [step.module for step in plain.steps])
+        difference = _first_difference(source, plain, pairs, tolerance)
         if difference is not None:
-            one, other = pairs[difference[0]]
-            changed = differing_constants(made.constants(one), plain.constants(other))
-            names = tuple(name.removeprefix(f"{made.steps[one].module}.") for name in changed)
-            return _finding(made.steps, pairs, difference, names, "")
+            source_step, plain_step = pairs[difference[0]]
+            changed = differing_constants(source.constants(source_step), plain.constants(plain_step))
+            names = tuple(name.removeprefix(f"{source.steps[source_step].module}.") for name in changed)
+            return _finding(source.steps, pairs, difference, names, "")
     if module is not None:
         with one_thread():
             reference = ByModule(_module_trace(module, inputs, arrays))
-            pairs = align([one.module for one in reference.steps], [one.module for one in plain.steps])
+            pairs = align([step.module for step in reference.steps], [step.module for step in plain.steps])
             difference = _first_difference(reference, plain, pairs, tolerance)
             if difference is not None:
                 return _onnx_finding(module, reference, plain, pairs, difference)
@@ -179,24 +179,24 @@ def locate_onnx(
 
 
 def locate_between(
-    reference: Trace, found: Trace, *, pairs: Sequence[tuple[int, int]], tolerance: Tolerance
+    reference: Trace, candidate: Trace, *, pairs: Sequence[tuple[int, int]], tolerance: Tolerance
 ) -> LayerFinding:
     """Find the first module at which two runs of one network part.
 
     Args:
-        reference: of the one run.
-        found: of the other.
+        reference: trace of the run that is right.
+        candidate: trace of the run that is compared with it.
         pairs: positions of the same step in both.
-        tolerance: of the answers.
+        tolerance: tolerance of the answers.
     """
-    difference = _first_difference(reference, found, pairs, tolerance)
+    difference = _first_difference(reference, candidate, pairs, tolerance)
     if difference is None:
         return _nothing_found(reference)
     return _finding(reference.steps, pairs, difference, (), "")
 
 
 def label(step: Step) -> str:
-    """A module as its user knows it: the name inside the network, and the class."""
+    """The name of a module as its user knows it: its name inside the network, and its class."""
     name = step.module.removeprefix("network.") or "the whole"
     if name == "preprocess" or name.startswith("preprocess."):
         name = "preprocess"
@@ -208,55 +208,57 @@ def _module_trace(module: nn.Module, inputs: Sequence[InputSpec], arrays: Mappin
     return TorchTrace(lambda: answer(arrays), module=module)
 
 
-def _pairs_by_operator(reference: Sequence[Step], found: Sequence[Step]) -> list[tuple[int, int]]:
-    """Align by operator, shape and type; a convolution or product that took in a batch norm answers for both."""
-    keys = [[(one.operator.rstrip("_"), one.shape, one.dtype) for one in steps] for steps in (reference, found)]
+def _pairs_by_operator(reference: Sequence[Step], candidate: Sequence[Step]) -> list[tuple[int, int]]:
+    """Align by operator, shape and type; a convolution or product with a folded batch norm is paired with that norm."""
+    keys = [[(step.operator.rstrip("_"), step.shape, step.dtype) for step in steps] for steps in (reference, candidate)]
     pairs = align(*keys)
-    matched = {one for one, _ in pairs}
+    matched = {position for position, _ in pairs}
     moved = []
-    for one, other in pairs:
-        after = one + 1
+    for position, counterpart in pairs:
+        after = position + 1
         folded = (
             after < len(reference)
             and after not in matched
             and "batch_norm" in reference[after].operator
-            and reference[after].shape == reference[one].shape
+            and reference[after].shape == reference[position].shape
         )
-        moved.append((after, other) if folded else (one, other))
+        moved.append((after, counterpart) if folded else (position, counterpart))
     return moved
 
 
 def _first_difference(
-    reference: Trace, found: Trace, pairs: Sequence[tuple[int, int]], tolerance: Tolerance
+    reference: Trace, candidate: Trace, pairs: Sequence[tuple[int, int]], tolerance: Tolerance
 ) -> tuple[int, Comparison] | None:
-    """Number of the first pair that differs, and the comparison."""
+    """The number of the first pair that differs, and the comparison of its values."""
     inside = _inside(tolerance)
-    for window in _windows(pairs, reference.steps, found.steps):
+    for window in _windows(pairs, reference.steps, candidate.steps):
         expected = reference.outputs({pairs[number][0] for number in window})
-        answers = found.outputs({pairs[number][1] for number in window})
+        answers = candidate.outputs({pairs[number][1] for number in window})
         for number in window:
-            one, other = expected[pairs[number][0]], answers[pairs[number][1]]
-            # Another shape or type is another layout, not another answer: the logits' own were compared before.
-            if one.shape == other.shape and one.dtype == other.dtype and one.size:
-                comparison = compare(*_finite_where_both_are_not(one, other), inside)
+            expected_values, values = expected[pairs[number][0]], answers[pairs[number][1]]
+            # Another shape or type is another layout, not another answer. Those of the logits were compared before.
+            if expected_values.shape == values.shape and expected_values.dtype == values.dtype and expected_values.size:
+                comparison = compare(*_finite_where_both_are_not(expected_values, values), inside)
                 if not comparison.passed:
                     return number, comparison
     return None
 
 
 def _inside(tolerance: Tolerance) -> Tolerance:
-    """How far values inside a network may be, whatever their unit, where its answers may be so far."""
+    """The tolerance of values inside a network, whatever their unit, that belongs to a tolerance of its answers."""
     rounding = tolerance.absolute / tolerance.usual_spread if tolerance.usual_spread else 0.0
-    # Values around zero spread over twice the largest of them.
+    # Values around zero spread over twice the largest one.
     return Tolerance(relative=_INSIDE_RELATIVE, steps=2 * 255 * (tolerance.spread + rounding))
 
 
-def _windows(pairs: Sequence[tuple[int, int]], reference: Sequence[Step], found: Sequence[Step]) -> Iterator[list[int]]:
-    """Numbers of pairs whose values fit into memory together."""
+def _windows(
+    pairs: Sequence[tuple[int, int]], reference: Sequence[Step], candidate: Sequence[Step]
+) -> Iterator[list[int]]:
+    """Yield the numbers of pairs whose values fit into memory together."""
     window: list[int] = []
     held = 0
-    for number, (one, other) in enumerate(pairs):
-        size = max(reference[one].bytes, found[other].bytes)
+    for number, (position, counterpart) in enumerate(pairs):
+        size = max(reference[position].bytes, candidate[counterpart].bytes)
         if window and held + size > _WINDOW_BYTES:
             yield window
             window, held = [], 0
@@ -266,31 +268,33 @@ def _windows(pairs: Sequence[tuple[int, int]], reference: Sequence[Step], found:
         yield window
 
 
-def _finite_where_both_are_not(one: NDArray[Any], other: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Inside a network, infinity may be meant, as in the mask of an attention."""
-    if one.dtype.kind != "f" or (np.isfinite(one).all() and np.isfinite(other).all()):
-        return one, other
-    same = ~np.isfinite(one) & ((one == other) | (np.isnan(one) & np.isnan(other)))
-    return np.where(same, 0, one).astype(one.dtype), np.where(same, 0, other).astype(other.dtype)
+def _finite_where_both_are_not(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Set equal values that are not finite to zero: an attention mask may hold infinity on purpose."""
+    if first.dtype.kind != "f" or (np.isfinite(first).all() and np.isfinite(second).all()):
+        return first, second
+    same = ~np.isfinite(first) & ((first == second) | (np.isnan(first) & np.isnan(second)))
+    return np.where(same, 0, first).astype(first.dtype), np.where(same, 0, second).astype(second.dtype)
 
 
 def _torchscript_finding(
     module: nn.Module,
     reference: TorchTrace,
-    found: TorchTrace,
+    candidate: TorchTrace,
     pairs: Sequence[tuple[int, int]],
     difference: tuple[int, Comparison],
 ) -> LayerFinding:
-    one, other = pairs[difference[0]]
-    skipped = _skipped(reference.steps, pairs, difference[0])
-    given = {place.place: place.value for place in found.given(other)}
-    if _is_fold(reference.steps, skipped, one):
-        expected = folded_constants(module, skipped[0].module, reference.steps[one].module)
-        constants = differing_constants(expected, {"weight": given.get((1,)), "bias": given.get((2,))}, exact=False)
-    else:
-        named = [place for place in reference.given(one) if place.name]
+    position, counterpart = pairs[difference[0]]
+    skipped = _skipped_steps(reference.steps, pairs, difference[0])
+    arguments = {place.place: place.value for place in candidate.given(counterpart)}
+    if _is_fold(reference.steps, skipped, position):
+        expected = folded_constants(module, skipped[0].module, reference.steps[position].module)
         constants = differing_constants(
-            {place.name: place.value for place in named}, {place.name: given.get(place.place) for place in named}
+            expected, {"weight": arguments.get((1,)), "bias": arguments.get((2,))}, exact=False
+        )
+    else:
+        named = [place for place in reference.given(position) if place.name]
+        constants = differing_constants(
+            {place.name: place.value for place in named}, {place.name: arguments.get(place.place) for place in named}
         )
     return _finding(reference.steps, pairs, difference, constants, "")
 
@@ -298,35 +302,37 @@ def _torchscript_finding(
 def _onnx_finding(
     module: nn.Module,
     reference: ByModule,
-    found: OnnxTrace,
+    candidate: OnnxTrace,
     pairs: Sequence[tuple[int, int]],
     difference: tuple[int, Comparison],
 ) -> LayerFinding:
-    one, other = pairs[difference[0]]
-    skipped = _skipped(reference.steps, pairs, difference[0])
-    stored = found.constants(other)
-    name = reference.steps[one].module
-    if _is_fold(reference.steps, skipped, one):
+    position, counterpart = pairs[difference[0]]
+    skipped = _skipped_steps(reference.steps, pairs, difference[0])
+    stored = candidate.constants(counterpart)
+    name = reference.steps[position].module
+    if _is_fold(reference.steps, skipped, position):
         expected = folded_constants(module, skipped[0].module, name)
         kernels, vectors = ([a for a in stored.values() if (a.ndim > 1) is many] for many in (True, False))
         parts = {"weight": next(iter(kernels), None), "bias": next(iter(vectors), None)}
         constants = differing_constants(expected, parts, exact=False)
     else:
         own = named_constants(module, name)
-        constants = differing_constants(own, {one: stored.get(f"{name}.{one}" if name else one) for one in own})
+        constants = differing_constants(
+            own, {constant: stored.get(f"{name}.{constant}" if name else constant) for constant in own}
+        )
     return _finding(reference.steps, pairs, difference, constants, "")
 
 
-def _skipped(steps: Sequence[Step], pairs: Sequence[tuple[int, int]], number: int) -> list[Step]:
-    """Steps of the reference without a counterpart, between the last one that agrees and the one that differs."""
-    one = pairs[number][0]
+def _skipped_steps(steps: Sequence[Step], pairs: Sequence[tuple[int, int]], number: int) -> list[Step]:
+    """The steps of the reference without a counterpart between the last step that agrees and the one that differs."""
+    position = pairs[number][0]
     last = pairs[number - 1][0] if number else -1
-    skipped = [step for step in steps[last + 1 : one] if step.operator not in _IDENTITIES]
-    return [step for step in skipped if step.module != steps[one].module]
+    skipped = [step for step in steps[last + 1 : position] if step.operator not in _IDENTITIES]
+    return [step for step in skipped if step.module != steps[position].module]
 
 
-def _is_fold(steps: Sequence[Step], skipped: Sequence[Step], one: int) -> bool:
-    return len(skipped) == 1 and "batch_norm" in steps[one].operator
+def _is_fold(steps: Sequence[Step], skipped: Sequence[Step], position: int) -> bool:
+    return len(skipped) == 1 and "batch_norm" in steps[position].operator
 
 
 def _finding(
@@ -337,13 +343,13 @@ def _finding(
     note: str,
 ) -> LayerFinding:
     number, comparison = difference
-    one = pairs[number][0]
-    skipped = _skipped(steps, pairs, number)
-    layer = label(steps[one])
+    position = pairs[number][0]
+    skipped = _skipped_steps(steps, pairs, number)
+    layer = label(steps[position])
     agreed = [label(steps[place]) for place, _ in pairs[:number]]
-    # A layer of several operators may agree in the first of them.
+    # A layer of several operators may agree in the first operator.
     before = next((name for name in reversed(agreed) if name != layer), "")
-    if _is_fold(steps, skipped, one):
+    if _is_fold(steps, skipped, position):
         layer = f"{label(skipped[0])} with {layer} folded into it"
         constants = tuple(f"folded {name}" for name in constants)
     elif skipped:
@@ -352,8 +358,8 @@ def _finding(
 
 
 def _nothing_found(reference: Trace) -> LayerFinding:
-    """Say where the network itself has no answer, if that is it."""
-    for window in _windows([(one, one) for one in range(len(reference.steps))], reference.steps, reference.steps):
+    """The finding where no layer differs; it says where the network itself answers NaN, if it does."""
+    for window in _windows([(step, step) for step in range(len(reference.steps))], reference.steps, reference.steps):
         values = reference.outputs(set(window))
         for place in window:
             if values[place].dtype.kind == "f" and np.isnan(values[place]).any():

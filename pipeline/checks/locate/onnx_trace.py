@@ -1,4 +1,4 @@
-"""What an ONNX file computes, module by module: intermediate values become outputs, a few at a time."""
+"""Record what an ONNX file computes, module by module: intermediate values become outputs, a few at a time."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from pipeline.checks.locate.trace import Step
 
 _NAME_SCOPES = "pkg.torch.onnx.name_scopes"
 _CLASSES = "pkg.torch.onnx.class_hierarchy"
-# What ONNX Runtime's quantizer appends to the name of a weight.
+# ONNX Runtime's quantizer appends this to the name of a weight.
 _QUANTIZED_WEIGHT = "_quantized"
-# Operators that turn a product's input into int8.
+# These operators turn a product's input into int8.
 _PREPARE = ("DynamicQuantizeLinear", "QuantizeLinear")
 
 
 class OnnxTrace:
-    """An ONNX file whose nodes are told apart by the module they came from.
+    """The steps of an ONNX file, whose nodes are grouped by the module they came from.
 
-    A step is a run of neighbouring nodes of one module; its result is that of its last node. Nodes inside the branches
-    of `If` or the body of `Loop` are not looked into.
+    A step is a run of neighbouring nodes of one module; its result is the result of its last node. Nodes inside the
+    branches of `If` or the body of `Loop` are not examined.
 
     Args:
-        file: the ONNX file.
+        file: ONNX file.
         inputs: arrays (B, *shape) by input name: one batch.
-        optimization: of the graph, before it runs. Optimized, each value is asked for in a run of its own, because an
-            output in the middle keeps ONNX Runtime from fusing across it.
+        optimization: level of the graph optimization before the graph runs. With "all", each value gets a run of its
+            own, because an output in the middle keeps ONNX Runtime from fusing across it.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class OnnxTrace:
             if not kind:
                 module = _owner_of_weights(node)
             if not kind and not module:
-                # Put in by a quantizer: what prepares a product belongs to it, the rest to what stands before.
+                # A quantizer put this node in. What prepares a product belongs to it, all else to the step before.
                 if node.op_type in _PREPARE or ahead or not self._runs:
                     ahead.append(node)
                 else:
@@ -67,36 +67,36 @@ class OnnxTrace:
 
     @property
     def steps(self) -> Sequence[Step]:
-        """In the order in which they ran."""
+        """The steps in the order in which they ran."""
         return self._steps
 
-    def outputs(self, wanted: Collection[int]) -> dict[int, NDArray[Any]]:
+    def outputs(self, positions: Collection[int]) -> dict[int, NDArray[Any]]:
         """Run again and keep the results of some steps, by position."""
-        groups = [[one] for one in wanted] if self._optimization == "all" else [list(wanted)]
+        groups = [[step] for step in positions] if self._optimization == "all" else [list(positions)]
         return {step: value for group in groups for step, value in self._run(group).items()}
 
     def logits(self) -> NDArray[Any]:
-        """The file's own output, none added."""
+        """The file's own output, from a run without added outputs."""
         return self._session(self._model).run(None, self._inputs)[0]  # type: ignore[no-any-return]
 
     def constants(self, step: int) -> dict[str, NDArray[Any]]:
         """The initializers that a step reads, by their name in the file."""
-        tensors = {one.name: one for one in self._model.graph.initializer}
+        tensors = {tensor.name: tensor for tensor in self._model.graph.initializer}
         names = [name for node in self._runs[step] for name in node.input if name in tensors]
         return {name: onnx.numpy_helper.to_array(tensors[name]) for name in names}
 
-    def _run(self, wanted: Sequence[int]) -> dict[int, NDArray[Any]]:
-        if not wanted:
+    def _run(self, positions: Sequence[int]) -> dict[int, NDArray[Any]]:
+        if not positions:
             return {}
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
-        own = {one.name for one in model.graph.output}
-        names = {step: self._runs[step][-1].output[0] for step in wanted}
+        own = {output.name for output in model.graph.output}
+        names = {step: self._runs[step][-1].output[0] for step in positions}
         for name in dict.fromkeys(names.values()):
             if name not in own:
                 model.graph.output.append(onnx.ValueInfoProto(name=name))  # ONNX Runtime infers type and shape
-        asked = list(dict.fromkeys(names.values()))
-        values = dict(zip(asked, self._session(model).run(asked, self._inputs), strict=True))
+        outputs = list(dict.fromkeys(names.values()))
+        values = dict(zip(outputs, self._session(model).run(outputs, self._inputs), strict=True))
         return {step: np.asarray(values[name]) for step, name in names.items()}
 
     def _session(self, model: onnx.ModelProto) -> Any:
@@ -114,20 +114,20 @@ class OnnxTrace:
 
 def _origin(node: onnx.NodeProto) -> tuple[str, str]:
     """Name and class of the module that a node came from; both empty where the exporter left none."""
-    found = {one.key: one.value for one in node.metadata_props}
+    metadata = {entry.key: entry.value for entry in node.metadata_props}
     try:
-        scopes, classes = ast.literal_eval(found[_NAME_SCOPES]), ast.literal_eval(found[_CLASSES])
-        # Last comes the call inside the module.
+        scopes, classes = ast.literal_eval(metadata[_NAME_SCOPES]), ast.literal_eval(metadata[_CLASSES])
+        # The last entry is the call inside the module.
         return str(scopes[-2]), str(classes[-2]).rpartition(".")[2]
     except (KeyError, SyntaxError, ValueError, IndexError, TypeError):
         return "", ""
 
 
 def _owner_of_weights(node: onnx.NodeProto) -> str:
-    """The module whose quantized weight a node multiplies with: quantizers drop the metadata, and keep that name."""
+    """The module whose quantized weight a node multiplies with: quantizers drop the metadata, but keep that name."""
     owners = [
         str(name).removesuffix(_QUANTIZED_WEIGHT).rpartition(".")[0]
         for name in node.input
-        if name.endswith(_QUANTIZED_WEIGHT)  # so does the product's input, which no module owns
+        if name.endswith(_QUANTIZED_WEIGHT)  # the product's input ends so too, but no module owns it
     ]
-    return next((one for one in owners if one), "")
+    return next((owner for owner in owners if owner), "")

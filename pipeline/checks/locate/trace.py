@@ -1,6 +1,6 @@
-"""What a network computes, operator by operator, with the module that each operator belongs to.
+"""Record what a network computes, operator by operator, with the module that each operator belongs to.
 
-The same recorder listens to a module that runs eagerly and to a loaded TorchScript file: both reach torch's dispatcher
+The same recorder works for a module that runs eagerly and for a loaded TorchScript file: both reach torch's dispatcher
 with the same operators, though a frozen file has lost its modules.
 """
 
@@ -20,14 +20,14 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One operator.
+    """One operator in a run of a network.
 
     Args:
         module: dotted name of the innermost module it belongs to; empty for the whole network, or where it is unknown.
         kind: class name of that module; empty where it is unknown.
-        operator: its name, such as `conv2d`.
-        shape: of its first result; empty where it is unknown before it runs.
-        dtype: of its first result; empty where it is unknown before it runs.
+        operator: name of the operator, such as `conv2d`.
+        shape: shape of its first result; empty where it is unknown before it runs.
+        dtype: dtype of its first result; empty where it is unknown before it runs.
     """
 
     module: str
@@ -38,29 +38,29 @@ class Step:
 
     @property
     def bytes(self) -> int:
-        """Bytes of its first result, roughly."""
+        """The size of its first result in bytes, roughly."""
         return int(np.prod(self.shape, dtype=np.int64)) * 4
 
 
 class Trace(Protocol):
-    """Something whose steps are known and whose values can be had, a few at a time."""
+    """A run of a network: its steps are known, and its values can be read a few at a time."""
 
     @property
     def steps(self) -> Sequence[Step]:
-        """In the order in which they ran."""
+        """The steps in the order in which they ran."""
 
-    def outputs(self, wanted: Collection[int]) -> dict[int, NDArray[Any]]:
+    def outputs(self, positions: Collection[int]) -> dict[int, NDArray[Any]]:
         """Run again and keep the first results of some steps, by position."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """A tensor or number that a step was given.
+    """A tensor or number that is an argument of a step.
 
     Args:
-        place: among the operator's arguments; two numbers in a list among them.
-        name: the module's own name of it, if it is a parameter or buffer of a module that is known; else empty.
-        value: a copy.
+        place: position among the operator's arguments; two numbers for a position in a list among them.
+        name: name that its module has for it, if it is a parameter or buffer of a known module; else empty.
+        value: copy of its value.
     """
 
     place: tuple[int, ...]
@@ -69,50 +69,50 @@ class Given:
 
 
 class TorchTrace:
-    """Operators that torch runs during a call.
+    """The operators that torch runs during a call.
 
     Args:
-        call: what to listen to; the same on every call.
-        module: the module that is called, so that operators get its names; none for a TorchScript file.
-        warm_up: calls before anything is recorded.
+        call: call to record; it does the same every time.
+        module: called module, which gives the operators their module names; None for a TorchScript file.
+        warm_up: number of calls before anything is recorded.
     """
 
     def __init__(self, call: Callable[[], object], *, module: nn.Module | None = None, warm_up: int = 0) -> None:
         self._call = call
-        self._modules = {} if module is None else {one: name for name, one in module.named_modules()}
+        self._modules = {} if module is None else {submodule: name for name, submodule in module.named_modules()}
         for _ in range(warm_up):
             call()
         self._steps = tuple(self._run(frozenset(), None).steps)
 
     @property
     def steps(self) -> Sequence[Step]:
-        """In the order in which they ran."""
+        """The steps in the order in which they ran."""
         return self._steps
 
-    def outputs(self, wanted: Collection[int]) -> dict[int, NDArray[Any]]:
+    def outputs(self, positions: Collection[int]) -> dict[int, NDArray[Any]]:
         """Run again and keep the first results of some steps, by position."""
-        return self._run(frozenset(wanted), None).outputs
+        return self._run(frozenset(positions), None).outputs
 
     def given(self, step: int) -> list[Given]:
-        """Run again and keep what one step was given: its weights among it."""
-        return self._run(frozenset(), step).given
+        """Run again and keep the arguments of one step, which include its weights."""
+        return self._run(frozenset(), step).arguments
 
-    def _run(self, wanted: frozenset[int], given_to: int | None) -> _Recorder:
+    def _run(self, positions: frozenset[int], given_to: int | None) -> _Recorder:
         names: dict[tuple[int, tuple[int, ...]], str] = {}
         for module in self._modules:
             for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
                 names.setdefault(_identity(tensor), name)
-        recorder = _Recorder(wanted=wanted, given_to=given_to, names=names, modules=bool(self._modules))
-        with _modules_told(self._modules, recorder.inside), recorder:
+        recorder = _Recorder(positions=positions, given_to=given_to, names=names, modules=bool(self._modules))
+        with _track_modules(self._modules, recorder.inside), recorder:
             self._call()
         return recorder
 
 
 class ByModule:
-    """A trace in which neighbouring operators of one module are one step; its result is that of the last of them.
+    """A trace in which neighbouring operators of one module are one step; the last operator gives its result.
 
     Args:
-        trace: with the names of modules.
+        trace: trace of a module, whose steps have module names.
     """
 
     def __init__(self, trace: TorchTrace) -> None:
@@ -126,22 +126,22 @@ class ByModule:
 
     @property
     def steps(self) -> Sequence[Step]:
-        """In the order in which they ran."""
+        """The steps in the order in which they ran."""
         return [self._trace.steps[place] for place in self._last]
 
-    def outputs(self, wanted: Collection[int]) -> dict[int, NDArray[Any]]:
+    def outputs(self, positions: Collection[int]) -> dict[int, NDArray[Any]]:
         """Run again and keep the results of some steps, by position."""
-        found = self._trace.outputs({self._last[step] for step in wanted})
-        return {step: found[self._last[step]] for step in wanted}
+        outputs = self._trace.outputs({self._last[step] for step in positions})
+        return {step: outputs[self._last[step]] for step in positions}
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Listens to torch's dispatcher."""
+    """A mode that records the operators that reach torch's dispatcher."""
 
     def __init__(
         self,
         *,
-        wanted: frozenset[int],
+        positions: frozenset[int],
         given_to: int | None,
         names: Mapping[tuple[int, tuple[int, ...]], str],
         modules: bool,
@@ -150,8 +150,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.inside: list[tuple[str, str]] = [("", "")]
         self.steps: list[Step] = []
         self.outputs: dict[int, NDArray[Any]] = {}
-        self.given: list[Given] = []
-        self._wanted = wanted
+        self.arguments: list[Given] = []
+        self._positions = positions
         self._given_to = given_to
         self._names = names
         self._modules = modules
@@ -162,8 +162,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if self._outside():
             return operator(*args, **(kwargs or {}))
         place = len(self.steps)
-        # Before it runs: an operator that works in place overwrites what it is given.
-        given = list(self._copies(args)) if place == self._given_to else []
+        # Copies come before the run: an operator that works in place overwrites its arguments.
+        arguments = list(self._copies(args)) if place == self._given_to else []
         result = operator(*args, **(kwargs or {}))
         output = result[0] if isinstance(result, tuple | list) and result else result
         if isinstance(output, Tensor):
@@ -177,26 +177,26 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                     dtype=str(output.dtype).removeprefix("torch."),
                 )
             )
-            if place in self._wanted:
+            if place in self._positions:
                 self.outputs[place] = _copy(output)
             if place == self._given_to:
-                self.given = given
+                self.arguments = arguments
         return result
 
     def _outside(self) -> bool:
-        """Whether the module that is listened to has not begun yet, or is done."""
+        """Whether the recorded module has not begun yet, or has finished."""
         return self._modules and len(self.inside) == 1
 
     def _copies(self, args: tuple[Any, ...]) -> Iterator[Given]:
-        for place, one in _flat(args):
-            if isinstance(one, Tensor):
-                yield Given(place=place, name=self._names.get(_identity(one), ""), value=_copy(one))
-            elif isinstance(one, float):
-                yield Given(place=place, name="", value=np.array(one, dtype=np.float32))
+        for place, argument in _flat(args):
+            if isinstance(argument, Tensor):
+                yield Given(place=place, name=self._names.get(_identity(argument), ""), value=_copy(argument))
+            elif isinstance(argument, float):
+                yield Given(place=place, name="", value=np.array(argument, dtype=np.float32))
 
 
 @contextmanager
-def _modules_told(names: Mapping[nn.Module, str], inside: list[tuple[str, str]]) -> Iterator[None]:
+def _track_modules(names: Mapping[nn.Module, str], inside: list[tuple[str, str]]) -> Iterator[None]:
     """Keep a stack of the modules whose forward is running."""
 
     def enter(name: str) -> Callable[..., None]:
@@ -208,8 +208,8 @@ def _modules_told(names: Mapping[nn.Module, str], inside: list[tuple[str, str]])
     def leave(_module: nn.Module, _arguments: Any, _result: Any) -> None:
         inside.pop()
 
-    handles = [one.register_forward_pre_hook(enter(name)) for one, name in names.items()]
-    handles += [one.register_forward_hook(leave, always_call=True) for one in names]
+    handles = [module.register_forward_pre_hook(enter(name)) for module, name in names.items()]
+    handles += [module.register_forward_hook(leave, always_call=True) for module in names]
     try:
         yield
     finally:
@@ -218,22 +218,22 @@ def _modules_told(names: Mapping[nn.Module, str], inside: list[tuple[str, str]])
 
 
 def _flat(args: tuple[Any, ...]) -> Iterator[tuple[tuple[int, ...], Any]]:
-    for place, one in enumerate(args):
-        if isinstance(one, list | tuple):
-            yield from (((place, inner), value) for inner, value in enumerate(one))
+    for place, argument in enumerate(args):
+        if isinstance(argument, list | tuple):
+            yield from (((place, inner), value) for inner, value in enumerate(argument))
         else:
-            yield (place,), one
+            yield (place,), argument
 
 
 def _identity(tensor: Tensor) -> tuple[int, tuple[int, ...]]:
     try:
         return tensor.data_ptr(), tuple(tensor.shape)
-    except RuntimeError:  # a tensor without storage, such as one in a layout of oneDNN's own
+    except RuntimeError:  # the tensor has no storage, as in a layout of oneDNN's own
         return 0, ()
 
 
 def _copy(tensor: Tensor) -> NDArray[Any]:
-    """As an array of its own, because later operators may work in place."""
+    """Copy a tensor into an array of its own, because later operators may work in place."""
     with _disable_current_modes():
         dense = tensor.detach()
         if dense.is_quantized:

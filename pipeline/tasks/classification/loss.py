@@ -1,4 +1,4 @@
-"""What a classifier is trained to minimise: cross-entropy with the labels, and divergence from a teacher's answers."""
+"""Losses that a classifier minimises: cross-entropy with the labels, and divergence from a teacher's answers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor
 from pipeline._handlers.activation import Activation
 from pipeline.tasks.loss import Criterion, Loss
 
-# A softmax rounds small probabilities to 0, where the logarithm has no gradient. Below this one, the smallest that
-# float32 holds in full, 1 / p is too large for float32.
+# A softmax rounds small probabilities to 0, where the logarithm has no gradient. This is the smallest number that
+# float32 holds in full; for a smaller p, 1 / p is too large for float32.
 _SMALLEST = torch.finfo(torch.float32).tiny
-# How near to 0 and 1 the outputs of a sigmoid count: the last step of float32 below 1, a logit of about 16.
+# The outputs of a sigmoid are kept this far from 0 and 1: it is the last step of float32 below 1, a logit of about 16.
 _EDGE = 2.0**-23
 
 
@@ -26,27 +26,27 @@ def labels_loss(
     label_smoothing: float = 0.0,
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Tensor:
-    """Negative log-likelihood of the labels, in nats: the cross-entropy, of what the network's outputs are.
+    """The negative log-likelihood of the labels, in nats: the cross-entropy of logits or probabilities.
 
-    Those of a sigmoid answer as many yes-or-no questions as there are classes; their logarithms add up.
+    The outputs of a sigmoid answer as many yes-or-no questions as there are classes; their logarithms add up.
 
     Args:
-        outputs_BK: of the network.
+        outputs_BK: outputs of the network.
         labels_B: class indices.
-        activation: what the outputs are already.
-        label_smoothing: share of the target spread over all classes.
-        reduction: over the examples.
+        activation: activation that the outputs already have.
+        label_smoothing: share of the target that is spread over all classes.
+        reduction: reduction over the examples.
     """
     match activation:
         case "none":
             logits_BK = outputs_BK
         case "softmax":
-            # Softmax of these gives the outputs again.
+            # The softmax of these gives the outputs again.
             logits_BK = outputs_BK.clamp_min(_SMALLEST).log()
         case "sigmoid":
             classes = outputs_BK.shape[1]
             targets_BK = F.one_hot(labels_B, classes).to(outputs_BK) * (1 - label_smoothing) + label_smoothing / classes
-            # `F.binary_cross_entropy` raises on NaN, of which the training loop says what to do.
+            # `F.binary_cross_entropy` raises on NaN, for which the training loop has a better message.
             yes_BK, no_BK = (shares.clamp_min(_SMALLEST).log() for shares in (outputs_BK, 1 - outputs_BK))
             loss = -(targets_BK * yes_BK + (1 - targets_BK) * no_BK).sum()
             return loss / len(labels_B) if reduction == "mean" else loss
@@ -63,22 +63,24 @@ def distillation(
     criterion: Criterion = F.cross_entropy,
     activation: Activation = "none",
 ) -> Loss:
-    """Divergence from the teacher's softened answers, times the temperature squared, mixed with the labels' own loss.
+    """Make the loss of distillation: divergence from the teacher's softened answers, mixed with the labels' own loss.
+
+    The divergence is multiplied by the temperature squared.
 
     Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531, section 2.
 
     Args:
-        teacher_VNK: outputs per copy and example.
-        temperature: of both networks' softmax or sigmoid.
+        teacher_VNK: outputs of the teacher per copy and example.
+        temperature: temperature of both networks' softmax or sigmoid.
         label_weight: share of the labels' own loss.
-        criterion: that loss.
-        activation: what the outputs of both are already.
+        criterion: loss of the labels.
+        activation: activation that the outputs of both networks already have.
     """
-    targets_VNC = _softened(teacher_VNK, temperature, activation)
+    targets_VNC = _soften(teacher_VNK, temperature, activation)
 
     def loss(outputs_BK: Tensor, labels_B: Tensor, indices_B: Tensor, copy_B: Tensor | None) -> Tensor:
         assert copy_B is not None  # the teacher answered copies
-        answers_BC = _softened(outputs_BK, temperature, activation)
+        answers_BC = _soften(outputs_BK, temperature, activation)
         soft = F.kl_div(answers_BC, targets_VNC[copy_B, indices_B], log_target=True, reduction="batchmean")
         soft = soft * temperature**2
         return torch.lerp(soft, criterion(outputs_BK, labels_B), label_weight) if label_weight else soft
@@ -86,8 +88,8 @@ def distillation(
     return loss
 
 
-def _softened(outputs: Tensor, temperature: float, activation: Activation) -> Tensor:
-    """Logarithms of the probabilities at a temperature, (..., K); of a sigmoid also of the opposite, (..., 2 K)."""
+def _soften(outputs: Tensor, temperature: float, activation: Activation) -> Tensor:
+    """Logarithms of the probabilities at a temperature, (..., K); for a sigmoid also of the opposite, (..., 2 K)."""
     match activation:
         case "none":
             return F.log_softmax(outputs / temperature, dim=-1)

@@ -1,4 +1,4 @@
-"""The task `classification`: see `pipeline.tasks.task`."""
+"""The task `classification`; `pipeline.tasks.task` explains the methods."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pipeline.tasks.loss import Criterion, Loss
 
-# torch takes seconds to load, so it is loaded where something is trained.
+# Torch takes seconds to load, so it is imported only where something is trained.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,16 +39,16 @@ class ClassificationTask:
     activations: tuple[Activation, ...] = ACTIVATIONS
 
     def check_names(self, where: str, names: Sequence[str]) -> None:
-        """Classes: two or more."""
+        """Check that there are at least two classes."""
         if len(names) < 2:
             raise DataError(f"{where}: classes: expected at least 2, found {len(names)}")
 
     def check_targets(self, where: str, targets: Any, *, exactly: bool) -> None:
-        """A class index for each example, (N,) int64 or any integers."""
+        """Check that targets are a class index for each example, (N,) int64 or any integers."""
         check_labels(where, targets, exactly=exactly)
 
     def check_values(self, where: str, targets: NDArray[Any], *, outputs: int) -> None:
-        """Indices from 0 to one below the number of classes."""
+        """Check that indices lie between 0 and one below the number of classes."""
         if targets.min() < 0 or targets.max() >= outputs:
             raise DataError(
                 f"{where}: labels: expected class indices 0 to {outputs - 1}, "
@@ -56,7 +56,7 @@ class ClassificationTask:
             )
 
     def stored(self, targets: NDArray[Any]) -> NDArray[Any]:
-        """As int64."""
+        """The targets as int64."""
         return targets.astype(np.int64)
 
     def strata(self, targets: NDArray[Any]) -> NDArray[np.int64]:
@@ -64,36 +64,36 @@ class ClassificationTask:
         return targets.astype(np.int64)
 
     def counts(self, targets: NDArray[Any], *, outputs: int) -> tuple[int, ...]:
-        """Examples by class."""
+        """The number of examples by class."""
         return tuple(int(count) for count in np.bincount(targets, minlength=outputs))
 
     def coverage(self, counts: Sequence[int], names: Sequence[str]) -> Coverage:
-        """Classes of which a split holds nothing or too little."""
+        """The classes of which a split holds no examples or too few."""
         return coverage(counts, names)
 
     def reshaping(self, shape: tuple[int, ...], *, rows: int, outputs: int) -> str:
-        """What to do about answers that are not (examples, classes)."""
+        """Advice on answers whose shape is not (examples, classes)."""
         return reshaping(shape, rows, outputs)
 
     def criterion(self, *, activation: Activation, label_smoothing: float) -> Criterion:
-        """Cross-entropy with the labels."""
+        """The cross-entropy with the labels."""
         from pipeline.tasks.classification.loss import labels_loss
 
         return partial(labels_loss, activation=activation, label_smoothing=label_smoothing)
 
     def loss_name(self, *, label_smoothing: float) -> str:
-        """Cross-entropy, with its smoothing."""
+        """The name of the cross-entropy, with its smoothing."""
         smoothing = f" with label smoothing {label_smoothing:g}," if label_smoothing else ""
         return f"cross-entropy{smoothing} in nats"
 
     def plain_loss(self, outputs_BK: Tensor, targets_B: Tensor, *, activation: Activation) -> Tensor:
-        """Cross-entropy without smoothing, in nats."""
+        """The cross-entropy without smoothing, in nats."""
         from pipeline.tasks.classification.loss import labels_loss
 
         return labels_loss(outputs_BK, targets_B, activation=activation, reduction="sum")
 
     def score_sum(self, outputs_BK: Tensor, targets_B: Tensor) -> Tensor:
-        """Number of right answers."""
+        """The number of right answers."""
         return (outputs_BK.argmax(dim=1) == targets_B).sum()
 
     def distillation(
@@ -105,7 +105,7 @@ class ClassificationTask:
         criterion: Criterion,
         activation: Activation,
     ) -> Loss:
-        """Divergence from the teacher's softened probabilities."""
+        """The divergence from the teacher's softened probabilities."""
         from pipeline.tasks.classification.loss import distillation
 
         return distillation(
@@ -117,7 +117,7 @@ class ClassificationTask:
         )
 
     def scores(self, outputs: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.float64]:
-        """1 for a right answer, 0 for a wrong one."""
+        """The score is 1 for a right answer and 0 for a wrong one."""
         right: NDArray[np.float64] = (outputs.argmax(axis=1) == targets).astype(np.float64)
         return right
 
@@ -125,17 +125,17 @@ class ClassificationTask:
         """Wilson's score interval."""
         return accuracy_interval(right=int(scores.sum()), examples=len(scores))
 
-    def disagreements(self, outputs: NDArray[Any], others: NDArray[Any]) -> NDArray[np.bool_]:
-        """Another label."""
-        flips: NDArray[np.bool_] = outputs.argmax(axis=1) != others.argmax(axis=1)
+    def disagreements(self, outputs: NDArray[Any], other_outputs: NDArray[Any]) -> NDArray[np.bool_]:
+        """Two networks disagree where their labels differ."""
+        flips: NDArray[np.bool_] = outputs.argmax(axis=1) != other_outputs.argmax(axis=1)
         return flips
 
-    def divergence(self, outputs: NDArray[Any], others: NDArray[Any], *, activation: Activation) -> float:
-        """Mean Kullback-Leibler divergence of the other's probabilities from the first's, in nats."""
-        return divergence_between(outputs, others, activation)
+    def divergence(self, outputs: NDArray[Any], other_outputs: NDArray[Any], *, activation: Activation) -> float:
+        """The mean Kullback-Leibler divergence of the other network's probabilities from the first's, in nats."""
+        return divergence_between(outputs, other_outputs, activation)
 
     def near_ties(self, outputs: NDArray[Any], count: int) -> NDArray[np.int64]:
-        """Rows whose two largest outputs are closest."""
+        """The rows whose two largest outputs are closest."""
         return near_ties(outputs, count)
 
     def judge(
@@ -149,7 +149,7 @@ class ClassificationTask:
         activation: Activation,
         confidence: float = 0.95,
     ) -> QualityReport:
-        """Labels of the candidate against those of float; see `judge_quality`."""
+        """Compare the candidate's labels with those of float; see `judge_quality`."""
         return judge_quality(
             candidate=candidate,
             logits=outputs,

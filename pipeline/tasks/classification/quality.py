@@ -1,4 +1,4 @@
-"""What becomes of the classes that a network tells apart, when its numbers change."""
+"""Judge how a classifier's decisions change when its numbers change."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pipeline.errors import ProofError
 from pipeline.tasks.intervals import drop_bounds, smallest_provable_drop
 from pipeline.tasks.quality import QualityReport
 
-# Float was sure of its label: between the two most probable classes lies at least half of all probability. A candidate
-# that answers otherwise there has learned something else; no rounding brings it about.
+# At this margin float was sure of its label: the two most probable classes lie at least half of all probability apart.
+# A candidate that answers otherwise there has learned something else; rounding cannot cause it.
 CONFIDENT_MARGIN = 0.5
-# Float could as well have said the other label: a change of logits by 0.2 turns a tie of this margin around, and
-# quantization alone changes them by that.
+# Below this margin float could as well have given the other label: a change of logits by 0.2 turns such a decision, and
+# quantization alone changes logits by as much.
 NEAR_TIE_MARGIN = 0.1
-# Guo et al. (2017) use 15 bins of equal width, and so do those who compare with them.
+# Guo et al. (2017) use 15 bins of equal width, and so does later work that compares with them.
 CALIBRATION_BINS = 15
-# Where a network answers with probabilities, float32 has long rounded small ones to 0, whose logarithm is no number.
-# The smallest normal one stands for them, and for a candidate's answers below 0, which are none.
+# Where a network answers with probabilities, float32 has already rounded small ones to 0, whose logarithm is infinite.
+# The smallest normal number replaces them, and a candidate's answers below 0, which are no probabilities.
 _SMALLEST = float(np.finfo(np.float32).tiny)
 
 
@@ -40,16 +40,16 @@ def judge_quality(
     """Compare a candidate's decisions with those of float.
 
     Args:
-        candidate: its name, for messages.
-        logits: the candidate's outputs, (N, K).
-        float_logits: of the float network, (N, K).
-        labels: the right classes, (N,).
+        candidate: name of the candidate, for messages.
+        logits: outputs of the candidate, (N, K).
+        float_logits: outputs of the float network, (N, K).
+        labels: right classes, (N,).
         classes: K names, by index.
-        activation: what those outputs are already.
-        confidence: of the one-sided bound.
+        activation: activation that those outputs already have.
+        confidence: confidence of the one-sided bound.
 
     Raises:
-        ProofError: no examples, shapes that do not fit, labels that are no classes, or logits that are NaN or infinite.
+        ProofError: there are no examples, shapes do not fit, labels are no classes, or logits are NaN or infinite.
     """
     expected = (labels.size, len(classes))
     if not labels.size or logits.shape != expected or float_logits.shape != expected or labels.ndim != 1:
@@ -66,15 +66,15 @@ def judge_quality(
         broken = int((~np.isfinite(values)).any(axis=1).sum())
         if broken:
             raise ProofError(f"{name}: quality: expected finite logits, found NaN or infinity on {broken} examples")
-    found, before = logits.argmax(axis=1), float_logits.argmax(axis=1)
-    right, was_right = found == labels, before == labels
+    decisions, float_decisions = logits.argmax(axis=1), float_logits.argmax(axis=1)
+    right, was_right = decisions == labels, float_decisions == labels
     examples = int(labels.size)
     lost, gained = int((was_right & ~right).sum()), int((right & ~was_right).sum())
     interval = drop_bounds(lost=lost, gained=gained, examples=examples, confidence=0.975)
     log_probabilities_NK = log_probabilities(logits, activation)
     float_log_probabilities_NK = log_probabilities(float_logits, activation)
     margins = _margins(float_log_probabilities_NK)
-    flipped = found != before
+    flipped = decisions != float_decisions
     worst, worst_drop, worst_examples = _worst_class(right, was_right, labels)
     return QualityReport(
         examples=examples,
@@ -104,13 +104,14 @@ def judge_quality(
 
 
 def log_probabilities(outputs: NDArray[Any], activation: Activation) -> NDArray[np.float64]:
-    """Natural logarithms of the probabilities of the classes, in float64: finite for finite outputs.
+    """The natural logarithms of the probabilities of the classes, in float64: finite for finite outputs.
 
     Args:
-        outputs: of a network, (N, K).
-        activation: what they are already. Rows of a softmax are made to sum to 1, which a candidate's need not.
+        outputs: outputs of a network, (N, K).
+        activation: activation that they already have. Rows of a softmax are scaled to sum to 1, which a candidate's
+            need not do.
     """
-    # The smallest stands for 0; NaN stays.
+    # The smallest number replaces 0; NaN stays.
     shares: NDArray[np.float64] = np.maximum(outputs.astype(np.float64), _SMALLEST)
     match activation:
         case "none":
@@ -125,30 +126,30 @@ def log_probabilities(outputs: NDArray[Any], activation: Activation) -> NDArray[
     return log_shares
 
 
-def divergence_between(reference: NDArray[Any], other: NDArray[Any], activation: Activation) -> float:
-    """Mean Kullback-Leibler divergence of one network's probabilities from another's on the same examples, in nats.
+def divergence_between(reference: NDArray[Any], candidate: NDArray[Any], activation: Activation) -> float:
+    """The mean Kullback-Leibler divergence of a candidate's probabilities from a reference's, in nats.
 
-    Those of a sigmoid are of as many independent decisions as there are classes, whose divergences add up.
+    A sigmoid gives as many independent decisions as there are classes, and their divergences add up.
 
     Args:
-        reference: outputs (N, K).
-        other: outputs (N, K).
-        activation: what both are already.
+        reference: outputs of the reference (N, K).
+        candidate: outputs of the candidate for the same examples (N, K).
+        activation: activation that both already have.
     """
     if activation != "sigmoid":
-        return kl_divergence(log_probabilities(reference, activation), log_probabilities(other, activation))
+        return kl_divergence(log_probabilities(reference, activation), log_probabilities(candidate, activation))
     halves = [
         np.concatenate([log_probabilities(outputs, activation), log_probabilities(1 - outputs, activation)], axis=1)
-        for outputs in (reference.astype(np.float64), other.astype(np.float64))
+        for outputs in (reference.astype(np.float64), candidate.astype(np.float64))
     ]
     return kl_divergence(*halves)
 
 
 def log_softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
-    """Natural logarithms of the probabilities, in float64: finite for every finite float32 logit.
+    """The natural logarithms of the probabilities, in float64: finite for every finite float32 logit.
 
     Args:
-        logits: (N, K).
+        logits: logits (N, K).
     """
     shifted = logits.astype(np.float64)
     shifted -= shifted.max(axis=1, keepdims=True)
@@ -157,48 +158,48 @@ def log_softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
     return log_probabilities
 
 
-def kl_divergence(reference: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Mean Kullback-Leibler divergence D(reference || other), in nats.
+def kl_divergence(reference: NDArray[np.float64], candidate: NDArray[np.float64]) -> float:
+    """The mean Kullback-Leibler divergence D(reference || candidate), in nats.
 
-    0 where both are the same, infinite where one of the other's answers is no number: that is as far as can be.
+    It is 0 where both are the same, and infinite where an answer of the candidate is no finite number.
 
     Kullback and Leibler (1951), "On information and sufficiency", Annals of Mathematical Statistics 22, 79-86.
 
     Args:
-        reference: log probabilities (N, K).
-        other: log probabilities (N, K).
+        reference: log probabilities of the reference (N, K).
+        candidate: log probabilities of the candidate (N, K).
     """
-    if not np.isfinite(other).all():
+    if not np.isfinite(candidate).all():
         return math.inf
-    # A probability that underflows to 0 times a finite logarithm is 0, as the limit is.
-    each = (np.exp(reference) * (reference - other)).sum(axis=1)
-    # It cannot be negative; rounding can make it so.
+    # A probability that underflows to 0, times a finite logarithm, is 0, and so is the limit.
+    each = (np.exp(reference) * (reference - candidate)).sum(axis=1)
+    # A divergence cannot be negative, but rounding can make it so.
     return float(np.maximum(each, 0.0).mean())
 
 
 def calibration_error(
     log_probabilities: NDArray[np.float64], labels: NDArray[np.int64], *, bins: int = CALIBRATION_BINS
 ) -> float:
-    """Expected calibration error: how far the probability of the given label is from the share of right ones.
+    """The expected calibration error: how far the probability of the chosen label is from the share of right labels.
 
     Guo, Pleiss, Sun and Weinberger (2017), "On calibration of modern neural networks", ICML, equation 3: bins of equal
     width over (0, 1], closed at their upper ends, weighted by the examples in them.
 
     Args:
-        log_probabilities: (N, K).
-        labels: the right classes, (N,).
-        bins: number of them.
+        log_probabilities: log probabilities (N, K).
+        labels: right classes, (N,).
+        bins: number of bins.
     """
     sure = np.exp(log_probabilities.max(axis=1))
     right = log_probabilities.argmax(axis=1) == labels
     bin_of = np.clip(np.ceil(sure * bins).astype(np.int64) - 1, 0, bins - 1)
-    # In each bin: examples * |mean certainty - accuracy|, which is |sum of certainties - number of right ones|.
+    # Each bin has examples * |mean certainty - accuracy|, which is |sum of certainties - number of right answers|.
     gaps = np.bincount(bin_of, weights=sure - right, minlength=bins)
     return float(np.abs(gaps).sum()) / labels.size
 
 
 def _margins(log_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Between the probabilities of the two most probable classes, (N,); 1 where there is one class only."""
+    """The margins between the probabilities of the two most probable classes, (N,); 1 where there is only one class."""
     if log_probabilities.shape[1] == 1:
         return np.ones(len(log_probabilities))
     top = np.exp(np.partition(log_probabilities, -2, axis=1)[:, -2:])
@@ -218,11 +219,11 @@ def _worst_class(
 
 
 def near_ties(logits: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """Rows whose two largest logits are closest, the closest first.
+    """The rows whose two largest logits are closest, the closest first.
 
     Args:
-        logits: (N, K).
-        count: how many, if there are so many.
+        logits: logits (N, K).
+        count: largest number of rows to return.
     """
     ordered = np.sort(logits, axis=1)
     margins = ordered[:, -1] - ordered[:, -2] if logits.shape[1] > 1 else ordered[:, 0]

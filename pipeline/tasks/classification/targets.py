@@ -1,4 +1,4 @@
-"""What labels and answers must be, and what to do about those of other tasks and of other forms."""
+"""Check labels and answers, and say what to do about those of other tasks and in other forms."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ def check_labels(where: str, labels: Any, *, exactly: bool) -> None:
     """Check that labels are a class index for each example.
 
     Args:
-        where: for messages.
-        labels: of a split, or of a whole data set.
+        where: place of the labels, for messages.
+        labels: labels of a split, or of a whole data set.
         exactly: whether they must be int64; else any integers will do.
 
     Raises:
-        DataError: they are something else; the message says what, and what to do.
+        DataError: the labels are something else; the message says what, and what to do.
     """
     expected = f"{where}: labels: expected a class index for each example, {'int64' if exactly else 'integers'} (N,)"
     if not isinstance(labels, np.ndarray):
         raise DataError(f"{expected}, found {type(labels).__name__}; give np.asarray(labels)")
     if labels.ndim == 1 and (labels.dtype == np.int64 if exactly else labels.dtype.kind in "iu"):
         return
-    raise DataError(f"{expected}, found {labels.dtype} {labels.shape}; {_what_to_do(labels)}")
+    raise DataError(f"{expected}, found {labels.dtype} {labels.shape}; {_advice(labels)}")
 
 
-def _what_to_do(labels: np.ndarray[Any, Any]) -> str:
+def _advice(labels: np.ndarray[Any, Any]) -> str:
     numbers = labels.dtype.kind in "biuf"
     if labels.ndim > 2:
         return "a class for each pixel or step is another task: this product gives each example one class for now"
@@ -48,7 +48,7 @@ def _what_to_do(labels: np.ndarray[Any, Any]) -> str:
 
 
 def reshaping(shape: tuple[int, ...], rows: int, classes: int) -> str:
-    """What to do about outputs of another shape than (rows, classes), as the end of a message."""
+    """Advice on outputs of another shape than (rows, classes), as the end of a message."""
     match shape:
         case ():
             return "return the outputs of the classes; a loss is computed by train.loss"

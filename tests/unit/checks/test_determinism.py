@@ -1,4 +1,4 @@
-"""Networks that are no function of one example, and one that is."""
+"""Networks whose answer to an example changes, and one whose answer does not."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ class Undefined(Net):
         return hidden * 0 / 0
 
 
-def made(kind: type[Net]) -> nn.Module:
+def build(kind: type[Net]) -> nn.Module:
     torch.manual_seed(0)
     return kind().eval()
 
 
 @pytest.mark.parametrize("kind", [Net, Undefined])
 def test_a_network_that_is_one_function_passes(kind: type[Net]) -> None:
-    require_steady(made(kind), (VALUES,), ARRAYS)
+    require_steady(build(kind), (VALUES,), ARRAYS)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_network_that_is_one_function_passes(kind: type[Net]) -> None:
 )
 def test_a_network_that_is_none_is_named_with_its_layer(kind: type[Net], message: str) -> None:
     with pytest.raises(ProofError, match=message):
-        require_steady(made(kind), (VALUES,), ARRAYS)
+        require_steady(build(kind), (VALUES,), ARRAYS)
 
 
 @pytest.mark.parametrize("kind", [Dropping, Centred])
@@ -84,9 +84,9 @@ def test_how_large_the_answers_are_makes_no_difference(kind: type[Net], size: fl
                 parameter.mul_(size)
         return module
 
-    require_steady(scaled(made(Net)), (VALUES,), ARRAYS)
+    require_steady(scaled(build(Net)), (VALUES,), ARRAYS)
     with pytest.raises(ProofError, match="the float network answers otherwise"):
-        require_steady(scaled(made(kind)), (VALUES,), ARRAYS)
+        require_steady(scaled(build(kind)), (VALUES,), ARRAYS)
 
 
 def test_a_network_that_takes_no_single_example() -> None:

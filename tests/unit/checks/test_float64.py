@@ -1,4 +1,4 @@
-"""What float32 alone does to the answers of a network."""
+"""Float32 alone moves the answers of a network, and this is measured."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ARRAYS = {"values": np.random.default_rng(0).uniform(-4, 4, (5, 3)).astype(np.fl
 
 
 class Casting(nn.Module):
-    """Insists on float32, as preprocessing does, and makes tensors of its own on the way."""
+    """A network that casts to float32, as preprocessing does, and makes tensors of its own on the way."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ ARRAYS = {"steps": np.random.default_rng(0).normal(0, 1, (10, 8, 2)).astype(np.f
 
 
 class From(nn.Module):
-    """Takes lengths from one size to another, and answers NaN below."""
+    """A network that takes lengths from one size to another, and answers NaN below."""
 
     def __init__(self, smallest: int, largest: int = 1000) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ def test_an_axis_that_is_not_free_in_the_network_ends_the_build_before_training(
 
 
 class FullOfNoise(nn.Module):
-    """Steady at the data's length alone."""
+    """A network that answers the same each time at the data's length alone."""
 
     def forward(self, steps: Tensor) -> Tensor:
         noise = 0 if steps.shape[1] == 8 else torch.rand(len(steps), 1)

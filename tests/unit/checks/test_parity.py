@@ -1,4 +1,4 @@
-"""What parity compares, and what it says of files that reproduce their source."""
+"""Parity checks and their reports for files that reproduce their source."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def test_an_export_reproduces_its_module(exported: Exported, tmp_path: Path) -> 
     report = check(exported, exported.folder / "float.onnx", reference, FLOAT32, tmp_path)
     require(report)
     # 4 kinds, 4 batch sizes, 2 calls, with and without optimizations; the 4 kinds in the reference evaluator
-    assert [sum(one.run == run for one in report.checks) for run in report.runs] == [32, 32, 4]
+    assert [sum(check.run == run for check in report.checks) for run in report.runs] == [32, 32, 4]
     assert report.runs == (SERVED, UNOPTIMIZED, EVALUATOR)
-    assert {one.inputs for one in report.checks} == {"real", "zeros", "maximum", "noise"}
-    assert {(one.batch_size, one.call) for one in report.checks if one.run == SERVED} == {
+    assert {check.inputs for check in report.checks} == {"real", "zeros", "maximum", "noise"}
+    assert {(check.batch_size, check.call) for check in report.checks if check.run == SERVED} == {
         (b, c) for b in (1, 2, 7, 32) for c in (1, 2)
     }
     assert report.worst is not None
@@ -63,7 +63,7 @@ def test_torchscript_reproduces_its_module(exported: Exported, tmp_path: Path) -
     reference = module_reference(exported.module, exported.inputs)
     report = check(exported, exported.folder / "float.pt", reference, FLOAT32, tmp_path)
     require(report)
-    assert {one.call for one in report.checks} == {1, 2, 3}
+    assert {check.call for check in report.checks} == {1, 2, 3}
     assert report.runs == (SERVED,)
     assert report.batch_invariant
 
@@ -146,7 +146,7 @@ def test_no_samples_prove_nothing(exported: Exported, tmp_path: Path) -> None:
 def test_batch_size_one_is_always_among_them(exported: Exported, tmp_path: Path) -> None:
     reference = module_reference(exported.module, exported.inputs)
     report = check(exported, exported.folder / "float.onnx", reference, FLOAT32, tmp_path, batch_sizes=(5,), calls=1)
-    assert sorted({one.batch_size for one in report.checks if one.run == SERVED}) == [1, 5]
+    assert sorted({check.batch_size for check in report.checks if check.run == SERVED}) == [1, 5]
 
 
 def test_nothing_compared_is_not_a_pass() -> None:

@@ -1,4 +1,4 @@
-"""Files at fault: what parity never lets through, and what it says of the fault."""
+"""Parity never lets these faulty files through, and its report names the fault."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 def test_a_changed_bias_is_one_line_with_both_values_and_the_limit(exported: Exported, tmp_path: Path) -> None:
     model = onnx.load(exported.folder / "float.onnx")
-    bias = next(one for one in model.graph.initializer if list(one.dims) == [10])
+    bias = next(tensor for tensor in model.graph.initializer if list(tensor.dims) == [10])
     values = numpy_helper.to_array(bias).copy()
     values[3] += 0.01
     bias.CopyFrom(numpy_helper.from_array(values, bias.name))
@@ -83,7 +83,7 @@ def test_nan_and_infinity_never_pass_even_where_both_give_them(exported: Exporte
     file = one_operator(tmp_path / "reciprocal.onnx", "Reciprocal")
     reference = module_reference(Reciprocal().eval(), (VALUES,))
     report = check(exported, file, reference, FLOAT32, tmp_path, inputs=(VALUES,), samples=samples)
-    failed = {one.inputs for one in report.checks if not one.comparison.passed}
+    failed = {check.inputs for check in report.checks if not check.comparison.passed}
     assert failed == {"real"}
     with pytest.raises(ProofError, match=r"on real inputs .* value at \[1, 1\] is inf"):
         require(report)
@@ -95,7 +95,7 @@ def test_another_number_of_outputs_never_passes(exported: Exported, tmp_path: Pa
     file = one_operator(tmp_path / "relu.onnx", "Relu")
     reference = module_reference(nn.Linear(3, 4).eval(), (VALUES,))
     report = check(exported, file, reference, FLOAT32, tmp_path, inputs=(VALUES,), samples=samples)
-    assert not any(one.comparison.passed for one in report.checks)
+    assert not any(check.comparison.passed for check in report.checks)
     with pytest.raises(ProofError, match=r"shape: expected \[\d+, 4\], found \[\d+, 3\]"):
         require(report)
 
@@ -182,7 +182,7 @@ def test_a_zero_that_was_expected_does_not_hide_a_difference(exported: Exported,
 
 
 class Overflowing(nn.Module):
-    """A product of three: fine from left to right, but the last two alone are beyond float32."""
+    """A product of three factors, which fits float32 from left to right; the last two alone do not fit."""
 
     def forward(self, values: Tensor) -> Tensor:
         return values * 1e25 * 1e25
@@ -218,7 +218,7 @@ def test_a_fault_of_the_optimizer_is_told_from_a_fault_of_the_file(exported: Exp
 
 
 class Tiring(nn.Module):
-    """Answers otherwise from its eighth call on."""
+    """A network that answers otherwise from its eighth call on."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -237,9 +237,9 @@ def test_torchscript_that_changes_on_its_third_call(exported: Exported, tmp_path
     reference = module_reference(Identity().eval(), (VALUES,))
     arguments: dict[str, Any] = {"inputs": (VALUES,), "samples": samples, "batch_sizes": (1,)}
     report = check(exported, tmp_path / "tiring.pt", reference, FLOAT32, tmp_path, **arguments)
-    failed = {one.call for one in report.checks if one.inputs == "real" and not one.comparison.passed}
+    failed = {check.call for check in report.checks if check.inputs == "real" and not check.comparison.passed}
     # Loading makes three calls, to compile; then two a replay.
-    assert failed == {3}, [(one.call, one.comparison.reason) for one in report.checks if one.inputs == "real"]
+    assert failed == {3}, [(check.call, check.comparison.reason) for check in report.checks if check.inputs == "real"]
 
 
 class SoftmaxOfAll(nn.Module):
@@ -259,17 +259,17 @@ def test_a_difference_that_only_the_reference_evaluator_shows(exported: Exported
         nodes = [flatten, softmax] if flat_first else [softmax, flatten]
         for node, (before, after) in zip(nodes, (("values", "middle"), ("middle", "logits")), strict=True):
             node.input[0], node.output[0] = before, after
-        made = helper.make_graph(
+        softmax_graph = helper.make_graph(
             nodes,
             "softmax",
             [helper.make_tensor_value_info("values", TensorProto.FLOAT, ["batch", 2, 3])],
             [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 6])],
         )
         file = tmp_path / f"softmax{opset}.onnx"
-        onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), file)
+        onnx.save(helper.make_model(softmax_graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), file)
         reports[opset] = check(exported, file, reference, FLOAT32, tmp_path, inputs=(pair,), samples=samples)
     require(reports[13])
-    assert {one.run for one in reports[11].checks if not one.comparison.passed} == {EVALUATOR}
+    assert {check.run for check in reports[11].checks if not check.comparison.passed} == {EVALUATOR}
     finding = locate(
         reports[11],
         file=tmp_path / "softmax11.onnx",

@@ -1,4 +1,4 @@
-"""The kinds of inputs that a file is held to: made-up ones, other sizes, and limits that fit the network's answers."""
+"""Rulers hold made-up inputs, inputs of other sizes, and limits that fit the network's answers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Particular(nn.Module):
-    """Has no steady answer to some made-up inputs."""
+    """A network that has no steady answer to some made-up inputs."""
 
     def __init__(self, fault: str) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Particular(nn.Module):
                 raise ValueError("an empty text\nhas no words")
             return torch.reciprocal(values)
         if self.fault == "rounds":
-            # What is left after cancelling has no digits of float32 any more where the values are large.
+            # Where the values are large, the difference left after cancelling has no digits of float32.
             return values + ((values**8 + 1e7) - values**8 - 1e7)
         return values.clone()
 
@@ -69,7 +69,7 @@ def test_made_up_inputs_that_the_network_itself_has_no_steady_answer_to_are_left
     assert report.left_out.keys() == left_out.keys()
     assert all(text in report.left_out[kind] for kind, text in left_out.items()), report.left_out
     require(report)
-    assert {one.inputs for one in report.checks} == {"real", "zeros", "maximum", "noise"} - left_out.keys()
+    assert {check.inputs for check in report.checks} == {"real", "zeros", "maximum", "noise"} - left_out.keys()
     assert report.to_json()["left_out"] == dict(report.left_out)
 
 
@@ -146,6 +146,6 @@ def test_a_length_that_the_file_took_for_a_constant_fails_at_another_one(exporte
             with pytest.raises(ProofError, match=r"failed on real \(steps of 1\) inputs at .*; the whole \(ByRoot\): "):
                 require(report, where=finding.text)
     require(reports[ByMean])
-    failed = {one.inputs for one in reports[ByRoot].checks if not one.comparison.passed}
+    failed = {check.inputs for check in reports[ByRoot].checks if not check.comparison.passed}
     assert failed == {f"real (steps of {size})" for size in (1, 6, 24, 25)}
-    assert {one.batch_size for one in reports[ByMean].checks if one.inputs == "real (steps of 25)"} == {1, 2}
+    assert {check.batch_size for check in reports[ByMean].checks if check.inputs == "real (steps of 25)"} == {1, 2}

@@ -34,7 +34,7 @@ class Third(nn.Module):
 
 
 class Spread(nn.Module):
-    """Writes what a layer answers into a tensor of float32, which takes float32 alone."""
+    """A network that writes a layer's answers into a tensor that takes float32 alone."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,12 +63,12 @@ def answer(network: nn.Module, values: Tensor) -> Tensor:
 def test_answers_are_those_of_float_to_eight_bits() -> None:
     network = small_network()
     converted, report = convert(network, example=EXAMPLE)
-    whole, found = answer(network, pictures()), answer(converted, pictures())
-    assert found.dtype == torch.float32
-    assert 0 < (found - whole).abs().max() < whole.abs().max() / 64
+    whole, answers = answer(network, pictures()), answer(converted, pictures())
+    assert answers.dtype == torch.float32
+    assert 0 < (answers - whole).abs().max() < whole.abs().max() / 64
     assert [(layer.name, layer.touched) for layer in report.layers] == [("0", True), ("4", True)]
     assert report.weight_share == (8 * 9 + 288 * 5) / (8 * 9 + 8 + 16 + 288 * 5 + 5)
-    assert {one.dtype for one in converted.parameters()} == {torch.float32}
+    assert {parameter.dtype for parameter in converted.parameters()} == {torch.float32}
 
 
 def test_preprocessing_stays_in_float() -> None:
@@ -90,12 +90,12 @@ def test_preprocessing_stays_in_float() -> None:
 def test_the_file_answers_as_its_module(batch: int, tmp_path: Path) -> None:
     deployable = Deployable(preprocess=nn.Identity(), network=small_network()).eval()
     converted, _ = convert(deployable, example=EXAMPLE)
-    made = export_torchscript(converted, tmp_path / "model.pt", example=EXAMPLE, fold=False)
-    assert made.method == "trace", "a script would take the class's own forward, in float"
+    export = export_torchscript(converted, tmp_path / "model.pt", example=EXAMPLE, fold=False)
+    assert export.method == "trace", "a script would take the class's own forward, in float"
     loaded = load_model(tmp_path, RUNTIME, (PICTURE,))
-    found = torch.from_numpy(loaded({"picture": pictures(batch).numpy()}))
-    assert torch.equal(found, answer(converted, pictures(batch)))
-    assert not torch.equal(found, answer(deployable, pictures(batch)))
+    answers = torch.from_numpy(loaded({"picture": pictures(batch).numpy()}))
+    assert torch.equal(answers, answer(converted, pictures(batch)))
+    assert not torch.equal(answers, answer(deployable, pictures(batch)))
 
 
 def test_weights_are_rounded_in_the_file(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_weights_are_rounded_in_the_file(tmp_path: Path) -> None:
 
 
 class Checked(nn.Module):
-    """Insists on float32 within."""
+    """A network that insists on float32 inside."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ def test_what_cannot_be_converted_is_refused(network: nn.Module, example: Tensor
 
 
 class Viewing(nn.Module):
-    """Takes it for granted that its pictures are contiguous."""
+    """A network that needs contiguous pictures."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ class Viewing(nn.Module):
 
 
 class Volume(nn.Module):
-    """A convolution over three axes."""
+    """A network with a convolution over three axes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -159,7 +159,7 @@ class Volume(nn.Module):
 
 
 class Attending(nn.Module):
-    """A layer that torch fuses into one operator, which autocast does not reach."""
+    """A network with a layer that torch fuses into one operator, which autocast does not reach."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -175,16 +175,16 @@ def test_networks_that_need_care_compute_in_bfloat16_too(kind: type[nn.Module], 
     torch.manual_seed(0)
     network = kind().eval()
     converted, _ = convert(Deployable(preprocess=nn.Identity(), network=network), example=EXAMPLE)
-    whole, found = answer(network, pictures()), answer(converted, pictures())
-    assert 0 < (found - whole).abs().max() < whole.abs().max() / 64
+    whole, answers = answer(network, pictures()), answer(converted, pictures())
+    assert 0 < (answers - whole).abs().max() < whole.abs().max() / 64
     assert torch.backends.mha.get_fastpath_enabled(), "as it was"
     export_torchscript(converted, tmp_path / "model.pt", example=EXAMPLE, fold=False)
     served = load_model(tmp_path, RUNTIME, (PICTURE,))({"picture": pictures().numpy()})
-    assert torch.equal(torch.from_numpy(served), found)
+    assert torch.equal(torch.from_numpy(served), answers)
 
 
 class Branching(nn.Module):
-    """Has no symbolic trace."""
+    """A network that has no symbolic trace."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -196,7 +196,7 @@ class Branching(nn.Module):
 
 
 class Shared(nn.Module):
-    """Uses the answers of a convolution with its batch norm and without."""
+    """A network that uses the answers of a convolution with its batch norm and without."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -209,7 +209,7 @@ class Shared(nn.Module):
 
 
 class Aliased(nn.Module):
-    """Calls a convolution by another name than a symbolic trace finds."""
+    """A network that calls a convolution by another name than a symbolic trace shows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -222,7 +222,7 @@ class Aliased(nn.Module):
 
 
 class Borrowing(nn.Module):
-    """Uses the weights of a convolution once more."""
+    """A network that uses the weights of a convolution once more."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -234,7 +234,7 @@ class Borrowing(nn.Module):
 
 
 class Optional(nn.Module):
-    """Branches on an argument that nobody gives."""
+    """A network that branches on an argument that nobody passes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -268,9 +268,9 @@ def test_batch_norms_are_folded_where_that_changes_nothing(
             nn.init.constant_(module.weight, 1 / 3)
     deployable = Deployable(preprocess=nn.Identity(), network=network).eval()
     converted, _ = convert(deployable, example=EXAMPLE)
-    assert any(isinstance(one, nn.BatchNorm2d) for one in converted.modules()) is not folded
-    whole, found = answer(deployable, pictures()), answer(converted, pictures())
-    assert (found - whole).abs().max() < whole.abs().max() / 64
+    assert any(isinstance(module, nn.BatchNorm2d) for module in converted.modules()) is not folded
+    whole, answers = answer(deployable, pictures()), answer(converted, pictures())
+    assert (answers - whole).abs().max() < whole.abs().max() / 64
     export_torchscript(converted, tmp_path / "model.pt", example=EXAMPLE, fold=False)
     served = load_model(tmp_path, RUNTIME, (PICTURE,))({"picture": pictures().numpy()})
-    assert torch.equal(torch.from_numpy(served), found), "rounded where its module rounds"
+    assert torch.equal(torch.from_numpy(served), answers), "rounded where its module rounds"

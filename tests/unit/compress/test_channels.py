@@ -151,7 +151,9 @@ def pruned(network: nn.Module, example: Tensor | None = None, **settings: Any) -
 
 def widths(network: nn.Module) -> dict[str, int]:
     return {
-        name: one.weight.shape[0] for name, one in network.named_modules() if isinstance(one, nn.Conv2d | nn.Linear)
+        name: module.weight.shape[0]
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear)
     }
 
 
@@ -159,12 +161,12 @@ def widths(network: nn.Module) -> dict[str, int]:
 @pytest.mark.parametrize("name", ZOO)
 def test_every_kind_of_network_gets_smaller_and_the_same_each_time(name: str, scope: str) -> None:
     network, again = seeded(ZOO[name]), seeded(ZOO[name])
-    before = sum(one.numel() for one in network.parameters())
+    before = sum(parameter.numel() for parameter in network.parameters())
     report = pruned(network, scope=scope)
     pruned(again, scope=scope)
     assert widths(network) == widths(again)
-    assert all(torch.equal(one, again.state_dict()[key]) for key, one in network.state_dict().items())
-    assert report.parameters == sum(one.numel() for one in network.parameters())
+    assert all(torch.equal(parameter, again.state_dict()[key]) for key, parameter in network.state_dict().items())
+    assert report.parameters == sum(parameter.numel() for parameter in network.parameters())
     assert report.parameters + report.removed_parameters == before
     assert 0.5 < report.removed_weight_share < 0.85
     assert 0.5 < report.removed_compute_share < 0.85
@@ -260,7 +262,7 @@ def test_frozen_parameters_stay_frozen_and_the_mode_stays() -> None:
     network = perceptron().train()
     network.get_parameter("1.weight").requires_grad = False
     pruned(network)
-    assert [one.requires_grad for one in network.parameters()] == [False, True, True, True, True, True]
+    assert [parameter.requires_grad for parameter in network.parameters()] == [False, True, True, True, True, True]
     assert network.training
 
 

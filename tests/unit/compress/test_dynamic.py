@@ -23,7 +23,7 @@ def test_linear_layers_are_touched_and_convolutions_are_not() -> None:
     assert report.compute_share == pytest.approx(0.2956, abs=1e-4)
     assert isinstance(quantized.get_submodule("features.0"), nn.Conv2d)
     touched = [quantized.get_submodule(layer.name) for layer in report.layers if layer.touched]
-    assert {type(one).__module__ for one in touched} == {"torch.ao.nn.quantized.dynamic.modules.linear"}
+    assert {type(layer).__module__ for layer in touched} == {"torch.ao.nn.quantized.dynamic.modules.linear"}
 
 
 def test_the_network_itself_stays_float() -> None:

@@ -1,4 +1,4 @@
-"""Names of layers that passes speak of."""
+"""Names of layers that passes mention are checked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_names_of_layers_and_of_what_holds_them_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "text"),
+    ("step", "text"),
     [
         (
             ChannelPruning(layers={"stm": 0.5}),
@@ -29,6 +29,6 @@ def test_names_of_layers_and_of_what_holds_them_pass() -> None:
         (StaticInt8(keep=("heads",)), r"variant 'a', static-int8: keep: .* found heads; did you mean head\?"),
     ],
 )
-def test_a_name_that_the_network_does_not_have_is_refused(one: ChannelPruning | StaticInt8, text: str) -> None:
+def test_a_name_that_the_network_does_not_have_is_refused(step: ChannelPruning | StaticInt8, text: str) -> None:
     with pytest.raises(UsageError, match=text):
-        check_layer_names(NETWORK, [Variant(name="a", passes=(one,))])
+        check_layer_names(NETWORK, [Variant(name="a", passes=(step,))])

@@ -64,7 +64,7 @@ def test_zeros_are_permanent() -> None:
     names = list(network.state_dict())
     prune(network, amount=0.3, scope="layer", example=EXAMPLE)
     assert list(network.state_dict()) == names
-    assert not any(one._forward_pre_hooks for one in network.modules())
+    assert not any(module._forward_pre_hooks for module in network.modules())
     assert all(isinstance(layer.get_parameter("weight"), nn.Parameter) for layer in layers_of(network))
     again = small_network()
     again.load_state_dict(copy.deepcopy(network.state_dict()), strict=True)

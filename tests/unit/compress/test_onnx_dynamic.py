@@ -36,7 +36,8 @@ def test_only_linear_layers_are_quantized(exported: Exported) -> None:
 
 def test_weights_have_7_bits_and_a_scale_per_channel(exported: Exported) -> None:
     tensors = {
-        one.name: numpy_helper.to_array(one) for one in onnx.load(exported.folder / "int8.onnx").graph.initializer
+        tensor.name: numpy_helper.to_array(tensor)
+        for tensor in onnx.load(exported.folder / "int8.onnx").graph.initializer
     }
     weights = [value for name, value in tensors.items() if name.endswith(".weight_quantized")]
     assert [weight.shape for weight in weights] == [(3136, 512), (512, 10)]
@@ -61,7 +62,7 @@ def test_the_same_file_gives_the_same_bytes(exported: Exported, tmp_path: Path) 
     quantize_file(source, tmp_path / "again.onnx")
     assert (tmp_path / "again.onnx").read_bytes() == (exported.folder / "int8.onnx").read_bytes()
     assert source.read_bytes() == before
-    assert [one.name for one in tmp_path.iterdir()] == ["again.onnx"]
+    assert [file.name for file in tmp_path.iterdir()] == ["again.onnx"]
 
 
 def test_the_file_is_a_quarter_of_the_float_one(exported: Exported) -> None:

@@ -33,7 +33,7 @@ def quantized(exported: Exported, file: Path, **settings: Any) -> PassReport:
 
 
 def tensors(file: Path) -> dict[str, Any]:
-    return {one.name: numpy_helper.to_array(one) for one in onnx.load(file).graph.initializer}
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(file).graph.initializer}
 
 
 def test_pixels_in_logits_out_and_int8_between(exported: Exported, tmp_path: Path) -> None:
@@ -60,9 +60,9 @@ def test_weights_have_7_bits_unless_asked_otherwise_and_a_scale_per_channel(expo
     quantized(exported, tmp_path / "seven.onnx")
     quantized(exported, tmp_path / "eight.onnx", reduce_range=False)
     for name, largest in (("seven.onnx", 64), ("eight.onnx", 127)):
-        found = tensors(tmp_path / name)
-        weights = {key: value for key, value in found.items() if key.endswith(".weight_quantized")}
-        assert [found[key.replace("_quantized", "_scale")].shape for key in sorted(weights)] == [
+        values = tensors(tmp_path / name)
+        weights = {key: value for key, value in values.items() if key.endswith(".weight_quantized")}
+        assert [values[key.replace("_quantized", "_scale")].shape for key in sorted(weights)] == [
             (512,),
             (10,),
             (32,),
@@ -78,12 +78,12 @@ def test_the_same_file_and_examples_give_the_same_bytes(
     for name in ("one.onnx", "two.onnx"):
         quantized(exported, tmp_path / name, method=method)
     assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "two.onnx").read_bytes()
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["one.onnx", "two.onnx"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["one.onnx", "two.onnx"]
     assert capsys.readouterr().out == "", "standard output belongs to --json"
 
 
 class Summed(nn.Module):
-    """Reaches further, the longer its input is."""
+    """A network whose answers grow with the length of its input."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -102,12 +102,12 @@ def test_ranges_are_measured_on_other_sizes_too(tmp_path: Path) -> None:
     export_onnx(module, tmp_path / "float.onnx", inputs=[spec], example=(torch.from_numpy(example[:2]),), opset=20)
     long = resized({"steps": example}, [spec], {"steps": 60})
     apart = []
-    for others in ([], [long]):
+    for longer in ([], [long]):
         quantize_file(
             tmp_path / "float.onnx",
             tmp_path / "int8.onnx",
             examples={"steps": example},
-            others=others,
+            others=longer,
             method="minmax",
             activations="uint8",
             reduce_range=True,
@@ -122,10 +122,10 @@ def test_it_answers_nearly_as_float_alone_and_in_a_batch(exported: Exported, tmp
     quantized(exported, tmp_path / "int8.onnx", activations=activations)
     before = load_model(exported.folder, RuntimeSpec(kind="onnxruntime", file="float.onnx"), exported.inputs)
     after = load_model(tmp_path, RuntimeSpec(kind="onnxruntime", file="int8.onnx"), exported.inputs)
-    expected, found = before({"pixels": exported.pictures}), after({"pixels": exported.pictures})
-    assert np.abs(expected - found).max() < 0.05 * np.abs(expected).max()
+    expected, answers = before({"pixels": exported.pictures}), after({"pixels": exported.pictures})
+    assert np.abs(expected - answers).max() < 0.05 * np.abs(expected).max()
     alone = np.concatenate([after({"pixels": exported.pictures[place : place + 1]}) for place in range(8)])
-    assert np.array_equal(alone, found[:8])
+    assert np.array_equal(alone, answers[:8])
 
 
 def test_kept_modules_stay_in_float(exported: Exported, tmp_path: Path) -> None:

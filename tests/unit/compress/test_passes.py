@@ -47,19 +47,19 @@ def test_a_network_whose_call_left_a_tensor_with_its_history_can_be_copied() -> 
 
 def bits(network: nn.Module) -> dict[str, Tensor]:
     """Everything a network holds, int8 weights and their scales included, as tensors."""
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for name, value in network.state_dict().items():
         if isinstance(value, tuple):
             for part, tensor in zip(("weight", "bias"), value, strict=True):
-                found[f"{name}.{part}"] = tensor.int_repr() if tensor.is_quantized else tensor
+                tensors[f"{name}.{part}"] = tensor.int_repr() if tensor.is_quantized else tensor
                 if tensor.is_quantized:
-                    found[f"{name}.scale"] = torch.tensor(tensor.q_scale())
+                    tensors[f"{name}.scale"] = torch.tensor(tensor.q_scale())
         elif isinstance(value, Tensor):
-            found[name] = value
-    return found
+            tensors[name] = value
+    return tensors
 
 
-@pytest.mark.parametrize("passes", EVERY_PASS, ids=lambda passes: "+".join(one.kind for one in passes) or "none")
+@pytest.mark.parametrize("passes", EVERY_PASS, ids=lambda passes: "+".join(step.kind for step in passes) or "none")
 def test_float_weights_and_the_same_passes_give_the_same_bits(passes: tuple[Pass, ...], tmp_path: Path) -> None:
     torch.manual_seed(3)
     tuned = tmp_path / "tuned.safetensors"
@@ -72,9 +72,9 @@ def test_float_weights_and_the_same_passes_give_the_same_bits(passes: tuple[Pass
     rebuilt = small_network()
     rebuilt.load_state_dict(weights, strict=True)
     second, _ = apply_passes(rebuilt, passes, example=EXAMPLE, weights=tuned)
-    ones, others = bits(first), bits(second)
-    assert list(ones) == list(others)
-    assert all(torch.equal(ones[name], others[name]) for name in ones)
+    first_bits, second_bits = bits(first), bits(second)
+    assert list(first_bits) == list(second_bits)
+    assert all(torch.equal(first_bits[name], second_bits[name]) for name in first_bits)
     pictures = torch.rand(3, 1, 8, 8)
     with torch.no_grad():
         assert torch.equal(first(pictures), second(pictures))
@@ -106,9 +106,9 @@ def test_tuned_weights_are_loaded_strictly(tmp_path: Path) -> None:
     with torch.no_grad():
         slim.get_parameter("0.weight").fill_(0.5)
     save_weights(tuned, slim)
-    made, reports = apply_passes(small_network(), (SLIM, FineTune(epochs=2)), example=EXAMPLE, weights=tuned)
-    assert made.get_parameter("0.weight").shape == (2, 1, 3, 3)
-    assert bool((made.get_parameter("0.weight") == 0.5).all())
+    network, reports = apply_passes(small_network(), (SLIM, FineTune(epochs=2)), example=EXAMPLE, weights=tuned)
+    assert network.get_parameter("0.weight").shape == (2, 1, 3, 3)
+    assert bool((network.get_parameter("0.weight") == 0.5).all())
     assert reports[1].detail == "2 epochs of distillation from float on training data"
     with pytest.raises(DataError, match=r"of another shape: 0\.weight"):
         apply_passes(small_network(), (FineTune(),), example=EXAMPLE, weights=tuned)

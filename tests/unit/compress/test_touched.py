@@ -49,9 +49,9 @@ def test_counting_leaves_nothing_behind() -> None:
     network[2].eval()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     layer_macs(network, (torch.randn(3, 4),))
-    assert [one.training for one in network] == [True, True, False]
+    assert [module.training for module in network] == [True, True, False]
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
-    assert not any(one._forward_hooks for one in network.modules())
+    assert not any(module._forward_hooks for module in network.modules())
 
 
 def test_modes_are_restored_after_an_error() -> None:

@@ -1,4 +1,4 @@
-"""When a gain may be claimed."""
+"""A gain may be claimed only where the measured rounds prove it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_what_slows_a_whole_round_cancels() -> None:
         ((1.02, 1.01, 1.03), None, "none"),
         ((1.2, 0.9, 1.5), None, "none"),
         ((0.98, 0.97, 0.99), None, "none"),
-        # Its own copy was as much faster, or as much slower: that is what this host does by itself.
+        # The file's own copy was as much faster or slower, so this host varies by that much.
         ((1.06, 1.04, 1.08), (1.05, 1.02, 1.07), "none"),
         ((1.06, 1.04, 1.08), (0.95, 0.93, 0.98), "none"),
         ((0.94, 0.92, 0.96), (1.05, 1.02, 1.09), "none"),
@@ -59,10 +59,10 @@ def test_what_slows_a_whole_round_cancels() -> None:
 def test_what_may_be_claimed(
     ratio: tuple[float, float, float], noise: tuple[float, float, float] | None, claim: str
 ) -> None:
-    def made(values: tuple[float, float, float]) -> Ratio:
+    def ratio_of(values: tuple[float, float, float]) -> Ratio:
         return Ratio(value=values[0], low=values[1], high=values[2])
 
-    assert made(ratio).claim(made(noise) if noise else None) == claim
+    assert ratio_of(ratio).claim(ratio_of(noise) if noise else None) == claim
 
 
 def test_a_ratio_turned_round_is_that_of_the_other() -> None:
@@ -73,11 +73,11 @@ def test_a_ratio_turned_round_is_that_of_the_other() -> None:
 
 
 def test_a_median_has_an_interval_over_rounds() -> None:
-    found = estimate([1.0, 1.0, 1.0, 9.0, 1.0, 1.0, 1.0])
-    assert (found.low, found.value, found.high) == (1, 1, 1)
-    found = estimate(rounds(1e-3, 0.05, 3, count=50)).scaled(1e3)
-    assert found.low < found.value < found.high
-    assert found.value == pytest.approx(1, rel=0.05)
+    median = estimate([1.0, 1.0, 1.0, 9.0, 1.0, 1.0, 1.0])
+    assert (median.low, median.value, median.high) == (1, 1, 1)
+    median = estimate(rounds(1e-3, 0.05, 3, count=50)).scaled(1e3)
+    assert median.low < median.value < median.high
+    assert median.value == pytest.approx(1, rel=0.05)
 
 
 @pytest.mark.parametrize(("baseline", "candidate"), [([], []), ([1.0], [1.0, 2.0])])

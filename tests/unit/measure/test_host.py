@@ -1,4 +1,4 @@
-"""What this host can do."""
+"""The host says whether its processor computes in bfloat16."""
 
 from __future__ import annotations
 

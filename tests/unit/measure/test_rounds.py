@@ -1,4 +1,4 @@
-"""The order in which things are timed."""
+"""Timers are interleaved in an order that turns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pipeline.measure.rounds import interleave
 
 @dataclass
 class Recorder:
-    """Takes as many seconds as its name says, more at every call, and writes down when it was its turn."""
+    """A timer whose seconds follow from batch size and number of calls, and which logs each of its turns."""
 
     name: str
     batch_sizes: tuple[int, ...]
@@ -25,13 +25,13 @@ class Recorder:
 
 def test_blocks_of_one_size_follow_each_other_and_the_order_turns() -> None:
     log: list[tuple[str, int]] = []
-    done: list[int] = []
+    completed: list[int] = []
     timers = [Recorder("a", (1, 8), log), Recorder("b", (1, 8), log), Recorder("c", (8,), log)]
-    found = interleave(timers, rounds=3, block_s=0.05, progress=done.append)
-    assert done == [1, 2, 3]
+    timings = interleave(timers, rounds=3, block_s=0.05, progress=completed.append)
+    assert completed == [1, 2, 3]
     assert ["".join(name for name, _ in log[start : start + 5]) for start in (0, 5, 10)] == ["abbca", "bacab", "ababc"]
     assert [size for _, size in log] == [1, 1, 8, 8, 8] * 3
-    assert list(found) == ["a", "b", "c"]
-    assert [one.batch_size for one in found["a"]] == [1, 8]
-    assert [one.rounds_s for one in found["a"]] == [(1.01, 1.03, 1.05), (8.02, 8.04, 8.06)]
-    assert [one.rounds_s for one in found["c"]] == [(8.01, 8.02, 8.03)]
+    assert list(timings) == ["a", "b", "c"]
+    assert [timing.batch_size for timing in timings["a"]] == [1, 8]
+    assert [timing.rounds_s for timing in timings["a"]] == [(1.01, 1.03, 1.05), (8.02, 8.04, 8.06)]
+    assert [timing.rounds_s for timing in timings["c"]] == [(8.01, 8.02, 8.03)]

@@ -1,4 +1,4 @@
-"""Which candidates no other one beats."""
+"""The front holds the candidates that no other one beats."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def test_the_line_goes_through_what_is_measured_to_be_best_alone() -> None:
     ]
     assert pareto_front(points, "latency") == ("a", "b", "exact", "fast")
     assert staircase(points, "latency") == ("fast", "b", "exact")
-    costs = {one.name: one.latency_ms[0] for one in points}
-    drops = {one.name: one.drop for one in points}
+    costs = {candidate.name: candidate.latency_ms[0] for candidate in points}
+    drops = {candidate.name: candidate.drop for candidate in points}
     line = staircase(points, "latency")
     assert [costs[name] for name in line] == sorted(costs[name] for name in line)
     assert [drops[name] for name in line] == sorted((drops[name] for name in line), reverse=True)

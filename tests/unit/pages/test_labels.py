@@ -1,4 +1,4 @@
-"""Where labels go."""
+"""Labels are placed next to their points and never overlap."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def test_forty_crowded_labels_never_overlap() -> None:
     random = np.random.default_rng(3)
     points = [(float(x), float(y)) for x, y in random.normal((325, 250), (60, 40), (40, 2))]
     markers = [marker(x, y) for x, y in points]
-    found = place_labels(points, [(150, 12)] * 40, obstacles=markers, avoided=[], bounds=BOUNDS, gap=8)
-    placed = [box for box in found if box is not None]
+    boxes = place_labels(points, [(150, 12)] * 40, obstacles=markers, avoided=[], bounds=BOUNDS, gap=8)
+    placed = [box for box in boxes if box is not None]
     assert len(placed) > 10
-    assert not any(one.overlaps(other) for one, other in combinations(placed, 2))
-    assert not any(box.overlaps(other) for box in placed for other in markers)
+    assert not any(first.overlaps(second) for first, second in combinations(placed, 2))
+    assert not any(box.overlaps(obstacle) for box in placed for obstacle in markers)
     assert all(box.inside(BOUNDS) for box in placed)
 
 

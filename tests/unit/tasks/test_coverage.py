@@ -1,4 +1,4 @@
-"""What is said of classes that a split holds nothing or too little of."""
+"""Classes of which a split holds no examples or too few are named."""
 
 from __future__ import annotations
 

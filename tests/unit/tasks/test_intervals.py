@@ -27,12 +27,12 @@ TWO_SIDED_95 = 0.975
 def test_published_intervals(
     lost: int, gained: int, examples: int, confidence: float, lower: float, upper: float
 ) -> None:
-    found = drop_bounds(lost=lost, gained=gained, examples=examples, confidence=confidence)
-    assert found == pytest.approx((lower, upper), abs=5e-4)
+    bounds = drop_bounds(lost=lost, gained=gained, examples=examples, confidence=confidence)
+    assert bounds == pytest.approx((lower, upper), abs=5e-4)
 
 
 def score(lost: int, gained: int, examples: int, drop: float) -> float:
-    """The score statistic, its nuisance parameter found by maximizing the likelihood instead of by formula."""
+    """The score statistic, whose nuisance parameter comes from maximizing the likelihood instead of a formula."""
 
     def surprise(gain: float) -> float:
         probabilities = (gain + drop, gain, 1 - 2 * gain - drop)
@@ -114,10 +114,10 @@ def interval(lost: int, gained: int, examples: int) -> tuple[float, float]:
 
 
 def coverage(examples: int, lost_share: float, gained_share: float) -> float:
-    """How often the two-sided 95 % interval holds the true drop: not simulated, summed over all outcomes.
+    """The probability that the two-sided 95 % interval holds the true drop: a sum over all outcomes, not a simulation.
 
-    Gains are binomial, and losses are among what is left. Both ends of the interval move up with the losses, so those
-    whose interval holds the truth lie in a row whose ends are searched for, and all between need no looking at.
+    Gains are binomial, and losses are binomial among the rest. Both ends of the interval move up with the losses, so
+    the losses whose interval holds the truth are neighbours; only the two ends of that range are searched for.
     """
     drop = lost_share - gained_share
     first_gained, last_gained = (int(binom.ppf(tail, examples, gained_share)) for tail in (1e-9, 1 - 1e-9))
@@ -148,14 +148,14 @@ def grid(examples: int) -> tuple[float, ...]:
 
 @pytest.mark.parametrize("examples", EXAMPLES)
 def test_the_interval_covers_nowhere_less_than_92_percent(examples: int) -> None:
-    found = grid(examples)
-    assert found[0] == 1.0, "nothing flips: the interval always holds a drop of 0, and Wald's width would be 0"
-    assert min(found) >= 0.92
+    shares = grid(examples)
+    assert shares[0] == 1.0, "nothing flips: the interval always holds a drop of 0, and Wald's width would be 0"
+    assert min(shares) >= 0.92
 
 
 def test_the_interval_covers_95_percent_on_average() -> None:
-    found = [one for examples in EXAMPLES[1:] for one in grid(examples)]
-    assert 0.94 <= np.mean(found) <= 0.96
+    shares = [share for examples in EXAMPLES[1:] for share in grid(examples)]
+    assert 0.94 <= np.mean(shares) <= 0.96
 
 
 def test_where_hardly_anything_flips_the_interval_errs_on_the_safe_side() -> None:

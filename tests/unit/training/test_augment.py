@@ -1,4 +1,4 @@
-"""Moving pictures, on some that show where each pixel went."""
+"""Pictures are moved; their pixels show where each of them went."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ PICTURES = torch.arange(1, 1 + 2 * 2 * 3 * 4, dtype=torch.uint8).reshape(2, 2, 3
 @pytest.mark.parametrize(("mirrored", "down", "right"), [(0, 0, 0), (1, 0, 0), (0, 1, -2), (1, -1, 3), (1, 3, 0)])
 def test_a_picture_is_mirrored_then_shifted_and_zeros_come_in(mirrored: int, down: int, right: int) -> None:
     picture = PICTURES[1].flip(-1) if mirrored else PICTURES[1]
-    wanted = torch.zeros_like(picture)
+    expected = torch.zeros_like(picture)
     for row in range(3):
         for column in range(4):
             if 0 <= row - down < 3 and 0 <= column - right < 4:
-                wanted[:, row, column] = picture[:, row - down, column - right]
-    found = moved(PICTURES, torch.tensor([0, 1]), torch.tensor([[0, 0, 0], [mirrored, down, right]]))
-    assert torch.equal(found[0], PICTURES[0])
-    assert torch.equal(found[1], wanted)
-    assert found.dtype == torch.uint8
-    assert found.is_contiguous(memory_format=torch.channels_last)
+                expected[:, row, column] = picture[:, row - down, column - right]
+    pictures = moved(PICTURES, torch.tensor([0, 1]), torch.tensor([[0, 0, 0], [mirrored, down, right]]))
+    assert torch.equal(pictures[0], PICTURES[0])
+    assert torch.equal(pictures[1], expected)
+    assert pictures.dtype == torch.uint8
+    assert pictures.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_draws_reach_every_shift_about_equally_often() -> None:

@@ -1,4 +1,4 @@
-"""Fine-tuning by distillation on a few hundred tiny pictures."""
+"""Distillation fine-tunes a network on a few hundred tiny pictures."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ SPEC = ModelSpec(
 
 
 class KilledError(Exception):
-    """What a reporter raises in the middle of a training."""
+    """An error that a reporter raises in the middle of a training."""
 
 
 class Killer(Silent):
-    """Ends the training after an epoch."""
+    """A reporter that ends the training after an epoch."""
 
     def log(self, message: str) -> None:
         if "epoch 2/3" in message:
@@ -87,8 +87,8 @@ def bits(module: nn.Module) -> list[Tensor]:
     return list(module.state_dict().values())
 
 
-def same(one: nn.Module, other: nn.Module) -> bool:
-    return all(torch.equal(left, right) for left, right in zip(bits(one), bits(other), strict=True))
+def same(left: nn.Module, right: nn.Module) -> bool:
+    return all(torch.equal(value, counterpart) for value, counterpart in zip(bits(left), bits(right), strict=True))
 
 
 def test_the_teacher_is_asked_once_about_each_picture_and_its_mirror_image() -> None:
@@ -103,38 +103,38 @@ def test_the_teacher_is_asked_once_about_each_picture_and_its_mirror_image() -> 
 
 
 def test_the_loss_is_hintons() -> None:
-    answers, found = torch.randn(2, 5, 3), torch.randn(2, 3)
+    answers, logits = torch.randn(2, 5, 3), torch.randn(2, 3)
     labels, indices, copy = torch.tensor([0, 2]), torch.tensor([4, 1]), torch.tensor([1, 0])
-    wanted = torch.stack([answers[1, 4], answers[0, 1]])
-    before, after = (wanted / 2).softmax(1), (found / 2).softmax(1)
+    expected = torch.stack([answers[1, 4], answers[0, 1]])
+    before, after = (expected / 2).softmax(1), (logits / 2).softmax(1)
     soft = 4 * (before * (before.log() - after.log())).sum(1).mean()
-    hard = -found.log_softmax(1)[torch.arange(2), labels].mean()
+    hard = -logits.log_softmax(1)[torch.arange(2), labels].mean()
     loss = distillation(answers, temperature=2.0, label_weight=0.0)
-    assert loss(found, labels, indices, copy).item() == pytest.approx(soft.item(), rel=1e-5)
+    assert loss(logits, labels, indices, copy).item() == pytest.approx(soft.item(), rel=1e-5)
     mixed = distillation(answers, temperature=2.0, label_weight=0.25)
-    assert mixed(found, labels, indices, copy).item() == pytest.approx((0.75 * soft + 0.25 * hard).item(), rel=1e-5)
+    assert mixed(logits, labels, indices, copy).item() == pytest.approx((0.75 * soft + 0.25 * hard).item(), rel=1e-5)
 
 
 def test_it_comes_closer_to_the_teacher_without_any_label(tmp_path: Path) -> None:
     pictures = torch.from_numpy(split(2, 100).inputs["x"]).float()
     student, _ = tuned(tmp_path / "a", epochs=20, train=split(0, 257, labels=0))
     with torch.no_grad():
-        wanted = network(0).eval()(pictures).argmax(1)
-        before = (network(1).eval()(pictures).argmax(1) == wanted).float().mean()
-        after = (student(pictures).argmax(1) == wanted).float().mean()
+        expected = network(0).eval()(pictures).argmax(1)
+        before = (network(1).eval()(pictures).argmax(1) == expected).float().mean()
+        after = (student(pictures).argmax(1) == expected).float().mean()
     assert after > max(before, 0.8)
 
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_it_is_bitwise_repeatable_and_a_seed_matters(tmp_path: Path, flip: bool) -> None:
-    one, trained = tuned(tmp_path / "a", flip=flip)
-    two, again = tuned(tmp_path / "b", flip=flip)
-    other, _ = tuned(tmp_path / "c", flip=flip, seed=1)
-    assert same(one, two)
-    assert trained == again
-    assert not same(one, other)
-    assert not one.training
-    assert one.get_submodule("3").p == 0.1, "dropout is off while it learns, and back afterwards"
+    first, trained = tuned(tmp_path / "a", flip=flip)
+    second, second_trained = tuned(tmp_path / "b", flip=flip)
+    reseeded, _ = tuned(tmp_path / "c", flip=flip, seed=1)
+    assert same(first, second)
+    assert trained == second_trained
+    assert not same(first, reseeded)
+    assert not first.training
+    assert first.get_submodule("3").p == 0.1, "dropout is off while it learns, and back afterwards"
 
 
 def test_an_interrupted_one_goes_on_to_the_same_weights(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_there_is_nothing_to_shift_in_a_table() -> None:
 
 
 class FrozenTrunk(nn.Module):
-    """A trunk that only its head is trained on, as transfer learning does it; few channels are left of it."""
+    """A network whose head alone is trained, as in transfer learning; its trunk has few channels left."""
 
     def __init__(self, *, no_grad: bool = False) -> None:
         super().__init__()
@@ -178,9 +178,9 @@ class FrozenTrunk(nn.Module):
 
 def test_what_the_user_froze_is_fine_tuned_with_the_rest(tmp_path: Path) -> None:
     """Only the whole network can win back what pruning lost; one whose forward pass keeps its trunk out says so."""
-    told = Lines()
+    lines = Lines()
     settings: dict[str, Any] = {"epochs": 8, "label_weight": 1.0, "flip": False}
-    head_alone, before = tuned(tmp_path / "1", told, student=FrozenTrunk(no_grad=True), **settings)
+    head_alone, before = tuned(tmp_path / "1", lines, student=FrozenTrunk(no_grad=True), **settings)
     whole, after = tuned(tmp_path / "2", Silent(), student=FrozenTrunk(), **settings)
     assert before.final.score == pytest.approx(0.4, abs=0.1)
     assert after.final.score == pytest.approx(0.95, abs=0.05)
@@ -188,6 +188,7 @@ def test_what_the_user_froze_is_fine_tuned_with_the_rest(tmp_path: Path) -> None
     assert torch.equal(head_alone.state_dict()["trunk.1.weight"], untouched["trunk.1.weight"])
     assert not torch.equal(whole.state_dict()["trunk.1.weight"], untouched["trunk.1.weight"])
     assert not torch.equal(whole.state_dict()["trunk.2.running_mean"], untouched["trunk.2.running_mean"])
-    assert [name for name, one in whole.named_parameters() if one.requires_grad] == ["head.weight", "head.bias"]
-    (line,) = [line for line in told.said if "no gradient" in line]
+    trainable = [name for name, parameter in whole.named_parameters() if parameter.requires_grad]
+    assert trainable == ["head.weight", "head.bias"]
+    (line,) = [line for line in lines.said if "no gradient" in line]
     assert line.startswith("fine-tune slim: trunk.1.weight and 3 more got no gradient and stayed as pruned; without ")

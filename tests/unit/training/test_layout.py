@@ -12,7 +12,7 @@ PICTURES = torch.rand(2, 3, 8, 8).contiguous(memory_format=torch.channels_last)
 
 
 class Viewed(nn.Module):
-    """Flattens as most small networks of tutorials do."""
+    """A network that flattens as most small networks of tutorials do."""
 
     def __init__(self, channels: int = 3) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The loop on a problem of a few hundred points."""
+"""The loop trains on a problem of a few hundred points."""
 
 from __future__ import annotations
 
@@ -83,12 +83,12 @@ def _same(left: nn.Module, right: nn.Module) -> bool:
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "one-cycle"])
 def test_it_learns_and_is_bitwise_repeatable(tmp_path: Path, optimizer: str, schedule: str) -> None:
     changes = {"optimizer": optimizer, "schedule": schedule}
-    one, trained = _train(tmp_path / "a", **changes)
-    two, again = _train(tmp_path / "b", **changes)
+    first, trained = _train(tmp_path / "a", **changes)
+    second, second_trained = _train(tmp_path / "b", **changes)
     assert trained.final.score > 0.75
-    assert trained == again
-    assert _same(one, two)
-    assert not one.training
+    assert trained == second_trained
+    assert _same(first, second)
+    assert not first.training
 
 
 def test_another_seed_gives_other_weights(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_the_random_state_and_settings_of_the_process_are_left_alone(tmp_path: P
 
 
 class _Interrupted(Silent):
-    """Stops the run in the middle of an epoch, as Ctrl-C does."""
+    """A reporter that stops the run in the middle of an epoch, as Ctrl-C does."""
 
     def __init__(self, completed: int) -> None:
         self.completed = completed
@@ -125,12 +125,12 @@ def test_a_run_stopped_twice_ends_with_the_same_weights(tmp_path: Path, optimize
     for stop in (14, 20):
         with pytest.raises(KeyboardInterrupt):
             _train(tmp_path / "parts", _Interrupted(stop), **changes)
-    found = load_checkpoint(tmp_path / "parts", Silent().log)
-    assert found is not None
-    assert len(found.epochs) == 2
-    parts, again = _train(tmp_path / "parts", **changes)
+    checkpoint = load_checkpoint(tmp_path / "parts", Silent().log)
+    assert checkpoint is not None
+    assert len(checkpoint.epochs) == 2
+    parts, resumed = _train(tmp_path / "parts", **changes)
     assert _same(whole, parts)
-    assert trained == again
+    assert trained == resumed
 
 
 def test_no_epochs_leave_the_weights_and_still_evaluate(tmp_path: Path) -> None:
@@ -162,9 +162,9 @@ def test_a_device_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_one_example_left_over_joins_the_batch_before() -> None:
-    assert [len(one) for one in batches(torch.arange(257), 128)] == [128, 129]
-    assert [len(one) for one in batches(torch.arange(258), 128)] == [128, 128, 2]
-    assert [len(one) for one in batches(torch.arange(1), 128)] == [1]
+    assert [len(batch) for batch in batches(torch.arange(257), 128)] == [128, 129]
+    assert [len(batch) for batch in batches(torch.arange(258), 128)] == [128, 128, 2]
+    assert [len(batch) for batch in batches(torch.arange(1), 128)] == [1]
 
 
 def test_flips_mirror_about_half_of_the_pictures_and_only_pictures() -> None:
@@ -199,9 +199,9 @@ def test_a_checkpoint_holds_no_code(tmp_path: Path) -> None:
     _train(tmp_path / "a")
     content = read_kept(tmp_path / "a" / FILE, Silent().log)
     assert content is not None
-    found = torch.load(io.BytesIO(content), weights_only=True)
-    assert set(found) == {"network", "optimizer", "schedule", "random", "epochs"}
-    assert found["network"]._metadata["1"] == {"version": 2}, "torch's versions of modules"
+    document = torch.load(io.BytesIO(content), weights_only=True)
+    assert set(document) == {"network", "optimizer", "schedule", "random", "epochs"}
+    assert document["network"]._metadata["1"] == {"version": 2}, "torch's versions of modules"
     checkpoint = load_checkpoint(tmp_path / "a", Silent().log)
     assert checkpoint is not None
     save_checkpoint(tmp_path, replace(checkpoint, epochs=()))
@@ -211,7 +211,7 @@ def test_a_checkpoint_holds_no_code(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_history_and_curves_are_the_same_bytes_for_the_same_figures(tmp_path: Path, count: int) -> None:
     metrics = Metrics(loss=0.5, score=0.75)
-    epochs = [Epoch(epoch=one + 1, learning_rate=0.1, train=metrics, validation=metrics) for one in range(count)]
+    epochs = [Epoch(epoch=number + 1, learning_rate=0.1, train=metrics, validation=metrics) for number in range(count)]
     for name in "ab":
         write_history(tmp_path / f"{name}.json", epochs, metrics, task=TASK)
         draw_learning_curves(tmp_path / f"{name}.png", epochs, metrics, task=TASK, loss="cross-entropy in nats")

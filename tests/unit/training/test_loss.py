@@ -1,4 +1,4 @@
-"""The user's own loss, from a module of theirs."""
+"""Training may minimise the user's own loss, from a module of theirs."""
 
 from __future__ import annotations
 
@@ -67,10 +67,12 @@ def test_probabilities_are_trained_on_their_logarithms() -> None:
     labels = torch.tensor([0, 2, 1, 0])
     for smoothing in (0.0, 0.2):
         expected = F.cross_entropy(logits, labels, label_smoothing=smoothing)
-        found = labels_loss(logits.softmax(1), labels, activation="softmax", label_smoothing=smoothing)
-        assert torch.allclose(found, expected)
-        [gradient], [wanted] = (torch.autograd.grad(loss, logits, retain_graph=True) for loss in (found, expected))
-        assert torch.allclose(gradient, wanted, atol=1e-6)
+        loss = labels_loss(logits.softmax(1), labels, activation="softmax", label_smoothing=smoothing)
+        assert torch.allclose(loss, expected)
+        [gradient], [expected_gradient] = (
+            torch.autograd.grad(value, logits, retain_graph=True) for value in (loss, expected)
+        )
+        assert torch.allclose(gradient, expected_gradient, atol=1e-6)
     binary = F.binary_cross_entropy_with_logits(logits, F.one_hot(labels, 3).float(), reduction="sum")
     assert torch.allclose(labels_loss(logits.sigmoid(), labels, activation="sigmoid"), binary / 4)
     assert torch.allclose(labels_loss(logits.sigmoid(), labels, activation="sigmoid", reduction="sum"), binary)
@@ -90,17 +92,17 @@ def test_probabilities_that_were_rounded_to_0_and_1_train_without_infinities(act
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 def test_a_teacher_of_probabilities_teaches_what_its_logits_would(activation: Activation) -> None:
-    teacher, found = torch.randn(2, 5, 3), torch.randn(2, 3)
+    teacher, logits = torch.randn(2, 5, 3), torch.randn(2, 3)
     labels, indices, copy = torch.tensor([0, 2]), torch.tensor([4, 1]), torch.tensor([1, 0])
-    wanted = torch.stack([teacher[1, 4], teacher[0, 1]])
+    chosen = torch.stack([teacher[1, 4], teacher[0, 1]])
     if activation == "softmax":
-        before, after = (wanted / 2).softmax(1), (found / 2).softmax(1)
+        before, after = (chosen / 2).softmax(1), (logits / 2).softmax(1)
         expected = 4 * (before * (before / after).log()).sum(1).mean()
         loss = distillation(teacher.softmax(-1), temperature=2.0, label_weight=0.0, activation=activation)
-        assert loss(found.softmax(1), labels, indices, copy).item() == pytest.approx(expected.item(), rel=1e-4)
+        assert loss(logits.softmax(1), labels, indices, copy).item() == pytest.approx(expected.item(), rel=1e-4)
     else:
-        before, after = (wanted / 2).sigmoid(), (found / 2).sigmoid()
+        before, after = (chosen / 2).sigmoid(), (logits / 2).sigmoid()
         parts = before * (before / after).log() + (1 - before) * ((1 - before) / (1 - after)).log()
         loss = distillation(teacher.sigmoid(), temperature=2.0, label_weight=0.0, activation=activation)
         expected = 4 * parts.sum(1).mean()
-        assert loss(found.sigmoid(), labels, indices, copy).item() == pytest.approx(expected.item(), rel=1e-4)
+        assert loss(logits.sigmoid(), labels, indices, copy).item() == pytest.approx(expected.item(), rel=1e-4)

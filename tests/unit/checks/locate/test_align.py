@@ -18,7 +18,7 @@ def test_repeated_blocks_are_paired_block_by_block() -> None:
     block, folded = ["conv", "norm", "relu", "conv", "norm", "add", "relu"], ["conv", "relu", "conv", "add", "relu"]
     pairs = align(block * 4, folded * 4)
     assert len(pairs) == 20
-    assert {one // 7 - other // 5 for one, other in pairs} == {0}
+    assert {left // 7 - right // 5 for left, right in pairs} == {0}
 
 
 def test_nothing_in_common() -> None:
@@ -27,19 +27,19 @@ def test_nothing_in_common() -> None:
 
 
 def test_the_longest_of_all() -> None:
-    def longest(one: str, other: str) -> int:
-        if not one or not other:
+    def longest(first: str, second: str) -> int:
+        if not first or not second:
             return 0
-        if one[0] == other[0]:
-            return 1 + longest(one[1:], other[1:])
-        return max(longest(one[1:], other), longest(one, other[1:]))
+        if first[0] == second[0]:
+            return 1 + longest(first[1:], second[1:])
+        return max(longest(first[1:], second), longest(first, second[1:]))
 
     generator = random.Random(0)
     for _ in range(60):
-        one = "".join(generator.choices("abc", k=generator.randrange(8)))
-        other = "".join(generator.choices("abc", k=generator.randrange(8)))
-        pairs = align(one, other)
-        assert len(pairs) == longest(one, other)
-        assert all(one[left] == other[right] for left, right in pairs)
+        first = "".join(generator.choices("abc", k=generator.randrange(8)))
+        second = "".join(generator.choices("abc", k=generator.randrange(8)))
+        pairs = align(first, second)
+        assert len(pairs) == longest(first, second)
+        assert all(first[left] == second[right] for left, right in pairs)
         assert pairs == sorted(pairs)
         assert len({left for left, _ in pairs}) == len({right for _, right in pairs}) == len(pairs)

@@ -52,13 +52,13 @@ def residual(tmp_path_factory: pytest.TempPathFactory) -> Residual:
     folder = tmp_path_factory.mktemp("residual")
     torch.manual_seed(0)
     network = my_nets.build(channels=8)
-    for one in network.modules():
-        if isinstance(one, nn.BatchNorm2d):
-            assert one.running_mean is not None
-            assert one.running_var is not None
-            one.running_mean.normal_()
-            one.running_var.uniform_(0.5, 2.0)
-            nn.init.uniform_(one.weight, 0.5, 2.0)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2.0)
+            nn.init.uniform_(module.weight, 0.5, 2.0)
     preprocess = standardize(scale=1 / 255, mean=[0.3], std=[0.37], shape=PICTURE.shape)
     module = Deployable(preprocess=preprocess, network=network).eval()
     pixels = np.random.default_rng(0).integers(0, 256, (7, 1, 8, 8), dtype=np.uint8)
@@ -316,9 +316,9 @@ def test_a_network_that_answers_nan_itself(residual: Residual, tmp_path: Path) -
 def test_an_int8_file_is_named_by_the_users_modules(exported: Exported) -> None:
     pixels = {"pixels": exported.pictures[:2]}
     trace = OnnxTrace(exported.folder / "int8.onnx", pixels)
-    names = [one.module for one in trace.steps]
+    names = [step.module for step in trace.steps]
     assert names[0] == "preprocess"
-    assert [one for one in names if one.startswith("network.classifier.")] == [
+    assert [name for name in names if name.startswith("network.classifier.")] == [
         "network.classifier.1",
         "network.classifier.2",
         "network.classifier.4",

@@ -124,13 +124,13 @@ def test_a_batch_variant_file_answers_one_by_one_unless_that_is_allowed(exported
         )
 
     model = load_model(exported.folder, RuntimeSpec(kind="onnxruntime", file="int8.onnx"), exported.inputs)
-    for size, found in (
+    for size, logits in (
         (1, answers(invariant=False, allowed=False)),
         (32, answers(invariant=False, allowed=True)),  # as served, not in the larger chunks that are faster here
         (64, answers(invariant=True, allowed=False)),
     ):
         expected = run_chunks(model, {"pixels": exported.pictures}, size)
-        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(logits, expected)
     assert np.abs(answers(invariant=False, allowed=True) - answers(invariant=False, allowed=False)).max() > 1e-4
 
 
@@ -198,24 +198,24 @@ def test_divergence_is_the_mean_of_kullback_and_leibler() -> None:
 
 def test_logarithms_of_probabilities_survive_extreme_logits() -> None:
     largest = np.finfo(np.float32).max
-    found = log_softmax(np.array([[largest, -largest, 0], [1e4, 1e4, 1e4], [-800, 0, 0]], np.float32))
-    assert np.isfinite(found).all()
-    np.testing.assert_allclose(found[1], -np.log(3))
-    assert found[2, 0] == pytest.approx(-800 - np.log(2))
-    other = random_logits(0)
+    logarithms = log_softmax(np.array([[largest, -largest, 0], [1e4, 1e4, 1e4], [-800, 0, 0]], np.float32))
+    assert np.isfinite(logarithms).all()
+    np.testing.assert_allclose(logarithms[1], -np.log(3))
+    assert logarithms[2, 0] == pytest.approx(-800 - np.log(2))
+    logits = random_logits(0)
     np.testing.assert_allclose(
-        log_softmax(other), torch.log_softmax(torch.from_numpy(other).double(), dim=1).numpy(), rtol=1e-12
+        log_softmax(logits), torch.log_softmax(torch.from_numpy(logits).double(), dim=1).numpy(), rtol=1e-12
     )
 
 
 def expected_calibration_error(probabilities: NDArray[np.float64], labels: NDArray[np.int64], bins: int) -> float:
     """Guo et al. (2017), equations 2 and 3, word by word."""
-    sure, found = probabilities.max(axis=1), probabilities.argmax(axis=1)
+    sure, decisions = probabilities.max(axis=1), probabilities.argmax(axis=1)
     error = 0.0
     for number in range(1, bins + 1):
         inside = (sure > (number - 1) / bins) & (sure <= number / bins)
         if inside.any():
-            gap = abs((found == labels)[inside].mean() - sure[inside].mean())
+            gap = abs((decisions == labels)[inside].mean() - sure[inside].mean())
             error += inside.sum() / len(labels) * gap
     return float(error)
 
@@ -279,18 +279,18 @@ def test_probabilities_are_judged_as_what_they_are() -> None:
         )
         for activation in ACTIVATIONS
     }
-    # Once more through softmax, no margin of three probabilities reaches a half.
-    assert [one.confident_flips for one in judged.values()] == [0, 2, 2]
-    assert [one.near_tie_flips for one in judged.values()] == [1, 0, 0]
+    # After another softmax, no margin of three probabilities reaches a half.
+    assert [report.confident_flips for report in judged.values()] == [0, 2, 2]
+    assert [report.near_tie_flips for report in judged.values()] == [1, 0, 0]
     assert judged["softmax"].float_calibration_error == pytest.approx((0.002 + 0.45) / 3, abs=1e-6)
-    assert all(np.isfinite(one.divergence) for one in judged.values())
+    assert all(np.isfinite(report.divergence) for report in judged.values())
 
 
 def test_the_divergence_of_a_softmax_is_that_of_its_logits() -> None:
     before, after = (np.random.default_rng(seed).normal(0, 3, (50, 7)) for seed in (0, 1))
     of_logits = divergence_between(before, after, "none")
     assert divergence_between(softmax(before, axis=1), softmax(after, axis=1), "softmax") == pytest.approx(of_logits)
-    # Of probabilities that a candidate rounds so that they no longer sum to 1, too.
+    # The same holds for probabilities that a candidate rounds so that they no longer sum to 1.
     assert divergence_between(softmax(before, axis=1), softmax(before, axis=1) * 1.01, "softmax") == pytest.approx(0)
 
 
@@ -301,19 +301,19 @@ def test_the_divergence_of_a_sigmoid_adds_up_over_its_classes() -> None:
 
 
 def test_zeros_and_ones_of_probabilities_are_as_far_as_can_be_and_finite() -> None:
-    one, other = np.array([[1, 0]], np.float32), np.array([[0, 1]], np.float32)
+    certain, opposite = np.array([[1, 0]], np.float32), np.array([[0, 1]], np.float32)
     for activation in ("softmax", "sigmoid"):
-        assert divergence_between(one, one, activation) == pytest.approx(0)
-        assert 80 < divergence_between(one, other, activation) < 200
+        assert divergence_between(certain, certain, activation) == pytest.approx(0)
+        assert 80 < divergence_between(certain, opposite, activation) < 200
         assert np.isfinite(log_probabilities(np.zeros((2, 3), np.float32), activation)).all()
     nothing = np.array([[np.nan, 1]], np.float32)
-    assert all(divergence_between(one, nothing, activation) == np.inf for activation in ACTIVATIONS)
+    assert all(divergence_between(certain, nothing, activation) == np.inf for activation in ACTIVATIONS)
 
 
 def test_near_ties_are_the_smallest_margins_first() -> None:
     logits = np.array([[5, 0, 1], [1, 1.1, -9], [2, 0, 0], [3, 3, 0]], dtype=np.float32)
     assert near_ties(logits, 2).tolist() == [3, 1]
     assert near_ties(logits, 9).tolist() == [3, 1, 2, 0]
-    # Of probabilities too.
+    # The same holds for probabilities.
     assert near_ties(np.array([[0.9, 0.1, 0], [0.4, 0.3, 0.3], [1, 0, 0]], np.float32), 2).tolist() == [1, 0]
     assert near_ties(np.array([[2], [1]], dtype=np.float32), 1).tolist() == [1]

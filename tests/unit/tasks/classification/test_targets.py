@@ -32,9 +32,9 @@ VALUES = np.zeros((4, 2), np.float32)
     ],
 )
 def test_targets_that_are_no_class_indices(labels: Any, text: str) -> None:
-    with pytest.raises(DataError, match=text) as told:
+    with pytest.raises(DataError, match=text) as caught:
         DataSet.from_arrays("d", {"x": VALUES}, labels, classes=["a", "b"], specs=[SPEC])
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
     split = Split(inputs={"x": VALUES}, labels=labels)
     with pytest.raises(DataError, match=text):
         DataSet(name="d", train=split, validation=split, test=split, classes=("a", "b"), inputs=(SPEC,))
