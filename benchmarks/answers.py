@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from benchmarks.engines import PrepareBatch, engine_mode, load_engine
 
-# One of the sizes that are timed, so that nothing is compiled for this alone.
+# Batch size, one of the sizes that are timed, so that nothing is compiled for this alone.
 _BATCH = 32
 
 
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def _answer(prepare: PrepareBatch, images_NCHW: NDArray[Any]) -> NDArray[np.float32]:
-    """Logits (N, K), from full batches only; the last one is filled up."""
+    """Return the logits (N, K), from full batches only; the last batch is filled up."""
     held = np.ascontiguousarray(images_NCHW[:_BATCH])
     answer = prepare(held)
     logits = []

@@ -32,12 +32,12 @@ _PACKAGES = (
     "neural-compressor",
     "olive-ai",
 )
-# What there is besides, tried in the locked versions, and why it has no figures.
+# What else there is, tried in the locked versions, and why it has no figures.
 _NOT_RUN = {
     "NNCF prune": "all its modes are unstructured: single weights become zero, no channel goes",
     "Neural Compressor for ONNX": "a package of its own that needs numpy below 2; the rest here needs 2",
 }
-# Other tools report to their makers; not from here. Compiling stays in the process that is timed.
+# These keep other tools from reporting to their makers, and keep compiling in the process that is timed.
 _QUIET = {"CI": "true", "OLIVE_DISABLE_TELEMETRY": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
 
 
@@ -61,7 +61,7 @@ def main() -> int:
             block_s=arguments.block_ms / 1e3,
             search_s=arguments.search_s,
             made_by=(
-                f"`make peers RUN={_shown(arguments.run_dir)}`; {arguments.rounds} rounds, blocks of "
+                f"`make peers RUN={_portable_path(arguments.run_dir)}`; {arguments.rounds} rounds, blocks of "
                 f"{arguments.block_ms:g} ms; Olive searches {arguments.search_s} s; "
                 f"load average before: {os.getloadavg()[0]:.1f}"
             ),
@@ -75,11 +75,11 @@ def main() -> int:
 
 
 def compare(run_dir: Path, *, rounds: int, block_s: float, search_s: int, made_by: str) -> str:
-    """Everything, from a run directory to the document.
+    """Make the whole comparison, from a run directory to the document.
 
     Args:
-        run_dir: of a finished build.
-        rounds: interleaved rounds.
+        run_dir: run directory of a finished build.
+        rounds: number of interleaved rounds.
         block_s: length of one timed block, in seconds.
         search_s: time that a tool may search, in seconds.
         made_by: what the document says of the command and its settings.
@@ -89,12 +89,12 @@ def compare(run_dir: Path, *, rounds: int, block_s: float, search_s: int, made_b
         os.environ |= _QUIET | {"TORCHINDUCTOR_CACHE_DIR": str(scratch / "inductor")}
         ground = open_ground(run_dir)
         baseline, ours = float_file(ground), our_files(ground)
-        made, left_out = let_work(ground, baseline.file, scratch, search_s=search_s, reporter=say)
-        contenders = [baseline, *ours, *made]
+        peers, left_out = let_work(ground, baseline.file, scratch, search_s=search_s, reporter=say)
+        contenders = [baseline, *ours, *peers]
         decisions = {}
-        for one in contenders:
-            say.log(f"{one.name}: answers")
-            decisions[one.name] = decide(one, ground, scratch)
+        for contender in contenders:
+            say.log(f"{contender.name}: answers")
+            decisions[contender.name] = decide(contender, ground, scratch)
         return draw(
             Comparison(
                 contenders=contenders,
@@ -122,17 +122,17 @@ def _facts(ground: Ground, made_by: str) -> list[str]:
 
 
 def _compiler() -> str:
-    """What torch.compile compiles with, unless the environment names another one."""
+    """Name what torch.compile compiles with, unless the environment names another compiler."""
     program = os.environ.get("CXX", "g++")
     try:
-        done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+        process = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
     except OSError:
         return f"no C++ compiler {program}"
-    return done.stdout.splitlines()[0] if done.returncode == 0 else f"no C++ compiler {program}"
+    return process.stdout.splitlines()[0] if process.returncode == 0 else f"no C++ compiler {program}"
 
 
-def _shown(run_dir: Path) -> Path:
-    """As it was given, without the folders of this machine."""
+def _portable_path(run_dir: Path) -> Path:
+    """Return the path as it was given, without the folders of this machine."""
     return Path(run_dir.name) if run_dir.is_absolute() else run_dir
 
 

@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 from pipeline._handlers.description import RuntimeSpec
 
-# What computes the answers. `handlers`: ONNX Runtime, as `handlers.model_file` serves our own files; `openvino`: in the
-# precision it takes by itself; `inductor`: what torch.compile makes.
+# Name of what computes the answers. `handlers` is ONNX Runtime, as `handlers.model_file` serves our own files; `openvino`
+# runs in the precision it takes by itself; `inductor` is what torch.compile makes.
 Engine = Literal["handlers", "openvino", "openvino-f32", "inductor", "inductor-autotuned", "inductor-exported"]
 Peer = Literal["onnxruntime", "torch-compile", "openvino", "neural-compressor", "olive"]
 PEERS: tuple[Peer, ...] = ("onnxruntime", "torch-compile", "openvino", "neural-compressor", "olive")
-# Training examples that a tool is given to calibrate on: NNCF's own default.
+# Number of training examples that a tool is given to calibrate on. It is NNCF's own default.
 CALIBRATION_EXAMPLES = 300
 BATCH_SIZES = (1, 32)
 
@@ -23,12 +23,12 @@ class Contender:
     """Something that answers, made from the float network.
 
     Args:
-        name: for people; unique.
-        engine: what runs it.
-        file: the model file; for the float network in `inductor`, the run directory that holds it.
-        seconds: wall-clock of the tool's own work; None where there was none.
-        size: of what has to be shipped, in bytes, besides the engine.
-        note: what a reader must know; may be empty.
+        name: name for people; it is unique.
+        engine: name of what runs it.
+        file: path of the model file; for the float network in `inductor`, of the run directory that holds it.
+        seconds: wall-clock time of the tool's own work; None where there was none.
+        size: size of what has to be shipped besides the engine, in bytes.
+        note: what a reader must know; it may be empty.
         runtime: how `handlers` runs it; None for another engine.
         lossy: whether it may answer otherwise than float; only what a build proved to be lossless may not.
     """
@@ -43,13 +43,13 @@ class Contender:
     lossy: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return the fields as JSON values."""
         runtime = None if self.runtime is None else self.runtime.to_json()
         return {**asdict(self), "file": str(self.file), "runtime": runtime}
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Contender:
-        """The opposite of `to_json`."""
+        """Read what `to_json` wrote."""
         runtime = None if document["runtime"] is None else RuntimeSpec.from_json(document["runtime"])
         return cls(**{**document, "file": Path(document["file"]), "runtime": runtime})
 
@@ -59,15 +59,15 @@ class Task:
     """What every tool is handed: the same float network, the same data, the same budget.
 
     Args:
-        run_dir: of the build that trained the network.
-        model: the float network as ONNX: raw pixels in, logits out.
-        input_name: of its one input.
-        classes: number of them.
-        train: split to calibrate on.
-        validation: split that a tool may choose on.
-        folder: its own, empty; what it makes goes there.
-        max_drop: of accuracy, as a fraction.
-        search_s: for a tool that searches as long as it may.
+        run_dir: run directory of the build that trained the network.
+        model: path of the float network as ONNX, which takes raw pixels and gives logits.
+        input_name: name of its one input.
+        classes: number of classes.
+        train: path of the split to calibrate on.
+        validation: path of the split that a tool may choose on.
+        folder: an empty folder of its own; what it makes goes there.
+        max_drop: largest drop of accuracy, as a fraction.
+        search_s: time for a tool that searches as long as it may, in seconds.
     """
 
     run_dir: Path
@@ -81,11 +81,11 @@ class Task:
     search_s: float
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return the fields as JSON values."""
         return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Task:
-        """The opposite of `to_json`."""
+        """Read what `to_json` wrote."""
         paths = ("run_dir", "model", "train", "validation", "folder")
         return cls(**{**document, **{name: Path(document[name]) for name in paths}})

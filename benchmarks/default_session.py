@@ -75,11 +75,13 @@ def _rows(path: Path, rounds: int) -> list[tuple[str, ...]]:
         times = [f"{estimate(seconds[name, size]).value * 1e6:,.1f}" for name in (OURS, DEFAULT)]
         ratio = speed_up(seconds[DEFAULT, size], seconds[OURS, size])
         noise = speed_up(seconds[COPY, size], seconds[OURS, size])
-        rows.append((serving.candidate, str(size), "yes" if same else "NO", *times, _shown(ratio), _shown(noise)))
+        rows.append(
+            (serving.candidate, str(size), "yes" if same else "NO", *times, _ratio_text(ratio), _ratio_text(noise))
+        )
     return rows
 
 
-def _shown(ratio: Ratio) -> str:
+def _ratio_text(ratio: Ratio) -> str:
     return f"{ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
 
 

@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def default_session(file: str) -> Any:
-    """A session of one thread, else with the runtime's defaults."""
+    """Start a session of one thread, otherwise with the runtime's defaults."""
     onnxruntime = import_onnx_runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -42,10 +42,10 @@ def default_session(file: str) -> Any:
 
 
 def default_answers(file: str, batch: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-    """What such a session answers.
+    """Return what such a session answers.
 
     Args:
-        file: the ONNX file.
+        file: path of the ONNX file.
         batch: raw inputs (B, *shape) by name.
 
     Returns:

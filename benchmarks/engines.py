@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from benchmarks.contender import Engine
 
 Answer = Callable[[], Any]
-# Raw pixels (B, *shape) in; what answers them, as often as it is called, with logits (B, K) as the engine holds them.
+# A function takes raw pixels (B, *shape) and returns a call. The call answers them as often as it is made, with logits
+# (B, K) as the engine holds them.
 PrepareBatch = Callable[[NDArray[Any]], Answer]
 
 
@@ -21,8 +22,8 @@ def load_engine(engine: Engine, file: Path) -> PrepareBatch:
     """Load a contender that ONNX Runtime does not run.
 
     Args:
-        engine: what runs it.
-        file: the model file, or the run directory for the float network.
+        engine: name of what runs it.
+        file: path of the model file, or of the run directory for the float network.
     """
     match engine:
         case "openvino":
@@ -42,7 +43,7 @@ def load_engine(engine: Engine, file: Path) -> PrepareBatch:
 
 
 def engine_mode(engine: Engine) -> AbstractContextManager[object]:
-    """What an engine is prepared and called in: for torch, inference mode, entered once, as eager is timed."""
+    """Enter what an engine is prepared and called in: for torch, inference mode, entered once, as eager is timed."""
     if not engine.startswith("inductor"):
         return nullcontext()
     import torch
@@ -57,7 +58,7 @@ def _read_openvino(file: Path) -> Any:
 
 
 def _prepare_openvino(model: Any, precision: dict[str, str], batch: NDArray[Any]) -> Answer:
-    """Of fixed shape, since OpenVINO is slower on a free batch axis; the input's memory is shared, not copied."""
+    """Compile for a fixed shape, as OpenVINO is slower on a free batch axis; the input's memory is shared."""
     import openvino
 
     fixed = model.clone()
@@ -88,7 +89,7 @@ def _exported(file: Path) -> Any:
 
 
 def _prepare_inductor(module: Any, mode: str, batch: NDArray[Any]) -> Answer:
-    """Weights frozen into the code, which is made for this shape alone, for a single thread."""
+    """Freeze the weights into the code, which is made for this shape alone, for a single thread."""
     import torch
     from torch._inductor import config
 
@@ -97,5 +98,5 @@ def _prepare_inductor(module: Any, mode: str, batch: NDArray[Any]) -> Answer:
     compiled: Callable[[torch.Tensor], torch.Tensor] = torch.compile(module, mode=mode, dynamic=False)
     tensor = torch.from_numpy(batch)
 
-    compiled(tensor)  # compiles now, not on the first timed call
+    compiled(tensor)  # this compiles now, not on the first timed call
     return lambda: compiled(tensor)

@@ -39,28 +39,29 @@ _LEAST_ANSWERED = 0.99
 _MOST_TIMES_QUIET = 3.0
 _MOST_GROWTH_MIB = 64.0
 _BYTES_A_PIXEL = 8
-# TorchServe's own server takes 2 s of Java for them before a worker sees any: shown, but neither mixed nor counted.
+# TorchServe's own server takes 2 s of Java for these before a worker sees any: they are shown, neither mixed nor
+# counted.
 _OPEN = "140,000 fields of a form"
 
 
 @dataclass
 class Outcomes:
-    """Of one client's requests: how long each took from when it was due, in seconds, and its status; 0 for none."""
+    """The outcomes of one client's requests: seconds from when each was due to its end, and its status; 0 for none."""
 
     seconds: list[float] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
 
     @property
     def answered(self) -> float:
-        """Share of those with status 200."""
+        """Share of the requests with status 200."""
         return self.statuses.count(200) / max(1, len(self.statuses))
 
     def median_ms(self) -> float:
-        """Over all of them."""
+        """Return the median over all requests, in milliseconds."""
         return statistics.median(self.seconds) * 1e3
 
     def p99_ms(self) -> float:
-        """Over all of them."""
+        """Return the 99th percentile over all requests, in milliseconds."""
         return sorted(self.seconds)[int(0.99 * (len(self.seconds) - 1))] * 1e3
 
 
@@ -82,7 +83,7 @@ def main() -> int:
         archive = read_archive(path)
         arrays, _ = golden_answers(archive)
         form, bodies = next(iter(encode_requests(archive.serving.inputs, arrays).items()))
-        asked = HostileRequest(body=bodies[0], headers={"content-type": form})
+        good_request = HostileRequest(body=bodies[0], headers={"content-type": form})
         requests_by_kind = hostile_requests(archive.serving, SERVERS[DEFAULT_SERVER].wire())
         kinds = chosen_kinds(requests_by_kind, arguments.only, mixed=bool(arguments.mixed_seconds))
         if not kinds:
@@ -94,22 +95,22 @@ def main() -> int:
         picture = any(spec.decoding is not None for spec in archive.serving.inputs)
         own_mib = pixels * _BYTES_A_PIXEL / (1 << 20) if picture else 0.0
         with running_server(path) as state:
-            _beside(state, asked, [], seconds=5, per_second=1)
-            quiet, _ = _beside(state, asked, [], seconds=20, per_second=1)
+            _beside(state, good_request, [], seconds=5, per_second=1)
+            quiet, _ = _beside(state, good_request, [], seconds=20, per_second=1)
             print(f"{path.name}: quiet: {quiet.answered:.2%} answered, median {quiet.median_ms():.1f} ms")
             for name, requests in kinds.items():
                 seconds = arguments.mixed_seconds if len(requests) > 1 else arguments.seconds
-                unhurt = _row(state, name, asked, requests, quiet, seconds, arguments.per_second, own_mib)
+                unhurt = _row(state, name, good_request, requests, quiet, seconds, arguments.per_second, own_mib)
                 good &= unhurt or name == _OPEN
     return 0 if good else 1
 
 
 def chosen_kinds(requests: Mapping[str, HostileRequest], only: str, *, mixed: bool) -> dict[str, list[HostileRequest]]:
-    """The kinds of requests whose name holds a text.
+    """Return the kinds of requests whose name holds a text.
 
     Args:
-        requests: by kind.
-        only: the text; empty for all.
+        requests: requests by kind.
+        only: the text; it is empty for all.
         mixed: whether all of them in turn are one more kind, where they are several.
     """
     kinds = {name: [request] for name, request in requests.items() if only in name}
@@ -122,28 +123,28 @@ def chosen_kinds(requests: Mapping[str, HostileRequest], only: str, *, mixed: bo
 def _row(
     state: ServerState,
     name: str,
-    asked: HostileRequest,
+    good_request: HostileRequest,
     requests: Sequence[HostileRequest],
     quiet: Outcomes,
     seconds: float,
     per_second: float,
     own_mib: float,
 ) -> bool:
-    """One kind of request; whether nobody suffered."""
+    """Print the row of one kind of request; return whether nobody suffered."""
     before = _worker(state)
     _forget_peak(before)
     memory = _peak_mib(before)
-    found, hostile = _beside(state, asked, requests, seconds=seconds, per_second=per_second)
+    good, hostile = _beside(state, good_request, requests, seconds=seconds, per_second=per_second)
     after = _worker(state)
     died = after.pid != before.pid
     growth = 0.0 if died else _peak_mib(after) - memory
-    times = found.median_ms() / quiet.median_ms()
+    times = good.median_ms() / quiet.median_ms()
     decoded = 200 in hostile.statuses and any(
         request.headers["content-type"].startswith("image") or b"b64" in request.body for request in requests
     )
     allowed = _MOST_GROWTH_MIB + (own_mib if decoded else 0.0)
     suffered = [
-        *["answers"] * (found.answered < _LEAST_ANSWERED),
+        *["answers"] * (good.answered < _LEAST_ANSWERED),
         *["median"] * (times > _MOST_TIMES_QUIET),
         *["memory"] * (growth > allowed),
         *["worker died"] * died,
@@ -154,8 +155,8 @@ def _row(
     )
     print(
         f"{name} ({kilobytes:,.0f} kB) | {statuses}; slowest {max(hostile.seconds):.2f} s | "
-        f"{found.answered:.2%} of {len(found.statuses)} | median {found.median_ms():.1f} ms (x {times:.2f}), "
-        f"p99 {found.p99_ms():.0f} ms | + {growth:.0f} MiB of {allowed:.0f} | {', '.join(suffered) or 'good'}",
+        f"{good.answered:.2%} of {len(good.statuses)} | median {good.median_ms():.1f} ms (x {times:.2f}), "
+        f"p99 {good.p99_ms():.0f} ms | + {growth:.0f} MiB of {allowed:.0f} | {', '.join(suffered) or 'good'}",
         flush=True,
     )
     return not suffered
@@ -163,16 +164,16 @@ def _row(
 
 def _beside(
     state: ServerState,
-    asked: HostileRequest,
+    good_request: HostileRequest,
     requests: Sequence[HostileRequest],
     *,
     seconds: float,
     per_second: float,
 ) -> tuple[Outcomes, Outcomes]:
-    """The outcomes of a good and a hostile client; each request is posted when it is due, answered or not."""
+    """Return the outcomes of a good and a hostile client; each request is posted when it is due, answered or not."""
     good, hostile = Outcomes(), Outcomes()
     threads = [
-        threading.Thread(target=_client, args=(state, [asked], good, seconds, _GOOD_PER_S)),
+        threading.Thread(target=_client, args=(state, [good_request], good, seconds, _GOOD_PER_S)),
         *[threading.Thread(target=_client, args=(state, requests, hostile, seconds, per_second))] * bool(requests),
     ]
     for thread in threads:
@@ -213,7 +214,7 @@ def _post(state: ServerState, request: HostileRequest, outcomes: Outcomes, due: 
 
 
 def _worker(state: ServerState) -> psutil.Process:
-    """The worker's process; of one that was just started as well."""
+    """Return the worker's process, also where it was just started."""
     while True:
         for worker in SERVERS[state.server].workers(state):
             if worker.pid and psutil.pid_exists(worker.pid):
@@ -227,7 +228,7 @@ def _forget_peak(process: psutil.Process) -> None:
 
 
 def _peak_mib(process: psutil.Process) -> float:
-    """The most memory that a process had since."""
+    """Return the most memory that a process has had since then, in MiB."""
     status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
 

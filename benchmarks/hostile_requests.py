@@ -18,7 +18,7 @@ from pipeline._handlers.request import MAX_INSTANCES
 from pipeline.serving.wire import Wire
 
 JSON = "application/json"
-# What TorchServe takes by default.
+# Largest number of bytes that TorchServe takes by default.
 _MOST_BYTES = 6_500_000
 
 
@@ -27,8 +27,8 @@ class HostileRequest:
     """A request as it is posted.
 
     Args:
-        body: its bytes.
-        headers: with the content type.
+        body: bytes of the request.
+        headers: headers, with the content type.
     """
 
     body: bytes
@@ -36,10 +36,10 @@ class HostileRequest:
 
 
 def hostile_requests(serving: Serving, wire: Wire) -> dict[str, HostileRequest]:
-    """Those that fit a model of one input, by name; the valid ones among them are the largest that it takes."""
+    """Return the requests that fit a model of one input, by name; the valid ones are the largest that it takes."""
     spec = serving.inputs[0]
     requests = {
-        "one long text among 1,000 empty ones": _json(_listed([""] * 1000 + ["x" * 1_000_000])),
+        "one long text among 1,000 empty ones": _json(_instances([""] * 1000 + ["x" * 1_000_000])),
         "one long key": _json(json.dumps({"k" * 2_400_000: 1}).encode()),
         "2 million empty lists": _json(b'{"instances":[' + _many(b"[]") + b"]}"),
         "2 million empty lists in one instance": _json(b'{"instances":[[' + _many(b"[]") + b"]]}"),
@@ -60,8 +60,8 @@ def hostile_requests(serving: Serving, wire: Wire) -> dict[str, HostileRequest]:
             "PNG of 16 million pixels, transparent, 16 bits": _png(4000, 4000, depth=16, colour=6),
             "PNG of 16,384 pieces": HostileRequest(body=_pieces(16_380), headers={"content-type": "image/png"}),
             "the largest PNG that is taken": _png(3547, 3547),
-            "the largest pictures that are taken, in JSON": _json(_listed(*[_b64(_png(1024, 1024).body)] * 12)),
-            "1,024 pictures": _json(_listed(*[_b64(_png(8, 8).body)] * 1024)),
+            "the largest pictures that are taken, in JSON": _json(_instances(*[_b64(_png(1024, 1024).body)] * 12)),
+            "1,024 pictures": _json(_instances(*[_b64(_png(8, 8).body)] * 1024)),
         }
     return requests
 
@@ -70,7 +70,7 @@ def _json(body: bytes) -> HostileRequest:
     return HostileRequest(body=body)
 
 
-def _listed(*instances: object) -> bytes:
+def _instances(*instances: object) -> bytes:
     return json.dumps({"instances": instances}, separators=(",", ":")).encode()
 
 
@@ -79,12 +79,12 @@ def _many(part: bytes) -> bytes:
 
 
 def _most_instances(spec: InputSpec) -> bytes:
-    one = _listed(_values(spec))
-    return _listed(*[_values(spec)] * min(MAX_INSTANCES, _MOST_BYTES // len(one)))
+    instance = _instances(_values(spec))
+    return _instances(*[_values(spec)] * min(MAX_INSTANCES, _MOST_BYTES // len(instance)))
 
 
 def _values(spec: InputSpec) -> object:
-    """An instance of the input, short as text."""
+    """Return an instance of the input, short as text."""
     if spec.decoding is not None:
         return _b64(_png(8, 8).body) if np.prod(spec.shape) > 4000 else np.ones(spec.shape, dtype=int).tolist()
     return np.full(spec.shape, int(spec.nearest_to_zero)).tolist()
@@ -106,7 +106,7 @@ def _chunk(name: bytes, content: bytes) -> bytes:
 
 
 def _png(width: int, height: int, *, depth: int = 8, colour: int = 2) -> HostileRequest:
-    """A PNG file of stripes whose every row is taken from the one above, by the slowest filter."""
+    """Return a PNG file of stripes; every row is taken from the row above, by the slowest filter."""
     row = width * {2: 3, 6: 4}[colour] * depth // 8
     first = np.random.default_rng(0).integers(0, 256, row, dtype=np.uint8).tobytes()
     packer = zlib.compressobj(6)
@@ -127,7 +127,7 @@ def _pieces(number: int) -> bytes:
 
 
 def _scans(number: int) -> bytes:
-    """A colour picture of 2 million pixels whose last scan is repeated, each time with some bits to refine."""
+    """Return a colour picture of 2 million pixels whose last scan is repeated, each time with some bits to refine."""
     pixels = np.random.default_rng(0).integers(0, 256, (30, 30, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).resize((1500, 1500)).save(buffer, format="JPEG", progressive=True, quality=30)

@@ -13,19 +13,19 @@ from benchmarks.telemetry import switch_off
 
 def main() -> None:
     """Make a peer's contenders, and write down what they are."""
-    name, job, made = sys.argv[1:]
-    peer = next(one for one in PEERS if one == name)
+    name, job, result = sys.argv[1:]
+    peer = next(peer for peer in PEERS if peer == name)
     switch_off(peer)
     contenders = make(peer, Task.from_json(json.loads(Path(job).read_text(encoding="utf-8"))))
-    Path(made).write_text(json.dumps([one.to_json() for one in contenders]), encoding="utf-8")
+    Path(result).write_text(json.dumps([contender.to_json() for contender in contenders]), encoding="utf-8")
 
 
 def make(peer: Peer, task: Task) -> list[Contender]:
-    """What a peer makes of the float network.
+    """Return what a peer makes of the float network.
 
     Args:
-        peer: which one.
-        task: what it is handed.
+        peer: name of the peer.
+        task: task that it is handed.
     """
     match peer:
         case "onnxruntime":

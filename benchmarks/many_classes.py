@@ -72,7 +72,7 @@ def main() -> int:
 
 
 def network(classes: int) -> bytes:
-    """The network as an ONNX file: uint8 (B, 3, 224, 224) in, logits (B, classes) out."""
+    """Return the network as an ONNX file, which takes uint8 (B, 3, 224, 224) and gives logits (B, classes)."""
     values = 3 * (_SIDE // _POOL) ** 2
     weight = np.random.default_rng(0).normal(0, 1 / 255, (values, classes)).astype(np.float32)
     nodes = [

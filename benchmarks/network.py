@@ -14,10 +14,10 @@ from pipeline.models.weights import load_weights
 
 
 def float_module(run_dir: Path) -> nn.Module:
-    """Preprocessing and network, the trained weights loaded, in evaluation mode.
+    """Return preprocessing and network, with the trained weights loaded, in evaluation mode.
 
     Args:
-        run_dir: of a finished build.
+        run_dir: run directory of a finished build.
     """
     run = open_run(run_dir)
     model = load_model_spec(run.recipe.model, run.recipe.folder, read_info(run.ground[Kind.DATA_INFO, None]))

@@ -36,19 +36,19 @@ SPLITS = ("validation", "test")
 
 @dataclass(frozen=True, kw_only=True)
 class Ground:
-    """What all are measured on.
+    """What all contenders are measured on.
 
     Args:
         run: the opened run directory.
         model: specification of the network.
-        task: what it is for.
-        eager: what it is made from.
-        samples: real inputs, to time on.
-        data: by split, its file.
-        labels: by split, (N,).
-        float_logits: by split, of the float network in torch, (N, K).
-        limits: the run's budget.
-        compared: candidates that the run chose from, which its bounds account for.
+        task: task of the network.
+        eager: what eager is made from.
+        samples: path of real inputs, to time on.
+        data: path of the file of each split.
+        labels: labels (N,) by split.
+        float_logits: logits (N, K) of the float network in torch, by split.
+        limits: budget of the run.
+        compared: number of candidates that the run chose from, which its bounds account for.
     """
 
     run: OpenedRun
@@ -72,7 +72,7 @@ def open_ground(run_dir: Path) -> Ground:
     """Open a finished build.
 
     Args:
-        run_dir: its run directory.
+        run_dir: run directory of the build.
 
     Raises:
         FileError: it is not finished, something in it was altered, or its network takes several inputs.
@@ -106,16 +106,16 @@ def open_ground(run_dir: Path) -> Ground:
 
 
 def float_file(ground: Ground) -> Contender:
-    """The float network as ONNX, with ONNX Runtime's defaults: what every other tool starts from."""
+    """Return the float network as ONNX, with ONNX Runtime's defaults: every other tool starts from it."""
     return _contender(
         ground, _report(ground, _baseline(ground)), FLOAT, seconds=None, note="float, default session options"
     )
 
 
 def our_files(ground: Ground) -> list[Contender]:
-    """The winner first, then what else is on the front of latency or of size, inside the budget."""
+    """Return the winner first, then what else is on the front of latency or of size, inside the budget."""
     selected = read_document(ground.run.require(ground.run.manifest.one(Kind.SELECTION)), Selection).selected
-    allowed = [point for point in (_point(ground, one) for one in ground.run.reports) if point.allowed]
+    allowed = [point for point in (_point(ground, report) for report in ground.run.reports) if point.allowed]
     front = {*pareto_front(allowed, "latency"), *pareto_front(allowed, "size")} - {selected, _baseline(ground)}
     stages = ground.run.manifest.stages
     seconds = stages["candidates"].seconds + stages["select"].seconds
@@ -162,8 +162,8 @@ def _contender(ground: Ground, report: CandidateReport, name: str, *, seconds: f
 
 
 def _baseline(ground: Ground) -> str:
-    return baseline_of([one.name for one in ground.run.reports])
+    return baseline_of([report.name for report in ground.run.reports])
 
 
 def _report(ground: Ground, name: str) -> CandidateReport:
-    return next(one for one in ground.run.reports if one.name == name)
+    return next(report for report in ground.run.reports if report.name == name)

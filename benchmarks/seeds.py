@@ -16,7 +16,7 @@ import pipeline
 from pipeline.cli.render.console import Terminal
 from pipeline.errors import PipelineError
 
-# The float network alone.
+# Overrides that build the float network alone.
 _FLOAT_ONLY = (
     "search.effort=off",
     "candidates.variants=[]",
@@ -53,14 +53,17 @@ def main() -> int:
             print(f"error: {error}", file=sys.stderr)
             return error.exit_code
         report = next(row.report for row in result.candidates if row.selected)
-        trained = next(one for one in result.stages if one.stage == "train")
+        trained = next(stage for stage in result.stages if stage.stage == "train")
         took = f"trained in {trained.seconds / 60:.1f} minutes" if trained.action == "ran" else "trained before"
         validation.append(report.quality.accuracy)
         test.append(result.test.accuracy)
         print(f"seed {seed}: validation {validation[-1]:.4f}, test {test[-1]:.4f}, {took}", flush=True)
-    for split, found in (("validation", validation), ("test", test)):
-        spread = f", standard deviation {statistics.stdev(found):.4f}" if len(found) > 1 else ""
-        print(f"{split}: mean {statistics.mean(found):.4f}, from {min(found):.4f} to {max(found):.4f}{spread}")
+    for split, accuracies in (("validation", validation), ("test", test)):
+        spread = f", standard deviation {statistics.stdev(accuracies):.4f}" if len(accuracies) > 1 else ""
+        print(
+            f"{split}: mean {statistics.mean(accuracies):.4f}, from {min(accuracies):.4f} to {max(accuracies):.4f}"
+            f"{spread}"
+        )
     return 0
 
 

@@ -12,7 +12,7 @@ from pipeline.measure.gain import Claim, Ratio
 from pipeline.tasks.intervals import drop_bounds
 
 Accuracy = Literal["more accurate", "as accurate", "less accurate"]
-# Each bound; both together hold with 95 %.
+# Confidence of each bound; both together hold with 95 %.
 _CONFIDENCE = 0.975
 
 
@@ -21,9 +21,9 @@ class Paired:
     """Accuracy of one contender minus another's, on the same examples.
 
     Args:
-        value: as a fraction.
+        value: difference as a fraction.
         low: lower end of its two-sided 95 % interval.
-        high: upper end.
+        high: upper end of that interval.
     """
 
     value: float
@@ -32,7 +32,7 @@ class Paired:
 
     @property
     def claim(self) -> Accuracy:
-        """What may be said: where the interval holds 0, neither is the better one."""
+        """What may be said of accuracy: where the interval holds 0, neither is the better one."""
         if self.low > 0:
             return "more accurate"
         return "less accurate" if self.high < 0 else "as accurate"
@@ -42,8 +42,8 @@ def paired_accuracy(right: NDArray[np.bool_], other: NDArray[np.bool_]) -> Paire
     """Compare on the same examples; see `drop_bounds`.
 
     Args:
-        right: which examples (N,) the one answers rightly.
-        other: which the other one does.
+        right: mask (N,) of the examples that the one contender answers rightly.
+        other: mask (N,) of the examples that the other contender answers rightly.
     """
     lost, gained, examples = int((other & ~right).sum()), int((right & ~other).sum()), len(right)
     low, high = drop_bounds(lost=lost, gained=gained, examples=examples, confidence=_CONFIDENCE)
@@ -51,11 +51,11 @@ def paired_accuracy(right: NDArray[np.bool_], other: NDArray[np.bool_]) -> Paire
 
 
 def standing(speed: Claim, accuracy: Accuracy) -> str:
-    """In one word or a few; ahead is faster at equal or better accuracy.
+    """Say the standing in one word or a few; ahead is faster at equal or better accuracy.
 
     Args:
-        speed: what may be claimed of the one over the other.
-        accuracy: likewise.
+        speed: what may be claimed of the speed of the one over the other.
+        accuracy: what may be claimed of its accuracy.
     """
     match speed, accuracy:
         case "faster", "less accurate":
@@ -77,6 +77,6 @@ def standing(speed: Claim, accuracy: Accuracy) -> str:
 
 
 def speed_text(ratio: Ratio, noise: Ratio) -> str:
-    """How many times faster, its interval, and the sign of the claim."""
+    """Return how many times faster it is, its interval, and the sign of the claim."""
     sign = {"faster": "+", "slower": "-", "none": ""}[ratio.claim(noise)]
     return f"{ratio.value:.2f} ({ratio.low:.2f}-{ratio.high:.2f}){sign}"

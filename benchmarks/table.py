@@ -28,13 +28,13 @@ _STANDING_LEGEND = (
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """All that was found.
+    """All results of the comparison.
 
     Args:
-        contenders: the float file, ours (the winner first), then the others'.
-        decisions: by contender and split.
+        contenders: the float file, ours (the winner first), then those of the peers.
+        decisions: decisions by contender and split.
         rounds: seconds per call, a value per round, by name and batch size; `eager` and the copy besides.
-        left_out: by peer, why it is not there.
+        left_out: reason why a peer is not there, by peer.
         facts: lines on machine, versions, date and command.
         max_drop: the budget, as a fraction.
     """
@@ -49,30 +49,30 @@ class Comparison:
     @property
     def winner(self) -> Contender:
         """The candidate that the run selected."""
-        return next(one for one in self.contenders if one.name.startswith(OURS))
+        return next(contender for contender in self.contenders if contender.name.startswith(OURS))
 
     def noise(self, size: int) -> Ratio:
-        """What the float file shows against its own copy: no such gain is claimed of another."""
+        """Return what the float file shows against its own copy: no such gain is claimed of another."""
         return speed_up(self.rounds[FLOAT][size], self.rounds[COPY][size])
 
 
-def draw(found: Comparison) -> str:
-    """The whole document."""
+def draw(comparison: Comparison) -> str:
+    """Draw the whole document."""
     blocks = [
         "# Beside other tools",
         "Made by `make peers`; do not edit. The same float network, data and budget, one thread, raw pixels in.",
-        "\n".join(f"- {fact}" for fact in found.facts),
+        "\n".join(f"- {fact}" for fact in comparison.facts),
         "## Latency",
-        _table(["one thread", *_latency_heads()], _latency_rows(found)),
-        _latency_legend(found),
+        _table(["one thread", *_latency_heads()], _latency_rows(comparison)),
+        _latency_legend(comparison),
         "## Accuracy, size, time spent",
         _table(
             ["", "validation", "drop (bound)", "verdict", "test", "drop (bound)", "on test", "kB", "minutes"],
-            _accuracy_rows(found),
+            _accuracy_rows(comparison),
         ),
-        _ACCURACY_LEGEND.format(budget=f"{found.max_drop * 100:g}"),
-        "\n".join(f"- {one.name}: {one.note}." for one in found.contenders if one.note),
-        f"## Our selected candidate against each: {found.winner.name.removeprefix(OURS)}",
+        _ACCURACY_LEGEND.format(budget=f"{comparison.max_drop * 100:g}"),
+        "\n".join(f"- {contender.name}: {contender.note}." for contender in comparison.contenders if contender.note),
+        f"## Our selected candidate against each: {comparison.winner.name.removeprefix(OURS)}",
         _table(
             [
                 "",
@@ -80,18 +80,21 @@ def draw(found: Comparison) -> str:
                 "accuracy on test",
                 *(f"at {size}" for size in BATCH_SIZES),
             ],
-            _standing_rows(found),
+            _standing_rows(comparison),
         ),
         _STANDING_LEGEND,
-        _summary(found),
+        _summary(comparison),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-def _latency_legend(found: Comparison) -> str:
-    noise = (f"{speed_text(one, one)} at {size}" for size, one in ((size, found.noise(size)) for size in BATCH_SIZES))
+def _latency_legend(comparison: Comparison) -> str:
+    noise = (
+        f"{speed_text(ratio, ratio)} at {size}"
+        for size, ratio in ((size, comparison.noise(size)) for size in BATCH_SIZES)
+    )
     return (
-        f"Medians over {len(found.rounds[FLOAT][1])} interleaved rounds with 95 % intervals over rounds, a pinned "
+        f"Medians over {len(comparison.rounds[FLOAT][1])} interleaved rounds with 95 % intervals over rounds, a pinned "
         "process each; the fastest at batch 1 first. x: times faster; + a certain gain of more than 3 %, - a certain "
         f"loss, each beyond what the float file shows against its own copy: {', '.join(noise)}."
     )
@@ -102,56 +105,57 @@ def _latency_heads() -> Iterator[str]:
         yield from (f"ms at {size}", "x eager", "x float")
 
 
-def _latency_rows(found: Comparison) -> Iterator[list[str]]:
-    names = ["eager", *(one.name for one in found.contenders)]
-    for name in sorted(names, key=lambda name: estimate(found.rounds[name][1]).value):
-        cells = [_bold(name, found)]
+def _latency_rows(comparison: Comparison) -> Iterator[list[str]]:
+    names = ["eager", *(contender.name for contender in comparison.contenders)]
+    for name in sorted(names, key=lambda name: estimate(comparison.rounds[name][1]).value):
+        cells = [_bold(name, comparison)]
         for size in BATCH_SIZES:
-            seconds = found.rounds[name][size]
+            seconds = comparison.rounds[name][size]
             latency = estimate(seconds).scaled(1e3)
             cells.append(f"{latency.value:.3f} ({latency.low:.3f}-{latency.high:.3f})")
             for reference in ("eager", FLOAT):
-                ratio = speed_up(found.rounds[reference][size], seconds)
-                cells.append("-" if name == reference else speed_text(ratio, found.noise(size)))
+                ratio = speed_up(comparison.rounds[reference][size], seconds)
+                cells.append("-" if name == reference else speed_text(ratio, comparison.noise(size)))
         yield cells
-    yield from ([peer, f"not run: {why}"] for peer, why in found.left_out.items())
+    yield from ([peer, f"not run: {why}"] for peer, why in comparison.left_out.items())
 
 
-def _accuracy_rows(found: Comparison) -> Iterator[list[str]]:
-    for one in found.contenders:
-        cells = [_bold(one.name, found)]
+def _accuracy_rows(comparison: Comparison) -> Iterator[list[str]]:
+    for contender in comparison.contenders:
+        cells = [_bold(contender.name, comparison)]
         for split in ("validation", "test"):
-            decided = found.decisions[one.name][split]
+            decided = comparison.decisions[contender.name][split]
             quality, verdict = decided.quality, decided.verdict
             cells += [
                 f"{quality.accuracy:.4f}",
                 f"{quality.drop * 100:+.2f} ({verdict.adjusted_drop_upper * 100:+.2f})",
                 verdict.text,
             ]
-        minutes = "-" if one.seconds is None else f"{one.seconds / 60:.2f}"
-        yield [*cells, f"{one.size / 1000:,.0f}", minutes]
-    yield from ([peer, f"not run: {why}"] for peer, why in found.left_out.items())
+        minutes = "-" if contender.seconds is None else f"{contender.seconds / 60:.2f}"
+        yield [*cells, f"{contender.size / 1000:,.0f}", minutes]
+    yield from ([peer, f"not run: {why}"] for peer, why in comparison.left_out.items())
 
 
-def _standing_rows(found: Comparison) -> Iterator[list[str]]:
-    for one in _others(found):
-        accuracy = _against(found, one)
+def _standing_rows(comparison: Comparison) -> Iterator[list[str]]:
+    for contender in _others(comparison):
+        accuracy = _against(comparison, contender)
         ratios = {
-            size: speed_up(found.rounds[one.name][size], found.rounds[found.winner.name][size]) for size in BATCH_SIZES
+            size: speed_up(comparison.rounds[contender.name][size], comparison.rounds[comparison.winner.name][size])
+            for size in BATCH_SIZES
         }
         yield [
-            one.name,
-            *(speed_text(ratios[size], found.noise(size)) for size in BATCH_SIZES),
+            contender.name,
+            *(speed_text(ratios[size], comparison.noise(size)) for size in BATCH_SIZES),
             f"{accuracy.value * 100:+.2f} ({accuracy.low * 100:+.2f} to {accuracy.high * 100:+.2f})",
-            *(_standing(found, one, size) for size in BATCH_SIZES),
+            *(_standing(comparison, contender, size) for size in BATCH_SIZES),
         ]
 
 
-def _summary(found: Comparison) -> str:
-    """Where we are ahead, and by name where not."""
+def _summary(comparison: Comparison) -> str:
+    """Say where we are ahead, and by name where not."""
     lines = []
     for size in BATCH_SIZES:
-        standings = {one.name: _standing(found, one, size) for one in _others(found)}
+        standings = {contender.name: _standing(comparison, contender, size) for contender in _others(comparison)}
         ahead = sum(text == "ahead" for text in standings.values())
         line = f"At batch {size}, ours is ahead of {ahead} of {len(standings)}"
         rest = "; ".join(f"against {name} it is {text}" for name, text in standings.items() if text != "ahead")
@@ -159,21 +163,23 @@ def _summary(found: Comparison) -> str:
     return "\n".join(lines)
 
 
-def _standing(found: Comparison, other: Contender, size: int) -> str:
-    ratio = speed_up(found.rounds[other.name][size], found.rounds[found.winner.name][size])
-    return standing(ratio.claim(found.noise(size)), _against(found, other).claim)
+def _standing(comparison: Comparison, contender: Contender, size: int) -> str:
+    ratio = speed_up(comparison.rounds[contender.name][size], comparison.rounds[comparison.winner.name][size])
+    return standing(ratio.claim(comparison.noise(size)), _against(comparison, contender).claim)
 
 
-def _against(found: Comparison, other: Contender) -> Paired:
-    return paired_accuracy(found.decisions[found.winner.name]["test"].right, found.decisions[other.name]["test"].right)
+def _against(comparison: Comparison, contender: Contender) -> Paired:
+    return paired_accuracy(
+        comparison.decisions[comparison.winner.name]["test"].right, comparison.decisions[contender.name]["test"].right
+    )
 
 
-def _others(found: Comparison) -> list[Contender]:
-    return [one for one in found.contenders if not one.name.startswith(OURS)]
+def _others(comparison: Comparison) -> list[Contender]:
+    return [contender for contender in comparison.contenders if not contender.name.startswith(OURS)]
 
 
-def _bold(name: str, found: Comparison) -> str:
-    return f"**{name}**" if name == found.winner.name else name
+def _bold(name: str, comparison: Comparison) -> str:
+    return f"**{name}**" if name == comparison.winner.name else name
 
 
 def _table(heads: Sequence[str], rows: Iterator[list[str]]) -> str:

@@ -1,4 +1,4 @@
-"""Other tools report to their vendors, too: what keeps each from it."""
+"""Keeps other tools from reporting to their vendors."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 
 from benchmarks.contender import Peer
 
-# Read by what a tool imports. Olive sends one event in spite of a variable of its own, and none where it sees `CI`;
-# torch compiles otherwise where it sees that, so it is for Olive alone.
+# Variables that a tool reads when it is imported. Olive sends one event in spite of a variable of its own, and none
+# where it sees `CI`; torch compiles otherwise where it sees `CI`, so it is for Olive alone.
 _VARIABLES: dict[Peer, dict[str, str]] = {
     "openvino": {"NNCF_CI": "1"},
     "olive": {"CI": "true", "OLIVE_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1"},

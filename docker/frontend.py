@@ -1,4 +1,4 @@
-"""What TorchServe's Java archive is changed by, once, when the image is made: `frontend.py PACKAGES SERVER`.
+"""Changes TorchServe's Java archive, once, when the image is made: `frontend.py PACKAGES SERVER`.
 
 Into SERVER/classes goes its main class without the two gRPC servers, which answer whoever shares the container's
 network, and which no setting switches off. It stands first on the class path. Into SERVER/native goes netty's library,
@@ -21,11 +21,11 @@ START_GRPC = re.compile(rb"((?:\x2a\x2a\xb2..[\xb6\xb7]..\xb5..){2})\xb1", re.DO
 
 
 def main(packages: Path, server: Path) -> int:
-    """Write both; fail the image where TorchServe is another one than expected."""
+    """Write both; fail the image where TorchServe is another version than expected."""
     with zipfile.ZipFile(packages / "ts" / "frontend" / "model-server.jar") as jar:
         content = jar.read(SERVER_CLASS)
         bodies = list(START_GRPC.finditer(content))
-        libraries = {found[1]: jar.read(found[0]) for name in jar.namelist() if (found := LIBRARY.fullmatch(name))}
+        libraries = {match[1]: jar.read(match[0]) for name in jar.namelist() if (match := LIBRARY.fullmatch(name))}
     if len(bodies) != 1 or not libraries:
         sys.stderr.write("expected TorchServe 0.12, whose gRPC can be kept from starting, found another version\n")
         return 1

@@ -17,7 +17,7 @@ _BATCH = 30
 
 
 def make(task: Task) -> list[Contender]:
-    """Static int8 with the default configuration."""
+    """Make static int8 with the default configuration."""
     images = load_file(task.train)[f"input.{task.input_name}"][:CALIBRATION_EXAMPLES]
     started = time.perf_counter()
     chunks = torch.split(torch.from_numpy(images), _BATCH)

@@ -25,11 +25,11 @@ class _Examples(torch.utils.data.Dataset[tuple[dict[str, torch.Tensor], torch.Te
 
 @Registry.register_dataset("pipeline_examples")  # type: ignore[untyped-decorator]
 def examples(file: str, input_name: str, count: int | None, **_others: Any) -> _Examples:
-    """The first examples of a split, or all; Olive adds arguments of its own."""
+    """Return the first examples of a split, or all; Olive adds arguments of its own."""
     return _Examples(file, input_name, count)
 
 
 @Registry.register_post_process("pipeline_most_likely")  # type: ignore[untyped-decorator]
 def most_likely(logits_BK: torch.Tensor) -> torch.Tensor:
-    """The class (B,) that the accuracy is counted on."""
+    """Return the class (B,) that the accuracy is counted on."""
     return logits_BK.argmax(dim=-1)

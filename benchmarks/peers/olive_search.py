@@ -16,7 +16,7 @@ _TIMED_EXAMPLES = 64
 
 
 def make(task: Task) -> list[Contender]:
-    """The best that its search finds in its time."""
+    """Return the best that its search finds in its time."""
     started = time.perf_counter()
     best = run(_workflow(task)).get_best_candidate()
     seconds = time.perf_counter() - started
@@ -29,7 +29,7 @@ def make(task: Task) -> list[Contender]:
             seconds=seconds,
             size=file.stat().st_size,
             note=f"OnnxQuantization, every setting it knows; {CALIBRATION_EXAMPLES} training examples",
-            # The answer of a dynamic one depends on its batch; taken in batches all the same.
+            # The answer of a dynamic candidate depends on its batch; it is taken in batches all the same.
             runtime=RuntimeSpec(kind="onnxruntime", file=file.name, batch_invariant=False, allow_batch_variant=True),
         )
     ]

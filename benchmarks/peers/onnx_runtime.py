@@ -14,7 +14,7 @@ from pipeline._handlers.onnx_runtime_import import import_onnx_runtime
 
 
 def make(task: Task) -> list[Contender]:
-    """Dynamic and static int8."""
+    """Make dynamic and static int8."""
     quantization = import_onnx_runtime("onnxruntime.quantization")
     shape_inference = import_onnx_runtime("onnxruntime.quantization.shape_inference")
     started = time.perf_counter()

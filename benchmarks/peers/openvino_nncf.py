@@ -15,13 +15,13 @@ from safetensors.numpy import load_file
 
 from benchmarks.contender import CALIBRATION_EXAMPLES, Contender, Engine, Task
 
-# (images, labels) of one batch.
+# A pair of images and labels of one batch.
 _Batch = tuple[NDArray[Any], NDArray[np.int64]]
 _VALIDATION_BATCH = 100
 
 
 def make(task: Task) -> list[Contender]:
-    """Float in both precisions, weights only, and int8 with and without a hold on accuracy."""
+    """Make float in both precisions, weights only, and int8 with and without a hold on accuracy."""
     training = load_file(task.train)[f"input.{task.input_name}"][:CALIBRATION_EXAMPLES]
     validation = load_file(task.validation)
     batches = list(_batches(validation[f"input.{task.input_name}"], validation["labels"]))

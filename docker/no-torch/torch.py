@@ -15,7 +15,7 @@ class Tensor:
 
 
 def __getattr__(name: str) -> NoReturn:
-    if name.startswith("__"):  # asked by the import system itself
+    if name.startswith("__"):  # because the import system itself asks for these
         raise AttributeError(name)
     raise ImportError(
         f"torch.{name}: this image serves ONNX archives only; for TorchScript build it with --build-arg RUNTIME=torch"

@@ -1,4 +1,4 @@
-"""torch-model-archiver, which packs the members of a `.mar`."""
+"""Runs torch-model-archiver, which packs the members of a `.mar`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TIMEOUT_S = 300.0
 
 
 def run_archiver(folder: Path, serving: Serving, members: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Members as torch-model-archiver packs them, its date replaced; run in a folder of its own.
+    """Return the members as torch-model-archiver packs them, with its date replaced; it runs in a folder of its own.
 
     It stages in `<temp folder>/<model name>` and deletes what is there, hence the private temp folder.
     """
@@ -38,13 +38,13 @@ def run_archiver(folder: Path, serving: Serving, members: Mapping[str, bytes]) -
     command += ["--serialized-file", serving.runtime.file, "--extra-files", "extra", "--export-path", "export"]
     environment = {**os.environ, "TMPDIR": str(staging), "PYTHONWARNINGS": "ignore"}
     try:
-        done = run_child(command, cwd=folder, environment=environment, timeout_s=_TIMEOUT_S)
+        process = run_child(command, cwd=folder, environment=environment, timeout_s=_TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StageError(f"torch-model-archiver: expected an archive, found: {error}") from error
     archive = export / f"{serving.name}.mar"
-    if done.returncode != 0 or not archive.is_file():
+    if process.returncode != 0 or not archive.is_file():
         raise StageError(
-            f"torch-model-archiver: expected an archive, found none: {failure(done.returncode, done.stderr)}"
+            f"torch-model-archiver: expected an archive, found none: {failure(process.returncode, process.stderr)}"
         )
     with zipfile.ZipFile(archive) as packed:
         contents = {name: packed.read(name) for name in packed.namelist()}

@@ -11,14 +11,14 @@ from pathlib import Path, PurePosixPath
 from pipeline.engine.zip_errors import ZIP_ERRORS
 from pipeline.errors import FileError
 
-# The oldest time a zip can hold.
+# The oldest time that a zip can hold.
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
-# Of an entry of a zip's central directory without its name: APPNOTE.TXT 6.3.10, section 4.3.12.
+# Bytes of an entry of a zip's central directory without its name: APPNOTE.TXT 6.3.10, section 4.3.12.
 _DIRECTORY_ENTRY_BYTES = 46
 
 
 def canonical_zip(members: Mapping[str, bytes]) -> bytes:
-    """The one form of a file with these members; stored, because compressed bytes differ between zlib versions."""
+    """Return the one form of a file with these members; stored, because compressed bytes vary with zlib."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as packed:
         for name in sorted(members):
@@ -30,9 +30,9 @@ def canonical_zip(members: Mapping[str, bytes]) -> bytes:
 
 
 def first_difference(canonical: bytes, content: bytes) -> str:
-    """Where two zips of the same members part: at whose headers, between which members, or behind them all."""
+    """Say where two zips of the same members part: at whose headers, between which members, or behind them all."""
     place = next(
-        (at for at, (byte, other) in enumerate(zip(canonical, content, strict=False)) if byte != other),
+        (at for at, (byte, altered) in enumerate(zip(canonical, content, strict=False)) if byte != altered),
         min(len(canonical), len(content)),
     )
     with zipfile.ZipFile(io.BytesIO(canonical)) as packed:
@@ -49,11 +49,11 @@ def first_difference(canonical: bytes, content: bytes) -> str:
 
 
 def read_members(path: Path, content: bytes) -> dict[str, bytes]:
-    """Content by name of every member of a zip.
+    """Return the content by name of every member of a zip.
 
     Args:
-        path: of the archive, for messages.
-        content: of the file.
+        path: path of the archive, for messages.
+        content: content of the file.
 
     Raises:
         FileError: it is no zip, is damaged, or has a member that no archive of ours has.

@@ -1,4 +1,4 @@
-"""Whether an archive's `serving.json` says of the model what its data and its judgement say."""
+"""Checks that an archive's `serving.json` says of the model what its data and its judgement say."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ def require_description(
     Golden answers are logits of arrays: they cannot show either.
 
     Args:
-        archive: that was read and checked.
+        archive: archive that was read and checked.
         inputs: what one example consists of, each as JSON values.
-        labels: one per logit.
-        source: who says so, for the message.
+        labels: labels, one per logit.
+        source: name of the document that says so, for the message.
 
     Raises:
-        ProofError: `serving.json` says otherwise; names the class, or the input and its field.
+        ProofError: `serving.json` says otherwise; the class, or the input and its field, is named.
     """
     serving = archive.serving
     where = f"{archive.path}: candidate {serving.candidate}: serving.json"
-    for index, (expected, found) in enumerate(zip_longest(labels, serving.labels)):
-        if expected != found:
+    for index, (expected_label, label) in enumerate(zip_longest(labels, serving.labels)):
+        if expected_label != label:
             raise ProofError(
-                f"{where}: labels: expected {_shown(expected)} for class {index}, as {source} says, found "
-                f"{_shown(found)}; answers would be named wrongly: build the archive again"
+                f"{where}: labels: expected {_text(expected_label)} for class {index}, as {source} says, found "
+                f"{_text(label)}; answers would be named wrongly: build the archive again"
             )
-    described = [one.to_json() for one in serving.inputs]
+    described = [spec.to_json() for spec in serving.inputs]
     nothing: Mapping[str, Any] = {}
-    for wanted, given in zip_longest(map(_complete, inputs), described, fillvalue=nothing):
-        for field in {**wanted, **given}:
-            if wanted.get(field) != given.get(field):
+    for expected, packed in zip_longest(map(_complete, inputs), described, fillvalue=nothing):
+        for field in {**expected, **packed}:
+            if expected.get(field) != packed.get(field):
                 raise ProofError(
-                    f"{where}: input {given.get('name', wanted.get('name'))}: {field}: expected "
-                    f"{_shown(wanted.get(field))}, as {source} says, found {_shown(given.get(field))}; the model would "
-                    "be given something else than it was judged on: build the archive again"
+                    f"{where}: input {packed.get('name', expected.get('name'))}: {field}: expected "
+                    f"{_text(expected.get(field))}, as {source} says, found {_text(packed.get(field))}; the model "
+                    "would be given something else than it was judged on: build the archive again"
                 )
 
 
@@ -51,10 +51,10 @@ def require_model(archive: Archive, *, candidate: str, sha256: str, source: str)
     """Stop where the packed model file is another than the one that was judged.
 
     Args:
-        archive: that was read and checked.
-        candidate: that was selected.
+        archive: archive that was read and checked.
+        candidate: name of the candidate that was selected.
         sha256: of its model file.
-        source: who says so, for the message.
+        source: name of the document that says so, for the message.
 
     Raises:
         ProofError: it is another candidate, or another file.
@@ -79,9 +79,9 @@ def require_activation(archive: Archive, *, activation: str, source: str) -> Non
     Golden answers are the outputs themselves: they cannot show it.
 
     Args:
-        archive: that was read and checked.
+        archive: archive that was read and checked.
         activation: what the outputs are already.
-        source: who says so, for the message.
+        source: name of the document that says so, for the message.
 
     Raises:
         ProofError: `serving.json` says otherwise.
@@ -94,12 +94,12 @@ def require_activation(archive: Archive, *, activation: str, source: str) -> Non
 
 
 def _complete(described: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An input with the fields that an earlier release did not know yet, at their defaults."""
+    """Return an input with the fields that an earlier release did not know yet, at their defaults."""
     try:
         return InputSpec.from_json(described).to_json()
     except ValueError:  # the comparison names the field
         return described
 
 
-def _shown(value: object) -> str:
+def _text(value: object) -> str:
     return "none" if value is None else str(value)

@@ -18,10 +18,10 @@ from pipeline._handlers.sizes import SizeGroup, pack_size_groups
 from pipeline.errors import ProofError, StageError
 from pipeline.replay.start import Run, replay
 
-# Far above any file's; one that never answers must not hold a build for ever.
+# Longest time for all answers of a file, far above any file's. A file that never answers must not hold a build forever.
 _TIMEOUT_S = 600.0
-# Golden examples of each size of a free axis: alone, and together.
-_OF_EACH_SIZE = 3
+# Number of golden examples of each size of a free axis. They are asked alone, and together.
+_EXAMPLES_PER_SIZE = 3
 
 
 def answers(
@@ -31,14 +31,14 @@ def answers(
     arrays: Mapping[str, NDArray[Any]],
     batch_sizes: Sequence[int],
 ) -> dict[int, NDArray[np.float32]]:
-    """Logits from a new process that loads the model as a worker does.
+    """Return the logits from a new process that loads the model as a worker does.
 
     Args:
-        folder: where the model file lies.
+        folder: folder in which the model file lies.
         runtime: how it is run.
-        inputs: in the order the model takes them.
-        arrays: (N, *shape) by input name.
-        batch_sizes: run in consecutive chunks of each of these.
+        inputs: input specifications in the order the model takes them.
+        arrays: arrays (N, *shape) by input name.
+        batch_sizes: batch sizes; the examples are run in consecutive chunks of each.
 
     Returns:
         Logits (N, K) by batch size.
@@ -51,7 +51,7 @@ def answers(
         scratch = Path(name)
         data = scratch / "inputs.safetensors"
         save_file({f"input.{spec.name}": np.ascontiguousarray(arrays[spec.name]) for spec in inputs}, data)
-        # What counts is the state that goes on answering.
+        # The state that counts is the one that goes on answering.
         calls = RUNTIMES[runtime.kind].settled_call
         runs = [Run(name=str(size), data=data, batch_size=size, calls=calls) for size in batch_sizes]
         try:
@@ -82,19 +82,19 @@ def answered(
     groups: Sequence[SizeGroup],
     batch_sizes: Sequence[int],
 ) -> list[SizeGroup]:
-    """A few examples of each size with their answers, alone and in one batch; see `answers`.
+    """Answer a few examples of each size, alone and in one batch; see `answers`.
 
     Args:
-        folder: where the model file lies.
+        folder: folder in which the model file lies.
         runtime: how it is run.
-        inputs: in the order the model takes them.
+        inputs: input specifications in the order the model takes them.
         groups: examples of one size each.
-        batch_sizes: of the other golden answers; no larger batch is run.
+        batch_sizes: batch sizes of the other golden answers; no larger batch is run.
     """
-    sizes = sorted({1, min(_OF_EACH_SIZE, max(batch_sizes))})
+    sizes = sorted({1, min(_EXAMPLES_PER_SIZE, max(batch_sizes))})
     answered_groups = []
     for group in groups:
-        arrays = {name: values[:_OF_EACH_SIZE] for name, values in group.inputs.items()}
+        arrays = {name: values[:_EXAMPLES_PER_SIZE] for name, values in group.inputs.items()}
         logits = answers(folder, runtime, inputs, arrays, sizes)
         answered_groups.append(SizeGroup(sizes=group.sizes, inputs=arrays, logits=logits))
     return answered_groups
@@ -105,7 +105,7 @@ def pack_golden(
     logits: Mapping[int, NDArray[np.float32]],
     groups: Sequence[SizeGroup] = (),
 ) -> bytes:
-    """The golden file: `input.<name>` and `logits.<batch size>`, and examples of other sizes with their answers."""
+    """Return the golden file: `input.<name>`, `logits.<batch size>`, and examples of other sizes with their answers."""
     tensors = {f"input.{name}": np.ascontiguousarray(array) for name, array in arrays.items()}
     tensors |= {f"logits.{size}": np.ascontiguousarray(values) for size, values in logits.items()}
     content: bytes = save(tensors | pack_size_groups(groups))

@@ -1,4 +1,4 @@
-"""The golden batch of an archive: what it asks, and what a server must answer."""
+"""The golden batch of an archive: its inputs, and what a server must answer to them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pipeline.archive.mar import Archive
 
 
 def golden_answers(archive: Archive) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32]]:
-    """Golden inputs and the answers expected through the server.
+    """Return the golden inputs and the answers expected through the server.
 
     Returns:
-        Arrays (N, *shape) by input name, and logits (N, K): of the largest batch, or one by one where the model's
-        answers depend on the batch.
+        Arrays (N, *shape) by input name, and logits (N, K). These are the logits of the largest batch, or those of
+        single examples where the model's answers depend on the batch.
     """
     serving = archive.serving
     tensors = load(archive.members[serving.golden.file])

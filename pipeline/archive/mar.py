@@ -1,6 +1,6 @@
 """The archive: a TorchServe `.mar` with everything that is needed to answer, and to prove the answers.
 
-Made by torch-model-archiver, then rewritten in one canonical form: members in order, stored, fixed times and
+It is made by torch-model-archiver, then rewritten in one canonical form: members in order, stored, fixed times and
 permissions. The same inputs give the same bytes, and any byte that differs from that form is an alteration.
 """
 
@@ -33,7 +33,7 @@ from pipeline.archive.members import (
 from pipeline.engine.artifacts import digest_bytes
 from pipeline.errors import FileError, StageError
 
-# Above any archive this product makes, and small enough to be read into memory.
+# Larger than any archive this product makes, and small enough to be read into memory.
 _MAX_BYTES = 2 << 30
 
 
@@ -42,10 +42,10 @@ class Archive:
     """An archive that was read and checked.
 
     Args:
-        path: where it lies.
-        serving: what it holds.
-        digest: SHA-256 of its `serving.json`, which lists the digest of every other member; in every answer.
-        sha256: of the whole file.
+        path: path of the file.
+        serving: description of what it holds.
+        digest: SHA-256 of its `serving.json`, which lists the digest of every other member. It is in every answer.
+        sha256: SHA-256 of the whole file.
         members: content by member name.
         evidence: where it comes from and what was measured, as `evidence.json` says; None if nothing was packed.
     """
@@ -58,11 +58,11 @@ class Archive:
     evidence: Mapping[str, Any] | None
 
     def to_bytes(self) -> bytes:
-        """The file's content, as it was checked."""
+        """Return the file's content, as it was checked."""
         return canonical_zip(self.members)
 
     def to_served_bytes(self) -> bytes:
-        """An archive of its data and this installation's handler: none of its own code is in it."""
+        """Return an archive of its data and this installation's handler: none of its own code is in it."""
         return canonical_zip(served_members(self.members, self.serving))
 
     def unpack(self, folder: Path) -> None:
@@ -83,12 +83,12 @@ def write_archive(
 ) -> Archive:
     """Build an archive.
 
-    `evidence.json` lists the digests of all members but itself and `serving.json`; `serving.json` those of all members
-    but itself, `evidence.json` included. So one digest, that of `serving.json`, covers everything.
+    `evidence.json` lists the digests of all members but itself and `serving.json`. `serving.json` lists those of all
+    members but itself, `evidence.json` included. So one digest, that of `serving.json`, covers everything.
 
     Args:
         path: `<name>.mar`; its folder exists.
-        serving: what it holds; `files` is filled in here.
+        serving: description of what it holds; `files` is filled in here.
         model: content of `serving.runtime.file`.
         golden: content of `serving.golden.file`.
         pictures: content of `serving.pictures`, if it names a file.
@@ -130,7 +130,7 @@ def read_archive(path: Path) -> Archive:
         The checked archive.
 
     Raises:
-        FileError: missing, not a zip, truncated, altered, or not made by this product; the member is named.
+        FileError: it is missing, not a zip, truncated, altered, or not made by this product; the member is named.
     """
     content = _read(path)
     members = read_members(path, content)
@@ -169,7 +169,7 @@ def read_archive(path: Path) -> Archive:
 
 
 def _require_arrays(path: Path, members: Mapping[str, bytes], serving: Serving) -> None:
-    """Golden examples and pictures are arrays, and golden examples those of the model as it is described."""
+    """Check that golden examples and pictures are arrays, and that golden examples fit the model as it is described."""
     try:
         for name in filter(None, (serving.golden.file, serving.pictures)):
             arrays = load_arrays(members[name], name)
@@ -190,7 +190,7 @@ def _dump(document: object) -> bytes:
 
 
 def _evidence(path: Path, members: Mapping[str, bytes], serving: Serving) -> dict[str, Any] | None:
-    """What `evidence.json` says, if it is there and speaks of these very members."""
+    """Return what `evidence.json` says, if it is there and speaks of these very members."""
     if EVIDENCE_FILE not in members:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Which members an archive may hold, what its manifest must say, and which of them a server is given."""
+"""Says which members an archive may hold, what its manifest must say, and which of them a server is given."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from pipeline.archive.releases import made_elsewhere, release_of, this_release
 from pipeline.engine.artifacts import digest_bytes
 from pipeline.errors import FileError
 
-# Imported, not only named: a stage that packs depends on the handler's source as on its own.
+# The module is imported, not only named: a stage that packs depends on the handler's source as on its own.
 HANDLER_FILE = f"{torchserve_handler.__name__.rpartition('.')[2]}.py"
 MANIFEST = "MAR-INF/MANIFEST.json"
 EVIDENCE_FILE = "evidence.json"
-# The oldest time a zip can hold; the archive says nothing of when it was made.
+# The oldest time that a zip can hold; the archive says nothing of when it was made.
 CREATED_ON = "01/01/1980 00:00:00"
-# The handler of any release: one flat file and a package.
+# Names of the handler's files in any release: one flat file and a package.
 _SOURCE = re.compile(r"handlers/[a-z_][a-z0-9_]*\.py")
 _RELATIVE = re.compile(rb"^( *)from \.(\w*) import", re.MULTILINE)
-# Of the manifest, what may differ between releases.
+# The field of the manifest that may differ between releases.
 _ARCHIVER = "archiverVersion"
 
 
 def handler_sources() -> dict[str, bytes]:
-    """The handler's files by member name: the adapter flat, as TorchServe wants it, the rest as a package."""
+    """Return the handler's files by member name: the adapter flat, as TorchServe wants it, the rest as a package."""
     package = resources.files("pipeline._handlers")
     files = sorted((entry for entry in package.iterdir() if entry.name.endswith(".py")), key=lambda entry: entry.name)
     sources = {f"handlers/{entry.name}": entry.read_bytes() for entry in files}
@@ -39,7 +39,7 @@ def handler_sources() -> dict[str, bytes]:
 
 
 def _in_package(relative: re.Match[bytes]) -> bytes:
-    """A relative import of the package as one that names it."""
+    """Turn a relative import of the package into one that names it."""
     indent, module = relative.groups()
     return indent + b"from handlers" + (b"." + module if module else b"") + b" import"
 
@@ -50,12 +50,12 @@ def same_handler(members: Mapping[str, bytes]) -> bool:
 
 
 def make_manifest(serving: Serving) -> bytes:
-    """TorchServe's own description, as the archiver writes it but for the date."""
+    """Return TorchServe's own description, as the archiver writes it but for the date."""
     return dump_manifest({**_manifest(serving), _ARCHIVER: metadata.version("torch-model-archiver")})
 
 
 def dump_manifest(document: object) -> bytes:
-    """A manifest as it is packed."""
+    """Return a manifest as it is packed."""
     return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
 
 
@@ -63,8 +63,8 @@ def read_serving(path: Path, members: Mapping[str, bytes]) -> Serving:
     """Read what an archive says of itself.
 
     Args:
-        path: of the archive, for messages.
-        members: content by name.
+        path: path of the archive, for messages.
+        members: content of each member by name.
 
     Raises:
         FileError: it says nothing, or nothing that this release can read; both releases are named.
@@ -83,8 +83,8 @@ def read_serving(path: Path, members: Mapping[str, bytes]) -> Serving:
             )
         return Serving.from_json(document)
     except (ValueError, RecursionError) as error:
-        made = made_elsewhere(evidence)
-        raise FileError(f"{path}: {SERVING_FILE}: expected a valid description, found: {error}{made}") from error
+        origin = made_elsewhere(evidence)
+        raise FileError(f"{path}: {SERVING_FILE}: expected a valid description, found: {error}{origin}") from error
 
 
 def require_known_members(path: Path, members: Mapping[str, bytes], serving: Serving) -> None:
@@ -93,9 +93,9 @@ def require_known_members(path: Path, members: Mapping[str, bytes], serving: Ser
     Raises:
         FileError: names the first such member.
     """
-    known = {HANDLER_FILE, MANIFEST, EVIDENCE_FILE, SERVING_FILE, *serving.needed}
+    allowed = {HANDLER_FILE, MANIFEST, EVIDENCE_FILE, SERVING_FILE, *serving.needed}
     for name in members:
-        if name not in known and _SOURCE.fullmatch(name) is None:
+        if name not in allowed and _SOURCE.fullmatch(name) is None:
             raise FileError(
                 f"{path}: {name!a}: expected only what `pipeline build` packs (the model, its golden answers and "
                 f"pictures, {HANDLER_FILE} and handlers/), found one more; it could take the place of a library"
@@ -109,28 +109,28 @@ def require_manifest(path: Path, content: bytes, serving: Serving) -> None:
         FileError: names the first field that says otherwise.
     """
     try:
-        found = json.loads(content)
+        document = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise FileError(f"{path}: {MANIFEST}: expected JSON, found: {error}") from error
     expected = dict(_fields(_manifest(serving)))
-    given = dict(_fields(found))
-    given.pop(_ARCHIVER, None)
-    if dump_manifest(found) != content:
+    values = dict(_fields(document))
+    values.pop(_ARCHIVER, None)
+    if dump_manifest(document) != content:
         raise FileError(f"{path}: {MANIFEST}: expected it as `pipeline build` writes it, found other bytes")
-    for field in {**expected, **given}:
-        if given.get(field) != expected.get(field):
+    for field in {**expected, **values}:
+        if values.get(field) != expected.get(field):
             raise FileError(
-                f"{path}: {MANIFEST}: {field}: expected {_shown(expected.get(field))}, as `pipeline build` writes it, "
-                f"found {_shown(given.get(field))}; the server would run something else"
+                f"{path}: {MANIFEST}: {field}: expected {_text(expected.get(field))}, as `pipeline build` writes it, "
+                f"found {_text(values.get(field))}; the server would run something else"
             )
 
 
 def served_members(members: Mapping[str, bytes], serving: Serving) -> dict[str, bytes]:
-    """What a server is given of an archive: its data, and the handler of this installation in place of its own.
+    """Return what a server is given of an archive: its data, and this installation's handler in place of its own.
 
     Args:
-        members: of a checked archive.
-        serving: what it says of itself.
+        members: members of a checked archive.
+        serving: description that it gives of itself.
 
     Returns:
         Content by name. `serving.json` is the archive's own, and with it the digest in every answer.
@@ -155,7 +155,7 @@ def _manifest(serving: Serving) -> dict[str, Any]:
 
 
 def _fields(document: object, where: str = "") -> Iterator[tuple[str, object]]:
-    """Every value by its dotted name; one level deep, as far as a manifest of ours goes."""
+    """Yield every value by its dotted name; one level deep, as far as a manifest of ours goes."""
     if not isinstance(document, dict) or not document:
         yield where or "document", document
         return
@@ -173,5 +173,5 @@ def _evidence(members: Mapping[str, bytes]) -> object:
         return None
 
 
-def _shown(value: object) -> str:
+def _text(value: object) -> str:
     return "none" if value is None else ascii(value)[:100]

@@ -1,4 +1,4 @@
-"""Pictures to pack with a model: made here, nobody's data, of sizes that must be resized."""
+"""Makes pictures to pack with a model: they are nobody's data, and of sizes that must be resized."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from pipeline._handlers.golden_pictures import picture_difference
 from pipeline.errors import ProofError
 
 PICTURES_FILE = "pictures.safetensors"
-# Height, width and channels: a colour one and a grey one, of sizes and shares that no usual input has.
+# Heights, widths and channels: a colour picture and a grey one, of sizes and shares that no usual input has.
 _SIZES = ((47, 61, 3), (11, 13, 1))
 
 
 def make_pictures(inputs: Sequence[InputSpec]) -> bytes | None:
-    """Pictures for every input that is one, and their pixels; the same inputs give the same bytes.
+    """Make pictures for every input that is one, and their pixels; the same inputs give the same bytes.
 
-    The pixels are made by Pillow from the picture in memory, not by the decoder that serves: a fault of that one shows.
+    Pillow makes the pixels from the picture in memory, not the decoder that serves: so a fault of the decoder shows.
 
     Args:
-        inputs: as the data set describes them.
+        inputs: inputs as the data set describes them.
 
     Returns:
         The content of the file; None where no input is a picture.
 
     Raises:
-        ProofError: the decoder that serves makes other pixels of them.
+        ProofError: the decoder that serves makes other pixels of a picture.
     """
     arrays: dict[str, NDArray[Any]] = {}
     for spec in inputs:
@@ -58,7 +58,7 @@ def make_pictures(inputs: Sequence[InputSpec]) -> bytes | None:
 
 
 def _picture(height: int, width: int, channels: int) -> Image.Image:
-    """A pattern without symmetry; whole numbers only, so that it is the same everywhere."""
+    """Draw a pattern without symmetry; its numbers are whole, so that it is the same everywhere."""
     row, column, channel = np.ogrid[:height, :width, :channels]
     pixels = ((row * 37 + column * 101 + row * column * 11 + channel * 73) % 256).astype(np.uint8)
     return Image.fromarray(pixels if channels > 1 else pixels[..., 0])

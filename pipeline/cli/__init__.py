@@ -1,4 +1,4 @@
-"""The command line: parse, call, print, exit code. Nothing is decided here."""
+"""The command line: it parses, calls, prints, and sets the exit code. Nothing is decided here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.visible import visible
 
 __all__ = ["app", "building", "cleaning", "looking", "main", "measuring", "proving", "serving"]
 
-# They give up a proof, or work that was done: who wants one of them knows its name.
+# These options give up a proof, or work that was done: who wants one of them knows its name.
 _NEVER_SUGGESTED = ("--accept-host", "--force", "--no-served")
 
 
@@ -27,8 +27,8 @@ def main() -> None:
     """Run the command line; the exit code follows from the error's class."""
     from pipeline._handlers.onnx_runtime_import import TELEMETRY_OFF
 
-    # Read when torch is loaded. Its threads spin while they wait, by default: beside one other busy process, training
-    # then took five times as long.
+    # OMP_WAIT_POLICY is read when torch is loaded. By default its threads spin while they wait: beside one other
+    # busy process, training then took five times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.update(TELEMETRY_OFF)
     code = _run(sys.argv[1:])
@@ -43,8 +43,8 @@ def main() -> None:
 def _run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     if debug:
-        # An option of every command, though the parser knows it in front of them only.
-        arguments = ["--debug", *(one for one in arguments if one != "--debug")]
+        # It is an option of every command, though the parser knows it only in front of them.
+        arguments = ["--debug", *(argument for argument in arguments if argument != "--debug")]
     try:
         with terminated_as_interrupt(), faults_of_the_user("this command"):
             reserve_for(arguments)
@@ -55,7 +55,7 @@ def _run(arguments: list[str]) -> int:
     except PipelineError as error:
         return _fail(str(error), error.exit_code, debug=debug)
     except BrokenPipeError:
-        # The reader of our output is gone, e.g. `pipeline report runs/x | head -1`.
+        # The reader of our output is gone, as in `pipeline report runs/x | head -1`.
         drop_answer()
         return EXIT_OK
     except Exception as error:  # noqa: BLE001
@@ -67,27 +67,27 @@ def _run(arguments: list[str]) -> int:
         message = getattr(error, "format_message", None)
         if message is not None:
             return _fail(_usage(error, message()), UsageError.exit_code, debug=debug)
-        found = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
-        return _fail(f"unexpected {found}; run again with --debug and report it", PipelineError.exit_code, debug=debug)
+        fault = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+        return _fail(f"unexpected {fault}; run again with --debug and report it", PipelineError.exit_code, debug=debug)
     if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C inside a command into this code
         return _fail(f"interrupted{_goes_on(arguments)}", EXIT_INTERRUPTED)
     return code if isinstance(code, int) else EXIT_OK
 
 
-def _usage(error: Exception, said: str) -> str:
-    """What the parser says, without the words of the library that it checks values with.
+def _usage(error: Exception, message: str) -> str:
+    """Return what the parser says, without the words of the library that it checks values with.
 
     A slip of the pen must not lead to an option that gives up a proof or work that was done.
     """
     if getattr(error, "option_name", None) == "--host":
-        said = "No such option: --host: a server listens on 127.0.0.1 alone, and others reach it through a proxy"
-        return f"{said}; see README.md"
+        message = "No such option: --host: a server listens on 127.0.0.1 alone, and others reach it through a proxy"
+        return f"{message}; see README.md"
     possibilities = getattr(error, "possibilities", None)
     if possibilities:
-        possibilities[:] = [one for one in possibilities if one not in _NEVER_SUGGESTED]
-        said = str(error.format_message())  # type: ignore[attr-defined]
-    said = " ".join(said.replace("Value error, ", "").split()).rstrip(".")
-    return f"{said}; see pipeline --help"
+        possibilities[:] = [name for name in possibilities if name not in _NEVER_SUGGESTED]
+        message = str(error.format_message())  # type: ignore[attr-defined]
+    message = " ".join(message.replace("Value error, ", "").split()).rstrip(".")
+    return f"{message}; see pipeline --help"
 
 
 def _goes_on(arguments: Sequence[str]) -> str:
@@ -95,7 +95,7 @@ def _goes_on(arguments: Sequence[str]) -> str:
 
 
 def _system_error(error: Exception) -> OSError | None:
-    """The operating system's error behind one; libraries written in Rust put its number into the text of their own."""
+    """Return the operating system's error behind an error; libraries in Rust put its number into their own text."""
     if isinstance(error, OSError):
         return error
     number = re.search(r"\(os error (\d+)\)", str(error))

@@ -1,4 +1,4 @@
-"""Where a command's answer goes: standard output, which it has for itself where a program reads it.
+"""Says where a command's answer goes: standard output, which it has for itself where a program reads it.
 
 While user code runs, anything may print: a factory, a loss, a library in C, a program that they start. With `--json`,
 and for a command whose whole answer is a path, all of that goes to standard error from the first moment to the last.
@@ -16,7 +16,7 @@ import typer
 from pipeline.engine.process import reserve_stdout
 from pipeline.visible import visible
 
-# What `train` prints is the path of the weights, for `$(pipeline train ...)`.
+# The command whose answer is a path: `train` prints that of the weights, for `$(pipeline train ...)`.
 _ANSWERS_A_PATH = "train"
 _HELP = "--help"
 _reserved: list[TextIO] = []
@@ -29,9 +29,9 @@ def reserve_for(arguments: Sequence[str]) -> None:
     is not given back: what is printed while the interpreter ends is no part of an answer either.
 
     Args:
-        arguments: of the command line.
+        arguments: arguments of the command line.
     """
-    command = next((one for one in arguments if not one.startswith("-")), "")
+    command = next((argument for argument in arguments if not argument.startswith("-")), "")
     if sys.stdout is None or _HELP in arguments:
         return
     if "--json" in arguments or command == _ANSWERS_A_PATH:
@@ -42,7 +42,7 @@ def say(*lines: object, error: bool = False) -> None:
     """Print lines for a person; nothing in them steers the terminal or adds a line.
 
     Args:
-        lines: one each.
+        lines: lines to print, one each.
         error: whether they go to standard error.
     """
     for line in lines:
@@ -50,12 +50,12 @@ def say(*lines: object, error: bool = False) -> None:
 
 
 def write_answer(text: str) -> None:
-    """An answer that a program reads: a JSON document, or a path as it is."""
+    """Write an answer that a program reads: a JSON document, or a path as it is."""
     _stream().write(f"{text}\n")
 
 
 def flush_answer() -> None:
-    """Hand over what was written.
+    """Hand over the answer that was written.
 
     Raises:
         BrokenPipeError: the reader is gone.
@@ -64,7 +64,7 @@ def flush_answer() -> None:
 
 
 def drop_answer() -> None:
-    """Let what is still to be written go nowhere: the reader is gone."""
+    """Let what is still to be written go nowhere, because the reader is gone."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, _stream().fileno())
     os.close(nowhere)

@@ -61,5 +61,5 @@ def options(
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on standard output."""
+    """Print one JSON document on standard output."""
     write_answer(json.dumps(document, indent=1))

@@ -35,7 +35,7 @@ def clean(
 
 def _lines(result: CleanResult) -> list[str]:
     would = "would go" if result.planned else "removed"
-    lines = [f"{would}: {one.path}, {_megabytes(one.size)}" for one in result.removed]
+    lines = [f"{would}: {removal.path}, {_megabytes(removal.size)}" for removal in result.removed]
     lines += [f"left alone: {link} is a link, and leads elsewhere" for link in result.links]
     then = "then" if result.planned else "now"
     lines.append(

@@ -51,7 +51,7 @@ def doctor(as_json: Json = False) -> None:
 
 
 def _lines(inspection: Inspection) -> list[str]:
-    """What a person reads of an inspection."""
+    """Return the lines that a person reads of an inspection."""
     lines = [f"{inspection.file}: {inspection.format}, {inspection.size:,} bytes, SHA-256 {inspection.sha256}"]
     match inspection.format:
         case "onnx":
@@ -68,7 +68,7 @@ def _lines(inspection: Inspection) -> list[str]:
 
 
 def _served(serving: Mapping[str, Any]) -> str:
-    """What an archive says that it serves; nothing of it was checked."""
+    """Say what an archive says that it serves; nothing of it was checked."""
     try:
         model, candidate = serving["model"], serving["candidate"]
         return (
@@ -78,30 +78,30 @@ def _served(serving: Mapping[str, Any]) -> str:
         return "serving.json: expected model, candidate and labels, found another description"
 
 
-def _onnx(found: OnnxInspection) -> list[str]:
-    macs = "unknown" if found.macs is None else f"{found.macs:,}"
-    opset = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in found.opset.items())
+def _onnx(inspection: OnnxInspection) -> list[str]:
+    macs = "unknown" if inspection.macs is None else f"{inspection.macs:,}"
+    opset = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in inspection.opset.items())
     return [
-        *(f"input   {_tensor(one)}" for one in found.inputs),
-        *(f"output  {_tensor(one)}" for one in found.outputs),
-        f"opset {opset}; made by {found.producer}",
-        f"{found.parameters:,} parameters, {macs} multiply-accumulates for one example",
-        "operators: " + ", ".join(f"{name} {count}" for name, count in found.operators.items()),
-        *_refused(found.refused),
-        *(f"  {one.operator:<20} {one.parameters:>12,} parameters  {one.name}" for one in found.layers),
+        *(f"input   {_tensor(tensor)}" for tensor in inspection.inputs),
+        *(f"output  {_tensor(tensor)}" for tensor in inspection.outputs),
+        f"opset {opset}; made by {inspection.producer}",
+        f"{inspection.parameters:,} parameters, {macs} multiply-accumulates for one example",
+        "operators: " + ", ".join(f"{name} {count}" for name, count in inspection.operators.items()),
+        *_refusals(inspection.refused),
+        *(f"  {layer.operator:<20} {layer.parameters:>12,} parameters  {layer.name}" for layer in inspection.layers),
     ]
 
 
-def _torchscript(found: TorchScriptInspection) -> list[str]:
+def _torchscript(inspection: TorchScriptInspection) -> list[str]:
     return [
-        "frozen" if found.frozen else "not frozen",
-        *(f"{one.storage}: {one.elements:,} values in {one.tensors} tensors" for one in found.tensors),
-        "operators: " + ", ".join(f"{name} {count}" for name, count in found.operators.items()),
-        *_refused(found.refused),
+        "frozen" if inspection.frozen else "not frozen",
+        *(f"{group.storage}: {group.elements:,} values in {group.tensors} tensors" for group in inspection.tensors),
+        "operators: " + ", ".join(f"{name} {count}" for name, count in inspection.operators.items()),
+        *_refusals(inspection.refused),
     ]
 
 
-def _refused(refused: dict[str, str]) -> list[str]:
+def _refusals(refused: dict[str, str]) -> list[str]:
     return [f"refused by verify, bench and serve: {name}: {reason}" for name, reason in refused.items()]
 
 

@@ -107,58 +107,58 @@ def sign(
     say(write_signature(archive, key))
 
 
-def _lines(found: ArchiveVerification) -> list[str]:
-    """What a person reads of a verification."""
-    golden = found.golden.checks
-    largest = max(one.max_absolute or 0.0 for one in golden)
-    sizes = ", ".join(str(one.batch_size) for one in golden if not one.sizes)
-    others = "; ".join(dict.fromkeys(one.sizes for one in golden if one.sizes))
+def _lines(verification: ArchiveVerification) -> list[str]:
+    """Return the lines that a person reads of a verification."""
+    golden = verification.golden.checks
+    largest = max(check.max_absolute or 0.0 for check in golden)
+    sizes = ", ".join(str(check.batch_size) for check in golden if not check.sizes)
+    others = "; ".join(dict.fromkeys(check.sizes for check in golden if check.sizes))
     batches = f"batches of {sizes}" + (f" and with {others}" if others else "")
-    evidence = "with evidence" if found.evidence else "without evidence of how it was made"
+    evidence = "with evidence" if verification.evidence else "without evidence of how it was made"
     lines = [
-        f"{found.archive}: {found.model}, candidate {found.candidate}, {evidence}",
-        f"bytes      canonical, {found.members} members, every digest right",
-        f"digest     {found.digest}",
-        f"vouched    {_vouched(found)}",
-        f"golden     same answers in {batches}: largest difference {largest:.1e}; {found.golden.environment}",
+        f"{verification.archive}: {verification.model}, candidate {verification.candidate}, {evidence}",
+        f"bytes      canonical, {verification.members} members, every digest right",
+        f"digest     {verification.digest}",
+        f"vouched    {_voucher(verification)}",
+        f"golden     same answers in {batches}: largest difference {largest:.1e}; {verification.golden.environment}",
     ]
-    if found.golden.empty:
+    if verification.golden.empty:
         lines.append("           they prove nothing: one and the same answer to all of them would be inside the limit")
-    if not found.golden.confined:
+    if not verification.golden.confined:
         lines.append("confined   no: this system has no Landlock (Linux 5.13), so the model ran with all your rights")
-    if not found.same_handler:
+    if not verification.same_handler:
         lines.append("handler    not this installation's, which replayed the model and which `pipeline serve` runs")
-    for one in found.quality:
-        lines += [f"quality    {_quality(one)}", *(f"           {line}" for line in one.gaps)]
-    return lines if found.served is None else lines + _served(found.served)
+    for split in verification.quality:
+        lines += [f"quality    {_quality(split)}", *(f"           {line}" for line in split.gaps)]
+    return lines if verification.served is None else lines + _served(verification.served)
 
 
 def _served(served: ServedVerification) -> list[str]:
-    """What the running server answered."""
-    largest = max(one.max_absolute for one in served.forms)
-    forms = ", ".join(dict.fromkeys(one.form for one in served.forms))
-    at_once = max(one.at_once for one in served.forms)
+    """Return the lines on what the running server answered."""
+    largest = max(form.max_absolute for form in served.forms)
+    forms = ", ".join(dict.fromkeys(form.form for form in served.forms))
+    at_once = max(form.at_once for form in served.forms)
     golden = (
         f"served     {served.url}: {served.posted} golden requests ({forms}; alone and {at_once} at once), "
         f"{served.workers} worker(s): same answers, largest difference {largest:.1e}"
     )
     decoded = f"; {served.pictures} pictures of other sizes decoded to the same pixels" if served.pictures else ""
     return [f"{golden}{decoded}"] + [
-        f"served     {one.name}: {one.metric} {one.accuracy:.4f} on {one.examples} of {one.available:,} examples; "
-        f"{one.flips} flips against the in-process answers{_against_float(one)}"
-        for one in served.quality
+        f"served     {quality.name}: {quality.metric} {quality.accuracy:.4f} on {quality.examples} of "
+        f"{quality.available:,} examples; {quality.flips} flips against the in-process answers{_against_float(quality)}"
+        for quality in served.quality
     ]
 
 
-def _against_float(one: ServedQuality) -> str:
-    if one.float_flips is None or one.float_accuracy is None:
+def _against_float(quality: ServedQuality) -> str:
+    if quality.float_flips is None or quality.float_accuracy is None:
         return ""
-    return f", {one.float_flips} against float ({one.metric} {one.float_accuracy:.4f})"
+    return f", {quality.float_flips} against float ({quality.metric} {quality.float_accuracy:.4f})"
 
 
-def _vouched(found: ArchiveVerification) -> str:
-    by = ["the digest given"] if found.pinned else []
-    by += ["the signature"] if found.signature == "valid" else []
+def _voucher(verification: ArchiveVerification) -> str:
+    by = ["the digest given"] if verification.pinned else []
+    by += ["the signature"] if verification.signature == "valid" else []
     if by:
         return f"by {' and '.join(by)}: these are the bytes that were meant"
     return (
@@ -167,13 +167,14 @@ def _vouched(found: ArchiveVerification) -> str:
     )
 
 
-def _quality(one: SplitQuality) -> str:
-    which = f"{one.name}, the build's {one.split} split" if one.split else f"{one.name}, not data of the build"
-    text = f"{which}: {one.metric} {one.accuracy:.4f} ({one.lower:.4f} to {one.upper:.4f}) on {one.examples:,} examples"
-    if one.recorded is None or one.recorded_drop is None or one.recorded_drop_upper is None:
+def _quality(split: SplitQuality) -> str:
+    which = f"{split.name}, the build's {split.split} split" if split.split else f"{split.name}, not data of the build"
+    interval = f"{split.lower:.4f} to {split.upper:.4f}"
+    text = f"{which}: {split.metric} {split.accuracy:.4f} ({interval}) on {split.examples:,} examples"
+    if split.recorded is None or split.recorded_drop is None or split.recorded_drop_upper is None:
         return text
-    drop, bound = one.recorded_drop * 100, one.recorded_drop_upper * 100
+    drop, bound = split.recorded_drop * 100, split.recorded_drop_upper * 100
     return (
-        f"{text}; recorded {one.recorded:.4f}, drop against float {drop:+.2f} points (95 % bound of this one alone "
+        f"{text}; recorded {split.recorded:.4f}, drop against float {drop:+.2f} points (95 % bound of this one alone "
         f"{bound:+.2f})"
     )

@@ -1,4 +1,4 @@
-"""`pipeline verify RUN_DIR`: what a person reads of it."""
+"""`pipeline verify RUN_DIR`: the lines that a person reads of it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _SHOWN = 5
 
 
 def run_lines(verification: RunVerification, *, rank: bool) -> list[str]:
-    """A line or more for each candidate, then what the build could not prove or judge.
+    """Return a line or more for each candidate, then what the build could not prove or judge.
 
     Args:
-        verification: of the run.
+        verification: verification of the run.
         rank: whether layers were to be ranked.
     """
     from pipeline.candidates.choose import OVER
@@ -33,21 +33,21 @@ def run_lines(verification: RunVerification, *, rank: bool) -> list[str]:
     return lines
 
 
-def _lines(one: CandidateVerification) -> list[str]:
-    if one.parity is None:
-        return [f"{one.candidate}: altered since the build, not loaded"]
-    altered = ", altered since the build" if one.altered else ""
-    if not one.parity.passed:
-        return [f"{one.candidate}: DIFFERS{altered}: {one.finding.text or one.parity.error}"]
-    worst = one.parity.worst
-    assert worst is not None  # a parity that passed has checks
-    largest = max(check.comparison.max_absolute for check in one.parity.checks)
+def _lines(candidate: CandidateVerification) -> list[str]:
+    if candidate.parity is None:
+        return [f"{candidate.candidate}: altered since the build, not loaded"]
+    altered = ", altered since the build" if candidate.altered else ""
+    if not candidate.parity.passed:
+        return [f"{candidate.candidate}: DIFFERS{altered}: {candidate.finding.text or candidate.parity.error}"]
+    worst = candidate.parity.worst
+    assert worst is not None  # because a parity that passed has checks
+    largest = max(check.comparison.max_absolute for check in candidate.parity.checks)
     same = (
-        f"{one.candidate}: same as {one.parity.reference}{altered}: largest difference {largest:.1e}, "
-        f"limit {worst.comparison.limit:.1e}, {len(one.parity.checks)} checks"
+        f"{candidate.candidate}: same as {candidate.parity.reference}{altered}: largest difference {largest:.1e}, "
+        f"limit {worst.comparison.limit:.1e}, {len(candidate.parity.checks)} checks"
     )
-    lines = [same, f"  {one.miss}"] if one.miss else [same]
-    return lines if one.ranking is None else [*lines, *_ranking(one.ranking)]
+    lines = [same, f"  {candidate.miss}"] if candidate.miss else [same]
+    return lines if candidate.ranking is None else [*lines, *_ranking(candidate.ranking)]
 
 
 def _ranking(ranking: Ranking) -> list[str]:

@@ -1,4 +1,4 @@
-"""`pipeline.build`: a recipe in, a proven archive out."""
+"""`pipeline.build`: it takes a recipe and makes a proven archive."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def build(
 
     Args:
         recipe: a built-in name, the path of a TOML file, or a recipe.
-        run_dir: where to work; `runs/<recipe>` by default.
-        model_store: where the archive is put at the end; `model_store` by default.
+        run_dir: folder to work in; `runs/<recipe>` by default.
+        model_store: folder where the archive is put at the end; `model_store` by default.
         overrides: `section.key=value` strings, for a recipe given by name or path.
-        force: run every stage, whatever is up to date.
-        strict: fail where the test set does not confirm that the winner is inside its limits, instead of saying so in
-            the result.
-        reporter: told what happens; silent by default.
+        force: whether to run every stage even if it is up to date.
+        strict: whether to fail where the test set does not confirm that the winner is inside its limits, instead of
+            saying so in the result.
+        reporter: reporter that is told what happens; silent by default.
 
     Returns:
         The table, the winner and the archive.
@@ -54,13 +54,13 @@ def build(
     loaded = resolve(recipe, overrides)
     folder = run_folder(loaded, run_dir)
     require_temp()
-    require_state_folder()  # of the server that tries the archive at the end
+    require_state_folder()  # the server that tries the archive at the end needs it
     archive = (Path(model_store) if model_store is not None else DEFAULT_MODEL_STORE) / f"{loaded.model_name}.mar"
     check_store(archive)
     results: list[BuildResult] = []
 
     def publish(manifest: Manifest) -> None:
-        """While the run directory is held, or another build could replace what is read here."""
+        """Publish while the run directory is held, or another build could replace what is read here."""
         if strict:
             _require_test(folder, manifest)
         packed = manifest.one(Kind.ARCHIVE)
@@ -80,7 +80,7 @@ def plan(
     run_dir: Path | str | None = None,
     overrides: Sequence[str] = (),
 ) -> tuple[Outcome, ...]:
-    """What a build would run, and why; changes nothing. Arguments as for `build`."""
+    """Say what a build would run, and why; it changes nothing. The arguments are as for `build`."""
     loaded = resolve(recipe, overrides)
     return plan_stages(BUILD, loaded, run_folder(loaded, run_dir))
 
@@ -101,9 +101,9 @@ def _publish(packed: Path, stored: Path, sha256: str) -> None:
         raise FileError(f"{packed}: expected SHA-256 {sha256}, found other bytes; build again")
     try:
         stored.parent.mkdir(parents=True, exist_ok=True)
-        for remains in stored.parent.glob(f".{stored.name}.*"):  # of a build that was killed right here
+        for remains in stored.parent.glob(f".{stored.name}.*"):  # a build that was killed right here leaves them
             remains.unlink(missing_ok=True)
         write_atomically(stored, content)
     except OSError as error:
-        said = f"{stored}: expected to write the archive there, found: {os_error_text(error)}"
-        raise FileError(no_room(error, stored.parent) or said) from error
+        message = f"{stored}: expected to write the archive there, found: {os_error_text(error)}"
+        raise FileError(no_room(error, stored.parent) or message) from error

@@ -32,8 +32,8 @@ class Row:
     """One candidate and what was decided about it.
 
     Args:
-        report: everything measured.
-        verdict: of the budget, with the bound that was held against it.
+        report: everything that was measured.
+        verdict: verdict of the budget, with the bound that was held against it.
         speed: how many times faster than eager and than the float network's file, per batch size.
         outcome: what it gains over float in what is searched for, and what kept it from winning, in one clause.
         selected: whether it is the one in the archive.
@@ -51,9 +51,9 @@ class BuildResult:
     """What a build ended with.
 
     Args:
-        recipe: its name.
-        run_dir: where everything lies.
-        candidates: the table, in the order of the recipe.
+        recipe: name of the recipe.
+        run_dir: folder where everything lies.
+        candidates: rows of the table, in the order of the recipe.
         unproven: rows of what was tried and can never be selected, because it cannot be made or is not proven.
         eager: the float network run by torch itself, timed in the same rounds: a reference.
         selected: name of the winner.
@@ -64,8 +64,9 @@ class BuildResult:
         test_verdict: whether it is inside its limits there too.
         coverage: by split, the classes of which it holds nothing or too little; no figure on it speaks of them.
         archive: the `.mar` in the model store.
-        archive_sha256: its digest.
-        unlisted_operators: that the winner calls and that `verify`, `bench` and `serve` allow only when they are named.
+        archive_sha256: SHA-256 of that file.
+        unlisted_operators: operators that the winner calls and that `verify`, `bench` and `serve` allow only when they
+            are named.
         stages: what each stage did.
     """
 
@@ -88,12 +89,12 @@ class BuildResult:
 
     @property
     def run_bytes(self) -> int:
-        """What the run directory takes now, in bytes."""
+        """Size that the run directory has now, in bytes."""
         return folder_bytes(self.run_dir)
 
     @property
     def metric(self) -> str:
-        """What the mean score is called of what this network is for, such as accuracy."""
+        """Name of the mean score for what this network is for, such as accuracy."""
         return self.test.metric
 
     @property
@@ -102,7 +103,7 @@ class BuildResult:
         return baseline_of([row.report.name for row in self.candidates])
 
     def points(self) -> tuple[Point, ...]:
-        """The candidates as points of the trade-off."""
+        """Return the candidates as points of the trade-off."""
         return tuple(
             Point(
                 name=row.report.name,
@@ -119,14 +120,14 @@ class BuildResult:
         )
 
     def fronts(self) -> dict[str, tuple[Cost, ...]]:
-        """By candidate, the costs in which no other one is better at no larger a drop; see `pareto_front`."""
+        """Return, by candidate, the costs in which no other one is better at no larger a drop; see `pareto_front`."""
         points = self.points()
         costs: tuple[Cost, ...] = ("latency", "size")
         fronts = {cost: pareto_front(points, cost) for cost in costs}
-        return {one.name: tuple(cost for cost in costs if one.name in fronts[cost]) for one in points}
+        return {point.name: tuple(cost for cost in costs if point.name in fronts[cost]) for point in points}
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data, the same that the table shows."""
+        """Return the result as plain data, the same that the table shows."""
         fronts = self.fronts()
         absent = self.coverage["validation"].absent if "validation" in self.coverage else ()
         return {
@@ -143,7 +144,7 @@ class BuildResult:
                     "confidence": row.verdict.confidence,
                     "smallest_provable_drop": row.verdict.smallest_provable_drop,
                     "front": list(fronts[row.report.name]),
-                    "speed": [one.to_json() for one in row.speed],
+                    "speed": [speed_up.to_json() for speed_up in row.speed],
                     "outcome": row.outcome,
                     "not_judged": list(absent) if row.report.lossy else [],
                     "selected": row.selected,
@@ -157,7 +158,7 @@ class BuildResult:
             "searched": self.searched is not None,
             "test": self.test.model_dump(mode="json"),
             "test_verdict": self.test_verdict.model_dump(mode="json"),
-            "coverage": {which: asdict(found) for which, found in self.coverage.items()},
+            "coverage": {split: asdict(coverage) for split, coverage in self.coverage.items()},
             "archive": str(self.archive),
             "archive_sha256": self.archive_sha256,
             "unlisted_operators": list(self.unlisted_operators),
@@ -166,17 +167,17 @@ class BuildResult:
 
 
 def read_selection(run_dir: Path, manifest: Manifest) -> Selection:
-    """What the select stage decided."""
+    """Return what the select stage decided."""
     return read_document(run_dir / manifest.one(Kind.SELECTION).path, Selection)
 
 
 def read_result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tuple[Outcome, ...]) -> BuildResult:
-    """The result of a finished build.
+    """Read the result of a finished build.
 
     Args:
-        run_dir: of the build.
-        manifest: of the build.
-        archive: where it lies.
+        run_dir: run directory of the build.
+        manifest: manifest of the build.
+        archive: path of the archive.
         outcomes: what each stage did this time; empty where nothing was built.
 
     Raises:

@@ -1,4 +1,4 @@
-"""`pipeline.clean`: take out of a run directory what a finished build has no more use for."""
+"""`pipeline.clean`: it takes out of a run directory what a finished build has no more use for."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from pipeline.errors import FileError
 from pipeline.serving.state import forgotten_folders
 from pipeline.stages import BUILD
 
-_OF_A_LOSER = (Kind.CANDIDATE_MODEL, Kind.TUNED_WEIGHTS)
+_LOSER_KINDS = (Kind.CANDIDATE_MODEL, Kind.TUNED_WEIGHTS)
 _STAGES = "|".join(stage.name for stage in BUILD)
-# What a killed build leaves: a stage's unfinished or former folder, and a file that was being written.
+# Names of what a killed build leaves: a stage's unfinished or former folder, and a file that was being written.
 _REMAINS = re.compile(rf"\.(?:(?:{_STAGES})\.\d+\.(?:tmp|old)|(?:manifest\.json|bench\.json|pareto\.\w+)\.\w{{8}})")
 
 
@@ -32,7 +32,7 @@ class Removal:
 
     Args:
         path: relative to the run directory; absolute for a folder outside it, of a server that was killed.
-        size: in bytes.
+        size: size in bytes.
     """
 
     path: str
@@ -44,14 +44,14 @@ class CleanResult:
     """What was taken out of a run directory.
 
     Args:
-        run_dir: where.
-        finished: whether its build is; else only the remains of killed builds go, and the build can go on.
+        run_dir: path of the run directory.
+        finished: whether its build is finished; else only the remains of killed builds go, and the build can go on.
         planned: whether this is a plan, and nothing was changed.
         kept: candidates whose model files stay: the winner and the float baseline; empty for an unfinished build.
-        removed: what went, or would.
+        removed: what went, or would go.
         links: links that lead elsewhere; nothing behind them is touched.
-        before: what the run directory took, in bytes.
-        after: what it takes now, or would, in bytes.
+        before: size of the run directory before, in bytes.
+        after: size that it has now, or would have, in bytes.
     """
 
     run_dir: Path
@@ -64,12 +64,12 @@ class CleanResult:
     after: int
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return the fields as JSON values."""
         return {**asdict(self), "run_dir": str(self.run_dir)}
 
 
 def clean(run_dir: Path | str, *, plan: bool = False) -> CleanResult:
-    """Remove what a finished build has no more use for; of an unfinished one, the remains of killed builds alone.
+    """Remove what a finished build has no more use for; from an unfinished one, only the remains of killed builds go.
 
     What stays: the winner and the float baseline, the weights and the data that they are proven with, every
     candidate's report, the selection, the pictures and the archive with its evidence. What goes: the other candidates'
@@ -77,8 +77,8 @@ def clean(run_dir: Path | str, *, plan: bool = False) -> CleanResult:
     build makes again what it needs.
 
     Args:
-        run_dir: of a build. Nothing is removed behind a link in it.
-        plan: say what would go, and change nothing.
+        run_dir: run directory of a build. Nothing is removed behind a link in it.
+        plan: whether to say what would go, and change nothing.
 
     Returns:
         What went, and the sizes before and after.
@@ -107,8 +107,8 @@ def clean(run_dir: Path | str, *, plan: bool = False) -> CleanResult:
         )
         before = folder_bytes(folder)
         if not plan:
-            # Recorded first: interrupted anywhere, the next build knows why a file is missing, and the next call of
-            # this function removes the rest.
+            # This is recorded first: interrupted anywhere, the next build knows why a file is missing, and the next
+            # call of this function removes the rest.
             gone = {artifact.path for artifact in losers}
             write_manifest(folder, manifest.model_copy(update={"removed": tuple(sorted(gone))}))
             for path in (*inside, *outside):
@@ -138,19 +138,21 @@ def _winner(folder: Path, manifest: Manifest) -> str:
 
 
 def _baseline(manifest: Manifest) -> str:
-    """Name of the float candidate that every ratio is over."""
+    """Return the name of the float candidate that every ratio is over."""
     return baseline_of(manifest.of_candidates(Kind.CANDIDATE_MODEL))
 
 
 def _losers(manifest: Manifest, kept: tuple[str, ...]) -> list[Artifact]:
-    """The files of candidates that were not chosen."""
+    """Return the files of candidates that were not chosen."""
     return [
-        artifact for artifact in manifest.artifacts() if artifact.kind in _OF_A_LOSER and artifact.candidate not in kept
+        artifact
+        for artifact in manifest.artifacts()
+        if artifact.kind in _LOSER_KINDS and artifact.candidate not in kept
     ]
 
 
 def _link(folder: Path, path: Path) -> str | None:
-    """The first link on the way from a run directory to a path in it, relative to the directory."""
+    """Return the first link on the way from a run directory to a path in it, relative to the directory."""
     way = [path, *path.parents]
     inside = way[: way.index(folder)]
     return next((str(place.relative_to(folder)) for place in reversed(inside) if place.is_symlink()), None)

@@ -1,4 +1,4 @@
-"""`pipeline.decode_image`: a picture becomes an input as it does in the server."""
+"""`pipeline.decode_image`: it turns a picture into an input as the server does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pipeline init`: a worked example of one's own model and data, as a starting point."""
+"""`pipeline init`: it writes a worked example of one's own model and data, as a starting point."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def init_project(folder: Path) -> tuple[Path, ...]:
     """Write the example into a folder.
 
     Args:
-        folder: made if missing; may hold other files.
+        folder: folder to write into. It is made if it is missing, and may hold other files.
 
     Returns:
         The files written, the recipe first.

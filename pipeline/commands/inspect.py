@@ -1,4 +1,4 @@
-"""Look into a model file or archive."""
+"""Looks into a model file or an archive."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def inspect(path: str | Path) -> Inspection:
     """Say what is in an `.onnx`, `.pt` or `.mar` file, without loading, unpickling or running it.
 
     Args:
-        path: the file; its ending says what it is.
+        path: path of the file; its ending says what it is.
 
     Returns:
         A description by kind of file; each has `format` and `to_json()`.

@@ -1,4 +1,4 @@
-"""Open a run directory: what a build recorded there, each file as it was then, or an error."""
+"""Opens a run directory: what a build recorded there, each file as it was then, or an error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from pipeline.errors import FileError
 from pipeline.recipe.recipe import Recipe
 from pipeline.stages import candidates as stage
 
-# Which candidates there are and what they are held against follows from these; the last two are of each candidate.
+# Kinds from which it follows which candidates there are, and what they are held against. Each candidate has the last
+# two.
 _GROUND = (
     Kind.DATA_INFO,
     Kind.WEIGHTS,
@@ -36,15 +37,15 @@ class OpenedRun:
     """A run directory whose candidates are done and up to date.
 
     Args:
-        run_dir: where.
-        manifest: of the build.
-        recipe: that was built.
-        ground: what references are made of, by kind and candidate; their digests are right.
-        reports: of every candidate that is proven, in the order of the table.
-        compared: lossy candidates that could have been selected; their bounds account for so many.
-        unproven: rows of the others.
-        models: model files by candidate; not looked at yet.
-        removed: candidates whose files `pipeline clean` removed; they are in none of the others.
+        run_dir: path of the run directory.
+        manifest: manifest of the build.
+        recipe: recipe that was built.
+        ground: files that references are made of, by kind and candidate; their digests are right.
+        reports: reports of every candidate that is proven, in the order of the table.
+        compared: number of lossy candidates that could have been selected; their bounds account for it.
+        unproven: rows of the candidates that were not proven.
+        models: model files by candidate; they are not looked at yet.
+        removed: candidates whose files `pipeline clean` removed; they are in none of the other fields.
     """
 
     run_dir: Path
@@ -58,7 +59,7 @@ class OpenedRun:
     removed: tuple[str, ...]
 
     def require(self, artifact: Artifact) -> Path:
-        """An artifact's file, as the build recorded it.
+        """Return an artifact's file, as the build recorded it.
 
         Raises:
             FileError: it is missing or altered.
@@ -75,7 +76,7 @@ def open_run(run_dir: Path) -> OpenedRun:
     """Read a run directory; nothing of it is loaded or changed.
 
     Raises:
-        FileError: no finished candidates, or what they are held against is missing, altered or out of date.
+        FileError: there are no finished candidates, or what they are held against is missing, altered or out of date.
     """
     manifest, recipe, record = _read(run_dir)
     ground = _ground(run_dir, manifest)
@@ -94,7 +95,7 @@ def open_run(run_dir: Path) -> OpenedRun:
         ),
         compared=listed.compared,
         unproven=listed.unproven,
-        models={name: one for name, one in models.items() if name not in removed},
+        models={name: artifact for name, artifact in models.items() if name not in removed},
         removed=removed,
     )
     _check_factory(recipe, record)
@@ -125,7 +126,7 @@ def _read(run_dir: Path) -> tuple[Manifest, Recipe, StageRecord]:
 
 
 def _ground(run_dir: Path, manifest: Manifest) -> Mapping[tuple[Kind, str | None], Path]:
-    """The files that references are made of, each as the build recorded it."""
+    """Return the files that references are made of, each as the build recorded it."""
     paths = {}
     for artifact in manifest.artifacts():
         if artifact.kind not in _GROUND or _was_removed(run_dir, manifest, artifact):
@@ -141,13 +142,13 @@ def _ground(run_dir: Path, manifest: Manifest) -> Mapping[tuple[Kind, str | None
 
 
 def _was_removed(run_dir: Path, manifest: Manifest, artifact: Artifact) -> bool:
-    """Whether `pipeline clean` took a file away: one that is there counts, whatever was planned."""
+    """Whether `pipeline clean` took a file away. A file that is there counts as there, whatever was planned."""
     return artifact.path in manifest.removed and not (run_dir / artifact.path).exists()
 
 
 def _check_factory(recipe: Recipe, record: StageRecord) -> None:
-    """A reference made by other source would be another network."""
+    """Refuse a factory that changed: a reference made by other source would be another network."""
     for name, digest in stage.outside(stage.settings(recipe)).items():
-        known = record.parts.get(f"outside {name}")
-        if name.startswith("model.") and digest != known:
+        recorded = record.parts.get(f"outside {name}")
+        if name.startswith("model.") and digest != recorded:
             raise FileError(f"{recipe.folder}: {name} changed since the build; run pipeline build")

@@ -1,4 +1,4 @@
-"""`pipeline.predict`: ask a running server about files."""
+"""`pipeline.predict`: it asks a running server about files."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pipeline.serving.wire import Prediction
 
 @dataclass(frozen=True, kw_only=True)
 class FileAnswer:
-    """What became of a file.
+    """The answer for a file, or its error.
 
     Args:
-        file: that was asked about.
+        file: path of the file that was asked about.
         predictions: an answer, or one per instance of a JSON document; empty where there is an error.
-        error: of a file that cannot be read (`FileError`), is no input of the model (`UsageError`), or that the server
-            failed to answer (`ServerError`); None where it was answered.
+        error: error of a file that cannot be read (`FileError`), is no input of the model (`UsageError`), or that the
+            server failed to answer (`ServerError`); None where it was answered.
     """
 
     file: Path
@@ -28,14 +28,14 @@ class FileAnswer:
     error: PipelineError | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return the fields as JSON values."""
         if self.error is not None:
             return {"file": str(self.file), "error": str(self.error)}
         return {"file": str(self.file), "predictions": [prediction.to_json() for prediction in self.predictions]}
 
 
 def predict(files: Path | str | Iterable[Path | str], *, url: str | None = None) -> tuple[FileAnswer, ...]:
-    """Ask a running server about files; one that is refused stops no other.
+    """Ask a running server about files; a file that is refused stops no other.
 
     Args:
         files: a file or several: PNG or JPEG pictures, JSON documents (`.json`), or raw bytes.
@@ -43,7 +43,7 @@ def predict(files: Path | str | Iterable[Path | str], *, url: str | None = None)
             started.
 
     Returns:
-        For each file, in order, what was answered, or its error.
+        The answer for each file, in order, or its error.
 
     Raises:
         UsageError: no server was named and none, or more than one, is known.
@@ -53,7 +53,7 @@ def predict(files: Path | str | Iterable[Path | str], *, url: str | None = None)
 
 
 def answers(files: Iterable[Path | str], *, url: str | None = None) -> Iterator[FileAnswer]:
-    """Like `predict`, each file's answer as soon as it is there."""
+    """Yield the same as `predict`, each file's answer as soon as it is there."""
     for file, outcome in client.predict([Path(file) for file in files], url):
         if isinstance(outcome, PipelineError):
             yield FileAnswer(file=file, error=outcome)

@@ -1,4 +1,4 @@
-"""What of a recipe can be refused before any work: no library of networks is loaded, and nobody's code is run."""
+"""Refuses what can be refused of a recipe before any work: no library of networks is loaded, no user code is run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pipeline.recipe.names import SLIM, meant
 from pipeline.recipe.recipe import Recipe
 
 DEFAULT_RUNS = Path("runs")
-# Names that a module may get without a statement that says so.
+# Names by which a module may get other names without a statement that says so.
 _DYNAMIC = {"__getattr__", "globals", "setattr", "exec", "vars"}
 
 
@@ -48,7 +48,7 @@ def resolve(recipe: str | Path | Recipe, overrides: Sequence[str] = ()) -> Recip
 
 
 def run_folder(recipe: Recipe, run_dir: Path | str | None) -> Path:
-    """Where a recipe is worked on: as asked, or else `runs/<recipe>`."""
+    """Return the folder where a recipe is worked on: as asked, or else `runs/<recipe>`."""
     return Path(run_dir) if run_dir is not None else DEFAULT_RUNS / recipe.name
 
 
@@ -57,7 +57,7 @@ def check_recipe(recipe: Recipe) -> None:
 
     Raises:
         UsageError: a function, the golden inputs or the device are not there.
-        DataError: weights or data are not.
+        DataError: weights or data are not there.
     """
     for setting, factory in user_factories(recipe).items():
         _check_factory(setting, factory, recipe.folder)
@@ -73,7 +73,7 @@ def check_store(archive: Path) -> None:
     """Check that an archive may be written to its place at the end of a build.
 
     Raises:
-        FileError: it may not.
+        FileError: it may not be written there.
     """
     place = archive.parent
     while not place.exists() and place != place.parent:
@@ -95,13 +95,13 @@ def _check_golden(golden: str, folder: Path) -> None:
 
 
 def _check_device(device: str) -> None:
-    """As far as it can be told without torch; training says the rest before its first step."""
+    """Check a device as far as it can be told without torch; training says the rest before its first step."""
     absent = device == "mps" and sys.platform != "darwin"
     if device == "cuda":
         try:
             absent = metadata.version("torch").endswith("+cpu")
         except metadata.PackageNotFoundError:
-            absent = False  # what installed it may say so in other ways
+            absent = False  # a torch that was installed in another way may be of any kind
     if absent:
         raise UsageError(
             f'train.device: expected one of this machine, found {device}, which this torch cannot have; "auto" '
@@ -122,13 +122,13 @@ def _check_factory(setting: str, factory: str, folder: Path) -> None:
     base = folder.joinpath(top, *inner)
     files = [path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()]
     if not files:
-        return  # a package that finds its modules in its own way
+        return  # it is a package that finds its modules in its own way
     try:
         tree = ast.parse(files[0].read_bytes(), filename=str(files[0]))
     except SyntaxError as error:
         raise UsageError(f"{setting} {factory}: SyntaxError: {error.msg} ({files[0]}:{error.lineno})") from error
-    names = set(_bound(tree))
-    if function not in names and "*" not in names and not _DYNAMIC & {*names, *_mentioned(tree)}:
+    names = set(_bound_names(tree))
+    if function not in names and "*" not in names and not _DYNAMIC & {*names, *_mentioned_names(tree)}:
         raise UsageError(
             f"{setting} {factory}: expected a function {function} in {files[0]}, found none{meant(function, names)}"
         )
@@ -141,19 +141,19 @@ def _is_installed(top: str) -> bool:
         return False
 
 
-def _bound(node: ast.AST) -> Iterator[str]:
-    """The names that running a module binds; `*` where another module says which."""
+def _bound_names(node: ast.AST) -> Iterator[str]:
+    """Yield the names that running a module binds; `*` where another module says which."""
     for child in ast.iter_child_nodes(node):
         match child:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                yield name  # what is inside is bound there
+                yield name  # the names inside are bound there
                 continue
             case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
                 yield from (alias.asname or alias.name.partition(".")[0] for alias in aliases)
             case ast.Name(id=name, ctx=ast.Store()):
                 yield name
-        yield from _bound(child)
+        yield from _bound_names(child)
 
 
-def _mentioned(tree: ast.AST) -> Iterator[str]:
+def _mentioned_names(tree: ast.AST) -> Iterator[str]:
     yield from (node.id for node in ast.walk(tree) if isinstance(node, ast.Name))

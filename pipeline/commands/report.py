@@ -1,4 +1,4 @@
-"""`pipeline.report`: the result of a finished build, read again."""
+"""`pipeline.report`: it reads the result of a finished build again."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def report(run_dir: Path | str, *, model_store: Path | str | None = None) -> Bui
     """Read the result of a finished build; its picture is drawn again in the run directory, where that may be written.
 
     Args:
-        run_dir: of a finished build.
-        model_store: where the archive was put at the end; `model_store` by default.
+        run_dir: run directory of a finished build.
+        model_store: folder where the archive was put at the end; `model_store` by default.
 
     Returns:
         The table, the winner and the archive: the one in the model store, or else the one in the run directory.

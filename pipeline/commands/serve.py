@@ -1,4 +1,4 @@
-"""`pipeline.serve`: an archive behind a server that is ready."""
+"""`pipeline.serve`: it puts an archive behind a server that is ready."""
 
 from __future__ import annotations
 
@@ -40,31 +40,33 @@ def serve(
 
     Args:
         archive: a `.mar` made by `pipeline build`; by default the only one of the model store.
-        model_store: where archives lie; `model_store` by default.
-        digest: what the archive must be: SHA-256 of its `serving.json` (the digest that builds and servers name) or of
-            the file.
-        public_key: to check `<archive>.sig` with, PEM; a signature that lies there has to be checked.
-        require_signature: refuse to go without a key.
-        port: for predictions, on loopback; None for a free one.
-        workers: processes that answer.
-        detach: return as soon as it is ready; otherwise when it has ended, and Ctrl-C ends it.
-        timeout_s: longest wait for it to be ready, in seconds.
-        batch_size: most requests handed to a worker at once.
+        model_store: folder where archives lie; `model_store` by default.
+        digest: expected digest of the archive: SHA-256 of its `serving.json` (the digest that builds and servers name)
+            or of the file.
+        public_key: key to check `<archive>.sig` with, PEM; a signature that lies there has to be checked.
+        require_signature: whether to refuse to go without a key.
+        port: port for predictions, on loopback; None for a free one.
+        workers: number of processes that answer.
+        detach: whether to return as soon as it is ready; otherwise it returns when the server has ended, and Ctrl-C
+            ends it.
+        timeout_s: longest wait for the server to be ready, in seconds.
+        batch_size: largest number of requests handed to a worker at once.
         batch_delay_ms: longest wait for a batch to fill, in milliseconds.
-        accept_host: serve although golden answers differ on this machine; `status` says by how much.
+        accept_host: whether to serve although golden answers differ on this machine; `status` says by how much.
         pass_env: variables that workers get beyond the harmless ones.
-        trust: run the archive's own handler, and its model file unasked; by default this installation's handler
-            answers, on the archive's data, with a model file that can do no more than compute.
-        allowed_operators: that the model file may use beside those that only compute; see `pipeline.model_code`.
-        reporter: told the address; silent by default.
+        trust: whether to run the archive's own handler, and its model file unasked; by default this installation's
+            handler answers, on the archive's data, with a model file that can do no more than compute.
+        allowed_operators: operators that the model file may use beside those that only compute; see
+            `pipeline.model_code`.
+        reporter: reporter that is told the address; silent by default.
 
     Returns:
-        The server: its address (`url`), model, version, digest and port.
+        The record of the server: its address (`url`), model, version, digest and port.
 
     Raises:
         FileError: there is no archive, a byte of it was altered, digest or signature is not the expected one, or its
             model file could do more than compute.
-        UsageError: which archive is not clear, or a signature lies beside it and no key was given.
+        UsageError: it is not clear which archive is meant, or a signature lies beside it and no key was given.
         ServerError: a port is taken, or the server did not become ready; nothing is left running.
     """
     store = DEFAULT_MODEL_STORE if model_store is None else Path(model_store)
@@ -91,7 +93,7 @@ def serve(
 
 
 def _only_archive(model_store: Path) -> Path:
-    """The archive in a model store that holds no other.
+    """Return the archive in a model store that holds no other.
 
     Raises:
         FileError: it holds none.

@@ -16,7 +16,7 @@ def sign(archive: Path | str, key: Path | str) -> Path:
         key: elliptic-curve private key, PEM without a password.
 
     Returns:
-        Where the signature lies: `<archive>.sig`.
+        The path of the signature, `<archive>.sig`.
 
     Raises:
         FileError: a byte was altered, or the key cannot be used.

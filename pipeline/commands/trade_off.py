@@ -1,4 +1,4 @@
-"""The picture of a build's trade-off, in its run directory."""
+"""Draws the picture of a build's trade-off into its run directory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def draw(result: BuildResult) -> tuple[Path, ...]:
     """Draw the trade-off between accuracy and latency or size into the run directory, as PNG and as SVG.
 
     Returns:
-        The files; the same result gives the same bytes.
+        The paths of the files; the same result gives the same bytes.
 
     Raises:
         FileError: they cannot be written.
@@ -46,7 +46,7 @@ def draw(result: BuildResult) -> tuple[Path, ...]:
         try:
             write_atomically(path, picture)
         except OSError as error:
-            said = f"{path}: expected to write the picture there, found: {os_error_text(error)}"
-            raise FileError(no_room(error, result.run_dir) or said) from error
+            message = f"{path}: expected to write the picture there, found: {os_error_text(error)}"
+            raise FileError(no_room(error, result.run_dir) or message) from error
         paths.append(path)
     return tuple(paths)

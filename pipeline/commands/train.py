@@ -1,4 +1,4 @@
-"""`pipeline.train`: the float network alone, as the first stages of a build make it."""
+"""`pipeline.train`: it makes the float network alone, as the first stages of a build do."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from pipeline.stages import TRAINING
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """What training ended with.
+    """The result of a training.
 
     Args:
-        recipe: its name.
-        run_dir: where everything lies; `build` goes on from there.
+        recipe: name of the recipe.
+        run_dir: folder where everything lies; `build` goes on from there.
         weights: file of the float network's weights (safetensors).
-        weights_sha256: its digest.
+        weights_sha256: SHA-256 of that file.
         history: file of losses and accuracies by epoch, and of the last figures (JSON).
         stages: what each stage did.
     """
@@ -49,13 +49,13 @@ def train(
 
     Args:
         recipe: a built-in name, the path of a TOML file, or a recipe.
-        run_dir: where to work; `runs/<recipe>` by default.
+        run_dir: folder to work in; `runs/<recipe>` by default.
         overrides: `section.key=value` strings, for a recipe given by name or path.
-        force: run both stages, whatever is up to date.
-        reporter: told what happens; silent by default.
+        force: whether to run both stages even if they are up to date.
+        reporter: reporter that is told what happens; silent by default.
 
     Returns:
-        Where the weights and the history of the training lie.
+        The paths of the weights and of the history of the training.
 
     Raises:
         PipelineError: see `pipeline.errors` for the tree.

@@ -1,4 +1,4 @@
-"""`pipeline.verify`: a run directory, or an archive, is held against what it must be."""
+"""`pipeline.verify`: it holds a run directory, or an archive, against what it must be."""
 
 from __future__ import annotations
 
@@ -34,29 +34,30 @@ def verify(
 
     Args:
         target: the run directory of a build, or the `.mar` that it made.
-        rank: also rank the layers of each candidate that is over its budget: up to two minutes for each.
-        strict: raise where a candidate of the run fails; otherwise the result says so, and its `require` raises. What
-            fails of an archive is always raised.
-        digest: what the archive must be: SHA-256 of its `serving.json` (the digest that builds and servers name) or of
-            the file.
-        public_key: to check `<archive>.sig` with, PEM.
+        rank: whether to rank the layers of each candidate that is over its budget too: up to two minutes for each.
+        strict: whether to raise where a candidate of the run fails; otherwise the result says so, and its `require`
+            raises. What fails of an archive is always raised.
+        digest: expected digest of the archive: SHA-256 of its `serving.json` (the digest that builds and servers name)
+            or of the file.
+        public_key: key to check `<archive>.sig` with, PEM.
         require_signature: whether a missing signature is a fault.
         data: labelled examples to judge the archive on: a split as a build writes it (`data/test.safetensors`), or a
             folder of them.
-        url: of a running server whose answers are to be compared with the archive's own.
-        float_model: the build's file of the float network, for `url` together with `data`.
-        allowed_operators: that the archive's model may call beside those that only compute; see `pipeline.model_code`.
-        reporter: told what happens; silent by default.
+        url: address of a running server whose answers are to be compared with the archive's own.
+        float_model: the build's file of the float network, for use of `url` together with `data`.
+        allowed_operators: operators that the archive's model may call beside those that only compute; see
+            `pipeline.model_code`.
+        reporter: reporter that is told what happens; silent by default.
 
     Returns:
-        What was proven of a run directory, or of an archive.
+        The proofs of a run directory, or of an archive.
 
     Raises:
         UsageError: an option is for the other kind of target, or what was asked for cannot be.
         FileError: a file is missing, altered or out of date, or is not the one that was vouched for.
         ProofError: a candidate, or the archive, does not answer as it must.
         ServerError: the server does not answer.
-        DataError: the data is none, or does not fit the model.
+        DataError: there is no such data, or it does not fit the model.
     """
     path = Path(target)
     if path.is_dir():

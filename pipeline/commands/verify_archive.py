@@ -1,4 +1,4 @@
-"""Check an archive offline: its bytes, who vouches for them, its golden answers, and its quality on given data.
+"""Checks an archive offline: its bytes, who vouches for them, its golden answers, and its quality on given data.
 
 Neither the training code nor a run directory is needed. Nothing is loaded before every byte was checked, and what is
 loaded is the checked copy. The code that runs is this installation's; the archive's own handler is compared with it.
@@ -29,7 +29,7 @@ from pipeline.model_code.require import require_safe_file, require_safe_model
 from pipeline.serving.check import ServedVerification, verify_served
 from pipeline.tasks.table import task_named
 
-# Beside the splits, as the data stage writes it.
+# Name of the file beside the splits, as the data stage writes it.
 _DATA_INFO = "data.json"
 # The same file on the same examples answers with the same labels; on another CPU kind sums are rounded otherwise, and
 # an example whose top two logits are within that rounding may change sides. One in a thousand is far above what was
@@ -43,17 +43,17 @@ class SplitQuality:
     """Decisions on labelled examples, made again.
 
     Args:
-        name: of the file.
-        split: which of the build's own splits it is, by its digest; None for other data.
-        examples: number of them.
-        metric: what the mean score is called, such as accuracy.
-        accuracy: that score: of classification the share of right answers.
-        lower: of the 95 % interval of the accuracy (Wilson's score interval).
-        upper: likewise.
+        name: name of the file.
+        split: name of the build's own split with this digest; None for other data.
+        examples: number of examples.
+        metric: name of the mean score, such as accuracy.
+        accuracy: the mean score: for classification the share of right answers.
+        lower: lower end of the 95 % interval of the accuracy (Wilson's score interval).
+        upper: upper end of that interval.
         recorded: accuracy that `evidence.json` states for this split; None where it states none.
-        recorded_drop: drop against float that it states; likewise.
-        recorded_drop_upper: its one-sided upper bound, of this candidate alone; likewise.
-        gaps: classes of which it holds nothing or too little, in words; the accuracy says nothing of them.
+        recorded_drop: drop against float that it states; None where it states none.
+        recorded_drop_upper: one-sided upper bound of that drop, for this candidate alone; None where it states none.
+        gaps: classes of which the file holds nothing or too little, in words; the accuracy says nothing of them.
     """
 
     name: str
@@ -71,22 +71,22 @@ class SplitQuality:
 
 @dataclass(frozen=True, kw_only=True)
 class ArchiveVerification:
-    """What was proven of an archive; whatever failed was raised.
+    """What was proven of an archive. A failure has been raised as an error before.
 
     Args:
-        archive: its path.
-        model: name and version in it.
-        candidate: that was packed.
+        archive: path of the archive.
+        model: name and version of the model in it.
+        candidate: name of the candidate that was packed.
         digest: SHA-256 of its `serving.json`: the archive's identity, also in every answer of a server.
-        sha256: of the whole file.
+        sha256: SHA-256 of the whole file.
         members: number of members, each listed with its digest.
         evidence: whether it holds `evidence.json`.
         pinned: whether a digest was given, and was its own.
         signature: `valid` where a public key was given and fits; `none` where no signature lies beside it.
         same_handler: whether its handler is this installation's, byte for byte. If not, what was replayed is its model
             under this installation's handler.
-        golden: the golden batch, replayed in a new process.
-        quality: one per file of data given.
+        golden: report on the golden batch, replayed in a new process.
+        quality: decisions on labelled examples, one entry for each file of data.
         served: what a running server answered; None if none was named.
     """
 
@@ -110,7 +110,7 @@ class ArchiveVerification:
         return self.pinned or self.signature == "valid"
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return the fields as JSON values."""
         return {
             **asdict(self),
             "archive": str(self.archive),
@@ -136,17 +136,18 @@ def verify_archive(
 
     Args:
         path: a `.mar` made by `pipeline build`.
-        digest: what it must be: SHA-256 of its `serving.json` (the digest that builds and servers name) or of the file.
-        public_key: to check `<archive>.sig` with.
+        digest: expected digest: SHA-256 of its `serving.json` (the digest that builds and servers name) or of the file.
+        public_key: key to check `<archive>.sig` with.
         require_signature: whether a missing signature is a fault.
         data: labelled examples to judge it on: a split as a build writes it (`data/test.safetensors`), or a folder of
-            them; of a run directory's data folder, validation and test, and its `data.json` is held against the
-            archive's description.
-        url: of a running server whose answers are to be compared with the archive's own, golden inputs and `data`.
-        float_model: the build's file of the float network, `float.onnx.fp32` where there is one, known by its digest in
-            the evidence; the labels of the served model on `data` are compared with its own too.
-        allowed_operators: that model files may call beside those that only compute; see `pipeline.model_code`.
-        reporter: told what happens; silent by default.
+            them. In a run directory's data folder these are validation and test, and its `data.json` is held against
+            the archive's description.
+        url: address of a running server. Its answers to golden inputs and `data` are compared with the archive's own.
+        float_model: the build's file of the float network, `float.onnx.fp32` where there is one. It is known by its
+            digest in the evidence. The labels of the served model on `data` are compared with its own too.
+        allowed_operators: operators that model files may call beside those that only compute; see
+            `pipeline.model_code`.
+        reporter: reporter that is told what happens; silent by default.
 
     Raises:
         FileError: a byte was altered, digest or signature is not the expected one, or the model could do more than
@@ -155,7 +156,7 @@ def verify_archive(
             quality is not the recorded one, or the server answers otherwise.
         ServerError: the server does not answer.
         UsageError: what was asked for cannot be.
-        DataError: the data is none, or does not fit the model.
+        DataError: there is no such data, or it does not fit the model.
     """
     path, reporter = Path(path), reporter or Silent()
     if float_model is not None and (url is None or data is None):
@@ -169,9 +170,9 @@ def verify_archive(
         reporter.log(f"{path.name}: {len(archive.members)} members, canonical bytes, every digest right")
         _require_own_description(archive, evidence, data)
         require_safe_model(path, archive.serving.runtime, archive.members, allowed_operators=allowed_operators)
-        checked_float = None
+        float_copy = None
         if float_model is not None:
-            checked_float = _checked_float(path, evidence, float_model, scratch, allowed_operators)
+            float_copy = _copy_float(path, evidence, float_model, scratch, allowed_operators)
         unpacked = scratch / "unpacked"
         archive.unpack(unpacked)
         golden = replay_golden(unpacked, archive.digest)
@@ -184,7 +185,7 @@ def verify_archive(
                 archive,
                 url,
                 data={file.name: read_split(file) for file in files},
-                float_model=checked_float,
+                float_model=float_copy,
                 reporter=reporter,
             )
     serving = archive.serving
@@ -206,7 +207,7 @@ def verify_archive(
 
 
 def _require_own_description(archive: Archive, evidence: Evidence | None, data: Path | None) -> None:
-    """What the description says was packed, must be what was judged, on data of that kind."""
+    """Check that what the description says was packed is what was judged, on data of that kind."""
     if evidence is not None:
         source = "evidence.json"
         require_description(archive, inputs=evidence.inputs, labels=evidence.labels, source=source)
@@ -214,7 +215,7 @@ def _require_own_description(archive: Archive, evidence: Evidence | None, data: 
         require_model(archive, candidate=evidence.candidate, sha256=evidence.packed.sha256, source=source)
     if data is not None and (data / _DATA_INFO).is_file():
         info = read_info(data / _DATA_INFO)
-        described = [one.to_json() for one in info.inputs]
+        described = [spec.to_json() for spec in info.inputs]
         require_description(archive, inputs=described, labels=info.classes, source=str(data / _DATA_INFO))
 
 
@@ -224,45 +225,45 @@ def _require_golden(archive: Archive, golden: GoldenReport) -> None:
         raise ProofError(f"{where}: the golden batch cannot be replayed: {golden.error}")
     if golden.pictures:
         raise ProofError(f"{where}: {golden.pictures}; {golden.environment}")
-    for one in golden.checks:
-        if not one.passed:
+    for check in golden.checks:
+        if not check.passed:
             raise ProofError(
-                f"{where}: golden answers differ at batch size {one.batch_size}{', ' * bool(one.sizes)}{one.sizes}: "
-                f"{one.reason}; {golden.environment}"
+                f"{where}: golden answers differ at batch size {check.batch_size}"
+                f"{', ' * bool(check.sizes)}{check.sizes}: {check.reason}; {golden.environment}"
             )
     if not golden.checks:
         raise ProofError(f"{where}: expected golden answers, found none")
 
 
-def _checked_float(
+def _copy_float(
     path: Path, evidence: Evidence | None, file: Path, scratch: Path, allowed_operators: Sequence[str]
 ) -> Path:
-    """A copy of the float network's file, which is the one that the evidence speaks of and only computes."""
-    rows = {one.name: one for one in evidence.candidates} if evidence else {}
-    name = next((one for one in FLOAT_NAMES if one in rows), None)
+    """Copy the float network's file; it must be the one that the evidence speaks of, and only compute."""
+    rows = {row.name: row for row in evidence.candidates} if evidence else {}
+    name = next((candidate for candidate in FLOAT_NAMES if candidate in rows), None)
     if name is None:
         raise FileError(f"{path}: --float-model: expected a digest of {FLOAT_NAMES[0]} in evidence.json, found none")
     form = FORMATS[rows[name].format]
     copy = scratch / form.file_name
     copy.write_bytes(file.read_bytes())
-    if (found := digest_file(copy)) != rows[name].sha256:
-        raise FileError(f"{file}: expected {name} of the build, SHA-256 {rows[name].sha256}, found {found}")
+    if (digest := digest_file(copy)) != rows[name].sha256:
+        raise FileError(f"{file}: expected {name} of the build, SHA-256 {rows[name].sha256}, found {digest}")
     require_safe_file(str(file), form.runtime, copy.read_bytes(), allowed_operators=allowed_operators)
     return copy
 
 
 def _data_files(data: Path | None) -> tuple[Path, ...]:
-    """The splits to judge on; of a run directory's data folder not what was trained on."""
+    """Return the splits to judge on; from a run directory's data folder, the split that was trained on is left out."""
     if data is None:
         return ()
     if not data.is_dir():
         if not data.is_file():
             raise FileError(f"{data}: expected a split (.safetensors) or a folder of them, found none")
         return (data,)
-    found = sorted(data.glob("*.safetensors"))
-    held_out = [path for path in found if path.stem != SPLITS[0]]
+    splits = sorted(data.glob("*.safetensors"))
+    held_out = [path for path in splits if path.stem != SPLITS[0]]
     if not held_out:
-        raise FileError(f"{data}: expected a split such as test.safetensors, found {len(found)} .safetensors files")
+        raise FileError(f"{data}: expected a split such as test.safetensors, found {len(splits)} .safetensors files")
     return tuple(held_out)
 
 
@@ -274,7 +275,7 @@ def _quality(archive: Archive, evidence: Evidence | None, file: Path, unpacked: 
     task = task_named(serving.task, serving.task_settings)
     check_split(str(file), split, serving.inputs, outputs=len(serving.labels), task=task)
     model = unpacked / serving.runtime.file
-    # The unpacked copy is ours, and still this is what is loaded next.
+    # The unpacked copy is ours; it is checked again all the same, because it is loaded next.
     if digest_file(model) != serving.files[serving.runtime.file]:
         raise FileError(f"{model}: expected the member as it was checked, found it altered")
     logits = predict_logits(file=model, runtime=serving.runtime, inputs=serving.inputs, data=file, scratch=scratch)
@@ -315,7 +316,7 @@ def _quality(archive: Archive, evidence: Evidence | None, file: Path, unpacked: 
 def _which_split(evidence: Evidence | None, digest: str) -> str | None:
     if evidence is None:
         return None
-    return next((name for name, known in evidence.data.digests.items() if known == digest), None)
+    return next((name for name, recorded in evidence.data.digests.items() if recorded == digest), None)
 
 
 def _recorded(evidence: Evidence | None, which: str | None) -> SplitEvidence | None:

@@ -1,4 +1,4 @@
-"""`pipeline verify RUN_DIR`: each candidate held against its reference again, and the layer named where it fails."""
+"""`pipeline verify RUN_DIR`: it holds each candidate against its reference again, and names the layer that fails."""
 
 from __future__ import annotations
 
@@ -26,23 +26,24 @@ from pipeline.models.load import load_model_spec
 from pipeline.stages import candidates as stage
 from pipeline.tasks.table import task_of
 
-# Enough to tell layers apart, and a second or so per layer of a small network.
+# Number of examples, enough to tell layers apart. They take a second or so per layer of a small network.
 RANKING_EXAMPLES = 512
 
 
 @dataclass(frozen=True, kw_only=True)
 class CandidateVerification:
-    """What was found of one candidate.
+    """The findings on one candidate.
 
     Args:
-        candidate: its name.
-        file: its model file.
+        candidate: name of the candidate.
+        file: path of its model file.
         altered: whether the file is another than the build recorded.
-        parity: with its reference; None for an altered TorchScript file, which is not loaded.
+        parity: parity with its reference; None for an altered TorchScript file, which is not loaded.
         finding: the layer at fault, where parity failed.
-        verdict: of the budget, as in the build's table.
+        verdict: verdict of the budget, as in the build's table.
         miss: the verdict with what was found and what is allowed; empty for a candidate that may be selected.
-        ranking: which layers would win back accuracy, where that was asked for and the candidate is over its budget.
+        ranking: ranking of the layers that would win back accuracy, where that was asked for and the candidate is over
+            its budget.
     """
 
     candidate: str
@@ -55,7 +56,7 @@ class CandidateVerification:
     ranking: Ranking | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return the fields as JSON values."""
         return {
             "candidate": self.candidate,
             "file": str(self.file),
@@ -69,13 +70,13 @@ class CandidateVerification:
 
 @dataclass(frozen=True, kw_only=True)
 class RunVerification:
-    """What was found in a run directory.
+    """The findings in a run directory.
 
     Args:
-        run_dir: where.
-        recipe: its name.
-        candidates: in the order of the recipe.
-        unproven: what the build could not make or prove. It left no file, and can never have been selected.
+        run_dir: path of the run directory.
+        recipe: name of the recipe.
+        candidates: findings on the candidates, in the order of the recipe.
+        unproven: rows of what the build could not make or prove. It left no file, and can never have been selected.
         gaps: classes of which validation holds nothing or too little; no verdict speaks of them.
     """
 
@@ -86,11 +87,11 @@ class RunVerification:
     gaps: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return the fields as JSON values."""
         return {
             "run_dir": str(self.run_dir),
             "recipe": self.recipe,
-            "candidates": [one.to_json() for one in self.candidates],
+            "candidates": [candidate.to_json() for candidate in self.candidates],
             "unproven": [row.model_dump(mode="json") for row in self.unproven],
             "gaps": list(self.gaps),
         }
@@ -99,17 +100,18 @@ class RunVerification:
         """Stop where something is wrong.
 
         Raises:
-            ProofError: a candidate does not reproduce its reference; the first one, with its layer.
+            ProofError: a candidate does not reproduce its reference; the first such candidate is named, with its layer.
             FileError: a file was altered.
         """
-        for one in self.candidates:
-            if one.parity is not None and not one.parity.passed:
-                altered = f"; {one.file} was altered since the build" if one.altered else ""
-                raise ProofError(f"{failure(one.parity, where=one.finding.text)}{altered}")
-        for one in self.candidates:
-            if one.altered:
+        for candidate in self.candidates:
+            if candidate.parity is not None and not candidate.parity.passed:
+                altered = f"; {candidate.file} was altered since the build" if candidate.altered else ""
+                raise ProofError(f"{failure(candidate.parity, where=candidate.finding.text)}{altered}")
+        for candidate in self.candidates:
+            if candidate.altered:
                 raise FileError(
-                    f"{one.file}: expected the file that the build recorded, found another; run pipeline build again"
+                    f"{candidate.file}: expected the file that the build recorded, found another; "
+                    "run pipeline build again"
                 )
 
 
@@ -121,16 +123,16 @@ def verify_run(
     Nothing in the run directory is changed. The user's factories are imported from the recipe's folder.
 
     Args:
-        run_dir: of a build whose candidates are done.
-        reporter: told what happens.
-        rank: also rank the layers of each candidate that is over its budget: up to two minutes for each.
-        ranking_examples: validation examples on which they are ranked.
+        run_dir: run directory of a build whose candidates are done.
+        reporter: reporter that is told what happens.
+        rank: whether to rank the layers of each candidate that is over its budget too: up to two minutes for each.
+        ranking_examples: number of validation examples on which they are ranked.
 
     Returns:
-        What was found; a failure is raised by its `require`.
+        The findings; a failure is raised by their `require`.
 
     Raises:
-        FileError: no finished candidates, or what they are held against is missing, altered or out of date.
+        FileError: there are no finished candidates, or what they are held against is missing, altered or out of date.
     """
     say = reporter or Silent()
     opened = open_run(run_dir)
@@ -140,33 +142,33 @@ def verify_run(
         say.log(f"verify: pipeline clean removed the files of {names}; pipeline build makes them again")
     info = read_info(paths[Kind.DATA_INFO, None])
     model = load_model_spec(recipe.model, recipe.folder, info)
-    found = []
+    verifications = []
     with tempfile.TemporaryDirectory(prefix="pipeline-verify-") as scratch:
         files = {kind: path for (kind, candidate), path in paths.items() if candidate is None}
         task = task_of(info.task)
         ground = stage.context(
             stage.settings(recipe), files, model=model, task=task, scratch=Path(scratch), reporter=say
         )
-        for done, report in enumerate(opened.reports):
+        for position, report in enumerate(opened.reports):
             spec = report.spec
-            say.progress("verify", done, len(opened.reports), spec.name)
+            say.progress("verify", position, len(opened.reports), spec.name)
             tuned = paths.get((Kind.TUNED_WEIGHTS, spec.name))
-            one = _verify(spec, ground, run_dir, opened.models[spec.name], tuned)
+            verification = _verify(spec, ground, run_dir, opened.models[spec.name], tuned)
             verdict = judge(report.quality, recipe.budget, lossy=report.lossy, compared=opened.compared)
-            one = replace(one, verdict=verdict)
+            verification = replace(verification, verdict=verdict)
             if not verdict.allowed:
-                one = replace(one, miss=miss(report.quality, verdict=verdict, limits=recipe.budget))
-            if rank and verdict.text == OVER and one.parity is not None and one.parity.passed:
+                verification = replace(verification, miss=miss(report.quality, verdict=verdict, limits=recipe.budget))
+            if rank and verdict.text == OVER and verification.parity is not None and verification.parity.passed:
                 validation = read_split(ground.validation).take(slice(ranking_examples))
                 say.log(f"verify: {spec.name} is over its budget: ranking its layers on {len(validation)} examples")
                 ranking = rank_layers(spec, ground, validation, tuned=tuned)
-                one = replace(one, ranking=ranking)
-            found.append(one)
+                verification = replace(verification, ranking=ranking)
+            verifications.append(verification)
         say.progress("verify", len(opened.reports), len(opened.reports))
     return RunVerification(
         run_dir=run_dir,
         recipe=opened.manifest.recipe,
-        candidates=tuple(found),
+        candidates=tuple(verifications),
         unproven=opened.unproven,
         gaps=info.coverage["validation"].lines("validation") if info.coverage else (),
     )
@@ -178,12 +180,12 @@ def _verify(
     file = run_dir / artifact.path
     altered = digest_file(file) != artifact.sha256
     if altered and FORMATS[spec.format].is_code:
-        # Only what the build made is loaded.
+        # No file is loaded but what the build made.
         return CandidateVerification(candidate=spec.name, file=file, altered=True, parity=None, finding=LayerFinding())
     original = None
     if altered and is_quantized_file(spec):
-        made = quantize_again(spec, ground, tuned=tuned)
+        repeated = quantize_again(spec, ground, tuned=tuned)
         # With other library versions it may be another file, and proves nothing.
-        original = made if digest_file(made) == artifact.sha256 else None
+        original = repeated if digest_file(repeated) == artifact.sha256 else None
     parity, finding = check_again(spec, ground, file, tuned=tuned, original=original)
     return CandidateVerification(candidate=spec.name, file=file, altered=altered, parity=parity, finding=finding)

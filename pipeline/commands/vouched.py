@@ -1,4 +1,4 @@
-"""Open an archive whose bytes are in order, and hold them against who vouches for them: a digest, or a signature."""
+"""Opens an archive whose bytes are in order, and holds it against who vouches for it: a digest, or a signature."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Vouched:
     """An archive, and who vouches for it.
 
     Args:
-        archive: that was read and checked; what is done with it is done with these bytes.
+        archive: archive that was read and checked; what is done with it is done with these bytes.
         pinned: whether a digest was given, and is its own.
         signature: `valid` where a public key was given and fits; `none` where neither key nor signature is there.
     """
@@ -36,9 +36,9 @@ def open_vouched(
 
     Args:
         path: a `.mar` made by `pipeline build`.
-        digest: what it must be: SHA-256 of its `serving.json` (the digest that builds and servers name) or of the file.
-        public_key: to check `<archive>.sig` with, which must be there then.
-        require_signature: whether nothing but a signature will do: a key has to be given.
+        digest: expected digest: SHA-256 of its `serving.json` (the digest that builds and servers name) or of the file.
+        public_key: key to check `<archive>.sig` with, which must be there then.
+        require_signature: whether nothing but a signature will do: then a key has to be given.
 
     Raises:
         FileError: a byte was altered, or digest or signature is not the expected one.
@@ -47,7 +47,7 @@ def open_vouched(
     if digest is not None and (len(digest) != _HEX_DIGITS or set(digest.lower()) - set("0123456789abcdef")):
         raise UsageError(f"--digest: expected {_HEX_DIGITS} hexadecimal digits (a SHA-256), found {digest!r}")
     signature = signature_path(path)
-    # A link that leads nowhere is a signature that cannot be read, and no missing one.
+    # A link that leads nowhere counts as a signature that cannot be read, and not as a missing one.
     signed = signature.exists() or signature.is_symlink()
     if public_key is None and require_signature:
         raise UsageError("--require-signature: expected the signer's public key too; give --public-key FILE")

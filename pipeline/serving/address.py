@@ -1,4 +1,4 @@
-"""Where predictions are posted to: as a person gives it, or at the server that was started here."""
+"""The address that predictions are posted to: one that a person gives, or that of the server that was started here."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ DEFAULT_URL = f"http://{HOST}:{DEFAULT_PORT}"
 
 
 def endpoint_of(state: ServerState) -> Endpoint:
-    """Where predictions of a server that was started here are posted to."""
+    """Return the endpoint to which predictions of a server that was started here are posted."""
     wire = SERVERS[state.server].wire()
     return Endpoint(url=wire.address(state.url, state.model), wire=wire)
 
 
 def prediction_endpoint(url: str | None, *, model: str | None = None) -> Endpoint:
-    """The full address to post to, and the server whose wire format counts there.
+    """Return the full address to post to, and the wire format of the server that answers there.
 
     Args:
-        url: as a person gives it: nothing, a host, or a whole address.
-        model: its name, where it is known; else that of the server that was started here counts.
+        url: address as a person gives it: nothing, a host, or a whole address.
+        model: name of the model, where it is known; else that of the model on the server that was started here counts.
 
     Raises:
         UsageError: the model's name is not in the address and no known server has it.
@@ -38,8 +38,8 @@ def prediction_endpoint(url: str | None, *, model: str | None = None) -> Endpoin
         at_default = [state for state in served if state.url == DEFAULT_URL]
         if at_default:
             return endpoint_of(at_default[0])
-        found = ", ".join(state.url for state in served) or "none"
-        raise UsageError(f"expected one running server, found {found}; start one with `pipeline serve` or give --url")
+        urls = ", ".join(state.url for state in served) or "none"
+        raise UsageError(f"expected one running server, found {urls}; start one with `pipeline serve` or give --url")
     usual = SERVERS[DEFAULT_SERVER].wire()
     parts = urllib.parse.urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme not in ("http", "https") or not parts.netloc:

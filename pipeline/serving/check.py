@@ -1,4 +1,4 @@
-"""Whether a running server answers as an archive does: `pipeline verify ARCHIVE --url`, and `smoke` in every build.
+"""Checks that a running server answers as an archive does: `pipeline verify ARCHIVE --url`, and `smoke` in every build.
 
 The golden inputs go over the wire in every form that the model takes, alone and several at once, and what comes back is
 held against the golden answers. Pictures of other sizes must be decoded to the pixels packed with them. Labelled
@@ -41,7 +41,7 @@ from pipeline.tasks.table import task_named
 
 # Requests under way together: enough to fill a batch of the usual sizes, far below TorchServe's queue of 100.
 AT_ONCE = 8
-# Of each split: a minute or two through a small server.
+# Number of examples posted from each split. They take a small server a minute or two.
 MAX_EXAMPLES = 500
 PNG, RAW, JSON = PICTURE_KINDS["PNG"].media_type, "application/octet-stream", "application/json"
 
@@ -53,7 +53,7 @@ class ServedForm:
     Args:
         form: the content type.
         at_once: requests under way together.
-        sizes: of free axes, in words; empty for those of the data.
+        sizes: sizes of the free axes, in words; empty for those of the data.
         posted: number of requests.
         max_absolute: largest difference of a logit from the golden one.
         limit: the largest difference allowed where the answer came closest to it.
@@ -74,17 +74,17 @@ class ServedQuality:
     """Decisions of the served model on labelled examples.
 
     Args:
-        name: of the data.
-        form: the content type they were posted as.
-        examples: number that was posted, spread over the data.
-        available: number that there are.
-        correct: sum of the scores: the number of right answers, where an answer is right or wrong.
-        metric: what the mean score is called, such as accuracy.
-        accuracy: that score.
-        flips: decisions other than the in-process ones; within the tolerance, so only at near ties.
-        comparison: of the logits with the in-process ones, as JSON values.
-        float_flips: decisions other than the float network's; None where that was not given.
-        float_accuracy: of the float network on the same examples; likewise.
+        name: name of the data.
+        form: content type that the examples were posted as.
+        examples: number of examples that were posted, spread over the data.
+        available: number of examples that there are.
+        correct: sum of the scores. It is the number of right answers, where an answer is right or wrong.
+        metric: name of the mean score, such as accuracy.
+        accuracy: the mean score.
+        flips: number of decisions other than the in-process ones. They lie within the tolerance, so they are near ties.
+        comparison: comparison of the logits with the in-process ones, as JSON values.
+        float_flips: number of decisions other than the float network's; None without a float network.
+        float_accuracy: accuracy of the float network on the same examples; None without a float network.
     """
 
     name: str
@@ -102,16 +102,16 @@ class ServedQuality:
 
 @dataclass(frozen=True, kw_only=True)
 class ServedVerification:
-    """What a running server answered; whatever differed was raised.
+    """What a running server answered. A difference has been raised as an error before.
 
     Args:
-        url: that was posted to.
-        digest: of the archive, also in every answer.
-        workers: that answered.
-        forms: the golden inputs, by form and number of requests at once.
-        pictures: of other sizes, decoded by the server to the pixels packed with them.
+        url: address that was posted to.
+        digest: digest of the archive, which is also in every answer.
+        workers: number of workers that answered.
+        forms: results for the golden inputs, by form and number of requests at once.
+        pictures: number of pictures of other sizes. The server decoded each to the pixels packed with it.
         too_large: forms that were left out, because one example does not fit into a request.
-        quality: one per data given.
+        quality: decisions on labelled examples, one entry for each data set.
     """
 
     url: str
@@ -124,11 +124,11 @@ class ServedVerification:
 
     @property
     def posted(self) -> int:
-        """Golden requests."""
-        return sum(one.posted for one in self.forms)
+        """Number of golden requests."""
+        return sum(form.posted for form in self.forms)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return the result as JSON values."""
         return {"passed": True, **asdict(self)}
 
 
@@ -144,13 +144,13 @@ def verify_served(
     """Compare a running server's answers with an archive's; see the module.
 
     Args:
-        archive: that the server is said to run.
-        url: of the server, with or without the path of predictions.
+        archive: archive that the server is said to run.
+        url: address of the server, with or without the path of predictions.
         data: labelled examples by name.
-        max_examples: posted of each.
-        float_model: the float network's file, trusted; where it is given, the served model's labels are also held
+        max_examples: largest number of examples posted from each data set.
+        float_model: file of the float network, which is trusted. With it, the served model's labels are also held
             against the float network's.
-        reporter: told what happens; silent by default.
+        reporter: reporter that is told what happens; silent by default.
 
     Raises:
         ProofError: an answer, a label, a decoded picture or the digest differs.
@@ -162,7 +162,7 @@ def verify_served(
     endpoint = prediction_endpoint(url, model=serving.name)
     arrays, expected = golden_answers(archive)
     encoded = encode_requests(serving.inputs, arrays)
-    bodies = _fitting(encoded, str(archive.path))
+    bodies = _fitting_bodies(encoded, str(archive.path))
     forms: list[ServedForm] = []
     too_large = [form for form in encoded if form not in bodies]
     workers: set[int] = set()
@@ -205,16 +205,16 @@ def _form(
     *,
     sizes: str = "",
 ) -> ServedForm:
-    """Golden inputs posted in one form; the workers that answered are added."""
-    answered = list(_posted(archive, endpoint, form, rows, at_once))
-    workers.update(answer.worker for answer in answered)
+    """Post golden inputs in one form; the workers that answered are added to `workers`."""
+    responses = list(_post(archive, endpoint, form, rows, at_once))
+    workers.update(response.worker for response in responses)
     where = _where(form, at_once) + (f", {sizes}" if sizes else "")
-    comparison = _require_same(archive, where, expected, answered)
+    comparison = _require_same(archive, where, expected, responses)
     return ServedForm(
         form=form,
         at_once=at_once,
         sizes=sizes,
-        posted=len(answered),
+        posted=len(responses),
         max_absolute=comparison.max_absolute,
         limit=comparison.limit,
         argmax_agreement=comparison.argmax_agreement,
@@ -222,7 +222,7 @@ def _form(
 
 
 def encode_requests(inputs: Sequence[InputSpec], arrays: Mapping[str, NDArray[Any]]) -> dict[str, list[bytes]]:
-    """A request per example in each form: PNG, raw and JSON where the model takes pictures, else JSON only."""
+    """Return a request per example in each form: PNG, raw and JSON where the model takes pictures, else JSON only."""
     count = len(next(iter(arrays.values())))
     spec = inputs[0]
     bodies: dict[str, list[bytes]] = {}
@@ -240,8 +240,8 @@ def encode_requests(inputs: Sequence[InputSpec], arrays: Mapping[str, NDArray[An
     return bodies
 
 
-def _fitting(encoded: Mapping[str, list[bytes]], where: str) -> dict[str, list[bytes]]:
-    """The forms in which each example fits into a request; at least one."""
+def _fitting_bodies(encoded: Mapping[str, list[bytes]], where: str) -> dict[str, list[bytes]]:
+    """Return the forms in which each example fits into a request; there is at least one."""
     bodies = {form: rows for form, rows in encoded.items() if max(map(len, rows)) <= MAX_BODY_BYTES}
     if not bodies:
         raise ServerError(f"{where}: expected inputs that fit into a request of {MAX_BODY_BYTES} bytes")
@@ -249,7 +249,7 @@ def _fitting(encoded: Mapping[str, list[bytes]], where: str) -> dict[str, list[b
 
 
 def _require_same_pixels(archive: Archive, endpoint: Endpoint) -> int:
-    """Post the pictures packed with the model; the number of those that fit into a request of one input."""
+    """Post the pictures packed with the model; return how many of them fit into a request of one input."""
     serving = archive.serving
     if serving.pictures is None or len(serving.inputs) != 1:
         return 0
@@ -258,18 +258,21 @@ def _require_same_pixels(archive: Archive, endpoint: Endpoint) -> int:
         if len(body) > MAX_BODY_BYTES:
             continue
         name = f"{PNG}, picture {number}"
-        expected, found = digest_bytes(pixels.tobytes()), predict_decoded(endpoint, body, PNG, name=name).get(spec.name)
-        if found != expected:
+        expected, decoded = (
+            digest_bytes(pixels.tobytes()),
+            predict_decoded(endpoint, body, PNG, name=name).get(spec.name),
+        )
+        if decoded != expected:
             raise ProofError(
                 f"{name}: candidate {serving.candidate}: expected the server to decode it to the pixels packed with it "
-                f"(SHA-256 {expected}), found others ({found}); it decodes with another Pillow, filter or mode"
+                f"(SHA-256 {expected}), found others ({decoded}); it decodes with another Pillow, filter or mode"
             )
         posted += 1
     return posted
 
 
-def _posted(archive: Archive, endpoint: Endpoint, form: str, bodies: Sequence[bytes], at_once: int) -> Iterator[Logits]:
-    """One answer per body."""
+def _post(archive: Archive, endpoint: Endpoint, form: str, bodies: Sequence[bytes], at_once: int) -> Iterator[Logits]:
+    """Return one answer per body."""
     names = [f"{form}, example {row}" for row in range(len(bodies))]
     runtime = archive.serving.runtime
     if at_once == 1 or runtime.batch_invariant or runtime.one_by_one:
@@ -278,39 +281,41 @@ def _posted(archive: Archive, endpoint: Endpoint, form: str, bodies: Sequence[by
     # Where the batch shifts an answer, only copies of one example are sure to give what it gives alone.
     for body, name in zip(bodies, names, strict=True):
         copies = list(predict_many_logits(endpoint, [body] * at_once, form, at_once=at_once, names=[name] * at_once))
-        differing = [one for one in copies if not np.array_equal(one.values, copies[0].values)]
+        differing = [copy for copy in copies if not np.array_equal(copy.values, copies[0].values)]
         yield differing[-1] if differing else copies[0]
 
 
-def _require_same(archive: Archive, where: str, expected: NDArray[np.float32], found: Sequence[Logits]) -> Comparison:
+def _require_same(
+    archive: Archive, where: str, expected: NDArray[np.float32], responses: Sequence[Logits]
+) -> Comparison:
     """Compare logits, labels, probabilities and digest; raise at the first difference."""
     serving = archive.serving
     shape = (1, expected.shape[1])
-    other = next((row for row, one in enumerate(found) if one.values.shape != shape), None)
-    if other is not None:
+    position = next((row for row, response in enumerate(responses) if response.values.shape != shape), None)
+    if position is not None:
         raise ProofError(
-            f"{where}, example {other}: expected logits {list(shape)} of archive {archive.digest}, "
-            f"found {list(found[other].values.shape)} of {found[other].digest}"
+            f"{where}, example {position}: expected logits {list(shape)} of archive {archive.digest}, "
+            f"found {list(responses[position].values.shape)} of {responses[position].digest}"
         )
-    values = np.concatenate([one.values for one in found])
+    values = np.concatenate([response.values for response in responses])
     comparison = compare(expected, values, serving.golden.tolerance, batch_size=1)
-    stranger = next((one.digest for one in found if one.digest != archive.digest), None)
-    told = (
+    stranger = next((response.digest for response in responses if response.digest != archive.digest), None)
+    serves_another = (
         "" if stranger is None else f"; it serves another archive: expected digest {archive.digest}, found {stranger}"
     )
     if not comparison.passed:
         row = "" if comparison.position is None else f", example {comparison.position[0]}"
         raise ProofError(
             f"{where}{row}: candidate {serving.candidate}: the server's logits differ from the in-process ones: "
-            f"{comparison.reason}{told}"
+            f"{comparison.reason}{serves_another}"
         )
     if stranger is not None:
         raise ProofError(
             f"{where}: expected answers of archive {archive.digest}, found {stranger}, which answers alike"
         )
-    for place, one in enumerate(found):
-        [answer] = one.answers  # as many as rows of logits
-        difference = ANSWERS[serving.task].difference(serving, one.values[0], answer)
+    for place, response in enumerate(responses):
+        [answer] = response.answers  # as many as rows of logits
+        difference = ANSWERS[serving.task].difference(serving, response.values[0], answer)
         if difference:
             raise ProofError(f"{where}, example {place}: {difference}")
     return comparison
@@ -329,34 +334,34 @@ def _quality(
     serving = archive.serving
     task = task_named(serving.task, serving.task_settings)
     check_split(name, split, serving.inputs, outputs=len(serving.labels), task=task)
-    # Spread over the data, so that sorted ones give more than their first class.
+    # The examples are spread over the data, so that sorted data give more than their first class.
     rows = np.unique(np.linspace(0, len(split) - 1, min(max_examples, len(split))).astype(np.int64))
     chosen = split.take(rows)
-    # Not the form of the golden inputs: of a model with free axes, these examples may have another size.
-    form, bodies = next(iter(_fitting(encode_requests(serving.inputs, chosen.inputs), name).items()))
+    # It may be another form than that of the golden inputs: with free axes, these examples may have another size.
+    form, bodies = next(iter(_fitting_bodies(encode_requests(serving.inputs, chosen.inputs), name).items()))
     with tempfile.TemporaryDirectory(prefix="served-") as folder:
         archive.unpack(Path(folder))
         expected = answers(Path(folder), serving.runtime, serving.inputs, chosen.inputs, [1])[1]
     # In batches a model may answer otherwise than alone; where it does, it is asked alone.
     runtime = serving.runtime
     at_once = AT_ONCE if runtime.batch_invariant or runtime.one_by_one else 1
-    found = []
-    for answer in _posted(archive, endpoint, form, bodies, at_once):
-        found.append(answer)
-        workers.add(answer.worker)
-        reporter.progress(name, len(found), len(bodies))
-    comparison = _require_same(archive, f"{name}, {_where(form, at_once)}", expected, found)
-    outputs = np.concatenate([one.values for one in found])
+    responses = []
+    for response in _post(archive, endpoint, form, bodies, at_once):
+        responses.append(response)
+        workers.add(response.worker)
+        reporter.progress(name, len(responses), len(bodies))
+    comparison = _require_same(archive, f"{name}, {_where(form, at_once)}", expected, responses)
+    outputs = np.concatenate([response.values for response in responses])
     correct = float(task.scores(outputs, chosen.labels).sum())
     floats = None if float_model is None else _float_outputs(float_model, serving.inputs, chosen)
     return ServedQuality(
         name=name,
         form=form,
-        examples=len(found),
+        examples=len(responses),
         available=len(split),
         correct=correct,
         metric=task.metric,
-        accuracy=correct / len(found),
+        accuracy=correct / len(responses),
         flips=int(task.disagreements(outputs, expected).sum()),
         comparison=comparison.to_json(),
         float_flips=None if floats is None else int(task.disagreements(outputs, floats).sum()),

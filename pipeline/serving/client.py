@@ -1,4 +1,4 @@
-"""The client: posts to a server, and says what was answered, refused or not answered."""
+"""The client: it posts to a server, and says what was answered, refused or not answered."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from pipeline.serving.wire import Endpoint, Logits, Prediction
 _TIMEOUT_S = 60.0
 _CONNECT_TIMEOUT_S = 5.0
 _TIMEOUT = httpx.Timeout(_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
-# What the handler answers to a body that it cannot take; the others of 400 to 499 (404, 429) speak of the server.
-_OF_THE_BODY = (
+# Statuses that the handler answers to a body that it cannot take; others of 400 to 499 (404, 429) speak of the server.
+_BODY_ERRORS = (
     httpx.codes.BAD_REQUEST,
     httpx.codes.REQUEST_ENTITY_TOO_LARGE,
     httpx.codes.UNSUPPORTED_MEDIA_TYPE,
@@ -33,7 +33,7 @@ _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", "
 
 
 class _RefusedError(ServerError):
-    """The server's answer is an error; `status` is HTTP's."""
+    """The server's answer is an error; `status` is that of HTTP."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -66,7 +66,7 @@ def predict(
             try:
                 outcome = _predict_file(client, endpoint, path)
             except (FileError, UsageError, ServerError) as error:
-                if isinstance(error.__cause__, httpx.HTTPError):  # nor will it answer for the next file
+                if isinstance(error.__cause__, httpx.HTTPError):  # the server will not answer for the next file either
                     raise
                 outcome = error
             yield path, outcome
@@ -83,7 +83,7 @@ def predict_bytes(endpoint: Endpoint, body: bytes, content_type: str) -> tuple[P
 
 
 def predict_logits(endpoint: Endpoint, body: bytes, content_type: str, *, timeout_s: float = _TIMEOUT_S) -> Logits:
-    """Like `predict_bytes`, with the logits instead of labels, and the worker that answered.
+    """Ask like `predict_bytes`; return the logits instead of labels, and the worker that answered.
 
     `timeout_s` is the longest wait, in seconds.
     """
@@ -93,13 +93,13 @@ def predict_logits(endpoint: Endpoint, body: bytes, content_type: str, *, timeou
 
 
 def predict_decoded(endpoint: Endpoint, body: bytes, content_type: str, *, name: str) -> dict[str, str]:
-    """SHA-256 of the values that the server decodes a request to, by input name.
+    """Return the SHA-256 of the values that the server decodes a request to, by input name.
 
     Args:
-        endpoint: of the model.
-        body: of one instance.
-        content_type: of it.
-        name: of the body, for messages.
+        endpoint: endpoint of the model.
+        body: body of a request of one instance.
+        content_type: content type of the body.
+        name: name of the body, for messages.
 
     Raises:
         ServerError: the server does not answer, refuses the body, or names no digests.
@@ -112,17 +112,17 @@ def predict_decoded(endpoint: Endpoint, body: bytes, content_type: str, *, name:
 def predict_many_logits(
     endpoint: Endpoint, bodies: Sequence[bytes], content_type: str, *, at_once: int = 1, names: Sequence[str] = ()
 ) -> Iterator[Logits]:
-    """Like `predict_logits` for many bodies.
+    """Post many bodies; otherwise it is like `predict_logits`.
 
     Args:
-        endpoint: of the model.
-        bodies: one request each.
-        content_type: of all of them.
+        endpoint: endpoint of the model.
+        bodies: bodies of the requests, one each.
+        content_type: content type of all bodies.
         at_once: requests that may be under way together.
-        names: of the bodies, for messages; by default their positions.
+        names: names of the bodies, for messages; by default their positions.
 
     Yields:
-        An answer each, in the order of the bodies.
+        One answer for each body, in the order of the bodies.
 
     Raises:
         ServerError: the server does not answer, or refuses a body.
@@ -140,9 +140,9 @@ def one_connection(url: str, bodies: Sequence[bytes], content_type: str) -> Iter
     """Keep one connection open, to time what goes over it; the standard library's client costs the least itself.
 
     Args:
-        url: of an endpoint, plain HTTP.
-        bodies: posted in turn, again and again.
-        content_type: of all of them.
+        url: address of an endpoint, plain HTTP.
+        bodies: bodies that are posted in turn, again and again.
+        content_type: content type of all bodies.
 
     Yields:
         A function that posts the next body, and returns the seconds until all of its answer was there. It raises
@@ -193,7 +193,7 @@ def _predict_file(client: httpx.Client, endpoint: Endpoint, path: Path) -> tuple
     try:
         return endpoint.wire.read_predictions(_post(client, endpoint.url, body, content_type, str(path)))
     except _RefusedError as refusal:
-        if refusal.status in _OF_THE_BODY:
+        if refusal.status in _BODY_ERRORS:
             raise UsageError(str(refusal)) from refusal
         raise
 

@@ -1,4 +1,4 @@
-"""Which server runs an archive and where it listens, unless somebody says otherwise."""
+"""Names the server that runs an archive, and the address where it listens, unless somebody says otherwise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inputs as the bodies of requests."""
+"""Encodes inputs as the bodies of requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline._handlers.decode import InputSpec
 
 
 def encode_png(picture: NDArray[np.uint8]) -> bytes:
-    """A PNG file of a picture (C, H, W), C being 1 or 3."""
+    """Return a PNG file of a picture (C, H, W), where C is 1 or 3."""
     buffer = io.BytesIO()
     pixels = picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="PNG")
@@ -23,7 +23,7 @@ def encode_png(picture: NDArray[np.uint8]) -> bytes:
 
 
 def encode_instances(inputs: Sequence[InputSpec], arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """A JSON body with every row of the arrays as an instance; float32 values survive exactly, and NaN is null."""
+    """Return a JSON body with every row of the arrays as an instance; float32 values stay exact, and NaN is null."""
     names = [spec.name for spec in inputs]
     rows = zip(*(_json_values(arrays[name]) for name in names), strict=True)
     instances = [row[0] if len(names) == 1 else dict(zip(names, row, strict=True)) for row in rows]

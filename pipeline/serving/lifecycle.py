@@ -34,7 +34,7 @@ from pipeline.serving.table import SERVERS
 from pipeline.serving.workers import notes, prove_workers
 
 DEFAULT_TIMEOUT_S = 120.0
-# What was killed is gone after this.
+# Longest time until a process that was killed is gone, in seconds.
 _KILLED_S = 5.0
 
 
@@ -57,23 +57,23 @@ def serve(
     """Serve an archive; return when it has ended, or with `detach` as soon as it is ready.
 
     Args:
-        archive: that was read and checked.
-        server: which one.
-        port: for predictions, on loopback; None for a free one.
-        workers: processes that answer.
-        detach: leave it running.
-        timeout_s: longest wait for it to be ready, in seconds.
+        archive: archive that was read and checked.
+        server: name of the kind of server.
+        port: port for predictions, on loopback; None for a free one.
+        workers: number of processes that answer.
+        detach: whether the server is left running.
+        timeout_s: longest wait for the server to be ready, in seconds.
         batch_size: most requests handed to a worker at once.
         batch_delay_ms: longest wait for a batch to fill, in milliseconds.
-        accept_host: serve although golden answers differ on this machine; `status` says by how much.
+        accept_host: whether to serve although golden answers differ on this machine; `status` says by how much.
         pass_env: variables that workers get beyond those of `pipeline.engine.environment`.
-        trust: run the archive's own handler, and its model file unasked; by default this installation's handler
-            answers, on the archive's data, with a model file that can do no more than compute.
-        allowed_operators: that the model file may use beside the list; see `pipeline.model_code`.
-        reporter: told the address once every worker has given the golden answers.
+        trust: whether to run the archive's own handler, and its model file unasked; by default this installation's
+            handler answers, on the archive's data, with a model file that can do no more than compute.
+        allowed_operators: operators that the model file may use beside the list; see `pipeline.model_code`.
+        reporter: reporter that is told the address once every worker has given the golden answers.
 
     Returns:
-        What was started.
+        The record of the server that was started.
 
     Raises:
         FileError: its model file could do more than compute.
@@ -127,9 +127,9 @@ def running_server(
     trust: bool = False,
     model_checked: bool = False,
 ) -> Iterator[ServerState]:
-    """A private server on free ports for the length of a `with` block; arguments as for `serve`.
+    """Run a private server on free ports for the length of a `with` block; arguments are as for `serve`.
 
-    With `model_checked` its model file was looked through before, or is that of the user's own build.
+    `model_checked` says that its model file was looked through before, or is that of the user's own build.
 
     Yields:
         The ready server.
@@ -153,10 +153,10 @@ def running_server(
 
 
 def status(port: int | None = None) -> list[ServerStatus]:
-    """Servers of ours on this machine, by port.
+    """Return the state of each server of ours on this machine, by port.
 
     Args:
-        port: of the one to look at; all of them by default, private ones included.
+        port: port of the server to look at; by default all servers are looked at, private ones included.
 
     Raises:
         ServerError: there is none at that port.
@@ -177,10 +177,10 @@ def stop(port: int | None = None) -> list[ServerState]:
     """Stop servers: all of their processes, and their temporary folders.
 
     Args:
-        port: of the one to stop; by default all but those that a running command has for itself.
+        port: port of the server to stop; by default all are stopped but those that a running command has for itself.
 
     Returns:
-        Those that were stopped.
+        The records of the servers that were stopped.
 
     Raises:
         ServerError: there is none at that port, or a process could not be ended.
@@ -193,7 +193,7 @@ def stop(port: int | None = None) -> list[ServerState]:
 
 
 def _at(port: int | None) -> list[ServerState]:
-    """What is known of the server at a port, or of all.
+    """Return the record of the server at a port, or those of all servers.
 
     Raises:
         ServerError: there is none at that port.
@@ -224,11 +224,11 @@ def _start(
     """Start a server and wait until every worker has given the golden answers; else nothing of it is left.
 
     Args:
-        archive: that was read and checked, its model file as well.
-        name: of the server.
+        archive: archive that was read and checked, its model file as well.
+        name: name of the kind of server.
         settings: how it serves.
-        deadline: until which it must be ready, on the monotonic clock, in seconds.
-        timeout_s: how long that was, in seconds, for the message.
+        deadline: time by which it must be ready, on the monotonic clock, in seconds.
+        timeout_s: length of that wait, in seconds, for the message.
         private: whether this command runs it for itself.
         tied: whether it ends with this process, however that ends.
     """

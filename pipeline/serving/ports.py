@@ -1,4 +1,4 @@
-"""The port that a server listens on."""
+"""Chooses the port that a server listens on."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pipeline.serving.defaults import HOST
 
 
 def choose_port(port: int | None) -> int:
-    """A port that is free at this moment: the one asked for, or any.
+    """Return a port that is free at this moment: the one asked for, or any where none was asked for.
 
     Raises:
         ServerError: the port asked for is taken, or may not be used.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-        # As servers do: a port whose last connections are still closing counts as free.
+        # A port whose last connections are still closing counts as free, as it does for servers.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, port or 0))

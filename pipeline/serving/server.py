@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # both need numpy, and a record of a server is read without i
     from pipeline.archive.mar import Archive
     from pipeline.serving.wire import Wire
 
-# In a private folder: what a server's first process says outside its log.
+# File in a private folder, with what a server's first process says outside its log.
 CONSOLE_FILE = "console.log"
 # Two clocks round a process's start differently; two processes of one id are further apart than this.
 _SAME_START_S = 1.0
@@ -32,20 +32,20 @@ class ServerState:
     """A server that was started.
 
     Args:
-        port: of predictions; names the file.
+        port: port of predictions; it names the file.
         model: the model's name.
         version: the model's version.
-        digest: of the archive's description.
+        digest: digest of the archive's description.
         archive: path of the archive.
-        workers: how many.
-        pid: of the server's first process, which leads a session of its own: also that session's id.
-        started: when that process started, in seconds since 1970.
+        workers: number of workers.
+        pid: process id of the server's first process. It leads a session of its own, so it is also that session's id.
+        started: time when that process started, in seconds since 1970.
         folder: the server's private temporary folder.
         ready: whether every worker has given the golden answers.
         stopping: whether it was asked to end.
         accepted: how its golden answers differ, where an operator accepted this host.
         private: whether a command runs it for itself and ends it, as a build does to try its archive.
-        server: which server it is; earlier releases had one alone.
+        server: kind of server; earlier releases had only one.
     """
 
     port: int
@@ -65,7 +65,7 @@ class ServerState:
 
     @property
     def url(self) -> str:
-        """The address, without a path."""
+        """The server's address, without a path."""
         return f"http://{HOST}:{self.port}"
 
     @property
@@ -99,8 +99,8 @@ class ServeSettings:
     """How an archive is served.
 
     Args:
-        port: for predictions, on loopback.
-        workers: processes that answer.
+        port: port for predictions, on loopback.
+        workers: number of processes that answer.
         batch_size: most requests handed to a worker at once.
         batch_delay_ms: longest wait for a batch to fill, in milliseconds.
         accept_host: whether workers may serve although their golden answers differ.
@@ -123,7 +123,7 @@ class Command:
 
     Args:
         arguments: the program and its arguments; the private folder is named in one of them.
-        environment: all of it.
+        environment: the whole environment.
     """
 
     arguments: Sequence[str]
@@ -135,10 +135,10 @@ class Server(Protocol):
 
     Attributes:
         title: its name for people.
-        libraries: top-level Python modules whose versions belong to a timing through it.
+        libraries: top-level Python modules. Their versions belong to a timing through this server.
         programs: how the names of its processes' programs begin.
         folder_prefix: how the name of a private folder begins; no other folder is ever removed.
-        drain_s: how long it may take to end by itself, in seconds; then it is killed.
+        drain_s: longest time that it may take to end by itself, in seconds; then it is killed.
     """
 
     title: str
@@ -148,11 +148,11 @@ class Server(Protocol):
     drain_s: float
 
     def wire(self) -> Wire:
-        """What a client sends to it and reads of it."""
+        """Return what a client sends to it and reads from it."""
         ...
 
     def private_folder(self) -> Path:
-        """A new folder that only this user can enter.
+        """Make a new folder that only this user can enter.
 
         Raises:
             FileError: there is no folder for temporary files.
@@ -175,10 +175,10 @@ class Server(Protocol):
         """Return when every worker has loaded the model.
 
         Args:
-            state: of the server that was started.
-            process: its first one.
-            deadline: on the monotonic clock, in seconds.
-            timeout_s: how long the whole start may take, in seconds, for the message.
+            state: record of the server that was started.
+            process: the server's first process.
+            deadline: latest time, on the monotonic clock, in seconds.
+            timeout_s: longest time for the whole start, in seconds, for the message.
 
         Raises:
             ServerError: it ended, will never be ready, or is not by the deadline; says why.
@@ -186,19 +186,19 @@ class Server(Protocol):
         ...
 
     def failure(self, state: ServerState, code: int) -> str:
-        """Why its first process ended with this code (negative for a signal), in one clause."""
+        """Say in one clause why its first process ended with this code (negative for a signal)."""
         ...
 
     def accepted_difference(self, state: ServerState) -> str | None:
-        """How far off golden answers are that an operator accepted; None where they are right."""
+        """Say how far off golden answers are that an operator accepted; None where they are right."""
         ...
 
     def is_healthy(self, state: ServerState) -> bool:
-        """Whether it answers at all; says nothing of its workers."""
+        """Whether it answers at all; this says nothing of its workers."""
         ...
 
     def workers(self, state: ServerState) -> tuple[Worker, ...]:
-        """Its workers as it describes them now.
+        """Return its workers as it describes them now.
 
         Raises:
             ServerError: it does not answer.
@@ -206,13 +206,13 @@ class Server(Protocol):
         ...
 
     def unfit_temp(self, folder: Path) -> str | None:
-        """Why no private folder can lie in this one, in one clause; None where one can."""
+        """Say in one clause why no private folder can lie in this one; None where one can."""
         ...
 
     def checks(self, python: str) -> tuple[Callable[[], Check], ...]:
-        """Look whether what it needs is installed, for `pipeline doctor`; always in the same order.
+        """Return checks that say whether what it needs is installed, for `pipeline doctor`; the order never changes.
 
         Args:
-            python: the interpreter that its workers run on.
+            python: path of the interpreter that its workers run on.
         """
         ...

@@ -1,4 +1,4 @@
-"""What a server of ours is now: its record, and what it says of itself."""
+"""The present state of a server of ours: its record, and what it says of itself."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class ServerStatus:
     """A server of ours, as it is now.
 
     Args:
-        state: what was written when it started.
+        state: record that was written when it started.
         healthy: whether it answers.
-        workers: as it describes them; none if it does not answer.
+        workers: workers as it describes them; none if it does not answer.
     """
 
     state: ServerState
@@ -29,7 +29,7 @@ class ServerStatus:
         return self.state.ready and self.healthy and len(loaded) == self.state.workers
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return the status as JSON values."""
         state = self.state
         return {
             "url": state.url,
@@ -41,5 +41,7 @@ class ServerStatus:
             "ready": self.ready,
             "accepted": state.accepted,
             "private": state.private,
-            "workers": [{"id": one.name, "pid": one.pid or None, "status": one.status} for one in self.workers],
+            "workers": [
+                {"id": worker.name, "pid": worker.pid or None, "status": worker.status} for worker in self.workers
+            ],
         }

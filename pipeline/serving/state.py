@@ -1,4 +1,4 @@
-"""Which servers of ours run on this machine: one JSON file each, in a folder of the user's own."""
+"""Records which servers of ours run on this machine: one JSON file each, in a folder of the user's own."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from pipeline.serving.table import SERVERS
 
 STATE_VARIABLE = "PIPELINE_STATE"
 _SCHEMA = 2
-# Of earlier releases, whose servers had management on a port.
+# Schema of earlier releases, whose servers had management on a port.
 _SCHEMA_WITH_PORT = 1
 _PORTS, _PIDS = 1 << 16, 1 << 31
-# A server is recorded seconds after its folder was made.
+# Age in seconds after which a folder is forgotten. A server is recorded seconds after its folder was made.
 _SETTLED_S = 600.0
 
 
 def state_folder() -> Path:
-    """`PIPELINE_STATE`, or else a folder in the user's cache; see `user_folder`."""
+    """Return `PIPELINE_STATE`, or else a folder in the user's cache; see `user_folder`."""
     return user_folder("servers", STATE_VARIABLE)
 
 
 def require_state_folder() -> None:
-    """See that servers can be recorded, before anything rests on it.
+    """Make sure that servers can be recorded, before anything depends on it.
 
     Raises:
         FileError: the folder cannot be written to.
@@ -52,7 +52,7 @@ def write_state(state: ServerState) -> None:
 
 
 def remove_state(state: ServerState) -> None:
-    """Forget a server and remove its temporary folder; nothing happens if that was done."""
+    """Forget a server and remove its temporary folder; a second call does nothing."""
     if Path(state.folder).name.startswith(SERVERS[state.server].folder_prefix):
         shutil.rmtree(state.folder, ignore_errors=True)
     kept = read_state(state.port)
@@ -61,12 +61,12 @@ def remove_state(state: ServerState) -> None:
 
 
 def read_state(port: int) -> ServerState | None:
-    """What is written of the server at a port, whether it still runs or not."""
+    """Return what is written of the server at a port, whether it still runs or not."""
     return _read(_path(port))
 
 
 def read_states() -> list[ServerState]:
-    """Every server that runs, by port; what is left of those that ended otherwise is removed."""
+    """Return every server that runs, by port; what is left of those that ended otherwise is removed."""
     states = []
     for path in sorted(state_folder().glob("*.json")):
         state = _read(path)
@@ -82,9 +82,10 @@ def read_states() -> list[ServerState]:
 
 
 def leftover_processes(state: ServerState) -> list[psutil.Process]:
-    """Every process that belongs to a server: one of its programs, of its session, its folder on the command line.
+    """Return every process that belongs to a server.
 
-    Session ids are used again, and anyone may look into the folder (`tail -f .../server.log`): it takes all three.
+    Such a process runs one of the server's programs, is in its session, and has its folder on the command line.
+    All three must hold: session ids are used again, and anyone may look into the folder (`tail -f .../server.log`).
     """
     programs = SERVERS[state.server].programs
     processes = []
@@ -99,9 +100,9 @@ def leftover_processes(state: ServerState) -> list[psutil.Process]:
 
 
 def forgotten_folders() -> list[Path]:
-    """Private folders of servers that were killed before they could be recorded, or whose record is lost.
+    """Return private folders of servers that were killed before they could be recorded, or whose record is lost.
 
-    A folder of the last few minutes may be that of a server which is about to be recorded.
+    A folder of the last few minutes is left out. It may be that of a server which is about to be recorded.
     """
     kept = {state.folder for state in read_states()}
     commands = [part for process in psutil.process_iter(["cmdline"]) for part in process.info["cmdline"] or []]
@@ -133,7 +134,7 @@ def _read(path: Path) -> ServerState | None:
         state = ServerState(**document)
         # Processes are looked up, and ended, by these numbers: -1 would be all of the user's.
         for name in (state.model, state.version):
-            checked_name(name, "name")  # part of an address
+            checked_name(name, "name")  # it becomes part of an address
         whole = (
             state.server in SERVERS
             and 0 < state.port < _PORTS

@@ -1,6 +1,6 @@
-"""What goes over the wire: where a server is asked, with which headers, and what its answers mean.
+"""What goes over the wire: the address where a server is asked, the headers, and what its answers mean.
 
-Bodies and answers are those of `handlers`, whichever server carries them.
+The bodies and answers are those of `handlers`, whichever server carries them.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class Prediction:
     """One answer.
 
     Args:
-        task: whose answer it is.
-        answer: what the task tells: of classification label, class_id, probability and top.
-        version: of the model.
-        digest: of the archive's description, the same for every worker of one archive.
+        task: name of the task whose answer it is.
+        answer: what the task tells: for classification label, class_id, probability and top.
+        version: version of the model.
+        digest: digest of the archive's description, the same for every worker of one archive.
     """
 
     task: TaskName
@@ -35,7 +35,7 @@ class Prediction:
     digest: str
 
     def to_json(self) -> dict[str, Any]:
-        """As in the server's answer."""
+        """Return the prediction as it stands in the server's answer."""
         return {**self.answer, "version": self.version, "digest": self.digest}
 
     def __str__(self) -> str:
@@ -44,13 +44,13 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class Logits:
-    """Raw answers, and who gave them.
+    """Raw answers, and the worker that gave them.
 
     Args:
-        values: (N, K) float32.
-        answers: (N) what the server told beside them.
+        values: logits (N, K) float32.
+        answers: (N) answers that the server told beside them.
         worker: process id of the worker.
-        digest: of the archive's description.
+        digest: digest of the archive's description.
     """
 
     values: NDArray[np.float32]
@@ -64,11 +64,11 @@ class Wire:
     """How one kind of server is asked, and how its answers are read.
 
     Args:
-        path: of predictions, in front of the model's name.
-        logits_header: of a request that is also told the logits.
-        decoded_header: of a request that is also told the digests of what was decoded.
-        worker_header: of an answer: the process id of the worker that gave it.
-        worker_gone: what the client says of the answer for a worker that ended, or has no successor yet.
+        path: path of predictions, in front of the model's name.
+        logits_header: header of a request that is also told the logits.
+        decoded_header: header of a request that is also told the digests of what was decoded.
+        worker_header: header of an answer: the process id of the worker that gave it.
+        worker_gone: pattern of what the client says of the answer for a worker that ended, or has no successor yet.
     """
 
     path: str
@@ -78,7 +78,7 @@ class Wire:
     worker_gone: re.Pattern[str]
 
     def address(self, url: str, model: str) -> str:
-        """Where predictions of a model are posted to; `url` has no path."""
+        """Return the address to which predictions of a model are posted; `url` has no path."""
         return f"{url}{self.path}{model}"
 
     def names_model(self, path: str) -> bool:
@@ -86,17 +86,17 @@ class Wire:
         return path.startswith(self.path) and path != self.path
 
     def headers(self, *, logits: bool = False, decoded: bool = False) -> Mapping[str, str]:
-        """Headers of a request that is told more than the answer."""
+        """Return the headers of a request that is told more than the answer."""
         return {
             **({self.logits_header: "1"} if logits else {}),
             **({self.decoded_header: "1"} if decoded else {}),
         }
 
     def read_predictions(self, response: httpx.Response) -> tuple[Prediction, ...]:
-        """The answers in a response, one per instance of the request.
+        """Return the answers in a response, one per instance of the request.
 
         Raises:
-            ServerError: the response holds something else; likewise below.
+            ServerError: the response holds something else; the other readers raise it too.
         """
         document = _document(response)
         try:
@@ -108,7 +108,7 @@ class Wire:
             ) from error
 
     def read_logits(self, response: httpx.Response) -> Logits:
-        """The logits in a response to a request that asked for them."""
+        """Return the logits in a response to a request that asked for them."""
         document = _document(response)
         answers = document.get("predictions", [document])
         try:
@@ -122,7 +122,7 @@ class Wire:
             raise ServerError(f"{response.url}: expected logits and a worker, found: {response.text[:200]}") from error
 
     def read_decoded(self, response: httpx.Response) -> dict[str, str]:
-        """SHA-256 by input name in a response to a request of one instance that asked for them."""
+        """Return the SHA-256 by input name in a response to a request of one instance that asked for them."""
         try:
             return {str(name): str(digest) for name, digest in _document(response)["decoded"].items()}
         except (KeyError, AttributeError) as error:
@@ -133,11 +133,11 @@ class Wire:
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """Where predictions of one model are posted to, and how.
+    """The address that predictions of one model are posted to, and how.
 
     Args:
         url: the whole address.
-        wire: of the server that answers there.
+        wire: wire format of the server that answers there.
     """
 
     url: str

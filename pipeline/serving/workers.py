@@ -1,4 +1,4 @@
-"""A server is ready when every worker, by its id, has given the golden answers."""
+"""Proves that a server is ready: every worker, by its id, has given the golden answers."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ from pipeline.serving.encoding import encode_instances
 from pipeline.serving.server import Worker
 from pipeline.serving.wire import Endpoint, Logits
 
-# Golden inputs posted in one request, as JSON: enough to mean something, small beside the server's limit.
+# Bytes of golden inputs posted in one request, as JSON: enough to mean something, small beside the server's limit.
 _PART_BYTES = 1 << 20
-# Nor may they take a slow model longer than the deadline of a request.
+# More examples might take a slow model longer than the deadline of a request.
 _PART_EXAMPLES = 8
-# Between two rounds of golden requests.
+# Pause between two rounds of golden requests, in seconds.
 _PAUSE_S = 0.1
 
 
 def golden_request(archive: Archive) -> tuple[bytes, str, NDArray[np.float32]]:
-    """A request of as many golden inputs as fit well.
+    """Return a request of as many golden inputs as fit well.
 
     Returns:
-        Body, content type, expected logits (n, K).
+        The body, its content type, and the expected logits (n, K).
 
     Raises:
         ServerError: not even one fits into a request.
     """
     inputs = archive.serving.inputs
     arrays, logits = golden_answers(archive)
-    one = encode_instances(inputs, {name: array[:1] for name, array in arrays.items()})
-    if len(one) <= MAX_BODY_BYTES:
+    single = encode_instances(inputs, {name: array[:1] for name, array in arrays.items()})
+    if len(single) <= MAX_BODY_BYTES:
         # Where the batch shifts an answer, only copies of one example are sure to give what it gives alone.
         runtime = archive.serving.runtime
-        fitting = min(_PART_BYTES // len(one), _PART_EXAMPLES, most_instances(archive.serving, Extras(logits=True)))
+        fitting = min(_PART_BYTES // len(single), _PART_EXAMPLES, most_instances(archive.serving, Extras(logits=True)))
         count = max(1, fitting) if runtime.batch_invariant or runtime.one_by_one else 1
         body = encode_instances(inputs, {name: array[:count] for name, array in arrays.items()})
         return body, "application/json", logits[:count]
@@ -54,15 +54,15 @@ def golden_request(archive: Archive) -> tuple[bytes, str, NDArray[np.float32]]:
     if len(inputs) == 1 and len(raw) <= MAX_BODY_BYTES:
         return raw, "application/octet-stream", logits[:1]
     raise ServerError(
-        f"{archive.path}: expected inputs that fit into a request of {MAX_BODY_BYTES} bytes, found {len(one)} bytes"
+        f"{archive.path}: expected inputs that fit into a request of {MAX_BODY_BYTES} bytes, found {len(single)} bytes"
     )
 
 
 def notes(archive: Archive, *, trust: bool) -> Iterator[str]:
-    """What a person should know of an archive that is served, a line each.
+    """Say what a person should know of an archive that is served, a line each.
 
     Args:
-        archive: that was read and checked.
+        archive: archive that was read and checked.
         trust: whether its own handler runs.
     """
     if not trust and not same_handler(archive.members):
@@ -82,11 +82,12 @@ def prove_workers(
     """Post golden inputs until every worker has given the golden answers.
 
     Args:
-        endpoint: of predictions.
-        archive: what is served.
-        describe: asks the server for all of its workers; asked again and again, because it replaces one that ends.
-        deadline: on the monotonic clock, in seconds.
-        accept_host: answers may differ.
+        endpoint: endpoint of predictions.
+        archive: archive that is served.
+        describe: asks the server for all of its workers. It is called again and again, because the server replaces a
+            worker that ends.
+        deadline: latest time, on the monotonic clock, in seconds.
+        accept_host: whether answers may differ.
 
     Raises:
         ServerError: an answer differs, or a worker has not answered in time; the worker is named.
@@ -127,7 +128,7 @@ def prove_workers(
 
 
 def _ask_at_once(endpoint: Endpoint, body: bytes, content_type: str, *, times: int, timeout_s: float) -> list[Logits]:
-    """At once, so that a server that prefers one idle worker still hands each of them a request."""
+    """Ask at once, so that a server that prefers one idle worker still hands each of them a request."""
     with ThreadPoolExecutor(max_workers=times) as pool:
         return list(pool.map(lambda _: predict_logits(endpoint, body, content_type, timeout_s=timeout_s), range(times)))
 

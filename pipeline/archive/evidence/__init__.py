@@ -1,1 +1,1 @@
-"""What travels with an archive as its evidence, the forms it is told in, and signatures."""
+"""The evidence that travels with an archive, the forms in which it is written, and signatures."""

@@ -1,4 +1,4 @@
-"""With what code and settings an archive was made, as far as evidence may say it."""
+"""The code and settings that an archive was made with, as far as evidence may say it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from pipeline.recipe.recipe import Recipe
 
 _PACKAGES = ("pipeline",)
 _ROOT = Path(__file__).resolve().parents[3]
-# What a build runs; the command line and the terminal are not part of what makes an archive.
+# The module that runs a build; the command line and the terminal are not part of what makes an archive.
 _BUILD_MODULE = "pipeline.commands.build"
 
 
 class Code(Document):
-    """What code made the archive.
+    """The code that made the archive.
 
     Args:
-        name: of the package.
-        version: of the package.
+        name: name of the package.
+        version: version of the package.
         source_sha256: over path and SHA-256 of each of its source files that a build runs.
         python: version of the interpreter.
         libraries: versions of the distributions that this source and the user's import, by name.
@@ -42,21 +42,21 @@ class Code(Document):
 
 
 def portable_settings(recipe: Recipe) -> dict[str, Any]:
-    """A recipe's settings as JSON values, without the smoke test's and without places on this machine.
+    """Return a recipe's settings as JSON values, without the smoke test's and without places on this machine.
 
     The smoke test runs on the finished archive, so that nothing in the archive may depend on it.
     """
     settings = recipe.model_dump(mode="json", exclude={"smoke"})
-    found: dict[str, Any] = _without_places(settings)
-    return found
+    portable: dict[str, Any] = _without_places(settings)
+    return portable
 
 
 def describe_code(factories: Iterable[str], folder: Path) -> Code:
-    """The code that a build runs: ours, the libraries', the user's.
+    """Return the code that a build runs: ours, the libraries', the user's.
 
     Args:
         factories: the user's own functions that the recipe names.
-        folder: the recipe's, where the user's modules lie.
+        folder: folder of the recipe, where the user's modules lie.
     """
     ours = collect(_BUILD_MODULE, _ROOT, within=_PACKAGES)
     users: dict[str, str] = {}

@@ -1,6 +1,6 @@
-"""`evidence.json`: where a model comes from and what was measured.
+"""The document `evidence.json`: where a model comes from and what was measured.
 
-No times, dates, hosts or places are in it, so that the same inputs give the same bytes.
+It holds no times, dates, hosts or places, so that the same inputs give the same bytes.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from pipeline.precision import Precision
 
 
 class DataEvidence(Document):
-    """On what data.
+    """The data that the model was made from.
 
     Args:
-        name: of the data set.
-        sizes: examples per split.
+        name: name of the data set.
+        sizes: number of examples per split.
         digests: SHA-256 of each split's values.
         sources: SHA-256 of the files it was read from, by name.
-        class_counts: examples per split, by class.
+        class_counts: number of examples per split, by class.
         gaps: classes of which a split holds nothing or too little, and what verdicts on it do not say.
     """
 
@@ -44,7 +44,7 @@ class PassEvidence(Recorded):
     """What a pass did.
 
     Args:
-        kind: of the pass.
+        kind: kind of the pass.
         detail: its settings in words.
     """
 
@@ -56,7 +56,7 @@ class ParityEvidence(Recorded):
     """How closely a candidate's file reproduces what it must.
 
     Args:
-        reference: what it was compared with.
+        reference: name of what it was compared with.
         max_absolute: largest difference on a logit.
         limit: the largest difference allowed where the file came closest to its limit.
     """
@@ -67,13 +67,13 @@ class ParityEvidence(Recorded):
 
 
 class QualityEvidence(Recorded):
-    """Decisions against float.
+    """The decisions of a candidate compared with those of float.
 
     Args:
         accuracy: share of right answers.
         drop: accuracy lost against float.
-        drop_upper: one-sided upper bound of the drop, for this candidate alone: not adjusted for those that it was
-            compared with, as the bound of a verdict is.
+        drop_upper: one-sided upper bound of the drop, for this candidate alone. Unlike the bound of a verdict, it is
+            not adjusted for the candidates that it was compared with.
     """
 
     accuracy: float
@@ -82,7 +82,7 @@ class QualityEvidence(Recorded):
 
     @property
     def metric(self) -> str:
-        """What the mean score is called; evidence of earlier releases is of classifiers and does not say."""
+        """Name of the mean score; evidence of earlier releases is of classifiers and does not say it."""
         return str((self.model_extra or {}).get("metric", "accuracy"))
 
 
@@ -90,12 +90,12 @@ class SplitEvidence(QualityEvidence):
     """Decisions of the packed candidate on a split, with intervals.
 
     Args:
-        examples: of the split.
+        examples: number of examples of the split.
         float_accuracy: share of right answers of float.
-        interval_lower: of the two-sided 95 % interval of the drop.
-        interval_upper: likewise.
-        accuracy_lower: of the 95 % interval of the accuracy.
-        accuracy_upper: likewise.
+        interval_lower: lower end of the two-sided 95 % interval of the drop.
+        interval_upper: upper end of that interval.
+        accuracy_lower: lower end of the 95 % interval of the accuracy.
+        accuracy_upper: upper end of that interval.
     """
 
     examples: int
@@ -110,20 +110,20 @@ class CandidateEvidence(Recorded):
     """A row of the table: the candidate's report without what belongs to a host, and the verdict.
 
     Args:
-        name: of the candidate.
+        name: name of the candidate.
         identity: digest of its specification.
         variant: name of the network that its passes make.
-        format: of its file.
+        format: format of its file.
         precision: number format of the weights.
         lossy: whether it may answer otherwise than float at all.
-        how: its file was made.
-        passes: what each did, and its settings.
-        tuned_sha256: of its fine-tuned weights; None without any.
-        sha256: of its model file.
-        size: of that file, in bytes.
+        how: way in which its file was made.
+        passes: what each pass did, and its settings.
+        tuned_sha256: SHA-256 of its fine-tuned weights; None without any.
+        sha256: SHA-256 of its model file.
+        size: size of that file, in bytes.
         parity: largest difference from its reference, the limit and more.
         quality: decisions against float on validation, with intervals.
-        verdict: of the budget.
+        verdict: verdict of the budget.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -145,18 +145,18 @@ class CandidateEvidence(Recorded):
 
 
 class UnprovenEvidence(Recorded):
-    """A row of what was tried and could not be selected: it cannot be made of this network, or was not proven.
+    """A row of a candidate that was tried and could not be selected: it cannot be made, or was not proven.
 
     Args:
-        name: of the candidate.
+        name: name of the candidate.
         identity: digest of its specification.
         variant: name of the network that its passes make.
-        format: of its file.
+        format: format of its file.
         precision: number format of the weights.
         lossy: whether it may answer otherwise than float at all.
         verdict: `cannot be made`, or `not proven`.
         brief: what was found, in a few words; empty where only the reason says it.
-        reason: the same in full.
+        reason: what was found, in full.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -181,7 +181,7 @@ class Metrics(Document):
     @field_validator("validation", "test", mode="before")
     @classmethod
     def _are_shares(cls, quality: Any) -> Any:
-        """Figures of somebody's archive: one that is no share of examples is named before anything is said of it."""
+        """Check figures of somebody's archive: one that is no share is named before anything is said of it."""
         try:
             recorded = quality if isinstance(quality, Mapping) else dict(quality)
         except TypeError as error:
@@ -194,29 +194,30 @@ class Metrics(Document):
 
 
 class Evidence(Document):
-    """All of it.
+    """The whole document.
 
     Args:
-        schema_number: of this document.
+        schema_number: number of this document's schema.
         model: name and version in the archive.
         candidate: name of the packed candidate.
-        why: it was chosen.
+        why: why the candidate was chosen.
         task: what the outputs mean.
-        activation: what the outputs are already: logits in evidence without the field.
+        activation: what the outputs are already; evidence without the field speaks of logits.
         inputs: what one example of the data consists of, as `serving.json` describes it too.
         labels: the data's classes, one per output.
-        parameters: values in the float network's parameters.
-        recipe: resolved settings; of a path on the builder's machine only the last part.
-        seeds: of the split and of training.
-        code: what made it.
-        data: what it was made from.
-        weights_sha256: of the float network's weights.
+        parameters: number of values in the float network's parameters.
+        recipe: resolved settings; only the last part is kept of a path on the builder's machine.
+        seeds: seeds of the split and of training.
+        code: code that made it.
+        data: data that it was made from.
+        weights_sha256: SHA-256 of the float network's weights.
         files: SHA-256 of the files that the float network was made from: weights to start from, files that arguments
-            name, and what the model's and the loss's code read. Of a path on the builder's machine only the last part.
-        metrics: of the packed candidate.
-        candidates: every candidate compared, in the recipe's order.
-        unproven: what was tried besides, and could not be selected.
-        members: SHA-256 of the archive's other members but `serving.json`, which lists this one.
+            name, and what the model's and the loss's code read. Only the last part is kept of a path on the builder's
+            machine.
+        metrics: metrics of the packed candidate.
+        candidates: rows of every candidate compared, in the recipe's order.
+        unproven: rows of the candidates that were tried besides, and could not be selected.
+        members: SHA-256 of the archive's other members but `serving.json`, which lists `evidence.json` itself.
     """
 
     schema_number: Literal[1] = 1
@@ -256,8 +257,8 @@ class Subject:
     """The archive that evidence speaks of, as a file.
 
     Args:
-        file: its name.
-        sha256: of the whole file.
+        file: name of the file.
+        sha256: SHA-256 of the whole file.
         digest: SHA-256 of its `serving.json`, which lists all other members.
         inputs: what one example consists of, in words.
     """
@@ -269,7 +270,7 @@ class Subject:
 
 
 def package_url(name: str, version: str) -> str:
-    """A distribution's package URL: https://github.com/package-url/purl-spec."""
+    """Return a distribution's package URL: https://github.com/package-url/purl-spec."""
     from urllib.parse import quote
 
     from packaging.utils import canonicalize_name
@@ -281,7 +282,7 @@ def read_evidence(where: str, document: Mapping[str, Any] | None) -> Evidence:
     """Read what an archive's `evidence.json` says.
 
     Args:
-        where: the archive, for messages.
+        where: path of the archive, for messages.
         document: its JSON value; None where there is none.
 
     Raises:

@@ -11,10 +11,10 @@ from pipeline.visible import visible
 
 
 def model_card(evidence: Evidence, subject: Subject) -> str:
-    """The card; it says only what the evidence does, and what a reader must add.
+    """Return the card; it says only what the evidence does, and what a reader must add.
 
     Args:
-        evidence: of the archive.
+        evidence: evidence of the archive.
         subject: the archive as a file.
     """
     return "\n".join(_lines(evidence, subject)) + "\n"
@@ -106,8 +106,8 @@ def _making(evidence: Evidence) -> Iterator[str]:
     code = evidence.code
     yield "## How it was made"
     yield ""
-    made = f"{_escape(code.name)} {_escape(code.version)} (source {_code(code.source_sha256)})"
-    yield f"{made}, Python {_escape(code.python)}, seeds {_seeds(evidence)}."
+    source = f"{_escape(code.name)} {_escape(code.version)} (source {_code(code.source_sha256)})"
+    yield f"{source}, Python {_escape(code.python)}, seeds {_seeds(evidence)}."
     libraries = ", ".join(f"{_escape(name)} {_escape(version)}" for name, version in code.libraries.items())
     yield f"Libraries: {libraries}."
     yield ""
@@ -144,10 +144,12 @@ def _points(fraction: float) -> str:
 
 
 def _escape(text: str) -> str:
-    """Whatever the evidence says is somebody's text, and no markup: links, pictures, tags, cells."""
-    return "".join(f"\\{one}" if one in r"\`*_[]<>|#!&~" else one for one in visible(" ".join(text.split())))
+    """Escape the evidence's text: it is somebody's, and must not act as markup: links, pictures, tags, cells."""
+    return "".join(
+        f"\\{letter}" if letter in r"\`*_[]<>|#!&~" else letter for letter in visible(" ".join(text.split()))
+    )
 
 
 def _code(text: str) -> str:
-    """Text in a code span; a backtick in it would end the span, and a bar would end a cell of a table."""
+    """Put text in a code span; a backtick in it would end the span, and a bar would end a cell of a table."""
     return "`" + visible(text).replace("`", "'").replace("|", "/") + "`"

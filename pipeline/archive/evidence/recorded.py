@@ -1,7 +1,7 @@
-"""What somebody wrote into a document: the figures that are read have names and types, all others stay as they are.
+"""What somebody wrote into a document: figures that are read have names and types, and all others stay as they are.
 
-An archive of an earlier release may lack a figure of today or hold one that is gone, and its evidence is told as it is.
-A group that forbids unknown names keeps its order alone.
+An archive of an earlier release may lack a figure of today or hold one that is gone. Its evidence is told as it is.
+A group that forbids unknown names keeps only its order.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""OpenSSF model-signing with a local key: a Sigstore bundle beside the archive, no service and no network.
+"""Signs with OpenSSF model-signing and a local key: a Sigstore bundle beside the archive, no service and no network.
 
 The key is an elliptic-curve key in PEM (P-256, P-384 or P-521), as `openssl ecparam -name prime256v1 -genkey` makes it.
 """
@@ -11,12 +11,12 @@ from pipeline.engine.manifest import write_atomically
 from pipeline.errors import FileError, UsageError
 
 _MISSING = "expected the package model-signing, found none; pip install 'proven-pipeline[sign]'"
-# A bundle of one file is 2 kB.
+# Largest signature that is read. A bundle of one file is 2 kB.
 _MAX_BYTES = 1 << 20
 
 
 def signature_path(archive: Path) -> Path:
-    """Where an archive's signature lies: `<archive>.sig` beside it."""
+    """Return the path of an archive's signature: `<archive>.sig` beside it."""
     return archive.with_name(f"{archive.name}.sig")
 
 
@@ -24,11 +24,11 @@ def sign_file(path: Path, private_key: Path) -> Path:
     """Sign a file and write the signature beside it, replacing an earlier one.
 
     Args:
-        path: to sign; its content is not looked at.
+        path: path of the file to sign; its content is not looked at.
         private_key: elliptic-curve private key, PEM without a password.
 
     Returns:
-        Where the signature lies.
+        The path of the signature.
 
     Raises:
         FileError: the file, the key or the folder cannot be used.
@@ -43,17 +43,17 @@ def sign_file(path: Path, private_key: Path) -> Path:
     _require_file(private_key)
     target = signature_path(path)
     with tempfile.TemporaryDirectory(prefix="sign-") as folder:
-        made = Path(folder, target.name)
+        bundle = Path(folder, target.name)
         try:
             config = signing.Config()  # type: ignore[no-untyped-call]
             config.use_elliptic_key_signer(private_key=private_key)
-            config.sign(path, made)
+            config.sign(path, bundle)
         except Exception as error:
             raise FileError(
                 f"{private_key}: expected an elliptic-curve private key in PEM without a password, "
                 f"found: {_key_in_words(error)}"
             ) from error
-        content = made.read_bytes()
+        content = bundle.read_bytes()
     try:
         write_atomically(target, content)
     except OSError as error:
@@ -65,8 +65,8 @@ def check_signature(path: Path, signature: Path, public_key: Path) -> None:
     """Check that a file is what the key's owner signed.
 
     Args:
-        path: the file.
-        signature: made by `sign_file` or by model-signing itself, of that one file under any name.
+        path: path of the file.
+        signature: signature made by `sign_file` or by model-signing itself, of that one file under any name.
         public_key: elliptic-curve public key, PEM.
 
     Raises:
@@ -109,7 +109,7 @@ def _require_file(path: Path) -> None:
 
 
 def _key_in_words(error: Exception) -> str:
-    """What a key is instead; the library takes any kind for one on a curve."""
+    """Say what a key is instead; the library takes any kind for one on a curve."""
     return "a key of another kind, such as RSA" if isinstance(error, AttributeError) else _one_line(error)
 
 

@@ -1,8 +1,9 @@
 """Evidence as an in-toto Statement v1 with an SLSA Provenance v1 predicate.
 
-Formats: https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md and https://slsa.dev/spec/v1.0/provenance.
-Unsigned and made by the builder itself, this is what SLSA calls Build Level 1: it says where the artifact comes from,
-and does not keep anybody from saying something else. `pipeline sign` adds a signature of the archive.
+The formats are https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md and
+https://slsa.dev/spec/v1.0/provenance. The statement is unsigned and made by the builder itself. SLSA calls this Build
+Level 1: it says where the artifact comes from, and does not keep anybody from saying something else. `pipeline sign`
+adds a signature of the archive.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ _PREDICATE = "https://slsa.dev/provenance/v1"
 
 
 def slsa_statement(evidence: Evidence, subject: Subject) -> dict[str, Any]:
-    """The statement, as JSON values; the same archive gives the same statement.
+    """Return the statement, as JSON values; the same archive gives the same statement.
 
     Args:
-        evidence: of the archive.
+        evidence: evidence of the archive.
         subject: the archive as a file.
     """
     code = evidence.code

@@ -1,4 +1,4 @@
-"""What a person reads of a benchmark."""
+"""Draws what a person reads of a benchmark."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LEGEND = (
 
 
 def draw(console: Console, result: BenchResult) -> None:
-    """A block of tables for each number of threads, then sizes, the noise, and what is served."""
+    """Draw a block of tables for each number of threads, then sizes, the noise, and what is served."""
     for threads in result.threads:
         gflops = result.gflops[threads]
         console.print(
@@ -31,7 +31,7 @@ def draw(console: Console, result: BenchResult) -> None:
         console.print(_matrix(result, threads, "ms per call", _latency))
         if any(row.role == "eager" for row in result.rows):
             console.print(_matrix(result, threads, "x eager", _over_eager))
-        if any(one.over_float for row in result.rows for one in row.figures):
+        if any(figure.over_float for row in result.rows for figure in row.figures):
             console.print(_matrix(result, threads, f"x {result.baseline}", _over_float))
         console.print(_matrix(result, threads, "of the matrix product's rate", _share))
     console.print(_sizes(result))
@@ -94,7 +94,7 @@ def _latency(figure: Figure, _noise: Ratio) -> str:
 
 def _over_eager(figure: Figure, noise: Ratio) -> str:
     if figure.layout is not None:
-        return f"{figure.layout} "  # eager itself: the memory format that was the faster one
+        return f"{figure.layout} "  # for eager itself, the memory format that was the faster one
     return _ratio(figure.over_eager, noise)
 
 
@@ -103,34 +103,34 @@ def _over_float(figure: Figure, noise: Ratio) -> str:
 
 
 def _share(figure: Figure, _noise: Ratio) -> str:
-    one = figure.share
-    return "-" if one is None else f"{one.value:.0%} ({one.low:.0%}-{one.high:.0%})"
+    share = figure.share
+    return "-" if share is None else f"{share.value:.0%} ({share.low:.0%}-{share.high:.0%})"
 
 
-def _ratio(found: Ratio | None, noise: Ratio) -> str:
-    return "- " if found is None else f"{found.value:.2f} ({found.low:.2f}-{found.high:.2f}){_SIGN[found.claim(noise)]}"
+def _ratio(ratio: Ratio | None, noise: Ratio) -> str:
+    return "- " if ratio is None else f"{ratio.value:.2f} ({ratio.low:.2f}-{ratio.high:.2f}){_SIGN[ratio.claim(noise)]}"
 
 
-def _estimate(one: Estimate) -> str:
-    return f"{one.value:.3f} ({one.low:.3f}-{one.high:.3f})"
+def _estimate(interval: Estimate) -> str:
+    return f"{interval.value:.3f} ({interval.low:.3f}-{interval.high:.3f})"
 
 
 def _noise(result: BenchResult) -> str:
-    """What a file shows against its own copy, where it shows the most."""
+    """Say what a file shows against its own copy, where it shows the most."""
     (threads, size), worst = max(result.noise.items(), key=lambda item: abs(item[1].value - 1))
-    said = (
+    line = (
         f"Noise: {result.baseline} against its own copy is at most {abs(worst.value - 1):.1%} off: "
         f"{worst.value:.3f} ({worst.low:.3f}-{worst.high:.3f}) at {threads} thread(s), batch {size}"
     )
-    loud = [one for one in result.noise.values() if one.claim() != "none"]
+    loud = [ratio for ratio in result.noise.values() if ratio.claim() != "none"]
     if not loud:
-        return f"{said}; none is a gain."
-    return f"{said}; {len(loud)} of {len(result.noise)} would pass for a gain: this host is too busy, run it again."
+        return f"{line}; none is a gain."
+    return f"{line}; {len(loud)} of {len(result.noise)} would pass for a gain: this host is too busy, run it again."
 
 
-def _served(one: Served) -> str:
+def _served(served: Served) -> str:
     return (
-        f"Served over HTTP ({one.candidate}, {one.form}, one connection, one worker, {one.requests:,} requests): "
-        f"p50 {_estimate(one.p50_ms)} ms, p99 {one.p99_ms:.3f} ms, {one.per_second:,.0f} requests/s; "
-        f"without a server {_estimate(one.bare_ms)} ms in the same rounds."
+        f"Served over HTTP ({served.candidate}, {served.form}, one connection, one worker, "
+        f"{served.requests:,} requests): p50 {_estimate(served.p50_ms)} ms, p99 {served.p99_ms:.3f} ms, "
+        f"{served.per_second:,.0f} requests/s; without a server {_estimate(served.bare_ms)} ms in the same rounds."
     )

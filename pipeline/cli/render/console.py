@@ -1,4 +1,4 @@
-"""What a person sees in the terminal: progress on standard error, tables on standard output."""
+"""Draws what a person sees in the terminal: progress on standard error, tables on standard output."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ class Terminal:
         self._bars.stop()
 
     def log(self, message: str) -> None:
-        """One finished line."""
+        """Print one finished line."""
         self._console.print(visible(message))
 
     def progress(self, task: str, completed: int, total: int, detail: str = "") -> None:
-        """Move a bar; it goes when the task is complete."""
+        """Move a bar; it goes away when the task is complete."""
         if not self._console.is_terminal:
             return
         task, detail = visible(task), visible(detail)
@@ -76,14 +76,14 @@ class Terminal:
 
 
 def print_plan(outcomes: Sequence[Outcome]) -> None:
-    """A line per stage."""
+    """Print a line per stage."""
     for outcome in outcomes:
         reason = f": {outcome.reason}" if outcome.reason else ""
         sys.stdout.write(visible(f"{outcome.stage}: {outcome.action}{reason}") + "\n")
 
 
 def print_result(result: BuildResult) -> None:
-    """The table, what each pass did, the winner, and where the archive is."""
+    """Print the table, what each pass did, the winner, and where the archive is."""
     show(lambda console: _draw_result(console, result))
 
 
@@ -93,10 +93,10 @@ def _threads(result: BuildResult) -> str:
 
 
 def save_picture(result: BuildResult, path: Path) -> None:
-    """The same as a picture of a terminal, SVG."""
+    """Save the same as a picture of a terminal, SVG."""
     console = plain_console(width=PIPE_WIDTH, record=True, file=io.StringIO(), force_terminal=True)
     _draw_result(console, result)
-    # Rich's template fetches a font from the web; the viewer's own will do.
+    # Rich's template fetches a font from the web; the viewer's own font is good enough.
     svg = console.export_svg(title=f"pipeline build {result.recipe}")
     path.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")
 
@@ -134,7 +134,7 @@ def _draw_result(console: Console, result: BuildResult) -> None:
 
 
 def _unlisted(result: BuildResult) -> str:
-    """What a reader of the archive has to allow by name; empty where the model only computes."""
+    """Say what a reader of the archive has to allow by name; empty where the model only computes."""
     if not result.unlisted_operators:
         return ""
     options = " ".join(f"--allow-operator {operator}" for operator in result.unlisted_operators)
@@ -142,7 +142,7 @@ def _unlisted(result: BuildResult) -> str:
 
 
 def _footnotes(result: BuildResult) -> Iterator[str]:
-    """What belongs to marks in the table, and why cells of it are empty."""
+    """Yield what belongs to marks in the table, and why cells of it are empty."""
     reports = [row.report for row in result.candidates]
     variant = [report for report in reports if not report.parity.batch_invariant]
     if variant:
@@ -161,7 +161,7 @@ def _footnotes(result: BuildResult) -> Iterator[str]:
 
 
 def _gaps(result: BuildResult, split: SplitName) -> tuple[str, ...]:
-    """What a split holds too little of to judge, in words."""
+    """Say in words what a split holds too little of to judge."""
     return result.coverage[split].lines(split) if split in result.coverage else ()
 
 
@@ -172,7 +172,7 @@ def _class_notes(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def left_out_lines(reports: Sequence[CandidateReport]) -> list[str]:
-    """Which made-up inputs prove nothing of which candidates, and why; candidates that share a reason share a line."""
+    """Say which made-up inputs prove nothing of which candidates, and why; one line serves all with the same reason."""
     names: dict[tuple[str, str], list[str]] = {}
     for report in reports:
         for kind, reason in report.parity.left_out.items():
@@ -183,7 +183,7 @@ def left_out_lines(reports: Sequence[CandidateReport]) -> list[str]:
 
 
 def unproven_lines(rows: Sequence[Unproven]) -> list[str]:
-    """Why rows without figures have none; a reason that several share is said once."""
+    """Say why rows without figures have none; a reason that several share is said once."""
     names: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         names.setdefault((row.verdict, row.reason), []).append(row.name)
@@ -196,7 +196,7 @@ SLIM_LEGEND = (
 
 
 def flips_note(limits: Budget, examples: int) -> str:
-    """That so few examples allow no confident flip at all, and what to do; empty where they allow one."""
+    """Say that so few examples allow no confident flip at all, and what to do; empty where they allow one."""
     share = limits.max_confident_flips
     if not 0 < share * examples < 1:
         return ""
@@ -209,11 +209,11 @@ def flips_note(limits: Budget, examples: int) -> str:
 
 
 def class_note(quality: QualityReport, *, allowed: bool) -> str:
-    """That one class pays for what the whole gains; empty where none loses a quarter of its examples, or it is refused.
+    """Say that one class pays for what the whole gains; empty where none loses a quarter, or the candidate is refused.
 
     Args:
-        quality: of a candidate.
-        allowed: whether it is inside its limits.
+        quality: quality of a candidate.
+        allowed: whether the candidate is inside its limits.
     """
     if not allowed or quality.worst_class_drop < _MUCH:
         return ""
@@ -224,28 +224,28 @@ def class_note(quality: QualityReport, *, allowed: bool) -> str:
 
 
 def test_lines(result: BuildResult) -> str:
-    """The winner on the test set, and whether its limits hold there."""
+    """Say how the winner does on the test set, and whether its limits hold there."""
     test, verdict = result.test, result.test_verdict
-    said = (
+    lines = (
         f"Test set, opened for this line alone: {test.metric} {test.accuracy:.4f}, float {test.float_accuracy:.4f}, "
         f"drop {_points(test.drop)} points (bound {_points(test.drop_upper)}), {test.confident_flips} confident flips, "
         f"on {test.examples:,} examples."
     )
     if note := class_note(test, allowed=verdict.text == WITHIN):
-        said += f"\nIt is {verdict.text} there, but {note}."
-    for line in _gaps(result, "test"):
-        said += f"\nOf this line: {visible(line)}."
+        lines += f"\nIt is {verdict.text} there, but {note}."
+    for gap in _gaps(result, "test"):
+        lines += f"\nOf this line: {visible(gap)}."
     if verdict.allowed:
-        return said
+        return lines
     return (
-        f"{said}\nThe test set does not confirm the budget: {verdict.text} "
+        f"{lines}\nThe test set does not confirm the budget: {verdict.text} "
         f"(budget {_points(result.limits.max_accuracy_drop)} points, bound {_points(verdict.adjusted_drop_upper)}, "
         f"smallest provable {verdict.smallest_provable_drop * 100:.2f}); --strict makes this an error."
     )
 
 
 def decision_table(rows: Sequence[Row]) -> Table:
-    """A row per lossy candidate: which decisions changed, how sure float was of them, and what could be proven."""
+    """Draw a row per lossy candidate: which decisions changed, how sure float was of them, and what could be proven."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("  decisions of", no_wrap=True)
     for heading in ("flips", "lost", "gained", "confident", "near ties", "worst class", "KL", "ECE", "provable"):
@@ -270,7 +270,7 @@ def decision_table(rows: Sequence[Row]) -> Table:
 
 
 def decision_legend(rows: Sequence[Row], limits: Budget) -> str:
-    """What the columns of `decision_table` mean."""
+    """Say what the columns of `decision_table` mean."""
     quality = rows[0].report.quality
     together = round(ERROR_RATE / (1 - rows[0].verdict.confidence))
     return (
@@ -286,7 +286,7 @@ def decision_legend(rows: Sequence[Row], limits: Budget) -> str:
 
 
 def result_table(result: BuildResult) -> Table:
-    """A row per candidate: parity, accuracy, drop, size, latency, verdict; the winner marked."""
+    """Draw a row per candidate: parity, accuracy, drop, size, latency, verdict; the winner is marked."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("  candidate", no_wrap=True)
     for heading in ("parity (limit)", result.metric, "drop (bound)", "kB"):
@@ -315,7 +315,7 @@ def result_table(result: BuildResult) -> Table:
 
 
 def speed_table(result: BuildResult) -> Table:
-    """How many times faster than eager and than float in ONNX Runtime, at the smallest and the largest batch."""
+    """Draw how many times faster it is than eager and than float in ONNX Runtime, at the smallest and largest batch."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("  speed of", no_wrap=True)
     measured = [timing.batch_size for timing in result.eager.timings]
@@ -330,9 +330,9 @@ def speed_table(result: BuildResult) -> Table:
     for row in result.candidates:
         name = row.report.name
         cells = []
-        for one in row.speed:
-            if one.batch_size in sizes:
-                cells += [_ratio(one.over_eager), "-" if name == result.baseline else _ratio(one.over_float)]
+        for speed_up in row.speed:
+            if speed_up.batch_size in sizes:
+                cells += [_ratio(speed_up.over_eager), "-" if name == result.baseline else _ratio(speed_up.over_float)]
         table.add_row(
             ("* " if row.selected else "  ") + name,
             *cells,
@@ -349,10 +349,10 @@ SPEED_LEGEND = (
 )
 
 
-def _ratio(found: Ratio) -> str:
-    """A ratio, its interval, and what may be claimed of it: `+` faster, `-` slower."""
-    sign = {"faster": "+", "slower": "-", "none": " "}[found.claim()]
-    return f"{found.value:.2f} ({found.low:.2f}-{found.high:.2f}){sign}"
+def _ratio(ratio: Ratio) -> str:
+    """Return a ratio, its interval, and what may be claimed of it: `+` faster, `-` slower."""
+    sign = {"faster": "+", "slower": "-", "none": " "}[ratio.claim()]
+    return f"{ratio.value:.2f} ({ratio.low:.2f}-{ratio.high:.2f}){sign}"
 
 
 def _eager_cells(timing: EagerTiming) -> tuple[str, str]:
@@ -360,23 +360,23 @@ def _eager_cells(timing: EagerTiming) -> tuple[str, str]:
 
 
 def pass_table(result: BuildResult) -> Table:
-    """What each pass really touched, and what it removed; the same pass on the same network is said once."""
-    removes = any(one.removed_weight_share for row in result.candidates for one in row.report.passes)
+    """Draw what each pass really touched, and what it removed; the same pass on the same network is said once."""
+    removes = any(step.removed_weight_share for row in result.candidates for step in row.report.passes)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("network", no_wrap=True)
     table.add_column("pass")
     gone = ("weights gone", "compute gone") if removes else ()
     for heading in ("of the weights", "of the compute", "zeros", *gone):
         table.add_column(heading, justify="right", no_wrap=True)
-    said = set()
+    drawn = set()
     for row in result.candidates:
-        for one in row.report.passes:
-            shares = [f"{one.weight_share:.1%}", f"{one.compute_share:.1%}", f"{one.sparsity:.0%}"]
+        for step in row.report.passes:
+            shares = [f"{step.weight_share:.1%}", f"{step.compute_share:.1%}", f"{step.sparsity:.0%}"]
             if removes:
-                shares += [f"{one.removed_weight_share:.1%}", f"{one.removed_compute_share:.1%}"]
-            if (line := (row.report.variant, f"{one.kind}: {one.detail}", *shares)) not in said:
+                shares += [f"{step.removed_weight_share:.1%}", f"{step.removed_compute_share:.1%}"]
+            if (line := (row.report.variant, f"{step.kind}: {step.detail}", *shares)) not in drawn:
                 table.add_row(*line)
-                said.add(line)
+                drawn.add(line)
     return table
 
 

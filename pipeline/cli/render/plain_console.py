@@ -1,4 +1,4 @@
-"""A rich console for text of anyone's."""
+"""A rich console for text that may come from anyone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from pipeline.visible import visible
 
-# Wide enough for the table of a build where the width of a terminal is not known.
+# Width for where the width of a terminal is not known: wide enough for the table of a build.
 PIPE_WIDTH = 130
 
 
@@ -26,10 +26,10 @@ class _PlainConsole(Console):
 
 
 def plain_console(**settings: Any) -> Console:
-    """A console for text of anyone's; `markup=True` on a call is for our own words.
+    """Return a console for text that may come from anyone; `markup=True` on a call is for our own words.
 
     Args:
-        settings: as rich's `Console` takes them.
+        settings: settings as rich's `Console` takes them.
     """
     return _PlainConsole(highlight=False, markup=False, emoji=False, **settings)
 
@@ -39,7 +39,7 @@ def show(draw: Callable[[Console], None]) -> None:
     console = plain_console()
     if not console.is_terminal:
         console = plain_console(width=PIPE_WIDTH)
-    # Rich ends the process when its reader goes away; written here, that is an error like any other.
+    # Rich ends the process when its reader goes away. Where the text is written here, that is an error like any other.
     with console.capture() as drawn:
         draw(console)
     sys.stdout.write(drawn.get())

@@ -17,12 +17,12 @@ class Figure:
     """One row at one number of threads and one batch size.
 
     Args:
-        threads: of the runtime, on as many cores.
+        threads: number of threads of the runtime, on as many cores.
         timing: seconds per call, by round.
         over_eager: how many times faster than eager; None where there is none, and for eager itself.
-        over_float: than the float file in ONNX Runtime; None likewise.
-        share: of the rate of a matrix product in the same rounds; None where multiply-accumulates are unknown.
-        layout: the memory format that was the faster one, of eager.
+        over_float: how many times faster than the float file in ONNX Runtime; None in the same cases.
+        share: share of the rate of a matrix product in the same rounds; None where multiply-accumulates are unknown.
+        layout: the memory format of eager that was the faster one.
     """
 
     threads: int
@@ -34,11 +34,11 @@ class Figure:
 
     @property
     def latency(self) -> Estimate:
-        """Milliseconds per call."""
+        """Latency in milliseconds per call."""
         return estimate(self.timing.rounds_s).scaled(1e3)
 
     def to_json(self, noise: Ratio) -> dict[str, Any]:
-        """As JSON values; what may be claimed follows from `noise`, the float file over its own copy."""
+        """Return the figure as JSON values; `noise`, the float file over its own copy, says what may be claimed."""
         return {
             "threads": self.threads,
             "batch_size": self.timing.batch_size,
@@ -53,19 +53,20 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchRow:
-    """What was timed.
+    """The row of something that was timed.
 
     Args:
-        name: of the candidate.
+        name: name of the candidate.
         role: a candidate, eager, or the copy of the float file that shows the noise of the run.
-        sha256: of its file; of eager, of the weights.
-        size: of that file, in bytes.
-        compressed: the same after DEFLATE, in bytes.
-        load_ms: from the file to the first answer, the library being imported already; once, one thread or the least.
-        peak_bytes: the most memory its process held, at the same number of threads.
+        sha256: SHA-256 of its file; for eager, of the weights.
+        size: size of that file, in bytes.
+        compressed: size of that file after DEFLATE, in bytes.
+        load_ms: time from the file to the first answer, in milliseconds, the library being imported already. It is
+            measured once, with one thread or the least.
+        peak_bytes: the most memory that its process held, in bytes, at the same number of threads.
         macs: multiply-accumulates for one example; None if unknown.
         one_by_one: whether a batch is run one example at a time, as it is served.
-        figures: by threads, then batch size.
+        figures: figures by threads, then batch size.
     """
 
     name: str
@@ -80,8 +81,10 @@ class BenchRow:
     figures: tuple[Figure, ...]
 
     def figure(self, threads: int, batch_size: int) -> Figure:
-        """The figure at a number of threads and a batch size."""
-        return next(one for one in self.figures if (one.threads, one.timing.batch_size) == (threads, batch_size))
+        """Return the figure at a number of threads and a batch size."""
+        return next(
+            figure for figure in self.figures if (figure.threads, figure.timing.batch_size) == (threads, batch_size)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,13 +92,13 @@ class Served:
     """The packed candidate over HTTP, and bare in the same rounds.
 
     Args:
-        candidate: that is packed.
+        candidate: name of the candidate that is packed.
         form: content type of the requests, one example each.
-        requests: how many were answered.
-        p50_ms: median over rounds of the median answer in each, in milliseconds.
-        p99_ms: of all answers.
-        per_second: answers, one connection, one worker, one request at a time.
-        bare_ms: the same file without a server, batch size 1.
+        requests: number of requests that were answered.
+        p50_ms: median over rounds of the median answer time in each, in milliseconds.
+        p99_ms: 99th percentile over all answers, in milliseconds.
+        per_second: answers per second, with one connection, one worker, one request at a time.
+        bare_ms: time of the same file without a server, at batch size 1, in milliseconds.
     """
 
     candidate: str
@@ -107,7 +110,7 @@ class Served:
     bare_ms: Estimate
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return the fields as JSON values."""
         return asdict(self)
 
 
@@ -119,16 +122,16 @@ class BenchResult:
         target: the run directory or archive.
         host: what it was measured on, when and with which versions.
         rounds: interleaved rounds.
-        block_ms: length of a timed block.
+        block_ms: length of a timed block, in milliseconds.
         threads: numbers of threads.
         batch_sizes: examples per call.
-        rows: eager first, then candidates in the recipe's order, then the copy.
-        selected: the packed candidate; None where a run has none yet.
+        rows: rows of eager first, then of the candidates in the recipe's order, then of the copy.
+        selected: name of the packed candidate; None where a run has none yet.
         baseline: name of the file that ratios are over and that was copied.
-        noise: by threads and batch size, that file over its own copy.
-        gflops: by threads, the rate of a float32 matrix product, 10^9 operations a second.
+        noise: ratio of that file over its own copy, by threads and batch size.
+        gflops: rate of a float32 matrix product, in 10^9 operations a second, by threads.
         left_out: what is not there, and why.
-        served: over HTTP.
+        served: figures over HTTP.
     """
 
     target: str
@@ -146,7 +149,7 @@ class BenchResult:
     served: Served | None
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return the result as JSON values."""
         return {
             "target": self.target,
             "host": dict(self.host),
@@ -156,16 +159,18 @@ class BenchResult:
             "batch_sizes": list(self.batch_sizes),
             "selected": self.selected,
             "baseline": self.baseline,
-            "matrix_product_gflops": {str(threads): asdict(one) for threads, one in self.gflops.items()},
+            "matrix_product_gflops": {str(threads): asdict(rate) for threads, rate in self.gflops.items()},
             "noise": [
-                {"threads": threads, "batch_size": size, **asdict(one), "quiet": one.claim() == "none"}
-                for (threads, size), one in self.noise.items()
+                {"threads": threads, "batch_size": size, **asdict(ratio), "quiet": ratio.claim() == "none"}
+                for (threads, size), ratio in self.noise.items()
             ],
             "rows": [
                 {
                     **{name: getattr(row, name) for name in _PLAIN},
                     "selected": row.role == "candidate" and row.name == self.selected,
-                    "figures": [one.to_json(self.noise[one.threads, one.timing.batch_size]) for one in row.figures],
+                    "figures": [
+                        figure.to_json(self.noise[figure.threads, figure.timing.batch_size]) for figure in row.figures
+                    ],
                 }
                 for row in self.rows
             ],
@@ -178,16 +183,16 @@ _PLAIN = ("name", "role", "sha256", "size", "compressed", "load_ms", "peak_bytes
 
 
 def share_of(macs: int | None, timing: Timing, *, product: Timing, product_macs: int) -> Estimate | None:
-    """How much of the rate of a matrix product a candidate reaches, over paired rounds.
+    """Return how much of the rate of a matrix product a candidate reaches, over paired rounds.
 
     Args:
         macs: the candidate's multiply-accumulates for one example.
-        timing: the candidate's.
-        product: the matrix product's, in the same rounds.
-        product_macs: its multiply-accumulates for one call.
+        timing: timing of the candidate.
+        product: timing of the matrix product, in the same rounds.
+        product_macs: multiply-accumulates of the matrix product, for one call.
 
     Returns:
-        A share, 1 for the very rate; None where the multiply-accumulates are unknown.
+        A share, which is 1 for the very rate; None where the multiply-accumulates are unknown.
     """
     if macs is None:
         return None
@@ -196,10 +201,10 @@ def share_of(macs: int | None, timing: Timing, *, product: Timing, product_macs:
 
 
 def product_rate(product: Timing, product_macs: int) -> Estimate:
-    """10^9 operations a second, two per multiply-accumulate."""
+    """Return the rate in 10^9 operations a second, two per multiply-accumulate."""
     return estimate([2 * product_macs / seconds / 1e9 for seconds in product.rounds_s])
 
 
 def paired(baseline: Sequence[float], rounds_s: Sequence[float], *, same: bool) -> Ratio | None:
-    """The ratio over a baseline; None of the baseline over itself."""
+    """Return the ratio over a baseline; None for the baseline over itself."""
     return None if same else speed_up(baseline, rounds_s)

@@ -1,4 +1,4 @@
-"""The packed candidate over HTTP beside the same file without a server, in interleaved rounds."""
+"""Measures the packed candidate over HTTP beside the same file without a server, in interleaved rounds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pipeline.serving.check import encode_requests
 from pipeline.serving.client import one_connection
 from pipeline.serving.lifecycle import running_server
 
-# Long enough for a hundred answers or so in each round, and so for a 99th percentile over all of them.
+# Length of a block in seconds. It gives a hundred answers or so in each round, enough for a 99th percentile over all.
 _BLOCK_S = 0.25
 _WARM_UP_REQUESTS = 50
 
@@ -31,22 +31,22 @@ class _Requests:
     """The server as something that is timed: one request after the other.
 
     Args:
-        ask: posts the next request; seconds until it was answered.
-        answered: seconds of every request, one list per round.
+        ask: posts the next request and returns the seconds until it was answered.
+        rounds_s: seconds of every request, one list per round.
     """
 
     ask: Callable[[], float]
-    answered: list[list[float]] = field(default_factory=list)
+    rounds_s: list[list[float]] = field(default_factory=list)
     name: str = "served"
     batch_sizes: tuple[int, ...] = (1,)
 
     def time(self, batch_size: int, block_s: float) -> float:
-        """Median seconds per request over one block."""
+        """Return the median seconds per request over one block."""
         assert batch_size == 1
         seconds = [self.ask()]
         while sum(seconds) < block_s:
             seconds.append(self.ask())
-        self.answered.append(seconds)
+        self.rounds_s.append(seconds)
         return statistics.median(seconds)
 
 
@@ -54,10 +54,10 @@ def measure_served(archive: Archive, *, rounds: int, timeout_s: float, reporter:
     """Start the default server on a free port, one worker, and ask it over one connection.
 
     Args:
-        archive: to serve; its model file was looked through, or is that of the user's own build.
-        rounds: interleaved rounds.
+        archive: archive to serve; its model file was looked through, or is that of the user's own build.
+        rounds: number of interleaved rounds.
         timeout_s: longest wait for the server to be ready, in seconds.
-        reporter: told after each round.
+        reporter: reporter that is told after each round.
 
     Raises:
         ServerError: it did not become ready, or refused a request.
@@ -97,9 +97,9 @@ def measure_served(archive: Archive, *, rounds: int, timeout_s: float, reporter:
                 [process, requests],
                 rounds=rounds,
                 block_s=_BLOCK_S,
-                progress=lambda done: reporter.progress("served", done, rounds),
+                progress=lambda finished: reporter.progress("served", finished, rounds),
             )
-    seconds = [one for answered in requests.answered for one in answered]
+    seconds = [request_s for round_s in requests.rounds_s for request_s in round_s]
     per_round = estimate(timings["served"][0].rounds_s)
     return Served(
         candidate=serving.candidate,

@@ -1,4 +1,4 @@
-"""What there is to time in a run directory or an archive, each file checked before it is loaded."""
+"""Finds what there is to time in a run directory or an archive, and checks each file before it is loaded."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class TimedFile:
     """A candidate's file, its digest checked.
 
     Args:
-        name: of the candidate.
-        file: its model file.
+        name: name of the candidate.
+        file: path of its model file.
         runtime: how it is served.
         macs: multiply-accumulates for one example; None if unknown.
     """
@@ -53,12 +53,12 @@ class Target:
     """What is timed.
 
     Args:
-        files: candidates, in the recipe's order.
+        files: files of the candidates, in the recipe's order.
         baseline: name of the file that ratios are over, and whose copy shows the noise.
-        inputs: what all of them take.
+        inputs: inputs that all of them take.
         samples: real inputs.
-        selected: the packed candidate; None where a run has none yet.
-        archive: to serve; None likewise.
+        selected: name of the packed candidate; None where a run has none yet.
+        archive: archive to serve; None where a run has none yet.
         eager: what the float network is made from, and its specification; None for an archive.
         left_out: what is not there, and why.
     """
@@ -74,16 +74,17 @@ class Target:
 
 
 def open_target(target: Path | Archive, scratch: Path, *, allowed_operators: Sequence[str] = ()) -> Target:
-    """Open and check.
+    """Open a target and check it.
 
     Args:
         target: a run directory, or an archive that was read and checked.
-        scratch: an archive is unpacked there.
-        allowed_operators: that an archive's model may call beside those that only compute; see `pipeline.model_code`.
+        scratch: folder that an archive is unpacked into.
+        allowed_operators: operators that an archive's model may call beside those that only compute; see
+            `pipeline.model_code`.
 
     Raises:
         UsageError: operators are allowed of a run directory, whose model files are its owner's.
-        FileError: missing, altered, or out of date; or an archive's model could do more than compute.
+        FileError: a file is missing, altered, or out of date; or an archive's model could do more than compute.
     """
     if isinstance(target, Archive):
         runtime, members = target.serving.runtime, target.members
@@ -99,23 +100,23 @@ def open_target(target: Path | Archive, scratch: Path, *, allowed_operators: Seq
 def _open_run(run: OpenedRun) -> Target:
     recipe = run.recipe
     model = load_model_spec(recipe.model, recipe.folder, read_info(run.ground[Kind.DATA_INFO, None]))
-    checked = {one.name: run.require(run.models[one.name]) for one in run.reports}
+    checked = {report.name: run.require(run.models[report.name]) for report in run.reports}
     by_variant = {
-        one.variant: macs
-        for one in run.reports
-        if one.format == "onnx" and (macs := _macs(checked[one.name])) is not None
+        report.variant: macs
+        for report in run.reports
+        if report.format == "onnx" and (macs := _macs(checked[report.name])) is not None
     }
     files = tuple(
         TimedFile(
-            name=one.name,
-            file=checked[one.name],
-            runtime=one.runtime,
+            name=report.name,
+            file=checked[report.name],
+            runtime=report.runtime,
             # TorchScript says nothing of its cost; the same network as ONNX does.
-            macs=by_variant.get(one.variant),
+            macs=by_variant.get(report.variant),
         )
-        for one in run.reports
+        for report in run.reports
     )
-    archive, selected = _packed(run)
+    archive, selected = _packed_archive(run)
     return Target(
         files=files,
         baseline=baseline_of(checked),
@@ -141,8 +142,8 @@ def _open_run(run: OpenedRun) -> Target:
     )
 
 
-def _packed(run: OpenedRun) -> tuple[Archive | None, str | None]:
-    """The archive of these very candidates, and which one it holds."""
+def _packed_archive(run: OpenedRun) -> tuple[Archive | None, str | None]:
+    """Return the archive of these very candidates, and the name of the one that it holds."""
     if not {Kind.ARCHIVE, Kind.SELECTION} <= {artifact.kind for artifact in run.manifest.artifacts()}:
         return None, None
     selection = read_document(run.require(run.manifest.one(Kind.SELECTION)), Selection)
@@ -150,7 +151,7 @@ def _packed(run: OpenedRun) -> tuple[Archive | None, str | None]:
     serving, selected = archive.serving, selection.selected
     model = run.models.get(serving.candidate)
     if serving.candidate != selected or model is None or serving.files[serving.runtime.file] != model.sha256:
-        return None, None  # of an earlier build
+        return None, None  # it is the archive of an earlier build
     return archive, selected
 
 

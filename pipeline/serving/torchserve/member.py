@@ -25,19 +25,19 @@ class TorchServe:
     drain_s = 5.0  # it does not finish open requests on SIGTERM
 
     def wire(self) -> Wire:
-        """Its own path and headers."""
+        """Return its own path and headers."""
         from pipeline.serving.torchserve.wire import WIRE
 
         return WIRE
 
     def private_folder(self) -> Path:
-        """A folder with a path short enough for Unix sockets."""
+        """Make a folder with a path short enough for Unix sockets."""
         from pipeline.serving.torchserve.configuration import private_folder
 
         return private_folder(self.folder_prefix)
 
     def configure(self, folder: Path, archive: Archive, settings: ServeSettings) -> Command:
-        """Model store, configuration, logging and repaired classes, for the Java that there is."""
+        """Write model store, configuration, logging and repaired classes, for the Java that there is."""
         from pipeline.serving.torchserve.configuration import command, environment, write_configuration
         from pipeline.serving.torchserve.java import find_java
 
@@ -65,37 +65,37 @@ class TorchServe:
         require_no_other_port(state)
 
     def failure(self, state: ServerState, code: int) -> str:
-        """From its log, and what Java says outside of it."""
+        """Read the reason from its log, and from what Java says outside of it."""
         from pipeline.serving.torchserve.readiness import log_file, server_failure
 
         return server_failure(log_file(state), code)
 
     def accepted_difference(self, state: ServerState) -> str | None:
-        """As a worker wrote it into the log."""
+        """Read the difference as a worker wrote it into the log."""
         from pipeline.serving.torchserve.readiness import accepted_difference, log_file
 
         return accepted_difference(log_file(state))
 
     def is_healthy(self, state: ServerState) -> bool:
-        """By its own `/ping`."""
+        """Ask its own `/ping`."""
         from pipeline.serving.torchserve.management import is_healthy
 
         return is_healthy(state.url)
 
     def workers(self, state: ServerState) -> tuple[Worker, ...]:
-        """As its management describes them."""
+        """Ask its management."""
         from pipeline.serving.torchserve.management import describe_workers, management_socket
 
         return describe_workers(management_socket(state), state.model)
 
     def unfit_temp(self, folder: Path) -> str | None:
-        """Where its sockets' paths would be too long."""
+        """Say where its sockets' paths would be too long."""
         from pipeline.serving.torchserve.checks import unfit_temp
 
         return unfit_temp(folder, self.folder_prefix)
 
     def checks(self, python: str) -> tuple[Callable[[], Check], ...]:
-        """Java, and the Python packages."""
+        """Check Java and the Python packages."""
         from pipeline.serving.torchserve.checks import check_java, check_torchserve
 
         return check_java, lambda: check_torchserve(python)

@@ -1,4 +1,4 @@
-"""When TorchServe has loaded its workers; and why it has not, in its own words and theirs."""
+"""Watches TorchServe until its workers are loaded, or says why they are not, in its own words and theirs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PORT_TAKEN = re.compile(r"Address already in use|BindException")
 _PORT_LOST = re.compile(r"Failed to bind to address\S* \S*:(\d+)$")
 # Netty knows no Unix sockets where it cannot load its native library, and its exception says nothing.
 _NO_UNIX_SOCKETS = re.compile(r"^Invalid configuration: null$")
-# Log4j cannot write its own log then, so these stand among what Java says.
+# These stand among what Java says, because Log4j cannot write its own log when the disk is full.
 _FULL = re.compile(r"No space left on device|Disk quota exceeded|Unable to write to stream")
 _HOPELESS = re.compile(r"Failed to load (?:initial )?model(?:s)?:|OutOfMemoryError|insufficient memory for the Java")
 _EXCEPTION = re.compile(r"^[\w.$]+(?:Exception|Error): (.+)")
@@ -34,12 +34,13 @@ _ERROR = re.compile(r"^(?:ERROR|FATAL)\||^(?:Error|Exception|Unrecognized|Invali
 # What Java and the server say at every start, and the frames of a trace.
 _NOISE = re.compile(r"^WARNING: |^nvidia-smi |^Model server started|^\s")
 _POLL_S = 0.1
-# A worker's last words pass through a pipe and the server's log: this long after the server noticed its end.
+# A worker's last words pass through a pipe and the server's log. They are there this long, in seconds, after the
+# server noticed the worker's end.
 _LAST_WORDS_S = 1.5
 
 
 def log_file(state: ServerState) -> Path:
-    """The server's log; what Java and the server say outside of it lies beside it."""
+    """Return the path of the server's log; what Java and the server say outside of it lies beside it."""
     return Path(state.folder) / LOG_FILE
 
 
@@ -63,7 +64,7 @@ def wait_until_loaded(state: ServerState, process: subprocess.Popen[str], *, dea
         settled = noticed is not None and time.monotonic() - noticed > _LAST_WORDS_S
         if failure := worker_failure(log, settled=settled):
             raise ServerError(failure)
-        # Until then nothing listens, and asking would only wait.
+        # Until then nothing listens, and a question would only wait.
         if noticed is None and is_healthy(state.url):
             with contextlib.suppress(ServerError):
                 workers = describe_workers(management_socket(state), state.model)
@@ -80,7 +81,7 @@ def wait_until_loaded(state: ServerState, process: subprocess.Popen[str], *, dea
 
 
 def worker_failure(log: Path, *, settled: bool) -> str | None:
-    """The first failure of a worker, in its own words.
+    """Return the first failure of a worker, in its own words.
 
     Args:
         log: the server's log.
@@ -111,7 +112,7 @@ def worker_failure(log: Path, *, settled: bool) -> str | None:
 
 
 def accepted_difference(log: Path) -> str | None:
-    """How far off the golden answers of a worker are that serves on an accepted host; None where they are right."""
+    """Say how far off the golden answers of a worker are that serves on an accepted host; None where they are right."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -120,7 +121,7 @@ def accepted_difference(log: Path) -> str | None:
 
 
 def startup_failure(log: Path) -> str | None:
-    """What keeps a server from ever becoming ready though its process runs on; None where nothing is known to.
+    """Say what keeps a server from ever becoming ready though its process runs on; None where nothing is known to.
 
     Args:
         log: the server's log; what Java says lies beside it.
@@ -146,14 +147,14 @@ def startup_failure(log: Path) -> str | None:
 
 
 def server_failure(log: Path, code: int) -> str:
-    """Why the server itself ended: what is known to keep it from running, a signal, or the first error that it told.
+    """Say why the server itself ended: what is known to keep it from running, a signal, or the first error in its log.
 
     Args:
         log: the server's log; what Java says lies beside it.
-        code: of its process: negative for a signal.
+        code: exit code of its process; negative for a signal.
     """
-    if (known := startup_failure(log)) is not None:
-        return known
+    if (reason := startup_failure(log)) is not None:
+        return reason
     if code < 0:
         return f"it was ended by {describe_signal(-code)}"
     lines = [line for line in _lines(log) if not _NOISE.search(line)]
@@ -162,7 +163,7 @@ def server_failure(log: Path, code: int) -> str:
 
 
 def _lines(log: Path) -> list[str]:
-    """Of the log, then of what Java and the server say outside of it."""
+    """Return the lines of the log, then those of what Java and the server say outside of it."""
     lines: list[str] = []
     for path in (log, log.with_name(CONSOLE_FILE)):
         with contextlib.suppress(OSError):
@@ -179,5 +180,5 @@ def gave_up(log: Path) -> bool:
 
 
 def _worker(thread: str) -> str:
-    found = _WORKER.search(thread)
-    return found[1] if found else thread
+    match = _WORKER.search(thread)
+    return match[1] if match else thread

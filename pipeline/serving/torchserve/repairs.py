@@ -1,6 +1,6 @@
-"""What no setting of TorchServe changes: copies of two of its classes with other bytes, first on the class path.
+"""Repairs what no setting of TorchServe changes: copies of two classes with other bytes, first on the class path.
 
-Read in TorchServe 0.12, the last one. Both repairs can go with it.
+The classes were read in TorchServe 0.12, the last version. Both repairs can go when TorchServe goes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _START_GRPC = re.compile(rb"((?:\x2a\x2a\xb2..[\xb6\xb7]..\xb5..){2})\xb1", re.D
 
 
 def torchserve_package() -> Path:
-    """The folder of TorchServe's Python package, in which its Java archive lies.
+    """Return the folder of TorchServe's Python package, in which its Java archive lies.
 
     Raises:
         ServerError: there is none.
@@ -48,11 +48,11 @@ def write_repaired_classes(classes: Path) -> None:
         with suppress(KeyError):
             content = jar.read(_FORM_CLASS)
             if content.count(_FORM_TYPE) == 1:
-                _write(classes, _FORM_CLASS, _accepting_bare_bodies(content))
+                _write(classes, _FORM_CLASS, _accept_bare_bodies(content))
 
 
 def without_grpc(server_class: bytes) -> bytes:
-    """TorchServe's main class without its two gRPC servers.
+    """Return TorchServe's main class without its two gRPC servers.
 
     They answer every user of this machine, management included, and no setting keeps them from starting. TorchServe
     stops a server only where it started one.
@@ -74,7 +74,7 @@ def without_grpc(server_class: bytes) -> bytes:
     return server_class[:start] + nop * (end - start) + server_class[end:]
 
 
-def _accepting_bare_bodies(header_values: bytes) -> bytes:
+def _accept_bare_bodies(header_values: bytes) -> bytes:
     """Let a body that curl declares to be a form reach the handler as it was sent.
 
     `curl --data-binary @photo.png` says `application/x-www-form-urlencoded` by itself. TorchServe parses that as a

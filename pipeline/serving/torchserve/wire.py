@@ -1,4 +1,4 @@
-"""How predictions are asked of TorchServe."""
+"""The path and headers with which TorchServe is asked for predictions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ WIRE = Wire(
     logits_header=LOGITS_HEADER,
     decoded_header=DECODED_HEADER,
     worker_header=WORKER_HEADER,
-    # Its answers for a worker that ended, at once or a little later, and while there is none in its place.
+    # TorchServe answers so for a worker that ended, at once or a little later, and while none is in its place.
     worker_gone=re.compile(r"refused with (?:50[37]:|500: Worker died)"),
 )

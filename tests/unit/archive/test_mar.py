@@ -228,14 +228,14 @@ def test_description_that_leaves_out_the_handler(archive: Archive, tmp_path: Pat
 def test_what_is_served_is_the_data_and_this_installations_handler(archive: Archive, tmp_path: Path) -> None:
     theirs = b"raise SystemExit('not ours')"
     path = tmp_path / "a.mar"
-    other = made_again(archive, path, members={"torchserve_handler.py": theirs, "handlers/decode.py": theirs})
-    assert not same_handler(other.members)
-    assert theirs in other.to_bytes()
-    with zipfile.ZipFile(io.BytesIO(other.to_served_bytes())) as packed:
+    foreign = made_again(archive, path, members={"torchserve_handler.py": theirs, "handlers/decode.py": theirs})
+    assert not same_handler(foreign.members)
+    assert theirs in foreign.to_bytes()
+    with zipfile.ZipFile(io.BytesIO(foreign.to_served_bytes())) as packed:
         served = {name: packed.read(name) for name in packed.namelist()}
     data = {"serving.json", "model.onnx", "golden.safetensors", "pictures.safetensors"}
     assert set(served) == {*data, *handler_sources(), "handler.json", "MAR-INF/MANIFEST.json"}
-    assert {name: served[name] for name in data} == {name: other.members[name] for name in data}
+    assert {name: served[name] for name in data} == {name: foreign.members[name] for name in data}
     assert {name: served[name] for name in handler_sources()} == handler_sources()
     assert json.loads(served["MAR-INF/MANIFEST.json"])["model"]["handler"] == "torchserve_handler.py"
 

@@ -18,20 +18,20 @@ def answers(*, wrong: range) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
 
 
 def test_the_difference_is_ours_minus_theirs_on_the_same_examples() -> None:
-    found = paired_accuracy(answers(wrong=range(10)), answers(wrong=range(5, 65)))
+    accuracy = paired_accuracy(answers(wrong=range(10)), answers(wrong=range(5, 65)))
 
-    assert found.value == pytest.approx(0.05)
-    assert found.low < found.value < found.high
-    assert found.claim == "more accurate"
+    assert accuracy.value == pytest.approx(0.05)
+    assert accuracy.low < accuracy.value < accuracy.high
+    assert accuracy.claim == "more accurate"
     assert paired_accuracy(answers(wrong=range(5, 65)), answers(wrong=range(10))).claim == "less accurate"
 
 
 def test_the_same_answers_are_as_accurate_with_an_interval_that_does_not_collapse() -> None:
     same = answers(wrong=range(10))
-    found = paired_accuracy(same, same)
+    accuracy = paired_accuracy(same, same)
 
-    assert found.claim == "as accurate"
-    assert found.low < 0 == found.value < found.high
+    assert accuracy.claim == "as accurate"
+    assert accuracy.low < 0 == accuracy.value < accuracy.high
 
 
 @pytest.mark.parametrize(

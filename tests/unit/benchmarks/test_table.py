@@ -29,12 +29,12 @@ def decisions(wrong: int) -> dict[str, Decisions]:
     logits[:wrong] = [0.0, 1.0]
     quality = judge_quality(candidate="x", logits=logits, float_logits=right, labels=labels, classes=("a", "b"))
     limits = Budget(max_accuracy_drop=0.05, max_confident_flips=0.5)
-    found = Decisions(
+    decisions = Decisions(
         quality=quality,
         verdict=judge(quality, limits, lossy=True, compared=1),
         right=logits.argmax(axis=1) == labels,
     )
-    return dict.fromkeys(("validation", "test"), found)
+    return dict.fromkeys(("validation", "test"), decisions)
 
 
 def rounds(milliseconds: float) -> dict[int, tuple[float, ...]]:
@@ -58,7 +58,7 @@ def drawn() -> str:
 
 def row(heading: str, name: str) -> list[str]:
     part = drawn().split(heading)[1]
-    line = next(one for one in part.splitlines() if one.startswith((f"| {name} ", f"| **{name}** ")))
+    line = next(row for row in part.splitlines() if row.startswith((f"| {name} ", f"| **{name}** ")))
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 

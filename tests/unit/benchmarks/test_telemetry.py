@@ -30,5 +30,5 @@ def test_each_finds_out_before_it_is_imported(peer: Peer, tmp_path: Path) -> Non
     environment = {name: value for name, value in os.environ.items() if name not in unset}
     environment["PYTHONPATH"] = os.pathsep.join([str(Path.cwd()), str(tmp_path)])
     command = [sys.executable, "-c", PROGRAM, peer, *sorted(unset)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["sends", "nothing", *VARIABLES.get(peer, [])]
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert process.stdout.split() == ["sends", "nothing", *VARIABLES.get(peer, [])]

@@ -53,22 +53,22 @@ SAID = (
 )
 def test_only_the_answer_is_on_standard_output(arguments: list[str], answer: str) -> None:
     command = [sys.executable, "-c", PROGRAM, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout == answer
-    assert [text for text in SAID if text not in done.stderr] == []
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert process.stdout == answer
+    assert [text for text in SAID if text not in process.stderr] == []
 
 
 def test_for_a_person_all_of_it_is_on_the_screen_in_order() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM, "status"], capture_output=True, text=True, check=True)
-    assert "from a child" in done.stdout
-    assert "no server is running" in done.stdout
+    process = subprocess.run([sys.executable, "-c", PROGRAM, "status"], capture_output=True, text=True, check=True)
+    assert "from a child" in process.stdout
+    assert "no server is running" in process.stdout
 
 
 @pytest.mark.parametrize("arguments", [["train", "--help"], ["status", "--json", "--help"]])
 def test_help_is_an_answer(arguments: list[str]) -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=True)
-    assert "Usage: " in done.stdout
-    assert done.stderr == ""
+    process = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=True)
+    assert "Usage: " in process.stdout
+    assert process.stderr == ""
 
 
 def test_no_text_of_a_stranger_steers_the_terminal(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -81,8 +81,8 @@ def test_no_text_of_a_stranger_steers_the_terminal(capfd: pytest.CaptureFixture[
         ["--debug", "inspect", f"{evil}.onnx"],
     ):
         assert cli._run(arguments) in (2, 3)
-        said = capfd.readouterr()
-        lines = (said.out + said.err).removesuffix("\n").split("\n")
+        captured = capfd.readouterr()
+        lines = (captured.out + captured.err).removesuffix("\n").split("\n")
         assert all(line.isprintable() for line in lines)
         assert len(lines) == 1 or "--debug" in arguments
         assert lines[-1].startswith("error: ")

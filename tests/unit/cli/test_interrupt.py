@@ -24,5 +24,5 @@ cli.main()
 
 
 def test_it_ends_when_everything_is_in_order_and_not_seconds_later() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "put in order\n", "error: interrupted\n")
+    process = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stdout, process.stderr) == (130, "put in order\n", "error: interrupted\n")

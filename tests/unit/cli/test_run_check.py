@@ -23,7 +23,7 @@ HINT = "--rank says which layers cost a candidate over budget its accuracy (up t
 DROP = "drop +2.00 points, bound +2.60 of 1.00 allowed; confident flips 0.20% of 0.10% allowed"
 
 
-def found(name: str, verdict: str, ranking: Ranking | None = None) -> verify_run.CandidateVerification:
+def candidate(name: str, verdict: str, ranking: Ranking | None = None) -> verify_run.CandidateVerification:
     same = np.ones((2, 3), np.float32)
     check = ParityCheck(inputs="real", batch_size=2, call=1, comparison=compare(same, same, FLOAT32))
     parity = ParityReport(candidate=name, reference="its torch module", tolerance=FLOAT32, checks=(check,))
@@ -43,7 +43,7 @@ def ranked(*gains: LayerGain) -> Ranking:
     return Ranking(candidate="slim", examples=512, drop=0.02, divergence=0.1, gains=gains, left_out=0)
 
 
-def said(
+def lines_for(
     *candidates: verify_run.CandidateVerification,
     rank: bool = False,
     rows: tuple[Unproven, ...] = (),
@@ -56,10 +56,10 @@ def said(
 
 
 def test_the_verdict_is_the_tables_own() -> None:
-    lines = said(
-        found("float", "lossless"),
-        found("a", "not provable with 539 examples"),
-        found("b", "too many confident flips"),
+    lines = lines_for(
+        candidate("float", "lossless"),
+        candidate("a", "not provable with 539 examples"),
+        candidate("b", "too many confident flips"),
     )
     assert [line for line in lines if "same as" not in line] == [
         f"  not provable with 539 examples: {DROP}",
@@ -68,27 +68,27 @@ def test_the_verdict_is_the_tables_own() -> None:
 
 
 def test_what_the_build_could_not_prove_is_named_and_no_fault() -> None:
-    spec = next(one for one in candidate_specs(Candidates()) if one.name == "float.onnx.int8-static")
+    spec = next(spec for spec in candidate_specs(Candidates()) if spec.name == "float.onnx.int8-static")
     row = unproven(spec, NOT_PROVEN, "it differs at head")
     gap = "validation holds no example of class alarm"
-    assert said(found("float", "lossless"), rows=(row,), gaps=(gap,))[1:] == [
+    assert lines_for(candidate("float", "lossless"), rows=(row,), gaps=(gap,))[1:] == [
         "float.onnx.int8-static: no file was kept, not proven: it differs at head",
         f"Of the build's verdicts: {gap}.",
     ]
 
 
 def test_ranking_is_offered_where_there_is_something_to_rank() -> None:
-    assert said(found("a", "over budget"))[1:] == [f"  over budget: {DROP}", HINT]
-    assert said(found("a", "within budget"), rank=True)[1:] == [
+    assert lines_for(candidate("a", "over budget"))[1:] == [f"  over budget: {DROP}", HINT]
+    assert lines_for(candidate("a", "within budget"), rank=True)[1:] == [
         "No candidate is over its budget: there are no layers to rank."
     ]
 
 
 def test_a_ranking_says_what_is_won_back_or_why_nothing_can_be_ranked() -> None:
     gain = LayerGain(layer="head", kind="static-int8", accuracy=0.005, divergence=0.02)
-    lines = said(
-        found("a", "over budget", ranked(gain)),
-        found("b", "over budget", ranked()),
+    lines = lines_for(
+        candidate("a", "over budget", ranked(gain)),
+        candidate("b", "over budget", ranked()),
         rank=True,
     )
     assert [line for line in lines if "same as" not in line] == [

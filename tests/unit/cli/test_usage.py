@@ -10,7 +10,7 @@ from pipeline import cli
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (
             ["evidence", "--format", "yaml", "digits.mar"],
@@ -34,7 +34,7 @@ from pipeline import cli
     ],
 )
 def test_usage_errors_are_one_clear_line(
-    arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # main sets it for this process otherwise
     monkeypatch.setattr(sys, "argv", ["pipeline", *arguments])
@@ -42,4 +42,4 @@ def test_usage_errors_are_one_clear_line(
         cli.main()
     assert ended.value.code == 2
     [line] = capsys.readouterr().err.splitlines()
-    assert line in (f"error: {said}", f"error: {said}; see pipeline --help")
+    assert line in (f"error: {message}", f"error: {message}; see pipeline --help")

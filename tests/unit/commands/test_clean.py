@@ -67,7 +67,7 @@ def finished_build(tmp_path: Path, baseline: str) -> Path:
         "smoke": [(Kind.SMOKE_REPORT, "smoke.json", None)],
     }
     manifest = Manifest(recipe="digits", environment={})
-    known: list[Artifact] = []
+    earlier: list[Artifact] = []
     for stage in BUILD:
         artifacts = []
         for kind, name, candidate in files[stage.name]:
@@ -83,10 +83,10 @@ def finished_build(tmp_path: Path, baseline: str) -> Path:
                     candidate=candidate,
                 )
             )
-        parts = {f"input {one.path}": one.sha256 for one in known if one.kind in stage.reads}
+        parts = {f"input {artifact.path}": artifact.sha256 for artifact in earlier if artifact.kind in stage.reads}
         record = StageRecord(key="", parts=parts, artifacts=tuple(artifacts), seconds=0)
         manifest = manifest.with_stage(stage.name, record)
-        known += artifacts
+        earlier += artifacts
     write_manifest(folder, manifest)
     assert outdated(BUILD, manifest) == []
     for name in (".cache/candidates/a", ".scratch/train-0/b", ".train.77.tmp/c", ".select.77.old/d", "notes/e"):
@@ -121,7 +121,7 @@ def test_the_winner_the_table_and_the_evidence_stay(run_dir: Path) -> None:
     assert (result.finished, result.kept, result.removed) == (True, (WINNER, FLOAT), planned.removed)
     assert result.before == planned.before
     # The manifest grew by what it says was removed.
-    assert result.before - sum(one.size for one in result.removed) == planned.after < result.after
+    assert result.before - sum(removal.size for removal in result.removed) == planned.after < result.after
     manifest = read_manifest(run_dir)
     assert manifest is not None
     assert manifest.removed == (f"candidates/{LOSER}/model.onnx", f"candidates/{LOSER}/tuned.safetensors")
@@ -213,5 +213,5 @@ def test_folders_of_killed_servers_go_too(run_dir: Path, tmp_path: Path) -> None
     long_ago = time.time() - 3600
     os.utime(old, (long_ago, long_ago))
     result = pipeline.clean(run_dir)
-    assert str(old) in {one.path for one in result.removed}
+    assert str(old) in {removal.path for removal in result.removed}
     assert sorted(path.name for path in (tmp_path / "tmp").iterdir()) == ["another", "pipeline-ts-newone"]

@@ -27,44 +27,48 @@ FASHION_MACS = 784 * 32 * 9 + 196 * 64 * 32 * 9 + 3136 * 512 + 512 * 10
 
 def test_the_float_onnx_file(exported: Exported) -> None:
     file = exported.folder / "float.onnx"
-    found = inspect(file)
-    assert isinstance(found, OnnxInspection)
-    assert (found.parameters, found.macs) == (1_630_090, FASHION_MACS)
+    inspection = inspect(file)
+    assert isinstance(inspection, OnnxInspection)
+    assert (inspection.parameters, inspection.macs) == (1_630_090, FASHION_MACS)
     network = {"Relu": 3, "Conv": 2, "Gemm": 2, "MaxPool": 2, "Reshape": 1}
-    assert found.operators == network | {"Add": 1, "Cast": 1, "Mul": 1}
-    assert [(one.name, one.dtype, one.shape) for one in found.inputs] == [("pixels", "uint8", ("batch", 1, 28, 28))]
-    assert [(one.name, one.dtype, one.shape) for one in found.outputs] == [("logits", "float32", ("batch", 10))]
-    assert found.opset == {"ai.onnx": 20}
-    assert found.producer.startswith("pytorch")
-    assert found.size == file.stat().st_size
-    assert found.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
-    assert [layer.operator for layer in found.layers] == ["Conv", "Conv", "Gemm", "Gemm"]
-    assert json.loads(json.dumps(found.to_json()))["format"] == "onnx"
+    assert inspection.operators == network | {"Add": 1, "Cast": 1, "Mul": 1}
+    assert [(tensor.name, tensor.dtype, tensor.shape) for tensor in inspection.inputs] == [
+        ("pixels", "uint8", ("batch", 1, 28, 28))
+    ]
+    assert [(tensor.name, tensor.dtype, tensor.shape) for tensor in inspection.outputs] == [
+        ("logits", "float32", ("batch", 10))
+    ]
+    assert inspection.opset == {"ai.onnx": 20}
+    assert inspection.producer.startswith("pytorch")
+    assert inspection.size == file.stat().st_size
+    assert inspection.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert [layer.operator for layer in inspection.layers] == ["Conv", "Conv", "Gemm", "Gemm"]
+    assert json.loads(json.dumps(inspection.to_json()))["format"] == "onnx"
 
 
 def test_the_int8_onnx_file_has_as_many_parameters_and_as_much_to_do(exported: Exported) -> None:
-    found = inspect(exported.folder / "int8.onnx")
-    assert isinstance(found, OnnxInspection)
-    assert (found.parameters, found.macs) == (1_630_090, FASHION_MACS)
+    inspection = inspect(exported.folder / "int8.onnx")
+    assert isinstance(inspection, OnnxInspection)
+    assert (inspection.parameters, inspection.macs) == (1_630_090, FASHION_MACS)
 
 
 def test_the_torchscript_file(exported: Exported) -> None:
-    found = inspect(exported.folder / "float.pt")
-    assert isinstance(found, TorchScriptInspection)
-    assert found.operators["torch.conv2d"] == found.operators["torch.linear"] == 2
-    assert found.classes == ("Deployable",)
-    assert found.frozen
+    inspection = inspect(exported.folder / "float.pt")
+    assert isinstance(inspection, TorchScriptInspection)
+    assert inspection.operators["torch.conv2d"] == inspection.operators["torch.linear"] == 2
+    assert inspection.classes == ("Deployable",)
+    assert inspection.frozen
     # the network's parameters, and factor and offset of the preprocessing
-    assert [(one.storage, one.elements) for one in found.tensors] == [("FloatStorage", 1_630_090 + 2)]
-    assert any("torch.max_pool2d" in text for text in found.code.values())
-    assert json.loads(json.dumps(found.to_json()))["format"] == "torchscript"
+    assert [(group.storage, group.elements) for group in inspection.tensors] == [("FloatStorage", 1_630_090 + 2)]
+    assert any("torch.max_pool2d" in text for text in inspection.code.values())
+    assert json.loads(json.dumps(inspection.to_json()))["format"] == "torchscript"
 
 
 def test_the_int8_torchscript_file(exported: Exported) -> None:
-    found = inspect(exported.folder / "int8.pt")
-    assert isinstance(found, TorchScriptInspection)
-    assert found.operators["ops.quantized.linear_dynamic"] == 2
-    elements = {one.storage: one.elements for one in found.tensors}
+    inspection = inspect(exported.folder / "int8.pt")
+    assert isinstance(inspection, TorchScriptInspection)
+    assert inspection.operators["ops.quantized.linear_dynamic"] == 2
+    elements = {group.storage: group.elements for group in inspection.tensors}
     assert elements["QInt8Storage"] == 3136 * 512 + 512 * 10
     assert sum(elements.values()) == 1_630_090 + 2
 
@@ -85,24 +89,24 @@ def test_an_archive_and_the_model_in_it(exported: Exported, file: str, form: str
     model = (exported.folder / file).read_bytes()
     serving = json.dumps({"schema": 1, "labels": ["a", "b"]}).encode()
     members = {"MAR-INF/MANIFEST.json": manifest_of(file), file: model, "serving.json": serving}
-    found = inspect(pack(tmp_path / "m.mar", members))
-    assert isinstance(found, ArchiveInspection)
-    assert {one.name: (one.size, one.sha256) for one in found.members} == {
+    inspection = inspect(pack(tmp_path / "m.mar", members))
+    assert isinstance(inspection, ArchiveInspection)
+    assert {member.name: (member.size, member.sha256) for member in inspection.members} == {
         name: (len(content), hashlib.sha256(content).hexdigest()) for name, content in members.items()
     }
-    assert found.manifest["model"]["modelName"] == "m"
-    assert found.serving == {"schema": 1, "labels": ["a", "b"]}
-    assert found.model is not None
-    assert (found.model.format, found.model.file) == (form, file)
-    assert json.loads(json.dumps(found.to_json()))["model"]["format"] == form
+    assert inspection.manifest["model"]["modelName"] == "m"
+    assert inspection.serving == {"schema": 1, "labels": ["a", "b"]}
+    assert inspection.model is not None
+    assert (inspection.model.format, inspection.model.file) == (form, file)
+    assert json.loads(json.dumps(inspection.to_json()))["model"]["format"] == form
 
 
 def test_an_archive_of_another_origin(tmp_path: Path) -> None:
     members = {"MAR-INF/MANIFEST.json": manifest_of("weights.bin"), "weights.bin": b"123"}
-    found = inspect(pack(tmp_path / "other.mar", members))
-    assert isinstance(found, ArchiveInspection)
-    assert found.serving is None
-    assert found.model is None
+    inspection = inspect(pack(tmp_path / "other.mar", members))
+    assert isinstance(inspection, ArchiveInspection)
+    assert inspection.serving is None
+    assert inspection.model is None
 
 
 @pytest.mark.parametrize(
@@ -212,9 +216,9 @@ def test_external_weights_are_counted_without_being_read(exported: Exported, tmp
     model = onnx.load(exported.folder / "float.onnx")
     onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="m.data")
     (tmp_path / "m.data").unlink()
-    found = inspect(tmp_path / "m.onnx")
-    assert isinstance(found, OnnxInspection)
-    assert found.parameters == 1_630_090
+    inspection = inspect(tmp_path / "m.onnx")
+    assert isinstance(inspection, OnnxInspection)
+    assert inspection.parameters == 1_630_090
 
 
 def test_unknown_endings_and_missing_files(tmp_path: Path) -> None:

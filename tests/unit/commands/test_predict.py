@@ -19,7 +19,7 @@ BAG = pipeline.Prediction(
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[Path], str | None]]:
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[Path], str | None]]:
     """What the client was asked; it answers pictures alone."""
     calls: list[tuple[list[Path], str | None]] = []
 
@@ -34,9 +34,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[Path], str | None]
     return calls
 
 
-def test_a_refused_file_stops_no_other(asked: list[tuple[list[Path], str | None]]) -> None:
+def test_a_refused_file_stops_no_other(calls: list[tuple[list[Path], str | None]]) -> None:
     answers = pipeline.predict(["a.txt", Path("b.png")], url="http://127.0.0.1:8080")
-    assert asked == [([Path("a.txt"), Path("b.png")], "http://127.0.0.1:8080")]
+    assert calls == [([Path("a.txt"), Path("b.png")], "http://127.0.0.1:8080")]
     refused, answered = answers
     assert (refused.file, refused.predictions) == (Path("a.txt"), ())
     assert isinstance(refused.error, pipeline.UsageError)
@@ -46,7 +46,7 @@ def test_a_refused_file_stops_no_other(asked: list[tuple[list[Path], str | None]
 
 
 @pytest.mark.parametrize("file", ["b.png", Path("b.png")])
-def test_a_file_may_stand_alone(asked: list[tuple[list[Path], str | None]], file: str | Path) -> None:
+def test_a_file_may_stand_alone(calls: list[tuple[list[Path], str | None]], file: str | Path) -> None:
     [answer] = pipeline.predict(file)
     assert answer.predictions == (BAG,)
-    assert asked == [([Path("b.png")], None)]
+    assert calls == [([Path("b.png")], None)]

@@ -93,15 +93,15 @@ def test_a_torch_without_cuda_is_known_without_loading_it(recipe: Path, tmp_path
         "try:\n    check_recipe(load_recipe(Path(sys.argv[1]), ['train.device=cuda']))\n"
         "except Exception as error:\n    print(error, 'torch' in sys.modules)\n"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program, str(recipe)],
         env={**os.environ, "PYTHONPATH": places},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert "train.device: expected one of this machine, found cuda" in done.stdout
-    assert done.stdout.endswith("False\n")
+    assert "train.device: expected one of this machine, found cuda" in process.stdout
+    assert process.stdout.endswith("False\n")
 
 
 def test_a_store_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ def test_address(state: ServerState) -> None:
         prediction_endpoint(None)
     write_state(state)
     full = "http://127.0.0.1:9999/predictions/tiny"
-    for given in (None, "http://127.0.0.1:9999", "127.0.0.1:9999/", "http://localhost:9999", full):
-        assert prediction_endpoint(given).url == full
+    for url in (None, "http://127.0.0.1:9999", "127.0.0.1:9999/", "http://localhost:9999", full):
+        assert prediction_endpoint(url).url == full
     assert prediction_endpoint("https://host/predictions/other").url == "https://host/predictions/other"
     with pytest.raises(UsageError, match=r"--url http://host:80: expected /predictions/<name> at its end"):
         prediction_endpoint("http://host:80")

@@ -24,7 +24,7 @@ def test_a_server_that_a_build_runs_for_itself_is_marked_and_left_alone(
     state: ServerState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ended: list[int] = []
-    monkeypatch.setattr(lifecycle, "_end", lambda one: ended.append(one.port))
+    monkeypatch.setattr(lifecycle, "_end", lambda ended_state: ended.append(ended_state.port))
     monkeypatch.setattr(SERVERS[DEFAULT_SERVER], "is_healthy", lambda _state: False)
     write_state(replace(state, private=True))
     write_state(replace(state, port=8081))
@@ -39,7 +39,7 @@ def test_a_server_that_a_build_runs_for_itself_is_marked_and_left_alone(
     with pytest.raises(ServerError, match="port 1: expected a server started by `pipeline serve`, found 8081, 9999"):
         cli.serving.status(port=1)
 
-    assert [one.port for one in lifecycle.stop()] == ended == [8081]
+    assert [stopped.port for stopped in lifecycle.stop()] == ended == [8081]
     lifecycle.stop(9999)
     assert ended == [8081, 9999]
 

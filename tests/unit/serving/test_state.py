@@ -108,8 +108,10 @@ def test_who_looks_into_a_servers_folder_does_not_belong_to_it(state: ServerStat
                     command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=own_session
                 )
             )
-        found = [[one.pid for one in leftover_processes(replace(state, pid=each.pid))] for each in processes]
-        assert found == [[], [], [], [processes[3].pid]]
+        pids = [
+            [leftover.pid for leftover in leftover_processes(replace(state, pid=process.pid))] for process in processes
+        ]
+        assert pids == [[], [], [], [processes[3].pid]]
         assert leftover_processes(state) == []
     finally:
         for process in processes:

@@ -54,8 +54,8 @@ def test_labels_and_errors_are_shown_escaped(url: str, tmp_path: Path, capfd: py
     assert ask(url, path, GOOD) == 0
     assert capfd.readouterr() == (f"{path}: {SHOWN} 0.9000 ({SHOWN} 0.1000)\n", "")
     assert ask(url, path, {"error": EVIL, "expected": EVIL, "found": EVIL}, 400) == 2
-    told = SHOWN.replace(r"\n", " ")
-    assert capfd.readouterr().err == f"error: {path}: refused with 400: {told}: expected {told}, found {told}\n"
+    shown = SHOWN.replace(r"\n", " ")
+    assert capfd.readouterr().err == f"error: {path}: refused with 400: {shown}: expected {shown}, found {shown}\n"
 
 
 @pytest.mark.parametrize(

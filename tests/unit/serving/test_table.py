@@ -13,4 +13,6 @@ def test_every_server_has_its_entry_and_folders_of_its_own() -> None:
     assert DEFAULT_SERVER in SERVERS
     prefixes = [server.folder_prefix for server in SERVERS.values()]
     assert all(prefixes)
-    assert not [prefix for prefix in prefixes for other in prefixes if prefix is not other and other.startswith(prefix)]
+    assert not [
+        prefix for prefix in prefixes for longer in prefixes if prefix is not longer and longer.startswith(prefix)
+    ]

@@ -39,11 +39,11 @@ def test_ml_bom_fits_its_schema_and_is_the_same_every_time() -> None:
         "slice": "validation",
         "confidenceInterval": {"lowerBound": "0.8625", "upperBound": "0.9657"},
     }
-    assert {one["slice"] for one in metrics} == {"validation", "test"}
-    assert "pkg:pypi/torch@2.13.0%2Bcpu" in [one.get("purl") for one in bom["components"]]
-    references = [one["bom-ref"] for one in bom["components"]]
+    assert {metric["slice"] for metric in metrics} == {"validation", "test"}
+    assert "pkg:pypi/torch@2.13.0%2Bcpu" in [component.get("purl") for component in bom["components"]]
+    references = [component["bom-ref"] for component in bom["components"]]
     assert len(references) == len(set(references))
-    assert {one["ref"] for one in model["modelCard"]["modelParameters"]["datasets"]} <= set(references)
+    assert {dataset["ref"] for dataset in model["modelCard"]["modelParameters"]["datasets"]} <= set(references)
 
 
 def test_the_schema_would_notice() -> None:
@@ -63,11 +63,13 @@ def test_provenance_is_a_statement_of_in_toto_with_the_predicate_of_slsa() -> No
     provenance = json_format.ParseDict(document["predicate"], provenance_pb2.Provenance())
     assert provenance.build_definition.build_type == "pkg:generic/pipeline@0.1.0#build"
     assert provenance.run_details.builder.id == "pkg:generic/pipeline@0.1.0"
-    names = {one.name: dict(one.digest) for one in provenance.build_definition.resolved_dependencies}
+    names = {
+        dependency.name: dict(dependency.digest) for dependency in provenance.build_definition.resolved_dependencies
+    }
     assert names["user source nets.py"] == {"sha256": "3" * 64}
     assert names["data pictures, test split"] == {"sha256": "6" * 64}
-    for one in document["predicate"]["buildDefinition"]["resolvedDependencies"]:
-        assert "uri" in one or "digest" in one
+    for dependency in document["predicate"]["buildDefinition"]["resolvedDependencies"]:
+        assert "uri" in dependency or "digest" in dependency
     assert document["predicate"]["buildDefinition"]["externalParameters"]["recipe"] == EVIDENCE.recipe
 
 

@@ -37,6 +37,6 @@ def test_what_is_read_must_be_there_and_be_a_number() -> None:
 def test_rows_of_earlier_releases_are_told_as_they_were_written(path: Path) -> None:
     document = read_archive(path).evidence
     assert document is not None
-    told = read_evidence(str(path), document).model_dump(mode="json")
+    evidence = read_evidence(str(path), document).model_dump(mode="json")
     for part in ("candidates", "metrics"):
-        assert json.dumps(told[part]) == json.dumps(document[part])
+        assert json.dumps(evidence[part]) == json.dumps(document[part])

@@ -40,9 +40,9 @@ def test_other_bytes(signed: tuple[Path, Keys]) -> None:
 
 def test_another_key(signed: tuple[Path, Keys], tmp_path: Path) -> None:
     archive, _ = signed
-    other = make_keys(tmp_path, "other")
+    other_keys = make_keys(tmp_path, "other")
     with pytest.raises(FileError, match=r"expected the signature of a\.mar by the key other\.pub"):
-        check_signature(archive, signature_path(archive), other.public)
+        check_signature(archive, signature_path(archive), other_keys.public)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff\xfe", b'{"dsseEnvelope": 1}'])

@@ -85,15 +85,15 @@ def test_too_few_examples_for_one_confident_flip_are_told_with_what_to_do(capsys
 
 
 @pytest.mark.parametrize(
-    ("share", "examples", "said"),
+    ("share", "examples", "note"),
     [
         (0.001, 539, FEW),
         (0.001, 1000, ""),  # one of them
         (0.0, 539, ""),  # none is what was asked for
     ],
 )
-def test_the_note_on_confident_flips(share: float, examples: int, said: str) -> None:
-    assert flips_note(Budget(max_accuracy_drop=0.03, max_confident_flips=share), examples) == said
+def test_the_note_on_confident_flips(share: float, examples: int, note: str) -> None:
+    assert flips_note(Budget(max_accuracy_drop=0.03, max_confident_flips=share), examples) == note
 
 
 def test_names_of_searched_networks_are_explained_where_there_are_any(capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,11 +127,11 @@ def test_what_is_not_proven_is_a_row_without_figures_and_its_reason_is_said_once
     rows = tuple(refused(name, "differs at head") for name in ("float.onnx.int8-static", "thin.onnx.int8-static"))
     result = built(candidate(), candidate("thin"), rows=rows)
     print_result(result)
-    said = capsys.readouterr().out
-    first = next(line for line in said.splitlines() if line.strip().startswith("float.onnx.int8-static"))
+    text = capsys.readouterr().out
+    first = next(line for line in text.splitlines() if line.strip().startswith("float.onnx.int8-static"))
     assert first.split()[1:7] == ["-"] * 6
     assert "not proven: 24 of 96" in first
-    assert said.count("float.onnx.int8-static, thin.onnx.int8-static: not proven: differs at head") == 1
+    assert text.count("float.onnx.int8-static, thin.onnx.int8-static: not proven: differs at head") == 1
     assert [row["name"] for row in result.to_json()["unproven"]] == [row.name for row in rows]
     assert {point.name for point in result.points()} == {"float.onnx.fp32", "thin.onnx.fp32"}
 
@@ -151,12 +151,12 @@ def test_a_verdict_names_the_classes_that_its_split_does_not_hold(capsys: pytest
     }
     result = built(candidate(), candidate("thin"), coverage=held)
     print_result(result)
-    said = capsys.readouterr().out
-    (row,) = [line for line in said.splitlines() if line.strip().startswith("thin.onnx.fp32") and "²" in line]
-    assert not [line for line in said.splitlines() if "float.onnx.fp32" in line and "²" in line]
+    text = capsys.readouterr().out
+    (row,) = [line for line in text.splitlines() if line.strip().startswith("thin.onnx.fp32") and "²" in line]
+    assert not [line for line in text.splitlines() if "float.onnx.fp32" in line and "²" in line]
     assert row.rstrip().endswith("²")
-    assert "² Of the verdict: validation holds no example of class alarm: no figure there speaks of it" in said
-    assert "Of this line: test holds 8 examples or fewer of class alarm (3): " in said
+    assert "² Of the verdict: validation holds no example of class alarm: no figure there speaks of it" in text
+    assert "Of this line: test holds 8 examples or fewer of class alarm (3): " in text
     assert [row["not_judged"] for row in result.to_json()["candidates"]] == [[], ["alarm"]]
     assert result.to_json()["coverage"]["validation"] == {"absent": ("alarm",), "scarce": {}}
 
@@ -178,13 +178,13 @@ def test_a_class_that_pays_for_the_others_is_named_beside_a_verdict_within_the_b
 
 def test_an_empty_proof_and_made_up_inputs_that_prove_nothing_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     report = candidate()
-    said = {"zeros": "the network itself answers NaN or infinity to 32 of 32"}
-    empty = report.model_copy(update={"parity": report.parity.model_copy(update={"empty": True, "left_out": said})})
+    left_out = {"zeros": "the network itself answers NaN or infinity to 32 of 32"}
+    empty = report.model_copy(update={"parity": report.parity.model_copy(update={"empty": True, "left_out": left_out})})
     print_result(built(empty))
     out = capsys.readouterr().out
     assert "empty (1e+00)" in out
     assert "empty: one and the same answer to every example would be inside that limit; the proof says nothing." in out
-    assert f"zeros: made-up inputs left out of {report.name}: {said['zeros']}" in out
+    assert f"zeros: made-up inputs left out of {report.name}: {left_out['zeros']}" in out
     print_result(built(report))
     assert "empty" not in capsys.readouterr().out
 
@@ -199,10 +199,10 @@ def test_labels_are_neither_markup_nor_emoji_codes_nor_control_characters(
     )
     result = built(candidate(judged=few), candidate("thin", judged=few), verdicts=within)
     print_result(result)
-    said = capsys.readouterr().out
-    assert r"class [/b] :boot: [red]x\x1b[2J\nArchive: forged loses" in said
-    assert "\x1b" not in said
-    assert "\nArchive: forged" not in said
+    text = capsys.readouterr().out
+    assert r"class [/b] :boot: [red]x\x1b[2J\nArchive: forged loses" in text
+    assert "\x1b" not in text
+    assert "\nArchive: forged" not in text
     save_picture(result, tmp_path / "table.svg")
     picture = (tmp_path / "table.svg").read_text()
     assert "[/b]&#160;:boot:" in picture

@@ -18,13 +18,13 @@ def timing(seconds: float, batch_size: int = 8) -> Timing:
 
 
 def row(name: str, seconds: float, role: Role = "candidate") -> BenchRow:
-    one = timing(seconds)
+    row_timing = timing(seconds)
     figure = Figure(
         threads=1,
-        timing=one,
-        over_eager=paired(timing(4e-3).rounds_s, one.rounds_s, same=role == "eager"),
-        over_float=paired(timing(1e-3).rounds_s, one.rounds_s, same=name == "float.onnx.fp32"),
-        share=share_of(1_000_000, one, product=PRODUCT, product_macs=512**3),
+        timing=row_timing,
+        over_eager=paired(timing(4e-3).rounds_s, row_timing.rounds_s, same=role == "eager"),
+        over_float=paired(timing(1e-3).rounds_s, row_timing.rounds_s, same=name == "float.onnx.fp32"),
+        share=share_of(1_000_000, row_timing, product=PRODUCT, product_macs=512**3),
         layout="NCHW" if role == "eager" else None,
     )
     return BenchRow(
@@ -65,12 +65,12 @@ def result(copy_s: float) -> BenchResult:
     )
 
 
-def drawn(found: BenchResult) -> str:
+def drawn(result: BenchResult) -> str:
     from pipeline.cli.render.plain_console import plain_console
 
     console = plain_console(width=130)
     with console.capture() as captured:
-        draw(console, found)
+        draw(console, result)
     return captured.get()
 
 
@@ -86,13 +86,13 @@ def test_share_and_rate() -> None:
 @pytest.mark.parametrize(("copy_s", "claim", "quiet"), [(1e-3, "faster", True), (0.93e-3, "none", False)])
 def test_no_gain_is_claimed_that_a_copy_shows_too(copy_s: float, claim: str, quiet: bool) -> None:
     document = result(copy_s).to_json()
-    figures = {one["name"]: one["figures"][0] for one in document["rows"]}
+    figures = {row["name"]: row["figures"][0] for row in document["rows"]}
     assert figures["float.onnx.int8"]["over_float"]["claim"] == claim
     assert figures["float.onnx.int8"]["over_eager"]["claim"] == "faster"
     assert figures["float.onnx.fp32, its copy"]["over_float"]["claim"] == "none"
     assert figures["eager"]["over_eager"] is None
     assert document["noise"][0]["quiet"] is quiet
-    assert [one["name"] for one in document["rows"] if one["selected"]] == ["float.onnx.int8"]
+    assert [row["name"] for row in document["rows"] if row["selected"]] == ["float.onnx.int8"]
 
 
 def test_the_table_says_what_may_be_claimed() -> None:

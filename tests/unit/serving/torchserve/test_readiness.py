@@ -79,8 +79,8 @@ def test_a_model_that_the_server_will_never_load_is_not_waited_for(tmp_path: Pat
         "org.pytorch.serve.archive.model.ModelNotFoundException: Relative path is not allowed in url: a..b.mar\n"
         "\tat org.pytorch.serve.archive.model.ModelArchive.downloadModel(ModelArchive.java:58)\n"
     )
-    said = "Failed to load model: a..b.mar: Relative path is not allowed in url: a..b.mar"
-    assert startup_failure(tmp_path / "server.log") == said
+    message = "Failed to load model: a..b.mar: Relative path is not allowed in url: a..b.mar"
+    assert startup_failure(tmp_path / "server.log") == message
 
 
 # As TorchServe 0.12 and Java print it outside the log, each when that was brought about.
@@ -92,7 +92,7 @@ JAVA = "Unrecognized VM option 'Nonsense'\nError: Could not create the Java Virt
 
 
 @pytest.mark.parametrize(
-    ("console", "said"),
+    ("console", "start"),
     [
         (LOUD + LOST, "port 33473 was taken in the meantime (address already in use); run it again"),
         (LOUD + NO_NATIVE_LIBRARY, "TorchServe cannot load its native library out of "),
@@ -100,10 +100,10 @@ JAVA = "Unrecognized VM option 'Nonsense'\nError: Could not create the Java Virt
         (JAVA, "Unrecognized VM option 'Nonsense'"),
     ],
 )
-def test_what_is_said_outside_the_log(console: str, said: str, tmp_path: Path) -> None:
+def test_what_is_said_outside_the_log(console: str, start: str, tmp_path: Path) -> None:
     (tmp_path / "server.log").write_text("")
     (tmp_path / "console.log").write_text(console)
-    found = server_failure(tmp_path / "server.log", 1)
-    assert found.startswith(said)
+    failure = server_failure(tmp_path / "server.log", 1)
+    assert failure.startswith(start)
     # A server that lost a port or its disk may run on, and must not be waited for.
-    assert startup_failure(tmp_path / "server.log") == (None if console == JAVA else found)
+    assert startup_failure(tmp_path / "server.log") == (None if console == JAVA else failure)
