@@ -33,7 +33,7 @@ from pipeline.compress import onnx_dynamic, onnx_static
 from pipeline.compress.passes import apply_passes
 from pipeline.compress.touched import PassReport
 from pipeline.data.dataset import read_split
-from pipeline.data.sizes import resized
+from pipeline.data.free_axis_sizes import resized
 from pipeline.engine.artifacts import digest_file
 from pipeline.engine.deadline import TimeIsUpError
 from pipeline.engine.documents import read_document
