@@ -25,6 +25,7 @@ LIGHT = (
     "pipeline.commands.decode_image",
     "pipeline.commands.doctor",
     "pipeline.commands.train",
+    "pipeline.data.table",
     "pipeline.engine.documents",
     "pipeline.errors",
     "pipeline.archive.evidence.document",
