@@ -29,6 +29,7 @@ LIGHT = (
     "pipeline.engine.documents",
     "pipeline.errors",
     "pipeline.archive.evidence.document",
+    "pipeline.archive.evidence.forms",
     "pipeline.engine.manifest",
     "pipeline.engine.places",
     "pipeline.engine.probe",
