@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pipeline._handlers.description import RuntimeSpec
 
-# Name of what computes the answers. `handlers` is ONNX Runtime, as `handlers.model_file` serves our own files; `openvino`
-# runs in the precision it takes by itself; `inductor` is what torch.compile makes.
+# Name of what computes the answers. `handlers` is ONNX Runtime, as `handlers.model_file` serves our own files;
+# `openvino` runs in the precision it takes by itself; `inductor` is what torch.compile makes.
 Engine = Literal["handlers", "openvino", "openvino-f32", "inductor", "inductor-autotuned", "inductor-exported"]
 Peer = Literal["onnxruntime", "torch-compile", "openvino", "neural-compressor", "olive"]
 PEERS: tuple[Peer, ...] = ("onnxruntime", "torch-compile", "openvino", "neural-compressor", "olive")

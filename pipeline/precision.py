@@ -29,6 +29,9 @@ class PrecisionFacts:
         needs: what the processor must compute in by itself, or the file is slower than float; None for nothing.
         scales_per_call: whether activations are scaled anew in each call, so that an answer depends on its batch.
         converts_convolutions: whether an ONNX file has its convolutions in it too, and not only its linear layers.
+        by_layer: whether each layer is brought into it by itself, so that single ones may stay in float.
+        always_searched: whether a search makes each of its networks in it, which every bound on the drop accounts for;
+            if not, only where the float network is better by it.
         why_no_gain: one clause on why a file may be no faster than float; empty where none is known.
     """
 
@@ -39,6 +42,8 @@ class PrecisionFacts:
     needs: CpuFeature | None
     scales_per_call: bool
     converts_convolutions: bool
+    by_layer: bool
+    always_searched: bool
     why_no_gain: str
 
     @property
@@ -56,6 +61,8 @@ PRECISIONS: dict[Precision, PrecisionFacts] = {
         needs=None,
         scales_per_call=False,
         converts_convolutions=False,
+        by_layer=True,
+        always_searched=True,
         why_no_gain="",
     ),
     "int8-dynamic": PrecisionFacts(
@@ -66,6 +73,8 @@ PRECISIONS: dict[Precision, PrecisionFacts] = {
         needs=None,
         scales_per_call=True,
         converts_convolutions=False,
+        by_layer=True,
+        always_searched=True,
         why_no_gain="scales are found anew in each call, convolutions stay in float",
     ),
     "int8-static": PrecisionFacts(
@@ -76,6 +85,8 @@ PRECISIONS: dict[Precision, PrecisionFacts] = {
         needs=None,
         scales_per_call=False,
         converts_convolutions=True,
+        by_layer=True,
+        always_searched=True,
         why_no_gain="quantizing and dequantizing cost what the int8 kernels gain on layers of this size",
     ),
     "bf16": PrecisionFacts(
@@ -88,6 +99,8 @@ PRECISIONS: dict[Precision, PrecisionFacts] = {
         needs="bfloat16",
         scales_per_call=False,
         converts_convolutions=False,
+        by_layer=False,
+        always_searched=False,  # tried in vain where float gains nothing by it, and every try makes all bounds stricter
         why_no_gain="",
     ),
 }

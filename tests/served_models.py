@@ -23,7 +23,7 @@ from pipeline._handlers.tolerance import FLOAT32, INT8_DYNAMIC
 from pipeline.archive.golden import answered, pack_golden
 from pipeline.archive.mar import Archive, write_archive
 from pipeline.archive.pictures import PICTURES_FILE, make_pictures
-from pipeline.data.sizes import resized
+from pipeline.data.free_axis_sizes import resized
 from pipeline.data.synthetic import synthetic_inputs
 
 LABELS = ("ankle boot", "bag", "coat", "dress", "sneaker")

@@ -11,13 +11,7 @@ from pipeline.checks.locate.layers import LayerFinding
 from pipeline.checks.parity import ParityReport
 from pipeline.checks.reference import Reference, module_reference, remade_reference, unoptimized_reference
 from pipeline.compress.passes import apply_passes
-from pipeline.formats import FORMATS
 from pipeline.precision import PRECISIONS
-
-
-def is_quantized_file(spec: CandidateSpec) -> bool:
-    """Whether a candidate was quantized as a file, after its export, and has no torch source."""
-    return FORMATS[spec.format].quantized_as_file and not PRECISIONS[spec.precision].is_float32
 
 
 def quantize_again(spec: CandidateSpec, ground: Ground, *, tuned: Path | None) -> Path:
@@ -57,7 +51,7 @@ def check_again(
 def _reference(spec: CandidateSpec, ground: Ground, file: Path, tuned: Path | None, original: Path | None) -> Reference:
     if original is not None:
         return remade_reference(original, ground.model.inputs)
-    if is_quantized_file(spec):
+    if spec.file_pass is not None:
         return unoptimized_reference(file, ground.model.inputs)
     module, _ = apply_passes(ground.deployable(), spec.passes, example=ground.example(), weights=tuned)
     return module_reference(module, ground.model.inputs, exact=PRECISIONS[spec.precision].is_float32)

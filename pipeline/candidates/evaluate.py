@@ -29,16 +29,15 @@ from pipeline.checks.locate.layers import LayerFinding
 from pipeline.checks.outputs import predict_logits
 from pipeline.checks.parity import ParityReport, check_parity, require_same_decisions
 from pipeline.checks.reference import Reference, module_reference, unoptimized_reference
-from pipeline.compress import onnx_dynamic, onnx_static
+from pipeline.compress.onnx_passes import Examples, apply_file_pass
 from pipeline.compress.passes import apply_passes
 from pipeline.compress.touched import PassReport
 from pipeline.data.dataset import read_split
-from pipeline.data.sizes import resized
+from pipeline.data.free_axis_sizes import resized
 from pipeline.engine.artifacts import digest_file
 from pipeline.engine.deadline import TimeIsUpError
 from pipeline.engine.documents import read_document
 from pipeline.engine.kept import drop_damaged, read_kept, write_kept
-from pipeline.errors import UsageError
 from pipeline.export.onnx import export_onnx
 from pipeline.export.torchscript import export_torchscript
 from pipeline.formats import FORMATS
@@ -47,7 +46,7 @@ from pipeline.models.info import ModelInfo
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weights import load_network
 from pipeline.precision import PRECISIONS
-from pipeline.recipe.passes import DynamicInt8, Pass, StaticInt8
+from pipeline.recipe.passes import FilePass
 from pipeline.tasks.quality import QualityReport
 from pipeline.tasks.table import task_of
 
@@ -321,19 +320,19 @@ def make_file(
     """Write the candidate's file; say what its passes did, how it was made, and what it must reproduce."""
     precision = PRECISIONS[spec.precision]
     example, traced, inputs = ground.example(), ground.traced_example(), ground.model.inputs
-    early = spec.float_passes if FORMATS[spec.format].quantized_as_file else spec.passes
-    module, passes = apply_passes(ground.deployable(), early, example=example, weights=tuned)
+    module_passes = spec.passes if spec.file_pass is None else spec.float_passes
+    module, passes = apply_passes(ground.deployable(), module_passes, example=example, weights=tuned)
     match spec.format:
         case "torchscript":
             fold = precision.optimization == "all"
             exported = export_torchscript(module, file, example=traced, fold=fold, tolerance=_tolerance(spec, ground))
             return passes, exported.method, module_reference(module, inputs, exact=precision.is_float32)
         case "onnx":
-            float_file = file if precision.is_float32 else file.with_name("float.onnx")
+            float_file = file if spec.file_pass is None else file.with_name("float.onnx")
             export_onnx(module, float_file, inputs=inputs, example=traced, opset=ground.opset)
-            if precision.is_float32:
-                return passes, "export", module_reference(module, inputs)
-            passes = [*passes, quantize_file(spec.passes[-1], float_file, file, ground)]
+            if spec.file_pass is None:
+                return passes, "export", module_reference(module, inputs, exact=precision.is_float32)
+            passes = [*passes, quantize_file(spec.file_pass, float_file, file, ground)]
             float_file.unlink()
             return passes, "quantize", unoptimized_reference(file, inputs)
         case unreachable:
@@ -341,12 +340,12 @@ def make_file(
 
 
 def quantize_file(
-    one: Pass, source: Path, destination: Path, ground: Ground, *, keep: tuple[str, ...] = ()
+    step: FilePass, source: Path, destination: Path, ground: Ground, *, keep: tuple[str, ...] = ()
 ) -> PassReport:
     """Quantize an exported float file.
 
     Args:
-        one: the pass that does it.
+        step: the pass that does it.
         source: the ONNX file, left as it is.
         destination: where the quantized file goes.
         ground: for the training examples that activations are measured on.
@@ -355,23 +354,12 @@ def quantize_file(
     Raises:
         UsageError: the file holds no layer that it could act on.
     """
-    match one:
-        case DynamicInt8():
-            return onnx_dynamic.quantize_file(source, destination, keep=keep)
-        case StaticInt8():
-            examples = training_inputs(ground, one.examples)
-            return onnx_static.quantize_file(
-                source,
-                destination,
-                examples=examples,
-                others=[resized(examples, ground.model.inputs, sizes) for sizes in ground.other_sizes()],
-                method=one.method,
-                activations=one.activations,
-                reduce_range=one.reduce_range,
-                keep=(*one.keep, *keep),
-            )
-        case _:
-            raise UsageError(f"{one.kind}: expected a pass that quantizes an ONNX file (dynamic-int8, static-int8)")
+
+    def calibration(count: int) -> list[Examples]:
+        examples = training_inputs(ground, count)
+        return [examples, *(resized(examples, ground.model.inputs, sizes) for sizes in ground.other_sizes())]
+
+    return apply_file_pass(step, source, destination, calibration=calibration, keep=keep)
 
 
 def _tolerance(spec: CandidateSpec, ground: Ground) -> Tolerance:

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from pipeline._handlers.sizes import size_groups
-from pipeline.data.sizes import has_distinct_sizes, sizes_of
+from pipeline.data.free_axis_sizes import has_distinct_sizes, sizes_of
 from pipeline.engine.deadline import UNLIMITED, TimeLimit
 from pipeline.engine.stage import Reporter, Silent
 from pipeline.models.spec import Deployable, DeployableOfSeveral, ModelSpec

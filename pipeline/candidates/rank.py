@@ -15,7 +15,6 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from pipeline._handlers.model_file import load_model, run_chunks
-from pipeline.candidates.again import is_quantized_file
 from pipeline.candidates.evaluate import quantize_file, runtime_of
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.spec import CandidateSpec
@@ -26,7 +25,7 @@ from pipeline.data.dataset import Split
 from pipeline.errors import UsageError
 from pipeline.export.onnx import export_onnx
 from pipeline.precision import PRECISIONS
-from pipeline.recipe.passes import Bfloat16, ChannelPruning, FineTune, Pass
+from pipeline.recipe.passes import ChannelPruning, FineTune, Pass
 
 _BATCH = 128
 
@@ -79,7 +78,7 @@ def rank_layers(
     """Measure what each layer that a pass touched would win back if that pass left it out.
 
     What was pruned before a fine-tune pass is not tried: with another structure it would have to be trained again. Nor
-    are layers in bfloat16, which all compute in it or none.
+    are layers in a number format that all compute in or none, such as bfloat16.
 
     Args:
         spec: a lossy candidate.
@@ -127,22 +126,22 @@ class _Kept:
 
 
 def _touched(spec: CandidateSpec, ground: Ground, network: nn.Module, tuned: Path | None) -> list[_Kept]:
-    torch_passes = spec.float_passes if is_quantized_file(spec) else spec.passes
+    torch_passes = spec.passes if spec.file_pass is None else spec.float_passes
     compressed, reports = apply_passes(network, torch_passes, example=ground.example(), weights=tuned)
     last = max((place for place, one in enumerate(torch_passes) if isinstance(one, FineTune)), default=-1)
+    whole = {facts.made_by for facts in PRECISIONS.values() if not facts.by_layer}
     touched = [
         _Kept(kind=report.kind, layer=layer.name, weights=layer.weights)
         for report in reports[last + 1 :]
-        if report.kind != Bfloat16().kind
+        if report.kind not in whole
         for layer in report.layers
         if layer.touched and (report.kind != ChannelPruning().kind or _narrower(layer.name, network, compressed))
     ]
-    if is_quantized_file(spec):
-        int8 = spec.passes[-1].kind
+    if spec.file_pass is not None:
         kinds = (nn.Linear, _ConvNd) if PRECISIONS[spec.precision].converts_convolutions else (nn.Linear,)
         layers = [(name, one) for name, one in weighted_layers(compressed).items() if isinstance(one, kinds)]
         touched += [
-            _Kept(kind=int8, layer=name, weights=sum(weight.numel() for weight in weights_of(one)))
+            _Kept(kind=spec.file_pass.kind, layer=name, weights=sum(weight.numel() for weight in weights_of(one)))
             for name, one in layers
         ]
     return touched
@@ -171,11 +170,10 @@ def _answers(
     # What depends on its batch is served one by one.
     size = 1 if PRECISIONS[spec.precision].scales_per_call else _BATCH
     inputs = ground.model.inputs
-    if not is_quantized_file(spec):
+    if spec.file_pass is None:
         module = _compressed(network, spec.passes, ground, tuned, keep)
         return run_chunks(module_reference(module, inputs).answer, arrays, size)
-    int8 = spec.passes[-1]
-    in_float = (keep.layer,) if keep is not None and keep.kind == int8.kind else ()
+    in_float = (keep.layer,) if keep is not None and keep.kind == spec.file_pass.kind else ()
     unpruned = f"{keep.kind}-{keep.layer}" if keep is not None and not in_float else "nothing"
     runtime = runtime_of(spec)
     plain, quantized = ground.scratch / f"float-{spec.name}-without-{unpruned}.onnx", ground.scratch / runtime.file
@@ -183,7 +181,7 @@ def _answers(
         module = _compressed(network, spec.float_passes, ground, tuned, keep)
         export_onnx(module, plain, inputs=inputs, example=ground.example(), opset=ground.opset)
     try:
-        quantize_file(int8, plain, quantized, ground, keep=in_float)
+        quantize_file(spec.file_pass, plain, quantized, ground, keep=in_float)
     except UsageError:
         if not in_float:
             raise

@@ -8,17 +8,27 @@ from dataclasses import dataclass
 
 from pipeline._handlers.runtimes import Optimization
 from pipeline.engine.artifacts import digest_bytes
-from pipeline.formats import FormatName
+from pipeline.formats import FORMATS, FormatName
 from pipeline.measure.host import computes
 from pipeline.precision import PRECISIONS, Precision
 from pipeline.recipe.candidates import Candidates
 from pipeline.recipe.names import PruningScope
-from pipeline.recipe.passes import Bfloat16, DynamicInt8, MagnitudePruning, Pass, StaticInt8, Variant, float_passes
+from pipeline.recipe.passes import (
+    Bfloat16,
+    DynamicInt8,
+    FilePass,
+    MagnitudePruning,
+    Pass,
+    StaticInt8,
+    Variant,
+    file_pass,
+    float_passes,
+)
 
 FLOAT = "float"
 FALLBACK = "float.onnx.fp32"
 # The float network in each format, the one first that ratios are over wherever it can be had.
-FLOAT_NAMES = (FALLBACK, "float.torchscript.fp32")
+FLOAT_NAMES = tuple(dict.fromkeys((FALLBACK, *(f"{FLOAT}.{form}.fp32" for form in PRECISIONS["fp32"].formats))))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +64,11 @@ class CandidateSpec:
         return float_passes(self.passes)
 
     @property
+    def file_pass(self) -> FilePass | None:
+        """The pass that acts on the exported file, which has no torch source then; None where all act on the module."""
+        return file_pass(self.passes) if FORMATS[self.format].quantized_as_file else None
+
+    @property
     def name(self) -> str:
         """For people; unique within a recipe."""
         return f"{self.variant}.{self.format}.{self.precision}"
@@ -72,7 +87,7 @@ class CandidateSpec:
 
 
 def baseline_of(names: Collection[str]) -> str:
-    """The float candidate that others are held against: in ONNX, or in TorchScript where it cannot be had so.
+    """The float candidate that others are held against: in ONNX, or in another format where it cannot be had so.
 
     Args:
         names: of candidates that are proven, one in float among them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -186,17 +187,21 @@ def way_on(row: Unproven, named: Named, formats: Collection[str]) -> str | None:
         named: what the recipe names.
         formats: what variants are exported to.
     """
-    other = next((name for name in FORMATS if name != row.format), "")
-    only = f'set candidates.formats = ["{other}"]'
+    others = [name for name in formats if name != row.format] or [name for name in FORMATS if name != row.format]
     if row.name == named.candidate:
         return "name another one in select.candidate, or none"
     if not row.lossy:
         wanted = named.formats if row.verdict == NOT_MADE else tuple(formats)
-        return f"{only} to build without it" if row.format in wanted else None
+        return f"{_only(others)} to build without it" if row.format in wanted else None
     if row.variant not in named.variants:
         return None
-    elsewhere = f", or {only}" if other in PRECISIONS[row.precision].formats else ""
+    possible = [name for name in others if name in PRECISIONS[row.precision].formats]
+    elsewhere = f", or {_only(possible)}" if possible else ""
     return f"leave it out of candidates.variants{elsewhere}"
+
+
+def _only(formats: Sequence[str]) -> str:
+    return f"set candidates.formats = {json.dumps(formats)}"
 
 
 def ending(row: Unproven, way: str, *, kept: Path | None = None) -> PipelineError:

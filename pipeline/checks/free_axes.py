@@ -16,7 +16,7 @@ from pipeline._handlers.domain import occurring
 from pipeline._handlers.sizes import SizeGroup, sizes_in_words
 from pipeline.checks.determinism import require_steady
 from pipeline.checks.reference import module_reference
-from pipeline.data.sizes import declared, free_axes, resized, single_steps, size_plan, sizes_of
+from pipeline.data.free_axis_sizes import declared, free_axes, resized, single_steps, size_plan, sizes_of
 from pipeline.errors import ProofError, UsageError
 from pipeline.models.spec import ModelSpec
 

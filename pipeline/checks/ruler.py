@@ -15,7 +15,7 @@ from pipeline._handlers.model_file import run_chunks
 from pipeline._handlers.sizes import size_groups
 from pipeline._handlers.tolerance import Tolerance
 from pipeline.checks.reference import Reference
-from pipeline.data.sizes import EXAMPLES
+from pipeline.data.free_axis_sizes import EXAMPLES
 from pipeline.data.synthetic import synthetic_kinds
 from pipeline.errors import ProofError
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.archive.evidence.forms import Form
 from pipeline.cli.answer import say
 from pipeline.cli.app import AllowOperator, Digest, Json, PublicKey, RequireSignature, app, print_json
 from pipeline.cli.run_check import run_lines
@@ -82,7 +83,7 @@ def verify(
 def evidence(
     archive: Archive,
     form: Annotated[
-        Literal["json", "slsa", "cyclonedx", "markdown"],
+        Form,
         typer.Option("--format", help="as it is, SLSA provenance, CycloneDX ML-BOM, or a model card"),
     ] = "markdown",
 ) -> None:

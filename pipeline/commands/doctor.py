@@ -9,9 +9,11 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pipeline.data.table import BUILT_IN, BuiltIn
 from pipeline.engine.places import mounted_noexec, require_temp
 from pipeline.engine.probe import MEND_ENVIRONMENT, Check, last_line, probe
 from pipeline.errors import PipelineError
@@ -82,7 +84,7 @@ def doctor(folder: Path | str | None = None, *, port: int = DEFAULT_PORT) -> Dia
         lambda: check_disk(Path.cwd() if folder is None else Path(folder), NEEDED_DISK_GB),
         check_temp,
         check_state,
-        check_data,
+        *(partial(check_data, data_set) for data_set in BUILT_IN.values()),
     ]
     with ThreadPoolExecutor(max_workers=len(checks)) as pool:
         return Diagnosis(checks=tuple(future.result() for future in [pool.submit(check) for check in checks]))
@@ -186,19 +188,15 @@ def check_temp(folder: Path | None = None) -> Check:
     return Check(name=name, ok=True, found=f"{folder}, writable")
 
 
-def check_data() -> Check:
-    """Fashion-MNIST, whole, is on this machine. Required: nothing is fetched here, so nobody knows that it could be."""
-    from pipeline.data.fashion_mnist_files import DEBIAN_PACKAGE, cache_folder, locate
+def check_data(data_set: BuiltIn) -> Check:
+    """A built-in data set, whole, is on this machine.
 
-    folder = locate()
+    Required: nothing is fetched here, so nobody knows that it could be.
+    """
+    folder = data_set.locate()
     if folder is not None:
-        return Check(name="data", ok=True, found=f"Fashion-MNIST in {folder}")
-    remedy = (
-        f"the build will try the web, then the Debian package {DEBIAN_PACKAGE}, and fail if it gets neither; try now "
-        'with `python -c "from pipeline.data.fashion_mnist_files import ensure; ensure()"`, '
-        f"or put its four .gz files into {cache_folder()}"
-    )
-    return Check(name="data", ok=False, found="Fashion-MNIST not fetched yet", remedy=remedy)
+        return Check(name="data", ok=True, found=f"{data_set.title} in {folder}")
+    return Check(name="data", ok=False, found=f"{data_set.title} not fetched yet", remedy=data_set.remedy())
 
 
 def _is_free(port: int) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, assert_never, overload
 
 from pipeline.archive.evidence.cyclonedx import cyclonedx_bom
 from pipeline.archive.evidence.document import Subject, read_evidence
+from pipeline.archive.evidence.forms import DocumentForm, Form
 from pipeline.archive.evidence.model_card import model_card
 from pipeline.archive.evidence.slsa import slsa_statement
 from pipeline.archive.mar import read_archive
@@ -15,9 +16,6 @@ from pipeline.errors import FileError
 
 if TYPE_CHECKING:
     from pipeline._handlers.decode import InputSpec
-
-DocumentForm = Literal["json", "slsa", "cyclonedx"]
-Form = Literal[DocumentForm, "markdown"]
 
 
 @overload

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.errors import FileError
 from pipeline.inspection.model_archive import ArchiveInspection, inspect_archive
-from pipeline.inspection.onnx_model import OnnxInspection, inspect_onnx
-from pipeline.inspection.torchscript_archive import TorchScriptInspection, inspect_torchscript
+from pipeline.inspection.model_file import MODEL_ENDINGS, ModelInspection, inspect_model, kind_by_ending
 
-Inspection = OnnxInspection | TorchScriptInspection | ArchiveInspection
+Inspection = ModelInspection | ArchiveInspection
+_ARCHIVE = ".mar"
 
 
 def inspect(path: str | Path) -> Inspection:
@@ -26,17 +25,13 @@ def inspect(path: str | Path) -> Inspection:
         FileError: it is missing, damaged, or of another kind.
     """
     path = Path(path)
-    readers: dict[str, Callable[[str, bytes], Inspection]] = {
-        ".onnx": inspect_onnx,
-        ".pt": inspect_torchscript,
-        ".mar": inspect_archive,
-    }
-    reader = readers.get(path.suffix)
-    if reader is None:
-        raise FileError(f"{path}: expected a file ending in {', '.join(readers)}, found {path.suffix or 'no ending'}")
+    kind = kind_by_ending(path.name)
+    if kind is None and path.suffix != _ARCHIVE:
+        endings = ", ".join([*MODEL_ENDINGS, _ARCHIVE])
+        raise FileError(f"{path}: expected a file ending in {endings}, found {path.suffix or 'no ending'}")
     try:
         content = path.read_bytes()
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise FileError(f"{path}: expected a readable file, found: {reason}") from error
-    return reader(path.name, content)
+    return inspect_archive(path.name, content) if kind is None else inspect_model(kind, path.name, content)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.candidates.again import check_again, is_quantized_file, quantize_again
+from pipeline.candidates.again import check_again, quantize_again
 from pipeline.candidates.choose import OVER, Verdict, judge
 from pipeline.candidates.ground import Ground
 from pipeline.candidates.outcome import miss
@@ -183,7 +183,7 @@ def _verify(
         # No file is loaded but what the build made.
         return CandidateVerification(candidate=spec.name, file=file, altered=True, parity=None, finding=LayerFinding())
     original = None
-    if altered and is_quantized_file(spec):
+    if altered and spec.file_pass is not None:
         repeated = quantize_again(spec, ground, tuned=tuned)
         # With other library versions it may be another file, and proves nothing.
         original = repeated if digest_file(repeated) == artifact.sha256 else None

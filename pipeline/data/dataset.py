@@ -19,7 +19,7 @@ from pipeline._handlers.bad_request import BadRequest
 from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.domain import occurring
 from pipeline._handlers.sizes import fits_shape, require_sizes
-from pipeline.data.sizes import with_shared_names
+from pipeline.data.free_axis_sizes import with_shared_names
 from pipeline.engine.documents import Document, first_problem
 from pipeline.engine.handler_fields import InputField
 from pipeline.errors import DataError

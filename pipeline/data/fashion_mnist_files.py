@@ -54,6 +54,15 @@ def locate(folder: Path | None = None) -> Path | None:
     return next((place for place in places if not _faults(place)), None)
 
 
+def remedy() -> str:
+    """What a person may do where the files do not lie on this machine yet."""
+    return (
+        f"the build will try the web, then the Debian package {DEBIAN_PACKAGE}, and fail if it gets neither; try now "
+        'with `python -c "from pipeline.data.fashion_mnist_files import ensure; ensure()"`, '
+        f"or put its four .gz files into {cache_folder()}"
+    )
+
+
 def ensure(folder: Path | None = None, *, log: Callable[[str], None] = lambda _: None) -> Path:
     """The folder where the four files lie, fetched into the cache folder if need be.
 

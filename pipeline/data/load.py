@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.data import fashion_mnist
 from pipeline.data.dataset import DataSet
+from pipeline.data.table import BUILT_IN
 from pipeline.engine.argument_files import all_paths, argument_digests
 from pipeline.engine.artifacts import digest_file
 from pipeline.engine.factories import named_digests
@@ -29,8 +29,10 @@ def load_data_set(data: Data, folder: Path, *, log: Callable[[str], None] = lamb
         DataError: the data cannot be had, or are not what a DataSet must be.
     """
     place = None if data.path is None else folder / data.path
-    if data.factory is None:
-        return fashion_mnist.load(validation_size=data.validation_size, seed=data.seed, folder=place, log=log)
+    if data.name is not None:
+        load = BUILT_IN[data.name].load
+        return load(validation_size=data.validation_size, seed=data.seed, folder=place, log=log)
+    assert data.factory is not None  # the section holds exactly one of the two
     if place is not None and not place.exists():
         raise DataError(f"data.path {place}: expected a file or folder, found none; it is relative to the recipe")
     arguments = dict(data.arguments)
@@ -38,12 +40,11 @@ def load_data_set(data: Data, folder: Path, *, log: Callable[[str], None] = lamb
         arguments["path"] = place
     # Without a path the values themselves are compared, wherever they come from.
     covered = [ANY_FILE] if place is None else [place, *all_paths(data.arguments, folder)]
-    made = import_factory(data.factory, folder, failure=DataError, covered=covered)(**arguments)
-    if not isinstance(made, DataSet):
-        raise UsageError(
-            f"factory {data.factory}: expected a pipeline.DataSet (DataSet.from_arrays), found {type(made).__name__}"
-        )
-    return made
+    data_set = import_factory(data.factory, folder, failure=DataError, covered=covered)(**arguments)
+    if not isinstance(data_set, DataSet):
+        what = type(data_set).__name__
+        raise UsageError(f"factory {data.factory}: expected a pipeline.DataSet (DataSet.from_arrays), found {what}")
+    return data_set
 
 
 def outside_digests(data: Data, folder: Path) -> dict[str, str]:
@@ -61,7 +62,7 @@ def outside_digests(data: Data, folder: Path) -> dict[str, str]:
         UsageError, DataError: as `load_data_set`, where the factory has to be called.
     """
     if data.factory is None:
-        return {}  # its contents are fixed by checksums in our own source
+        return {}  # a built-in set's contents are fixed by checksums in our own source: see `Load`
     digests = named_digests({"data.factory": data.factory}, folder)
     if data.path is None:
         return digests | {"data": load_data_set(data, folder).digest()}

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from io import BytesIO
-from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from pipeline.engine.artifacts import digest_bytes
 from pipeline.engine.zip_errors import ZIP_ERRORS
 from pipeline.errors import FileError
-from pipeline.inspection.onnx_model import OnnxInspection, inspect_onnx
-from pipeline.inspection.torchscript_archive import TorchScriptInspection, inspect_torchscript
+from pipeline.inspection.model_file import ModelInspection, inspect_model, kind_by_ending
 from pipeline.inspection.zips import MemberSpec, read_members
 
 _MANIFEST = "MAR-INF/MANIFEST.json"
@@ -30,7 +28,7 @@ class ArchiveInspection:
         members: files in the archive, in its order.
         manifest: TorchServe's own description.
         serving: contents of `serving.json`; None in an archive of another origin.
-        model: what is in its model file; None if that is neither ONNX nor TorchScript.
+        model: what is in its model file; None if its ending is that of no format.
     """
 
     file: str
@@ -39,7 +37,7 @@ class ArchiveInspection:
     members: tuple[MemberSpec, ...]
     manifest: dict[str, Any]
     serving: dict[str, Any] | None
-    model: OnnxInspection | TorchScriptInspection | None
+    model: ModelInspection | None
     format: Literal["mar"] = "mar"
 
     def to_json(self) -> dict[str, Any]:
@@ -69,17 +67,12 @@ def inspect_archive(name: str, content: bytes) -> ArchiveInspection:
     serving = _document(name, _SERVING, data)
     listed = manifest.get("model")
     file = listed.get("serializedFile") if isinstance(listed, dict) else None
-    model: OnnxInspection | TorchScriptInspection | None = None
+    model: ModelInspection | None = None
     if isinstance(file, str):
         if file not in data:
             raise FileError(f"{name}: expected the model file {file} that its manifest names, found no such member")
-        match PurePosixPath(file).suffix:
-            case ".onnx":
-                model = inspect_onnx(file, data[file])
-            case ".pt":
-                model = inspect_torchscript(file, data[file])
-            case _:
-                pass
+        kind = kind_by_ending(file)
+        model = None if kind is None else inspect_model(kind, file, data[file])
     return ArchiveInspection(
         file=name,
         size=len(content),

@@ -18,6 +18,7 @@ from torch.nn.parameter import is_lazy
 from pipeline._handlers.activation import Activation
 from pipeline._handlers.decode import InputSpec
 from pipeline.data.dataset import DataInfo
+from pipeline.data.table import own_preprocessing
 from pipeline.engine.argument_files import all_paths
 from pipeline.engine.reads import observed
 from pipeline.engine.user_code import import_factory
@@ -30,8 +31,6 @@ from pipeline.models.spec import ModelSpec
 from pipeline.models.wrappers import unwrapped
 from pipeline.recipe.model import Model, Preprocessing
 
-# Mean and standard deviation over the training pictures, on the scale 0 to 1.
-_KNOWN_DATA = {"fashion-mnist": Preprocessing(scale=1 / 255, mean=(0.2860,), std=(0.3530,))}
 _PICTURE = Preprocessing(scale=1 / 255)
 
 
@@ -126,9 +125,9 @@ def _check_input(name: str, data: DataInfo, shape: tuple[int, ...] | Literal["an
 
 def _default(data: DataInfo) -> Preprocessing:
     """Where the recipe says nothing: the data set's own statistics, pictures to 0..1, other values as they are."""
-    known = _KNOWN_DATA.get(data.name)
-    if known is not None:
-        return known
+    own = own_preprocessing(data.name)
+    if own is not None:
+        return own
     return _PICTURE if data.inputs[0].decoding is not None else Preprocessing()
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.formats import FormatName
+from pipeline.formats import FORMATS, FormatName
 from pipeline.precision import PRECISIONS
 from pipeline.recipe.names import (
     PruningScope,
@@ -14,6 +14,13 @@ from pipeline.recipe.names import (
 )
 from pipeline.recipe.passes import Pass, Variant
 from pipeline.recipe.section import Section
+
+# Number formats that not every file format has.
+_ELSEWHERE = ", ".join(
+    f"one with {facts.made_by} to {' and '.join(facts.formats)} alone"
+    for facts in PRECISIONS.values()
+    if facts.made_by is not None and set(facts.formats) < set(FORMATS)
+)
 
 
 class Candidates(Section):
@@ -28,9 +35,8 @@ class Candidates(Section):
     formats: tuple[FormatName, ...] = Field(
         default=("torchscript", "onnx"),
         min_length=1,
-        description="what each variant is exported to (one with static-int8 to ONNX alone, one with bfloat16 to "
-        "TorchScript alone); float.onnx.fp32 is always tried. If not given, a format that the network cannot have is "
-        "left out",
+        description=f"what each variant is exported to ({_ELSEWHERE}); float.onnx.fp32 is always tried. If not given, "
+        "a format that the network cannot have is left out",
     )
     threads: int = Field(
         default=1,

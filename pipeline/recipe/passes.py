@@ -107,6 +107,8 @@ Pass = Annotated[
     ChannelPruning | FineTune | MagnitudePruning | DynamicInt8 | StaticInt8 | Bfloat16,
     Field(discriminator="kind"),
 ]
+# The passes that act on an exported ONNX file.
+FilePass = DynamicInt8 | StaticInt8
 _CONVERTING: tuple[str, ...] = get_args(ConvertingPass)
 
 
@@ -122,7 +124,7 @@ def _refusal(earlier: str, later: str) -> str:
                 f"{what} after quantization: {order} quantized layers no longer hold float weights and {act} them "
                 "silently does nothing; swap the passes"
             )
-        case ("bfloat16", _):
+        case (first, _) if first in _CONVERTING:
             return f"{order} what the network computes in comes last; swap the passes"
         case ("fine-tune", "channel-pruning"):
             return f"{order} the channels that go take the training with them; swap the passes"
@@ -143,8 +145,7 @@ class Variant(Section):
         pattern=NAME, max_length=LONGEST_NAME, description="short name, first part of the candidates' names"
     )
     passes: tuple[Pass, ...] = Field(
-        description="in order: channel-pruning, fine-tune, magnitude-pruning, then one of dynamic-int8, static-int8 "
-        "and bfloat16"
+        description=f"in order: channel-pruning, fine-tune, magnitude-pruning, then one of {', '.join(_CONVERTING)}"
     )
 
     @model_validator(mode="after")
@@ -177,6 +178,19 @@ class Variant(Section):
 def float_passes(passes: Sequence[Pass]) -> tuple[Pass, ...]:
     """Those of some passes that act on the float network; an ONNX file is quantized after its export."""
     return tuple(step for step in passes if step.kind not in _CONVERTING)
+
+
+def file_pass(passes: Sequence[Pass]) -> FilePass | None:
+    """The last of some passes, if it acts on an exported ONNX file; None if none of them does."""
+    if not passes:
+        return None
+    match passes[-1]:
+        case DynamicInt8() | StaticInt8() as last:
+            return last
+        case ChannelPruning() | FineTune() | MagnitudePruning() | Bfloat16():
+            return None
+        case unreachable:
+            assert_never(unreachable)
 
 
 def converting_pass(precision: Precision) -> Pass | None:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from pipeline.recipe.section import Section
 
+# The same as in `handlers.task_answers`, which loads numpy; a test holds the two together.
 TaskName = Literal["classification"]
 
 

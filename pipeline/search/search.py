@@ -37,8 +37,7 @@ LABEL_WEIGHT = 0.6
 _READ = 10
 # Where speed does not count, channels in such steps.
 _FINEST = 8
-# What ONNX Runtime runs: each network is tried in all of it.
-_ONNX_PRECISIONS: tuple[Precision, ...] = tuple(name for name, facts in PRECISIONS.items() if "onnx" in facts.formats)
+_ALWAYS: tuple[Precision, ...] = tuple(name for name, facts in PRECISIONS.items() if facts.always_searched)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +154,7 @@ def precisions_for(
     gains: Callable[[Sequence[CandidateReport], Sequence[CandidateReport]], bool],
     reporter: Reporter,
 ) -> tuple[Precision, ...]:
-    """What the networks of a search are tried in, float first; what ONNX has not, only where float gains by it.
+    """What the networks of a search are tried in, float first; some only where float gains by it.
 
     Args:
         asked: the candidates that are there already, the float network in ONNX among them.
@@ -165,7 +164,7 @@ def precisions_for(
     baseline = [report for report in asked if report.name == FALLBACK]
     worth_it: list[Precision] = []
     for report in asked:
-        if report.variant != FLOAT or report.precision in _ONNX_PRECISIONS:
+        if report.variant != FLOAT or report.precision in _ALWAYS:
             continue
         if gains([report], baseline):
             worth_it.append(report.precision)
@@ -173,7 +172,7 @@ def precisions_for(
             reporter.log(
                 f"search: {report.precision} is not tried: {report.name} is not certainly better than {FALLBACK}"
             )
-    return (*_ONNX_PRECISIONS, *worth_it)
+    return (*_ALWAYS, *worth_it)
 
 
 def aim_for(goal: Goal, measure: Measure, *, round_to: int | None) -> Aim:

@@ -15,10 +15,11 @@ from typing import get_args
 import pytest
 
 import pipeline
+from pipeline.archive.evidence.forms import Form
 from pipeline.archive.mar import read_archive
 from pipeline.candidates.spec import candidate_specs
 from pipeline.commands.build import plan
-from pipeline.commands.evidence import Form, evidence
+from pipeline.commands.evidence import evidence
 from pipeline.commands.report import report
 from pipeline.engine.artifacts import digest_file
 from pipeline.engine.manifest import read_manifest

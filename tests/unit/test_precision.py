@@ -33,6 +33,14 @@ def test_a_precision_can_be_had_in_some_format(precision: Precision) -> None:
     assert set(PRECISIONS[precision].formats) <= set(FORMATS)
 
 
+def test_float_is_searched_and_no_precision_unasked_by_mistake() -> None:
+    assert [name for name, facts in PRECISIONS.items() if facts.always_searched] == [
+        "fp32",
+        "int8-dynamic",
+        "int8-static",
+    ]
+
+
 def test_a_files_ending_says_which_runtime_loads_it() -> None:
     assert {facts.file_name: facts.runtime for facts in FORMATS.values()} == {
         f"model{facts.ending}": kind for kind, facts in RUNTIMES.items()

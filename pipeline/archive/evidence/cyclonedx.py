@@ -71,7 +71,7 @@ def _model_card(evidence: Evidence, subject: Subject) -> dict[str, Any]:
             f"{evidence.parameters} parameters, {packed.format}, {packed.precision}",
             "datasets": [{"ref": f"data:{name}"} for name in evidence.data.digests],
             "inputs": [{"format": text} for text in subject.inputs],
-            "outputs": [{"format": f"one of {len(evidence.labels)} labels, with probabilities"}],
+            "outputs": [{"format": f"{evidence.task} over {len(evidence.labels)} labels"}],
         },
         "quantitativeAnalysis": {
             "performanceMetrics": [
@@ -91,8 +91,10 @@ def _model_card(evidence: Evidence, subject: Subject) -> dict[str, Any]:
 
 def _metrics(split: str, quality: SplitEvidence) -> list[dict[str, Any]]:
     return [
-        _metric(split, "accuracy", quality.accuracy, quality.accuracy_lower, quality.accuracy_upper),
-        _metric(split, "accuracy drop against float", quality.drop, quality.interval_lower, quality.interval_upper),
+        _metric(split, quality.metric, quality.accuracy, quality.accuracy_lower, quality.accuracy_upper),
+        _metric(
+            split, f"{quality.metric} drop against float", quality.drop, quality.interval_lower, quality.interval_upper
+        ),
     ]
 
 

@@ -40,7 +40,6 @@ BLOCK_MS = 60.0
 _COPY = "its copy"
 _NOT_SERVED = "left out as asked"
 _SERVER = SERVERS[DEFAULT_SERVER]
-_LIBRARIES = ("numpy", "onnxruntime", "torch", *_SERVER.libraries)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,13 +272,16 @@ def _row(
 def _host(cores: int) -> dict[str, Any]:
     """What a figure belongs to; outside the archive, which says nothing of hosts and hours."""
     from pipeline._handlers.model_file import describe_cpu
+    from pipeline._handlers.runtimes import RUNTIMES
 
+    # Of the network in eager mode, of each file, and of the server.
+    libraries = ("numpy", "torch", *(facts.library for facts in RUNTIMES.values()), *_SERVER.libraries)
     return {
         "cpu": describe_cpu(),
         "cores": cores,
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
-        "libraries": library_versions(_LIBRARIES),
+        "libraries": library_versions(libraries),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

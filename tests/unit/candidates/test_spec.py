@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.candidates.spec import candidate_specs
+from pipeline.candidates.spec import FLOAT_NAMES, candidate_specs
 from pipeline.commands.preflight import resolve
 from pipeline.errors import UsageError
 from pipeline.measure import host
@@ -37,6 +37,14 @@ def test_each_number_format_is_made_in_the_formats_that_have_it() -> None:
     ]
     assert [one.optimization for one in specs] == ["all"] * 5 + ["none"]
     assert [one.lossy for one in specs] == [False, False, True, True, True, True]
+    assert {spec.name: spec.file_pass for spec in specs if spec.file_pass is not None} == {
+        "float.onnx.int8-static": StaticInt8(),
+        "float.onnx.int8-dynamic": DynamicInt8(),
+    }, "what is no ONNX file is converted before its export"
+
+
+def test_float_in_onnx_comes_first_where_it_can_be_had() -> None:
+    assert FLOAT_NAMES == ("float.onnx.fp32", "float.torchscript.fp32")
 
 
 @pytest.mark.parametrize("has_it", [True, False])

@@ -68,6 +68,19 @@ def test_what_a_search_makes_besides_named_variants_does_not_end_the_build(tmp_p
     assert way_on(row.model_copy(update={"variant": "thin"}), Named(variants=("thin",)), ("onnx",)) is not None
 
 
+def test_a_format_that_ends_the_build_is_left_out_and_the_others_stay(tmp_path: Path) -> None:
+    whole = from_error(FLOAT, ProofError("it differs"), tmp_path)
+    only = 'set candidates.formats = ["torchscript"]'
+    assert way_on(whole, Named(), ("torchscript", "onnx")) == f"{only} to build without it"
+    assert way_on(whole, Named(), ("onnx",)) == f"{only} to build without it"
+    assert way_on(whole, Named(), ("torchscript",)) is None
+    named = Named(variants=("float",))
+    static = from_error(STATIC, ProofError("it differs"), tmp_path)
+    assert way_on(static, named, ("torchscript", "onnx")) == "leave it out of candidates.variants"
+    dynamic = from_error(SPECS["float.onnx.int8-dynamic"], ProofError("it differs"), tmp_path)
+    assert way_on(dynamic, named, ("onnx",)) == f"leave it out of candidates.variants, or {only}"
+
+
 @pytest.mark.parametrize(("spec", "verdict"), [(FLOAT, "cannot be made"), (STATIC, "not proven")])
 def test_a_format_in_which_float_cannot_be_run_cannot_be_had(spec: CandidateSpec, verdict: str) -> None:
     error = "model.onnx cannot be replayed (onnxruntime): NOT_IMPLEMENTED"

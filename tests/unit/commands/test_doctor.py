@@ -15,6 +15,7 @@ from pipeline.commands.doctor import (
     check_temp,
 )
 from pipeline.data import fashion_mnist_files
+from pipeline.data.table import BUILT_IN
 from pipeline.engine.probe import MEND_ENVIRONMENT, Check
 from pipeline.serving.state import write_state
 from tests.noexec import noexec_folders
@@ -55,7 +56,7 @@ def test_a_port_that_our_own_server_holds_is_in_the_way_too(tmp_path: Path, monk
 def test_data_that_is_still_to_be_fetched_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIPELINE_DATA", str(tmp_path))
     monkeypatch.setattr(fashion_mnist_files, "SYSTEM_FOLDER", tmp_path / "none")
-    check = check_data()
+    check = check_data(BUILT_IN["fashion-mnist"])
     assert (check.ok, check.required, check.found) == (False, True, "Fashion-MNIST not fetched yet")
     assert check.remedy.startswith(
         "the build will try the web, then the Debian package dataset-fashion-mnist, and fail if it gets neither; try "

@@ -46,6 +46,15 @@ def test_ml_bom_fits_its_schema_and_is_the_same_every_time() -> None:
     assert {dataset["ref"] for dataset in model["modelCard"]["modelParameters"]["datasets"]} <= set(references)
 
 
+def test_ml_bom_names_the_metric_of_the_task() -> None:
+    document = {**sample_evidence(), "members": {"model.onnx": "1" * 64}}
+    for quality in document["metrics"].values():
+        quality["metric"] = "closeness"
+    bom = cyclonedx_bom(Evidence.model_validate(document), SUBJECT)
+    metrics = bom["metadata"]["component"]["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]
+    assert [metric["type"] for metric in metrics] == ["closeness", "closeness drop against float"] * 2
+
+
 def test_the_schema_would_notice() -> None:
     bom = cyclonedx_bom(EVIDENCE, SUBJECT)
     bom["metadata"]["component"]["modelCard"]["modelParameters"]["approach"]["type"] = "guessed"

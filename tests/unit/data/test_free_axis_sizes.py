@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from pipeline._handlers.decode import InputSpec
-from pipeline.data.sizes import has_distinct_sizes, resized, single_steps, size_plan, with_shared_names
+from pipeline.data.free_axis_sizes import has_distinct_sizes, resized, single_steps, size_plan, with_shared_names
 
 PICTURE = InputSpec(name="picture", dtype="uint8", shape=(1, 28, 28), low=0, high=255, dynamic_axes=(1, 2))
 TOKENS = InputSpec(name="tokens", dtype="int64", shape=(12,), low=0, high=9, dynamic_axes=(0,))
