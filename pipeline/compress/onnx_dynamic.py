@@ -9,7 +9,15 @@ from pathlib import Path
 import onnx
 
 from pipeline._handlers.onnx_runtime_import import import_onnx_runtime
-from pipeline.compress.onnx_file import node_names, prepared, quantizing, read_model, report, write_model
+from pipeline.compress.onnx_file import (
+    node_names,
+    prepared,
+    quantized_weights,
+    quantizing,
+    read_model,
+    report,
+    write_model,
+)
 from pipeline.compress.touched import PassReport
 from pipeline.inspection.graph import graph_cost
 
@@ -58,7 +66,7 @@ def quantize_file(source: Path, destination: Path, *, keep: Collection[str] = ()
         detail="int8 weights (7 bits) of MatMul and Gemm, per output channel (ONNX Runtime)",
         operators=OPERATORS,
         source=model,
-        quantized_tensors={tensor.name for tensor in quantized.graph.initializer},
+        touched=quantized_weights(quantized),
         cost=graph_cost(model),
     )
     write_model(quantized, destination, what=f"dynamic-int8 of {source.name}")

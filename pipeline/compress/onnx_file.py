@@ -14,6 +14,9 @@ from pipeline.engine.manifest import write_atomically
 from pipeline.errors import FileError, ProofError, UsageError
 from pipeline.inspection.graph import GraphCost, module_name
 
+# Suffix that ONNX Runtime's quantizer appends to the name of a weight.
+_QUANTIZED = "_quantized"
+
 
 def read_model(source: Path) -> onnx.ModelProto:
     """Read an ONNX file.
@@ -51,24 +54,24 @@ def report(
     detail: str,
     operators: Sequence[str],
     source: onnx.ModelProto,
-    quantized_tensors: Collection[str],
+    touched: Collection[str],
     cost: GraphCost,
 ) -> PassReport:
-    """Report what the quantizer touched.
+    """Report what a pass touched.
 
     Args:
         kind: kind of the pass.
         detail: settings of the pass in words.
-        operators: operators that the quantizer may touch.
+        operators: operators that the pass may touch.
         source: float model.
-        quantized_tensors: names of the quantized model's tensors.
+        touched: names of the float model's weights that the pass converted.
         cost: cost of the float model.
 
     Returns:
         The report.
 
     Raises:
-        UsageError: the quantizer touched nothing.
+        UsageError: the pass touched nothing.
     """
     tensors = {tensor.name: tensor for tensor in source.graph.initializer}
     layers = []
@@ -82,7 +85,7 @@ def report(
                     weights=int(values.size),
                     zeros=int(values.size - np.count_nonzero(values)),
                     macs=node.macs or 0,
-                    touched=f"{node.weight}_quantized" in quantized_tensors,
+                    touched=node.weight in touched,
                 )
             )
     if not any(layer.touched for layer in layers):
@@ -93,6 +96,12 @@ def report(
             f"{kinds}; leave the pass out"
         )
     return PassReport(kind=kind, detail=detail, layers=tuple(layers), parameters=sum(cost.parameters.values()))
+
+
+def quantized_weights(model: onnx.ModelProto) -> set[str]:
+    """Names that the weights of a quantized model have in the float one."""
+    names = [tensor.name for tensor in model.graph.initializer]
+    return {name.removesuffix(_QUANTIZED) for name in names if name.endswith(_QUANTIZED)}
 
 
 def write_model(model: onnx.ModelProto, destination: Path, *, what: str) -> None:

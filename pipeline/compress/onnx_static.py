@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from pipeline._handlers.onnx_runtime_import import import_onnx_runtime
 from pipeline.compress.onnx_defaults import changed_by_defaults, hold_against_defaults
-from pipeline.compress.onnx_file import node_names, prepared, quantizing, read_model, report, write_model
+from pipeline.compress.onnx_file import (
+    node_names,
+    prepared,
+    quantized_weights,
+    quantizing,
+    read_model,
+    report,
+    write_model,
+)
 from pipeline.compress.touched import PassReport
 from pipeline.errors import UsageError
 from pipeline.inspection.graph import all_nodes, graph_cost, module_name
@@ -118,7 +126,7 @@ def quantize_file(
         + "".join(f"; {change}" for change in changed_by_defaults(quantized)),
         operators=OPERATORS,
         source=model,
-        quantized_tensors={tensor.name for tensor in quantized.graph.initializer},
+        touched=quantized_weights(quantized),
         cost=graph_cost(model),
     )
     write_model(quantized, destination, what=f"static-int8 of {source.name}")
