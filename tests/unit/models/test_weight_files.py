@@ -55,8 +55,8 @@ def tarred() -> bytes:
 
 
 def graph() -> bytes:
-    found = onnx.helper.make_graph([], "g", [], [])
-    content: bytes = onnx.helper.make_model(found, producer_name="pytorch").SerializeToString()
+    graph = onnx.helper.make_graph([], "g", [], [])
+    content: bytes = onnx.helper.make_model(graph, producer_name="pytorch").SerializeToString()
     return content
 
 
