@@ -73,9 +73,9 @@ def tried(tmp_path: Path, *, confined: bool) -> set[str]:
             "PYTHONPATH": f"{Path(__file__).resolve().parents[3]}:{tmp_path / 'modules'}",
             "TMPDIR": str(tmp_path / INSIDE),
         }
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return set(done.stdout.strip().split(","))
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return set(result.stdout.strip().split(","))
 
 
 def test_a_confined_process(tmp_path: Path) -> None:

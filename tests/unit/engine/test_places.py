@@ -129,6 +129,6 @@ def test_a_file_that_is_written_whole_or_not_at_all_is_named(tmp_path: Path) -> 
         "except OSError as error: print(error.filename)\n"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "table.json")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout == f"{tmp_path}/table.json\n"
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert process.stdout == f"{tmp_path}/table.json\n"
     assert list(tmp_path.iterdir()) == []

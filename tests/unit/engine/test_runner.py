@@ -82,7 +82,7 @@ def test_second_call_runs_nothing(tmp_path: Path) -> None:
 def test_changed_setting_runs_what_depends_on_it_and_says_why(tmp_path: Path) -> None:
     go(tmp_path, first(), second())
     plan = plan_stages([first(), second()], recipe(5), tmp_path)
-    assert [one.reason for one in plan] == ["setting epochs changed", "first runs before it"]
+    assert [outcome.reason for outcome in plan] == ["setting epochs changed", "first runs before it"]
     assert go(tmp_path, first(), second(), epochs=5) == ["ran", "ran"]
     assert (tmp_path / "second" / "a.txt").read_text() == "5!"
 
