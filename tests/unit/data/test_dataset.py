@@ -1,4 +1,4 @@
-"""What a data set must be, and how it crosses a file."""
+"""The checks of a data set, and the files of its splits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inputs that are nobody's data."""
+"""Synthetic inputs stay inside the domains of their specifications."""
 
 from __future__ import annotations
 

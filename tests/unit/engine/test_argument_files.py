@@ -12,7 +12,7 @@ from pipeline.engine.argument_files import argument_digests
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The recipe's, beside the working directory."""
+    """The recipe's folder, which lies beside the working directory."""
     recipe, here = tmp_path / "recipe", tmp_path / "here"
     (recipe / "pictures" / "cats").mkdir(parents=True)
     (recipe / "pictures" / "cats" / "one.png").write_bytes(b"1")

@@ -11,9 +11,9 @@ from pipeline.engine.confine import can_confine, confined_command
 
 pytestmark = pytest.mark.skipif(not can_confine(), reason="this system has no Landlock")
 
-# A module that tries to do what it should not, and says what it could.
-# A path list would be cut at the colon.
+# This folder's name has colons, at which a path list would be cut.
 INSIDE = "inside:19:20"
+# A module that tries what it should not do, and prints what it could do.
 TRIES = """
 import mmap, os, resource, socket, sys, threading
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A program that is run to see whether a library works."""
+"""A probe runs a program to see whether a library works."""
 
 from __future__ import annotations
 

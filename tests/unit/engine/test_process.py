@@ -1,4 +1,4 @@
-"""How children of this package end: with the process that started them, and with their own last words."""
+"""Children of this package end with the process that started them, and their failures quote their last words."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ time.sleep(600)
 
 @contextlib.contextmanager
 def parent(how: str, command: list[str], *, children: int) -> Iterator[tuple[psutil.Popen, list[psutil.Process]]]:
-    """A process that started a command, and all of its descendants once there are so many that run the command."""
+    """A process that started a command, and its descendants as soon as enough of them run the command."""
     started = psutil.Popen([sys.executable, "-c", PARENT, how, json.dumps(command)], stdout=subprocess.PIPE, text=True)
     descendants: list[psutil.Process] = []
     try:

@@ -1,4 +1,4 @@
-"""Which files the user's code reads, and what of them counts."""
+"""The recording of the files that the user's code reads."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_working_directory_is_watched_too(tmp_path: Path, monkeypatch: pytes
         load_file("weights/trunk.safetensors")
         np.load("weights/mean.npy")
     assert sorted(reads.digests) == ["./weights/mean.npy", str(elsewhere / "weights" / "trunk.safetensors")]
-    monkeypatch.chdir(tmp_path)  # where the same code would find no such file
+    monkeypatch.chdir(tmp_path)  # here the same code would find no such file
     assert difference(reads.digests, folder) == "./weights/mean.npy, which the recipe's code read, is missing"
 
 
@@ -69,7 +69,7 @@ def test_nothing_counts_that_is_not_the_users(tmp_path: Path) -> None:
         Path(np.__file__).read_bytes()
         (run_dir / "manifest.json").read_text()
         Path("/proc/self/status").read_text()
-        with tempfile.NamedTemporaryFile("w+", dir=folder) as written:  # made here and read again: no input
+        with tempfile.NamedTemporaryFile("w+", dir=folder) as written:  # a file that the code wrote is no input
             written.write("text")
             written.flush()
             Path(written.name).read_text()

@@ -1,4 +1,4 @@
-"""The runner: what runs again and why, what is refused, and what an interruption leaves behind."""
+"""The runner runs stages again where it must and says why, refuses broken stages, and survives interruptions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write_epochs(settings: Epochs, _inputs: Inputs, outputs: Outputs) -> None:
 
 
 def write_parity(settings: Epochs, _inputs: Inputs, outputs: Outputs) -> None:
-    """The same file for every odd number of epochs."""
+    """Write the same file for every odd number of epochs."""
     outputs.path(Kind.WEIGHTS, "w.txt").write_text(str(settings.epochs % 2))
 
 

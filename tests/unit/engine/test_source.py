@@ -1,4 +1,4 @@
-"""Which files a module is made of."""
+"""The source files that a module is made of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The user's modules are found, kept apart, read anew after an edit, and their faults told in one line."""
+"""The user's modules are found, kept apart and read anew after an edit; their faults are reported in one line."""
 
 from __future__ import annotations
 

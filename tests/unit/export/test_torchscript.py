@@ -26,20 +26,20 @@ EXAMPLE = (torch.arange(6, dtype=torch.float32).reshape(2, 3),)
 
 
 def answers(path: Path, values: Tensor) -> Tensor:
-    """What the file answers as it is served, but without further optimization."""
+    """Answers of the file as it is served, but without further optimization."""
     runtime = RuntimeSpec(kind="torchscript", file=path.name, optimization="none")
     return torch.from_numpy(load_model(path.parent, runtime, (VALUES,))({"values": values.numpy()}))
 
 
 class Variadic(nn.Module):
-    """Cannot be scripted: TorchScript knows no `*values`."""
+    """A module that cannot be scripted, because TorchScript does not know `*values`."""
 
     def forward(self, *values: Tensor) -> Tensor:
         return torch.relu(values[0]) + 1
 
 
 class BranchOnSize(nn.Module):
-    """Cannot be scripted, and its trace keeps the branch that the example took."""
+    """A module that cannot be scripted, and whose trace keeps the branch that the example took."""
 
     def forward(self, *values: Tensor) -> Tensor:
         if len(values[0]) > 1:
@@ -48,7 +48,7 @@ class BranchOnSize(nn.Module):
 
 
 class Annotated(nn.Module):
-    """Under postponed evaluation, its annotations are text, which `torch.jit.script` alone does not understand."""
+    """A module with postponed annotations: they are text, which `torch.jit.script` alone does not understand."""
 
     factor: Tensor
     offset: int
@@ -63,7 +63,7 @@ class Annotated(nn.Module):
 
 
 class Neither(nn.Module):
-    """Cannot be scripted, and answers with something a trace does not hold."""
+    """A module that cannot be scripted, and answers with something that a trace cannot hold."""
 
     def forward(self, *values: Tensor) -> str:
         return str(values[0])
@@ -107,7 +107,7 @@ def test_a_trace_that_froze_a_branch_is_caught(tmp_path: Path) -> None:
 
 
 class Unlike(nn.Module):
-    """Its script answers something else than the module does: a branch is for scripts alone."""
+    """A module whose script answers differently, because one branch is for scripts alone."""
 
     def forward(self, values: Tensor) -> Tensor:
         if torch.jit.is_scripting():  # type: ignore[attr-defined]
@@ -116,7 +116,7 @@ class Unlike(nn.Module):
 
 
 class UnlikeTwice(nn.Module):
-    """Neither its script nor its trace answers as the module does on one row."""
+    """A module of which neither script nor trace answers as the module does on one row."""
 
     def forward(self, values: Tensor) -> Tensor:
         if torch.jit.is_scripting():  # type: ignore[attr-defined]

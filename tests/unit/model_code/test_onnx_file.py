@@ -1,4 +1,4 @@
-"""ONNX files are data; where they are not, they are refused."""
+"""ONNX files are data; a file that is more than data is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are no weights: what each one is and what to do, told before a library opens it."""
+"""Files that are not weights are recognized before a library opens them, and the message says what to do."""
 
 from __future__ import annotations
 

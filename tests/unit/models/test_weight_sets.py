@@ -1,4 +1,4 @@
-"""Which of the sets in a file of weights is taken, and that no set is passed over without a word."""
+"""The choice among the sets in a file of weights; no set is passed over silently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks that a factory returns wrapped."""
+"""Networks that a factory returns inside wrappers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipes: what fits together, and what is refused with the reason."""
+"""Recipes accept settings that fit together, and refuse others with a reason."""
 
 from __future__ import annotations
 
