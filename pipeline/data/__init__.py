@@ -1,1 +1,1 @@
-"""Data sets: what one is (DataSet, Split), one file per built-in set, loading by name or factory."""
+"""Data sets: their classes (DataSet, Split), one file per built-in set, loading by name or factory."""

@@ -1,4 +1,4 @@
-"""What a data set is, how it is checked, and how its splits cross a file."""
+"""The classes of a data set, their checks, and the files of its splits."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Split:
     """Labelled examples.
 
     Args:
-        inputs: by input name, (N, *shape) raw values of the input's dtype.
-        labels: the targets, (N, ...); of classification class indices, (N,) int64.
+        inputs: raw values (N, *shape) of each input's dtype, by input name.
+        labels: targets (N, ...); in classification class indices, (N,) int64.
     """
 
     inputs: dict[str, NDArray[Any]]
@@ -53,7 +53,7 @@ class Split:
         return len(self.labels)
 
     def take(self, indices: NDArray[np.int64] | slice) -> Split:
-        """Some of the examples, in the order of the indices."""
+        """The examples at some indices, in the order of the indices."""
         return Split(inputs={name: raw[indices] for name, raw in self.inputs.items()}, labels=self.labels[indices])
 
     def digest(self) -> str:
@@ -70,18 +70,18 @@ class DataSet:
     """A labelled data set in three splits; everything is checked on creation.
 
     Args:
-        name: for people and files.
-        train: trained, fine-tuned and calibrated on.
-        validation: selected on.
-        test: opened once, for the report.
-        classes: names of the network's outputs, by index: of classification the classes.
-        inputs: what one example consists of.
-        sources: SHA-256 of the files it was read from, by name; empty where there are none.
-        task: what a network of this data is for.
+        name: name in messages and files.
+        train: split for training, fine-tuning and calibration.
+        validation: split for selection.
+        test: split for the report; it is opened once.
+        classes: names of the network's outputs, by index; in classification these are the classes.
+        inputs: specifications of the inputs of one example.
+        sources: SHA-256 of the files that the data were read from, by name; empty where there are none.
+        task: name of the task of a network for this data.
 
     Raises:
         DataError: a split is empty, of unequal lengths, of the wrong shape or dtype, out of the domain, or its labels
-            are not what the task wants.
+            do not fit the task.
     """
 
     name: str
@@ -94,10 +94,10 @@ class DataSet:
     task: TaskName = "classification"
 
     def __post_init__(self) -> None:
-        """Check all of it."""
+        """Check the names and all splits."""
         task = task_named(self.task)
         task.check_names(f"data set {self.name}", self.classes)
-        names = [one.name for one in self.inputs]
+        names = [spec.name for spec in self.inputs]
         if not names or len(set(names)) != len(names):
             raise DataError(f"data set {self.name}: inputs: expected one or more of different names, found {names}")
         for which in SPLITS:
@@ -111,11 +111,11 @@ class DataSet:
         return split
 
     def digest(self) -> str:
-        """SHA-256 over everything a build reads from it."""
+        """SHA-256 over everything that a build reads from the data set."""
         document = {
             "name": self.name,
             "classes": self.classes,
-            "inputs": [one.to_json() for one in self.inputs],
+            "inputs": [spec.to_json() for spec in self.inputs],
             "splits": [self.split(which).digest() for which in SPLITS],
         }
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
@@ -135,19 +135,19 @@ class DataSet:
         sources: Mapping[str, str] | None = None,
         task: TaskName = "classification",
     ) -> DataSet:
-        """Split one labelled set in three, each class in the same shares; the same for the same seed.
+        """Split a labelled set in three, each class in the same shares; the same seed gives the same splits.
 
         Args:
-            name: for people and files.
-            inputs: by input name, (N, *shape) raw values.
-            labels: the targets, (N, ...); of classification class indices of any integer dtype, (N,).
-            classes: names of the network's outputs, by index: of classification the classes.
-            specs: what one example consists of.
-            seed: of the shuffle.
-            validation: share held out for selection.
-            test: share held out for the report.
-            sources: SHA-256 of the files it was read from, by name.
-            task: what a network of this data is for.
+            name: name in messages and files.
+            inputs: raw values (N, *shape), by input name.
+            labels: targets (N, ...); in classification class indices of any integer dtype, (N,).
+            classes: names of the network's outputs, by index; in classification these are the classes.
+            specs: specifications of the inputs of one example.
+            seed: seed of the shuffle.
+            validation: share of the examples held out for selection.
+            test: share of the examples held out for the report.
+            sources: SHA-256 of the files that the data were read from, by name.
+            task: name of the task of a network for this data.
 
         Raises:
             DataError: the shares leave nothing to train on, or the arrays do not fit each other.
@@ -158,13 +158,13 @@ class DataSet:
                 f"found {validation} and {test}"
             )
         labels = np.asarray(labels)
-        meant = task_named(task)
-        meant.check_targets(f"data set {name}", labels, exactly=False)
+        task_rules = task_named(task)
+        task_rules.check_targets(f"data set {name}", labels, exactly=False)
         whole = Split(
-            inputs={key: np.ascontiguousarray(raw) for key, raw in inputs.items()}, labels=meant.stored(labels)
+            inputs={key: np.ascontiguousarray(raw) for key, raw in inputs.items()}, labels=task_rules.stored(labels)
         )
-        check_split(f"data set {name}", whole, tuple(specs), outputs=len(classes), task=meant)
-        strata = meant.strata(whole.labels)
+        check_split(f"data set {name}", whole, tuple(specs), outputs=len(classes), task=task_rules)
+        strata = task_rules.strata(whole.labels)
         generator = np.random.default_rng(seed)
         parts: dict[SplitName, list[NDArray[np.int64]]] = {which: [] for which in SPLITS}
         for stratum in np.unique(strata):
@@ -186,17 +186,17 @@ class DataSet:
 
 
 class DataInfo(Document):
-    """The document `data.json`: what later stages need to know of a data set besides its splits.
+    """The document `data.json`: the facts of a data set that later stages need besides its splits.
 
     Args:
-        name: of the data set.
-        classes: names of the network's outputs, by index: of classification the classes.
-        inputs: what one example consists of.
-        sizes: examples per split.
+        name: name of the data set.
+        classes: names of the network's outputs, by index; in classification these are the classes.
+        inputs: specifications of the inputs of one example.
+        sizes: number of examples of each split.
         digests: SHA-256 of each split's values.
-        sources: SHA-256 of the files it was read from, by name.
-        class_counts: examples per split, by class; empty where the task has no groups of examples.
-        task: what a network of this data is for.
+        sources: SHA-256 of the files that the data were read from, by name.
+        class_counts: number of examples of each split, by class; empty where the task has no groups of examples.
+        task: settings of the task of a network for this data.
     """
 
     name: str
@@ -210,13 +210,13 @@ class DataInfo(Document):
 
     @property
     def coverage(self) -> dict[SplitName, Coverage]:
-        """What each split holds too little of."""
+        """The classes of which each split holds too few examples."""
         task = task_of(self.task)
         return {which: task.coverage(counts, self.classes) for which, counts in self.class_counts.items()}
 
     @property
     def gaps(self) -> tuple[str, ...]:
-        """The same of all splits, in words; empty where they hold enough of every class."""
+        """The gaps in the coverage of all splits, in words; empty where they hold enough of every class."""
         return tuple(line for which, covered in self.coverage.items() for line in covered.lines(which))
 
 
@@ -224,16 +224,16 @@ def describe(data: DataSet, task: TaskSettings | None = None) -> DataInfo:
     """The facts of a data set that go into data.json.
 
     Args:
-        data: the data set.
-        task: what the recipe says of the task; the defaults if None.
+        data: data set.
+        task: settings of the task in the recipe; the defaults if None.
 
     Raises:
         DataError: the data are for another task than the recipe asks for.
     """
-    meant = task_named(data.task) if task is None else task_of(task)
-    if meant.name != data.task:
+    recipe_task = task_named(data.task) if task is None else task_of(task)
+    if recipe_task.name != data.task:
         raise DataError(
-            f"data set {data.name}: expected data for {meant.name}, as task.kind says, found data for {data.task}"
+            f"data set {data.name}: expected data for {recipe_task.name}, as task.kind says, found data for {data.task}"
         )
     return DataInfo(
         name=data.name,
@@ -248,9 +248,9 @@ def describe(data: DataSet, task: TaskSettings | None = None) -> DataInfo:
         class_counts={
             which: counts
             for which in SPLITS
-            if (counts := meant.counts(data.split(which).labels, outputs=len(data.classes)))
+            if (counts := recipe_task.counts(data.split(which).labels, outputs=len(data.classes)))
         },
-        task=meant.settings,
+        task=recipe_task.settings,
     )
 
 
@@ -263,7 +263,7 @@ def read_info(path: Path) -> DataInfo:
     """Read data.json.
 
     Raises:
-        DataError: the file cannot be read or is not one.
+        DataError: the file cannot be read, or is not such a file.
     """
     try:
         return DataInfo.model_validate(json.loads(path.read_text(encoding="utf-8")))
@@ -276,7 +276,7 @@ def read_info(path: Path) -> DataInfo:
 
 def write_split(path: Path, split: Split) -> None:
     """Write a split as safetensors, keys `input.<name>` and `labels`; the same split gives the same bytes."""
-    # No metadata: safetensors writes its keys in random order.
+    # There is no metadata, because safetensors writes its keys in random order.
     arrays = {f"{_INPUT}{name}": np.ascontiguousarray(raw) for name, raw in split.inputs.items()}
     save_file({**arrays, _LABELS: np.ascontiguousarray(split.labels)}, path)
 
@@ -285,7 +285,7 @@ def read_split(path: Path) -> Split:
     """Read a split that `write_split` wrote.
 
     Raises:
-        DataError: the file cannot be read or is not one.
+        DataError: the file cannot be read, or is not such a file.
     """
     try:
         arrays = load_file(path)
@@ -296,30 +296,30 @@ def read_split(path: Path) -> Split:
 
 
 def check_split(where: str, split: Split, inputs: Sequence[InputSpec], *, outputs: int, task: Task) -> None:
-    """Check a split against what a model takes.
+    """Check a split against the inputs and the task of a model.
 
     Args:
-        where: for messages.
-        split: to check.
-        inputs: what one example consists of.
+        where: name of the split, for messages.
+        split: split that is checked.
+        inputs: specifications of the inputs of one example.
         outputs: number of the network's outputs.
-        task: what the network is for.
+        task: task of the network.
 
     Raises:
-        DataError: it is empty, of unequal lengths, of the wrong shape or dtype, out of the domain, or its labels are
-            not what the task wants.
+        DataError: the split is empty, of unequal lengths, of the wrong shape or dtype, out of the domain, or its labels
+            do not fit the task.
     """
     task.check_targets(where, split.labels, exactly=True)
     if len(split) == 0:
         raise DataError(f"{where}: expected at least one example, found none")
     task.check_values(where, split.labels, outputs=outputs)
-    expected = {one.name for one in inputs}
+    expected = {spec.name for spec in inputs}
     if set(split.inputs) != expected:
         raise DataError(f"{where}: expected inputs {sorted(expected)}, found {sorted(split.inputs)}")
-    for one in inputs:
-        _check_input(f"{where}: input {one.name}", split.inputs[one.name], one, len(split))
+    for spec in inputs:
+        _check_input(f"{where}: input {spec.name}", split.inputs[spec.name], spec, len(split))
     try:
-        require_sizes({one.name: split.inputs[one.name].shape[1:] for one in inputs}, inputs)
+        require_sizes({spec.name: split.inputs[spec.name].shape[1:] for spec in inputs}, inputs)
     except BadRequest as problem:
         raise DataError(f"{where}: {problem}") from problem
 
@@ -336,7 +336,7 @@ def _check_input(where: str, raw: Any, spec: InputSpec, count: int) -> None:
         raise DataError(f"{where}: expected shape (N, {', '.join(sizes)}), found {raw.shape}")
     if raw.dtype.kind == "f":
         _check_numbers(where, raw, spec)
-    # Unlike `min` and `max`, these leave NaN out; nothing else is NaN than what is missing.
+    # Unlike `min` and `max`, these ignore NaN; only missing values are NaN here.
     low, high = np.fmin.reduce(raw, axis=None), np.fmax.reduce(raw, axis=None)
     if low < spec.low or high > spec.high:
         raise DataError(f"{where}: expected values from {spec.low:g} to {spec.high:g}, found {low:g} to {high:g}")
@@ -349,7 +349,7 @@ def _check_input(where: str, raw: Any, spec: InputSpec, count: int) -> None:
 
 
 def _check_numbers(where: str, raw: NDArray[Any], spec: InputSpec) -> None:
-    """Refuse infinite values, and NaN where no value may be missing; say how many there are, and in which columns."""
+    """Refuse infinite values, and NaN where no value may be missing, with their number and columns."""
     infinite = np.isinf(raw)
     if infinite.any():
         raise DataError(
@@ -365,7 +365,7 @@ def _check_numbers(where: str, raw: NDArray[Any], spec: InputSpec) -> None:
 
 
 def _places(wrong: NDArray[np.bool_]) -> str:
-    """How many values, in how many examples, and of a table in which columns."""
+    """The number of wrong values and of examples with them, in words, and in a table their columns."""
     examples = wrong.reshape(len(wrong), -1).any(axis=1)
     extent = f"{wrong.sum()} of {wrong.size} values in {examples.sum()} of {len(wrong)} examples"
     if wrong.ndim != 2:
@@ -376,7 +376,7 @@ def _places(wrong: NDArray[np.bool_]) -> str:
 
 
 def _conversion(dtype: np.dtype[Any], spec: InputSpec) -> str:
-    """What to do about a dtype, as the end of a message."""
+    """Advice about a wrong dtype, as the end of a message."""
     if dtype.kind in "iufb":
         return f'; convert them with .astype("{spec.dtype}")'
     return "; encode them as numbers" if dtype.kind in "UOS" else ""

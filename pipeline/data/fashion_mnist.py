@@ -31,16 +31,16 @@ CLASSES = (
 def load(
     *, validation_size: int, seed: int, folder: Path | None = None, log: Callable[[str], None] = lambda _: None
 ) -> DataSet:
-    """Fashion-MNIST in three splits; the test split is the publisher's.
+    """Load Fashion-MNIST in three splits; the test split is the publisher's.
 
     Args:
-        validation_size: examples held out of the publisher's 60,000 training examples.
-        seed: of the split.
-        folder: where the four files lie, if they are not to be looked for.
-        log: told what is tried.
+        validation_size: number of examples held out of the publisher's 60,000 training examples.
+        seed: seed of the split.
+        folder: folder of the four files; they are searched for if None.
+        log: called with a line of text for each attempt.
 
     Raises:
-        DataError: the files cannot be had, or nothing is left to train on.
+        DataError: the files cannot be found or fetched, or nothing is left to train on.
     """
     place = ensure(folder, log=log)
     raw = {name: read_checked(place / name) for name in CONTENTS}

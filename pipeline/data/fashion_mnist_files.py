@@ -1,4 +1,4 @@
-"""Where the four files of Fashion-MNIST lie, how they are fetched and checked. Nothing heavy is imported to look.
+"""Finds, fetches and checks the four files of Fashion-MNIST. The search imports no heavy library.
 
 Xiao, Rasul, Vollgraf: "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms",
 arXiv:1708.07747. MIT licence.
@@ -22,9 +22,9 @@ from pipeline.engine.process import failure, run_child
 from pipeline.errors import DataError
 
 NAME = "fashion-mnist"
-# SHA-256 and size of what the .gz files hold. Not of the .gz files: Debian compresses the same contents with another
-# gzip header (no file name, no time), so their digests differ from the publisher's (MD5 8d4fb7e6..., 25c81989...,
-# bef4ecab..., bb300cfd... in torchvision).
+# SHA-256 and size of the contents of the .gz files, not of the .gz files themselves. Debian compresses the same
+# contents with another gzip header (no file name, no time), so the digests of its files differ from the publisher's
+# (MD5 8d4fb7e6..., 25c81989..., bef4ecab..., bb300cfd... in torchvision).
 CONTENTS = {
     "train-images-idx3-ubyte.gz": ("c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888", 47_040_016),
     "train-labels-idx1-ubyte.gz": ("bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9", 60_008),
@@ -40,15 +40,15 @@ DEBIAN_TIMEOUT_S = 180.0
 
 
 def cache_folder() -> Path:
-    """Where data is kept: the environment's PIPELINE_DATA, or `~/.cache/pipeline/data`; see `user_folder`."""
+    """Folder of the data, in the environment's PIPELINE_DATA or in `~/.cache/pipeline/data`; see `user_folder`."""
     return user_folder("data", "PIPELINE_DATA") / NAME
 
 
 def locate(folder: Path | None = None) -> Path | None:
-    """The folder where the four files already lie, intact, without fetching anything.
+    """The folder where the four files already lie intact; None if there is none. Nothing is fetched.
 
     Args:
-        folder: looked in instead of the cache folder and the system package's.
+        folder: searched instead of the cache folder and the system package's.
     """
     places = (folder,) if folder else (cache_folder(), SYSTEM_FOLDER)
     return next((place for place in places if not _faults(place)), None)
@@ -64,34 +64,35 @@ def remedy() -> str:
 
 
 def ensure(folder: Path | None = None, *, log: Callable[[str], None] = lambda _: None) -> Path:
-    """The folder where the four files lie, fetched into the cache folder if need be.
+    """Find the folder where the four files lie, or fetch them into the cache folder.
 
-    Tried in order: the cache folder, the system package's folder, the web, the Debian package without root.
+    The places are tried in this order: the cache folder, the system package's folder, the web, the Debian package
+    without root.
 
     Args:
-        folder: looked in instead; nothing is fetched then.
-        log: told what is tried.
+        folder: searched instead of all places; nothing is fetched then.
+        log: called with a line of text for each attempt to fetch.
 
     Raises:
-        DataError: none of them worked; says what was tried and what to do.
+        DataError: none of the places worked; the message says which were tried and what to do.
     """
-    found = locate(folder)
-    if found is not None:
-        return found
+    place = locate(folder)
+    if place is not None:
+        return place
     if folder is not None:
         raise DataError(f"{folder}: expected the four files of Fashion-MNIST, found: {_faults(folder)}")
     cache = cache_folder()
-    tried = [f"{cache} ({_faults(cache)})", f"{SYSTEM_FOLDER} ({_faults(SYSTEM_FOLDER)})"]
+    attempts = [f"{cache} ({_faults(cache)})", f"{SYSTEM_FOLDER} ({_faults(SYSTEM_FOLDER)})"]
     for name, fetch in (("the web", fetch_from_web), (f"the Debian package {DEBIAN_PACKAGE}", fetch_from_debian)):
         log(f"Fashion-MNIST: fetching from {name}")
         try:
             _place(fetch, cache)
         except (DataError, OSError) as error:
-            tried.append(f"{name} ({error})")
+            attempts.append(f"{name} ({error})")
             continue
         return cache
     raise DataError(
-        f"Fashion-MNIST: expected its four .gz files in one of these places, found none; tried {'; '.join(tried)}; "
+        f"Fashion-MNIST: expected its four .gz files in one of these places, found none; tried {'; '.join(attempts)}; "
         f"copy them to {cache}, or set PIPELINE_DATA to a folder that holds them in {NAME}/"
     )
 
@@ -100,7 +101,7 @@ def fetch_from_web(folder: Path) -> None:
     """Download the four files from the mirrors that torchvision uses.
 
     Args:
-        folder: exists; the files are written there, unchecked.
+        folder: existing folder; the files are written there, unchecked.
 
     Raises:
         DataError: no mirror answered in time.
@@ -128,7 +129,7 @@ def fetch_from_debian(folder: Path) -> None:
     """Download and unpack the Debian package without root and without touching the system's package lists.
 
     Args:
-        folder: exists; the files are written there, unchecked.
+        folder: existing folder; the files are written there, unchecked.
 
     Raises:
         DataError: there is no apt, no such package, or it took too long.
@@ -169,26 +170,26 @@ def fetch_from_debian(folder: Path) -> None:
 
 
 def read_checked(path: Path) -> bytes:
-    """What one of the four .gz files holds, once its checksum is right.
+    """Read the content of one of the four .gz files, and check its checksum.
 
     Args:
-        path: of the file; its name says which of the four.
+        path: path of the file; its name says which of the four it is.
 
     Raises:
-        DataError: missing, no gzip file, cut short, or not the published contents.
+        DataError: the file is missing, not a gzip file, cut short, or does not hold the published content.
     """
     sha256, size = CONTENTS[path.name]
     try:
         with gzip.open(path, "rb") as stream:
-            # Bounded: a crafted file could unpack to any size.
+            # The read is bounded, because a crafted file could unpack to any size.
             content = stream.read(size + 1)
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"{path}: expected a readable gzip file, found: {reason}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != sha256:
         raise DataError(
-            f"{path}: expected contents with SHA-256 {sha256}, found {found} ({len(content)} bytes, expected {size}); "
+            f"{path}: expected contents with SHA-256 {sha256}, found {actual} ({len(content)} bytes, expected {size}); "
             "remove the file and it is fetched again"
         )
     return content
@@ -210,7 +211,7 @@ def _faults(folder: Path) -> str:
 
 
 def _place(fetch: Callable[[Path], None], folder: Path) -> None:
-    """Fetch into a temporary folder inside the final one, check, then rename: a file there is a whole file."""
+    """Fetch into a temporary folder inside the final one, check, then rename, so that every file there is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as name:
         fresh = Path(name)
@@ -223,7 +224,7 @@ def _place(fetch: Callable[[Path], None], folder: Path) -> None:
 
 
 def _download(url: str, path: Path, deadline: float) -> None:
-    """Copy a URL to a file; the whole of it is bounded by the deadline, each wait by the connect time-out."""
+    """Copy a URL to a file. The deadline bounds the whole copy, and the connect time-out bounds each wait."""
     import httpx
 
     with httpx.stream("GET", url, timeout=CONNECT_TIMEOUT_S, follow_redirects=True) as answer, path.open("wb") as file:
@@ -237,8 +238,8 @@ def _download(url: str, path: Path, deadline: float) -> None:
 def _command(arguments: list[str], folder: Path, deadline: float) -> None:
     """Run a program until it ends or the deadline has passed; its children end with it."""
     try:
-        # In a session: apt-get's download processes end with it.
-        done = run_child(
+        # The program runs in a session, so that apt-get's download processes end with it.
+        process = run_child(
             arguments,
             cwd=folder,
             environment={**os.environ, "LC_ALL": "C.UTF-8"},
@@ -247,6 +248,6 @@ def _command(arguments: list[str], folder: Path, deadline: float) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise DataError(f"{arguments[0]} not done after {DEBIAN_TIMEOUT_S:g} s") from error
-    if done.returncode != 0:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("E:")]
-        raise DataError(f"{arguments[0]}: {' '.join(lines) or failure(done.returncode, done.stderr)}")
+    if process.returncode != 0:
+        lines = [line for line in process.stderr.splitlines() if line.startswith("E:")]
+        raise DataError(f"{arguments[0]}: {' '.join(lines) or failure(process.returncode, process.stderr)}")

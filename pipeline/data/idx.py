@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import DataError
 
-# Third byte: uint8; fourth byte: number of axes.
+# The third byte stands for uint8, the fourth is the number of axes.
 _IMAGES_MAGIC = 0x0803
 _LABELS_MAGIC = 0x0801
 
@@ -16,14 +16,14 @@ def parse(content: bytes, where: str) -> NDArray[np.uint8]:
     """Read IDX bytes: a magic number, sizes as big-endian 32-bit integers, then uint8 values.
 
     Args:
-        content: of a file of images or labels.
-        where: names it in errors.
+        content: bytes of a file of images or labels.
+        where: name of the file, for messages.
 
     Returns:
         (N, H, W) images or (N,) labels; read-only, a view of `content`.
 
     Raises:
-        DataError: another magic number, or another length than the sizes say.
+        DataError: the magic number is another one, or the length is not what the sizes say.
     """
     axes = {_IMAGES_MAGIC: 3, _LABELS_MAGIC: 1}.get(int.from_bytes(content[:4], "big")) if len(content) >= 4 else None
     if axes is None:

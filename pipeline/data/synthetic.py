@@ -1,4 +1,4 @@
-"""Inputs that are nobody's data: zeros, the largest values of the domain, noise."""
+"""Makes synthetic inputs: zeros, the largest values of the domain, noise."""
 
 from __future__ import annotations
 
@@ -13,26 +13,29 @@ from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.domain import occurring
 
 _SEED = 0
-# Where neither the domain nor real values have bounds: wide enough to leave any usual preprocessing's linear range.
+# Bound where neither the domain nor real values have one. It is wide enough to leave the linear range of any usual
+# preprocessing.
 _UNBOUNDED = 3.0
-# Of the noise for an input whose values may be missing: enough that many examples have gaps, and some have none.
+# Share of missing values in the noise for an input whose values may be missing. With it, many examples have gaps and
+# some have none.
 _MISSING_SHARE = 0.2
 
 
 def synthetic_kinds(
     inputs: Sequence[InputSpec], count: int, *, real: Mapping[str, NDArray[Any]] | None = None
 ) -> dict[str, dict[str, NDArray[Any]]]:
-    """Examples of each kind: `zeros` (or the value of the domain nearest to it), `maximum`, `noise`.
+    """Make examples of each kind: `zeros` (or the value of the domain nearest to it), `maximum`, `noise`.
 
-    Where values may be missing, some of the noise are.
+    If values of an input may be missing, some values of its noise are.
 
     Args:
-        inputs: what one example consists of.
-        count: examples of each kind.
+        inputs: specifications of the inputs of one example.
+        count: number of examples of each kind.
         real: real inputs (N, *shape) by name; their smallest and largest values count where a domain has no bound.
 
     Returns:
-        Arrays (count, *shape) by input name, by kind; the same on every call. Only kinds that occur for all inputs.
+        Arrays (count, *shape) by input name, by kind; the same on every call. Kinds that do not occur for all inputs
+        are left out.
     """
     generator = np.random.default_rng(_SEED)
     kinds: dict[str, dict[str, NDArray[Any]]] = {"zeros": {}, "maximum": {}, "noise": {}}
@@ -61,19 +64,19 @@ def synthetic_inputs(
     real: Mapping[str, NDArray[Any]] | None = None,
     leave_out: Collection[str] = (),
 ) -> dict[str, NDArray[Any]]:
-    """One example of zeros, one of the largest values, the rest noise; see `synthetic_kinds`.
+    """Make one example of zeros, one of the largest values, and noise; see `synthetic_kinds`.
 
     Args:
-        inputs: what one example consists of.
-        count: examples in all; fewer where noise is none of them.
+        inputs: specifications of the inputs of one example.
+        count: number of examples in all; there are fewer if noise is left out.
         real: real inputs (N, *shape) by name; their smallest and largest values count where a domain has no bound.
-        leave_out: kinds that are not wanted.
+        leave_out: kinds that are left out.
 
     Returns:
         Arrays (N, *shape) by input name, N of at most `count`.
     """
-    made = synthetic_kinds(inputs, count, real=real)
-    kinds = {kind: arrays for kind, arrays in made.items() if kind not in leave_out}
+    all_kinds = synthetic_kinds(inputs, count, real=real)
+    kinds = {kind: arrays for kind, arrays in all_kinds.items() if kind not in leave_out}
     rows = {kind: slice(None if kind == "noise" else 1) for kind in kinds}
     return {
         spec.name: np.concatenate(

@@ -1,1 +1,4 @@
-"""What runs stages: artifacts, manifest, runner, cache keys, processes, calls of the user's code. It knows no stage."""
+"""The parts that run stages: artifacts, manifest, runner, cache keys, processes, calls of the user's code.
+
+Nothing here knows a particular stage.
+"""

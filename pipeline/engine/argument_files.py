@@ -10,22 +10,23 @@ from typing import Any
 from pipeline.engine.artifacts import digest_bytes, digest_file
 from pipeline.engine.manifest import MANIFEST_NAME
 
-# Files in one folder whose content is compared. Reading more takes longer than a person waits for `--plan`.
+# Largest number of files in one folder whose content is compared. To read more takes longer than a person waits for
+# `--plan`.
 MOST_FILES = 10_000
 
 
 def argument_digests(setting: str, arguments: dict[str, Any], folder: Path) -> dict[str, str]:
-    """What those arguments that are existing paths hold.
+    """Digests of the content of those arguments that are existing paths.
 
-    A relative path counts from the working directory, as open files do, and from the recipe's folder. Of a folder, all
-    files below count, hidden ones aside; of one with more than MOST_FILES, their sizes and times instead of their
-    content, and the name says so. A folder around the recipe or the working directory does not count as a whole: of
-    it, the files that the factory opens do.
+    A relative path is looked up in the working directory, as `open` does, and in the recipe's folder. If it is a
+    folder, all files below it count, except hidden ones. If there are more than MOST_FILES, their sizes and times count
+    instead of their content, and the name says so. A folder around the recipe or the working directory does not count
+    as a whole; only the files in it that the factory opens count.
 
     Args:
-        setting: where they stand in the recipe, such as `model.arguments`.
-        arguments: TOML values.
-        folder: of the recipe.
+        setting: name of the arguments in the recipe, such as `model.arguments`.
+        arguments: arguments as TOML values.
+        folder: folder of the recipe.
 
     Returns:
         SHA-256 by setting and path.
@@ -47,23 +48,23 @@ def argument_digests(setting: str, arguments: dict[str, Any], folder: Path) -> d
 
 
 def argument_paths(text: str, folder: Path) -> tuple[Path, ...]:
-    """The files and folders that one argument may name, each once; see `argument_digests`."""
+    """The files and folders that an argument may name, each once; see `argument_digests`."""
     around = (folder.resolve(), Path.cwd())
-    found: dict[Path, Path] = {}
+    paths: dict[Path, Path] = {}
     for base in (Path.cwd(), folder):
         path = base / text
         if not text or not _exists(path):
             continue
         real = Path(os.path.realpath(path))
         if not any(place.is_relative_to(real) for place in around):
-            found.setdefault(real, path)
-    return tuple(found.values())
+            paths.setdefault(real, path)
+    return tuple(paths.values())
 
 
 def _exists(path: Path) -> bool:
     try:
         return path.is_file() or path.is_dir()
-    except (OSError, ValueError):  # too long for a name, or none at all
+    except (OSError, ValueError):  # it is too long for a name, or cannot be one
         return False
 
 
@@ -86,7 +87,7 @@ def _texts(value: Any, key: str) -> Iterator[tuple[str, str]]:
 
 
 def _files_below(root: Path) -> Iterator[Path]:
-    """All files below a folder, sorted; nothing hidden, and nothing in a run directory."""
+    """All files below a folder, sorted, without hidden files and without those of run directories."""
     for place, folders, files in os.walk(root, followlinks=False):
         if MANIFEST_NAME in files and ".lock" in files:
             folders.clear()

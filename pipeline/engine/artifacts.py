@@ -1,4 +1,4 @@
-"""A file that one stage leaves for another, and what may be said about it without opening it."""
+"""The files that one stage leaves for another: kind, path, digest and size of each."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class Artifact:
     """One file in a run directory.
 
     Args:
-        kind: what it is.
-        path: relative to the run directory, with forward slashes.
+        kind: kind of the file.
+        path: path relative to the run directory, with forward slashes.
         sha256: hexadecimal digest of its bytes.
         size: bytes.
-        candidate: the candidate's name where the kind is one per candidate, else None.
+        candidate: name of the candidate where there is one file of the kind per candidate, else None.
 
     Raises:
         ValueError: the path leads out of the run directory.

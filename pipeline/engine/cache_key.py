@@ -1,4 +1,4 @@
-"""What a stage's result depends on: the parts of its cache key; and which of them are others than at its last run."""
+"""The parts of a stage's cache key: what its result depends on, and which parts have changed since its last run."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def stage_parts(stage: Stage[Any], settings: Any, manifest: Manifest) -> dict[str, str]:
-    """Every part of a stage's cache key: digest or version by a name that begins with the kind of the part."""
-    # A stage's package imports all stages, to put them in order: what another one does is not this one's source.
+    """Every part of a stage's cache key: digests and versions by names that begin with the kind of the part."""
+    # A stage's package imports all stages, to put them in order. The code of other stages is not this stage's source.
     module = stage.run.__module__
     sources = collect(module, _ROOT, within=_PACKAGES, leave_out=(module.rpartition(".")[0],))
     parts = setting_parts(settings)
@@ -34,10 +34,10 @@ def stage_parts(stage: Stage[Any], settings: Any, manifest: Manifest) -> dict[st
 
 
 def setting_parts(settings: Any) -> dict[str, str]:
-    """The parts that are settings; a field excluded from serialization is none.
+    """The parts that are settings; a field excluded from serialization is no part.
 
     Raises:
-        StageError: the settings are no pydantic model.
+        StageError: the settings are not a pydantic model.
     """
     if not isinstance(settings, BaseModel):
         raise StageError(f"settings of type {type(settings).__name__}: expected a pydantic model")
@@ -50,15 +50,15 @@ def input_parts(stage: Stage[Any], manifest: Manifest) -> dict[str, str]:
 
 
 def stage_inputs(stage: Stage[Any], manifest: Manifest) -> tuple[Artifact, ...]:
-    """The files that a stage is handed."""
+    """The recorded files that a stage reads."""
     return tuple(artifact for artifact in manifest.artifacts() if artifact.kind in stage.reads)
 
 
 def stale_parts(record: StageRecord, current: Mapping[str, str], *, kinds: Collection[PartKind]) -> list[str]:
-    """Names of the parts that are others now than when a stage ran.
+    """Names of the parts that have changed since a stage ran.
 
     Args:
-        record: of that run.
+        record: record of that run.
         current: all parts of these kinds as they are now.
         kinds: the kinds of part that are compared.
     """
@@ -67,10 +67,10 @@ def stale_parts(record: StageRecord, current: Mapping[str, str], *, kinds: Colle
 
 
 def outdated(stages: Sequence[Stage[Any]], manifest: Manifest) -> list[str]:
-    """The stages that are not recorded, or whose record is of other inputs than those recorded now.
+    """Names of the stages that have no record, or whose record has other inputs than those recorded now.
 
-    A build that ended early leaves the later stages' former records, which still spare work when an
-    earlier stage comes out the same. Together they are no finished build.
+    A build that ended early leaves the former records of its later stages. They still save work when an earlier stage
+    comes out the same, but together they are not a finished build.
     """
     names = []
     for stage in stages:

@@ -2,10 +2,10 @@
 
 The command is `python -m pipeline.engine.confine`.
 
-Whoever made a model file decides what is computed when it is loaded and run. The process that does so asks Linux
-(Landlock, from 5.13 on) to refuse it all writing outside the folders named, and, where the kernel knows how, TCP
-connections, signals to other processes and abstract sockets. It does that before anything is imported: a thread that
-was started earlier would stay free. Reading is not restricted.
+The author of a model file decides what is computed when the file is loaded and run. The process that loads it
+therefore asks Linux (Landlock, from 5.13 on) to refuse all writing outside the named folders, and, where the kernel
+can, TCP connections, signals to other processes and abstract sockets. It asks before anything is imported: a thread
+that was started earlier would stay free. Reading is not restricted.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ from pathlib import Path
 
 from pipeline.engine.process import module_command
 
-# From <linux/landlock.h>, <linux/prctl.h> and the table of system calls, where these have one number on every machine.
+# These numbers are from <linux/landlock.h>, <linux/prctl.h> and the table of system calls. They are the same on every
+# machine.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG, _PATH_BENEATH, _PR_SET_NO_NEW_PRIVS = 1, 1, 38
 _WRITE_FILE = 1 << 1
-# Removing and making files and folders of any kind.
+# These rights are to remove and to make files and folders of any kind.
 _CHANGE_FOLDERS = sum(1 << bit for bit in range(4, 13))
-# What later versions of the interface added: moving between folders (2), truncating (3), control of devices (5).
+# Later versions of the interface added rights: moving between folders (2), truncating (3), control of devices (5).
 _REFER, _TRUNCATE, _CONTROL_DEVICE = 1 << 13, 1 << 14, 1 << 15
 _BIND_AND_CONNECT = 0b11  # 4
 _SOCKETS_AND_SIGNALS = 0b11  # 6
-# Of the memory that is free when a process starts: what one model may take.
+# A model may take this share of the memory that is free when its process starts.
 _MEMORY_SHARE = 0.75
 _NULL_DEVICE = "/dev/null"
 
@@ -50,8 +51,8 @@ def confined_command(module: str, *arguments: str, writable: Sequence[Path] = ()
     """Run a module of this package, confined where this system can.
 
     Args:
-        module: to run, as `module_command` does.
-        arguments: of the module.
+        module: name of the module, as for `module_command`.
+        arguments: arguments of the module.
         writable: folders in which it may write.
     """
     folders = json.dumps([str(folder.resolve()) for folder in writable])
@@ -59,21 +60,21 @@ def confined_command(module: str, *arguments: str, writable: Sequence[Path] = ()
 
 
 def can_confine() -> bool:
-    """Whether this system confines; where it does, no process that should be confined runs otherwise."""
+    """Whether this system can confine a process. Where it can, every process that should be confined is confined."""
     return _interface_version() > 0
 
 
 def confine(writable: Sequence[str]) -> bool:
-    """Confine this process, and whatever it starts from now on.
+    """Confine this process and every process that it starts from now on.
 
     Args:
-        writable: folders in which it may write; nowhere else but to the null device.
+        writable: folders in which it may write; besides these it may write to the null device only.
 
     Returns:
         Whether it is confined; False where the system has no Landlock.
 
     Raises:
-        OSError: the system has it and refuses.
+        OSError: the system has Landlock and refuses.
     """
     version = _interface_version()
     if version <= 0:
@@ -101,7 +102,7 @@ def confine(writable: Sequence[str]) -> bool:
 
 
 def _interface_version() -> int:
-    """Of Landlock; 0 or less where there is none, or a container forbids asking."""
+    """Version of Landlock; 0 or less where there is none, or where a container forbids the question."""
     if sys.platform != "linux":
         return 0
     library = ctypes.CDLL(None)
@@ -126,7 +127,7 @@ def _call(function: ctypes._NamedFuncPointer, *arguments: object) -> int:
 
 
 def _limit_memory() -> None:
-    """A model that asks for too much memory gets an error, or ends this process, and no other one.
+    """Limit the memory of this process: a model that asks for too much gets an error, or ends this process alone.
 
     Without a limit, a file of 2 kB that asked for 20 GB kept a machine of 24 GB busy for seven minutes.
     """
@@ -145,9 +146,9 @@ def main(arguments: Sequence[str]) -> None:
     """Confine this process and run a module in it.
 
     Args:
-        arguments: folders in which it may write, as a JSON list; the module; its arguments.
+        arguments: folders in which the process may write, as a JSON list; the module; its arguments.
     """
-    folders, module, *others = arguments
+    folders, module, *module_arguments = arguments
     writable: list[str] = json.loads(folders)
     # Libraries that want a place for temporary files get one that they may use, or none at all.
     if writable:
@@ -155,7 +156,7 @@ def main(arguments: Sequence[str]) -> None:
     if sys.platform == "linux":
         _limit_memory()
     confine(writable)
-    sys.argv[1:] = others
+    sys.argv[1:] = module_arguments
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

@@ -1,4 +1,4 @@
-"""The time that work may take: a limit that is handed down to all that takes long."""
+"""A limit on the time that work may take. It is handed down to every function that takes long."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pipeline.engine.kept import read_kept, write_kept
 
 
 class TimeIsUpError(Exception):
-    """The time is over; what is finished counts."""
+    """The time is over. The results that are finished count."""
 
 
 class TimeLimit(Protocol):
-    """What long work asks between two steps."""
+    """A limit that long work checks between two steps."""
 
     def check(self) -> None:
         """End the work if its time is over.
 
         Raises:
-            TimeIsUpError: it is.
+            TimeIsUpError: the time is over.
         """
 
 
@@ -36,12 +36,12 @@ UNLIMITED: TimeLimit = _Unlimited()
 
 
 class Deadline:
-    """Counts the seconds of some work over interruptions.
+    """Counts the seconds that some work takes, also when it is interrupted and goes on later.
 
     Args:
-        file: where the seconds used so far are kept.
+        file: file that keeps the seconds used so far.
         limit_s: longest time of all runs together, in seconds.
-        log: told where the kept seconds are damaged.
+        log: called with a line of text if the kept seconds are damaged.
     """
 
     def __init__(self, file: Path, limit_s: float, log: Callable[[str], None]) -> None:
@@ -54,14 +54,14 @@ class Deadline:
 
     @property
     def used_s(self) -> float:
-        """Seconds so far."""
+        """Seconds used so far."""
         return self._before + time.monotonic() - self._started
 
     def check(self) -> None:
         """End the work if its time is over.
 
         Raises:
-            TimeIsUpError: it is.
+            TimeIsUpError: the time is over.
         """
         if self.used_s > self._saved + 1:
             self._saved = self.used_s

@@ -1,4 +1,4 @@
-"""A file that one stage writes and others read: its fields have names and types, and an unknown one is a problem."""
+"""Files that one stage writes and others read. Their fields have names and types, and an unknown field is a problem."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.errors import FileError
 
 
 class Document(BaseModel):
-    """A frozen group of values; where it is a file of its own, `title` says in messages what that is."""
+    """A frozen group of values. Where it is a whole file, `title` names that file in messages."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
@@ -27,11 +27,11 @@ def read_document(path: Path, kind: type[D]) -> D:
     """Read a file that a stage wrote.
 
     Args:
-        path: of the file.
-        kind: what it holds.
+        path: path of the file.
+        kind: class of the document that the file holds.
 
     Raises:
-        FileError: it holds something else, or what another version wrote.
+        FileError: the file holds something else, or another version wrote it.
     """
     try:
         return kind.model_validate(json.loads(path.read_bytes()))
@@ -44,7 +44,7 @@ def read_document(path: Path, kind: type[D]) -> D:
 
 
 def first_problem(error: ValidationError) -> str:
-    """Where the first problem of a document lies, and what it is; the document itself where it lies nowhere inside."""
+    """Place and text of the first problem of a document; the place is `document` if the problem is not in one field."""
     problem = error.errors()[0]
     return f"{'.'.join(str(part) for part in problem['loc']) or 'document'}: {problem['msg']}"
 

@@ -1,8 +1,8 @@
-"""What a process that runs a model file, which may be a stranger's, learns of this process's environment.
+"""The part of this process's environment that reaches a process which runs a model file, perhaps a stranger's.
 
-Keys, tokens and passwords stand in the environment of many a shell, under names that nobody can list. So the list is
-one of names that are let through: each says where something lies or how to compute, and nothing secret. Proxies are not
-among them: their addresses often hold a password, and what serves a model asks nobody for anything.
+Many a shell's environment holds keys, tokens and passwords, under names that nobody can list. So this module lists the
+names that are let through: each says where something lies or how to compute, and holds nothing secret. Proxies are not
+among them: their addresses often hold a password, and a server of a model asks nobody for anything.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from pipeline.errors import UsageError
 
-# By purpose. A name that ends in `*` stands for all that begin so.
+# Names of the variables that are let through, by purpose. A name that ends in `*` stands for all names that begin so.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "programs and folders": ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CACHE_HOME"),
     "locale and time zone": ("LANG", "LANGUAGE", "LC_*", "TZ"),
@@ -68,13 +68,13 @@ _PREFIXES = tuple(name[:-1] for names in ALLOWED.values() for name in names if n
 
 
 def allowed_environment(passed: Sequence[str] = ()) -> dict[str, str]:
-    """This process's environment without what is not known to be harmless.
+    """This process's environment, reduced to variables that are known to be harmless.
 
     Args:
-        passed: further names that are let through.
+        passed: names of further variables that are let through.
 
     Raises:
-        UsageError: a name of those is not set.
+        UsageError: a variable among those is not set.
     """
     for name in passed:
         if name not in os.environ:

@@ -1,4 +1,4 @@
-"""The user's own functions that a recipe names: one list of them, and what they are made of."""
+"""The user's own functions that a recipe names: a list of them, and digests of what they are made of."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def user_factories(recipe: Recipe, *sections: Literal["model", "data", "train"])
     """Every function, as `module:function` by the setting that names it.
 
     Args:
-        recipe: that names them.
-        sections: of the recipe; all if none are given.
+        recipe: recipe that names the functions.
+        sections: sections of the recipe that are read; all if none are given.
     """
     settings = {
         "model.factory": recipe.model.factory,
@@ -33,8 +33,8 @@ def named_digests(factories: Mapping[str, str], folder: Path) -> dict[str, str]:
     """What functions are made of: digests of source files and versions of libraries, each behind its setting's name.
 
     Args:
-        factories: by the setting that names each.
-        folder: the recipe's.
+        factories: functions as `module:function`, by the setting that names each.
+        folder: folder of the recipe.
     """
     return {
         f"{setting} {name}": digest

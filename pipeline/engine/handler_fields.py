@@ -1,4 +1,4 @@
-"""Nouns of `handlers` as fields of documents; they are written and checked as `serving.json` does it."""
+"""Types of `handlers` as fields of documents. The fields are written and checked as in `serving.json`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _to_json(value: RuntimeSpec | InputSpec | Tolerance) -> dict[str, Any]:
     return value.to_json()
 
 
-_Written = PlainSerializer(_to_json, return_type=dict[str, Any])
-RuntimeField = Annotated[RuntimeSpec, PlainValidator(_runtime), _Written]
-InputField = Annotated[InputSpec, PlainValidator(_input), _Written]
-ToleranceField = Annotated[Tolerance, PlainValidator(_tolerance), _Written]
+_SERIALIZER = PlainSerializer(_to_json, return_type=dict[str, Any])
+RuntimeField = Annotated[RuntimeSpec, PlainValidator(_runtime), _SERIALIZER]
+InputField = Annotated[InputSpec, PlainValidator(_input), _SERIALIZER]
+ToleranceField = Annotated[Tolerance, PlainValidator(_tolerance), _SERIALIZER]

@@ -1,4 +1,4 @@
-"""Which files of some folders anybody opens, as the Linux kernel tells it: see inotify(7)."""
+"""Reports which files of some folders are opened by anybody, with the help of the Linux kernel; see inotify(7)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OPEN, _MODIFY, _CREATE = 0x20, 0x2, 0x100
 _OVERFLOW, _IS_FOLDER = 0x4000, 0x40000000
 _HEAD = struct.Struct("iIII")
 _BUFFER = 1 << 20
-# Far more than a project's own folders; a home folder with everything in it has more.
+# This is far more than the number of a project's own folders; a whole home folder has more.
 MOST_FOLDERS = 1000
 
 
@@ -22,8 +22,8 @@ class FolderWatch:
     """Watches folders and all below them until it is closed.
 
     Args:
-        folders: roots; what is hidden, and an environment of installed packages, is left out.
-        leave_out: folders that are not watched, nor what lies below.
+        folders: roots; hidden folders and environments of installed packages are left out.
+        leave_out: folders that are not watched, nor is anything below them.
 
     Attributes:
         gap: why not everything can be seen, in words; empty where it can.
@@ -41,10 +41,10 @@ class FolderWatch:
         if self._descriptor < 0:
             self.gap = f"inotify: {os.strerror(ctypes.get_errno())}"
             return
-        found, more = _folders_below(folders, {path.resolve() for path in leave_out})
-        if more:
+        watchable, too_many = _folders_below(folders, {path.resolve() for path in leave_out})
+        if too_many:
             self.gap = f"more than {MOST_FOLDERS:,} folders below {', '.join(map(str, folders))}"
-        for path in found:
+        for path in watchable:
             watch = library.inotify_add_watch(self._descriptor, os.fsencode(path), _OPEN | _MODIFY | _CREATE)
             if watch < 0:
                 self.gap = f"inotify of {path}: {os.strerror(ctypes.get_errno())}"
@@ -53,11 +53,11 @@ class FolderWatch:
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """Those that are watched."""
+        """The folders that are watched."""
         return tuple(self._paths.values())
 
     def opened(self) -> tuple[tuple[Path, ...], bool]:
-        """The files that were opened and not written since the last call, and whether the kernel could tell all."""
+        """The files opened and not written since the last call, and whether the kernel reported all of them."""
         files: dict[Path, None] = {}
         written: set[Path] = set()
         complete = True
@@ -93,8 +93,8 @@ class FolderWatch:
 
 
 def _folders_below(roots: Sequence[Path], leave_out: set[Path]) -> tuple[list[Path], bool]:
-    """These folders, each with those below it, nearest first; and whether there are more than can be watched."""
-    found: list[Path] = []
+    """The roots and the folders below each, nearest first; and whether there are more than can be watched."""
+    below: list[Path] = []
     seen: set[Path] = set()
     roots_left, waiting = deque(roots), deque[Path]()
     while waiting or roots_left:
@@ -104,13 +104,13 @@ def _folders_below(roots: Sequence[Path], leave_out: set[Path]) -> tuple[list[Pa
         if real in seen or real in leave_out or (real / "pyvenv.cfg").is_file():
             continue
         seen.add(real)
-        if len(found) == MOST_FOLDERS:
-            return found, True
+        if len(below) == MOST_FOLDERS:
+            return below, True
         try:
             with os.scandir(folder) as entries:
                 inner = sorted(entry.path for entry in entries if entry.name[0] not in "._" and entry.is_dir())
-        except OSError:  # not ours to read, so nothing is opened there
+        except OSError:  # this process may not read it, so it opens nothing there
             continue
-        found.append(folder)
+        below.append(folder)
         waiting.extend(map(Path, inner))
-    return found, False
+    return below, False

@@ -1,4 +1,4 @@
-"""Files that an interrupted run keeps and a later one believes: with a digest, so that damage is told and made good."""
+"""Files that an interrupted run keeps for a later one. Each has a digest, so that damage is noticed and repaired."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ Log = Callable[[str], None]
 def write_kept(path: Path, content: bytes) -> None:
     """Replace a file in one step; the digest of its content stands in front of it.
 
-    In front and not beside, because a kill between two files would leave the digest of another content.
+    The digest stands in the same file, because a kill between two files would leave the digest of another content.
 
     Args:
-        path: in a folder that exists.
-        content: what `read_kept` gives back.
+        path: path of the file, in a folder that exists.
+        content: bytes that `read_kept` returns.
     """
     write_atomically(path, _header(content) + content)
 
 
 def read_kept(path: Path, log: Log) -> bytes | None:
-    """What `write_kept` wrote, if it is there and whole.
+    """Read a file that `write_kept` wrote, if it is there and whole.
 
     Args:
-        path: of the file.
-        log: told of a damaged file, which counts as none.
+        path: path of the file.
+        log: called with a line of text if the file is damaged; it then counts as missing.
 
     Returns:
         The content; None where it has to be made again.
@@ -47,25 +47,25 @@ def read_kept(path: Path, log: Log) -> bytes | None:
     return content
 
 
-def keep_file(made: Path, path: Path) -> None:
-    """Move a finished file to its place, for libraries that read it there; its digest lies beside it and is first.
+def keep_file(source: Path, path: Path) -> None:
+    """Move a finished file to its place, for libraries that read it there. Its digest is first written beside it.
 
-    A kill in between leaves a digest without its file, or with a former one: that one is made again.
+    A kill in between leaves a digest without its file, or with a former file, which is then made again.
 
     Args:
-        made: the file, in the same file system.
-        path: its place.
+        source: path of the finished file, in the same file system.
+        path: path of its place.
     """
-    write_atomically(digest_beside(path), digest_file(made).encode())
-    made.replace(path)
+    write_atomically(digest_beside(path), digest_file(source).encode())
+    source.replace(path)
 
 
 def keep_bytes(path: Path, content: bytes) -> None:
     """Write a file in one step, as `keep_file` moves one.
 
     Args:
-        path: its place.
-        content: all of it.
+        path: path of the file.
+        content: all bytes of the file.
     """
     write_atomically(digest_beside(path), hashlib.sha256(content).hexdigest().encode())
     write_atomically(path, content)
@@ -75,8 +75,8 @@ def is_kept(path: Path, log: Log) -> bool:
     """Whether a file that `keep_file` or `keep_bytes` put in its place is there and whole.
 
     Args:
-        path: its place.
-        log: told of a damaged file, which counts as none.
+        path: path of the file.
+        log: called with a line of text if the file is damaged; it then counts as missing.
     """
     if not path.exists():
         return False
@@ -88,18 +88,18 @@ def is_kept(path: Path, log: Log) -> bool:
 
 
 def drop_damaged(path: Path, log: Log) -> None:
-    """Say that a kept file is damaged, and remove it, so that it is said once.
+    """Log that a kept file is damaged, and remove it, so that this is logged once.
 
     Args:
-        path: of the file.
-        log: told.
+        path: path of the file.
+        log: called with the line of text.
     """
     log(f"{path}: expected what an earlier run kept, found other bytes; it is made again")
     path.unlink(missing_ok=True)
 
 
 def digest_beside(path: Path) -> Path:
-    """Where the digest of a kept file lies."""
+    """Path of the digest of a kept file."""
     return path.with_name(f"{path.name}.sha256")
 
 

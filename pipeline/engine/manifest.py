@@ -1,4 +1,4 @@
-"""manifest.json: what a run directory holds, and why each stage need not run again."""
+"""The file manifest.json: it lists what a run directory holds, and why each stage need not run again."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class StageRecord(BaseModel):
 
     Args:
         key: digest of `parts`.
-        parts: digest or version of everything the result depends on, by a name a person understands.
-        artifacts: what it left behind.
-        seconds: how long it took.
+        parts: digest or version of everything that the result depends on, by a name that a person understands.
+        artifacts: files that the stage left behind.
+        seconds: time that the stage took, in seconds.
         reads: digests of what the user's code read meanwhile, by name (see `pipeline.engine.reads`); None if
-            nobody looked.
+            it was not recorded.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -45,10 +45,10 @@ class Manifest(BaseModel):
     Args:
         recipe: name of the recipe.
         environment: versions of Python and the system.
-        stages: the finished ones, by name.
-        settings: the whole recipe, overrides applied, so that what was built can be checked again.
-        folder: of the recipe; the user's factories are looked up there.
-        removed: paths of artifacts that `pipeline clean` removed, or was about to when it was interrupted.
+        stages: records of the finished stages, by name.
+        settings: the whole recipe with its overrides, so that the build can be checked again.
+        folder: folder of the recipe, in which the user's factories are looked up.
+        removed: paths of artifacts that `pipeline clean` removed, or was about to remove when it was interrupted.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -70,7 +70,7 @@ class Manifest(BaseModel):
         """The artifact of a kind that exists once per run.
 
         Raises:
-            FileError: no stage has left one.
+            FileError: no stage has left an artifact of that kind.
         """
         for artifact in self.artifacts():
             if artifact.kind is kind:
@@ -86,7 +86,7 @@ class Manifest(BaseModel):
         }
 
     def with_stage(self, name: str, record: StageRecord) -> Manifest:
-        """The same with one stage's record replaced."""
+        """A copy of the manifest in which the record of one stage is replaced."""
         removed = tuple(path for path in self.removed if not path.startswith(f"{name}/"))
         return self.model_copy(update={"stages": {**self.stages, name: record}, "removed": removed})
 
@@ -95,7 +95,7 @@ def read_manifest(run_dir: Path) -> Manifest | None:
     """The manifest of a run directory, or None where there is none yet.
 
     Raises:
-        FileError: it is there, and is not a manifest this version can read.
+        FileError: the file is there, but this version cannot read it as a manifest.
     """
     path = run_dir / MANIFEST_NAME
     if not path.exists():
@@ -140,6 +140,6 @@ def write_atomically(path: Path, content: bytes) -> None:
         Path(temporary).replace(path)
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:  # of a full disk, the system names no file
+        if isinstance(error, OSError) and error.filename is None:  # when a disk is full, the system names no file
             error.filename = str(path)
         raise

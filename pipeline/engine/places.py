@@ -1,4 +1,4 @@
-"""Folders of the user's own, with or without a home, and what to say of a folder that cannot be written to."""
+"""Folders of the user, with or without a home, and messages about folders that cannot be written to."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from pathlib import Path
 
 from pipeline.errors import FileError
 
-# Where archives are put, in the working directory.
+# Archives are put into this folder of the working directory.
 DEFAULT_MODEL_STORE = Path("model_store")
 
-# A full disk, a used-up quota, a limit on the size of files.
+# These errors mean a full disk, a used-up quota, and a limit on the size of files.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Libraries written in C++ put the system's words into the text of their own errors, without the number.
 _WORDS = {os.strerror(number): number for number in _NO_ROOM}
-# Libraries written in Rust put the system's number into the text of their own errors, Python's repr likewise.
+# Libraries written in Rust put the system's number into the text of their own errors, and so does Python's repr.
 _NUMBER = re.compile(r"\(os error (\d+)\)|\[Errno (\d+)\]")
-# Libraries that write by themselves and keep the system's number: torch, numpy.
+# These are errors of libraries that write by themselves and hide the system's number: torch and numpy.
 _SHORT_WRITE = re.compile(r"file write failed|unexpected pos \d+ vs|\d+ requested and \d+ written")
 # Below this a disk counts as full where a library's error does not say why it could not write.
 _FULL_BYTES = 1 << 20
 
 
 def user_folder(name: str, variable: str) -> Path:
-    """Where something of the user's is kept: what the variable says, else `~/.cache/pipeline`, else the temp folder.
+    """Folder for files of the user: the one that the variable names, else `~/.cache/pipeline`, else the temp folder.
 
     Containers often run as a user without a home, or with one that cannot be written to.
 
     Args:
-        name: of the folder.
-        variable: of the environment; names the very folder.
+        name: name of the folder.
+        variable: environment variable that names the very folder.
     """
     chosen = os.environ.get(variable)
     if chosen:
@@ -51,11 +51,11 @@ def user_folder(name: str, variable: str) -> Path:
 
 
 def require_folder(folder: Path, variable: str) -> None:
-    """Make a folder, and see that files can be written there, before anything rests on it.
+    """Make a folder, and check that files can be written there, before anything depends on it.
 
     Args:
-        folder: as `user_folder` chose it.
-        variable: that moves it.
+        folder: folder that `user_folder` chose.
+        variable: environment variable that moves the folder.
 
     Raises:
         FileError: it cannot be made or written to, or belongs to somebody else.
@@ -64,8 +64,8 @@ def require_folder(folder: Path, variable: str) -> None:
         shared = folder.parent.name == f"pipeline-{os.getuid()}"
         if shared:  # below the temp folder, where anybody may have made it
             folder.parent.mkdir(mode=0o700, exist_ok=True)
-            found = folder.parent.lstat()
-            if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
+            status = folder.parent.lstat()
+            if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
                 raise FileError(f"{folder.parent}: expected a folder of your own, found another's; set {variable}")
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as probe:
@@ -92,21 +92,21 @@ def require_temp() -> Path:
 
 
 def mounted_noexec(folder: Path) -> bool:
-    """Whether no program or library may be run from an existing folder, as far as the system says; Linux alone does."""
+    """Whether no program or library may be run from an existing folder. Linux alone says so; elsewhere it is False."""
     return bool(os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0))
 
 
 def os_error_text(error: OSError) -> str:
-    """What the system said, without Python's number and quotes."""
+    """The system's message, without Python's number and quotes."""
     return error.strerror or str(error) or type(error).__name__
 
 
 def no_room(error: BaseException, *folders: Path) -> str | None:
-    """One line where an error comes from a full disk, however a library told it; else None.
+    """One line if an error comes from a full disk, in whatever form a library reports it; else None.
 
     Args:
-        error: with those that it was raised from.
-        folders: that may have been written to, with what is free there.
+        error: error with the errors that it was raised from.
+        folders: folders that may have been written to; the line names their free space.
 
     Returns:
         File or folders, how much is free, what to do.
@@ -136,24 +136,24 @@ def _error_number(error: BaseException) -> int | None:
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
     text = str(error)
-    found = _NUMBER.search(text)
-    if found:
-        return int(found[1] or found[2])
+    match = _NUMBER.search(text)
+    if match:
+        return int(match[1] or match[2])
     return next((number for words, number in _WORDS.items() if words in text), None)
 
 
 def folder_bytes(path: Path) -> int:
-    """What a file, or all files below a folder, take together; links are not followed, and what goes meanwhile is 0."""
+    """Size of a file, or of all files below a folder. Links are not followed; a file removed meanwhile counts as 0."""
     total = 0
     for name in (path, *path.rglob("*")) if path.is_dir() and not path.is_symlink() else (path,):
         with contextlib.suppress(OSError):
-            found = name.lstat()
-            total += found.st_size if stat.S_ISREG(found.st_mode) else 0
+            status = name.lstat()
+            total += status.st_size if stat.S_ISREG(status.st_mode) else 0
     return total
 
 
 def free_room(*folders: Path) -> str:
-    """How much room there is at each folder, in one clause."""
+    """The free space at each folder, in one clause."""
     clauses = []
     places = list(folders)
     with contextlib.suppress(OSError):  # somebody may have removed the working directory, or there is no other

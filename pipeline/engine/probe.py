@@ -1,4 +1,4 @@
-"""One thing that a machine must have: what was looked at, what was found, how to mend it."""
+"""Checks of what a machine must have, and a probe that runs a program in a process of its own."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _PROBE_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing that was looked at.
+    """The result of one check of the machine.
 
     Args:
-        name: what it is.
+        name: name of the thing that was checked.
         ok: whether it is as it must be.
-        found: what was found, one line.
+        found: line that describes what is there.
         remedy: how to mend it; empty where it is fine.
-        required: False for what a build and a serve can do without.
+        required: whether building and serving need it.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Check:
     required: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON object."""
+        """The check as a JSON object."""
         return asdict(self)
 
 
@@ -41,22 +41,22 @@ def probe(python: str, program: str) -> tuple[bool, str]:
     """Run a program in a process of its own, so that a broken library can neither end nor slow this one.
 
     Args:
-        python: the interpreter.
-        program: its source; prints one line when all is well.
+        python: path of the interpreter.
+        program: source of the program; it prints one line when all is well.
 
     Returns:
-        Whether it ended well, and the last line it printed, of its errors if it failed.
+        Whether it succeeded, and the last line that it printed, or why it failed.
     """
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    # -P: a file of the user's that is named like a library must not be taken for it.
+    # With -P, a file of the user's that is named like a library is not taken for that library.
     command = [python, "-P", "-W", "ignore", "-c", program]
     try:
-        ended = run_child(command, environment=environment, timeout_s=_PROBE_TIMEOUT_S)
+        process = run_child(command, environment=environment, timeout_s=_PROBE_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         return False, f"no answer in {_PROBE_TIMEOUT_S:g} s"
-    if ended.returncode == 0:
-        return True, last_line(ended.stdout)
-    return False, failure(ended.returncode, ended.stderr)
+    if process.returncode == 0:
+        return True, last_line(process.stdout)
+    return False, failure(process.returncode, process.stderr)
 
 
 def last_line(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Processes: the one way to start another one, how its end is told, and the end of this one."""
+"""Processes: how this package starts a child, describes how a child ended, and reacts to signals."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from typing import IO, TextIO
 from pipeline.engine.environment import allowed_environment
 
 _ROOT = str(Path(__file__).resolve().parents[2])
-# For processes that time or answer: as many threads as asked for, and idle ones sleep instead of spinning.
+# Processes that measure time or answer requests get a fixed number of threads by these variables. Their idle threads
+# sleep instead of spinning.
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _TIE = str(Path(__file__).with_name("tie.py"))
 _PIPE = subprocess.PIPE
 _NOTHING = subprocess.DEVNULL
-# What ends a process most often where nobody meant to, and what a person may do about it.
+# Signals that most often end a process when nobody meant to end it, with the usual cause.
 _MEANINGS = {
     "SIGKILL": "most likely out of memory (`dmesg` tells), or somebody killed it",
     "SIGSEGV": "a library crashed",
@@ -39,20 +40,20 @@ _STDOUT, _STDERR = 1, 2
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
-    """Run a module of this package with this interpreter; nothing of the user's working directory gets in its way.
+    """Command that runs a module of this package with this interpreter, whatever lies in the working directory.
 
-    `-P`: a `torch.py` or a folder `handlers` lying in the working directory is not ours to import.
+    With `-P`, Python does not import a `torch.py` or a folder `handlers` that lies in the working directory.
     """
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def module_environment(*, threads: int | None = None, own_code: bool = False) -> dict[str, str]:
-    """What a module of this package is run with: this very package comes first on the import path, installed or not.
+    """Environment for a module of this package. This package comes first on its import path, installed or not.
 
     Args:
-        threads: limit for the libraries that compute; theirs to choose if None.
-        own_code: whether the module runs the user's own code, which gets all of this process's environment. What runs a
-            model file, perhaps a stranger's, gets what `pipeline.engine.environment` lets through.
+        threads: limit for the libraries that compute; they choose if None.
+        own_code: whether the module runs the user's own code, which gets all of this process's environment. A process
+            that runs a model file, perhaps a stranger's, gets what `pipeline.engine.environment` lets through.
     """
     inherited = os.environ.get("PYTHONPATH")
     environment = dict(os.environ) if own_code else allowed_environment()
@@ -63,18 +64,18 @@ def module_environment(*, threads: int | None = None, own_code: bool = False) ->
 
 
 def reserve_stdout() -> TextIO:
-    """Keep standard output for answers alone: from now on whatever else is written there goes to standard error.
+    """Keep standard output for answers alone: from now on everything else written there goes to standard error.
 
-    A user's factory prints, C code writes to descriptor 1, and so do children; all of that follows.
+    This covers what a user's factory prints, and what C code and children write to descriptor 1.
 
     Returns:
         The stream for answers; children do not inherit it.
     """
     sys.stdout.flush()
     answers = os.fdopen(os.dup(_STDOUT), "w", encoding="utf-8")
-    others = os.dup(_STDERR) if sys.stderr is not None else os.open(os.devnull, os.O_WRONLY)
-    os.dup2(others, _STDOUT)
-    os.close(others)
+    diagnostics = os.dup(_STDERR) if sys.stderr is not None else os.open(os.devnull, os.O_WRONLY)
+    os.dup2(diagnostics, _STDOUT)
+    os.close(diagnostics)
     return answers
 
 
@@ -94,12 +95,13 @@ def start_child(
     Args:
         command: the program and its arguments.
         tied: whether it is killed when this process ends, however that happens; see `pipeline.engine.tie`.
-        own_session: whether it leads a session of its own, which Ctrl-C does not reach; all of that session ends then.
+        own_session: whether it leads a session of its own, which Ctrl-C does not reach. A tied child's whole session is
+            killed with it.
         cwd: its working directory; this process's if None.
-        environment: all of it; this process's if None.
-        stdin: as for `subprocess.Popen`, as the two others.
-        stdout: what it answers.
-        stderr: what it says of itself.
+        environment: all of its environment; this process's if None.
+        stdin: its standard input, as for `subprocess.Popen`.
+        stdout: its standard output, as for `subprocess.Popen`.
+        stderr: its standard error, as for `subprocess.Popen`.
 
     Raises:
         OSError: no process could be started. A tied command that cannot be run ends with code 127 instead.
@@ -146,20 +148,20 @@ def run_child(
     cwd: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end; it is killed with this process, and with whatever interrupts the wait for it.
+    """Run a program to its end. It is killed when this process ends and when the wait for it is interrupted.
 
     Args:
         command: the program and its arguments.
         timeout_s: longest wait, in seconds.
-        own_session: as for `start_child`; all of the session is killed where the wait ends early.
+        own_session: as for `start_child`; the whole session is killed if the wait ends early.
         cwd: as for `start_child`.
-        environment: likewise.
+        environment: as for `start_child`.
 
     Returns:
         Its exit code and all that it wrote.
 
     Raises:
-        subprocess.TimeoutExpired: it was killed, because it took longer.
+        subprocess.TimeoutExpired: the program took longer and was killed.
         OSError: no process could be started.
     """
     with start_child(
@@ -169,7 +171,7 @@ def run_child(
             stdout, stderr = process.communicate(timeout=timeout_s)
         except BaseException:
             if own_session:
-                # All of it: a child that is left would keep the pipes open.
+                # The whole session is killed, because a child that is left would keep the pipes open.
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
             process.kill()
@@ -178,22 +180,22 @@ def run_child(
 
 
 def failure(code: int, stderr: str) -> str:
-    """Why a process ended badly, in one clause: its signal and what that mostly means, or its last words.
+    """Why a process failed, in one clause: its signal and the usual cause, or the last line that it wrote.
 
     Args:
-        code: as `Popen.returncode`: negative for a signal.
-        stderr: what it wrote on standard error.
+        code: its exit code, as in `Popen.returncode`; negative for a signal.
+        stderr: text that it wrote on standard error.
     """
     lines = [" ".join(line.split()) for line in stderr.splitlines() if line.strip()]
     last = lines[-1][:_LONGEST_WORDS] if lines else ""
     if code >= 0:
         return last or f"its process ended with code {code} and without a word"
-    said = f"; its last words: {last}" if last else ""
-    return f"its process was ended by {describe_signal(-code)}{said}"
+    ending = f"; its last words: {last}" if last else ""
+    return f"its process was ended by {describe_signal(-code)}{ending}"
 
 
 def describe_signal(number: int) -> str:
-    """A signal's name, and what it mostly means where nobody sent it on purpose."""
+    """Name of a signal, and its usual cause where nobody sent it on purpose."""
     try:
         name = signal.Signals(number).name
     except ValueError:
@@ -204,7 +206,7 @@ def describe_signal(number: int) -> str:
 
 @contextlib.contextmanager
 def terminated_as_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block as Ctrl-C does, so that every `finally` in it runs."""
+    """Let SIGTERM and SIGHUP end the block as Ctrl-C does, so that every `finally` in it runs."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -212,8 +214,8 @@ def terminated_as_interrupt() -> Iterator[None]:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    # What is ignored, by `nohup` for example, stays ignored.
-    numbers = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) is not signal.SIG_IGN]
+    # A signal that is ignored, by `nohup` for example, stays ignored.
+    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
     previous = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield

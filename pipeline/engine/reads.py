@@ -1,9 +1,9 @@
-"""Which files the user's own code reads while it runs: a change of one counts like a change of the code.
+"""Records which files the user's own code reads while it runs: a change of one counts like a change of the code.
 
-Python tells of each file and folder that it opens itself (PEP 578). Libraries in C or Rust, such as safetensors, h5py
-and pyarrow, open files past it; of those, Linux tells in the recipe's folder and in the working directory. Neither
-sees what such a library opens elsewhere, environment variables, or the network. A path among the factory's arguments
-counts in any case; see `pipeline.engine.argument_files`.
+Python reports each file and folder that it opens itself (PEP 578). Libraries in C or Rust, such as safetensors, h5py
+and pyarrow, open files without Python; Linux reports those in the recipe's folder and in the working directory. Neither
+report covers files that such a library opens elsewhere, environment variables, or the network. A path among the
+factory's arguments counts in any case; see `pipeline.engine.argument_files`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from pipeline.engine.inotify import FolderWatch
 from pipeline.engine.source import collect
 from pipeline.errors import FileError
 
-# All files lie below it: for code whose result is compared itself.
+# All files lie below this folder. It stands for code whose result itself is compared.
 ANY_FILE = Path("/")
-# In place of a digest: code that found no file may find one the next time.
+# This stands in place of a digest. Code that found no file may find one the next time.
 _NO_FILE = "none"
 _SYSTEM = tuple(map(Path, ("/proc", "/sys", "/dev", "/etc")))
 _OURS = Path(__file__).resolve().parent
@@ -37,15 +37,15 @@ _PACKAGE_FOLDERS = {"site-packages", "dist-packages", "__pycache__"}
 
 @dataclass(kw_only=True)
 class _Opened:
-    """What Python opened in one stretch of the user's code, as the code named it, in order.
+    """The files and folders that Python opened in one stretch of the user's code, as the code named them, in order.
 
     Args:
-        folder: of the recipe.
+        folder: folder of the recipe.
         importing: whether modules are imported.
-        read: files, each with the user's own module that opened it while it was imported; empty where that cannot be
-            told.
-        listed: folders, likewise.
-        written: files that are none of an input.
+        read: files, each with the user's own module that opened it while it was imported; empty where that module is
+            not known.
+        listed: folders, each with such a module.
+        written: files that the code wrote; they are not inputs.
     """
 
     folder: Path
@@ -57,55 +57,57 @@ class _Opened:
 
 @dataclass(kw_only=True)
 class Recording:
-    """What the user's code has read since a stage began.
+    """The files that the user's code has read since a stage began.
 
     Args:
-        folder: of the recipe.
-        leave_out: what lies below does not count, such as the run directory.
-        file: where it is kept as it grows, so that a killed run leaves it behind.
+        folder: folder of the recipe.
+        leave_out: folders whose files do not count, such as the run directory.
+        file: file in which the recording is kept as it grows, so that a killed run leaves it behind.
 
     Attributes:
-        found: SHA-256 by name, of each file and of each listed folder's file names; `now` gives it again.
+        digests: SHA-256 of each file and of each listed folder's file names, by name; `now` computes it again.
         gap: why not everything could be seen, in words; empty where it could.
     """
 
     folder: Path
     leave_out: tuple[Path, ...]
     file: Path | None
-    found: dict[str, str] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
     gap: str = ""
     _factories: set[str] = field(default_factory=set)
     _sources: set[Path] = field(default_factory=set)
     _watch: FolderWatch | None = None
 
     def watch(self) -> FolderWatch:
-        """The folders in which other libraries' opens are seen. A recipe without code of the user's needs none."""
+        """The watch of folders that sees what other libraries open. A recipe without code of the user's needs none."""
         if self._watch is None:
             self._watch = FolderWatch((self.folder, Path.cwd()), leave_out=(*self.leave_out, *_SYSTEM))
             self.gap = self._watch.gap
         return self._watch
 
     def take(self, factory: str, reads: Mapping[str, str]) -> None:
-        """Count what a factory read, and what importing its modules read, maybe before this recording.
+        """Count what a factory read, and what its modules read when they were imported, maybe before this recording.
 
-        A module is imported once in a process, so on behalf of the factory that comes first. What it read then counts
-        for every factory that it belongs to, and for no other: else it would depend on which stages run together.
+        A module is imported once in a process, on behalf of the factory that comes first. What it reads then counts for
+        every factory that the module belongs to, and for no other. Otherwise it would depend on which stages run
+        together.
         """
         if factory not in self._factories:
             self._factories.add(factory)
             sources = collect(factory.partition(":")[0], self.folder).files
             self._sources.update(self.folder / name for name in sources)
-        before = len(self.found)
+        before = len(self.digests)
         for name, digest in reads.items():
-            self.found.setdefault(name, digest)
+            self.digests.setdefault(name, digest)
         for owner, imported in _kept.get(self.folder, {}).items():
             for name, (digest, reader) in imported.items():
-                # Another factory's module is its own source; a file that it read may have gone into a shared module.
+                # The module of another factory is source of that factory alone. A file that such a module read may have
+                # gone into a shared module.
                 shared = not name.endswith(".py") and (not reader or Path(reader) in self._sources)
                 if owner in self._factories or shared:
-                    self.found.setdefault(name, digest)
-        if self.file is not None and len(self.found) > before:
-            self.file.write_text(json.dumps(self.found, sort_keys=True), encoding="utf-8")
+                    self.digests.setdefault(name, digest)
+        if self.file is not None and len(self.digests) > before:
+            self.file.write_text(json.dumps(self.digests, sort_keys=True), encoding="utf-8")
 
     def close(self) -> None:
         """Stop watching."""
@@ -115,8 +117,8 @@ class Recording:
 
 _opened: list[_Opened] = []
 _recordings: list[Recording] = []
-# By recipe folder and factory, what importing modules read, digest and reader: once in a process, so that it counts for
-# later stages too.
+# Digest and reader of the files that were read while modules were imported, by recipe folder, factory and file. A
+# module is imported once in a process, so these files count for later stages too.
 _kept: dict[Path, dict[str, dict[str, tuple[str, str]]]] = {}
 _is_hooked: list[bool] = []
 
@@ -134,19 +136,19 @@ def recording(folder: Path, *, leave_out: Sequence[Path] = (), file: Path | None
 
 
 def recorded() -> dict[str, str]:
-    """What the recording that is going on has found so far; empty without one."""
-    return dict(_recordings[-1].found) if _recordings else {}
+    """The digests of the current recording so far; empty where none is going on."""
+    return dict(_recordings[-1].digests) if _recordings else {}
 
 
 @contextmanager
 def observed(factory: str, folder: Path, *, covered: Sequence[Path] = (), importing: bool = False) -> Iterator[None]:
-    """The user's code runs inside the block: what it reads is digested right after it, and counts.
+    """Record what the user's code reads inside the block. The files are digested right after the block.
 
     Args:
-        factory: on whose behalf.
-        folder: of the recipe.
-        covered: what lies below is digested otherwise.
-        importing: a module of the user's, which this process does once.
+        factory: function on whose behalf the code runs, as `module:function`.
+        folder: folder of the recipe.
+        covered: folders and files whose content is digested elsewhere.
+        importing: whether the code is a module of the user's that is imported, which this process does once.
     """
     if ANY_FILE in covered:
         yield
@@ -171,7 +173,7 @@ def observed(factory: str, folder: Path, *, covered: Sequence[Path] = (), import
             if not _counts(path, left_out):
                 continue
             name = _name_of(path, place)
-            if current is not None and name in current.found:  # it is as it was when it was first read
+            if current is not None and name in current.digests:  # the first digest of a file counts
                 continue
             if importing or name.endswith(".py"):
                 kept[name] = now(name, place), reader
@@ -182,18 +184,18 @@ def observed(factory: str, folder: Path, *, covered: Sequence[Path] = (), import
 
 
 def now(name: str, folder: Path) -> str:
-    """What a recording's digest of a name would be now.
+    """The digest that a recording would take of a name now.
 
     Args:
-        name: of a file; with a slash at its end, of a folder. Absolute; with `./` in front relative to the working
-            directory, because the user's code named it so; else relative to the recipe's folder.
-        folder: of the recipe.
+        name: name of a file, or of a folder if it ends in a slash. It is absolute, or relative to the working directory
+            with `./` in front, because the user's code named it so, or else relative to the recipe's folder.
+        folder: folder of the recipe.
     """
     path = Path(name) if name.startswith("./") else folder / name
     try:
         if not name.endswith("/"):
             return digest_file(path) if path.is_file() else _NO_FILE
-        # Folders in it are listed by themselves, where the code looks into them.
+        # A folder inside is listed by itself where the code looks into it.
         with os.scandir(path) as entries:
             names = sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_file())
         return digest_bytes(json.dumps(names).encode())
@@ -202,7 +204,7 @@ def now(name: str, folder: Path) -> str:
 
 
 def difference(reads: Mapping[str, str], folder: Path) -> str:
-    """The first of some recorded files that is another one now, in words; empty if all are the same."""
+    """The first recorded file whose digest is different now, in words; empty if all are the same."""
     for name, before in reads.items():
         after = now(name, folder)
         if after != before:
@@ -212,17 +214,17 @@ def difference(reads: Mapping[str, str], folder: Path) -> str:
 
 
 def _drain(current: Recording) -> None:
-    """Give what was opened until now to the stretch of the user's code that runs; without one, nobody asked for it."""
+    """Add the files opened until now to the stretch of the user's code that runs; drop them where none runs."""
     watch = current.watch()
     files, complete = watch.opened()
     if not _opened:
         return
-    known = {os.path.realpath(path) for path in _opened[-1].read}
-    if not complete:  # more at once than the kernel keeps: any of them
+    reported = {os.path.realpath(path) for path in _opened[-1].read}
+    if not complete:  # the kernel lost some events, so every file may have been opened
         files = tuple(path for folder in watch.folders for path in folder.iterdir() if path.is_file())
     for path in map(str, files):
-        # Python told of its own sources already; others read them to show a line.
-        if os.path.realpath(path) not in known and not path.endswith(".py"):
+        # Python itself has reported its sources. Others read a source to show one of its lines.
+        if os.path.realpath(path) not in reported and not path.endswith(".py"):
             _opened[-1].read[path] = ""
 
 
@@ -259,7 +261,7 @@ def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _reader(hook: FrameType | None, opened: _Opened) -> str:
-    """The innermost of the user's own modules that run while one is imported; empty where none does."""
+    """The innermost of the user's own modules that runs while one is imported; empty where none runs."""
     frame = hook if opened.importing else None
     while frame is not None:
         file = frame.f_code.co_filename
@@ -270,13 +272,13 @@ def _reader(hook: FrameType | None, opened: _Opened) -> str:
 
 
 def _is_import(hook: FrameType | None) -> bool:
-    """Whether the import system is what called a hook."""
+    """Whether the import system called the hook."""
     caller = hook.f_back if hook is not None else None
     return caller is not None and caller.f_code.co_filename.startswith("<frozen importlib")
 
 
 def _counts(path: str, left_out: Sequence[Path]) -> bool:
-    """Whether a file or folder is the user's: no part of Python, of an installed package, of the system or of ours."""
+    """Whether a file or folder is the user's: it is no part of Python, a package, the system or this project."""
     places = {_absolute(path), Path(path).resolve()}
     installed = (*installed_folders(), _OURS, *_SYSTEM, *left_out)
     return not any(
@@ -286,19 +288,19 @@ def _counts(path: str, left_out: Sequence[Path]) -> bool:
 
 
 def _absolute(path: str) -> Path:
-    """Without `..` in it, links left as they are."""
+    """The absolute path without `..` in it; links are not followed."""
     return Path(os.path.normpath(Path.cwd() / path))
 
 
 @lru_cache(maxsize=1)
 def installed_folders() -> tuple[Path, ...]:
-    """Where Python's own modules and installed packages lie."""
+    """Folders of Python's own modules and of installed packages."""
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     return tuple(Path(path) for name in names if (path := sysconfig.get_path(name)))
 
 
 def _name_of(path: str, folder: Path) -> str:
-    """A name that stays right where the recipe's folder is moved; see `now`."""
+    """A name of a path that stays right when the recipe's folder is moved; see `now`."""
     end = "/" if path.endswith("/") else ""
     if not Path(path).is_absolute():
         return f"./{os.path.normpath(path)}{end}"

@@ -1,4 +1,4 @@
-"""Runs stages in order: skips what is up to date, runs the rest, records. Knows no particular stage."""
+"""Runs stages in order: it skips those up to date, runs the rest and records them. It knows no particular stage."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from pipeline.recipe.recipe import Recipe
 SCRATCH = ".scratch"
 CACHE = ".cache"
 _KEY_DIGITS = 16
-# In a scratch folder: what the user's code has read so far.
+# This file in a scratch folder records what the user's code has read so far.
 _READS = ".reads.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one stage.
+    """What happened to one stage.
 
     Args:
-        stage: its name.
+        stage: name of the stage.
         action: `ran`, `up to date`, or, when only planning, `would run`.
         reason: why it ran or would run; empty when up to date.
-        seconds: how long it took now.
+        seconds: time that it took now, in seconds.
     """
 
     stage: str
@@ -64,7 +64,7 @@ def check_order(stages: Sequence[Stage[Any]]) -> None:
     """Check once, before any work, that each kind is written once and before it is read.
 
     Raises:
-        StageError: it is not.
+        StageError: a kind is written twice, or read before it is written.
     """
     written: dict[Kind, str] = {}
     for stage in stages:
@@ -89,19 +89,19 @@ def run_stages(
     """Bring every stage of a run directory up to date.
 
     Args:
-        stages: in order.
-        recipe: what is asked for.
-        run_dir: made if missing; locked while this runs.
-        reporter: told what happens.
+        stages: stages in the order in which they run.
+        recipe: recipe of the build.
+        run_dir: run directory, made if missing; it is locked while this function runs.
+        reporter: receives log lines and progress.
         force: run every stage from its beginning, whatever is recorded or half done.
-        finish: called at the end, while the directory is still held.
+        finish: called at the end, while the directory is still locked.
 
     Returns:
         The manifest, and an outcome per stage.
 
     Raises:
         StageError: a stage broke its contract, or another build holds the directory.
-        PipelineError: whatever a stage raises.
+        PipelineError: a stage raised it.
     """
     check_order(stages)
     _make_directory(run_dir)
@@ -135,7 +135,7 @@ def run_stages(
             artifacts, reads = _run(stage, settings, files, need.key, run_dir, reporter, recipe.folder)
             seconds = time.perf_counter() - started
             record = StageRecord(
-                key=need.key, parts=need.parts, artifacts=artifacts, seconds=round(seconds, 3), reads=reads.found
+                key=need.key, parts=need.parts, artifacts=artifacts, seconds=round(seconds, 3), reads=reads.digests
             )
             manifest = manifest.with_stage(stage.name, record)
             write_manifest(run_dir, manifest)
@@ -150,10 +150,10 @@ def run_stages(
 
 
 def plan_stages(stages: Sequence[Stage[Any]], recipe: Recipe, run_dir: Path) -> tuple[Outcome, ...]:
-    """What `run_stages` would do, changing nothing.
+    """What `run_stages` would do, without changing anything.
 
-    A stage whose inputs are yet to be made is said to run, though it may turn out up to date when
-    those come out the same.
+    A stage whose inputs are yet to be made counts as `would run`, though it may turn out up to date when those inputs
+    come out the same.
     """
     check_order(stages)
     manifest = read_manifest(run_dir) or Manifest(recipe=recipe.name, environment={})
@@ -213,7 +213,7 @@ def _run(
     if _read_otherwise(scratch, folder):
         shutil.rmtree(scratch)
     scratch.mkdir(parents=True, exist_ok=True)
-    found = {(artifact.kind, artifact.candidate): run_dir / artifact.path for artifact in files}
+    inputs = {(artifact.kind, artifact.candidate): run_dir / artifact.path for artifact in files}
     outputs = Outputs(
         stage=stage.name,
         folder=temporary,
@@ -228,7 +228,7 @@ def _run(
                 recording(folder, leave_out=[run_dir], file=scratch / _READS) as reads,
                 faults_of_the_user(f"stage {stage.name}"),
             ):
-                stage.run(settings, Inputs(stage=stage.name, files=found), outputs)
+                stage.run(settings, Inputs(stage=stage.name, files=inputs), outputs)
         except Exception as error:
             if (full := no_room(error, run_dir)) is not None:
                 raise FileError(f"stage {stage.name}: {full}; it goes on from here when it is run again") from error
@@ -246,7 +246,7 @@ def _run(
 
 
 def _read_otherwise(scratch: Path, folder: Path) -> bool:
-    """Whether the user's code would now read other files than an interrupted run did, whose remains lie there."""
+    """Whether a file differs now from what the user's code read in the interrupted run that used the scratch folder."""
     path = scratch / _READS
     if not path.exists():
         return False  # killed before it read anything
@@ -257,7 +257,7 @@ def _read_otherwise(scratch: Path, folder: Path) -> bool:
 
 
 def _collect(stage: Stage[Any], outputs: Outputs) -> tuple[Artifact, ...]:
-    """Check what a stage left behind against what it declared."""
+    """Check the files that a stage left behind against those that it declared."""
     artifacts = []
     for (kind, candidate), path in outputs.declared.items():
         if kind not in (*stage.writes, *stage.may_write):
@@ -285,10 +285,10 @@ def _make_directory(run_dir: Path) -> None:
 
 
 def hold(run_dir: Path) -> Any:
-    """Hold a run directory, for a `with` block.
+    """Lock a run directory for a `with` block.
 
     Raises:
-        StageError: somebody else does.
+        StageError: another build holds it.
         FileError: nothing can be written there.
     """
     try:

@@ -1,4 +1,4 @@
-"""Which source files a module is made of: so that an edit is noticed wherever it is made."""
+"""Collects the source files that a module is made of, so that an edit in any of them is noticed."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pipeline.engine.artifacts import digest_bytes
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """What a module imports, followed through one folder.
+    """The files and libraries that a module imports, followed through one folder.
 
     Args:
         files: SHA-256 of each source file, by its path relative to the folder.
-        libraries: top-level names imported from elsewhere, the standard library left out.
+        libraries: top-level names imported from elsewhere, without the standard library.
     """
 
     files: dict[str, str]
@@ -28,29 +28,29 @@ class Sources:
 
 
 def factory_digests(factory: str, folder: Path) -> dict[str, str]:
-    """What a user's factory is made of.
+    """Digests of what a user's factory is made of.
 
     Args:
         factory: `module:function`.
-        folder: the recipe's; the module is looked up there first, then among what is installed.
+        folder: folder of the recipe; the module is looked up there first, then among installed packages.
 
     Returns:
         SHA-256 of its source files and of those it imports from the same place, and the versions of the libraries
-        they use. Empty for a module that is found nowhere: importing it says so better.
+        they use. Empty for a module that is found nowhere: the error of its import says so better.
     """
-    found = factory_sources(factory, folder)
-    return {**found.files, **library_versions(found.libraries)}
+    sources = factory_sources(factory, folder)
+    return {**sources.files, **library_versions(sources.libraries)}
 
 
 def factory_sources(factory: str, folder: Path) -> Sources:
-    """The same files, and the libraries' names; arguments as for `factory_digests`."""
+    """Source files and libraries of a user's factory; arguments as for `factory_digests`."""
     module = factory.partition(":")[0]
     top = module.partition(".")[0]
-    found = collect(module, folder)
-    if not found.files and (root := _installed_root(top)) is not None:
-        found = collect(module, root, within=(top,))
-    own = {"pipeline"}  # a user's module imports our nouns; our own source is looked after elsewhere
-    return Sources(files=found.files, libraries=found.libraries - own)
+    sources = collect(module, folder)
+    if not sources.files and (root := _installed_root(top)) is not None:
+        sources = collect(module, root, within=(top,))
+    own = {"pipeline"}  # a user's module imports our types; our own source is digested elsewhere
+    return Sources(files=sources.files, libraries=sources.libraries - own)
 
 
 def _installed_root(top: str) -> Path | None:
@@ -72,27 +72,27 @@ def collect(
 
     Args:
         module: dotted name.
-        folder: what it is looked up in; imports found elsewhere are libraries.
+        folder: folder in which the module is looked up; imports found elsewhere are libraries.
         within: only these top-level names count as lying in the folder; all by default.
-        leave_out: packages whose own `__init__` does not count, nor what it imports.
+        leave_out: packages whose own `__init__` does not count, nor does what it imports.
     """
     files: dict[str, str] = {}
     libraries: set[str] = set()
     waiting = [module]
     seen: set[str] = set()
-    left_out = {folder.joinpath(*one.split("."), "__init__.py") for one in leave_out}
+    left_out = {folder.joinpath(*name.split("."), "__init__.py") for name in leave_out}
     while waiting:
         name = waiting.pop()
         if name in seen:
             continue
         seen.add(name)
         top = name.partition(".")[0]
-        found = list(_locate(name, folder)) if within is None or top in within else []
-        if not found:
+        paths = list(_locate(name, folder)) if within is None or top in within else []
+        if not paths:
             if top not in sys.stdlib_module_names and not _locate_any(top, folder, within):
                 libraries.add(top)
             continue
-        for path in found:
+        for path in paths:
             if path in left_out:
                 continue
             content = path.read_bytes()
@@ -115,7 +115,7 @@ def _owners() -> dict[str, list[str]]:
 
 
 def _locate(name: str, folder: Path) -> Iterator[Path]:
-    """The files that importing `name` from `folder` runs: its packages' `__init__` and itself."""
+    """The files that run when `name` is imported from `folder`: its packages' `__init__` and its own file."""
     parts = name.split(".")
     base = folder.joinpath(*parts)
     own = [path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()]
@@ -134,7 +134,7 @@ def _locate_any(top: str, folder: Path, within: Collection[str] | None) -> bool:
 
 @lru_cache(maxsize=1024)
 def _imports(content: bytes, package: str) -> tuple[str, ...]:
-    """Dotted names a source file imports; `from a import b` gives both `a` and `a.b`."""
+    """Dotted names that a source file imports; `from a import b` gives both `a` and `a.b`."""
     try:
         tree = ast.parse(content)
     except SyntaxError:

@@ -1,4 +1,4 @@
-"""The only contract between the runner and the work: a stage is a plain function over declared files."""
+"""The only contract between the runner and the stages: a stage is a plain function over declared files."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ S = TypeVar("S")
 
 
 class Reporter(Protocol):
-    """Where a stage says what it is doing. The command line draws it; nothing depends on it."""
+    """Receives what a stage says about its work. The command line draws it; nothing depends on it."""
 
     def log(self, message: str) -> None:
-        """One finished line."""
+        """Show one finished line."""
 
     def progress(self, task: str, completed: int, total: int, detail: str = "") -> None:
-        """How far a task is, in whole steps; `detail` holds figures such as loss and accuracy."""
+        """Show how far a task is, in whole steps; `detail` holds figures such as loss and accuracy."""
 
 
 class Silent:
-    """A reporter that says nothing."""
+    """A reporter that shows nothing."""
 
     def log(self, message: str) -> None:
         """Drop the line."""
@@ -36,7 +36,7 @@ class Silent:
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """The files a stage is handed: those of the kinds it declared under `reads`, and no others."""
+    """The files that a stage receives: those of the kinds it declared under `reads`, and no others."""
 
     stage: str
     files: Mapping[tuple[Kind, str | None], Path]
@@ -59,8 +59,8 @@ class Inputs:
 
     def candidates(self, kind: Kind) -> dict[str, Path]:
         """All files of a kind that exists per candidate, by candidate name, sorted."""
-        found = {name: path for (k, name), path in self.files.items() if k is kind and name}
-        return dict(sorted(found.items()))
+        paths = {name: path for (k, name), path in self.files.items() if k is kind and name}
+        return dict(sorted(paths.items()))
 
     def _find(self, kind: Kind, candidate: str | None) -> Path:
         try:
@@ -75,17 +75,17 @@ class Inputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """Where a stage writes.
+    """The paths to which a stage writes.
 
     Args:
-        stage: the stage's name.
-        folder: a temporary folder; the runner renames it when the stage is done.
-        scratch: a folder that outlives an interruption, under the stage's cache key; what a later
-            call of the same stage finds there was written by the same code from the same inputs.
-        cache: a folder that outlives the stage and a change of its key: what lies there is named by a digest of all
-            that it was made from, code included, and the stage removes what it has no more use for.
-        reporter: where to say what is going on.
-        declared: filled by `path`; read by the runner.
+        stage: name of the stage.
+        folder: temporary folder; the runner renames it when the stage has ended.
+        scratch: folder that outlives an interruption, under the stage's cache key. What a later call of the same stage
+            finds there was written by the same code from the same inputs.
+        cache: folder that outlives the stage and a change of its key. Each file in it is named by a digest of all that
+            it was made from, code included, and the stage removes files that it no longer needs.
+        reporter: receives what the stage says about its work.
+        declared: paths of the artifacts; `path` fills it, and the runner reads it.
     """
 
     stage: str
@@ -99,12 +99,12 @@ class Outputs:
         """The path to write one artifact to; its folder exists.
 
         Args:
-            kind: what the file is.
-            name: file name, placed in the candidate's own sub-folder where it belongs to one.
-            candidate: the candidate's name for a kind that is one per candidate.
+            kind: kind of the file.
+            name: file name; the file of a candidate lies in that candidate's own sub-folder.
+            candidate: name of the candidate, for a kind with one file per candidate.
 
         Raises:
-            StageError: the same artifact twice, or a candidate given for a kind that has none.
+            StageError: the artifact is declared twice, or a candidate is named for a kind that has none.
         """
         if kind.per_candidate is not (candidate is not None):
             raise StageError(
@@ -119,7 +119,7 @@ class Outputs:
 
 
 def nothing_outside(_settings: object) -> dict[str, str]:
-    """For a stage that reads nothing but its declared inputs."""
+    """Digests of nothing, for a stage that reads its declared inputs alone."""
     return {}
 
 
@@ -128,14 +128,14 @@ class Stage(Generic[S]):
     """One step of a build.
 
     Args:
-        name: also its folder in the run directory.
-        reads: the kinds of artifact it is handed.
-        writes: the kinds it must leave behind.
-        may_write: the kinds it leaves behind where there is something to leave.
-        settings: the only settings it sees.
-        run: reads files, writes files.
-        outside: digests, by name, of what the stage reads from outside the run directory: the
-            user's factories, data and weights, the CPU it is timed on. Part of the cache key.
+        name: name of the stage and of its folder in the run directory.
+        reads: kinds of artifact that the stage receives.
+        writes: kinds of artifact that it must leave behind.
+        may_write: kinds of artifact that it leaves behind where there is something to leave.
+        settings: function that picks the only settings that the stage sees.
+        run: function that reads files and writes files.
+        outside: function that digests, by name, what the stage reads from outside the run directory: the user's
+            factories, data and weights, the CPU it is timed on. These digests are part of the cache key.
     """
 
     name: str

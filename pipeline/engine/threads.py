@@ -1,4 +1,4 @@
-"""Torch on one thread, for sums that must come out the same on every machine of one kind."""
+"""A block in which torch computes on one thread, so that sums are the same on every machine of one kind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Sums in the same order whatever the machine's number of cores."""
+    """Let torch add in the same order inside the block, whatever the machine's number of cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -16,9 +16,9 @@ import signal
 import sys
 from collections.abc import Sequence
 
-# From <linux/prctl.h>.
+# This number is from <linux/prctl.h>.
 _PR_SET_PDEATHSIG = 1
-# As a shell answers for a program that cannot be run.
+# A shell answers with this code for a program that cannot be run.
 _CANNOT_RUN = 127
 
 
@@ -26,16 +26,16 @@ def main(arguments: Sequence[str]) -> int:
     """Become the command.
 
     Args:
-        arguments: process id of the one that starts it; the read end of its pipe, or -1 for Linux's own way; 1 where
-            the command leads a process group that ends with it, else 0; the command.
+        arguments: id of the process that starts the command; the read end of its pipe, or -1 for Linux's own way; 1
+            where the command leads a process group that ends with it, else 0; the command.
 
     Returns:
-        127 where the command cannot be run, and its first line says why; else it does not return.
+        127 where the command cannot be run, with a line on standard error that says why; else it does not return.
     """
     parent, pipe, group, command = int(arguments[0]), int(arguments[1]), arguments[2] == "1", list(arguments[3:])
     if pipe < 0:
         _ask_linux()
-        if os.getppid() != parent:  # it ended before that was asked for
+        if os.getppid() != parent:  # the parent ended before Linux was asked
             return _CANNOT_RUN
     elif (watched := os.getpid()) and os.fork() == 0:
         _watch(pipe, watched, group=group)
@@ -56,10 +56,10 @@ def _ask_linux() -> None:
 
 
 def _watch(pipe: int, watched: int, *, group: bool) -> None:
-    """Wait for the other end to close, then kill; holds nothing else open that the starting process may wait for."""
-    nothing = os.open(os.devnull, os.O_RDWR)
+    """Wait until the other end is closed, then kill. Nothing else stays open that the starting process may wait for."""
+    null_device = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
-        os.dup2(nothing, stream)
+        os.dup2(null_device, stream)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     while os.read(pipe, 1):

@@ -17,32 +17,32 @@ from pipeline.engine.artifacts import digest_file
 from pipeline.engine.reads import installed_folders, observed
 from pipeline.errors import PipelineError, UsageError
 
-# A checkout of this project is a recipe folder too (the built-in recipes look in the working directory).
+# A checkout of this project can be a recipe folder too, because built-in recipes look in the working directory.
 _OURS = "pipeline"
 _ROOT = Path(__file__).resolve().parents[2]
-# The modules there call the network, the user's or one of ours, and do nothing else that could fail.
+# The modules there call the network, the user's or a built-in one, and do nothing else that could fail.
 _CALLS_A_NETWORK = _ROOT / "pipeline" / "models" / "spec.py"
 _LONGEST_MESSAGE = 300
 
-# Modules imported from each recipe folder, with the digest of their source; kept apart so that two folders may both
-# have a `my_nets`. At most one folder's modules are in `sys.modules`.
+# Modules imported from each recipe folder, with the digest of their source. They are kept apart so that two folders may
+# both have a `my_nets`. At most one folder's modules are in `sys.modules`.
 _loaded: dict[Path, dict[str, tuple[ModuleType, str]]] = {}
 _active: list[Path] = []
 
 
 @contextmanager
 def user_modules(folder: Path) -> Iterator[None]:
-    """The folder comes first on `sys.path` inside; modules of other recipe folders are out of the way.
+    """Put a recipe's folder first on `sys.path` inside the block, and the modules of other recipe folders aside.
 
-    A module stays in `sys.modules` afterwards, until another folder's turn, because scripting, exporting and data
-    classes look their module up by name. A module whose source changed since is imported anew. May be nested.
+    A module stays in `sys.modules` after the block, until another folder's turn, because scripting, exporting and data
+    classes look their module up by name. A module whose source has changed is imported anew. Blocks may be nested.
 
     Args:
-        folder: the recipe's.
+        folder: folder of the recipe.
     """
     from pipeline._handlers.onnx_runtime_import import TELEMETRY_OFF
 
-    # They may import ONNX Runtime before we do.
+    # The user's modules may import ONNX Runtime before this package does.
     os.environ.update(TELEMETRY_OFF)
     folder = folder.resolve()
     before = list(sys.path)
@@ -76,13 +76,13 @@ def import_factory(
 
     Args:
         spec: `module:function`.
-        folder: the recipe's; its modules come before installed ones.
-        failure: raised when the function itself raises.
-        covered: what lies below is compared otherwise; of the rest, what the code reads is recorded.
+        folder: folder of the recipe; its modules come before installed ones.
+        failure: type of the error that is raised when the function itself raises one.
+        covered: folders and files that are compared elsewhere; what the code reads from all others is recorded.
 
     Returns:
-        The function, which on each call has its folder on `sys.path` again, checks its arguments first, and turns
-        an exception into one line with file and line number.
+        The function. On each call it has its folder on `sys.path` again, checks its arguments first, and turns an
+        exception into one line with file and line number.
 
     Raises:
         UsageError: there is no such module or function, or importing the module raised.
@@ -128,18 +128,18 @@ def _import(name: str, spec: str, folder: Path) -> ModuleType:
 
 
 def one_line(error: BaseException, folder: Path | None = None) -> str:
-    """What was raised, and where: the innermost line of the user's own files, or of any file.
+    """An exception in one line: its type, its message and the innermost line of the user's own files, or of any file.
 
     Args:
-        error: with its traceback.
-        folder: where the user's own files lie; None for the folders of all recipes that something was imported from.
+        error: exception with its traceback.
+        folder: folder of the user's own files; None for the folders of all recipes from which modules were imported.
     """
     if isinstance(error, SyntaxError) and error.filename:
         return f"SyntaxError: {error.msg} ({error.filename}:{error.lineno})"
     frames = list(traceback.extract_tb(error.__traceback__))
     ours = _innermost_of_ours(frames)
     if ours >= 0 and Path(frames[ours].filename) == _CALLS_A_NETWORK:
-        # Where a script of the user's in that folder called us does not matter.
+        # It does not matter where a script of the user's in that folder called this package.
         frames = frames[ours + 1 :] or frames
     folders = tuple(_loaded) if folder is None else (folder.resolve(),)
     own = [frame for frame in frames if _is_own(frame.filename, folders)]
@@ -150,9 +150,9 @@ def one_line(error: BaseException, folder: Path | None = None) -> str:
 
 
 def own_place(error: BaseException) -> str:
-    """The innermost line of the user's own files that an exception came by, as ` (file:line)`; empty if there is none.
+    """The innermost line of the user's own files in an exception's traceback, as ` (file:line)`; empty without one.
 
-    For messages of libraries that say at length what went wrong, and not where.
+    It is for messages of libraries that say at length what went wrong, but not where.
     """
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if _is_own(frame.filename, tuple(_loaded))]
@@ -161,13 +161,13 @@ def own_place(error: BaseException) -> str:
 
 @contextmanager
 def faults_of_the_user(what: str) -> Iterator[None]:
-    """What the user's own code raises inside, wherever it is called, becomes one line with its file and line number.
+    """Turn what the user's own code raises inside the block into one line with its file and line number.
 
     Args:
-        what: was being done, for the message.
+        what: name of the work in the block, for the message.
 
     Raises:
-        UsageError: in place of an exception that came out of the user's own code, or out of a network that it made.
+        UsageError: an exception came out of the user's own code, or out of a network that it made.
     """
     try:
         yield
@@ -182,7 +182,7 @@ def faults_of_the_user(what: str) -> Iterator[None]:
 
 
 def _comes_from_the_user(error: BaseException) -> bool:
-    """Whether our innermost call was one of the user's code, or of the network behind its preprocessing."""
+    """Whether this package's innermost call went to the user's code, or to the network behind its preprocessing."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = _innermost_of_ours(frames)
     inner = frames[ours + 1 :]
@@ -191,7 +191,7 @@ def _comes_from_the_user(error: BaseException) -> bool:
 
 
 def _innermost_of_ours(frames: Sequence[traceback.FrameSummary]) -> int:
-    """Place of the innermost call of this package; -1 where there is none."""
+    """Index of the innermost frame of this package; -1 where there is none."""
     return max((place for place, frame in enumerate(frames) if _is_ours(frame.filename)), default=-1)
 
 
@@ -209,17 +209,17 @@ def _is_own(file: str, folders: tuple[Path, ...]) -> bool:
 
 def _remove_others(folder: Path) -> None:
     """Take other recipe folders' modules out of `sys.modules`."""
-    for other, modules in _loaded.items():
-        if other != folder:
+    for place, modules in _loaded.items():
+        if place != folder:
             for name, (module, _) in modules.items():
                 if sys.modules.get(name) is module:
                     del sys.modules[name]
 
 
 def _put_back(folder: Path) -> None:
-    """Put this folder's modules into `sys.modules`; where a source changed, none, so that all are imported anew."""
+    """Put this folder's modules into `sys.modules`. If a source changed, forget all, so that all are imported anew."""
     mine = _loaded.get(folder, {})
-    if any(_changed(module, digest) for module, digest in mine.values()):
+    if any(_has_changed(module, digest) for module, digest in mine.values()):
         for name, (module, _) in mine.items():
             if sys.modules.get(name) is module:
                 del sys.modules[name]
@@ -230,7 +230,7 @@ def _put_back(folder: Path) -> None:
 
 
 def _hide_namesakes(folder: Path) -> dict[str, ModuleType]:
-    """Take modules from elsewhere that bear the name of one in this folder out of `sys.modules`, for a while."""
+    """Take modules from elsewhere out of `sys.modules` for a while if this folder has one of the same name."""
     own = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
     foreign = {
         top for top in own - {_OURS} - sys.stdlib_module_names if top in sys.modules and not _lies_in(top, folder)
@@ -239,13 +239,13 @@ def _hide_namesakes(folder: Path) -> dict[str, ModuleType]:
 
 
 def _remember(folder: Path, new: set[str]) -> None:
-    known = _loaded.setdefault(folder, {})
+    modules = _loaded.setdefault(folder, {})
     for name in new:
         module = sys.modules[name]
         top = name.partition(".")[0]
         # The first digest counts: it was taken right after the import.
-        if top != _OURS and _lies_in(top, folder) and (name not in known or known[name][0] is not module):
-            known[name] = (module, _source_digest(module))
+        if top != _OURS and _lies_in(top, folder) and (name not in modules or modules[name][0] is not module):
+            modules[name] = (module, _source_digest(module))
 
 
 def _lies_in(top: str, folder: Path) -> bool:
@@ -262,7 +262,7 @@ def _source_digest(module: ModuleType) -> str:
     return digest_file(Path(module.__file__)) if module.__file__ else ""
 
 
-def _changed(module: ModuleType, digest: str) -> bool:
+def _has_changed(module: ModuleType, digest: str) -> bool:
     if not module.__file__:
         return False
     path = Path(module.__file__)

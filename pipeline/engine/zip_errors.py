@@ -1,4 +1,4 @@
-"""What Python raises on a damaged zip: bad headers, cut members, unknown compression, absurd offsets."""
+"""The exceptions that Python raises on a damaged zip: bad headers, cut members, unknown compression, absurd offsets."""
 
 from __future__ import annotations
 

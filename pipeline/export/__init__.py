@@ -1,1 +1,1 @@
-"""A module as a file: TorchScript, ONNX."""
+"""Exports a module to a TorchScript or an ONNX file."""

@@ -1,4 +1,4 @@
-"""What must hold before a module becomes a file."""
+"""A check of a module before it is exported."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ def require_exportable(module: nn.Module, example: tuple[Tensor, ...], form: str
     """Check a module and its example before it is exported.
 
     Args:
-        module: about to be exported.
-        example: its positional inputs, each (B, ...).
+        module: module that is about to be exported.
+        example: positional inputs of the module, each (B, ...).
         form: name of the format, for the message.
 
     Raises:
-        ProofError: a module is in training mode: dropout and batch norm would be frozen into the file as they train.
-        ValueError: fewer than two rows in the example, with which exporters take the batch axis for a constant.
+        ProofError: a module is in training mode, so that dropout and batch norm would be frozen into the file as they
+            train.
+        ValueError: the example has fewer than two rows, with which exporters take the batch axis for a constant.
     """
-    training = [name or type(one).__name__ for name, one in module.named_modules() if one.training]
+    training = [name or type(part).__name__ for name, part in module.named_modules() if part.training]
     if training:
         raise ProofError(
             f"export to {form}: expected every module in evaluation mode, found {training[0]} in training mode; "

@@ -1,4 +1,4 @@
-"""A module as one ONNX file: raw inputs in, logits out, batch axis dynamic."""
+"""Exports a module to one ONNX file that takes raw inputs, returns logits and has a dynamic batch axis."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from pipeline.export.mode import require_exportable
 
 OUTPUT = "logits"
 BATCH = "batch"
-# The only node metadata with source paths. Name scopes and class hierarchy stay: they lead from a node back to the
-# user's own module.
+# This is the only node metadata with source paths. Name scopes and class hierarchy stay: they lead from a node back to
+# the user's own module.
 _STACK_TRACE = "pkg.torch.onnx.stack_trace"
 _NO_WORD = re.compile(r"\W")
 
@@ -35,16 +35,16 @@ def export_onnx(
     """Write a module as one checked ONNX file; the same module gives the same bytes.
 
     Args:
-        module: raw inputs positional in, logits (B, K) out; in evaluation mode, and left as it is.
-        path: where the file goes.
-        inputs: names and dynamic axes, in the order the module takes them.
+        module: module in evaluation mode that maps positional raw inputs to logits (B, K). It is not changed.
+        path: path of the file.
+        inputs: names and dynamic axes, in the order in which the module takes the inputs.
         example: positional inputs, each (B, ...) with B of 2 or more.
         opset: version of the operator set.
 
     Raises:
-        UsageError: torch cannot export this network, or only to a graph that is not valid, for one batch size, or for
-            one size of an axis that is declared free.
-        ProofError: it is in training mode.
+        UsageError: torch cannot export this network, or the graph is not valid, or is fixed to one batch size or to one
+            size of an axis that is declared free.
+        ProofError: the module is in training mode.
     """
     require_exportable(module, example, "ONNX")
     try:
@@ -54,7 +54,7 @@ def export_onnx(
                 example,
                 dynamo=True,
                 opset_version=opset,
-                input_names=[one.name for one in inputs],
+                input_names=[spec.name for spec in inputs],
                 output_names=[OUTPUT],
                 dynamic_shapes=_dynamic_shapes(module, inputs),
                 external_data=False,
@@ -80,18 +80,20 @@ def export_onnx(
 
 def _dynamic_shapes(module: nn.Module, inputs: Sequence[InputSpec]) -> tuple[Any, ...]:
     batch = torch.export.Dim(BATCH, min=1)
-    names = list(dict.fromkeys(one.size_name(axis) for one in inputs for axis in one.dynamic_axes))
-    # A dimension's name must be a Python identifier, and not the batch's.
+    names = list(dict.fromkeys(spec.size_name(axis) for spec in inputs for axis in spec.dynamic_axes))
+    # The name of a dimension must be a Python identifier other than that of the batch.
     identifiers = [f"size{number}_{_NO_WORD.sub('_', name)}" for number, name in enumerate(names)]
-    sizes = {name: torch.export.Dim(known, min=1) for name, known in zip(names, identifiers, strict=True)}
-    shapes = tuple({0: batch} | {axis + 1: sizes[one.size_name(axis)] for axis in one.dynamic_axes} for one in inputs)
+    sizes = {name: torch.export.Dim(identifier, min=1) for name, identifier in zip(names, identifiers, strict=True)}
+    shapes = tuple(
+        {0: batch} | {axis + 1: sizes[spec.size_name(axis)] for axis in spec.dynamic_axes} for spec in inputs
+    )
     # A module that takes `*raw` has one argument, a tuple.
     kinds = {parameter.kind for parameter in inspect.signature(module.forward).parameters.values()}
     return (shapes,) if inspect.Parameter.VAR_POSITIONAL in kinds else shapes
 
 
 def _require_dynamic_batch(model: onnx.ModelProto) -> None:
-    """The exporter may take a size it cannot reason about for a constant, without a word."""
+    """Check the batch axis: the exporter silently takes a size for a constant if it cannot reason about it."""
     for value in [*model.graph.input, *model.graph.output]:
         axes = value.type.tensor_type.shape.dim
         if not axes or not axes[0].dim_param:
@@ -103,7 +105,7 @@ def _require_dynamic_batch(model: onnx.ModelProto) -> None:
 
 
 def _require_free_axes(model: onnx.ModelProto, inputs: Sequence[InputSpec]) -> None:
-    """Likewise for the sizes that a request may choose."""
+    """Check the axes whose sizes a request may choose in the same way."""
     for spec, value in zip(inputs, model.graph.input, strict=True):
         axes = value.type.tensor_type.shape.dim
         for axis in spec.dynamic_axes:
@@ -116,14 +118,14 @@ def _require_free_axes(model: onnx.ModelProto, inputs: Sequence[InputSpec]) -> N
 
 
 def _strip(model: onnx.ModelProto) -> None:
-    """Take out what names files of this machine or symbols of this process."""
+    """Remove metadata that names files of this machine or symbols of this process."""
     del model.metadata_props[:]
     del model.graph.metadata_props[:]
     for graph in _graphs(model.graph):
         graph.doc_string = ""
         for node in graph.node:
             node.doc_string = ""
-            kept = [one for one in node.metadata_props if one.key != _STACK_TRACE]
+            kept = [entry for entry in node.metadata_props if entry.key != _STACK_TRACE]
             del node.metadata_props[:]
             node.metadata_props.extend(kept)
 
@@ -137,7 +139,7 @@ def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
 
 
 def _cause(error: BaseException) -> str:
-    """The exporter wraps what went wrong, and explains at length how to report it; the innermost error says it."""
+    """The innermost error, in one line: the exporter wraps it, and explains at length how to report it."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -147,7 +149,7 @@ def _cause(error: BaseException) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Exempt what is known, for the exporter's call only."""
+    """Silence known warnings during the exporter's call only."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -155,7 +157,8 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             # torch.export copies its own tree specs in a way that torch deprecates (seen in 2.13).
             warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)`", category=FutureWarning)
-            # Said of every input after the first that shares the batch axis or an axis of one name, as is meant.
+            # torch warns of every input after the first that shares the batch axis or an axis of the same name. They
+            # share it on purpose.
             warnings.filterwarnings("ignore", message=r"# The axis name: \w+ will not be used", category=UserWarning)
             yield
     finally:

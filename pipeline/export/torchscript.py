@@ -1,4 +1,4 @@
-"""A module as a frozen TorchScript file: scripted where that works, traced where it must be.
+"""Exports a module to a frozen TorchScript file: by scripting where that works, else by tracing.
 
 TorchScript is deprecated since torch 2.11. This module and `handlers.model_file`, which loads the files, are the only
 ones that use it, and it is never the only artifact of a build.
@@ -39,9 +39,9 @@ class TorchScriptExport:
     """How a TorchScript file was made.
 
     Args:
-        method: scripted from its source, or traced on an example.
+        method: `script` if it was scripted from its source, `trace` if it was traced on an example.
         reason: why it could not be scripted; empty if it was.
-        warnings: what the tracer warned of: branches and sizes it took for constants.
+        warnings: warnings of the tracer about branches and sizes that it took for constants.
     """
 
     method: Literal["script", "trace"]
@@ -49,7 +49,7 @@ class TorchScriptExport:
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The export as JSON values."""
         return {"method": self.method, "reason": self.reason, "warnings": list(self.warnings)}
 
 
@@ -58,31 +58,31 @@ def export_torchscript(
 ) -> TorchScriptExport:
     """Write a module as a frozen TorchScript file.
 
-    The same module gives the same bytes in any folder and at any time: source paths, and names that count what a
-    process compiled before, are taken out. Before it gets its name, the file is loaded again and asked on the example
-    and on its first row alone. Where a script cannot be called, or answers differently from the module, it is traced;
-    where the trace can be called and differs as well, the script stays, and the parity check names the layer.
+    The same module gives the same bytes in any folder and at any time, because source paths, and names that count what
+    a process compiled before, are removed. Before the file gets its name, it is loaded again and called on the example
+    and on its first row alone. If a script cannot be called, or answers differently from the module, the module is
+    traced. If the trace can be called and differs as well, the script stays, and the parity check names the layer.
 
     Args:
-        module: raw inputs positional in, logits out; in evaluation mode, and left as it is.
-        path: where the file goes.
-        example: positional inputs, each (B, ...) with B of 2 or more; what a trace follows.
+        module: module in evaluation mode that maps positional raw inputs to logits. It is not changed.
+        path: path of the file.
+        example: positional inputs, each (B, ...) with B of 2 or more; a trace follows them.
         fold: whether layers may be folded into one (batch norm into a convolution), which rounds elsewhere.
-        tolerance: how far the file may be from the module.
+        tolerance: largest difference between the answers of the file and of the module.
 
     Returns:
-        Whether it was scripted or traced, and why.
+        Whether the module was scripted or traced, and why.
 
     Raises:
-        UsageError: it can be neither scripted nor traced.
-        ProofError: it is in training mode.
+        UsageError: the module can be neither scripted nor traced.
+        ProofError: the module is in training mode.
     """
     require_exportable(module, example, "TorchScript")
     with _quiet(), torch.no_grad():
-        script = _attempt(lambda: _scripted(module), module, example, fold=fold, tolerance=tolerance)
+        script = _attempt(lambda: _script(module), module, example, fold=fold, tolerance=tolerance)
         if script.problem:
             notes: list[str] = []
-            trace = _attempt(lambda: _traced(module, example, notes), module, example, fold=fold, tolerance=tolerance)
+            trace = _attempt(lambda: _trace(module, example, notes), module, example, fold=fold, tolerance=tolerance)
             if not trace.problem:
                 write_atomically(path, trace.content)
                 return TorchScriptExport(method="trace", reason=script.problem, warnings=tuple(_without_paths(notes)))
@@ -97,11 +97,11 @@ def export_torchscript(
 
 @dataclass(frozen=True, kw_only=True)
 class _Attempt:
-    """What came of one way to make a file.
+    """The result of an attempt to make a file.
 
     Args:
-        content: of the file, if it answers at all; else empty.
-        problem: why it cannot be had, or in what it differs from the module; empty where nothing is wrong.
+        content: bytes of the file, if it answers at all; else empty.
+        problem: why the file cannot be made, or how it differs from the module; empty where nothing is wrong.
     """
 
     content: bytes = b""
@@ -116,32 +116,35 @@ def _attempt(
     fold: bool,
     tolerance: Tolerance,
 ) -> _Attempt:
-    """Compile, freeze, save, load and call. A compiler of Python source fails in any way, in any of these steps."""
+    """Compile, freeze, save, load and call a module. A compiler of Python source may fail in any of these steps."""
     try:
-        # Not optimized for inference: that form saves but cannot be loaded again. It is done after loading.
+        # The module is not optimized for inference here: torch saves that form but cannot load it again. The handler
+        # optimizes it after loading.
         frozen = torch.jit.freeze(compile_module(), optimize_numerics=fold)
         buffer = io.BytesIO()
-        torch.jit.save(frozen, buffer)  # into a buffer, the archive is called "archive", not after the file
+        torch.jit.save(frozen, buffer)  # in a buffer, the archive is called "archive", not after the file
         content = canonical_torchscript(buffer.getvalue())
-        read_torchscript("the file", content)  # what cannot be read is refused by verify and serve, whatever it calls
+        read_torchscript("the file", content)  # verify and serve refuse a file that cannot be read
         loaded = torch.jit.load(io.BytesIO(content), map_location="cpu")  # type: ignore[no-untyped-call]
         return _Attempt(content=content, problem=_difference(module, loaded, example, tolerance))
-    except OSError:  # no room, for example
+    except OSError:  # a full disk, for example
         raise
     except Exception as error:  # noqa: BLE001
         return _Attempt(problem=_one_line(error))
 
 
-def _scripted(module: nn.Module) -> Any:
+def _script(module: nn.Module) -> Any:
     with _evaluated_annotations(module):
         return torch.jit.script(module)
 
 
-def _traced(module: nn.Module, example: tuple[Tensor, ...], notes: list[str]) -> Any:
+def _trace(module: nn.Module, example: tuple[Tensor, ...], notes: list[str]) -> Any:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TracerWarning)
         traced = torch.jit.trace(module, example, check_trace=True)  # type: ignore[no-untyped-call]
-    notes += [" ".join(str(one.message).split()) for one in caught if issubclass(one.category, TracerWarning)]
+    notes += [
+        " ".join(str(warning.message).split()) for warning in caught if issubclass(warning.category, TracerWarning)
+    ]
     return traced
 
 
@@ -149,11 +152,11 @@ def _traced(module: nn.Module, example: tuple[Tensor, ...], notes: list[str]) ->
 def _evaluated_annotations(module: nn.Module) -> Iterator[None]:
     """Give classes real types for their attributes while they are scripted.
 
-    Under `from __future__ import annotations` a class holds them as text, which `torch.jit.script` does not evaluate
+    Under `from __future__ import annotations` a class holds types as text, which `torch.jit.script` does not evaluate
     ("Unknown type annotation: 'Tensor'"; seen in 2.13), though it does for functions.
     """
     kept: dict[type, dict[str, Any]] = {}
-    for kind in {type(one) for one in module.modules()}:
+    for kind in {type(part) for part in module.modules()}:
         written = inspect.get_annotations(kind)
         if any(isinstance(value, str) for value in written.values()):
             with suppress(NameError, TypeError, AttributeError, SyntaxError):  # a name only type checkers can see
@@ -184,9 +187,9 @@ def _difference(
 def canonical_torchscript(content: bytes) -> bytes:
     """Rewrite a TorchScript archive so that its bytes follow from the module alone.
 
-    `*.debug_pkl` hold absolute source paths, and `.data/serialization_id` is a hash over them. Class names are made
-    unique by a counter that runs as long as the process: they are numbered anew in the order in which they appear. In
-    the pickles they stand in newline-terminated names, so a change of length does no harm.
+    `*.debug_pkl` hold absolute source paths, and `.data/serialization_id` is a hash over them; both are left out. torch
+    makes class names unique by a counter that runs as long as the process, so they are numbered anew in the order in
+    which they appear. In the pickles they stand in newline-terminated names, so a change of length does no harm.
     """
     numbers: dict[bytes, int] = {}
 
@@ -210,9 +213,9 @@ def _one_line(error: Exception) -> str:
     place = own_place(error)
     if not lines:
         return f"{type(error).__name__}{place}"
-    # What the interpreter of a script raised stands below its traceback.
-    said = lines[-1] if "TorchScript interpreter" in lines[0] else f"{type(error).__name__}: {lines[0]}"
-    return f"{said.removeprefix('builtins.').rstrip(':')}{place}"
+    # The error that a script raised stands below the interpreter's traceback.
+    message = lines[-1] if "TorchScript interpreter" in lines[0] else f"{type(error).__name__}: {lines[0]}"
+    return f"{message.removeprefix('builtins.').rstrip(':')}{place}"
 
 
 def _without_paths(notes: list[str]) -> Iterator[str]:
@@ -222,9 +225,9 @@ def _without_paths(notes: list[str]) -> Iterator[str]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Exempt what is known, for this module's calls only."""
+    """Silence known warnings during this module's calls only."""
     with warnings.catch_warnings():
-        # TorchScript is asked for; it is dropped here when torch drops it.
+        # This package uses TorchScript on purpose. It drops TorchScript when torch does.
         warnings.filterwarnings("ignore", message=r"`torch\.jit\.\w+` is deprecated", category=DeprecationWarning)
         # Freezing a dynamic int8 module copies its weights; see pipeline.compress.dynamic.
         warnings.filterwarnings("ignore", message=r"torch\.quantize_per_tensor", category=UserWarning)

@@ -1,1 +1,1 @@
-"""What is in an .onnx, .pt or .mar file, without running or unpickling it."""
+"""Describes the content of .onnx, .pt and .mar files without running or unpickling them."""

@@ -1,4 +1,4 @@
-"""What an ONNX graph costs: parameters and multiply-accumulates, node by node, without running it."""
+"""Counts the parameters and multiply-accumulates of an ONNX graph, node by node, without running it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import onnx
 
-# Inputs, by position, that a network learns; of other operators it learns none, or an elementwise constant (below).
+# Positions of the inputs that a network learns. It learns no inputs of other operators, except elementwise constants
+# (below).
 _LEARNED = {
     "BatchNormalization": (1, 2),  # the running mean and variance are measured, not learned
     "Conv": (1, 2),
@@ -32,7 +33,8 @@ _LEARNED = {
     "RMSNormalization": (1,),
     "RNN": (1, 2, 3),
 }
-# A bias after a matrix product, a layer scale, a position embedding: learned too, where something learned came before.
+# Constants of these operators are learned too (a bias after a matrix product, a layer scale, a position embedding) if a
+# learned operator stands before them.
 _ELEMENTWISE = ("Add", "Div", "Mul", "Sub")
 _WEIGHT = {"QLinearConv": 3, "QLinearMatMul": 3}
 _NAME_SCOPES = "pkg.torch.onnx.name_scopes"
@@ -46,8 +48,8 @@ class NodeCost:
     """One node that holds weights or multiplies matrices.
 
     Args:
-        name: of the user's module where the exporter left it, else of the node.
-        operator: ONNX operator.
+        name: name of the user's module where the exporter recorded it, else of the node.
+        operator: name of the ONNX operator.
         learned: names of the initializers that count as its parameters.
         weight: name of the weight among them; empty if the node multiplies activations only.
         macs: multiply-accumulates for one example; None where shapes do not follow from the file.
@@ -62,11 +64,11 @@ class NodeCost:
 
 @dataclass(frozen=True, kw_only=True)
 class GraphCost:
-    """What a whole graph costs.
+    """The cost of a whole graph.
 
     Args:
-        nodes: those that cost something, in the graph's order.
-        parameters: number of values per initializer that counts as one.
+        nodes: nodes that cost something, in the graph's order.
+        parameters: number of values of each initializer that counts as a parameter, by name.
     """
 
     nodes: tuple[NodeCost, ...]
@@ -74,9 +76,9 @@ class GraphCost:
 
     @property
     def macs(self) -> int | None:
-        """Multiply-accumulates for one example; None where one node's are unknown."""
-        known = [node.macs for node in self.nodes if node.macs is not None]
-        return sum(known) if len(known) == len(self.nodes) else None
+        """Multiply-accumulates for one example; None where those of a node are unknown."""
+        counts = [node.macs for node in self.nodes if node.macs is not None]
+        return sum(counts) if len(counts) == len(self.nodes) else None
 
 
 def graph_cost(model: onnx.ModelProto) -> GraphCost:
@@ -84,22 +86,22 @@ def graph_cost(model: onnx.ModelProto) -> GraphCost:
 
     An initializer counts as a parameter where a network learns it: a weight or bias by its place in an operator, or an
     elementwise constant of more than one value behind such an operator. So the constants of preprocessing, which
-    stand in front of all weights, do not count, nor do shapes, scales and zero points of a quantized file; a weight
+    stand in front of all weights, do not count, nor do shapes, scales and zero points of a quantized file. A weight
     counts the same in float and in int8.
 
     Args:
-        model: only names, shapes and types of its tensors are read.
+        model: ONNX model; only names, shapes and types of its tensors are read.
 
     Returns:
-        The counts. Nodes inside the branches of `If` or the body of `Loop` are not looked into.
+        The counts. Nodes inside the branches of `If` or the body of `Loop` do not count.
     """
     graph = model.graph
-    tensors = {one.name: one for one in graph.initializer}
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant":
-            tensors.update((node.output[0], one.t) for one in node.attribute if one.name == "value")
-    shapes = shapes_at_batch_one(model) | {name: tuple(one.dims) for name, one in tensors.items()}
-    # A quantized weight is learned behind its dequantizing, a bias too, which is an integer there.
+            tensors.update((node.output[0], attribute.t) for attribute in node.attribute if attribute.name == "value")
+    shapes = shapes_at_batch_one(model) | {name: tuple(tensor.dims) for name, tensor in tensors.items()}
+    # A quantized weight counts as learned behind its DequantizeLinear, and so does a bias, which is an integer before.
     for node in graph.node:
         if node.op_type == "DequantizeLinear" and node.input[0] in tensors:
             dims = tensors[node.input[0]].dims
@@ -115,15 +117,15 @@ def graph_cost(model: onnx.ModelProto) -> GraphCost:
             if place < len(node.input) and _is_learned(node.input[place], tensors)
         ]
         if node.op_type in _ELEMENTWISE and behind_weights.intersection(node.input) and not scales & set(node.input):
-            learned = [one for one in node.input if _is_learned(one, tensors) and math.prod(tensors[one].dims) > 1]
+            learned = [name for name in node.input if _is_learned(name, tensors) and math.prod(tensors[name].dims) > 1]
         if learned or behind_weights.intersection(node.input):
             behind_weights.update(node.output)
         if node.op_type == "DynamicQuantizeLinear":
             scales.add(node.output[1])
-        parameters |= {one: math.prod(tensors[one].dims) for one in learned}
+        parameters |= {name: math.prod(tensors[name].dims) for name in learned}
         macs = _macs(node, shapes)
         if learned or macs != 0:
-            weight = next((one for one in learned if len(tensors[one].dims) > 1), "")
+            weight = next((name for name in learned if len(tensors[name].dims) > 1), "")
             costs.append(
                 NodeCost(
                     name=module_name(node), operator=node.op_type, learned=tuple(learned), weight=weight, macs=macs
@@ -140,7 +142,7 @@ def shapes_at_batch_one(model: onnx.ModelProto) -> dict[str, Shape]:
     del bare.graph.value_info[:]
     for value in bare.graph.output:
         value.type.tensor_type.ClearField("shape")
-    weights = {one.name for one in bare.graph.initializer}
+    weights = {tensor.name for tensor in bare.graph.initializer}
     for value in bare.graph.input:
         axes = value.type.tensor_type.shape.dim
         if value.name not in weights and axes and axes[0].WhichOneof("value") != "dim_value":
@@ -159,7 +161,7 @@ def shapes_at_batch_one(model: onnx.ModelProto) -> dict[str, Shape]:
 
 
 def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """Every node, those inside branches and loops included."""
+    """Every node, including those inside branches and loops."""
     for node in graph.node:
         yield node
         for attribute in node.attribute:
@@ -168,14 +170,14 @@ def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
 
 
 def module_name(node: onnx.NodeProto) -> str:
-    """The user's own name of the module a node came from; the node's name where the exporter left none."""
-    for one in node.metadata_props:
-        if one.key == _NAME_SCOPES:
+    """The user's own name of the module that a node came from; the node's name if the exporter recorded none."""
+    for entry in node.metadata_props:
+        if entry.key == _NAME_SCOPES:
             try:
-                scopes = ast.literal_eval(one.value)
+                scopes = ast.literal_eval(entry.value)
             except (SyntaxError, ValueError):
                 break
-            # Last comes the call inside the module.
+            # The last scope is the call inside the module.
             if isinstance(scopes, list) and len(scopes) > 1 and scopes[-2]:
                 return str(scopes[-2])
     return node.name or node.op_type
@@ -186,30 +188,30 @@ def _is_learned(name: str, tensors: dict[str, onnx.TensorProto]) -> bool:
 
 
 def _macs(node: onnx.NodeProto, shapes: dict[str, Shape]) -> int | None:
-    """Multiply-accumulates; 0 for operators that multiply no matrices, None where a shape is unknown."""
-    operator, known = node.op_type, [shapes.get(name) for name in node.input]
+    """Multiply-accumulates of a node; 0 for operators that multiply no matrices, None where a shape is unknown."""
+    operator, operands = node.op_type, [shapes.get(name) for name in node.input]
     output = shapes.get(node.output[0])
     match operator:
         case "Conv" | "ConvInteger" | "QLinearConv":
-            kernel = known[_WEIGHT.get(operator, 1)]
+            kernel = operands[_WEIGHT.get(operator, 1)]
             return None if kernel is None or output is None else math.prod(output) * math.prod(kernel[1:])
         case "ConvTranspose":
-            values, kernel = known[0], known[1]
+            values, kernel = operands[0], operands[1]
             return None if kernel is None or values is None else math.prod(values) * math.prod(kernel[1:])
         case "Gemm":
-            first = known[0]
+            first = operands[0]
             if first is None or output is None or len(first) != 2:
                 return None
-            across = any(one.name == "transA" and one.i for one in node.attribute)
+            across = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
             return math.prod(output) * first[0 if across else 1]
         case "MatMul" | "MatMulInteger" | "QLinearMatMul" | "MatMulIntegerToFloat" | "DynamicQuantizeMatMul":
-            first = known[0]
+            first = operands[0]
             return None if not first or output is None else math.prod(output) * first[-1]
         case "LSTM" | "GRU" | "RNN":
-            values, kernel, recurrence = known[:3]
+            values, kernel, recurrence = operands[:3]
             if values is None or kernel is None or recurrence is None:
                 return None
-            # values (steps, batch, features), or batch first; every step meets every weight once
+            # values are (steps, batch, features), or batch first; every step meets every weight once
             return math.prod(values[:2]) * (math.prod(kernel) + math.prod(recurrence))
         case _:
             return 0

@@ -1,4 +1,4 @@
-"""What is in a `.mar`: members, manifest, what it serves, and its model file."""
+"""Describes the content of a `.mar`: members, manifest, serving document and model file."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _SERVING = "serving.json"
 
 @dataclass(frozen=True, kw_only=True)
 class ArchiveInspection:
-    """What is in a model archive.
+    """The content of a model archive.
 
     Args:
-        file: its name.
-        size: bytes.
-        sha256: of its bytes.
+        file: name of the file.
+        size: size in bytes.
+        sha256: digest of its bytes.
         members: files in the archive, in its order.
         manifest: TorchServe's own description.
-        serving: contents of `serving.json`; None in an archive of another origin.
-        model: what is in its model file; None if its ending is that of no format.
+        serving: content of `serving.json`; None in an archive of another origin.
+        model: content of its model file; None if its ending is not that of a format.
     """
 
     file: str
@@ -41,21 +41,21 @@ class ArchiveInspection:
     format: Literal["mar"] = "mar"
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The description as JSON values."""
         return asdict(self)
 
 
 def inspect_archive(name: str, content: bytes) -> ArchiveInspection:
     """Read a model archive without unpacking it to disk or running anything in it.
 
-    This lists what is there. Whether it is what was packed is for `pipeline verify` to say.
+    This lists what is there. Whether that is what was packed, `pipeline verify` checks.
 
     Args:
-        name: for messages.
-        content: the file's bytes.
+        name: name of the file, for messages.
+        content: bytes of the file.
 
     Raises:
-        FileError: these bytes are no whole zip file, or one without a readable manifest.
+        FileError: the bytes are not a whole zip file, or it has no readable manifest.
     """
     try:
         members, data = read_members(BytesIO(content))

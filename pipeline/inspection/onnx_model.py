@@ -1,4 +1,4 @@
-"""What is in an ONNX file."""
+"""Describes the content of an ONNX file."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class TensorSpec:
     """An input or output of a graph.
 
     Args:
-        name: in the graph.
+        name: name in the graph.
         dtype: numpy's name of the element type.
-        shape: size or symbol of each axis; `?` where the file says nothing. None if even the rank is unknown.
+        shape: size or symbol of each axis, `?` where the file says nothing; None if even the rank is unknown.
     """
 
     name: str
@@ -35,9 +35,9 @@ class LayerSpec:
     """A node with weights, or one that multiplies matrices.
 
     Args:
-        name: of the user's module where the exporter left it, else of the node.
-        operator: ONNX operator.
-        parameters: number of values it learned.
+        name: name of the user's module where the exporter recorded it, else of the node.
+        operator: name of the ONNX operator.
+        parameters: number of learned values.
         macs: multiply-accumulates for one example; None if unknown.
     """
 
@@ -49,23 +49,23 @@ class LayerSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxInspection:
-    """What is in an ONNX file.
+    """The content of an ONNX file.
 
     Args:
-        file: its name.
-        size: bytes.
-        sha256: of its bytes.
+        file: name of the file.
+        size: size in bytes.
+        sha256: digest of its bytes.
         operators: number of nodes by operator, most frequent first; the domain is named unless it is ONNX's own.
-        inputs: what goes in.
-        outputs: what comes out.
+        inputs: inputs of the graph.
+        outputs: outputs of the graph.
         layers: nodes that cost something, in the graph's order.
         parameters: number of learned values; constants of preprocessing, shapes and scales do not count.
         macs: multiply-accumulates for one example; None where a shape does not follow from the file.
         opset: version by operator set.
-        ir_version: of the file format.
-        producer: who wrote it.
+        ir_version: version of the file format.
+        producer: program that wrote the file.
         metadata: key-value pairs of the model.
-        refused: what keeps `verify`, `bench` and `serve` from loading it, and why: operators, or weights elsewhere.
+        refused: operators that keep `verify`, `bench` and `serve` from loading it, or weights elsewhere, with reasons.
     """
 
     file: str
@@ -85,7 +85,7 @@ class OnnxInspection:
     format: Literal["onnx"] = "onnx"
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The description as JSON values."""
         return asdict(self)
 
 
@@ -93,11 +93,11 @@ def inspect_onnx(name: str, content: bytes) -> OnnxInspection:
     """Read an ONNX file without running it.
 
     Args:
-        name: for messages.
-        content: the file's bytes. Weights may lie in other files; those are not read.
+        name: name of the file, for messages.
+        content: bytes of the file. Weights may lie in other files; those are not read.
 
     Raises:
-        FileError: these bytes are no valid ONNX model.
+        FileError: the bytes are not a valid ONNX model.
     """
     try:
         model = onnx.load_model_from_string(content)
@@ -112,30 +112,30 @@ def inspect_onnx(name: str, content: bytes) -> OnnxInspection:
         raise FileError(
             f"{name}: expected a valid ONNX model, found: {reason[:300]}; the file is damaged or of another kind"
         ) from error
-    weights = {one.name for one in model.graph.initializer}
-    operators = Counter(f"{one.domain}.{one.op_type}".lstrip(".") for one in all_nodes(model.graph))
+    weights = {tensor.name for tensor in model.graph.initializer}
+    operators = Counter(f"{node.domain}.{node.op_type}".lstrip(".") for node in all_nodes(model.graph))
     return OnnxInspection(
         file=name,
         size=len(content),
         sha256=digest_bytes(content),
         operators=dict(sorted(operators.items(), key=lambda pair: (-pair[1], pair[0]))),
-        inputs=tuple(_tensor(one) for one in model.graph.input if one.name not in weights),
-        outputs=tuple(_tensor(one) for one in model.graph.output),
+        inputs=tuple(_tensor(value) for value in model.graph.input if value.name not in weights),
+        outputs=tuple(_tensor(value) for value in model.graph.output),
         layers=tuple(
             LayerSpec(
                 name=node.name,
                 operator=node.operator,
-                parameters=sum(cost.parameters[one] for one in node.learned),
+                parameters=sum(cost.parameters[initializer] for initializer in node.learned),
                 macs=node.macs,
             )
             for node in cost.nodes
         ),
         parameters=sum(cost.parameters.values()),
         macs=cost.macs,
-        opset={one.domain or "ai.onnx": one.version for one in model.opset_import},
+        opset={operators.domain or "ai.onnx": operators.version for operators in model.opset_import},
         ir_version=model.ir_version,
         producer=" ".join(part for part in (model.producer_name, model.producer_version) if part),
-        metadata={one.key: one.value for one in model.metadata_props},
+        metadata={entry.key: entry.value for entry in model.metadata_props},
         refused=refused,
     )
 

@@ -1,4 +1,4 @@
-"""What is in a TorchScript file, read from its zip members: nothing is loaded and no pickle is executed."""
+"""Describes the content of a TorchScript file from its zip members. Nothing is loaded and no pickle is executed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.model_code.source_text import SourceError
 
 _CALL = re.compile(r"\b(?:torch|ops\.\w+)\.\w+(?=\()")
 _CLASS = re.compile(r"^class (\w+)\(", re.MULTILINE)
-# Called by the code of every archive, but no operator of a network.
+# The code of every archive calls these, but they are not operators of a network.
 _PLUMBING = frozenset({"torch.to", "ops.prim.dtype"})
 
 
@@ -27,9 +27,9 @@ class StoredTensors:
     """Tensors of one element type.
 
     Args:
-        storage: torch's name of the storage, `FloatStorage` or `QInt8Storage`, say.
-        tensors: how many.
-        elements: values in all of them.
+        storage: torch's name of the storage, such as `FloatStorage` or `QInt8Storage`.
+        tensors: number of tensors.
+        elements: number of values in all of them.
     """
 
     storage: str
@@ -39,19 +39,19 @@ class StoredTensors:
 
 @dataclass(frozen=True, kw_only=True)
 class TorchScriptInspection:
-    """What is in a TorchScript file.
+    """The content of a TorchScript file.
 
     Args:
-        file: its name.
-        size: bytes.
-        sha256: of its bytes.
+        file: name of the file.
+        size: size in bytes.
+        sha256: digest of its bytes.
         operators: number of calls by operator in the compiled code, most frequent first.
         classes: names of the compiled classes.
         frozen: whether weights are constants of the code rather than attributes of modules.
-        tensors: what is stored, by element type. Constants of preprocessing are among it.
+        tensors: stored tensors, by element type, including constants of preprocessing.
         members: files in the archive.
-        code: the compiled Python-like source, by member name.
-        refused: operators that keep `verify`, `bench` and `serve` from loading it, and why; or what cannot be read.
+        code: compiled Python-like source, by member name.
+        refused: operators that keep `verify`, `bench` and `serve` from loading it, or unreadable source, with reasons.
     """
 
     file: str
@@ -67,7 +67,7 @@ class TorchScriptInspection:
     format: Literal["torchscript"] = "torchscript"
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The description as JSON values."""
         return asdict(self)
 
 
@@ -75,11 +75,11 @@ def inspect_torchscript(name: str, content: bytes) -> TorchScriptInspection:
     """Read a TorchScript file without loading it.
 
     Args:
-        name: for messages.
-        content: the file's bytes.
+        name: name of the file, for messages.
+        content: bytes of the file.
 
     Raises:
-        FileError: these bytes are no whole zip file, or one that holds no compiled code.
+        FileError: the bytes are not a whole zip file, or it holds no compiled code.
     """
     try:
         members, data = read_members(BytesIO(content))
@@ -111,7 +111,7 @@ def inspect_torchscript(name: str, content: bytes) -> TorchScriptInspection:
         size=len(content),
         sha256=digest_bytes(content),
         operators=dict(sorted(calls.items(), key=lambda pair: (-pair[1], pair[0]))),
-        classes=tuple(one for text in code.values() for one in _CLASS.findall(text)),
+        classes=tuple(class_name for text in code.values() for class_name in _CLASS.findall(text)),
         frozen=any("CONSTANTS." in text for text in code.values())
         and all("__parameters__ = []" in text for text in code.values() if _CLASS.search(text)),
         tensors=tuple(
@@ -120,11 +120,11 @@ def inspect_torchscript(name: str, content: bytes) -> TorchScriptInspection:
         ),
         members=members,
         code=code,
-        refused=_refused(code),
+        refused=_refusals(code),
     )
 
 
-def _refused(code: dict[str, str]) -> dict[str, str]:
+def _refusals(code: dict[str, str]) -> dict[str, str]:
     modules = {
         member.partition("/code/")[2].removesuffix(".py").replace("/", "."): text for member, text in code.items()
     }
@@ -139,9 +139,9 @@ def _storages(pickled: bytes) -> list[tuple[str, int]]:
     """Element type and size of every stored tensor, from a pickle's opcodes.
 
     torch writes a tensor as the persistent id `("storage", torch.FloatStorage, key, device, elements)`. A string or
-    class that was written before is fetched from the memo by its number; memo numbers count up from 0.
+    class that was written before is read from the memo by its number. Memo numbers count up from 0.
     """
-    found: list[tuple[str, int]] = []
+    storages: list[tuple[str, int]] = []
     memo: dict[int, Any] = {}
     recent: list[Any] = []
     seen: set[tuple[str, str]] = set()
@@ -154,16 +154,16 @@ def _storages(pickled: bytes) -> list[tuple[str, int]]:
                 assert isinstance(argument, int)
                 recent.append(memo.get(argument))
             case "BINPERSID":
-                parts = [one for one in recent if one is not None][-4:]
+                parts = [argument for argument in recent if argument is not None][-4:]
                 if len(parts) == 4 and str(parts[0]).startswith("torch ") and isinstance(parts[3], int):
                     storage, key, elements = str(parts[0]).removeprefix("torch "), str(parts[1]), parts[3]
                     if (storage, key) not in seen:
                         seen.add((storage, key))
-                        found.append((storage, elements))
+                        storages.append((storage, elements))
                 recent.append(None)
             case "TUPLE" | "TUPLE1" | "TUPLE2" | "TUPLE3" | "MARK" | "EMPTY_TUPLE":
                 pass
             case _:
                 recent.append(argument)
         del recent[:-16]
-    return found
+    return storages

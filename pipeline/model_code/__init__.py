@@ -1,1 +1,1 @@
-"""What a stranger's model file would do if it were loaded, read from its bytes before anything loads it."""
+"""Determines from the bytes of a stranger's model file what it would do, before anything loads it."""

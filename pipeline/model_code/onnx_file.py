@@ -1,4 +1,4 @@
-"""An ONNX file is data, with two ways out: weights in other files, and operators of other libraries."""
+"""The check of an ONNX file. It is data with two ways out: weights in other files, and operators of other libraries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.model_code.operators import cut, how_to_allow
 
 # Sets of operators that ONNX Runtime itself brings.
 _DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
-# Of these, operators that load other files or libraries, where a build of ONNX Runtime has them.
+# These operators among them load other files or libraries, where a build of ONNX Runtime has them.
 _REFUSED = {
     "ATen": "it runs another library",
     "EPContext": "it reads another file",
@@ -22,16 +22,16 @@ _REFUSED = {
 
 
 def check_onnx(name: str, content: bytes, *, allowed_operators: Collection[str] = ()) -> None:
-    """Stop where loading or running an ONNX file could read other files or run other code.
+    """Raise an error if an ONNX file could read other files or run other code when it is loaded or run.
 
     Args:
-        name: of the file, for messages.
-        content: its bytes.
-        allowed_operators: `domain::operator` that the user allows beside those of ONNX Runtime.
+        name: name of the file, for messages.
+        content: bytes of the file.
+        allowed_operators: operators as `domain::operator` that the user allows beside those of ONNX Runtime.
 
     Raises:
-        FileError: it is no ONNX file, its weights lie outside it, or it names operators of another library; nothing of
-            it was loaded.
+        FileError: it is not an ONNX file, its weights lie outside it, or it names operators of another library; nothing
+            of it was loaded.
     """
     try:
         model = onnx.load_model_from_string(content)
@@ -57,7 +57,7 @@ def check_onnx(name: str, content: bytes, *, allowed_operators: Collection[str] 
 
 
 def outside_weights(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Tensors, wherever in the model, whose values lie in another file or at an address in memory."""
+    """All tensors of a model whose values lie in another file or at an address in memory."""
     for message in _messages(model):
         if isinstance(message, onnx.TensorProto) and (
             message.data_location == onnx.TensorProto.EXTERNAL or message.external_data
@@ -66,7 +66,7 @@ def outside_weights(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
 
 
 def refused_operators(model: onnx.ModelProto) -> dict[str, str]:
-    """Operators, wherever in the model, that may do more than compute, and why, by `domain::operator`."""
+    """All operators of a model that may do more than compute: reasons by `domain::operator`."""
     local = {(function.domain, function.name, function.overload) for function in model.functions}
     return {
         f"{message.domain or 'ai.onnx'}::{message.op_type}": reason
@@ -82,7 +82,7 @@ def _refusal(node: onnx.NodeProto, local: Collection[tuple[str, str, str]]) -> s
 
 
 def _messages(message: Message) -> Iterator[Message]:
-    """A message and all that are inside it: graphs, nodes, attributes, tensors, functions."""
+    """A message and all messages inside it: graphs, nodes, attributes, tensors, functions."""
     yield message
     for field, value in message.ListFields():
         if field.type == field.TYPE_MESSAGE:

@@ -1,8 +1,8 @@
-"""Which operators a stranger's TorchScript file may call, and why the others may not.
+"""Lists the operators that a stranger's TorchScript file may call, and why it may not call the others.
 
-TorchScript is a program: it calls operators by name. Those listed here compute: numbers in, numbers out, within the
-process. Whatever is not listed is refused, so an operator that a later torch brings is refused until somebody read
-what it does. The names are those of the schemas of torch 2.13, without their overloads.
+TorchScript is a program: it calls operators by name. The operators listed here only compute, from numbers to numbers,
+within the process. Every other operator is refused, so a new operator of a later torch is refused until somebody has
+read what it does. The names are those of the schemas of torch 2.13, without their overloads.
 """
 
 from __future__ import annotations
@@ -125,8 +125,9 @@ _ATEN = """
         view view_as view_as_complex view_as_complex_copy view_as_real view_as_real_copy view_copy vsplit vstack
         wait warn where xlogy xlogy_ zero zero_ zeros zeros_like zfill
 """
-# Names with an underscore in front are torch's own business, not checked as public ones are. These are what scripting
-# and tracing usual networks leaves in a file: operators of the language, shapes, convolutions, attention, resizing.
+# Operators with an underscore in front are internal to torch, which does not check them as it checks public ones. The
+# names here are those that scripting and tracing of usual networks leave in a file: operators of the language, shapes,
+# convolutions, attention, resizing.
 _ATEN_INTERNAL = """
         __and__ __contains__ __derive_index __getitem__ __iand__ __ilshift__ __interpolate __ior__ __irshift__
         __is__ __isnot__ __ixor__ __lshift__ __not__ __or__ __range_length __round_to_zero_floordiv __rshift__
@@ -152,7 +153,7 @@ _PRIM = """
         is_quantized is_sparse is_sparse_csr is_vulkan is_xla is_xpu itemsize layout max min name nbytes
         rangelist requires_grad tolist type unchecked_cast unchecked_unwrap_optional
 """
-# Int8 layers and their packed weights.
+# These operators belong to int8 layers and their packed weights.
 _QUANTIZED = """
         add add_out add_relu add_relu_out add_scalar add_scalar_out add_scalar_relu add_scalar_relu_out
         batch_norm batch_norm1d batch_norm1d_relu batch_norm2d batch_norm2d_relu batch_norm3d batch_norm3d_relu
@@ -185,10 +186,11 @@ ALLOWED = frozenset(
     for name in names.split()
 )
 
-# What is refused, with the reason that a person is told; `*` stands for any characters. Each operator that torch
-# registers is either above or here, which a test holds. Names that a network's own layers and values could have as
-# well are written out: they are compared with the names of attributes and methods too. Of public operators, some 180
-# calls with sizes and indices that do not fit were tried; those that read or wrote beyond a tensor are refused.
+# Operators that are refused, with the reason that a person reads; `*` stands for any characters. Each operator that
+# torch registers is either above or here, which a test checks. Names that a network's own layers and values could have
+# too are written out, because they are compared with the names of attributes and methods as well. Some 180 calls of
+# public operators with sizes and indices that do not fit were tried; operators that read or wrote beyond a tensor are
+# refused.
 REFUSED: tuple[tuple[str, str], ...] = (
     ("it reads and writes files", "aten::from_file aten::save debugprims::* image::*"),
     ("it runs Python", "prim::PythonOp prim::IgnoredPythonOp"),
@@ -279,10 +281,10 @@ REFUSED: tuple[tuple[str, str], ...] = (
 )
 _PATTERNS = tuple((re.compile("|".join(map(translate, names.split()))), reason) for reason, names in REFUSED)
 UNKNOWN = "nothing is known of it"
-# In one message.
+# Limits for one message.
 _MOST_NAMED, _LONGEST_NAME = 5, 100
 
-# Classes of torch that a file may hold objects of: packed weights of int8 layers.
+# A file may hold objects of these classes of torch, the packed weights of int8 layers.
 ALLOWED_CLASSES = frozenset(
     f"__torch__.torch.classes.{name}"
     for name in (
@@ -298,7 +300,7 @@ def refusal(operator: str, allowed: Collection[str] = ()) -> str:
     """Why an operator may not be called, in one clause; empty where it may.
 
     Args:
-        operator: namespace and name, `aten::relu` for example.
+        operator: namespace and name, such as `aten::relu`.
         allowed: names that the user allows beside the list.
     """
     if operator in ALLOWED or operator in allowed:
@@ -307,12 +309,12 @@ def refusal(operator: str, allowed: Collection[str] = ()) -> str:
 
 
 def how_to_allow(operators: Collection[str]) -> str:
-    """What a person who wants a file with these operators all the same may do."""
+    """Advice for a person who wants to load a file with these operators all the same."""
     options = " ".join(f"--allow-operator {cut(operator)}" for operator in list(operators)[:_MOST_NAMED])
     more = f" (and {len(operators) - _MOST_NAMED} more)" if len(operators) > _MOST_NAMED else ""
     return f"nothing of it was loaded; give {options}{more} if you know who made it and why it needs that"
 
 
 def cut(text: str) -> str:
-    """A name of a stranger's, no longer than a message bears."""
+    """A stranger's name, cut to a length that fits into a message."""
     return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}..."

@@ -1,8 +1,8 @@
-"""What the pickle records of a TorchScript file would build, followed without building it.
+"""Follows the pickle records of a TorchScript file, without building the values that they describe.
 
-torch reads them with its own unpickler (torch/csrc/jit/serialization/unpickler.cpp), which knows a few operations. It
-trusts the sizes of stored tensors (seen in 2.13: a storage that claims more elements than its record holds is read
-beyond its end), so they are held against the records here.
+torch reads the records with its own unpickler (torch/csrc/jit/serialization/unpickler.cpp), which knows a few
+operations. It trusts the sizes of stored tensors (seen in 2.13: a storage that claims more elements than its record
+holds is read beyond its end), so this module compares the sizes with the records.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _GLOBALS = frozenset(
 )
 _TENSORS = ("torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_qtensor")
 _ORDERED = "collections OrderedDict"
-# To torch's unpickler the other names of its own are numbers, and calling a number calls the function that has it.
+# torch's unpickler reads its other names as numbers, and a call of a number calls the function that has this number.
 _FUNCTIONS = frozenset(
     name for name in _GLOBALS if name.startswith(("torch.", "builtins ", "collections ")) or name == "torch device"
 )
 _KEY = re.compile(r"\d+", re.ASCII)
 _DEVICE = "cpu"
 _NO_CLASSES: Mapping[str, DeclaredClass] = MappingProxyType({})
-# Types of the lists that torch has a function for.
+# Types of the lists for which torch has a function.
 _LISTS = {
     "torch.jit._pickle build_intlist": "List[int]",
     "torch.jit._pickle build_doublelist": "List[float]",
@@ -53,7 +53,7 @@ _TYPED = "torch.jit._pickle restore_type_tag"
 
 
 class PickleError(ValueError):
-    """A record that is refused: what was expected and found in it."""
+    """A record that is refused. The message says what was expected and found in it."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class _Storage:
 
 @dataclass(frozen=True)
 class _New:
-    """A class whose object waits for its state."""
+    """A new object of a class, which waits for its state."""
 
     name: str
 
@@ -82,13 +82,13 @@ def check_pickle(
     """Follow a record to its end.
 
     Args:
-        pickled: the record.
-        storages: bytes of the stored tensors by key.
-        classes: qualified names of classes whose objects it may hold.
-        declared: those of them that the file's source declares, by qualified name.
+        pickled: bytes of the record.
+        storages: sizes of the stored tensors in bytes, by key.
+        classes: qualified names of the classes whose objects it may hold.
+        declared: classes among them that the file's source declares, by qualified name.
 
     Raises:
-        PickleError: an operation, a name or a size in it that torch does not write.
+        PickleError: the record has an operation, a name or a size that torch does not write.
     """
     machine = _Machine(storages, classes, declared)
     end = 0
@@ -107,27 +107,27 @@ def check_pickle(
 
 
 def _by_name(state: object) -> dict[str, Any]:
-    """Attributes of an object; none where its state is no dictionary."""
+    """Attributes of an object by name; empty where its state is not a dictionary."""
     if not isinstance(state, Container) or state.kind != "Dict":
         return {}
     return {name: value for name, value in state.parts or () if isinstance(name, str)}
 
 
 class _Machine:
-    """A stack and a memo, as the unpickler has them; values are kept only as far as sizes depend on them."""
+    """A stack and a memo like the unpickler's. They keep values only as far as sizes and types depend on them."""
 
     def __init__(
         self, storages: Mapping[str, int], classes: Collection[str], declared: Mapping[str, DeclaredClass]
     ) -> None:
         self._storages, self._classes, self._declared = storages, classes, declared
-        self._enums = frozenset(name for name, known in declared.items() if known.base == "Enum")
+        self._enums = frozenset(name for name, declaration in declared.items() if declaration.base == "Enum")
         self._stack: list[Any] = []
-        # How high the stack was at each open mark: what lies below belongs to what began before.
+        # Height of the stack at each open mark. Values below it belong to what began before the mark.
         self._marks: list[int] = []
         self._memo: list[Any] = []
 
-    def step(self, name: str, argument: Any) -> None:  # noqa: C901, PLR0912 - one branch an operation
-        """Do one operation."""
+    def step(self, name: str, argument: Any) -> None:  # noqa: C901, PLR0912 - one branch for each operation
+        """Follow one operation."""
         stack = self._stack
         match name:
             case "PROTO" if argument == 2:
@@ -159,7 +159,7 @@ class _Machine:
                     raise PickleError(f"expected a memo number below {len(self._memo)}, found {argument}")
                 stack.append(self._memo[argument])
             case "GLOBAL":
-                stack.append(self._known(argument))
+                stack.append(self._global(argument))
             case "BINPERSID":
                 stack.append(self._storage(self._pop()))
             case "NEWOBJ":
@@ -179,7 +179,7 @@ class _Machine:
                 raise PickleError(f"expected only operations that torch writes, found {cut(f'{name} {argument}')}")
 
     def _top(self) -> Any:
-        """The last value: it has to lie above the last mark."""
+        """The last value, which has to lie above the last mark."""
         if len(self._stack) <= (self._marks[-1] if self._marks else 0):
             raise PickleError("expected a value above the last mark, found none")
         return self._stack[-1]
@@ -189,7 +189,7 @@ class _Machine:
         return self._stack.pop()
 
     def _fill(self, kind: str) -> None:
-        """Fill a list or a dictionary, once: none changes after it was compared with its type."""
+        """Fill a list or a dictionary once, so that none changes after it was compared with its type."""
         values = self._to_mark()
         container = self._top()
         if not isinstance(container, Container) or container.kind != kind or container.parts is not None:
@@ -199,7 +199,7 @@ class _Machine:
         container.parts = values if kind == "List" else tuple(zip(values[::2], values[1::2], strict=True))
 
     def _to_mark(self) -> tuple[Any, ...]:
-        """Take all values above the last mark, and the mark."""
+        """Remove the last mark and all values above it, and return the values."""
         if not self._marks:
             raise PickleError("expected a mark below the values, found none")
         place = self._marks.pop()
@@ -208,29 +208,29 @@ class _Machine:
         return values
 
     def _new(self) -> _New:
-        arguments, known = self._pop(), self._pop()
-        if arguments != () or not isinstance(known, _Global) or known.name in _GLOBALS | self._enums:
+        arguments, owner = self._pop(), self._pop()
+        if arguments != () or not isinstance(owner, _Global) or owner.name in _GLOBALS | self._enums:
             raise PickleError("expected a class of the file and no arguments for an object, found others")
-        return _New(known.name)
+        return _New(owner.name)
 
     def _build(self) -> None:
-        """Give a new object its state, which has to be what its class declares: torch trusts that."""
+        """Give a new object its state. The state has to be what its class declares, because torch trusts that."""
         state, new = self._pop(), self._pop()
         if not isinstance(new, _New):
             raise PickleError("expected a new object below its state, found another value")
-        known = self._declared.get(new.name)
-        if known is not None and known.state is not None:
-            if not fits(state, known.state, self._declared):
+        declaration = self._declared.get(new.name)
+        if declaration is not None and declaration.state is not None:
+            if not fits(state, declaration.state, self._declared):
                 raise PickleError(f"expected a state of {cut(new.name)} as its source declares, found another")
-        elif known is not None:
+        elif declaration is not None:
             parts = _by_name(state)
-            for name, declared in known.attributes.items():
+            for name, declared in declaration.attributes.items():
                 if name not in parts or not fits(parts[name], declared, self._declared):
                     kind = cut(ast.unparse(declared))
                     raise PickleError(f"expected {cut(name)} of {cut(new.name)} to be {kind}, found another value")
         self._stack.append(Object(new.name))
 
-    def _known(self, name: str) -> _Global:
+    def _global(self, name: str) -> _Global:
         if name in _GLOBALS:
             return _Global(name)
         if name.count(" ") != 1 or name.replace(" ", ".") not in self._classes:
@@ -259,7 +259,7 @@ class _Machine:
         arguments, function = self._pop(), self._pop()
         if not isinstance(function, _Global) or function.name not in _FUNCTIONS | self._enums:
             raise PickleError("expected an enumeration or a function of torch to call, found another value")
-        # For any other value torch leaves nothing on the stack: all that follows would be another thing.
+        # For any other value torch leaves nothing on the stack, so all that follows would mean something else.
         if function.name in self._enums and not any(
             type(value) is type(arguments) and value == arguments for value in self._declared[function.name].values
         ):
@@ -297,7 +297,7 @@ class _Machine:
 
     @staticmethod
     def _require_inside(arguments: Any) -> None:
-        """A tensor has to lie inside its storage."""
+        """Check that a tensor lies inside its storage."""
         match arguments:
             case (_Storage(elements=elements), int() as offset, tuple() as sizes, tuple() as strides, *_) if len(
                 sizes

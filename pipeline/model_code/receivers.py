@@ -1,6 +1,6 @@
-"""Of which class the objects are whose members TorchScript source names, as far as the source says so.
+"""Finds the class of the objects whose members TorchScript source names, as far as the source states it.
 
-A member of any other value is an operator, whatever classes of the file have a member of that name.
+A member of any other value is an operator, even if a class of the file has a member of that name.
 """
 
 from __future__ import annotations
@@ -11,37 +11,37 @@ from dataclasses import dataclass
 
 from pipeline.model_code.stored_values import DeclaredClass
 
-# Types of the values that names are bound to; none where it is not known.
+# Types of the values that names are bound to; None where the type is unknown.
 Names = dict[str, ast.expr | None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Declared:
-    """What a file's source declares, by qualified name.
+    """The declarations in a file's source.
 
     Args:
-        classes: its classes.
-        functions: types of what its functions return.
+        classes: its classes, by qualified name.
+        functions: return types of its functions, by qualified name.
     """
 
     classes: Mapping[str, DeclaredClass]
     functions: Mapping[str, ast.expr | None]
 
     def has_member(self, owner: ast.expr | None, name: str) -> bool:
-        """Whether a value of a type is an object with such a member."""
-        known = self._class(owner)
-        return known is not None and name in known.members
+        """Whether a value of type `owner` is an object with a member of that name."""
+        declaration = self._class(owner)
+        return declaration is not None and name in declaration.members
 
     def member(self, owner: ast.expr | None, name: str) -> ast.expr | None:
-        """The type of an attribute."""
-        known = self._class(owner)
-        return None if known is None else known.attributes.get(name)
+        """The type of an attribute of a value of type `owner`; None where it is unknown."""
+        declaration = self._class(owner)
+        return None if declaration is None else declaration.attributes.get(name)
 
     def _class(self, owner: ast.expr | None) -> DeclaredClass | None:
         return self.classes.get(ast.unparse(owner)) if isinstance(owner, ast.Attribute) else None
 
     def type_of(self, node: ast.expr, names: Names) -> ast.expr | None:
-        """The type of an expression, or, of a function's name, this name."""
+        """The type of an expression. For the name of a function it is this name."""
         match node:
             case ast.Name(id=name):
                 return names.get(name)
@@ -59,10 +59,10 @@ class Declared:
                 return None
 
     def may_cast(self, value: ast.expr, wanted: ast.expr, names: Names) -> bool:
-        """Whether a value may be taken for another type unchecked, as torch does.
+        """Whether a value may be cast to a type without a check, as torch does it.
 
-        Of a scalar or a list of them torch looks at each value again, but not at the class of an object: only what may
-        be None is taken for what it else is.
+        torch checks each value of a scalar or of a list of scalars again, but it does not check the class of an object.
+        So an object may only be cast from an optional type to the type itself.
         """
         match wanted:
             case ast.Name() | ast.Constant(value=None):
@@ -70,9 +70,9 @@ class Declared:
             case ast.Subscript(value=ast.Name(id="List"), slice=ast.Name(id=name)) if name != "Any":
                 return True
             case _:
-                found = self.type_of(value, names)
+                current = self.type_of(value, names)
                 optional = ast.Subscript(value=ast.Name(id="Optional", ctx=ast.Load()), slice=wanted, ctx=ast.Load())
-                return _same(found, wanted) or _same(found, optional)
+                return _same(current, wanted) or _same(current, optional)
 
     def _result(self, call: ast.Call, names: Names) -> ast.expr | None:
         match call.func:
@@ -81,16 +81,16 @@ class Declared:
             case ast.Attribute() if ast.unparse(call.func) in self.classes:
                 return call.func
             case ast.Attribute(value=owner, attr=name) if (
-                known := self._class(self.type_of(owner, names))
+                declaration := self._class(self.type_of(owner, names))
             ) is not None:
-                return known.results.get(name)
+                return declaration.results.get(name)
             case _:
                 function = self.type_of(call.func, names)
                 return None if function is None else self.functions.get(ast.unparse(function))
 
 
 def _part(container: ast.expr | None, index: ast.expr) -> ast.expr | None:
-    """The type of an element."""
+    """The type of an element of a container."""
     match container, index:
         case ast.Subscript(value=ast.Name(id="List"), slice=inner), _ if not isinstance(index, ast.Slice):
             return inner
@@ -103,17 +103,17 @@ def _part(container: ast.expr | None, index: ast.expr) -> ast.expr | None:
 
 
 def parts_of(declared: ast.expr | None, count: int) -> list[ast.expr | None]:
-    """Types of as many values as a tuple or a list is unpacked to."""
+    """Types of the values to which a tuple or a list is unpacked."""
     return [None if declared is None else _part(declared, ast.Constant(value=place)) for place in range(count)]
 
 
 def merged(branches: Iterable[Names]) -> Names:
-    """Names that all branches bind; without a type where they do not agree on it."""
-    first, *others = branches
+    """Names that all branches bind. A name has no type where the branches disagree on it."""
+    first, *rest = branches
     return {
-        name: declared if all(_same(declared, other[name]) for other in others) else None
+        name: declared if all(_same(declared, names[name]) for names in rest) else None
         for name, declared in first.items()
-        if all(name in other for other in others)
+        if all(name in names for names in rest)
     }
 
 
@@ -122,7 +122,7 @@ def _same(first: ast.expr | None, second: ast.expr | None) -> bool:
 
 
 def without_types(names: Names, statements: Iterable[ast.stmt]) -> Names:
-    """The names as a loop finds them: those that its body binds may be of another type."""
+    """The names at the start of a loop. Those that its body binds lose their types, because these may differ."""
     bound = {
         node.id
         for statement in statements

@@ -1,4 +1,4 @@
-"""The one question before a stranger's model file is loaded: can it do more than compute?"""
+"""The check of a stranger's model file before it is loaded: can it do more than compute?"""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _NAME = re.compile(r"[\w.]+::\w+", re.ASCII)
 def require_safe_model(
     path: Path, runtime: RuntimeSpec, members: Mapping[str, bytes], *, allowed_operators: Sequence[str] = ()
 ) -> None:
-    """Stop where an archive's model file could do more than compute; see `pipeline.model_code`.
+    """Raise an error if an archive's model file could do more than compute; see `pipeline.model_code`.
 
     Args:
-        path: of the archive, for messages.
-        runtime: says which member is the model file, and what will load it.
-        members: of the archive, already checked against their digests.
+        path: path of the archive, for messages.
+        runtime: names the member that is the model file, and the library that will load it.
+        members: bytes of the archive's members by name, already checked against their digests.
         allowed_operators: names such as `aten::grad` that the user allows beside the list.
 
     Raises:
-        FileError: it could; nothing of it was loaded.
-        UsageError: an allowed operator is no name of one.
+        FileError: the file could do more; nothing of it was loaded.
+        UsageError: an allowed operator is not a name that an operator can have.
     """
     check_operator_names(allowed_operators)
-    # A runtime goes by the ending: ONNX Runtime reads .ort in another way.
+    # A runtime decides by the ending: ONNX Runtime reads a .ort file in another way.
     ending = RUNTIMES[runtime.kind].ending
     if PurePosixPath(runtime.file).suffix != ending:
         raise FileError(f"{path}: expected a model file ending in {ending} for {runtime.kind}, found {runtime.file!r}")
@@ -41,16 +41,16 @@ def require_safe_model(
 
 
 def require_safe_file(name: str, kind: RuntimeKind, content: bytes, *, allowed_operators: Sequence[str] = ()) -> None:
-    """The same of a model file that is in no archive.
+    """Raise an error if a model file that is in no archive could do more than compute.
 
     Args:
-        name: of the file, for messages.
-        kind: of the library that will load it.
-        content: its bytes.
-        allowed_operators: likewise.
+        name: name of the file, for messages.
+        kind: library that will load it.
+        content: bytes of the file.
+        allowed_operators: names such as `aten::grad` that the user allows beside the list.
 
     Raises:
-        FileError: likewise.
+        FileError: the file could do more; nothing of it was loaded.
     """
     match kind:
         case "onnxruntime":
@@ -64,14 +64,14 @@ def require_safe_file(name: str, kind: RuntimeKind, content: bytes, *, allowed_o
 
 
 def unlisted_operators(file: Path, kind: RuntimeKind) -> tuple[str, ...]:
-    """What `--allow-operator` has to be given for, so that a file is loaded; nothing of an ONNX file of a build.
+    """Operators that a file needs and that only `--allow-operator` allows; none for an ONNX file of a build.
 
     Args:
-        file: of a build.
-        kind: of the library that loads it.
+        file: path of a model file of a build.
+        kind: library that loads it.
 
     Raises:
-        FileError: it is not of the form that a build writes.
+        FileError: the file does not have the form that a build writes.
     """
     match kind:
         case "onnxruntime":
@@ -83,10 +83,10 @@ def unlisted_operators(file: Path, kind: RuntimeKind) -> tuple[str, ...]:
 
 
 def check_operator_names(names: Sequence[str]) -> None:
-    """Stop at a name that no operator can have.
+    """Raise an error at the first name that no operator can have.
 
     Raises:
-        UsageError: it is no namespace and name.
+        UsageError: the name does not consist of a namespace and a name.
     """
     for name in names:
         if not _NAME.fullmatch(name):

@@ -1,9 +1,9 @@
-"""Which operators TorchScript source calls, read by Python's parser without compiling or running it.
+"""Finds the operators that TorchScript source calls, with Python's parser, without compiling or running the source.
 
-What a name means is what torch's importer makes of it (torch/csrc/jit/serialization/import_source.cpp and
-frontend/ir_emitter.cpp, sugared_value.cpp): `torch.x` and `ops.space.x` are operators; so is `value.x` unless the value
-is an object that has such a member. A name that is none of those known here is refused: so is every form of source that
-torch's printer does not write, because Python and torch might read it differently.
+A name means what torch's importer makes of it (torch/csrc/jit/serialization/import_source.cpp and
+frontend/ir_emitter.cpp, sugared_value.cpp): `torch.x` and `ops.space.x` are operators, and so is `value.x` unless the
+value is an object that has such a member. A name that is not known here is refused, and so is every form of source
+that torch's printer does not write, because Python and torch might read it differently.
 """
 
 from __future__ import annotations
@@ -19,27 +19,28 @@ from pipeline.model_code.receivers import Declared, Names, merged, parts_of, wit
 from pipeline.model_code.source_text import SourceError, parse
 from pipeline.model_code.stored_values import DeclaredClass, declared_class
 
-# Roots of dotted names; no source that torch prints uses one without a dot behind it.
+# Roots of dotted names. In source that torch prints, each is followed by a dot.
 _ROOTS = frozenset({"torch", "ops", "CONSTANTS", "__torch__"})
-# What is called with a type or a member's name: nothing else may be done with them, as another name of theirs would
-# hide it. With the number of arguments that torch prints.
+# Functions that are called with a type or with a member's name, and the number of arguments that torch prints. Source
+# may only call them, because a second name for one of them would hide such a call.
 _WITH_TYPE = {"annotate": 2, "unchecked_cast": 2, "uninitialized": 1, "isinstance": 2}
 _WITH_MEMBER_NAME = {"getattr": 2, "hasattr": 2}
 _SPECIAL = _WITH_TYPE | _WITH_MEMBER_NAME
-# Names without a dot that mean something by themselves; they compute, or are what the value of an operator above is.
+# Names without a dot that mean something by themselves. They compute, or are values of operators that are allowed.
 _BUILTIN_NAMES = """
     AssertionError abs all any awaitable bin bool chr complex dict divmod enumerate float fork hash hex inf infj int
     len list max min nan nanj oct ord pow range rangelist round sorted str sum tuple zip
 """
 _BUILTINS = frozenset(_BUILTIN_NAMES.split())
-# Such names that are operators which are refused.
+# Names without a dot that mean operators which are refused.
 _BUILTIN_OPERATORS = {"print": "prim::Print", "id": "prim::id"} | {
     name: f"prim::{name}" for name in ("rpc_async", "rpc_sync", "rpc_remote")
 }
-# No value may have such a name: torch forgets values (after `del`, or branches that disagree on a type), and the name
-# then means the operator again. Other builtin names only compute, whether torch has forgotten the value or not.
+# No value may have one of these names: torch forgets values (after `del`, or after branches that disagree on a type),
+# and the name then means the operator again. Other builtin names only compute, whether torch has forgotten a value or
+# not.
 _RESERVED = _ROOTS | _SPECIAL.keys() | _BUILTIN_OPERATORS.keys() | {"fork"}
-# Methods and properties of tensors, devices, enumerations and classes that are no operators of these names.
+# Methods and properties of tensors, devices, enumerations and classes that are not operators of the same name.
 _PROPERTY_NAMES = "H T __new__ byte cdouble cfloat char double float half int long ndim shape short value"
 _PROPERTIES = frozenset(_PROPERTY_NAMES.split())
 _BASES = frozenset({"Enum", "Interface", "Module", "ModuleInterface", "NamedTuple"})
@@ -52,8 +53,8 @@ class Use:
     """An operator that source names.
 
     Args:
-        operator: namespace and name, `aten::relu` for example.
-        place: member and line.
+        operator: namespace and name, such as `aten::relu`.
+        place: module and line.
     """
 
     operator: str
@@ -62,12 +63,12 @@ class Use:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What is known of a file's source.
+    """The types, classes and operators in a file's source.
 
     Args:
         types: qualified names of its classes and functions.
-        classes: what its classes declare, by qualified name.
-        uses: the operators that it names.
+        classes: declarations of its classes, by qualified name.
+        uses: operators that it names.
     """
 
     types: frozenset[str]
@@ -75,7 +76,7 @@ class Source:
     uses: tuple[Use, ...]
 
     def refused(self, allowed: Collection[str]) -> dict[str, tuple[str, str]]:
-        """Operators that may not be called: why, and where the first one stands, by operator."""
+        """Operators that may not be called, each with the reason and the place of its first use."""
         first = {use.operator: use.place for use in reversed(self.uses)}
         reasons = {operator: refusal(operator, allowed) for operator in sorted(first)}
         return {operator: (reason, first[operator]) for operator, reason in reasons.items() if reason}
@@ -85,10 +86,10 @@ def read_source(files: Mapping[str, str]) -> Source:
     """Read all source of a TorchScript file.
 
     Args:
-        files: source by qualified name of the module, `__torch__.torch.nn.modules.linear` for example.
+        files: source by qualified name of the module, such as `__torch__.torch.nn.modules.linear`.
 
     Raises:
-        SourceError: a name or a form in it that torch's printer does not write.
+        SourceError: the source has a name or a form that torch's printer does not write.
     """
     trees = {module: parse(module, text) for module, text in files.items()}
     types = set(ALLOWED_CLASSES)
@@ -117,14 +118,14 @@ def read_source(files: Mapping[str, str]) -> Source:
 
 
 class _Reader:
-    """Walks one file's tree, statement by statement, with the names that are bound there."""
+    """Walks the tree of one file, statement by statement, and keeps track of the names that are bound."""
 
     def __init__(self, module: str, text: str, types: frozenset[str], declared: Declared) -> None:
         self._module, self._lines, self._types, self._declared = module, text.split("\n"), types, declared
         self.uses: list[Use] = []
 
     def module(self, tree: ast.Module) -> None:
-        """A whole file: classes and functions."""
+        """Read a whole file of classes and functions."""
         for statement in tree.body:
             match statement:
                 case ast.ClassDef():
@@ -135,12 +136,12 @@ class _Reader:
                 case _:
                     self._refuse(statement, "classes and functions", type(statement).__name__)
 
-    def _refuse(self, node: ast.AST, expected: str, found: str) -> NoReturn:
+    def _refuse(self, node: ast.AST, expected: str, actual: str) -> NoReturn:
         line = getattr(node, "lineno", 0)
-        raise SourceError(f"{self._module}, line {line}: expected {expected}, found {cut(found)}")
+        raise SourceError(f"{self._module}, line {line}: expected {expected}, found {cut(actual)}")
 
     def _written(self, node: ast.expr) -> str:
-        """The source of an expression; of one of several lines, what is on the first."""
+        """The source of an expression; only its first line if it has several."""
         end = node.end_col_offset if node.end_lineno == node.lineno else None
         return self._lines[node.lineno - 1][node.col_offset : end]
 
@@ -193,7 +194,7 @@ class _Reader:
         for statement in statements:
             self._statement(statement, bound)
 
-    def _statement(self, statement: ast.stmt, bound: Names) -> None:  # noqa: C901, PLR0912 - one branch a kind
+    def _statement(self, statement: ast.stmt, bound: Names) -> None:  # noqa: C901, PLR0912 - one branch for each kind
         match statement:
             case ast.Assign():
                 self._value(statement.value, bound)
@@ -216,7 +217,8 @@ class _Reader:
                 branches = [dict(bound), dict(bound)]
                 self._block(statement.body, branches[0])
                 self._block(statement.orelse, branches[1])
-                # As in torch: what only one branch binds is not bound behind it, and may be another thing there.
+                # As in torch, a name that only one branch binds is not bound after the branches and may mean another
+                # thing there.
                 bound.update(merged(branches))
             case ast.While(orelse=[]):
                 bound.update(without_types(bound, statement.body))
@@ -258,7 +260,7 @@ class _Reader:
             case _:
                 self._refuse(target, "a name, an attribute or an element to assign to", type(target).__name__)
 
-    def _value(self, node: ast.expr, bound: Names) -> None:  # noqa: C901, PLR0912 - one branch a kind
+    def _value(self, node: ast.expr, bound: Names) -> None:  # noqa: C901, PLR0912 - one branch for each kind
         match node:
             case ast.Name(id=name):
                 self._name(node, name, bound)
@@ -328,13 +330,13 @@ class _Reader:
             self._value(value, bound)
 
     def _text(self, node: ast.AST, name: str, member: ast.expr) -> str:
-        """A member's name in quotes, without what Python and torch could read differently."""
+        """The name of a member in quotes. It may hold nothing that Python and torch could read differently."""
         if not isinstance(member, ast.Constant) or not isinstance(member.value, str) or "\\" in self._written(member):
             self._refuse(node, f"{name} of a value and a name in quotes", "another form")
         return member.value
 
     def _attribute(self, node: ast.Attribute, bound: Names) -> None:
-        """A dotted name: of an operator, a constant, a class, or of members of a value."""
+        """Read a dotted name of an operator, a constant, a class, or members of a value."""
         names: list[str] = []
         base: ast.expr = node
         owner: ast.expr | None = None
@@ -361,15 +363,15 @@ class _Reader:
             owner = self._declared.member(owner, name)
 
     def _after_type(self, node: ast.AST, names: list[str]) -> list[str]:
-        """What stands behind the name of a class or function of the file."""
-        known = (end for end in range(len(names), 1, -1) if ".".join(names[:end]) in self._types)
-        end = next(known, None)
+        """The names behind the name of a class or function of the file."""
+        ends = (end for end in range(len(names), 1, -1) if ".".join(names[:end]) in self._types)
+        end = next(ends, None)
         if end is None:
             self._refuse(node, "classes and functions that the file holds", ".".join(names))
         return names[end:]
 
     def _member(self, node: ast.AST, name: str, owner: ast.expr | None) -> None:
-        """A member of an object, or, of any other value, an operator of that name."""
+        """Read the name of an object's member. On any other value it means the operator of that name."""
         operator = f"aten::{name}"
         if operator in ALLOWED or f"prim::{name}" in ALLOWED or name in _PROPERTIES:
             return
@@ -377,7 +379,7 @@ class _Reader:
             self._use(node, operator)
 
     def _type(self, node: ast.expr) -> None:
-        """A type: it runs nothing, but its classes have to be the file's own."""
+        """Read a type. It runs nothing, but its classes have to be the file's own."""
         match node:
             case ast.Name() | ast.Constant(value=None):
                 pass

@@ -1,4 +1,4 @@
-"""TorchScript source as text, which Python and torch have to split into the same words."""
+"""Parses TorchScript source, whose text Python and torch have to split into the same words."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _FOREIGN = re.compile(r"[^\n -~]|\\\n")
 
 
 class SourceError(ValueError):
-    """Source that is refused, with its place: `member, line 3: expected ..., found ...`."""
+    """Source that is refused. The message names its place: `member, line 3: expected ..., found ...`."""
 
 
 def parse(module: str, text: str) -> ast.Module:
     """The tree of a module's source.
 
     Raises:
-        SourceError: it is no source, or has comments, line continuations or other than printable ASCII.
+        SourceError: the text is not source, or has comments, line continuations or other than printable ASCII.
     """
     if foreign := _FOREIGN.search(text):
         line = text.count("\n", 0, foreign.start()) + 1

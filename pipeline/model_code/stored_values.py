@@ -1,7 +1,7 @@
 """Values that a record of a TorchScript file stores, and the types that the file's source declares for them.
 
-torch does not compare the two, but trusts the declared ones: an attribute is read from an object by its number, which
-of an object of another class lies beyond its end.
+torch does not compare the values with the types, but trusts the types. It reads an attribute of an object by its
+number, and in an object of another class that number may lie beyond the object's end.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _SCALARS: Mapping[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor inside what is stored."""
+    """A stored tensor."""
 
 
 @dataclass(frozen=True)
 class Plain:
-    """A device, a complex number or nothing: it holds no other value."""
+    """A value that holds no other value: a device, a complex number or an empty ordered dictionary."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Container:
     """A list or a dictionary, which is filled once and gets one type.
 
     Args:
-        kind: List or Dict.
-        parts: values, or pairs of a key and a value; none until it is filled.
-        type: as source writes it; empty until it has one.
+        kind: `List` or `Dict`.
+        parts: values, or pairs of a key and a value; None until it is filled.
+        type: type as source writes it; empty until it has one.
     """
 
     kind: str
@@ -54,12 +54,12 @@ class DeclaredClass:
     """A class of the file's source.
 
     Args:
-        base: Module for example; empty for none.
-        attributes: their types by name.
-        state: type of what `__setstate__` takes, where the class has it.
-        values: of an enumeration.
+        base: name of the base class, such as `Module`; empty for none.
+        attributes: types of its attributes, by name.
+        state: type of the argument of `__setstate__`, where the class has it.
+        values: values of an enumeration.
         members: names of all attributes, constants and methods.
-        results: types of what its methods return, by name.
+        results: return types of its methods, by name.
     """
 
     base: str = ""
@@ -71,7 +71,7 @@ class DeclaredClass:
 
 
 def declared_class(definition: ast.ClassDef) -> DeclaredClass:
-    """What a class declares of its objects."""
+    """Read the declaration of a class from its definition."""
     attributes: dict[str, ast.expr] = {}
     values: list[object] = []
     methods: dict[str, ast.FunctionDef] = {}
@@ -108,13 +108,13 @@ def declared_class(definition: ast.ClassDef) -> DeclaredClass:
     )
 
 
-def fits(value: object, declared: ast.expr, classes: Mapping[str, DeclaredClass]) -> bool:  # noqa: PLR0911 - one a type
+def fits(value: object, declared: ast.expr, classes: Mapping[str, DeclaredClass]) -> bool:  # noqa: PLR0911 - one for each type
     """Whether a value is of a declared type.
 
     Args:
-        value: a value of this module, a tuple of values, text, a number, or None.
-        declared: the type, as source writes it.
-        classes: those of the file's source, by qualified name.
+        value: value of this module, tuple of values, text, number, or None.
+        declared: type as source writes it.
+        classes: classes of the file's source, by qualified name.
     """
     match declared:
         case ast.Name(id="Any"):
@@ -141,11 +141,11 @@ def fits(value: object, declared: ast.expr, classes: Mapping[str, DeclaredClass]
 
 
 def _fits_class(value: object, name: str, classes: Mapping[str, DeclaredClass]) -> bool:
-    known = classes.get(name, DeclaredClass())
-    if known.base == "NamedTuple":
-        return _fit_each(value, list(known.attributes.values()), classes)
+    declaration = classes.get(name, DeclaredClass())
+    if declaration.base == "NamedTuple":
+        return _fit_each(value, list(declaration.attributes.values()), classes)
     # A method of an interface is looked up by its name in the object's own class.
-    return isinstance(value, Object) and (value.name == name or known.base in _INTERFACES)
+    return isinstance(value, Object) and (value.name == name or declaration.base in _INTERFACES)
 
 
 def _fit_each(value: object, types: list[ast.expr], classes: Mapping[str, DeclaredClass]) -> bool:

@@ -1,4 +1,4 @@
-"""A TorchScript file as a build writes it: a zip of known members, source that only computes, records without code."""
+"""The form of TorchScript files of a build: a zip of known members, source that only computes, records without code."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from pipeline.model_code.pickled import PickleError, check_pickle
 from pipeline.model_code.script_source import Source, read_source
 from pipeline.model_code.source_text import SourceError
 
-# The first time that a zip can express: a file says nothing of when it was made.
+# This is the earliest time that a zip can express. With it, a file does not say when it was made.
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 _ROOT = "archive/"
 _SOURCE = re.compile(r"code/((?:\w+/)*\w+)\.py", re.ASCII)
 _STORED = re.compile(r"(data|constants)/(\d+)", re.ASCII)
 _RECORDS = {"data.pkl": "data", "constants.pkl": "constants"}
 _VERSION = re.compile(rb"\d{1,3}\n?")
-# Members with one content, or none that torch's loader looks at.
+# These members have a fixed content, or one that torch's loader ignores.
 _VERSIONS = ("version", ".data/version")
-_OTHERS = frozenset({".format_version", ".storage_alignment", "byteorder", *_VERSIONS})
+_FIXED = frozenset({".format_version", ".storage_alignment", "byteorder", *_VERSIONS})
 
 
 def write_torchscript(members: Iterable[tuple[str, bytes]]) -> bytes:
-    """The one form of a zip of these members, in this order: stored, of no time, the same on every system."""
+    """Pack members into a zip in this order. They are stored without a time, and the bytes are the same everywhere."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as target:
         for name, content in members:
             entry = zipfile.ZipInfo(name, date_time=_ZIP_EPOCH)
-            entry.create_system = 3  # on every system, as on Unix
+            entry.create_system = 3  # every system writes the value of Unix
             target.writestr(entry, content)
     return buffer.getvalue()
 
 
 def check_torchscript(name: str, content: bytes, *, allowed_operators: Collection[str] = ()) -> None:
-    """Stop where loading or running a TorchScript file could do more than compute.
+    """Raise an error if a TorchScript file could do more than compute when it is loaded or run.
 
     Args:
-        name: of the file, for messages.
-        content: its bytes.
+        name: name of the file, for messages.
+        content: bytes of the file.
         allowed_operators: names that the user allows beside the list of `pipeline.model_code.operators`.
 
     Raises:
-        FileError: it is not of the form that a build writes, or calls an operator that is not allowed; nothing of it
-            was loaded.
+        FileError: the file does not have the form that a build writes, or calls an operator that is not allowed;
+            nothing of it was loaded.
     """
     refused = read_torchscript(name, content).refused(allowed_operators)
     if refused:
@@ -60,10 +60,10 @@ def check_torchscript(name: str, content: bytes, *, allowed_operators: Collectio
 
 
 def read_torchscript(name: str, content: bytes) -> Source:
-    """What a TorchScript file calls, and that its members are those that a build writes.
+    """Read the source of a TorchScript file, and check that its members are those that a build writes.
 
     Raises:
-        FileError: it is not of that form.
+        FileError: the file does not have that form.
     """
     members = _members(name, content)
     _require_known(name, members)
@@ -90,9 +90,9 @@ def read_torchscript(name: str, content: bytes) -> Source:
 
 
 def _members(name: str, content: bytes) -> dict[str, bytes]:
-    """Content by name without the common folder.
+    """Content of the members by name without the common folder.
 
-    A file that is byte for byte the one form of its members is read alike by every reader of zips.
+    The file has to be byte for byte the one form of its members. Then every reader of zips reads it alike.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
@@ -103,7 +103,7 @@ def _members(name: str, content: bytes) -> dict[str, bytes]:
     except ZIP_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise FileError(f"{name}: expected a TorchScript file (a zip), found: {reason}") from error
-    # torch's reader does not tell capital letters from small ones.
+    # torch's reader does not distinguish capital letters from small ones.
     counts = Counter(member.lower() for member, _ in members)
     if (twice := next((member for member, count in counts.items() if count > 1), None)) is not None:
         raise FileError(f"{name}: expected each member once, found {cut(twice)} {counts[twice]} times")
@@ -118,9 +118,9 @@ def _members(name: str, content: bytes) -> dict[str, bytes]:
 
 
 def _require_known(name: str, members: dict[str, bytes]) -> None:
-    """Other members are another way to load code: bytecode for phones, the legacy format, debugging records."""
+    """Refuse other members: they load code in other ways (bytecode for phones, legacy format, debugging records)."""
     for member in members:
-        if member not in _OTHERS | _RECORDS.keys() and not _SOURCE.fullmatch(member) and not _STORED.fullmatch(member):
+        if member not in _FIXED | _RECORDS.keys() and not _SOURCE.fullmatch(member) and not _STORED.fullmatch(member):
             raise FileError(
                 f"{name}: expected source (code/*.py), two pickle records and their tensors, found the member "
                 f"{cut(member)!r}; nothing of it was loaded"

@@ -1,1 +1,1 @@
-"""Networks: what a model is (ModelSpec), one file per architecture, weights."""
+"""Networks: the specification of a model (ModelSpec), one file per architecture, weights."""

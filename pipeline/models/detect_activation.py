@@ -1,4 +1,4 @@
-"""Whether a network answers with logits, or with probabilities already: looked at on real examples."""
+"""Detects on real examples whether a network answers with logits or already with probabilities."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from pipeline.errors import UsageError
 from pipeline.models.spec import ModelSpec
 from pipeline.tasks.task import Task
 
-# By chance, logits of so many examples do not all sum to 1.
+# Number of examples. The logits of so many examples do not all sum to 1 by chance.
 _EXAMPLES = 64
-# float32 and bfloat16 round the sum of a softmax; nothing else comes near to 1 on every example.
+# Largest error of a sum of 1. float32 and bfloat16 round the sum of a softmax; nothing else comes so near to 1 on every
+# example.
 _SUM_ERROR = 1e-3
-# Makes the last layer's answers leave 0..1, wherever nothing holds them there.
+# Factor on the last layer's parameters. With it, answers leave 0..1 unless an activation keeps them there.
 _LARGE = 1e6
 
 
 def check_activation(spec: ModelSpec, network: nn.Module, *, task: Task, examples: Split, source: str) -> None:
-    """Stop where a network's outputs are something else than is declared, or than logits where nothing is.
+    """Raise an error if a network's outputs are not as declared, or not logits where nothing is declared.
 
     Args:
-        spec: of the model; says what is declared.
-        network: with its weights; left as it is.
-        task: what it is for; one whose outputs are no probabilities has nothing to look for.
-        examples: real ones; 64 are looked at, or all where there are fewer.
-        source: of the network, for messages: the key of the recipe and its value.
+        spec: specification of the model, with the declared activation.
+        network: network with its weights; it is not changed.
+        task: task of the network; nothing is checked if its outputs are never probabilities.
+        examples: real examples; 64 are used, or all where there are fewer.
+        source: source of the network, for messages: the key of the recipe and its value.
 
     Raises:
-        UsageError: undeclared probabilities, or outputs that contradict what is declared.
+        UsageError: the outputs are probabilities and nothing is declared, or they contradict the declaration.
     """
-    if spec.activation == "none" or len(task.activations) == 1:  # whoever says so knows better than the outputs
+    if spec.activation == "none" or len(task.activations) == 1:  # the user's word counts
         return
     rows = np.unique(np.linspace(0, len(examples) - 1, min(_EXAMPLES, len(examples))).astype(np.int64))
     raw = tuple(torch.from_numpy(examples.inputs[feature.name][rows]) for feature in spec.inputs)
@@ -62,11 +63,11 @@ def check_activation(spec: ModelSpec, network: nn.Module, *, task: Task, example
 
 
 def detect_activation(model: nn.Module, raw: tuple[Tensor, ...]) -> Activation:
-    """What a network's outputs are.
+    """The activation that a network's outputs have already passed.
 
     Args:
-        model: raw inputs positional in, outputs (N, K) out; in evaluation mode.
-        raw: of real examples, (N, *shape) each.
+        model: module in evaluation mode that maps positional raw inputs to outputs (N, K).
+        raw: raw inputs of real examples, (N, *shape) each.
     """
     with torch.no_grad():
         outputs_NK = model(*raw)
@@ -74,20 +75,20 @@ def detect_activation(model: nn.Module, raw: tuple[Tensor, ...]) -> Activation:
             return "none"
         if bool(((outputs_NK.sum(dim=1) - 1).abs() <= _SUM_ERROR).all()):
             return "softmax"
-        # Small logits lie in 0..1 by chance: those of an untrained network of two classes do so often.
+        # Small logits may lie in 0..1 by chance: those of an untrained network of two classes often do.
         with _large_last_layer(model, raw):
             return "sigmoid" if _within(model(*raw)) else "none"
 
 
 def _within(outputs_NK: Tensor) -> bool:
-    """Whether all are in 0..1, and not the same number for every class and example, as a head of zeros answers."""
+    """Whether all outputs are in 0..1, except where all are the same number, as a head of zeros answers."""
     inside = bool(((outputs_NK >= 0) & (outputs_NK <= 1)).all())
     return inside and (bool((outputs_NK != outputs_NK[0, 0]).any()) or bool(outputs_NK.any()))
 
 
 @contextmanager
 def _large_last_layer(model: nn.Module, raw: tuple[Tensor, ...]) -> Iterator[None]:
-    """Inside, the parameters of the module that is called last are a million times as large."""
+    """Multiply the parameters of the module that is called last by a million inside the block."""
     called: list[nn.Module] = []
 
     def note(module: nn.Module, _inputs: object) -> None:

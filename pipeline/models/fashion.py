@@ -1,4 +1,4 @@
-"""Two convolutions and two or three linear layers for 1x28x28 pictures.
+"""A network of two convolutions and two or three linear layers for 1x28x28 pictures.
 
 Letters in names: B batch, C channels, H height, W width, K classes.
 """
@@ -17,8 +17,8 @@ class FashionCNN(nn.Module):
     """Convolution 3x3 1->32 and 32->64, each with ReLU and 2x2 max pooling; linear 3136->512, ReLU, 512->K.
 
     Args:
-        classes: K; 1,630,090 parameters for 10.
-        wide: one more linear layer of 256 between the two; 1,758,858 parameters for 10 classes.
+        classes: number of classes K; the network has 1,630,090 parameters for 10.
+        wide: whether one more linear layer of 256 stands between the two; 1,758,858 parameters for 10 classes.
         dropout: probability in front of each linear layer, while training.
     """
 

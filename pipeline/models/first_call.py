@@ -1,4 +1,4 @@
-"""One call on two real examples before any work: what a network does wrong is told at once, with the line it is at."""
+"""Calls a network on real examples before any work, so that its faults are reported at once, with their lines."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from pipeline.models.outputs import check_outputs, describe, short_dtype
 from pipeline.models.spec import Deployable, DeployableOfSeveral, ModelSpec
 from pipeline.tasks.task import Task
 
-# A batch of another size shows that the batch axis comes out as it went in, also where there are two classes.
+# Sizes of the two batches. The second shows that the batch axis of the outputs follows that of the inputs, also where
+# there are two classes.
 _ROWS = (2, 3)
 _HALF = (torch.float16, torch.bfloat16)
 
 
 def check_network(network: object, *, source: str) -> None:
-    """Check what a factory made before weights are loaded into it.
+    """Check the network of a factory before weights are loaded into it.
 
     Args:
-        network: what was made.
-        source: of it, for messages: the key of the recipe and its value.
+        network: return value of the factory.
+        source: source of the network, for messages: the key of the recipe and its value.
 
     Raises:
-        UsageError: it is no module, or its parameters are not in float32 on the CPU.
+        UsageError: it is not a module, or its parameters are not in float32 on the CPU.
     """
     if not isinstance(network, nn.Module):
         raise UsageError(f"{source}: expected a torch.nn.Module to be built, found {type(network).__name__}")
@@ -52,19 +53,19 @@ def check_network(network: object, *, source: str) -> None:
 def check_first_call(
     spec: ModelSpec, network: nn.Module, *, task: Task, examples: Split, source: str, weights: str | None = None
 ) -> None:
-    """Call a network in evaluation mode on two examples, then on three, and check what comes out.
+    """Call a network in evaluation mode on two examples, then on three, and check its outputs.
 
     Args:
-        spec: of the model.
-        network: with its weights; its mode is restored.
-        task: what it is for.
-        examples: real ones, one or more.
-        source: of the network, for messages: the key of the recipe and its value.
-        weights: name of the file that its weights come from, if there is one.
+        spec: specification of the model.
+        network: network with its weights; its mode is restored.
+        task: task of the network.
+        examples: real examples, one or more.
+        source: source of the network, for messages: the key of the recipe and its value.
+        weights: name of the file that its weights come from; None if there is no file.
 
     Raises:
         UsageError: the call raises, changes its inputs, or does not answer with one float32 tensor (B, K) on the CPU.
-        DataError: with weights from a file, the answers are not finite.
+        DataError: the answers are not finite with the weights from a file.
     """
     training = network.training
     network.eval()
@@ -74,8 +75,8 @@ def check_first_call(
     for rows in _ROWS:
         inputs = _tensors(spec, examples, rows)
         kept = [tensor.clone() for tensor in inputs]
-        # Not in inference mode: what a network keeps of its first call, it also trains with.
-        with torch.no_grad(), _told(f"{where}: expected an answer for {_shown(spec, inputs)}", network):
+        # This is not inference mode, because a network also trains with the tensors that it keeps from its first call.
+        with torch.no_grad(), _faults_of(f"{where}: expected an answer for {_shown(spec, inputs)}", network):
             outputs = model(*inputs)
         check_outputs(outputs, rows=rows, classes=len(spec.labels), task=task, where=where)
         for feature, tensor, before in zip(spec.inputs, inputs, kept, strict=True):
@@ -107,27 +108,27 @@ def check_first_step(
 ) -> None:
     """Take the first step of a training, without the update: forward in training mode, loss and gradients.
 
-    It is taken on two examples, and where that fails on a whole batch, because a loss may need as many. The network
-    and torch's random state are left as they were.
+    It is taken on two examples, and if that fails on a whole batch, because a loss may need as many. The network and
+    torch's random state are left as they were.
 
     Args:
-        spec: of the model.
-        network: with the weights that training starts from.
-        criterion: from outputs (B, K) and labels (B, ...) to a scalar.
-        task: what the network is for.
-        examples: of the training data.
-        batch_size: of the training.
-        source: of the network, for messages: the key of the recipe and its value.
-        loss: the same of the loss.
+        spec: specification of the model.
+        network: network with the weights that training starts from.
+        criterion: loss function from outputs (B, K) and labels (B, ...) to a scalar.
+        task: task of the network.
+        examples: examples of the training data.
+        batch_size: examples per step of the training.
+        source: source of the network, for messages: the key of the recipe and its value.
+        loss: source of the loss, for messages: the key of the recipe and its value.
 
     Raises:
-        UsageError: nothing can be trained, or forward, loss or the gradients cannot be computed.
+        UsageError: no parameter can be trained, or forward, loss or gradients cannot be computed.
     """
     parameters = list(network.parameters())
     if not any(parameter.requires_grad for parameter in parameters):
-        found = f"all {len(parameters)} frozen (requires_grad is False)" if parameters else "none at all"
+        frozen = f"all {len(parameters)} frozen (requires_grad is False)" if parameters else "none at all"
         raise UsageError(
-            f"{source}: expected parameters to train, found {found}; let some learn, or train nothing: "
+            f"{source}: expected parameters to train, found {frozen}; let some learn, or train nothing: "
             "train.epochs = 0 and model.weights"
         )
     whole = min(batch_size, len(examples))
@@ -153,28 +154,30 @@ def _step(
     loss: str,
 ) -> None:
     rows = len(examples)
-    # Copies, because a forward pass may change its inputs while it trains, and these are the data of the training.
+    # These are copies, because a forward pass may change its inputs in training mode, and training needs the examples.
     inputs = tuple(torch.from_numpy(examples.inputs[feature.name].copy()) for feature in spec.inputs)
     labels_B = torch.from_numpy(examples.labels.copy())
     where = f"{source}: in training mode, {_place(network)}"
     model = _deployable(spec, network.train(), source)
-    with _told(f"{where}: expected an answer for {_shown(spec, inputs)}, a batch of {rows}", network):
+    with _faults_of(f"{where}: expected an answer for {_shown(spec, inputs)}, a batch of {rows}", network):
         outputs_BK = model(*inputs)
     check_outputs(outputs_BK, rows=rows, classes=len(spec.labels), task=task, where=where)
-    with _told(f"{loss}: expected a loss for outputs {describe(outputs_BK)} and labels {describe(labels_B)}", network):
+    with _faults_of(
+        f"{loss}: expected a loss for outputs {describe(outputs_BK)} and labels {describe(labels_B)}", network
+    ):
         scalar = criterion(outputs_BK, labels_B)
     if not scalar.requires_grad:
         raise UsageError(
             f"{loss}: expected a loss that depends on what is trained, found one without a gradient; neither the loss "
             f"nor {_place(network)} may detach its values"
         )
-    with _told(f"{where}: expected gradients of {loss}", network):
+    with _faults_of(f"{where}: expected gradients of {loss}", network):
         scalar.backward()  # type: ignore[no-untyped-call]
 
 
 @contextmanager
 def _as_it_was(network: nn.Module) -> Iterator[None]:
-    """Mode, buffers, gradients and torch's random state are put back afterwards."""
+    """Restore mode, buffers, gradients and torch's random state after the block."""
     training, buffers = network.training, {name: buffer.clone() for name, buffer in network.named_buffers()}
     with torch.random.fork_rng(devices=[]):
         try:
@@ -191,10 +194,10 @@ def _as_it_was(network: nn.Module) -> Iterator[None]:
 def _check_finite(outputs_BK: Tensor, where: str, weights: str | None) -> None:
     broken = int((~outputs_BK.isfinite()).any(dim=1).sum())
     if broken:
-        found = f"{where}: expected finite outputs, found NaN or Inf for {broken} of {len(outputs_BK)} examples"
+        problem = f"{where}: expected finite outputs, found NaN or Inf for {broken} of {len(outputs_BK)} examples"
         if weights is None:
-            raise UsageError(f"{found}; mend its forward, or scale its inputs in model.preprocessing")
-        raise DataError(f"{found} with weights {weights}; give weights that fit, or mend model.preprocessing")
+            raise UsageError(f"{problem}; mend its forward, or scale its inputs in model.preprocessing")
+        raise DataError(f"{problem} with weights {weights}; give weights that fit, or mend model.preprocessing")
 
 
 def _deployable(spec: ModelSpec, network: nn.Module, source: str) -> Deployable | DeployableOfSeveral:
@@ -212,22 +215,22 @@ def _deployable(spec: ModelSpec, network: nn.Module, source: str) -> Deployable 
 
 
 def _tensors(spec: ModelSpec, examples: Split, rows: int) -> tuple[Tensor, ...]:
-    """Inputs (rows, *shape) in the order of the spec; copies, of other examples for another number if there are any."""
+    """Copies of inputs (rows, *shape) in the order of the spec. For another number they are of other examples."""
     chosen = np.arange(rows, 2 * rows) % len(examples)
     return tuple(torch.from_numpy(examples.inputs[feature.name][chosen]) for feature in spec.inputs)
 
 
 @contextmanager
-def _told(what: str, network: nn.Module) -> Iterator[None]:
-    """Whatever the model's own code raises is a UsageError, with its line."""
+def _faults_of(what: str, network: nn.Module) -> Iterator[None]:
+    """Turn every exception of the model's own code into a UsageError with its line."""
     try:
         yield
     except PipelineError:
         raise
     except Exception as error:
-        others = {parameter.dtype for parameter in network.parameters()} - {torch.float32}
+        dtypes = {parameter.dtype for parameter in network.parameters()} - {torch.float32}
         hint = (
-            f"; its parameters are in {', '.join(map(short_dtype, others))}: build it with .float()" if others else ""
+            f"; its parameters are in {', '.join(map(short_dtype, dtypes))}: build it with .float()" if dtypes else ""
         )
         raise UsageError(f"{what}, found {one_line(error)}{hint}") from error
 
@@ -238,7 +241,7 @@ def _place(network: nn.Module) -> str:
     forward = inspect.unwrap(type(network).forward)
     try:
         return f"{name} ({inspect.getsourcefile(forward)}:{inspect.getsourcelines(forward)[1]})"
-    except (OSError, TypeError):  # not made from a file
+    except (OSError, TypeError):  # the class does not come from a file
         return name
 
 

@@ -1,4 +1,4 @@
-"""Facts of a model that stages after training need, without its network or torch."""
+"""The facts of a model that later stages need without its network or torch."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class ModelInfo(Document):
     """The document `model.json`.
 
     Args:
-        name: of the network, or of the user's function that makes it.
-        task: what the network is for.
-        inputs: in the order the model takes them.
-        labels: one per output.
-        activation: what the outputs are already.
-        parameters: values in the network's parameters.
+        name: name of the network, or of the user's function that makes it.
+        task: settings of the network's task.
+        inputs: specifications of the inputs, in the order in which the model takes them.
+        labels: names of the outputs, one for each.
+        activation: activation that the outputs have already passed.
+        parameters: number of values in the network's parameters.
         files: SHA-256 of the files that the network was made from, by name, for the evidence.
     """
 

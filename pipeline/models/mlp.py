@@ -13,7 +13,7 @@ class MLP(nn.Module):
 
     Args:
         features: values per example; pictures are flattened.
-        hidden: sizes of the hidden layers, in order; none makes it a linear classifier.
+        hidden: sizes of the hidden layers, in order; without any, it is a linear classifier.
         classes: number of outputs K.
         dropout: probability after each hidden layer.
     """

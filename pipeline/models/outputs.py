@@ -1,4 +1,4 @@
-"""What a network answers with: one float32 tensor of examples by classes, or a line that says what to do instead."""
+"""Checks that a network answers with one float32 tensor of examples by classes, and says what to do otherwise."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ def check_outputs(outputs: object, *, rows: int, classes: int, task: Task, where
     """Check that a network answers with one float32 tensor (B, K) on the CPU.
 
     Args:
-        outputs: what it answered.
-        rows: number of examples it was given, B.
+        outputs: answer of the network.
+        rows: number of examples in the call, B.
         classes: number of outputs, K.
-        task: what the network is for.
-        where: for messages.
+        task: task of the network.
+        where: name of the network, for messages.
 
     Raises:
-        UsageError: it answers with something else; the message says what to do.
+        UsageError: the network answers with something else; the message says what to do.
     """
     expected = f"{where}: expected one float32 tensor of shape ({rows}, {classes}), examples by classes"
     if not isinstance(outputs, Tensor):
         raise UsageError(f"{expected}, found {describe(outputs)}; {_which_part(outputs, (rows, classes))}")
-    found = f"{expected}, found {describe(outputs)}"
+    mismatch = f"{expected}, found {describe(outputs)}"
     if tuple(outputs.shape) != (rows, classes):
-        raise UsageError(f"{found}; {task.reshaping(tuple(outputs.shape), rows=rows, outputs=classes)}")
+        raise UsageError(f"{mismatch}; {task.reshaping(tuple(outputs.shape), rows=rows, outputs=classes)}")
     if outputs.dtype != torch.float32:
-        raise UsageError(f"{found}; build the network in float32, or end its forward with .float()")
+        raise UsageError(f"{mismatch}; build the network in float32, or end its forward with .float()")
     if outputs.device.type != "cpu":
-        raise UsageError(f"{found} on {outputs.device}; a forward must answer on the device of its inputs")
+        raise UsageError(f"{mismatch} on {outputs.device}; a forward must answer on the device of its inputs")
 
 
 def short_dtype(dtype: torch.dtype) -> str:
-    """Name of a dtype without its library's."""
+    """Name of a dtype without the name of its library."""
     return str(dtype).removeprefix("torch.")
 
 
 def describe(value: object) -> str:
-    """Kind, dtype and shape of a value, or of the parts of one that has several."""
+    """Type, dtype and shape of a value, or of its parts if it has several."""
     if isinstance(value, Tensor):
         return f"{short_dtype(value.dtype)} {tuple(value.shape)}"
     parts = _parts(value)
@@ -58,7 +58,7 @@ def describe(value: object) -> str:
 
 
 def _parts(value: object) -> list[tuple[str, Any]]:
-    """What an answer of several parts consists of, by how each part is reached."""
+    """The parts of an answer, each with the expression that reaches it."""
     parts: list[tuple[str, Any]] = []
     if isinstance(value, Mapping):
         parts = [(f"[{key!r}]", part) for key, part in value.items()]

@@ -1,4 +1,4 @@
-"""What a model is read from outside the run directory. No library of networks is loaded to see that nothing changed."""
+"""Digests of the files outside the run directory that a model is made from; no library of networks is imported."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pipeline.recipe.model import Model
 def outside_digests(model: Model, factories: Mapping[str, str], folder: Path) -> dict[str, str]:
     """Digests of what a build reads from outside its run directory to get its model.
 
-    The source of the user's functions, the files that the factory's arguments name, and the weights. What else the
-    functions read the last time is compared by the runner.
+    They cover the source of the user's functions, the files that the factory's arguments name, and the weights. The
+    runner compares other files that the functions read the last time.
 
     Args:
-        model: the recipe's section.
-        factories: the user's functions that model and loss are made of, by the setting that names each.
-        folder: of the recipe.
+        model: section of the recipe.
+        factories: the user's functions that make the model and the loss, by the setting that names each.
+        folder: folder of the recipe.
 
     Raises:
         DataError: there is no such file of weights, or it is of another kind.
@@ -30,11 +30,11 @@ def outside_digests(model: Model, factories: Mapping[str, str], folder: Path) ->
 
 
 def files_behind(model: Model, folder: Path, reads: Mapping[str, str]) -> dict[str, str]:
-    """What evidence says of the files that a model was made from, besides its source.
+    """Digests, for the evidence, of the files that a model was made from, besides its source.
 
     Args:
-        model: the recipe's section.
-        folder: of the recipe.
+        model: section of the recipe.
+        folder: folder of the recipe.
         reads: digests of what the user's code read, by name; see `pipeline.engine.reads`.
 
     Returns:

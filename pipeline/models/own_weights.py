@@ -1,4 +1,4 @@
-"""Whether a factory brings weights of its own or makes them at random, where nothing is trained and no file given."""
+"""Checks that a factory brings weights of its own, where nothing is trained and the recipe names no weights."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from pipeline.errors import UsageError
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weight_sets import same_numbers, some
 
-# What the other seed is larger by than the recipe's.
-_OTHER = 1
+# Difference between the second seed and the recipe's.
+_SEED_STEP = 1
 
 
 def require_own_weights(spec: ModelSpec, network: nn.Module, *, seed: int, reporter: Reporter) -> None:
     """Refuse a network whose weights come from the random generator, by building it under another seed.
 
     Args:
-        spec: gives the factory.
-        network: as it was built under the seed.
-        seed: of the recipe.
-        reporter: told where this cannot be seen.
+        spec: specification of the model; it builds the network again.
+        network: network as it was built under the seed.
+        seed: seed of the recipe.
+        reporter: receives a log line where this cannot be checked.
 
     Raises:
         UsageError: some weights change with the seed; they are named.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed + _OTHER)
-        other = spec.build().state_dict()
-        seeded = torch.initial_seed() != seed + _OTHER
+        torch.manual_seed(seed + _SEED_STEP)
+        rebuilt = spec.build().state_dict()
+        seeded = torch.initial_seed() != seed + _SEED_STEP
     state = network.state_dict()
     random = [
         key
         for key, value in state.items()
-        if key not in other or value.shape != other[key].shape or not same_numbers(value, other[key])
+        if key not in rebuilt or value.shape != rebuilt[key].shape or not same_numbers(value, rebuilt[key])
     ]
     if random:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""From raw values to what a network sees, as a module: training, calibration, parity and serving cannot disagree."""
+"""Preprocessing of raw values as a module, so that training, calibration, parity and serving cannot disagree."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.errors import UsageError
 
 
 class ToFloat(nn.Module):
-    """Raw values as float32, otherwise unchanged."""
+    """Casts raw values to float32 and changes nothing else."""
 
     def forward(self, raw: Tensor) -> Tensor:
         """Cast (B, ...) of any dtype to float32."""
@@ -20,7 +20,7 @@ class ToFloat(nn.Module):
 
 
 class Unchanged(nn.Module):
-    """Raw values as they are: integers that a network looks up in an embedding, say."""
+    """Leaves raw values as they are, for example integers that a network looks up in an embedding."""
 
     def forward(self, raw: Tensor) -> Tensor:
         """Return the input."""
@@ -28,7 +28,7 @@ class Unchanged(nn.Module):
 
 
 class Affine(nn.Module):
-    """`raw * factor + offset` in float32; three operators in an exported graph: cast, multiply, add.
+    """Computes `raw * factor + offset` in float32. An exported graph has three operators for it: cast, multiply, add.
 
     Args:
         factor: one value, or one per channel (images) or feature (vectors).
@@ -43,7 +43,7 @@ class Affine(nn.Module):
     def __init__(self, *, factor: Sequence[float], offset: Sequence[float], axes: int) -> None:
         super().__init__()
         shape = (1, len(factor), *[1] * axes) if len(factor) > 1 else ()
-        # Not persistent: they belong to the recipe, not to the weights.
+        # The buffers are not persistent, because they belong to the recipe and not to the weights.
         self.register_buffer("factor", torch.tensor(factor, dtype=torch.float32).reshape(shape), persistent=False)
         self.register_buffer("offset", torch.tensor(offset, dtype=torch.float32).reshape(shape), persistent=False)
 
@@ -61,7 +61,7 @@ class Each(nn.Module):
 
     def forward(self, *raw: Tensor) -> tuple[Tensor, ...]:
         """Map each raw input with its own module."""
-        return tuple(module(one) for module, one in zip(self.inputs, raw, strict=True))
+        return tuple(module(tensor) for module, tensor in zip(self.inputs, raw, strict=True))
 
 
 def standardize(*, scale: float, mean: Sequence[float], std: Sequence[float], shape: Sequence[int]) -> nn.Module:
@@ -71,10 +71,10 @@ def standardize(*, scale: float, mean: Sequence[float], std: Sequence[float], sh
         scale: factor on the raw value.
         mean: subtracted after scaling; one value, or one per channel (first axis of `shape`).
         std: divisor; one value, or one per channel.
-        shape: of one example, without the batch axis.
+        shape: shape of one example, without the batch axis.
 
     Raises:
-        UsageError: the number of values fits neither, or a divisor is zero.
+        UsageError: there is neither one value nor one per channel, or a divisor is zero.
     """
     channels = shape[0] if shape else 1
     for name, values in (("mean", mean), ("std", std)):
@@ -89,6 +89,6 @@ def standardize(*, scale: float, mean: Sequence[float], std: Sequence[float], sh
     means, stds = list(mean) * (count // len(mean)), list(std) * (count // len(std))
     if scale == 1.0 and set(means) == {0.0} and set(stds) == {1.0}:
         return ToFloat()
-    factor = [scale / one for one in stds]
-    offset = [-center / one for center, one in zip(means, stds, strict=True)]
+    factor = [scale / divisor for divisor in stds]
+    offset = [-center / divisor for center, divisor in zip(means, stds, strict=True)]
     return Affine(factor=factor, offset=offset, axes=max(len(shape) - 1, 0))

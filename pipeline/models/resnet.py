@@ -1,4 +1,4 @@
-"""ResNet-18 as torchvision builds it, for pictures of any number of channels."""
+"""The ResNet-18 of torchvision, for pictures of any number of channels."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from torchvision.models import resnet18
 
 
 def build_resnet18(*, channels: int, classes: int) -> nn.Module:
-    """Freshly initialised; for 3 channels and 1000 classes it is torchvision's own.
+    """Build a freshly initialised network; for 3 channels and 1000 classes it is torchvision's own.
 
     He et al. 2016, "Deep Residual Learning for Image Recognition", arXiv:1512.03385.
 
     Args:
-        channels: of the picture.
-        classes: K; 11,175,370 parameters for 10 classes and 1 channel.
+        channels: number of channels of the picture.
+        classes: number of classes K; the network has 11,175,370 parameters for 10 classes and 1 channel.
     """
     network: nn.Module = resnet18(num_classes=classes)
     if channels != 3:

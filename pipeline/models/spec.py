@@ -1,4 +1,4 @@
-"""What a model is: how to build its network, what goes in, what comes out."""
+"""The specification of a model: how its network is built, its inputs and its outputs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Deployable(nn.Module):
 
 
 class DeployableOfSeveral(nn.Module):
-    """Preprocessing in front of a network of several inputs; apart because `*raw` cannot be scripted, only traced."""
+    """Preprocessing in front of a network of several inputs. `*raw` cannot be scripted, so it is a class of its own."""
 
     def __init__(self, *, preprocess: nn.Module, network: nn.Module) -> None:
         super().__init__()
@@ -49,14 +49,14 @@ class ModelSpec:
     """A model that can be built, trained and deployed.
 
     Args:
-        name: for people and files.
-        build: makes the network alone, freshly initialised from torch's global random state.
-        preprocess: makes the module in front of it. It takes the raw inputs positionally in the order of
-            `inputs` and returns what the network takes: a tensor for one input, a tuple for several.
-        inputs: what one example consists of.
-        labels: names of the outputs, by index: of classification the classes.
-        task: what the network is for.
-        activation: what the network's outputs are already; None where nobody said so.
+        name: name in messages and files.
+        build: function that makes the network alone, freshly initialised from torch's global random state.
+        preprocess: function that makes the module in front of it. The module takes the raw inputs positionally in the
+            order of `inputs` and returns the network's inputs: a tensor for one input, a tuple for several.
+        inputs: specifications of the inputs of one example.
+        labels: names of the outputs, by index; in classification these are the classes.
+        task: name of the network's task.
+        activation: activation that the network's outputs have already passed; None where it is not declared.
     """
 
     name: str
@@ -68,12 +68,13 @@ class ModelSpec:
     activation: Activation | None = None
 
     def __post_init__(self) -> None:
-        """Check what a user's own spec may get wrong.
+        """Check the fields that a user's own spec may get wrong.
 
         Raises:
-            UsageError: no inputs, inputs of the same name, fewer than two labels, or an unknown activation.
+            UsageError: there are no inputs, inputs of the same name or fewer than two labels, or the activation is
+                unknown.
         """
-        names = [one.name for one in self.inputs]
+        names = [spec.name for spec in self.inputs]
         if not names or len(set(names)) != len(names):
             raise UsageError(f"model {self.name}: inputs: expected one or more of different names, found {names}")
         try:
@@ -87,9 +88,9 @@ class ModelSpec:
 
     @property
     def outputs_are(self) -> Activation:
-        """What the network's outputs are: logits where nobody said otherwise.
+        """The activation that the outputs have already passed; `none`, for logits, where it is not declared.
 
-        The first call of a build ends it where undeclared outputs look like probabilities.
+        A build ends after its first call of the network if undeclared outputs look like probabilities.
         """
         return self.activation or "none"
 
@@ -97,22 +98,22 @@ class ModelSpec:
         """Put the preprocessing in front of a network.
 
         Args:
-            network: as `build` makes it, trained or not, compressed or not.
+            network: network of `build`, trained or not, compressed or not.
 
         Returns:
-            A module with submodules `preprocess` and `network`, in the network's training or evaluation mode.
-            Raw inputs positional in the order of `inputs`, logits (B, K) out.
+            A module with submodules `preprocess` and `network`, in the network's training or evaluation mode. It maps
+            positional raw inputs in the order of `inputs` to logits (B, K).
         """
         kind = Deployable if len(self.inputs) == 1 else DeployableOfSeveral
         return kind(preprocess=self.preprocess(), network=network).train(network.training)
 
     def to_info(self, network: nn.Module, *, task: Task, files: Mapping[str, str]) -> ModelInfo:
-        """What MODEL_INFO says of a model.
+        """The facts of a model that the MODEL_INFO file holds.
 
         Args:
-            network: as trained.
-            task: what it is for.
-            files: SHA-256 of the files that it was made from, by name.
+            network: trained network.
+            task: task of the network.
+            files: SHA-256 of the files that the network was made from, by name.
         """
         return ModelInfo(
             name=self.name,
@@ -126,7 +127,7 @@ class ModelSpec:
 
 
 def inner_network(module: nn.Module) -> nn.Module:
-    """The network alone, whose module names are its user's own, from behind its preprocessing if there is one."""
+    """The network without the preprocessing in front of it, if there is any; its module names are the user's own."""
     if not isinstance(module, Deployable | DeployableOfSeveral):
         return module
     network: nn.Module = module.network
@@ -134,5 +135,5 @@ def inner_network(module: nn.Module) -> nn.Module:
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Number of values in a network's parameters, each shared tensor once; buffers not included."""
+    """Number of values in a network's parameters. A shared tensor counts once, and buffers do not count."""
     return sum(parameter.numel() for parameter in network.parameters())

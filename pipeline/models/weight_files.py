@@ -1,4 +1,4 @@
-"""What a file of weights is, told from its bytes before any library opens it."""
+"""Recognizes the kind of a file of weights from its bytes, before any library opens it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHOWN_CHARACTERS = 80
 _DOWNLOAD = "download it again"
 _STATE_DICT = "save the network's state dict in PyTorch: torch.save(network.state_dict(), path)"
 _UNPACK = "unpack it, and name the file of weights inside"
-# Bytes at a place, what a file that has them is, and what helps.
+# Offset and bytes, the kind of a file that has these bytes there, and advice.
 _MAGIC = (
     (0, b"\x1f\x8b", "a gzip archive", _UNPACK),
     (0, b"BZh", "a bzip2 archive", _UNPACK),
@@ -29,21 +29,21 @@ _MAGIC = (
     (4, b"TFL3", "a TensorFlow Lite file", _STATE_DICT),
     (0, b"GGUF", "a GGUF file, as llama.cpp reads", _STATE_DICT),
 )
-# Field numbers of ONNX's ModelProto after `ir_version`, as protobuf tags; TensorFlow's SavedModel begins alike.
+# Field numbers of ONNX's ModelProto after `ir_version`, as protobuf tags. TensorFlow's SavedModel begins alike.
 _PROTOBUF_TAGS = frozenset(b"\x12\x1a\x22\x28\x32\x3a\x42")
 
 
 def check_weights_file(path: Path) -> Path:
-    """The same path, once it names a file that may hold weights.
+    """Return a path if it names a file that may hold weights.
 
     Raises:
-        DataError: no such file, another ending, or content of another kind, which is named.
+        DataError: there is no such file, it has another ending, or its content is of another kind, which is named.
     """
     if path.suffix not in SUFFIXES and not path.is_file():
         raise DataError(f"weights {path}: expected a file ending in {', '.join(SUFFIXES)}, found {_ending(path)}")
     if not path.is_file():
-        found = "a folder" if path.is_dir() else "none"
-        raise DataError(f"weights {path}: expected a file, found {found}; model.weights is relative to the recipe")
+        entry = "a folder" if path.is_dir() else "none"
+        raise DataError(f"weights {path}: expected a file, found {entry}; model.weights is relative to the recipe")
     try:
         kind, advice = _kind(path)
     except OSError as error:
@@ -65,7 +65,7 @@ def _ending(path: Path) -> str:
 
 
 def _rename(kind: str) -> str:
-    """What to do with a file whose ending alone is another's."""
+    """Advice for a file that only has the wrong ending."""
     match kind:
         case _ if kind == SAFETENSORS:
             return "rename it to end in .safetensors"
@@ -76,10 +76,11 @@ def _rename(kind: str) -> str:
 
 
 def _kind(path: Path) -> tuple[str, str]:
-    """What a file is and what to do about it; both empty where its first bytes do not tell."""
+    """Kind of a file, and advice; both are empty where its first bytes do not show the kind."""
     with path.open("rb") as stream:
         head = stream.read(_HEAD_BYTES)
-    # First, because the length of a safetensors header, in front of it, may look like any other kind's first bytes.
+    # This check comes first, because a safetensors file begins with the length of its header, which may look like the
+    # first bytes of any other kind.
     header_bytes = int.from_bytes(head[:8], "little")
     if head[8:9] == b"{" and header_bytes < 2**32:
         return _safetensors_kind(path, header_bytes)
@@ -100,7 +101,7 @@ def _kind(path: Path) -> tuple[str, str]:
 
 
 def _safetensors_kind(path: Path, header_bytes: int) -> tuple[str, str]:
-    """Whether a safetensors file has all the bytes that its header speaks of."""
+    """Kind of a safetensors file: whole, or cut short of the bytes that its header describes."""
     size = path.stat().st_size
     with path.open("rb") as stream:
         header = stream.read(8 + min(header_bytes, size))[8:].decode("utf-8", errors="replace")
@@ -112,7 +113,7 @@ def _safetensors_kind(path: Path, header_bytes: int) -> tuple[str, str]:
 
 
 def _zip_kind(path: Path) -> tuple[str, str]:
-    """What a zip is: torch.save's, TorchScript's, or another's."""
+    """Kind of a zip: a file of torch.save, of TorchScript, or of another program."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -141,7 +142,7 @@ def _zip_kind(path: Path) -> tuple[str, str]:
 
 
 def _text_kind(head: bytes) -> tuple[str, str]:
-    """What a text in place of weights is; it is no text where it holds control characters."""
+    """Kind of a text in place of weights; empty for bytes with control characters, which are not text."""
     try:
         text = head.decode("utf-8", errors="strict" if len(head) < _HEAD_BYTES else "ignore").strip()
     except UnicodeDecodeError:

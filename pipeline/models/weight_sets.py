@@ -1,4 +1,4 @@
-"""The sets of tensors in a file of weights: training scripts leave averaged weights or a teacher beside the first."""
+"""Reads the sets of tensors in a file of weights: beside the first there may be averaged weights or a teacher's."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from pipeline.errors import DataError, UsageError
 from pipeline.models.weight_files import check_weights_file
 
-# What holds an optimizer's state: tensors by parameter, none of them weights.
+# Key of an optimizer's state, which holds tensors by parameter that are not weights.
 _OPTIMIZER = "param_groups"
 _DEEPEST = 6
 _SHOWN = 6
-# What AveragedModel keeps beside the network's own tensors, which lie under `module.`
+# Key of the counter that AveragedModel keeps beside the network's own tensors, which lie under `module.`
 _AVERAGED = "n_averaged"
 _CODE = (
     "that only code run from the file could restore, which is refused; save the tensors alone: "
@@ -38,8 +38,8 @@ class WeightSet:
     """Tensors that lie together in a file.
 
     Args:
-        name: where, as a dotted path; empty for the whole file.
-        tensors: by their keys there.
+        name: place in the file, as a dotted path; empty for the whole file.
+        tensors: tensors by their keys there.
         others: keys beside them that hold no tensor.
         versions: torch's versions of the modules, by name, where the file has them.
     """
@@ -50,11 +50,11 @@ class WeightSet:
     versions: Metadata | None = None
 
     def under(self, prefix: str, name: str) -> WeightSet:
-        """Those tensors alone whose keys begin with a prefix, without it.
+        """The set of those tensors whose keys begin with a prefix, under keys without the prefix.
 
         Args:
-            prefix: ends with a dot.
-            name: of the new set.
+            prefix: prefix that ends with a dot.
+            name: name of the new set.
         """
         tensors = {key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)}
         versions = None
@@ -82,23 +82,25 @@ def is_averaged(weights: WeightSet) -> bool:
 
 
 def read_sets(path: Path) -> tuple[WeightSet, ...]:
-    """All sets of tensors in a file of weights, in its order; an optimizer's state is none.
+    """All sets of tensors in a file of weights, in its order; an optimizer's state is not a set.
 
     Raises:
-        DataError: no such file, another kind of file, one that needs a pickled class to be read, or no tensor in it.
+        DataError: there is no such file, it is of another kind, it needs a pickled class, or it holds no tensor.
     """
     check_weights_file(path)
     try:
         if path.suffix == ".safetensors":
             return (WeightSet(name="", tensors=load_file(path)),)
         with warnings.catch_warnings():
-            # Of a pickle protocol other than torch's own: it is read or refused like any other.
+            # torch warns of a pickle protocol other than its own. Such a file is read or refused like any other.
             warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
-            # Of quantized tensors, which are refused by name.
+            # torch warns of quantized tensors, which are refused by name below.
             warnings.filterwarnings("ignore", message="TypedStorage is deprecated", category=UserWarning)
             document = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
-        raise DataError(f"weights {path}: expected a state dict of tensors, found {_pickled(path, error)}") from error
+        raise DataError(
+            f"weights {path}: expected a state dict of tensors, found {_pickled_objects(path, error)}"
+        ) from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(
@@ -110,8 +112,8 @@ def read_sets(path: Path) -> tuple[WeightSet, ...]:
     return sets
 
 
-def _pickled(path: Path, error: UnpicklingError) -> str:
-    """What in a pickle is no tensor and no plain value."""
+def _pickled_objects(path: Path, error: UnpicklingError) -> str:
+    """The objects in a pickle that are neither tensors nor plain values, in words."""
     try:
         names = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, UnpicklingError):
@@ -126,7 +128,7 @@ def _pickled(path: Path, error: UnpicklingError) -> str:
 
 
 def _sets(document: Any, name: str, seen: set[int]) -> Iterator[WeightSet]:
-    """Sets in a document and in what it holds, outermost first."""
+    """Sets in a document and in the documents inside it, outermost first."""
     if isinstance(document, Mapping):
         entries = {str(key): value for key, value in document.items()}
     elif isinstance(document, list | tuple):
@@ -149,7 +151,7 @@ def _sets(document: Any, name: str, seen: set[int]) -> Iterator[WeightSet]:
 
 
 def _versions(metadata: Any) -> Metadata | None:
-    """What torch's `state_dict` notes of its modules, if a file holds it in its form."""
+    """The versions of the modules that torch's `state_dict` records, if a file holds them in that form."""
     if not isinstance(metadata, Mapping) or not all(isinstance(value, Mapping) for value in metadata.values()):
         return None
     return {str(key): value for key, value in metadata.items()}
@@ -171,32 +173,35 @@ def _nothing(document: Any) -> str:
 
 
 def choose_set(path: Path, sets: Sequence[WeightSet], network: nn.Module, key: str | None) -> WeightSet:
-    """The set that a network is to have.
+    """Choose the set of weights for a network.
 
     Args:
-        path: of the file, for messages.
-        sets: all in it.
-        network: whose weights are looked for.
-        key: the one that the recipe names; a prefix of keys will do.
+        path: path of the file, for messages.
+        sets: all sets in the file.
+        network: network whose weights are needed.
+        key: name of a set in the recipe, or a prefix of keys; None if the recipe names none.
 
     Returns:
-        The set named; else the only one that may be the network's, or the one that is most like it, to say what is
-        wrong with it.
+        The set under the key. Without a key, the only set that may be the network's, or the most similar set, so that
+        its problems can be reported.
 
     Raises:
-        UsageError: none is there under the key.
-        DataError: several may be meant, and no key says which.
+        UsageError: no set is under the key.
+        DataError: several sets may be meant, and there is no key.
     """
     if key is not None:
-        return _named(path, sets, key)
+        return _set_named(path, sets, key)
     if len(sets) == 1:
         return sets[0]
-    # Averaged weights may lie there under any names, as a list, without buffers or what is not trained: shapes tell.
+    # Averaged weights may lie there under any names, as a list, without buffers or frozen parameters. So the shapes of
+    # the tensors decide.
     parameters = list(network.parameters())
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     shapes = Counter(tuple(value.shape) for value in trained or parameters or network.state_dict().values())
     likely = [part for part in sets if shapes <= Counter(tuple(value.shape) for value in part.tensors.values())]
-    different = [part for place, part in enumerate(likely) if not any(_equal(part, other) for other in likely[:place])]
+    different = [
+        part for place, part in enumerate(likely) if not any(_equal(part, former) for former in likely[:place])
+    ]
     if len(different) > 1:
         names = ", ".join(map(str, different))
         raise DataError(
@@ -209,7 +214,7 @@ def choose_set(path: Path, sets: Sequence[WeightSet], network: nn.Module, key: s
     return max(sets, key=lambda part: (len(expected & part.tensors.keys()), len(part.tensors)))
 
 
-def _named(path: Path, sets: Sequence[WeightSet], key: str) -> WeightSet:
+def _set_named(path: Path, sets: Sequence[WeightSet], key: str) -> WeightSet:
     exact = [candidate for candidate in sets if candidate.name == key]
     inner = [candidate for candidate in sets if candidate.name.startswith(f"{key}.")]
     if exact or len(inner) == 1:
@@ -228,28 +233,28 @@ def _named(path: Path, sets: Sequence[WeightSet], key: str) -> WeightSet:
 
 
 def _starts(weights: WeightSet) -> list[str]:
-    """What the keys of a set begin with, up to their first dot."""
+    """The parts of a set's keys in front of their first dot, each once."""
     return list(dict.fromkeys(key.partition(".")[0] for key in weights.tensors if "." in key))
 
 
-def _equal(one: WeightSet, other: WeightSet) -> bool:
+def _equal(first: WeightSet, second: WeightSet) -> bool:
     """Whether two sets hold the same numbers under the same keys."""
-    if one.tensors.keys() != other.tensors.keys():
+    if first.tensors.keys() != second.tensors.keys():
         return False
     return all(
-        value.dtype == other.tensors[key].dtype
-        and value.shape == other.tensors[key].shape
-        and same_numbers(value, other.tensors[key])
-        for key, value in one.tensors.items()
+        value.dtype == second.tensors[key].dtype
+        and value.shape == second.tensors[key].shape
+        and same_numbers(value, second.tensors[key])
+        for key, value in first.tensors.items()
     )
 
 
-def same_numbers(value: Tensor, other: Tensor) -> bool:
-    """Whether two tensors of one shape and dtype hold the same numbers; NaN is the same as NaN."""
+def same_numbers(first: Tensor, second: Tensor) -> bool:
+    """Whether two tensors of the same shape and dtype hold the same numbers; NaN is the same as NaN."""
     try:
-        if torch.equal(value, other):
+        if torch.equal(first, second):
             return True
-        return value.is_floating_point() and torch.allclose(value, other, rtol=0, atol=0, equal_nan=True)
+        return first.is_floating_point() and torch.allclose(first, second, rtol=0, atol=0, equal_nan=True)
     except (RuntimeError, NotImplementedError):  # such as tensors without storage
         return False
 

@@ -1,4 +1,4 @@
-"""Weights in and out: safetensors, or the state dicts people have as .pt and .pth, read without unpickling code."""
+"""Saves and loads weights: safetensors, and state dicts in .pt and .pth files, without unpickling code."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pipeline.errors import DataError
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weight_sets import Metadata, WeightSet, choose_set, is_averaged, read_sets, some
 
-# What DataParallel, DistributedDataParallel, AveragedModel and torch.compile put in front of the keys that they wrap.
+# Prefixes that DataParallel, DistributedDataParallel, AveragedModel and torch.compile put in front of keys.
 _WRAPPERS = ("module.", "_orig_mod.")
-# What a number of the network may be read from. Other kinds (int8, float8) need scales that the file does not name.
+# Types of numbers that may be loaded. Other types (int8, float8) need scales that the file does not name.
 _PLAIN = (
     torch.float64,
     torch.float32,
@@ -34,10 +34,10 @@ def save_weights(path: Path, network: nn.Module) -> None:
     """Write a network's state dict as safetensors; the same weights give the same bytes.
 
     Args:
-        path: of the file.
-        network: on any device; tensors that share memory are written once each.
+        path: path of the file.
+        network: network on any device; tensors that share memory are written once each.
     """
-    # Cloned, because safetensors refuses shared memory; without metadata, whose order would be random.
+    # Tensors are cloned, because safetensors refuses shared memory. There is no metadata, whose order would be random.
     state = {
         key: value.detach().cpu().contiguous().clone(memory_format=torch.contiguous_format)
         for key, value in network.state_dict().items()
@@ -46,14 +46,14 @@ def save_weights(path: Path, network: nn.Module) -> None:
 
 
 def load_network(model: ModelSpec, weights: Path) -> nn.Module:
-    """The network of a specification with the weights of a build, in evaluation mode.
+    """Build the network of a specification with the weights of a build, in evaluation mode.
 
     Args:
-        model: says how it is built.
-        weights: as `save_weights` wrote them.
+        model: specification that builds the network.
+        weights: path of a file that `save_weights` wrote.
 
     Raises:
-        DataError: they do not fit.
+        DataError: the weights do not fit.
     """
     network = model.build()
     load_weights(weights, network)
@@ -64,15 +64,15 @@ def load_weights(path: Path, network: nn.Module, *, key: str | None = None) -> N
     """Load weights into a network, strictly.
 
     Args:
-        path: `.safetensors`; or `.pt`/`.pth` holding a state dict, bare or under any key. What DataParallel,
-            AveragedModel or torch.compile put in front of keys is dropped.
-        network: of the architecture the weights belong to; changed in place.
-        key: where the set to take lies in the file, as a dotted path; needed where it holds several.
+        path: path of a `.safetensors` file, or of a `.pt`/`.pth` file with a state dict, bare or under any key.
+            Prefixes that DataParallel, AveragedModel or torch.compile put in front of keys are dropped.
+        network: network of the architecture that the weights belong to; it is changed in place.
+        key: place of the set in the file, as a dotted path; needed where the file holds several sets.
 
     Raises:
         DataError: the file cannot be read without running code from it, several sets of weights may be meant, or the
             keys, shapes or numbers do not fit.
-        UsageError: nothing lies under the key.
+        UsageError: there is no set under the key.
     """
     weights = choose_set(path, read_sets(path), network, key)
     if weights.others:
@@ -81,7 +81,9 @@ def load_weights(path: Path, network: nn.Module, *, key: str | None = None) -> N
             f"hold no tensor: {some(weights.others)}; save network.state_dict() alone"
         )
     expected: dict[str, Tensor] = network.state_dict()
-    weights = next((one for one in _spellings(weights) if one.tensors.keys() == expected.keys()), _bare(weights))
+    weights = next(
+        (spelling for spelling in _spellings(weights) if spelling.tensors.keys() == expected.keys()), _bare(weights)
+    )
     _check_numbers(path, weights, expected)
     fits = not _differences(weights, expected)
     if not fits and not _upgrades(weights, network):
@@ -90,8 +92,9 @@ def load_weights(path: Path, network: nn.Module, *, key: str | None = None) -> N
             f"{f' in {weights.name}' if weights.name else ''}: {'; '.join(_differences(weights, expected))}; "
             f"{_advice(weights, network)}"
         )
-    # Where a file names no versions and all keys and shapes are the network's, they are of its own version: torch takes
-    # such a file for the oldest, and some modules refuse that. So it is with safetensors, which has none.
+    # If a file names no versions and all keys and shapes are the network's, its tensors are of the network's own
+    # version. torch takes such a file for the oldest version, and some modules refuse that. A safetensors file never
+    # names versions.
     current = getattr(expected, "_metadata", None) if fits else None
     try:
         network.load_state_dict(_with_versions(weights, weights.versions or current))
@@ -104,7 +107,7 @@ def load_weights(path: Path, network: nn.Module, *, key: str | None = None) -> N
 
 
 def _with_versions(weights: WeightSet, versions: Metadata | None) -> OrderedDict[str, Tensor]:
-    """A state dict as torch makes them: which version of its module wrote a tensor travels as an attribute."""
+    """A state dict as torch makes it, with the versions of the modules that wrote the tensors as an attribute."""
     state = OrderedDict(weights.tensors)
     if versions is not None:
         state._metadata = OrderedDict(versions)  # type: ignore[attr-defined]  # noqa: SLF001
@@ -112,7 +115,7 @@ def _with_versions(weights: WeightSet, versions: Metadata | None) -> OrderedDict
 
 
 def _spellings(weights: WeightSet) -> Iterator[WeightSet]:
-    """The same tensors as their file spells them, then without what wrappers put in front, and in the middle."""
+    """The tensors under the keys of the file, then without the prefixes of wrappers, then also without those inside."""
     yield weights
     yield (bare := _bare(weights))
     for wrapper in reversed(_WRAPPERS):
@@ -125,7 +128,7 @@ def _spellings(weights: WeightSet) -> Iterator[WeightSet]:
 
 
 def _bare(weights: WeightSet) -> WeightSet:
-    """Without what wrappers put in front of every key, and without AveragedModel's counter beside those."""
+    """The set without the prefixes that wrappers put in front of every key, and without AveragedModel's counter."""
     if is_averaged(weights):
         weights = weights.under("module.", weights.name)
     for wrapper in _WRAPPERS:
@@ -135,18 +138,18 @@ def _bare(weights: WeightSet) -> WeightSet:
 
 
 def _differences(weights: WeightSet, expected: dict[str, Tensor]) -> list[str]:
-    """How a set differs from what a network has: keys and shapes."""
-    given = weights.tensors
+    """Differences in keys and shapes between a set and a network, in words."""
+    tensors = weights.tensors
     problems = []
-    missing, unexpected = sorted(expected.keys() - given.keys()), sorted(given.keys() - expected.keys())
+    missing, unexpected = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     if missing:
         problems.append(f"missing {some(missing)}")
     if unexpected:
         problems.append(f"unexpected {some(unexpected)}")
     shapes = [
-        f"{key} {tuple(given[key].shape)}, expected {tuple(value.shape)}"
+        f"{key} {tuple(tensors[key].shape)}, expected {tuple(value.shape)}"
         for key, value in expected.items()
-        if key in given and given[key].shape != value.shape
+        if key in tensors and tensors[key].shape != value.shape
     ]
     if shapes:
         problems.append(f"of another shape: {some(shapes)}")
@@ -154,33 +157,33 @@ def _differences(weights: WeightSet, expected: dict[str, Tensor]) -> list[str]:
 
 
 def _upgrades(weights: WeightSet, network: nn.Module) -> bool:
-    """Whether torch brings a set of an older version of the modules to the network's own keys and shapes."""
+    """Whether torch converts a set of older module versions to the network's own keys and shapes."""
     rehearsal = copy.deepcopy(network)
     try:
         rehearsal.load_state_dict(_with_versions(weights, weights.versions))
     except (RuntimeError, ValueError, KeyError, TypeError):
         return False
-    # Some modules become an older version of themselves. The factory would not build that again.
+    # Some modules turn into an older version of themselves, which the factory would not build again.
     after, before = rehearsal.state_dict(), network.state_dict()
     return {key: value.shape for key, value in after.items()} == {key: value.shape for key, value in before.items()}
 
 
 def _check_numbers(path: Path, weights: WeightSet, expected: dict[str, Tensor]) -> None:
-    """Refuse tensors whose numbers are not there, are no plain numbers, or are not finite."""
+    """Refuse tensors whose numbers are absent, are not plain numbers, or are not finite."""
     where = f"weights {path}: expected"
-    given = {key: value for key, value in weights.tensors.items() if key in expected}
-    absent = [key for key, value in given.items() if value.is_meta]
+    tensors = {key: value for key, value in weights.tensors.items() if key in expected}
+    absent = [key for key, value in tensors.items() if value.is_meta]
     if absent:
         raise DataError(
             f"{where} numbers, found tensors without any (device meta): {some(absent)}; save loaded weights"
         )
-    odd = [f"{key} ({_kind(value)})" for key, value in given.items() if not _is_plain(value, expected[key])]
+    odd = [f"{key} ({_kind(value)})" for key, value in tensors.items() if not _is_plain(value, expected[key])]
     if odd:
         raise DataError(
             f"{where} float32, float16, bfloat16 or float64 numbers, found others: {some(odd)}; save the weights in "
             "float, {key: value.float() ...} with their scales applied: a build makes int8 of them by itself"
         )
-    infinite = [key for key, value in given.items() if value.is_floating_point() and not _all_finite(value)]
+    infinite = [key for key, value in tensors.items() if value.is_floating_point() and not _all_finite(value)]
     if infinite:
         raise DataError(f"{where} finite numbers, found NaN or Inf in {some(infinite)}")
 
@@ -191,7 +194,7 @@ def _kind(value: Tensor) -> str:
 
 
 def _is_plain(value: Tensor, wanted: Tensor) -> bool:
-    """Whether a tensor of a file gives the network's tensor its numbers, and no others."""
+    """Whether the network's tensor can take its numbers from a tensor of a file without scales."""
     if value.layout is not torch.strided or value.is_quantized:
         return False
     if value.dtype in (wanted.dtype, *_PLAIN):
@@ -204,7 +207,7 @@ def _all_finite(value: Tensor) -> bool:
 
 
 def _advice(weights: WeightSet, network: nn.Module) -> str:
-    """What helps where a prefix, or what has no names, is all that is between a file's keys and the network's."""
+    """Advice where a file's keys differ from the network's only by a prefix, or have no names."""
     expected = network.state_dict()
     within = f"{weights.name}." if weights.name else ""
     prefixes = [prefix for prefix in _prefixes(weights.tensors, expected) if prefix]
@@ -225,7 +228,7 @@ def _advice(weights: WeightSet, network: nn.Module) -> str:
 
 
 def _prefixes(tensors: dict[str, Tensor], wanted: dict[str, Tensor]) -> list[str]:
-    """What stands in front of every key of one set in another, shapes being equal."""
+    """Prefixes under which `tensors` holds every key of `wanted` with the same shape."""
     first = next(iter(wanted), "")
     starts = [key.removesuffix(first) for key in tensors if first and key.endswith(f".{first}")]
     return [

@@ -1,4 +1,4 @@
-"""Networks without what training puts around them (torch.compile, DataParallel, averaging): names are their own."""
+"""Removes the wrappers that training puts around networks: torch.compile, DataParallel, averaging."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-# A wrapper whose module takes seconds to import: where it is not imported, nothing is wrapped in it.
+# The modules of these wrappers take seconds to import. Where such a module is not imported, nothing is wrapped in it.
 _LATE = (
     ("torch._dynamo.eval_frame", "OptimizedModule", "_orig_mod"),
     ("torch.distributed.fsdp", "FullyShardedDataParallel", "module"),
@@ -16,13 +16,13 @@ _LATE = (
 
 
 def unwrapped(network: nn.Module) -> nn.Module:
-    """The network inside wrappers that compute the same, its parts unwrapped too.
+    """The network inside wrappers that compute the same; wrapped parts of it are unwrapped too.
 
-    Keys of its state dict, messages and exported files then name its modules as its user does, and no exporter meets a
+    Keys of its state dict, messages and exported files then name its modules as the user does, and no exporter meets a
     compiled module.
 
     Args:
-        network: as a user's factory returns it; parts that are wrapped are replaced in place.
+        network: network that a user's factory returned; wrapped parts are replaced in place.
     """
     network = _inside(network)
     for module in list(network.modules()):

@@ -1,1 +1,1 @@
-"""What a user may ask for: sections, names, passes, and recipes as files; light."""
+"""Recipes: their sections, names and passes, and their files. Importing this package loads no heavy library."""

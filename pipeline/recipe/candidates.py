@@ -1,4 +1,4 @@
-"""Recipe sections of what is made and compared: `[candidates]`, `[search]`, `[export]`."""
+"""Recipe sections of the networks that are made and compared: `[candidates]`, `[search]`, `[export]`."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Candidates(Section):
 
     @property
     def named_formats(self) -> tuple[FormatName, ...]:
-        """The formats, where the recipe gives them: a network that cannot be had in one of them ends the build."""
+        """The formats that the recipe names. A build ends if a network cannot be made in one of them."""
         return self.formats if "formats" in self.model_fields_set else ()
 
 

@@ -20,7 +20,7 @@ class Data(Section):
     """The data set: built in by `name`, or the user's own by `factory`."""
 
     name: Annotated[
-        DataSetName | None, BeforeValidator(partial(require_known, known=DATA_SETS, own="data.factory"))
+        DataSetName | None, BeforeValidator(partial(require_known, names=DATA_SETS, own="data.factory"))
     ] = Field(default=None, description="a built-in data set")
     factory: str | None = Field(default=None, pattern=FACTORY, description="the user's own, as module:function")
     path: str | None = Field(

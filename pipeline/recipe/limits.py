@@ -1,4 +1,4 @@
-"""Recipe sections of what is held against what: `[verify]`, `[measure]`, `[budget]`, `[select]`."""
+"""Recipe sections of checks and limits: `[verify]`, `[measure]`, `[budget]`, `[select]`."""
 
 from __future__ import annotations
 

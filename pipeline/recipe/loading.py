@@ -1,4 +1,4 @@
-"""Recipes from TOML: found by name or path, settings overridden, all problems reported at once."""
+"""Loads recipes from TOML, by name or path, with overridden settings, and reports all problems at once."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _read(recipe: str | Path) -> tuple[dict[str, Any], str, Path]:
 
 
 def _apply(document: dict[str, Any], override: str) -> tuple[tuple[int | str, ...], str]:
-    """Put one override into the document; its key, and its value as it was typed."""
+    """Put an override into the document. Return its key, and its value as it was typed."""
     key, equals, text = override.partition("=")
     parts = tuple(key.strip().split("."))
     if not equals or not all(parts):
@@ -103,8 +103,8 @@ def _problems(error: ValidationError) -> str:
     for problem in error.errors(include_url=False):
         where = ".".join(str(part) for part in problem["loc"]) or "recipe"
         message = problem["msg"].removeprefix("Value error, ")
-        found = problem["input"]
-        shown = f", found {found!r}" if not isinstance(found, dict) else ""
+        value = problem["input"]
+        shown = f", found {value!r}" if not isinstance(value, dict) else ""
         if problem["type"] == "extra_forbidden":
             message, shown = f"unknown key{_near_key(problem['loc'])}", ""
         lines.append(f"{where}: {message}{shown}")
@@ -112,14 +112,20 @@ def _problems(error: ValidationError) -> str:
 
 
 def _near_key(path: tuple[int | str, ...]) -> str:
-    """The key of the same section that an unknown one may have been meant as, or all keys there are."""
+    """Hint on an unknown key: the key of the same section that is most like it, or all keys there are."""
     *places, key = path
     sections: list[type[Section]] = [Recipe]
     for place in places:
-        if isinstance(place, int):  # in a list of the same
+        if isinstance(place, int):  # it is the index of a section in a list
             continue
-        inner = [_sections(one.model_fields[place].annotation) for one in sections if place in one.model_fields]
-        of_kind = [one for one in sections if "kind" in one.model_fields and one.model_fields["kind"].default == place]
+        inner = [
+            _sections(section.model_fields[place].annotation) for section in sections if place in section.model_fields
+        ]
+        of_kind = [
+            section
+            for section in sections
+            if "kind" in section.model_fields and section.model_fields["kind"].default == place
+        ]
         sections = inner[0] if inner else of_kind
     names = [name for section in sections for name in section.model_fields]
     keys = [name for name in dict.fromkeys(names) if name not in ("folder", "kind")]

@@ -1,4 +1,4 @@
-"""Recipe sections of the network: `[model]` and its preprocessing."""
+"""Recipe section of the network, `[model]`, and its preprocessing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Preprocessing(Section):
     )
 
 
-# The same as in `handlers.activation`, which computes with them.
+# These names are the same as in `handlers.activation`, which computes with them.
 Activation = Literal["none", "softmax", "sigmoid"]
 
 
@@ -36,7 +36,7 @@ class Model(Section):
     """The network: built in by `name`, or the user's own by `factory`."""
 
     name: Annotated[
-        NetworkName | None, BeforeValidator(partial(require_known, known=NETWORKS, own="model.factory"))
+        NetworkName | None, BeforeValidator(partial(require_known, names=NETWORKS, own="model.factory"))
     ] = Field(default=None, description="a built-in architecture")
     factory: str | None = Field(default=None, pattern=FACTORY, description="the user's own, as module:function")
     arguments: dict[str, Any] = Field(default={}, description="keyword arguments of the architecture or factory")

@@ -26,7 +26,7 @@ class Package(Section):
     golden_size: int = Field(default=32, ge=1, le=256, description="golden inputs in the archive")
     max_pixels: int | None = Field(
         default=None,
-        ge=4096,  # as much as the smallest picture counts
+        ge=4096,  # every picture counts for at least this many
         le=1 << 28,
         description="most pixels in the pictures of one request; each takes up to 8 bytes and 35 ns, twice that with "
         "transparency or 16 bits; by default 12,582,912, or up to 32,000,000 for a large input",

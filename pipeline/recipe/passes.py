@@ -1,4 +1,4 @@
-"""What may be done to a network, in which order: the passes of a candidate, as a recipe states them."""
+"""The passes that may change a network, and their order: the passes of a candidate, as a recipe states them."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ class Variant(Section):
 
     @model_validator(mode="after")
     def _order(self) -> Variant:
-        kinds = [one.kind for one in self.passes]
+        kinds = [step.kind for step in self.passes]
         for kind in dict.fromkeys(kinds):
             if kinds.count(kind) > 1:
                 raise ValueError(f"pass {kind} given {kinds.count(kind)} times, expected once at most")
@@ -166,7 +166,7 @@ class Variant(Section):
 
     @property
     def float_passes(self) -> tuple[Pass, ...]:
-        """The passes that act on the float network; they make what `name` names."""
+        """The passes that act on the float network; they make the network that `name` names."""
         return float_passes(self.passes)
 
     @property
@@ -176,7 +176,7 @@ class Variant(Section):
 
 
 def float_passes(passes: Sequence[Pass]) -> tuple[Pass, ...]:
-    """Those of some passes that act on the float network; an ONNX file is quantized after its export."""
+    """The passes that act on the float network. An ONNX file is quantized after its export."""
     return tuple(step for step in passes if step.kind not in _CONVERTING)
 
 

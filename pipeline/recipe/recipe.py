@@ -1,4 +1,4 @@
-"""What a user may ask for: a whole recipe, as frozen models. `pipeline.recipe.loading` reads it from TOML."""
+"""A whole recipe, as frozen models. `pipeline.recipe.loading` reads it from TOML."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _one_goal(self) -> Recipe:
-        given = self.select.goal if "goal" in self.select.model_fields_set else None
-        if given is not None and self.search.goal not in (None, given):
+        goal = self.select.goal if "goal" in self.select.model_fields_set else None
+        if goal is not None and self.search.goal not in (None, goal):
             raise ValueError(
-                f"search.goal {self.search.goal} and select.goal {given}: expected the same, for what is searched is "
+                f"search.goal {self.search.goal} and select.goal {goal}: expected the same, for what is searched is "
                 "what is selected; give one of them"
             )
         return self
 
     @model_validator(mode="after")
     def _names_of_a_search(self) -> Recipe:
-        taken = [one.name for one in self.candidates.variants or () if is_search_name(one.name)]
-        if taken and self.search_effort != "off":
+        names = [variant.name for variant in self.candidates.variants or () if is_search_name(variant.name)]
+        if names and self.search_effort != "off":
             raise ValueError(
-                f"variant {taken[0]!r}: expected another name, because a search names its networks so; rename it, or "
+                f"variant {names[0]!r}: expected another name, because a search names its networks so; rename it, or "
                 "set search.effort to off"
             )
         return self
@@ -72,7 +72,7 @@ class Recipe(Section):
 
     @property
     def search_effort(self) -> SearchEffort | Literal["off"]:
-        """How much is searched."""
+        """How long and how finely a build searches."""
         if self.search.effort is not None:
             return self.search.effort
         candidates, named = self.candidates, self.select.candidate
@@ -86,7 +86,7 @@ class Recipe(Section):
 
     @property
     def goal(self) -> Goal:
-        """What the candidates compete in."""
+        """The figure in which the candidates compete."""
         return self.search.goal or self.select.goal
 
     @property

@@ -1,4 +1,4 @@
-"""Recipe section `[task]`: what the network is for, and the settings that its judgement needs."""
+"""Recipe section `[task]`: what the network is for, and the settings that its evaluation needs."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ class Classification(Section):
     kind: Literal["classification"] = Field(default="classification", description="what the network is for")
 
 
-# A closed union: `kind` tells its members apart.
+# This is a closed union: `kind` tells its members apart.
 TaskSettings = Classification

@@ -1,1 +1,1 @@
-"""Answers of a model file from a new process that imports the code that serves."""
+"""Replays inputs through a model file in a new process, which imports the code that serves."""

@@ -1,7 +1,8 @@
 """Replay inputs through a model file, in a process of its own: `python -m pipeline.replay.child JOB.json`.
 
-It imports the code that serves (`handlers`) and nothing else of this package, so what is checked is what will answer,
-and an ONNX file is run without torch, as in the worker. `pipeline.replay.start` writes the job and reads the answers.
+It imports the code that serves (`handlers`) and nothing else of this package. So the code that is checked is the code
+that will answer, and an ONNX file is run without torch, as in the worker. `pipeline.replay.start` writes the job and
+reads the answers.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ def main(arguments: Sequence[str]) -> int:
     """Run one job.
 
     Args:
-        arguments: the path of the job: JSON with `folder`, `runtime`, `inputs`, `runs`, `answers` and `facts`.
+        arguments: path of the job, a JSON file with `folder`, `runtime`, `inputs`, `runs`, `answers` and `facts`.
 
     Returns:
-        0, or 1 where something went wrong; the last line on standard error then says what.
+        0, or 1 where something went wrong; the last line on standard error then says what it was.
     """
     job: dict[str, Any] = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
     try:
@@ -43,12 +44,12 @@ def main(arguments: Sequence[str]) -> int:
 
 def _replay(job: dict[str, Any]) -> None:
     runtime = RuntimeSpec.from_json(job["runtime"])
-    inputs = [InputSpec.from_json(one) for one in job["inputs"]]
+    inputs = [InputSpec.from_json(document) for document in job["inputs"]]
     model = load_model(Path(job["folder"]), runtime, inputs)
     answers: dict[str, NDArray[np.float32]] = {}
     for run in job["runs"]:
         stored = load_file(run["data"])
-        arrays = {one.name: stored[f"input.{one.name}"] for one in inputs}
+        arrays = {spec.name: stored[f"input.{spec.name}"] for spec in inputs}
         for call in range(run["calls"]):
             try:
                 logits = run_chunks(model, arrays, run["batch_size"])

@@ -1,4 +1,4 @@
-"""Start a replay in a new process, confined where this system can, and read what it answered."""
+"""Starts a replay in a new process, which is confined where this system can, and reads its answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Run:
     """Inputs to replay.
 
     Args:
-        name: of its answers.
+        name: name of the run, under which its answers are returned.
         data: safetensors file with `input.<name>` (N, *shape) for each input.
         batch_size: examples per call of the model.
         calls: how often the whole file is replayed.
@@ -42,13 +42,13 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Replayed:
-    """What a replay answered.
+    """The answers of a replay.
 
     Args:
         answers: logits (N, K) by name of the run and number of the call, from 0.
-        cpu: the processor and the instruction sets that decide how sums are rounded.
-        libraries: versions of what computed the answers.
-        torch_imported: whether that process imported torch.
+        cpu: processor, and the instruction sets that decide how sums are rounded.
+        libraries: versions of the libraries that computed the answers.
+        torch_imported: whether the process imported torch.
     """
 
     answers: Mapping[tuple[str, int], NDArray[Any]]
@@ -69,15 +69,15 @@ def replay(
     """Answer inputs with a model file as it is served, in a new process.
 
     Args:
-        file: the model file.
-        runtime: how it is run; its `file` is replaced by the name of `file`.
-        inputs: in the order the model takes them.
-        runs: what to answer, in order, in one process.
-        scratch: folder for files that pass between the processes; they are gone afterwards.
-        timeout_s: how long it may take, in seconds; for ever if None.
+        file: path of the model file.
+        runtime: how the file is run; its `file` is replaced by the name of `file`.
+        inputs: specifications of the inputs, in the order in which the model takes them.
+        runs: inputs to answer, in this order, in one process.
+        scratch: folder for files that pass between the processes; they are removed afterwards.
+        timeout_s: longest time for the process, in seconds; without limit if None.
 
     Raises:
-        ProofError: the process failed: the file cannot be loaded, cannot answer such a batch, or not in that time.
+        ProofError: the process failed: it cannot load the file, cannot answer such a batch, or took too long.
     """
     with tempfile.TemporaryDirectory(prefix="replay-", dir=scratch) as name:
         folder = Path(name).resolve()
@@ -85,7 +85,7 @@ def replay(
         document = {
             "folder": str(file.resolve().parent),
             "runtime": replace(runtime, file=file.name).to_json(),
-            "inputs": [one.to_json() for one in inputs],
+            "inputs": [spec.to_json() for spec in inputs],
             "runs": [
                 {"name": run.name, "data": str(run.data.resolve()), "batch_size": run.batch_size, "calls": run.calls}
                 for run in runs
@@ -97,36 +97,37 @@ def replay(
         command = confined_command(pipeline.replay.child.__name__, str(job), writable=[folder])
         environment = module_environment(threads=runtime.threads)
         try:
-            done = run_child(command, environment=environment, cwd=folder, timeout_s=timeout_s)
+            process = run_child(command, environment=environment, cwd=folder, timeout_s=timeout_s)
         except subprocess.TimeoutExpired as error:
             raise ProofError(f"{file.name}: expected answers within {timeout_s:g} s, found none") from error
-        if done.returncode != 0:
+        if process.returncode != 0:
             raise ProofError(
-                f"{file.name} cannot be replayed ({runtime.kind}): {failure(done.returncode, done.stderr)}"
+                f"{file.name} cannot be replayed ({runtime.kind}): {failure(process.returncode, process.stderr)}"
             )
-        learned = json.loads(facts.read_text(encoding="utf-8"))
-        found = load_file(answers)
+        environment_facts = json.loads(facts.read_text(encoding="utf-8"))
+        logits = load_file(answers)
     return Replayed(
-        answers={(run.name, call): found[f"{run.name}.{call}"] for run in runs for call in range(run.calls)}, **learned
+        answers={(run.name, call): logits[f"{run.name}.{call}"] for run in runs for call in range(run.calls)},
+        **environment_facts,
     )
 
 
 def require_examples(data: Path, inputs: Sequence[InputSpec]) -> None:
-    """Stop where there is nothing to replay: no examples prove nothing.
+    """Check that there are examples to replay, because a check of no examples proves nothing.
 
     Args:
         data: safetensors file with `input.<name>` (N, *shape) for each input.
-        inputs: of the model.
+        inputs: specifications of the model's inputs.
 
     Raises:
         DataError: an input is missing, or there are no examples.
     """
     with safe_open(data, framework="numpy") as stored:
         names = set(stored.keys())
-        for one in inputs:
-            if f"input.{one.name}" not in names:
+        for spec in inputs:
+            if f"input.{spec.name}" not in names:
                 held = ", ".join(sorted(names)) or "nothing"
-                raise DataError(f"{data.name}: expected input {one.name}, found {held}")
-            count = stored.get_slice(f"input.{one.name}").get_shape()[0]
+                raise DataError(f"{data.name}: expected input {spec.name}, found {held}")
+            count = stored.get_slice(f"input.{spec.name}").get_shape()[0]
             if not count:
-                raise DataError(f"{data.name}: expected at least 1 example of input {one.name}, found none")
+                raise DataError(f"{data.name}: expected at least 1 example of input {spec.name}, found none")

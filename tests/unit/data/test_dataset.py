@@ -1,4 +1,4 @@
-"""What a data set must be, and how it crosses a file."""
+"""The checks of a data set, and the files of its splits."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_a_free_axis_may_have_another_size_and_no_other_axis_may() -> None:
 
 
 def test_axes_of_one_size_in_all_data_are_one_unless_they_are_named() -> None:
-    names = [one.dynamic_names for one in describe(_of_shape(3, 2, mask=(3, 2), more=(4, 2))).inputs]
+    names = [spec.dynamic_names for spec in describe(_of_shape(3, 2, mask=(3, 2), more=(4, 2))).inputs]
     assert names == [("x",), ("x",), ()]
     assert describe(_of_shape(3, 2)).inputs == (FREE,)
     with pytest.raises(
@@ -146,9 +146,9 @@ def _from_arrays(seed: int = 0, count: int = 100, validation: float = 0.2, test:
 def test_from_arrays_gives_each_class_its_share_and_loses_nothing() -> None:
     data = _from_arrays(validation=0.2, test=0.3)
     splits = (data.train, data.validation, data.test)
-    assert [len(one) for one in splits] == [50, 20, 30]
-    assert [int(one.labels.sum()) for one in splits] == [5, 2, 3]
-    seen = np.sort(np.concatenate([one.inputs["x"][:, 0] for one in splits]))
+    assert [len(split) for split in splits] == [50, 20, 30]
+    assert [int(split.labels.sum()) for split in splits] == [5, 2, 3]
+    seen = np.sort(np.concatenate([split.inputs["x"][:, 0] for split in splits]))
     assert np.array_equal(seen, np.linspace(-1, 1, 200, dtype=np.float32)[::2])
 
 

@@ -1,4 +1,4 @@
-"""Where the files are looked for, and how broken ones are reported."""
+"""The search for the files, and the reports of broken ones."""
 
 from __future__ import annotations
 

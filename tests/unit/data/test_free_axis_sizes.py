@@ -13,7 +13,7 @@ MASK = replace(TOKENS, name="mask")
 
 
 def sizes(spec: InputSpec, size: int) -> list[int]:
-    return [one["tokens"] for one in size_plan([spec], {"tokens": (size,)})]
+    return [inputs["tokens"] for inputs in size_plan([spec], {"tokens": (size,)})]
 
 
 def test_the_smallest_some_between_and_larger_than_the_datas() -> None:
@@ -28,7 +28,7 @@ def test_the_smallest_some_between_and_larger_than_the_datas() -> None:
 def test_two_free_axes_never_have_one_size_and_inputs_may_share_an_axis() -> None:
     shapes = {"picture": (1, 28, 28), "tokens": (12,), "mask": (12,)}
     inputs = with_shared_names([PICTURE, TOKENS, MASK], [shapes, shapes])
-    assert [one.dynamic_names for one in inputs] == [(), ("tokens",), ("tokens",)]
+    assert [spec.dynamic_names for spec in inputs] == [(), ("tokens",), ("tokens",)]
     plan = size_plan(inputs, shapes)
     assert len(plan) >= 4
     for chosen in plan:
@@ -46,7 +46,7 @@ def test_data_of_two_sizes_and_names_of_their_own_keep_axes_apart() -> None:
     assert with_shared_names([TOKENS, own], differing[:1]) == (TOKENS, own)
     square = replace(TOKENS, shape=(12, 12), dynamic_axes=(0, 1))
     named = with_shared_names([square, MASK], [{"tokens": (12, 12), "mask": (12,)}])
-    assert [one.dynamic_names for one in named] == [("tokens axis 0", "tokens axis 1"), ("tokens axis 0",)]
+    assert [spec.dynamic_names for spec in named] == [("tokens axis 0", "tokens axis 1"), ("tokens axis 0",)]
 
 
 def test_examples_are_cut_or_repeated_along_free_axes_alone() -> None:

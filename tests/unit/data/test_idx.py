@@ -1,4 +1,4 @@
-"""The IDX parser on whole and broken contents."""
+"""The IDX parser reads whole contents and refuses broken ones."""
 
 from __future__ import annotations
 

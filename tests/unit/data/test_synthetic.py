@@ -1,4 +1,4 @@
-"""Inputs that are nobody's data."""
+"""Synthetic inputs stay inside the domains of their specifications."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def test_synthetic_kinds_keep_to_the_domain() -> None:
     }
     kinds = synthetic_kinds(specs, 6, real=real)
     for arrays in kinds.values():
-        for one in specs:
-            assert arrays[one.name].shape == (6, *one.shape)
-            assert arrays[one.name].dtype == one.dtype
+        for spec in specs:
+            assert arrays[spec.name].shape == (6, *spec.shape)
+            assert arrays[spec.name].dtype == spec.dtype
     assert set(kinds["zeros"]["token"].ravel()) == {1}, "zero is outside the domain: its nearest value"
     assert set(kinds["maximum"]["image"].ravel()) == {255}
     assert set(kinds["maximum"]["free"].ravel()) == {2.5}
@@ -68,12 +68,12 @@ def test_some_of_the_noise_is_missing_where_values_may_be() -> None:
 
 def test_what_an_input_says_does_not_occur_is_not_made_up() -> None:
     tokens = InputSpec(name="tokens", dtype="int64", shape=(4,), low=0, high=9, occurs=("noise",))
-    other = InputSpec(name="other", dtype="float32", shape=(2,), low=-1.0, high=1.0)
-    assert list(synthetic_kinds((tokens, other), 3)) == ["noise"]
-    arrays = synthetic_inputs((tokens, other), 3)
+    values = InputSpec(name="other", dtype="float32", shape=(2,), low=-1.0, high=1.0)
+    assert list(synthetic_kinds((tokens, values), 3)) == ["noise"]
+    arrays = synthetic_inputs((tokens, values), 3)
     assert {name: len(array) for name, array in arrays.items()} == {"tokens": 3, "other": 3}
     assert synthetic_inputs((tokens,), 3, leave_out=("noise",))["tokens"].shape == (0, 4)
-    assert synthetic_inputs((other,), 9, leave_out=("noise",))["other"].tolist() == [[0, 0], [1, 1]]
+    assert synthetic_inputs((values,), 9, leave_out=("noise",))["other"].tolist() == [[0, 0], [1, 1]]
 
 
 def test_noise_of_few_values_holds_no_example_that_never_occurs() -> None:

@@ -12,7 +12,7 @@ from pipeline.engine.argument_files import argument_digests
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The recipe's, beside the working directory."""
+    """The recipe's folder, which lies beside the working directory."""
     recipe, here = tmp_path / "recipe", tmp_path / "here"
     (recipe / "pictures" / "cats").mkdir(parents=True)
     (recipe / "pictures" / "cats" / "one.png").write_bytes(b"1")
@@ -26,14 +26,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_paths_are_found_at_any_depth_and_from_both_folders(folder: Path) -> None:
     arguments = {"width": 3, "kind": "relu", "deep": {"list": ["none", "w.bin"]}, "nul": "a\0b", "long": "x" * 5000}
-    found = argument_digests("model.arguments", arguments, folder)
-    assert list(found) == ["model.arguments.deep.list.1 ../here/w.bin", "model.arguments.deep.list.1 w.bin"]
-    assert len(set(found.values())) == 2
+    digests = argument_digests("model.arguments", arguments, folder)
+    assert list(digests) == ["model.arguments.deep.list.1 ../here/w.bin", "model.arguments.deep.list.1 w.bin"]
+    assert len(set(digests.values())) == 2
 
 
 def test_of_a_folder_every_file_below_counts(folder: Path) -> None:
-    found = argument_digests("data.arguments", {"root": "pictures"}, folder)
-    assert list(found) == ["data.arguments.root pictures/cats/one.png"]
+    digests = argument_digests("data.arguments", {"root": "pictures"}, folder)
+    assert list(digests) == ["data.arguments.root pictures/cats/one.png"]
     (folder / "pictures" / "two.png").write_bytes(b"2")
     assert len(argument_digests("data.arguments", {"root": "pictures"}, folder)) == 2
 

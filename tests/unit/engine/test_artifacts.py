@@ -1,4 +1,4 @@
-"""Files of a run directory, as its manifest names them: nothing in one of a stranger leads out of it."""
+"""A manifest names the files of its run directory; no name in a stranger's manifest leads out of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.builders import candidate
 
 
 def recorded(run_dir: Path, path: str) -> None:
-    """Let a run directory's manifest name a file."""
+    """Write a manifest of a run directory that names a file."""
     right = Artifact(kind=Kind.WEIGHTS, path="train/weights.safetensors", sha256="0" * 64, size=1)
     record = StageRecord(key="k", parts={}, artifacts=(right,), seconds=1.0)
     write_manifest(run_dir, Manifest(recipe="digits", environment={}, stages={"train": record}))

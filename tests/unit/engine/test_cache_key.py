@@ -1,4 +1,4 @@
-"""Whether a stage's record is of what is there now."""
+"""The record of a stage is compared with the inputs that are there now."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STAGE = Stage(name="second", reads=(Kind.WEIGHTS,), writes=(), settings=lambda _
 
 
 def manifest(digest: str, *, parts: dict[str, str] | None) -> Manifest:
-    """A first stage that left weights, and a second one that may have read others."""
+    """A manifest of a first stage that left weights, and of a second stage that may have read others."""
     weights = Artifact(kind=Kind.WEIGHTS, path="first/weights", sha256=digest, size=1)
     stages = {"first": StageRecord(key="", parts={}, artifacts=(weights,), seconds=0)}
     if parts is not None:

@@ -11,9 +11,9 @@ from pipeline.engine.confine import can_confine, confined_command
 
 pytestmark = pytest.mark.skipif(not can_confine(), reason="this system has no Landlock")
 
-# A module that tries to do what it should not, and says what it could.
-# A path list would be cut at the colon.
+# This folder's name has colons, at which a path list would be cut.
 INSIDE = "inside:19:20"
+# A module that tries what it should not do, and prints what it could do.
 TRIES = """
 import mmap, os, resource, socket, sys, threading
 from pathlib import Path
@@ -73,9 +73,9 @@ def tried(tmp_path: Path, *, confined: bool) -> set[str]:
             "PYTHONPATH": f"{Path(__file__).resolve().parents[3]}:{tmp_path / 'modules'}",
             "TMPDIR": str(tmp_path / INSIDE),
         }
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return set(done.stdout.strip().split(","))
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return set(result.stdout.strip().split(","))
 
 
 def test_a_confined_process(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The time that work may take."""
+"""A deadline limits the time that work may take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process that runs a model file learns of this one's environment."""
+"""A process that runs a model file gets only a part of this process's environment."""
 
 from __future__ import annotations
 

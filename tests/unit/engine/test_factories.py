@@ -1,4 +1,4 @@
-"""The user's own functions, in one list."""
+"""All of the user's own functions stand in one list."""
 
 from __future__ import annotations
 

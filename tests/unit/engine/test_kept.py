@@ -1,4 +1,4 @@
-"""What an interrupted run keeps: every flipped bit is seen, and said."""
+"""Files that an interrupted run keeps: every flipped bit is noticed and reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a manifest says of a run's files."""
+"""A manifest lists the files of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the user's own things lie with and without a home, and what is said of a disk that is full."""
+"""Folders of the user with and without a home, and the message about a full disk."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_what_the_variable_says_comes_first(monkeypatch: pytest.MonkeyPatch, tmp
 
 def test_a_user_that_the_system_does_not_know(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("HOME")
-    monkeypatch.setattr("os.getuid", lambda: 4_000_123)  # as `Path.home` looks it up
+    monkeypatch.setattr("os.getuid", lambda: 4_000_123)  # `Path.home` asks for it
     assert user_folder("servers", "PIPELINE_STATE") == tmp_path / "pipeline-4000123" / "servers"
 
 
@@ -129,6 +129,6 @@ def test_a_file_that_is_written_whole_or_not_at_all_is_named(tmp_path: Path) -> 
         "except OSError as error: print(error.filename)\n"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "table.json")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout == f"{tmp_path}/table.json\n"
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert process.stdout == f"{tmp_path}/table.json\n"
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""How children of this package end: with the process that started them, and with their own last words."""
+"""Children of this package end with the process that started them, and their failures quote their last words."""
 
 from __future__ import annotations
 
@@ -41,23 +41,23 @@ time.sleep(600)
 
 @contextlib.contextmanager
 def parent(how: str, command: list[str], *, children: int) -> Iterator[tuple[psutil.Popen, list[psutil.Process]]]:
-    """A process that started a command, and all of its descendants once there are so many that run the command."""
+    """A process that started a command, and its descendants as soon as enough of them run the command."""
     started = psutil.Popen([sys.executable, "-c", PARENT, how, json.dumps(command)], stdout=subprocess.PIPE, text=True)
-    found: list[psutil.Process] = []
+    descendants: list[psutil.Process] = []
     try:
         assert started.stdout.readline() == "started\n"
-        while len([one for one in found if "-I" not in one.cmdline()]) < children:
+        while len([descendant for descendant in descendants if "-I" not in descendant.cmdline()]) < children:
             time.sleep(0.01)
-            found = started.children(recursive=True)
-        yield started, found
+            descendants = started.children(recursive=True)
+        yield started, descendants
     finally:
         with contextlib.suppress(psutil.NoSuchProcess):
             started.kill()
         started.wait()
         started.stdout.close()
-        for one in found:
+        for descendant in descendants:
             with contextlib.suppress(psutil.NoSuchProcess):
-                one.kill()
+                descendant.kill()
 
 
 @pytest.mark.parametrize(
@@ -65,11 +65,11 @@ def parent(how: str, command: list[str], *, children: int) -> Iterator[tuple[psu
     [("main", SLEEPER, 1), ("thread", SLEEPER, 1), ("elsewhere", SLEEPER, 1), ("session", NESTED, 3)],
 )
 def test_children_end_with_a_killed_process(how: str, command: list[str], children: int) -> None:
-    with parent(how, command, children=children) as (started, found):
-        assert all(one.is_running() for one in found)
+    with parent(how, command, children=children) as (started, descendants):
+        assert all(descendant.is_running() for descendant in descendants)
         started.kill()
-        _, alive = psutil.wait_procs(found, timeout=20)
-        assert [one.cmdline() for one in alive] == []
+        _, alive = psutil.wait_procs(descendants, timeout=20)
+        assert [descendant.cmdline() for descendant in alive] == []
 
 
 def test_a_child_outlives_the_thread_that_started_it() -> None:
@@ -83,8 +83,8 @@ def test_a_child_that_is_not_tied_lives_on() -> None:
         "import sys; from pipeline.engine.process import start_child; "
         f"print(start_child({SLEEPER!r}, tied=False, own_session=True).pid, flush=True)"
     )
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True)
-    child = psutil.Process(int(done.stdout))
+    result = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True)
+    child = psutil.Process(int(result.stdout))
     assert child.is_running()
     child.kill()
 
@@ -93,8 +93,8 @@ def test_what_it_answers_and_how_it_ended(tmp_path: Path) -> None:
     program = (
         "import os, sys; print(os.getcwd(), os.environ['A'], sys.stdin.read()); sys.stderr.write('no'); sys.exit(3)"
     )
-    done = run_child([sys.executable, "-c", program], cwd=tmp_path, environment={"A": "b"})
-    assert (done.returncode, done.stdout, done.stderr) == (3, f"{tmp_path} b \n", "no")
+    result = run_child([sys.executable, "-c", program], cwd=tmp_path, environment={"A": "b"})
+    assert (result.returncode, result.stdout, result.stderr) == (3, f"{tmp_path} b \n", "no")
 
 
 def test_a_child_that_takes_too_long_is_killed_with_its_own_children() -> None:
@@ -104,8 +104,8 @@ def test_a_child_that_takes_too_long_is_killed_with_its_own_children() -> None:
 
 
 def test_a_command_that_cannot_be_run_says_so(tmp_path: Path) -> None:
-    done = run_child([str(tmp_path / "none")])
-    assert (done.returncode, done.stderr) == (127, f"{tmp_path}/none: No such file or directory\n")
+    result = run_child([str(tmp_path / "none")])
+    assert (result.returncode, result.stderr) == (127, f"{tmp_path}/none: No such file or directory\n")
 
 
 @pytest.mark.parametrize(
@@ -125,8 +125,8 @@ def test_a_command_that_cannot_be_run_says_so(tmp_path: Path) -> None:
     ],
 )
 def test_an_end_is_told_with_its_reason(program: str, said: str) -> None:
-    done = run_child([sys.executable, "-S", "-c", program])
-    assert failure(done.returncode, done.stderr) == said
+    result = run_child([sys.executable, "-S", "-c", program])
+    assert failure(result.returncode, result.stderr) == said
 
 
 def test_nothing_stays_open() -> None:
@@ -141,8 +141,8 @@ def test_every_child_of_this_package_is_started_in_one_place() -> None:
         r"subprocess\.(?:run|Popen|call|check_\w+)\(|os\.(?:system|popen|spawn\w*|posix_spawn)\(|multiprocessing"
     )
     root = Path(process.__file__).parent
-    found = [path.relative_to(root) for path in sorted(root.rglob("*.py")) if starts.search(path.read_text("utf-8"))]
-    assert found == [Path("process.py")]
+    paths = [path.relative_to(root) for path in sorted(root.rglob("*.py")) if starts.search(path.read_text("utf-8"))]
+    assert paths == [Path("process.py")]
 
 
 @pytest.mark.parametrize("environment", [None, {}, {"ORT_DISABLE_TELEMETRY": "0"}])

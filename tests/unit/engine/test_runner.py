@@ -1,4 +1,4 @@
-"""The runner: what runs again and why, what is refused, and what an interruption leaves behind."""
+"""The runner runs stages again where it must and says why, refuses broken stages, and survives interruptions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write_epochs(settings: Epochs, _inputs: Inputs, outputs: Outputs) -> None:
 
 
 def write_parity(settings: Epochs, _inputs: Inputs, outputs: Outputs) -> None:
-    """The same file for every odd number of epochs."""
+    """Write the same file for every odd number of epochs."""
     outputs.path(Kind.WEIGHTS, "w.txt").write_text(str(settings.epochs % 2))
 
 
@@ -82,7 +82,7 @@ def test_second_call_runs_nothing(tmp_path: Path) -> None:
 def test_changed_setting_runs_what_depends_on_it_and_says_why(tmp_path: Path) -> None:
     go(tmp_path, first(), second())
     plan = plan_stages([first(), second()], recipe(5), tmp_path)
-    assert [one.reason for one in plan] == ["setting epochs changed", "first runs before it"]
+    assert [outcome.reason for outcome in plan] == ["setting epochs changed", "first runs before it"]
     assert go(tmp_path, first(), second(), epochs=5) == ["ran", "ran"]
     assert (tmp_path / "second" / "a.txt").read_text() == "5!"
 

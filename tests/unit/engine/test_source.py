@@ -1,4 +1,4 @@
-"""Which files a module is made of."""
+"""The source files that a module is made of."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def test_imports_are_followed_within_the_folder(tmp_path: Path) -> None:
     write(tmp_path, "layers/base.py", "import numpy as np\n")
     write(tmp_path, "late.py", "")
     write(tmp_path, "other.py", "")
-    found = collect("nets", tmp_path)
-    assert list(found.files) == ["late.py", "layers/__init__.py", "layers/base.py", "layers/conv.py", "nets.py"]
-    assert {"torch", "numpy"} <= found.libraries
-    assert "json" not in found.libraries
+    sources = collect("nets", tmp_path)
+    assert list(sources.files) == ["late.py", "layers/__init__.py", "layers/base.py", "layers/conv.py", "nets.py"]
+    assert {"torch", "numpy"} <= sources.libraries
+    assert "json" not in sources.libraries
 
 
 def test_an_edit_changes_the_digest(tmp_path: Path) -> None:
@@ -55,15 +55,15 @@ def test_a_loop_of_imports_ends(tmp_path: Path) -> None:
 
 def test_this_package_is_followed_and_libraries_are_named() -> None:
     root = Path(source.__file__).parents[2]
-    found = collect("pipeline.engine.runner", root, within=("pipeline",))
+    sources = collect("pipeline.engine.runner", root, within=("pipeline",))
     assert {
         "pipeline/engine/runner.py",
         "pipeline/engine/stage.py",
         "pipeline/errors.py",
         "pipeline/__init__.py",
-    } <= set(found.files)
-    assert "pipeline/cli.py" not in found.files
-    assert {"filelock", "pydantic"} <= set(library_versions(found.libraries))
+    } <= set(sources.files)
+    assert "pipeline/cli.py" not in sources.files
+    assert {"filelock", "pydantic"} <= set(library_versions(sources.libraries))
 
 
 def test_a_factory_that_lies_elsewhere_on_the_path_is_followed_there(
@@ -85,9 +85,9 @@ def test_a_factory_that_lies_elsewhere_on_the_path_is_followed_there(
 
 def test_the_libraries_of_a_factory_count_with_their_versions(tmp_path: Path) -> None:
     write(tmp_path, "nets.py", "import numpy\nfrom pipeline import ModelSpec\n")
-    found = factory_digests("nets:build", tmp_path)
-    assert found["numpy"] == metadata.version("numpy")
-    assert "pipeline" not in found
+    digests = factory_digests("nets:build", tmp_path)
+    assert digests["numpy"] == metadata.version("numpy")
+    assert "pipeline" not in digests
 
 
 def test_a_package_that_only_lists_its_modules_can_be_left_out(tmp_path: Path) -> None:

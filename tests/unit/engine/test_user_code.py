@@ -1,4 +1,4 @@
-"""The user's modules are found, kept apart, read anew after an edit, and their faults told in one line."""
+"""The user's modules are found, kept apart and read anew after an edit; their faults are reported in one line."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_what_importing_a_module_reads_counts_for_every_stage_and_a_call_for_its
     import_factory("my_data:load", tmp_path, covered=[ANY_FILE])()  # as for data without a path
     with recording(tmp_path) as reads:
         import_factory("my_nets:build", tmp_path)()
-    assert [name for name in reads.found if name.endswith(".txt")] == ["table.txt", "w.txt"]
+    assert [name for name in reads.digests if name.endswith(".txt")] == ["table.txt", "w.txt"]
 
 
 def test_what_a_module_reads_counts_for_the_factories_that_it_belongs_to_whatever_was_imported_before(
@@ -167,7 +167,7 @@ def test_what_a_module_reads_counts_for_the_factories_that_it_belongs_to_whateve
     import_factory("my_data:load", folder)()
     with recording(folder) as reads:
         import_factory("my_nets:build", folder)()
-    assert [name for name in reads.found if name.endswith(".txt")] == ["shared.txt"]
+    assert [name for name in reads.digests if name.endswith(".txt")] == ["shared.txt"]
 
 
 LATE = """

@@ -38,7 +38,7 @@ def test_names_types_and_a_dynamic_batch_axis(exported: Exported) -> None:
     assert (logits.name, logits.type.tensor_type.elem_type) == ("logits", onnx.TensorProto.FLOAT)
     assert [axis.dim_param or axis.dim_value for axis in pixels.type.tensor_type.shape.dim] == ["batch", 1, 28, 28]
     assert [axis.dim_param or axis.dim_value for axis in logits.type.tensor_type.shape.dim] == ["batch", 10]
-    assert [(one.domain, one.version) for one in model.opset_import] == [("", 20)]
+    assert [(operators.domain, operators.version) for operators in model.opset_import] == [("", 20)]
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
@@ -58,7 +58,7 @@ def test_no_source_path_but_the_users_own_names(exported: Exported) -> None:
     assert b"site-packages" not in content
     assert b"stack_trace" not in content
     convolution = next(node for node in model.graph.node if node.op_type == "Conv")
-    kept = {one.key: one.value for one in convolution.metadata_props}
+    kept = {entry.key: entry.value for entry in convolution.metadata_props}
     assert "'network.features.0'" in kept["pkg.torch.onnx.name_scopes"]
     assert "FashionCNN" in kept["pkg.torch.onnx.class_hierarchy"]
 
@@ -67,7 +67,7 @@ def test_one_file_with_the_same_bytes(exported: Exported, tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     export_onnx(exported.module, Path("again.onnx"), inputs=exported.inputs, example=exported.example, opset=20)
     assert Path("again.onnx").read_bytes() == (exported.folder / "float.onnx").read_bytes()
-    assert [one.name for one in tmp_path.iterdir()] == ["again.onnx"]
+    assert [path.name for path in tmp_path.iterdir()] == ["again.onnx"]
 
 
 def test_a_network_in_training_mode_is_refused(exported: Exported, tmp_path: Path) -> None:
@@ -135,12 +135,12 @@ def test_several_inputs_and_an_axis_of_any_length(tmp_path: Path) -> None:
     example = (torch.ones(2, 6, dtype=torch.int64), torch.ones(2, 3, dtype=torch.uint8))
     export_onnx(module, tmp_path / "two.onnx", inputs=inputs, example=example, opset=20)
     session = import_onnx_runtime().InferenceSession(tmp_path / "two.onnx", providers=["CPUExecutionProvider"])
-    assert [one.name for one in session.get_inputs()] == ["tokens", "values"]
+    assert [node.name for node in session.get_inputs()] == ["tokens", "values"]
     tokens, values = torch.randint(0, 9, (5, 4)), torch.randint(0, 256, (5, 3), dtype=torch.uint8)
     with torch.no_grad():
         expected = module(tokens, values).numpy()
-    found = session.run(None, {"tokens": tokens.numpy(), "values": values.numpy()})[0]
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+    logits = session.run(None, {"tokens": tokens.numpy(), "values": values.numpy()})[0]
+    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-4)
 
 
 class ByRoot(nn.Module):
@@ -168,5 +168,5 @@ def test_inputs_share_an_axis_of_one_name(tmp_path: Path) -> None:
     inputs = (tokens, replace(tokens, name="mask"))
     example = (torch.ones(2, 3), torch.ones(2, 3))
     export_onnx(Masked().eval(), tmp_path / "m.onnx", inputs=inputs, example=example, opset=20)
-    sizes = [one.type.tensor_type.shape.dim[1].dim_param for one in onnx.load(tmp_path / "m.onnx").graph.input]
+    sizes = [value.type.tensor_type.shape.dim[1].dim_param for value in onnx.load(tmp_path / "m.onnx").graph.input]
     assert sizes == ["size0_the_length"] * 2

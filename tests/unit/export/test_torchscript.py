@@ -26,20 +26,20 @@ EXAMPLE = (torch.arange(6, dtype=torch.float32).reshape(2, 3),)
 
 
 def answers(path: Path, values: Tensor) -> Tensor:
-    """What the file answers as it is served, but without further optimization."""
+    """Answers of the file as it is served, but without further optimization."""
     runtime = RuntimeSpec(kind="torchscript", file=path.name, optimization="none")
     return torch.from_numpy(load_model(path.parent, runtime, (VALUES,))({"values": values.numpy()}))
 
 
 class Variadic(nn.Module):
-    """Cannot be scripted: TorchScript knows no `*values`."""
+    """A module that cannot be scripted, because TorchScript does not know `*values`."""
 
     def forward(self, *values: Tensor) -> Tensor:
         return torch.relu(values[0]) + 1
 
 
 class BranchOnSize(nn.Module):
-    """Cannot be scripted, and its trace keeps the branch that the example took."""
+    """A module that cannot be scripted, and whose trace keeps the branch that the example took."""
 
     def forward(self, *values: Tensor) -> Tensor:
         if len(values[0]) > 1:
@@ -48,7 +48,7 @@ class BranchOnSize(nn.Module):
 
 
 class Annotated(nn.Module):
-    """Under postponed evaluation, its annotations are text, which `torch.jit.script` alone does not understand."""
+    """A module with postponed annotations: they are text, which `torch.jit.script` alone does not understand."""
 
     factor: Tensor
     offset: int
@@ -63,15 +63,15 @@ class Annotated(nn.Module):
 
 
 class Neither(nn.Module):
-    """Cannot be scripted, and answers with something a trace does not hold."""
+    """A module that cannot be scripted, and answers with something that a trace cannot hold."""
 
     def forward(self, *values: Tensor) -> str:
         return str(values[0])
 
 
 def test_scripted_where_it_can_be(exported: Exported, tmp_path: Path) -> None:
-    made = export_torchscript(exported.module, tmp_path / "model.pt", example=exported.example)
-    assert made.to_json() == {"method": "script", "reason": "", "warnings": []}
+    export = export_torchscript(exported.module, tmp_path / "model.pt", example=exported.example)
+    assert export.to_json() == {"method": "script", "reason": "", "warnings": []}
 
 
 @pytest.mark.parametrize("file", ["float.pt", "int8.pt"])
@@ -81,19 +81,19 @@ def test_the_file_answers_bit_for_bit(exported: Exported, file: str, batch: int)
     runtime = RuntimeSpec(kind="torchscript", file=file, optimization="none")
     pixels = exported.pictures[:batch]
     threads = torch.get_num_threads()
-    found = load_model(exported.folder, runtime, exported.inputs)({"pixels": pixels})
+    logits = load_model(exported.folder, runtime, exported.inputs)({"pixels": pixels})
     with torch.no_grad():
         expected = module(torch.from_numpy(pixels)).numpy()
     torch.set_num_threads(threads)
-    assert (found == expected).all()
+    assert (logits == expected).all()
 
 
 def test_traced_where_it_must_be(tmp_path: Path) -> None:
-    made = export_torchscript(Variadic().eval(), tmp_path / "traced.pt", example=EXAMPLE)
-    assert made.method == "trace"
-    assert "NotSupportedError" in made.reason
-    assert "\n" not in made.reason
-    assert made.warnings == ()
+    export = export_torchscript(Variadic().eval(), tmp_path / "traced.pt", example=EXAMPLE)
+    assert export.method == "trace"
+    assert "NotSupportedError" in export.reason
+    assert "\n" not in export.reason
+    assert export.warnings == ()
     values = torch.randn(5, 3)
     assert torch.equal(answers(tmp_path / "traced.pt", values), torch.relu(values) + 1)
 
@@ -107,7 +107,7 @@ def test_a_trace_that_froze_a_branch_is_caught(tmp_path: Path) -> None:
 
 
 class Unlike(nn.Module):
-    """Its script answers something else than the module does: a branch is for scripts alone."""
+    """A module whose script answers differently, because one branch is for scripts alone."""
 
     def forward(self, values: Tensor) -> Tensor:
         if torch.jit.is_scripting():  # type: ignore[attr-defined]
@@ -116,7 +116,7 @@ class Unlike(nn.Module):
 
 
 class UnlikeTwice(nn.Module):
-    """Neither its script nor its trace answers as the module does on one row."""
+    """A module of which neither script nor trace answers as the module does on one row."""
 
     def forward(self, values: Tensor) -> Tensor:
         if torch.jit.is_scripting():  # type: ignore[attr-defined]
@@ -134,9 +134,9 @@ class UnlikeTwice(nn.Module):
     ids=["cannot be called", "inside another", "differs"],
 )
 def test_a_script_that_cannot_be_called_or_differs_is_traced(module: nn.Module, reason: str, tmp_path: Path) -> None:
-    made = export_torchscript(module.eval(), tmp_path / "model.pt", example=EXAMPLE)
-    assert made.method == "trace"
-    assert made.reason.startswith(reason)
+    export = export_torchscript(module.eval(), tmp_path / "model.pt", example=EXAMPLE)
+    assert export.method == "trace"
+    assert export.reason.startswith(reason)
     values = torch.randn(5, 3)
     torch.testing.assert_close(answers(tmp_path / "model.pt", values), module(values))
 
@@ -166,7 +166,7 @@ def test_same_bytes_whatever_was_compiled_before_and_wherever(
     module = exported.module if file == "float.pt" else exported.quantized
     export_torchscript(module, Path("another name.pt"), example=exported.example)
     assert Path("another name.pt").read_bytes() == (exported.folder / file).read_bytes()
-    assert [one.name for one in tmp_path.iterdir()] == ["another name.pt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["another name.pt"]
 
 
 @pytest.mark.parametrize("file", ["float.pt", "int8.pt"])
@@ -174,24 +174,24 @@ def test_no_source_path_and_no_process_counter(exported: Exported, file: str) ->
     content = (exported.folder / file).read_bytes()
     with zipfile.ZipFile(BytesIO(content)) as archive:
         members = archive.infolist()
-    assert not [one.filename for one in members if one.filename.endswith((".debug_pkl", "serialization_id"))]
-    assert {one.filename.split("/")[0] for one in members} == {"archive"}
-    assert {one.date_time for one in members} == {(1980, 1, 1, 0, 0, 0)}
+    assert not [member.filename for member in members if member.filename.endswith((".debug_pkl", "serialization_id"))]
+    assert {member.filename.split("/")[0] for member in members} == {"archive"}
+    assert {member.date_time for member in members} == {(1980, 1, 1, 0, 0, 0)}
     assert str(Path(inspect.getfile(FashionCNN)).parent).encode() not in content
     assert b"site-packages" not in content
 
 
 def test_the_file_is_frozen(exported: Exported) -> None:
     with zipfile.ZipFile(exported.folder / "float.pt") as archive:
-        code = "".join(archive.read(one).decode() for one in archive.namelist() if one.endswith(".py"))
+        code = "".join(archive.read(member).decode() for member in archive.namelist() if member.endswith(".py"))
     assert "CONSTANTS.c0" in code
     assert "dropout" not in code
     assert "__parameters__ = []" in code
 
 
 def test_attributes_annotated_in_text_are_scripted_and_the_class_is_left_as_it_was(tmp_path: Path) -> None:
-    made = export_torchscript(Annotated().eval(), tmp_path / "model.pt", example=EXAMPLE)
-    assert made.method == "script"
+    export = export_torchscript(Annotated().eval(), tmp_path / "model.pt", example=EXAMPLE)
+    assert export.method == "script"
     assert inspect.get_annotations(Annotated) == {"factor": "Tensor", "offset": "int"}
 
 

@@ -1,4 +1,4 @@
-"""ONNX files are data; where they are not, they are refused."""
+"""ONNX files are data; a file that is more than data is refused."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def model(operator: str, domain: str, *, functions: list[onnx.FunctionProto] | N
         [value("x", TensorProto.FLOAT, ["batch"])],
         [value("y", TensorProto.FLOAT, ["batch"])],
     )
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], functions=functions or [])
-    return bytes(made.SerializeToString())
+    document = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], functions=functions or [])
+    return bytes(document.SerializeToString())
 
 
 def test_operators_of_onnx_of_onnx_runtime_and_of_the_file_itself() -> None:
@@ -53,6 +53,6 @@ def test_an_operator_of_another_library_beside_a_function_of_the_same_domain() -
     function = helper.make_function("mine", "Twice", ["x"], ["y"], relu, [opset])
     with pytest.raises(FileError, match="found mine::Harm"):
         check_onnx("a.onnx", model("Harm", "mine", functions=[function]))
-    other = helper.make_function("mine", "Harm", ["x"], ["y"], relu, [opset], overload="other")
+    overloaded = helper.make_function("mine", "Harm", ["x"], ["y"], relu, [opset], overload="other")
     with pytest.raises(FileError, match="found mine::Harm"):
-        check_onnx("a.onnx", model("Harm", "mine", functions=[other]))
+        check_onnx("a.onnx", model("Harm", "mine", functions=[overloaded]))

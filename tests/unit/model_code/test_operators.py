@@ -8,7 +8,7 @@ import torchvision  # noqa: F401 - it registers operators of its own
 
 from pipeline.model_code.operators import ALLOWED, ALLOWED_CLASSES, UNKNOWN, refusal
 
-# What other libraries bring is not on the list, whether it is known or not: a server imports none of them.
+# Operators of other libraries are not on the list, because a server imports none of these libraries.
 _OTHERS = ("torchvision::", "streams::", "_inductor_test::")
 
 

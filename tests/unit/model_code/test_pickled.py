@@ -73,7 +73,8 @@ _ENUMS = {"__torch__.net.Colour": DeclaredClass(base="Enum", values=(1, 2))}
 @pytest.mark.parametrize(
     ("record", "says"),
     {
-        # Marks lie beside the stack in torch, not on it: no value is a mark, none below the last one can be reached.
+        # In torch, marks lie beside the stack and not on it: no value is a mark, and no value below the last mark can
+        # be reached.
         b"](q\x00.": "expected a value above the last mark, found none",
         b"](K\x01a.": "expected only operations that torch writes, found APPEND None",
         b"}(K\x01K\x02s.": "expected only operations that torch writes, found SETITEM None",
@@ -92,7 +93,7 @@ _ENUMS = {"__torch__.net.Colour": DeclaredClass(base="Enum", values=(1, 2))}
         b"](eq\x00(e.": "expected an empty List below what goes into it, found another value",
         b"]q\x00(e.": "expected a finished value to give a number, found another",
         b"K\x01q\x00q\x00.": "expected memo numbers to count up, 1 next, found 0",
-        # To torch both are numbers: calling one calls whichever function has this number.
+        # torch reads both as numbers, and a call of a number calls the function that has this number.
         b"ctorch\nFloatStorage\n)R.": "expected an enumeration or a function of torch to call, found another value",
         b"ctorch\nper_tensor_affine\n)R.": "expected an enumeration or a function of torch to call, found another",
         b"ctorch\nFloatStorage\n)\x81}b.": "expected a class of the file and no arguments for an object, found others",
@@ -100,7 +101,7 @@ _ENUMS = {"__torch__.net.Colour": DeclaredClass(base="Enum", values=(1, 2))}
         b"c__torch__.net\nNet\n)\x81.": "expected objects with their state, found one without",
         b"c__torch__.net\nNet\n}R.": "expected an enumeration or a function of torch to call, found another value",
         b"ccollections\nOrderedDict\nK\x01\x85R.": "expected an ordered dictionary of nothing, found one of arguments",
-        # torch leaves nothing on its stack for the second.
+        # torch leaves nothing on its stack for the second call.
         _COLOUR + b"K\x03R.": "expected a value of the enumeration __torch__.net.Colour, found another",
         _COLOUR + b"\x88R.": "expected a value of the enumeration __torch__.net.Colour, found another",
         _COLOUR + b")\x81}b.": "expected a class of the file and no arguments for an object, found others",

@@ -1,4 +1,4 @@
-"""What is asked of a model file depends on what would load it, and that goes by its ending."""
+"""The check of a model file depends on the library that would load it, which decides by the file's ending."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_what_a_build_says_of_its_own_file(tmp_path: Path) -> None:
     assert unlisted_operators(file, "torchscript") == ()
     file.write_bytes(torchscript("torch.grad(ops.mine.op(x))"))
     assert unlisted_operators(file, "torchscript") == ("aten::grad", "mine::op")
-    # Of a file that may be large, nothing is read where nothing is asked.
+    # The file may be large, so it is not read where no question has to be answered.
     assert unlisted_operators(tmp_path / "absent.onnx", "onnxruntime") == ()
 
 

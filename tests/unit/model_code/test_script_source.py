@@ -1,4 +1,4 @@
-"""What TorchScript source calls, and what of it is refused without being understood."""
+"""TorchScript source names its operators; source that this package does not understand is refused."""
 
 from __future__ import annotations
 
@@ -108,13 +108,13 @@ def test_members_of_objects(body: str) -> None:
     ],
 )
 def test_a_member_of_another_value_is_an_operator(body: str) -> None:
-    """A later torch may have one of that name."""
+    """A later torch may have an operator of that name."""
     assert list(refused(body, arguments="x: Tensor, c: __torch__.m.C", also=_OBJECTS)) == ["aten::later"]
 
 
 @pytest.mark.parametrize("cast", ["__torch__.m.C, c.d", "Tuple[int, int], x", "List[__torch__.m.D], c.many2"])
 def test_an_object_that_is_taken_for_one_of_another_class(cast: str) -> None:
-    """torch reads its members by their numbers, beyond its end."""
+    """torch reads members of an object by their numbers, which may lie beyond its end."""
     also = _OBJECTS.replace("  def encode", "  many2 : List[__torch__.m.C]\n  def encode", 1)
     with pytest.raises(SourceError) as caught:
         refused(f"d = unchecked_cast({cast})\nreturn x", arguments="x: Tensor, c: __torch__.m.C", also=also)
@@ -147,7 +147,7 @@ def test_a_default_value_and_a_constant_of_a_class_are_code_too() -> None:
         'return getattr(*[x, "save"])("a")': "expected 2 unnamed arguments of getattr",
         "return annotate(x=Tensor, y=torch.save(x, y))": "expected 2 unnamed arguments of annotate",
         "return isinstance(x, Tensor, x.save(y))": "expected 2 unnamed arguments of isinstance",
-        # Under another name they would not be seen.
+        # Calls under another name would not be noticed.
         'g = getattr\nreturn g(x, "save")(y)': "line 2: expected names of values, operators or classes",
         'return (getattr if x else getattr)(x, "save")(y)': "operators or classes of the file, found getattr",
         'for g in [hasattr]:\n  g(x, "save")\nreturn x': "operators or classes of the file, found hasattr",
@@ -172,7 +172,7 @@ def test_a_default_value_and_a_constant_of_a_class_are_code_too() -> None:
         "return torch.relu((print := 1))": "expected expressions of TorchScript, found NamedExpr",
         "global print\nreturn x": "expected statements of TorchScript, found Global",
         "try:\n  pass\nexcept x as print:\n  pass\nreturn x": "expected statements of TorchScript, found Try",
-        # Where text ends, the two could see differently.
+        # Python and torch could disagree on where the text ends.
         "return x['a']": "expected text in one pair of double quotes, found 'a'",
         'return x["""a"""]': 'expected text in one pair of double quotes, found """a"""',
         'return x["""a\nb"""]': 'expected text in one pair of double quotes, found """a',
@@ -259,7 +259,7 @@ def _counted(x: Tensor, times: int = 2) -> Tensor:
 
 
 class Varied(nn.Module):
-    """What the language offers, in one network."""
+    """A network that uses many features of the language."""
 
     def __init__(self) -> None:
         super().__init__()

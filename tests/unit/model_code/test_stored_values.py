@@ -1,4 +1,4 @@
-"""A record stores values of the types that the source declares: torch trusts that."""
+"""A record has to store values of the types that the source declares, because torch trusts these types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Probabilities are told from logits on real examples, and from what is declared."""
+"""Probabilities are distinguished from logits on real examples, and compared with the declaration."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class Temperature(nn.Module):
         (nn.Sequential(_head(scale=1e4), nn.Sigmoid()), "sigmoid"),
         (nn.Sequential(_head(scale=0), nn.Sigmoid()), "sigmoid"),
         (nn.Sequential(_head(), nn.Hardsigmoid()), "sigmoid"),
-        # Softmax of these gives the probabilities again: they are logits.
+        # These are logits, because their softmax gives the probabilities again.
         (nn.Sequential(_head(), nn.LogSoftmax(1)), "none"),
-        # All in 0..1 by chance: an untrained network whose last layer is all bias, also behind more steps.
+        # All outputs are in 0..1 by chance: an untrained network whose last layer is all bias, also behind more steps.
         (_head(bias=0.4, scale=1e-3), "none"),
         (nn.Sequential(_head(bias=0.4, scale=1e-3), nn.ReLU(), Temperature()), "none"),
-        # A head that starts from zeros.
+        # This head starts from zeros.
         (_head(scale=0), "none"),
         (nn.Sequential(_head(), nn.Tanh()), "none"),
     ],

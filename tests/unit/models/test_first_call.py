@@ -1,4 +1,4 @@
-"""What a network does wrong on its first call is one line: what was expected, found, and where its own code is."""
+"""A fault in a network's first call is reported in one line: what was expected, what was found, and where."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Output:
 
 
 class Net(nn.Module):
-    """Three classes of eight numbers; what else it does to its outputs is an argument."""
+    """A network of three classes and eight numbers; an argument changes its outputs further."""
 
     def __init__(self, ending: Callable[..., Any] = lambda logits, _: logits, outputs: int = 3) -> None:
         super().__init__()
@@ -199,7 +199,7 @@ def test_a_preprocessing_that_is_no_module() -> None:
 
 
 class TwoFaced(nn.Module):
-    """Answers with a pair while it trains, as inception_v3 does."""
+    """A network that answers with a pair in training mode, as inception_v3 does."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -24,7 +24,12 @@ TABLE = InputSpec(name="features", dtype="float32", shape=(50,), low=-9, high=9)
 
 def _info(*inputs: InputSpec, name: str = "fashion-mnist", classes: int = 10) -> DataInfo:
     return DataInfo(
-        name=name, classes=tuple(str(one) for one in range(classes)), inputs=inputs, sizes={}, digests={}, sources={}
+        name=name,
+        classes=tuple(str(label) for label in range(classes)),
+        inputs=inputs,
+        sizes={},
+        digests={},
+        sources={},
     )
 
 

@@ -1,4 +1,4 @@
-"""What a model was made from, as evidence names it."""
+"""The files that a model was made from, as the evidence names them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing is trained and no file is given: the factory has to bring the weights."""
+"""If nothing is trained and no file of weights is named, the factory has to bring the weights."""
 
 from __future__ import annotations
 

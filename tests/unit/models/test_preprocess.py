@@ -14,7 +14,9 @@ def test_preprocessing_is_one_multiplication_and_one_addition() -> None:
     assert isinstance(module, Affine)
     assert not module.state_dict(), "preprocessing is no part of the weights"
     raw = torch.arange(12, dtype=torch.uint8).reshape(1, 3, 2, 2)
-    mean, std = (torch.tensor(one, dtype=torch.float64).view(1, 3, 1, 1) for one in ([0.1, 0.2, 0.3], [0.5, 0.25, 1.0]))
+    mean, std = (
+        torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1) for values in ([0.1, 0.2, 0.3], [0.5, 0.25, 1.0])
+    )
     assert torch.allclose(module(raw).double(), (raw.double() / 255 - mean) / std, atol=1e-6, rtol=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Files that are no weights: what each one is and what to do, told before a library opens it."""
+"""Files that are not weights are recognized before a library opens them, and the message says what to do."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def tarred() -> bytes:
 
 
 def graph() -> bytes:
-    found = onnx.helper.make_graph([], "g", [], [])
-    content: bytes = onnx.helper.make_model(found, producer_name="pytorch").SerializeToString()
+    graph = onnx.helper.make_graph([], "g", [], [])
+    content: bytes = onnx.helper.make_model(graph, producer_name="pytorch").SerializeToString()
     return content
 
 

@@ -1,4 +1,4 @@
-"""Which of the sets in a file of weights is taken, and that no set is passed over without a word."""
+"""The choice among the sets in a file of weights; no set is passed over silently."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def averaged(seed: int) -> Mapping[str, Tensor]:
     return average.state_dict()
 
 
-def is_seed(seed: int, found: nn.Module) -> bool:
-    return all(torch.equal(value, found.state_dict()[key]) for key, value in state(seed).items())
+def is_seed(seed: int, net: nn.Module) -> bool:
+    return all(torch.equal(value, net.state_dict()[key]) for key, value in state(seed).items())
 
 
 def optimizer() -> dict[str, Any]:
@@ -65,14 +65,14 @@ PAIRS: dict[str, tuple[dict[str, Any], str, str]] = {
 @pytest.mark.parametrize("kind", PAIRS)
 def test_two_sets_are_named_and_the_key_takes_one(tmp_path: Path, kind: str) -> None:
     document, names, key = PAIRS[kind]
-    path, found = tmp_path / "w.pth", network(0)
+    path, net = tmp_path / "w.pth", network(0)
     torch.save(document, path)
     with pytest.raises(DataError, match=rf"found 2: {names}; say which with model\.weights_key") as caught:
-        load_weights(path, found)
+        load_weights(path, net)
     assert "\n" not in str(caught.value)
-    assert is_seed(0, found)
-    load_weights(path, found, key=key)
-    assert is_seed(2, found)
+    assert is_seed(0, net)
+    load_weights(path, net, key=key)
+    assert is_seed(2, net)
 
 
 def test_averaged_weights_without_names_or_buffers_are_told_too(tmp_path: Path) -> None:
@@ -82,13 +82,13 @@ def test_averaged_weights_without_names_or_buffers_are_told_too(tmp_path: Path) 
         ({"shadow_params": {key.replace(".", ""): value for key, value in state(2).items()}}, "give the network"),
     ):
         torch.save({"model": state(1), "ema": inner}, tmp_path / "w.pth")
-        found = network(0)
+        net = network(0)
         with pytest.raises(DataError, match=r"found 2: model, ema\.shadow_params; say which"):
-            load_weights(tmp_path / "w.pth", found)
+            load_weights(tmp_path / "w.pth", net)
         with pytest.raises(DataError, match=rf"found in ema\.shadow_params: missing .*; {advice}"):
-            load_weights(tmp_path / "w.pth", found, key="ema.shadow_params")
-        load_weights(tmp_path / "w.pth", found, key="model")
-        assert is_seed(1, found)
+            load_weights(tmp_path / "w.pth", net, key="ema.shadow_params")
+        load_weights(tmp_path / "w.pth", net, key="model")
+        assert is_seed(1, net)
 
 
 def test_what_cannot_be_meant_does_not_ask(tmp_path: Path) -> None:
@@ -99,19 +99,19 @@ def test_what_cannot_be_meant_does_not_ask(tmp_path: Path) -> None:
         [state(1)],
     ):
         torch.save(document, tmp_path / "w.pth")
-        found = network(0)
-        load_weights(tmp_path / "w.pth", found)
-        assert is_seed(1, found)
+        net = network(0)
+        load_weights(tmp_path / "w.pth", net)
+        assert is_seed(1, net)
 
 
 def test_the_counter_of_averaged_weights_is_dropped_and_of_nothing_else(tmp_path: Path) -> None:
     torch.save(averaged(2), tmp_path / "w.pth")
-    found = network(0)
-    load_weights(tmp_path / "w.pth", found)
-    assert is_seed(2, found)
+    net = network(0)
+    load_weights(tmp_path / "w.pth", net)
+    assert is_seed(2, net)
     torch.save({**state(1), "n_averaged": torch.tensor(3)}, tmp_path / "w.pth")
     with pytest.raises(DataError, match="unexpected n_averaged"):
-        load_weights(tmp_path / "w.pth", found)
+        load_weights(tmp_path / "w.pth", net)
 
 
 @pytest.mark.parametrize("key", ["emma", "model.ema", "optimizer", "0"])
@@ -125,17 +125,17 @@ def test_a_wrong_key_lists_what_is_there(tmp_path: Path, key: str) -> None:
 
 
 def test_a_prefix_is_named_and_may_be_the_key(tmp_path: Path) -> None:
-    path, found = tmp_path / "w.pth", network(0)
+    path, net = tmp_path / "w.pth", network(0)
     torch.save({"state_dict": {**state(1, "net."), "loss.weight": torch.ones(3)}}, path)
     with pytest.raises(DataError, match=r"behind net\.: give model\.weights_key = 'state_dict\.net'"):
-        load_weights(path, found)
-    load_weights(path, found, key="state_dict.net")
-    assert is_seed(1, found)
+        load_weights(path, net)
+    load_weights(path, net, key="state_dict.net")
+    assert is_seed(1, net)
     torch.save(state(1, "student.backbone.") | state(2, "teacher.backbone."), path)
     with pytest.raises(DataError, match=r"give model\.weights_key = 'student\.backbone' or .* = 'teacher\.backbone'"):
-        load_weights(path, found)
-    load_weights(path, found, key="teacher.backbone")
-    assert is_seed(2, found)
+        load_weights(path, net)
+    load_weights(path, net, key="teacher.backbone")
+    assert is_seed(2, net)
 
 
 def test_a_prefix_of_the_networks_own_is_told_and_kept_where_both_have_it(tmp_path: Path) -> None:
@@ -150,12 +150,12 @@ def test_a_prefix_of_the_networks_own_is_told_and_kept_where_both_have_it(tmp_pa
 
 
 def test_parts_that_were_wrapped_are_recognised(tmp_path: Path) -> None:
-    path, found = tmp_path / "w.pth", nn.ModuleDict({"trunk": network(0), "head": nn.Linear(2, 2)})
+    path, net = tmp_path / "w.pth", nn.ModuleDict({"trunk": network(0), "head": nn.Linear(2, 2)})
     head = {f"head.{key}": value for key, value in nn.Linear(2, 2).state_dict().items()}
     for wrapper in ("_orig_mod.", "module.", "module._orig_mod."):
         torch.save({**state(3, f"trunk.{wrapper}"), **head}, path)
-        load_weights(path, found)
-        assert is_seed(3, found["trunk"])
+        load_weights(path, net)
+        assert is_seed(3, net["trunk"])
         load_weights(path, network(1), key="trunk")
 
 

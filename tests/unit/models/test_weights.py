@@ -1,4 +1,4 @@
-"""Weights as people have them, and what is refused."""
+"""Weights in the forms in which people have them, and weights that are refused."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_missing_unexpected_and_misshapen_keys_are_listed(tmp_path: Path) -> Non
 
 
 class _Planted:
-    """Runs code when it is unpickled."""
+    """An object that runs code when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -145,7 +145,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
 
 
 class _Versioned(nn.Module):
-    """As torchvision's MNASNet: it refuses weights of no version, and renames those of the first."""
+    """A module like torchvision's MNASNet: it refuses weights of no version, and renames those of the first."""
 
     _version = 2
 
@@ -186,7 +186,7 @@ def test_files_of_our_own_are_of_the_networks_own_version(tmp_path: Path) -> Non
 
 
 def test_what_torch_itself_brings_up_to_date_is_taken(tmp_path: Path) -> None:
-    """Batch norms of before torch 0.4.1 counted no batches; torch starts the count at none."""
+    """Batch norms from before torch 0.4.1 counted no batches; torch starts the count at zero for them."""
     source, target = _network(0), _network(1)
     state = {key: value for key, value in source.state_dict().items() if not key.endswith("num_batches_tracked")}
     torch.save(state, tmp_path / "w.pth")
@@ -195,7 +195,7 @@ def test_what_torch_itself_brings_up_to_date_is_taken(tmp_path: Path) -> None:
 
 
 class _Narrower(_Versioned):
-    """Becomes another network where its weights are of the first version."""
+    """A module that becomes another network if its weights are of the first version."""
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, metadata: Any, *rest: Any) -> None:
         if metadata.get("version") == 1:
@@ -228,7 +228,7 @@ def _quantized(value: Tensor) -> Tensor:
 def test_numbers_of_another_kind_are_named(tmp_path: Path, change: Callable[[Tensor], Tensor], found: str) -> None:
     network = _network(0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch says of quantized tensors that they are deprecated
+        warnings.simplefilter("ignore")  # torch warns that quantized tensors are deprecated
         torch.save({**network.state_dict(), "2.weight": change(torch.ones(2, 4))}, tmp_path / "w.pth")
     with pytest.raises(DataError, match=rf"found others: 2\.weight \({found}\); save the weights in float"):
         load_weights(tmp_path / "w.pth", network)

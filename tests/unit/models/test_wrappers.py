@@ -1,4 +1,4 @@
-"""Networks that a factory returns wrapped."""
+"""Networks that a factory returns inside wrappers."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def wrapped_parts(network: nn.Module) -> nn.Module:
     ],
 )
 def test_names_are_the_networks_own(wrap: Callable[[nn.Module], nn.Module]) -> None:
-    found = unwrapped(wrap(bare()))
-    assert list(found.state_dict()) == list(bare().state_dict())
-    assert [type(module) for module in found.modules()] == [type(module) for module in bare().modules()]
+    bare_network = unwrapped(wrap(bare()))
+    assert list(bare_network.state_dict()) == list(bare().state_dict())
+    assert [type(module) for module in bare_network.modules()] == [type(module) for module in bare().modules()]
 
 
 NETS = """

@@ -1,4 +1,4 @@
-"""Recipes as they are read: names, overrides, and every problem named at once."""
+"""Recipes are read by name, with overrides, and all problems are reported at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipes: what fits together, and what is refused with the reason."""
+"""Recipes accept settings that fit together, and refuse others with a reason."""
 
 from __future__ import annotations
 
@@ -92,11 +92,11 @@ def test_one_network_at_every_precision(tmp_path: Path) -> None:
         f'[[candidates.variants]]\nname = "slim"\npasses = [{", ".join((CUT, TUNE, *last))}]\n'
         for last in ((), (STATIC,), (DYNAMIC,), (HALF,))
     ]
-    found = load_recipe(write(tmp_path, MINIMAL + "".join(variants))).candidates.variants
-    assert found is not None
-    assert [one.precision for one in found] == ["fp32", "int8-static", "int8-dynamic", "bf16"]
-    assert all(one.float_passes == (ChannelPruning(), FineTune()) for one in found)
-    assert found[1].passes[-1] == StaticInt8()
+    loaded_variants = load_recipe(write(tmp_path, MINIMAL + "".join(variants))).candidates.variants
+    assert loaded_variants is not None
+    assert [variant.precision for variant in loaded_variants] == ["fp32", "int8-static", "int8-dynamic", "bf16"]
+    assert all(variant.float_passes == (ChannelPruning(), FineTune()) for variant in loaded_variants)
+    assert loaded_variants[1].passes[-1] == StaticInt8()
 
 
 @pytest.mark.parametrize(

@@ -56,4 +56,4 @@ def test_a_file_that_cannot_be_loaded_is_one_line(exported: Exported, tmp_path: 
         )
     assert "\n" not in str(caught.value)
     assert "Traceback" not in str(caught.value)
-    assert [one.name for one in tmp_path.iterdir()] == ["bad.onnx"]
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.onnx"]
