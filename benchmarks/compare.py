@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks.ours import Ground, float_file, open_ground, our_files
+from benchmarks.ours import Benchmark, float_file, open_benchmark, our_files
 from benchmarks.run import decide, let_work, time_all
 from benchmarks.table import Comparison, draw
 from pipeline._handlers.model_file import describe_cpu
@@ -87,31 +87,31 @@ def compare(run_dir: Path, *, rounds: int, block_s: float, search_s: int, made_b
     with Terminal() as say, tempfile.TemporaryDirectory(prefix="peers-") as name:
         scratch = Path(name)
         os.environ |= _QUIET | {"TORCHINDUCTOR_CACHE_DIR": str(scratch / "inductor")}
-        ground = open_ground(run_dir)
-        baseline, ours = float_file(ground), our_files(ground)
-        peers, left_out = let_work(ground, baseline.file, scratch, search_s=search_s, reporter=say)
+        benchmark = open_benchmark(run_dir)
+        baseline, ours = float_file(benchmark), our_files(benchmark)
+        peers, left_out = let_work(benchmark, baseline.file, scratch, search_s=search_s, reporter=say)
         contenders = [baseline, *ours, *peers]
         decisions = {}
         for contender in contenders:
             say.log(f"{contender.name}: answers")
-            decisions[contender.name] = decide(contender, ground, scratch)
+            decisions[contender.name] = decide(contender, benchmark, scratch)
         return draw(
             Comparison(
                 contenders=contenders,
                 decisions=decisions,
-                rounds=time_all(contenders, ground, scratch, rounds=rounds, block_s=block_s, reporter=say),
+                rounds=time_all(contenders, benchmark, scratch, rounds=rounds, block_s=block_s, reporter=say),
                 left_out=left_out | _NOT_RUN,
-                facts=_facts(ground, made_by),
-                max_drop=ground.limits.max_accuracy_drop,
+                facts=_facts(benchmark, made_by),
+                max_drop=benchmark.limits.max_accuracy_drop,
             )
         )
 
 
-def _facts(ground: Ground, made_by: str) -> list[str]:
-    run = ground.run
+def _facts(benchmark: Benchmark, made_by: str) -> list[str]:
+    run = benchmark.run
     recipe = run.recipe
     epochs = f"{recipe.train.epochs} epochs" if recipe.train.epochs else "its own weights"
-    sizes = ", ".join(f"{len(labels):,} {split}" for split, labels in ground.labels.items())
+    sizes = ", ".join(f"{len(labels):,} {split}" for split, labels in benchmark.labels.items())
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES)
     return [
         f"{describe_cpu()}, {usable_cores()} cores; {platform.system()} {platform.machine()}; {_compiler()}",

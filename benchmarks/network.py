@@ -20,7 +20,7 @@ def float_module(run_dir: Path) -> nn.Module:
         run_dir: run directory of a finished build.
     """
     run = open_run(run_dir)
-    model = load_model_spec(run.recipe.model, run.recipe.folder, read_info(run.ground[Kind.DATA_INFO, None]))
+    model = load_model_spec(run.recipe.model, run.recipe.folder, read_info(run.files[Kind.DATA_INFO, None]))
     network = model.build()
-    load_weights(run.ground[Kind.WEIGHTS, None], network)
+    load_weights(run.files[Kind.WEIGHTS, None], network)
     return model.deployable(network.eval())

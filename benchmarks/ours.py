@@ -35,7 +35,7 @@ SPLITS = ("validation", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ground:
+class Benchmark:
     """What all contenders are measured on.
 
     Args:
@@ -68,7 +68,7 @@ class Ground:
         return self.model.inputs[0]
 
 
-def open_ground(run_dir: Path) -> Ground:
+def open_benchmark(run_dir: Path) -> Benchmark:
     """Open a finished build.
 
     Args:
@@ -78,25 +78,25 @@ def open_ground(run_dir: Path) -> Ground:
         FileError: it is not finished, something in it was altered, or its network takes several inputs.
     """
     run = open_run(run_dir)
-    recipe, ground = run.recipe, run.ground
-    info = read_info(ground[Kind.DATA_INFO, None])
+    recipe, benchmark = run.recipe, run.files
+    info = read_info(benchmark[Kind.DATA_INFO, None])
     model = load_model_spec(recipe.model, recipe.folder, info)
     if len(model.inputs) != 1:
         raise FileError(f"{run_dir}: expected a network of one input, found {len(model.inputs)}; others take one here")
-    weights = ground[Kind.WEIGHTS, None]
-    data = {"validation": ground[Kind.VALIDATION_DATA, None], "test": run.require(run.manifest.one(Kind.TEST_DATA))}
-    return Ground(
+    weights = benchmark[Kind.WEIGHTS, None]
+    data = {"validation": benchmark[Kind.VALIDATION_DATA, None], "test": run.require(run.manifest.one(Kind.TEST_DATA))}
+    return Benchmark(
         run=run,
         model=model,
         task=task_of(info.task),
         eager=EagerSource(
             settings=recipe.model,
             folder=recipe.folder,
-            data_info=ground[Kind.DATA_INFO, None],
+            data_info=benchmark[Kind.DATA_INFO, None],
             weights=weights,
-            samples=ground[Kind.SAMPLES, None],
+            samples=benchmark[Kind.SAMPLES, None],
         ),
-        samples=ground[Kind.SAMPLES, None],
+        samples=benchmark[Kind.SAMPLES, None],
         data=data,
         labels={split: read_split(data[split]).labels for split in SPLITS},
         float_logits={split: float_logits(model, weights, data[split]) for split in SPLITS},
@@ -105,24 +105,24 @@ def open_ground(run_dir: Path) -> Ground:
     )
 
 
-def float_file(ground: Ground) -> Contender:
+def float_file(benchmark: Benchmark) -> Contender:
     """Return the float network as ONNX, with ONNX Runtime's defaults: every other tool starts from it."""
     return _contender(
-        ground, _report(ground, _baseline(ground)), FLOAT, seconds=None, note="float, default session options"
+        benchmark, _report(benchmark, _baseline(benchmark)), FLOAT, seconds=None, note="float, default session options"
     )
 
 
-def our_files(ground: Ground) -> list[Contender]:
+def our_files(benchmark: Benchmark) -> list[Contender]:
     """Return the winner first, then what else is on the front of latency or of size, inside the budget."""
-    selected = read_document(ground.run.require(ground.run.manifest.one(Kind.SELECTION)), Selection).selected
-    allowed = [point for point in (_point(ground, report) for report in ground.run.reports) if point.allowed]
-    front = {*pareto_front(allowed, "latency"), *pareto_front(allowed, "size")} - {selected, _baseline(ground)}
-    stages = ground.run.manifest.stages
+    selected = read_document(benchmark.run.require(benchmark.run.manifest.one(Kind.SELECTION)), Selection).selected
+    allowed = [point for point in (_point(benchmark, report) for report in benchmark.run.reports) if point.allowed]
+    front = {*pareto_front(allowed, "latency"), *pareto_front(allowed, "size")} - {selected, _baseline(benchmark)}
+    stages = benchmark.run.manifest.stages
     seconds = stages["candidates"].seconds + stages["select"].seconds
     return [
         _contender(
-            ground,
-            _report(ground, name),
+            benchmark,
+            _report(benchmark, name),
             f"{OURS}{name}",
             seconds=seconds,
             note="selected" if name == selected else "on the front",
@@ -131,8 +131,8 @@ def our_files(ground: Ground) -> list[Contender]:
     ]
 
 
-def _point(ground: Ground, report: CandidateReport) -> Point:
-    verdict = judge(report.quality, ground.limits, lossy=report.lossy, compared=ground.compared)
+def _point(benchmark: Benchmark, report: CandidateReport) -> Point:
+    verdict = judge(report.quality, benchmark.limits, lossy=report.lossy, compared=benchmark.compared)
     return Point(
         name=report.name,
         drop=report.quality.drop,
@@ -146,13 +146,15 @@ def _point(ground: Ground, report: CandidateReport) -> Point:
     )
 
 
-def _contender(ground: Ground, report: CandidateReport, name: str, *, seconds: float | None, note: str) -> Contender:
+def _contender(
+    benchmark: Benchmark, report: CandidateReport, name: str, *, seconds: float | None, note: str
+) -> Contender:
     runtime = report.runtime
     alone = "; the answer depends on the batch: one by one, as it is served" if runtime.one_by_one else ""
     return Contender(
         name=name,
         engine="handlers",
-        file=ground.run.require(ground.run.models[report.name]),
+        file=benchmark.run.require(benchmark.run.models[report.name]),
         seconds=seconds,
         size=report.size,
         note=note + alone,
@@ -161,9 +163,9 @@ def _contender(ground: Ground, report: CandidateReport, name: str, *, seconds: f
     )
 
 
-def _baseline(ground: Ground) -> str:
-    return baseline_of([report.name for report in ground.run.reports])
+def _baseline(benchmark: Benchmark) -> str:
+    return baseline_of([report.name for report in benchmark.run.reports])
 
 
-def _report(ground: Ground, name: str) -> CandidateReport:
-    return next(report for report in ground.run.reports if report.name == name)
+def _report(benchmark: Benchmark, name: str) -> CandidateReport:
+    return next(report for report in benchmark.run.reports if report.name == name)

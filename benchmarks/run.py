@@ -17,7 +17,7 @@ import benchmarks.answers
 import benchmarks.make
 import benchmarks.worker
 from benchmarks.contender import BATCH_SIZES, PEERS, Contender, Task
-from benchmarks.ours import FLOAT, SPLITS, Ground
+from benchmarks.ours import FLOAT, SPLITS, Benchmark
 from pipeline.candidates.choose import Verdict, judge
 from pipeline.candidates.eager import eager_subjects, fastest_eager
 from pipeline.checks.outputs import predict_logits
@@ -49,12 +49,12 @@ class Decisions:
 
 
 def let_work(
-    ground: Ground, model: Path, scratch: Path, *, search_s: float, reporter: Reporter
+    benchmark: Benchmark, model: Path, scratch: Path, *, search_s: float, reporter: Reporter
 ) -> tuple[list[Contender], dict[str, str]]:
     """Let every peer work, each in a process of its own.
 
     Args:
-        ground: what they are handed.
+        benchmark: what they are handed.
         model: the float network as ONNX.
         scratch: an existing folder for what they make.
         search_s: time for a tool that searches as long as it may, in seconds.
@@ -70,14 +70,14 @@ def let_work(
         folder.mkdir()
         job, result = scratch / f"{peer}.job.json", scratch / f"{peer}.made.json"
         task = Task(
-            run_dir=ground.run.run_dir,
+            run_dir=benchmark.run.run_dir,
             model=model,
-            input_name=ground.input.name,
-            classes=len(ground.model.labels),
-            train=ground.run.ground[Kind.TRAIN_DATA, None],
-            validation=ground.data["validation"],
+            input_name=benchmark.input.name,
+            classes=len(benchmark.model.labels),
+            train=benchmark.run.files[Kind.TRAIN_DATA, None],
+            validation=benchmark.data["validation"],
             folder=folder,
-            max_drop=ground.limits.max_accuracy_drop,
+            max_drop=benchmark.limits.max_accuracy_drop,
             search_s=search_s,
         )
         job.write_text(json.dumps(task.to_json()), encoding="utf-8")
@@ -93,46 +93,52 @@ def let_work(
     return contenders, left_out
 
 
-def decide(contender: Contender, ground: Ground, scratch: Path) -> dict[str, Decisions]:
+def decide(contender: Contender, benchmark: Benchmark, scratch: Path) -> dict[str, Decisions]:
     """Answer whole splits, as the contender is run when timed, and judge the answers as a build judges its candidates.
 
     Args:
         contender: the contender.
-        ground: the splits, the float network's answers and the budget.
+        benchmark: the splits, the float network's answers and the budget.
         scratch: an existing folder for temporary files.
 
     Returns:
         The decisions by split. On validation, the bound accounts for all that the run chose from; nothing was chosen on
         test.
     """
-    logits = _logits(contender, ground, scratch)
+    logits = _logits(contender, benchmark, scratch)
     decisions = {}
     for split in SPLITS:
-        quality = ground.task.judge(
+        quality = benchmark.task.judge(
             candidate=contender.name,
             outputs=logits[split],
-            float_outputs=ground.float_logits[split],
-            targets=ground.labels[split],
-            names=ground.model.labels,
-            activation=ground.model.outputs_are,
+            float_outputs=benchmark.float_logits[split],
+            targets=benchmark.labels[split],
+            names=benchmark.model.labels,
+            activation=benchmark.model.outputs_are,
         )
-        compared = ground.compared if split == "validation" else 1
+        compared = benchmark.compared if split == "validation" else 1
         decisions[split] = Decisions(
             quality=quality,
-            verdict=judge(quality, ground.limits, lossy=contender.lossy, compared=compared),
-            right=logits[split].argmax(axis=1) == ground.labels[split],
+            verdict=judge(quality, benchmark.limits, lossy=contender.lossy, compared=compared),
+            right=logits[split].argmax(axis=1) == benchmark.labels[split],
         )
     return decisions
 
 
 def time_all(
-    contenders: Sequence[Contender], ground: Ground, scratch: Path, *, rounds: int, block_s: float, reporter: Reporter
+    contenders: Sequence[Contender],
+    benchmark: Benchmark,
+    scratch: Path,
+    *,
+    rounds: int,
+    block_s: float,
+    reporter: Reporter,
 ) -> dict[str, dict[int, tuple[float, ...]]]:
     """Time everything in the same rounds, eager and a copy of the float file among them.
 
     Args:
         contenders: contenders to time, the float file among them.
-        ground: real inputs, and the network for eager.
+        benchmark: real inputs, and the network for eager.
         scratch: an existing folder for the copy.
         rounds: number of interleaved rounds.
         block_s: length of one timed block, in seconds.
@@ -145,8 +151,8 @@ def time_all(
     (scratch / "copy").mkdir()
     copy = shutil.copy(baseline.file, scratch / "copy")
     subjects = [
-        *eager_subjects(ground.eager, ground.model, batch_sizes=BATCH_SIZES, threads=1),
-        *(_subject(contender, ground) for contender in (*contenders, replace(baseline, name=COPY, file=Path(copy)))),
+        *eager_subjects(benchmark.eager, benchmark.model, batch_sizes=BATCH_SIZES, threads=1),
+        *(_subject(contender, benchmark) for contender in (*contenders, replace(baseline, name=COPY, file=Path(copy)))),
     ]
     measured = measure_latency(subjects, rounds=rounds, block_s=block_s, reporter=reporter)
     eager = {
@@ -160,21 +166,21 @@ def _seconds(measured: Measurement) -> dict[int, tuple[float, ...]]:
     return {timing.batch_size: timing.rounds_s for timing in measured.timings}
 
 
-def _subject(contender: Contender, ground: Ground) -> Subject:
+def _subject(contender: Contender, benchmark: Benchmark) -> Subject:
     if contender.runtime is not None:
         return file_subject(
             contender.name,
             contender.file.parent,
             replace(contender.runtime, file=contender.file.name),
-            inputs=ground.model.inputs,
-            samples=ground.samples,
+            inputs=benchmark.model.inputs,
+            samples=benchmark.samples,
             batch_sizes=BATCH_SIZES,
         )
     job = {
         "engine": contender.engine,
         "file": str(contender.file),
-        "input": ground.input.to_json(),
-        "samples": str(ground.samples),
+        "input": benchmark.input.to_json(),
+        "samples": str(benchmark.samples),
     }
     return Subject(
         name=contender.name,
@@ -186,14 +192,14 @@ def _subject(contender: Contender, ground: Ground) -> Subject:
     )
 
 
-def _logits(contender: Contender, ground: Ground, scratch: Path) -> dict[str, NDArray[np.float32]]:
+def _logits(contender: Contender, benchmark: Benchmark, scratch: Path) -> dict[str, NDArray[np.float32]]:
     if contender.runtime is not None:
         return {
             split: predict_logits(
                 file=contender.file,
                 runtime=contender.runtime,
-                inputs=ground.model.inputs,
-                data=ground.data[split],
+                inputs=benchmark.model.inputs,
+                data=benchmark.data[split],
                 scratch=scratch,
             )
             for split in SPLITS
@@ -202,8 +208,8 @@ def _logits(contender: Contender, ground: Ground, scratch: Path) -> dict[str, ND
     job = {
         "engine": contender.engine,
         "file": str(contender.file),
-        "input_name": ground.input.name,
-        "data": {split: str(path) for split, path in ground.data.items()},
+        "input_name": benchmark.input.name,
+        "data": {split: str(path) for split, path in benchmark.data.items()},
         "answers": str(answers),
     }
     _run(benchmarks.answers.__name__, json.dumps(job), cwd=scratch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.candidates.ground import Ground
+from pipeline.candidates.context import Context
 from pipeline.data.dataset import read_info
 from pipeline.models.load import load_model_spec
 from pipeline.recipe.loading import load_recipe
@@ -14,12 +14,12 @@ from tests.example_build import Built
 from tests.reporters import Lines
 
 
-def ground_of(built: Built, scratch: Path, reporter: Lines) -> Ground:
+def context_of(built: Built, scratch: Path, reporter: Lines) -> Context:
     """What the `candidates` stage makes candidates from, with few checks of parity."""
     recipe = load_recipe(built.recipe, built.overrides)
     data = built.run_dir / "data"
     scratch.mkdir(exist_ok=True)
-    return Ground(
+    return Context(
         model=load_model_spec(recipe.model, recipe.folder, read_info(data / "data.json")),
         task=ClassificationTask(),
         weights=built.run_dir / "train" / "weights.safetensors",

@@ -10,13 +10,13 @@ from typing import Any, cast
 import pytest
 
 from pipeline._handlers.description import RuntimeSpec
-from pipeline.candidates.ground import Ground
+from pipeline.candidates.context import Context
 from pipeline.measure.latency import Measurement, Subject
 from pipeline.measure.rounds import Timing
 from pipeline.recipe.candidates import Goal
 from pipeline.recipe.limits import Measure
 from pipeline.search import comparison
-from pipeline.search.comparison import Contest
+from pipeline.search.comparison import SpeedComparison
 from tests.reporters import Lines
 
 RUNTIME = RuntimeSpec(kind="onnxruntime", file="model.onnx", optimization="all", threads=1)
@@ -43,10 +43,10 @@ class Watch:
         }
 
 
-def contest_for(goal: Goal, folder: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> Contest:
+def comparison_for(goal: Goal, folder: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> SpeedComparison:
     monkeypatch.setattr(comparison, "measure_latency", watch)
-    ground = SimpleNamespace(model=SimpleNamespace(inputs=()), samples=folder, scratch=folder, reporter=Lines())
-    return Contest(ground=cast("Ground", ground), goal=goal, measure=Measure(batch_sizes=(1, 8)))
+    context = SimpleNamespace(model=SimpleNamespace(inputs=()), samples=folder, scratch=folder, reporter=Lines())
+    return SpeedComparison(context=cast("Context", context), goal=goal, measure=Measure(batch_sizes=(1, 8)))
 
 
 def faster_by(share: float, rounds: Sequence[float] = STEADY) -> tuple[Sequence[float], Sequence[float]]:

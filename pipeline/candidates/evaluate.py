@@ -16,13 +16,13 @@ from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.model_file import run_chunks
 from pipeline._handlers.sizes import pack_size_groups
 from pipeline._handlers.tolerance import Tolerance
+from pipeline.candidates.context import Context
 from pipeline.candidates.figures import make_report
-from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport, How
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.candidates.tune import training_inputs, tuned_weights
 from pipeline.candidates.unproven import Unproven, differing, from_error
-from pipeline.checks.determinism import require_steady
+from pipeline.checks.determinism import require_determinism
 from pipeline.checks.free_axes import Sized, sized_examples
 from pipeline.checks.locate.first_difference import locate
 from pipeline.checks.locate.layers import LayerFinding
@@ -30,8 +30,8 @@ from pipeline.checks.outputs import predict_logits
 from pipeline.checks.parity import ParityReport, check_parity, require_same_decisions
 from pipeline.checks.reference import Reference, module_reference, unoptimized_reference
 from pipeline.compress.onnx_passes import Examples, apply_file_pass
+from pipeline.compress.pass_effect import PassReport
 from pipeline.compress.passes import apply_passes
-from pipeline.compress.touched import PassReport
 from pipeline.data.dataset import read_split
 from pipeline.data.free_axis_sizes import resized
 from pipeline.engine.artifacts import digest_file
@@ -67,7 +67,7 @@ def float_logits(model: ModelSpec, weights: Path, data: Path) -> NDArray[np.floa
         ProofError: it answers otherwise from call to call, or from batch to batch.
     """
     module, examples = model.deployable(load_network(model, weights)), read_split(data).inputs
-    require_steady(module, model.inputs, examples)
+    require_determinism(module, model.inputs, examples)
     return run_chunks(module_reference(module, model.inputs).answer, examples, _FLOAT_BATCH)
 
 
@@ -111,18 +111,18 @@ def runtime_of(spec: CandidateSpec) -> RuntimeSpec:
     )
 
 
-def folder_of(one: CandidateSpec | CandidateReport, ground: Ground) -> Path:
+def folder_of(one: CandidateSpec | CandidateReport, context: Context) -> Path:
     """Where a candidate is made, in the scratch folder."""
-    return ground.scratch / f"{one.name}-{one.identity[:_NAME_DIGITS]}"
+    return context.scratch / f"{one.name}-{one.identity[:_NAME_DIGITS]}"
 
 
-def is_evaluated(spec: CandidateSpec, ground: Ground) -> bool:
+def is_evaluated(spec: CandidateSpec, context: Context) -> bool:
     """Whether an earlier, interrupted run made a candidate, and its files are as they were then, or has its row."""
-    return _finished(spec, ground) is not None
+    return _finished(spec, context) is not None
 
 
 def evaluate_once(
-    spec: CandidateSpec, ground: Ground, *, float_logits: NDArray[np.float32]
+    spec: CandidateSpec, context: Context, *, float_logits: NDArray[np.float32]
 ) -> CandidateReport | Unproven:
     """Evaluate a candidate in its folder, unless an earlier, interrupted run did; see `evaluate`.
 
@@ -132,14 +132,14 @@ def evaluate_once(
     Raises:
         PipelineError: something is wrong that says nothing about the candidate.
     """
-    finished = _finished(spec, ground)
+    finished = _finished(spec, context)
     if finished is not None:
         return finished
-    folder = folder_of(spec, ground)
+    folder = folder_of(spec, context)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:
-        made = evaluate(spec, ground, folder, float_logits=float_logits)
+        made = evaluate(spec, context, folder, float_logits=float_logits)
     except TimeIsUpError:
         raise
     except Exception as error:  # noqa: BLE001 - exporters and quantizers raise all kinds
@@ -149,26 +149,26 @@ def evaluate_once(
     return made
 
 
-def keep_row(spec: CandidateSpec, ground: Ground, row: Unproven) -> None:
+def keep_row(spec: CandidateSpec, context: Context, row: Unproven) -> None:
     """Keep the row of a candidate that cannot be selected, for a run that goes on after an interruption.
 
     Args:
         spec: what was to be made.
-        ground: what it was to be made from.
+        context: what it was to be made from.
         row: of the candidate.
     """
-    folder = folder_of(spec, ground)
+    folder = folder_of(spec, context)
     folder.mkdir(exist_ok=True)
     write_kept(folder / _UNPROVEN, row.model_dump_json().encode())
 
 
-def _finished(spec: CandidateSpec, ground: Ground) -> CandidateReport | Unproven | None:
+def _finished(spec: CandidateSpec, context: Context) -> CandidateReport | Unproven | None:
     """The row of a candidate, or the report on it, if that and the candidate's files are as they were then."""
-    folder = folder_of(spec, ground)
-    refused = read_kept(folder / _UNPROVEN, ground.reporter.log)
+    folder = folder_of(spec, context)
+    refused = read_kept(folder / _UNPROVEN, context.reporter.log)
     if refused is not None:
         return Unproven.model_validate_json(refused)
-    kept = read_kept(folder / _REPORT, ground.reporter.log)
+    kept = read_kept(folder / _REPORT, context.reporter.log)
     if kept is None:
         return None
     report = CandidateReport.model_validate_json(kept)
@@ -178,20 +178,20 @@ def _finished(spec: CandidateSpec, ground: Ground) -> CandidateReport | Unproven
     for name, digest in files.items():
         path = folder / name
         if not path.is_file() or digest_file(path) != digest:
-            drop_damaged(path, ground.reporter.log)
+            drop_damaged(path, context.reporter.log)
             (folder / _REPORT).unlink()
             return None
     return report
 
 
 def evaluate(
-    spec: CandidateSpec, ground: Ground, folder: Path, *, float_logits: NDArray[np.float32]
+    spec: CandidateSpec, context: Context, folder: Path, *, float_logits: NDArray[np.float32]
 ) -> CandidateReport | Unproven:
     """Make a candidate's file in its folder, prove it, and judge it.
 
     Args:
         spec: what to make.
-        ground: what it is made from and held against.
+        context: what it is made from and held against.
         folder: its own; ends with the model file in it, and the tuned weights where it was fine-tuned.
         float_logits: of the float network on the validation split, (N, K).
 
@@ -203,11 +203,11 @@ def evaluate(
         UsageError: a pass or an export cannot be done on this network.
     """
     file = folder / FORMATS[spec.format].file_name
-    tuned = tuned_weights(spec.passes, ground, name=spec.variant)
+    tuned = tuned_weights(spec.passes, context, name=spec.variant)
     if tuned is not None:
         shutil.copyfile(tuned, folder / TUNED_FILE)
-    passes, how, reference = make_file(spec, ground, file, tuned=tuned)
-    parity, finding = hold_against(reference, spec, ground, file)
+    passes, how, reference = make_file(spec, context, file, tuned=tuned)
+    parity, finding = hold_against(reference, spec, context, file)
     if not parity.passed:
         return differing(spec, parity, finding)
     runtime = replace(
@@ -216,17 +216,17 @@ def evaluate(
         allow_batch_variant=spec.allow_batch_variant and not parity.batch_invariant,
     )
     logits = predict_logits(
-        file=file, runtime=runtime, inputs=ground.model.inputs, data=ground.validation, scratch=ground.scratch
+        file=file, runtime=runtime, inputs=context.model.inputs, data=context.validation, scratch=context.scratch
     )
-    if not spec.lossy and ground.task.decides_by_largest:
+    if not spec.lossy and context.task.decides_by_largest:
         require_same_decisions(spec.name, float_logits, logits, parity.tolerance)
-    quality = ground.task.judge(
+    quality = context.task.judge(
         candidate=spec.name,
         outputs=logits,
         float_outputs=float_logits,
-        targets=read_split(ground.validation).labels,
-        names=ground.model.labels,
-        activation=ground.model.outputs_are,
+        targets=read_split(context.validation).labels,
+        names=context.model.labels,
+        activation=context.model.outputs_are,
     )
     return make_report(
         spec,
@@ -277,14 +277,14 @@ def served_quality(
 
 
 def hold_against(
-    reference: Reference, spec: CandidateSpec, ground: Ground, file: Path
+    reference: Reference, spec: CandidateSpec, context: Context, file: Path
 ) -> tuple[ParityReport, LayerFinding]:
     """Hold a candidate's file against what it must reproduce.
 
     Args:
         reference: what it must reproduce.
         spec: what the candidate is.
-        ground: what it was made from.
+        context: what it was made from.
         file: its model file.
 
     Returns:
@@ -296,43 +296,43 @@ def hold_against(
         file=file,
         runtime=runtime,
         reference=reference,
-        inputs=ground.model.inputs,
-        samples=ground.samples,
-        tolerance=_tolerance(spec, ground),
-        batch_sizes=ground.batch_sizes,
-        skip_evaluator=_too_large(file, ground.evaluator_macs),
-        scratch=ground.scratch,
+        inputs=context.model.inputs,
+        samples=context.samples,
+        tolerance=_tolerance(spec, context),
+        batch_sizes=context.batch_sizes,
+        skip_evaluator=_too_large(file, context.evaluator_macs),
+        scratch=context.scratch,
     )
     finding = locate(
         parity,
         file=file,
         runtime=runtime,
         reference=reference,
-        inputs=ground.model.inputs,
-        samples=ground.samples,
+        inputs=context.model.inputs,
+        samples=context.samples,
     )
     return parity, finding
 
 
 def make_file(
-    spec: CandidateSpec, ground: Ground, file: Path, *, tuned: Path | None
+    spec: CandidateSpec, context: Context, file: Path, *, tuned: Path | None
 ) -> tuple[list[PassReport], How, Reference]:
     """Write the candidate's file; say what its passes did, how it was made, and what it must reproduce."""
     precision = PRECISIONS[spec.precision]
-    example, traced, inputs = ground.example(), ground.traced_example(), ground.model.inputs
+    example, traced, inputs = context.example(), context.traced_example(), context.model.inputs
     module_passes = spec.passes if spec.file_pass is None else spec.float_passes
-    module, passes = apply_passes(ground.deployable(), module_passes, example=example, weights=tuned)
+    module, passes = apply_passes(context.deployable(), module_passes, example=example, weights=tuned)
     match spec.format:
         case "torchscript":
             fold = precision.optimization == "all"
-            exported = export_torchscript(module, file, example=traced, fold=fold, tolerance=_tolerance(spec, ground))
+            exported = export_torchscript(module, file, example=traced, fold=fold, tolerance=_tolerance(spec, context))
             return passes, exported.method, module_reference(module, inputs, exact=precision.is_float32)
         case "onnx":
             float_file = file if spec.file_pass is None else file.with_name("float.onnx")
-            export_onnx(module, float_file, inputs=inputs, example=traced, opset=ground.opset)
+            export_onnx(module, float_file, inputs=inputs, example=traced, opset=context.opset)
             if spec.file_pass is None:
                 return passes, "export", module_reference(module, inputs, exact=precision.is_float32)
-            passes = [*passes, quantize_file(spec.file_pass, float_file, file, ground)]
+            passes = [*passes, quantize_file(spec.file_pass, float_file, file, context)]
             float_file.unlink()
             return passes, "quantize", unoptimized_reference(file, inputs)
         case unreachable:
@@ -340,7 +340,7 @@ def make_file(
 
 
 def quantize_file(
-    step: FilePass, source: Path, destination: Path, ground: Ground, *, keep: tuple[str, ...] = ()
+    step: FilePass, source: Path, destination: Path, context: Context, *, keep: tuple[str, ...] = ()
 ) -> PassReport:
     """Quantize an exported float file.
 
@@ -348,7 +348,7 @@ def quantize_file(
         step: the pass that does it.
         source: the ONNX file, left as it is.
         destination: where the quantized file goes.
-        ground: for the training examples that activations are measured on.
+        context: for the training examples that activations are measured on.
         keep: names of modules whose layers stay in float, besides those that the pass names.
 
     Raises:
@@ -356,15 +356,15 @@ def quantize_file(
     """
 
     def calibration(count: int) -> list[Examples]:
-        examples = training_inputs(ground, count)
-        return [examples, *(resized(examples, ground.model.inputs, sizes) for sizes in ground.other_sizes())]
+        examples = training_inputs(context, count)
+        return [examples, *(resized(examples, context.model.inputs, sizes) for sizes in context.other_sizes())]
 
     return apply_file_pass(step, source, destination, calibration=calibration, keep=keep)
 
 
-def _tolerance(spec: CandidateSpec, ground: Ground) -> Tolerance:
+def _tolerance(spec: CandidateSpec, context: Context) -> Tolerance:
     """How far a file may be from its source, before it is fitted to the network's answers."""
-    return replace(PRECISIONS[spec.precision].tolerance, same_decision=ground.task.decides_by_largest)
+    return replace(PRECISIONS[spec.precision].tolerance, same_decision=context.task.decides_by_largest)
 
 
 def _too_large(file: Path, limit: int) -> str:

@@ -10,7 +10,7 @@ from pipeline._handlers.description import RuntimeSpec
 from pipeline.candidates.report import CandidateReport, How, ParityFigures, PassFigures
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.checks.parity import ParityReport
-from pipeline.compress.touched import PassReport
+from pipeline.compress.pass_effect import PassReport
 from pipeline.engine.artifacts import digest_file
 from pipeline.recipe.passes import Pass
 from pipeline.tasks.quality import QualityReport

@@ -15,12 +15,12 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from pipeline._handlers.model_file import load_model, run_chunks
+from pipeline.candidates.context import Context
 from pipeline.candidates.evaluate import quantize_file, runtime_of
-from pipeline.candidates.ground import Ground
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.checks.reference import module_reference
+from pipeline.compress.pass_effect import weighted_layers, weights_of
 from pipeline.compress.passes import apply_passes
-from pipeline.compress.touched import weighted_layers, weights_of
 from pipeline.data.dataset import Split
 from pipeline.errors import UsageError
 from pipeline.export.onnx import export_onnx
@@ -73,7 +73,7 @@ class Ranking:
 
 
 def rank_layers(
-    spec: CandidateSpec, ground: Ground, validation: Split, *, tuned: Path | None, limit_s: float = 120.0
+    spec: CandidateSpec, context: Context, validation: Split, *, tuned: Path | None, limit_s: float = 120.0
 ) -> Ranking:
     """Measure what each layer that a pass touched would win back if that pass left it out.
 
@@ -82,28 +82,28 @@ def rank_layers(
 
     Args:
         spec: a lossy candidate.
-        ground: what it was made from.
+        context: what it was made from.
         validation: the examples to measure on; a few hundred will do.
         tuned: its fine-tuned weights, if it has any.
         limit_s: no further layer is tried after so many seconds.
     """
     started = time.monotonic()
-    network = ground.deployable()
+    network = context.deployable()
     arrays = {name: np.ascontiguousarray(values) for name, values in validation.inputs.items()}
-    before = run_chunks(module_reference(network, ground.model.inputs).answer, arrays, _BATCH)
+    before = run_chunks(module_reference(network, context.model.inputs).answer, arrays, _BATCH)
 
     def judged(logits: NDArray[np.float32]) -> tuple[float, float]:
         """Mean score, and the divergence of the answers from those of float, in nats."""
-        accuracy = float(ground.task.scores(logits, validation.labels).mean())
-        return accuracy, ground.task.divergence(before, logits, activation=ground.model.outputs_are)
+        accuracy = float(context.task.scores(logits, validation.labels).mean())
+        return accuracy, context.task.divergence(before, logits, activation=context.model.outputs_are)
 
-    accuracy, divergence = judged(_answers(spec, ground, network, arrays, tuned))
-    tried = sorted(_touched(spec, ground, network, tuned), key=lambda one: -one.weights)
+    accuracy, divergence = judged(_answers(spec, context, network, arrays, tuned))
+    tried = sorted(_touched(spec, context, network, tuned), key=lambda one: -one.weights)
     gains: list[LayerGain] = []
     for one in tried:
         if gains and time.monotonic() - started > limit_s:
             break
-        right, distance = judged(_answers(spec, ground, network, arrays, tuned, keep=one))
+        right, distance = judged(_answers(spec, context, network, arrays, tuned, keep=one))
         name = one.layer.removeprefix("network.")
         gains.append(LayerGain(layer=name, kind=one.kind, accuracy=right - accuracy, divergence=divergence - distance))
     return Ranking(
@@ -125,9 +125,9 @@ class _Kept:
     weights: int = 0
 
 
-def _touched(spec: CandidateSpec, ground: Ground, network: nn.Module, tuned: Path | None) -> list[_Kept]:
+def _touched(spec: CandidateSpec, context: Context, network: nn.Module, tuned: Path | None) -> list[_Kept]:
     torch_passes = spec.passes if spec.file_pass is None else spec.float_passes
-    compressed, reports = apply_passes(network, torch_passes, example=ground.example(), weights=tuned)
+    compressed, reports = apply_passes(network, torch_passes, example=context.example(), weights=tuned)
     last = max((place for place, one in enumerate(torch_passes) if isinstance(one, FineTune)), default=-1)
     whole = {facts.made_by for facts in PRECISIONS.values() if not facts.by_layer}
     touched = [
@@ -159,7 +159,7 @@ def _narrower(layer: str, before: nn.Module, after: nn.Module) -> bool:
 
 def _answers(
     spec: CandidateSpec,
-    ground: Ground,
+    context: Context,
     network: nn.Module,
     arrays: Mapping[str, NDArray[Any]],
     tuned: Path | None,
@@ -169,28 +169,28 @@ def _answers(
     """Logits of a candidate, as it would be with one layer left out of one pass."""
     # What depends on its batch is served one by one.
     size = 1 if PRECISIONS[spec.precision].scales_per_call else _BATCH
-    inputs = ground.model.inputs
+    inputs = context.model.inputs
     if spec.file_pass is None:
-        module = _compressed(network, spec.passes, ground, tuned, keep)
+        module = _compressed(network, spec.passes, context, tuned, keep)
         return run_chunks(module_reference(module, inputs).answer, arrays, size)
     in_float = (keep.layer,) if keep is not None and keep.kind == spec.file_pass.kind else ()
     unpruned = f"{keep.kind}-{keep.layer}" if keep is not None and not in_float else "nothing"
     runtime = runtime_of(spec)
-    plain, quantized = ground.scratch / f"float-{spec.name}-without-{unpruned}.onnx", ground.scratch / runtime.file
+    plain, quantized = context.scratch / f"float-{spec.name}-without-{unpruned}.onnx", context.scratch / runtime.file
     if not plain.exists():
-        module = _compressed(network, spec.float_passes, ground, tuned, keep)
-        export_onnx(module, plain, inputs=inputs, example=ground.example(), opset=ground.opset)
+        module = _compressed(network, spec.float_passes, context, tuned, keep)
+        export_onnx(module, plain, inputs=inputs, example=context.example(), opset=context.opset)
     try:
-        quantize_file(spec.file_pass, plain, quantized, ground, keep=in_float)
+        quantize_file(spec.file_pass, plain, quantized, context, keep=in_float)
     except UsageError:
         if not in_float:
             raise
         quantized.write_bytes(plain.read_bytes())  # it was the only one
-    return run_chunks(load_model(ground.scratch, runtime, inputs), arrays, size)
+    return run_chunks(load_model(context.scratch, runtime, inputs), arrays, size)
 
 
 def _compressed(
-    network: nn.Module, passes: Sequence[Pass], ground: Ground, tuned: Path | None, keep: _Kept | None
+    network: nn.Module, passes: Sequence[Pass], context: Context, tuned: Path | None, keep: _Kept | None
 ) -> nn.Module:
     module = network
     for one in passes:
@@ -200,11 +200,11 @@ def _compressed(
             name = keep.layer.removeprefix("network.")
             whole = one.model_copy(update={"layers": {**one.layers, name: 1.0}})
             try:
-                module, _ = apply_passes(before, (whole,), example=ground.example())
+                module, _ = apply_passes(before, (whole,), example=context.example())
             except UsageError:
                 module = copy.deepcopy(before)  # it was the only one
             continue
-        module, _ = apply_passes(before, (one,), example=ground.example(), weights=tuned)
+        module, _ = apply_passes(before, (one,), example=context.example(), weights=tuned)
         if left_out and keep is not None:
             module.set_submodule(keep.layer, copy.deepcopy(before.get_submodule(keep.layer)))
     return module.eval()

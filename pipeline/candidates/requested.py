@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.candidates.context import Context
 from pipeline.candidates.evaluate import evaluate_once, folder_of, keep_row, runtime_of
-from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.spec import CandidateSpec, candidate_specs
 from pipeline.candidates.unproven import (
@@ -41,12 +41,12 @@ class Maker:
     float_logits: NDArray[np.float32]
     reports: dict[str, CandidateReport] = field(default_factory=dict)
 
-    def make(self, spec: CandidateSpec, ground: Ground) -> CandidateReport | Unproven:
+    def make(self, spec: CandidateSpec, context: Context) -> CandidateReport | Unproven:
         """Make one, unless an interrupted run did.
 
         Args:
             spec: what to make.
-            ground: what it is made from and held against.
+            context: what it is made from and held against.
 
         Returns:
             Its report; or the row that says why it cannot be selected.
@@ -54,15 +54,15 @@ class Maker:
         Raises:
             PipelineError: the build must not go on without it.
         """
-        result = evaluate_once(spec, ground, float_logits=self.float_logits)
+        result = evaluate_once(spec, context, float_logits=self.float_logits)
         if isinstance(result, Unproven):
             if (way := way_on(result, self.named, self.candidates.formats)) is not None:
-                file = folder_of(spec, ground) / runtime_of(spec).file
+                file = folder_of(spec, context) / runtime_of(spec).file
                 raise ending(result, way, kept=file if file.exists() else None)
-            keep_row(spec, ground, result)
+            keep_row(spec, context, result)
         else:
             self.reports[spec.name] = result
-            ground.reporter.log(f"candidates: {_summary(result)}")
+            context.reporter.log(f"candidates: {_summary(result)}")
         return result
 
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipeline.candidates.context import Context
 from pipeline.candidates.eager import EagerSource, eager_subjects, fastest_eager
 from pipeline.candidates.evaluate import folder_of
-from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport, EagerReport, TimingFigures
 from pipeline.measure.latency import file_subject, measure_latency
 from pipeline.recipe.limits import Measure
 
 
 def time_side_by_side(
-    reports: Sequence[CandidateReport], eager: EagerSource, ground: Ground, *, measure: Measure, threads: int
+    reports: Sequence[CandidateReport], eager: EagerSource, context: Context, *, measure: Measure, threads: int
 ) -> tuple[list[CandidateReport], EagerReport]:
     """Time every candidate's file and eager torch in the same rounds.
 
     Args:
         reports: of the candidates; their files lie in the scratch folder.
         eager: what torch runs.
-        ground: what they were made from.
+        context: what they were made from.
         measure: the recipe's section.
         threads: that eager computes with.
 
@@ -32,14 +32,14 @@ def time_side_by_side(
     """
     measured = measure_latency(
         [
-            *eager_subjects(eager, ground.model, batch_sizes=measure.batch_sizes, threads=threads),
+            *eager_subjects(eager, context.model, batch_sizes=measure.batch_sizes, threads=threads),
             *(
                 file_subject(
                     report.name,
-                    folder_of(report, ground),
+                    folder_of(report, context),
                     report.runtime,
-                    inputs=ground.model.inputs,
-                    samples=ground.samples,
+                    inputs=context.model.inputs,
+                    samples=context.samples,
                     batch_sizes=measure.batch_sizes,
                 )
                 for report in reports
@@ -47,7 +47,7 @@ def time_side_by_side(
         ],
         rounds=measure.rounds,
         block_s=measure.block_ms / 1e3,
-        reporter=ground.reporter,
+        reporter=context.reporter,
     )
     timed = [
         report.model_copy(

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 
-from pipeline.candidates.ground import Ground
+from pipeline.candidates.context import Context
 from pipeline.compress.passes import apply_passes
 from pipeline.data.dataset import Split, read_split
 from pipeline.engine.artifacts import digest_bytes, digest_file
@@ -31,7 +31,7 @@ _KEY_DIGITS = 16
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-def tuned_weights(passes: Sequence[Pass], ground: Ground, *, name: str) -> Path | None:
+def tuned_weights(passes: Sequence[Pass], context: Context, *, name: str) -> Path | None:
     """The weights that the fine-tune pass among some passes makes, trained now unless they are there.
 
     The same passes, float weights and training data give the same file, whatever the format and precision of the
@@ -39,7 +39,7 @@ def tuned_weights(passes: Sequence[Pass], ground: Ground, *, name: str) -> Path 
 
     Args:
         passes: of one candidate.
-        ground: what it is made from; the weights stay in its cache.
+        context: what it is made from; the weights stay in its cache.
         name: of the network, for messages.
 
     Returns:
@@ -52,33 +52,34 @@ def tuned_weights(passes: Sequence[Pass], ground: Ground, *, name: str) -> Path 
     if tuning is None:
         return None
     before, one = tuning
-    file = _tuned_file(before, one, ground)
-    if is_kept(file, ground.reporter.log):
+    file = _tuned_file(before, one, context)
+    if is_kept(file, context.reporter.log):
         return file
     folder = file.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
-    compressed, _ = apply_passes(ground.deployable(), before, example=ground.example())
+    compressed, _ = apply_passes(context.deployable(), before, example=context.example())
     network = inner_network(compressed)
-    train, augmentation = read_split(ground.train), augmentation_of(one, ground)
+    train, augmentation = read_split(context.train), augmentation_of(one, context)
     distill(
-        ground.model,
+        context.model,
         network,
-        task=ground.task,
-        teacher_VNK=_teacher(ground, train, augmentation),
+        task=context.task,
+        teacher_VNK=_teacher(context, train, augmentation),
         augmentation=augmentation,
         train=train,
-        validation=read_split(ground.validation),
+        validation=read_split(context.validation),
         epochs=one.epochs,
         batch_size=one.batch_size,
         learning_rate=one.learning_rate,
         temperature=one.temperature,
         label_weight=one.label_weight,
-        criterion=ground.criterion or ground.task.criterion(activation=ground.model.outputs_are, label_smoothing=0.0),
+        criterion=context.criterion
+        or context.task.criterion(activation=context.model.outputs_are, label_smoothing=0.0),
         seed=one.seed,
-        device=ground.device,
+        device=context.device,
         scratch=folder,
-        reporter=ground.reporter,
-        limit=ground.limit,
+        reporter=context.reporter,
+        limit=context.limit,
         purpose=f"fine-tune {name}",
     )
     save_weights(folder / file.name, network)
@@ -87,11 +88,11 @@ def tuned_weights(passes: Sequence[Pass], ground: Ground, *, name: str) -> Path 
     return file
 
 
-def forget_others(ground: Ground, used: Sequence[Sequence[Pass]]) -> None:
+def forget_others(context: Context, used: Sequence[Sequence[Pass]]) -> None:
     """Remove from the cache what none of some candidates was made from; half-done training stays, to be continued.
 
     Args:
-        ground: whose cache it is; it need not exist.
+        context: whose cache it is; it need not exist.
         used: passes of the candidates.
     """
     keep = set()
@@ -99,9 +100,9 @@ def forget_others(ground: Ground, used: Sequence[Sequence[Pass]]) -> None:
         tuning = _tuning(passes)
         if tuning is not None:
             before, one = tuning
-            keep |= {_tuned_file(before, one, ground), _teacher_file(ground, augmentation_of(one, ground))}
+            keep |= {_tuned_file(before, one, context), _teacher_file(context, augmentation_of(one, context))}
     keep |= {digest_beside(file) for file in keep}
-    for file in ground.cache.glob("*.safetensors*"):
+    for file in context.cache.glob("*.safetensors*"):
         if file not in keep:
             file.unlink()
 
@@ -114,66 +115,66 @@ def _tuning(passes: Sequence[Pass]) -> tuple[Sequence[Pass], FineTune] | None:
     return None
 
 
-def _tuned_file(before: Sequence[Pass], one: FineTune, ground: Ground) -> Path:
+def _tuned_file(before: Sequence[Pass], one: FineTune, context: Context) -> Path:
     """Where the weights lie that a fine-tune pass makes after some passes."""
-    settings = [asdict(augmentation_of(one, ground)), *(done.model_dump(mode="json") for done in (*before, one))]
-    return ground.cache / f"{_key(ground, *settings)}.safetensors"
+    settings = [asdict(augmentation_of(one, context)), *(done.model_dump(mode="json") for done in (*before, one))]
+    return context.cache / f"{_key(context, *settings)}.safetensors"
 
 
-def _teacher_file(ground: Ground, augmentation: Augmentation) -> Path:
-    return ground.cache / f"teacher-{_key(ground, asdict(augmentation))}.safetensors"
+def _teacher_file(context: Context, augmentation: Augmentation) -> Path:
+    return context.cache / f"teacher-{_key(context, asdict(augmentation))}.safetensors"
 
 
-def augmentation_of(one: FineTune, ground: Ground) -> Augmentation:
+def augmentation_of(one: FineTune, context: Context) -> Augmentation:
     """How training pictures are moved in a fine-tune pass: as in training, but for what the pass says itself.
 
     Args:
         one: the pass.
-        ground: says how they are moved in training.
+        context: says how they are moved in training.
     """
-    return ground.augmentation if one.shift is None else replace(ground.augmentation, shift=one.shift)
+    return context.augmentation if one.shift is None else replace(context.augmentation, shift=one.shift)
 
 
-def training_inputs(ground: Ground, count: int, *, skip: int = 0) -> Mapping[str, NDArray[Any]]:
+def training_inputs(context: Context, count: int, *, skip: int = 0) -> Mapping[str, NDArray[Any]]:
     """Some training inputs, drawn over the whole split; the same on every call.
 
     Args:
-        ground: whose training data they are.
+        context: whose training data they are.
         count: at most so many; at least one.
         skip: none of those that a call for so many gives, if there are others.
 
     Returns:
         Raw inputs (N, *shape) by name.
     """
-    split = read_split(ground.train)
+    split = read_split(context.train)
     skip = min(skip, max(len(split) - count, 0))
     drawn = np.sort(np.random.default_rng(0).permutation(len(split))[skip : skip + count])
     return split.take(drawn).inputs
 
 
-def _teacher(ground: Ground, train: Split, augmentation: Augmentation) -> torch.Tensor:
+def _teacher(context: Context, train: Split, augmentation: Augmentation) -> torch.Tensor:
     """The float network's answers on copies of the training inputs, (V, N, K), kept for the next network."""
-    file = _teacher_file(ground, augmentation)
-    if not is_kept(file, ground.reporter.log):
-        ground.reporter.log("fine-tune: the float network answers the training inputs")
+    file = _teacher_file(context, augmentation)
+    if not is_kept(file, context.reporter.log):
+        context.reporter.log("fine-tune: the float network answers the training inputs")
         answers_VNK = teacher_logits(
-            ground.model,
-            ground.network(),
+            context.model,
+            context.network(),
             train,
             augmentation=augmentation,
-            device=ground.device,
+            device=context.device,
         )
         keep_bytes(file, save({"logits": answers_VNK}))
     return load_file(file)["logits"]
 
 
-def _key(ground: Ground, *settings: Any) -> str:
+def _key(context: Context, *settings: Any) -> str:
     document = {
         "code": _code(),
-        "model": ground.model_key,
-        "weights": digest_file(ground.weights),
-        "train": digest_file(ground.train),
-        "device": ground.device,
+        "model": context.model_key,
+        "weights": digest_file(context.weights),
+        "train": digest_file(context.train),
+        "device": context.device,
         "settings": settings,
     }
     return digest_bytes(json.dumps(document, sort_keys=True).encode())[:_KEY_DIGITS]

@@ -19,11 +19,11 @@ from pipeline._handlers.compare import compare, fitted
 from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.model_file import run_chunks
 from pipeline._handlers.tolerance import FLOAT32
+from pipeline.checks.expectation import measured_noise
 from pipeline.checks.locate.align import align
 from pipeline.checks.locate.layers import label, locate_between
 from pipeline.checks.locate.trace import Step, TorchTrace, Trace
 from pipeline.checks.reference import module_reference
-from pipeline.checks.ruler import measured_noise
 from pipeline.engine.threads import one_thread
 from pipeline.errors import ProofError
 
@@ -51,7 +51,7 @@ class _OneRow:
         }
 
 
-def require_steady(module: nn.Module, inputs: Sequence[InputSpec], arrays: Mapping[str, NDArray[Any]]) -> None:
+def require_determinism(module: nn.Module, inputs: Sequence[InputSpec], arrays: Mapping[str, NDArray[Any]]) -> None:
     """Stop where a network's answer changes from call to call, or depends on the rest of the batch.
 
     Args:

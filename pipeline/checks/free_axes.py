@@ -14,7 +14,7 @@ from torch import nn
 from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.domain import occurring
 from pipeline._handlers.sizes import SizeGroup, sizes_in_words
-from pipeline.checks.determinism import require_steady
+from pipeline.checks.determinism import require_determinism
 from pipeline.checks.reference import module_reference
 from pipeline.data.free_axis_sizes import declared, free_axes, resized, single_steps, size_plan, sizes_of
 from pipeline.errors import ProofError, UsageError
@@ -70,7 +70,7 @@ def sized_examples(module: nn.Module, inputs: Sequence[InputSpec], arrays: Mappi
     sized = _answerable_sizes(module, inputs, arrays)
     for group in sized.groups:
         try:
-            require_steady(module, inputs, group.inputs)
+            require_determinism(module, inputs, group.inputs)
         except ProofError as error:
             raise ProofError(f"with {group.sizes}: {error}") from error
     return sized

@@ -19,8 +19,8 @@ from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.runtimes import RUNTIMES, RuntimeKind
 from pipeline._handlers.tolerance import FLOAT32, Tolerance
+from pipeline.checks.expectation import Expectation, make_expectations, widest
 from pipeline.checks.reference import Reference, evaluator
-from pipeline.checks.ruler import Ruler, make_rulers, widest
 from pipeline.errors import ProofError
 from pipeline.replay.start import Replayed, Run, replay, require_examples
 
@@ -217,7 +217,7 @@ def check_parity(
     require_examples(samples, inputs)
     sizes = sorted({1, *batch_sizes})
     repeats = max(_FEWEST_CALLS, RUNTIMES[runtime.kind].settled_call) if calls is None else calls
-    rulers, left_out = make_rulers(reference, inputs, load_file(samples), sizes, tolerance)
+    expectations, left_out = make_expectations(reference, inputs, load_file(samples), sizes, tolerance)
     runtimes = {SERVED: runtime}
     # If the reference is the same file without optimizations, this run would compare the file with itself.
     if _is_onnx(runtime.kind) and runtime.optimization != "none" and not reference.same_file:
@@ -225,17 +225,22 @@ def check_parity(
     report = ParityReport(
         candidate=candidate,
         reference=reference.name,
-        tolerance=widest([ruler.tolerance for ruler in rulers]),
+        tolerance=widest([expectation.tolerance for expectation in expectations]),
         checks=(),
         left_out=left_out,
-        noise=rulers[0].noise,
-        empty=rulers[0].tells_nothing_apart,
+        noise=expectations[0].noise,
+        empty=expectations[0].tells_nothing_apart,
     )
     with tempfile.TemporaryDirectory(prefix="parity-", dir=scratch) as name:
         jobs = [
-            Run(name=f"{ruler.kind}.{size}", data=_write_inputs(ruler, Path(name)), batch_size=size, calls=repeats)
-            for ruler in rulers
-            for size in ruler.expected
+            Run(
+                name=f"{expectation.kind}.{size}",
+                data=_write_inputs(expectation, Path(name)),
+                batch_size=size,
+                calls=repeats,
+            )
+            for expectation in expectations
+            for size in expectation.expected
         ]
         replays: dict[str, Replayed] = {}
         for run, settings in runtimes.items():
@@ -246,23 +251,23 @@ def check_parity(
     checks = [
         ParityCheck(
             run=run,
-            inputs=ruler.kind,
+            inputs=expectation.kind,
             batch_size=size,
             call=call + 1,
-            comparison=ruler.hold(replayed.answers[f"{ruler.kind}.{size}", call], size),
+            comparison=expectation.hold(replayed.answers[f"{expectation.kind}.{size}", call], size),
         )
-        for ruler in rulers
-        for size in ruler.expected
+        for expectation in expectations
+        for size in expectation.expected
         for run, replayed in replays.items()
         for call in range(repeats)
     ]
     not_run = {EVALUATOR: skip_evaluator} if skip_evaluator else {}
     if _is_onnx(runtime.kind) and not skip_evaluator:
         try:
-            checks += _evaluator_checks(file, reference, rulers)
+            checks += _evaluator_checks(file, reference, expectations)
         except Exception as error:  # noqa: BLE001 - it raises many errors for what it cannot run, which prove nothing
             not_run[EVALUATOR] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-    batch_comparisons = _batch_comparisons(replays[SERVED], rulers)
+    batch_comparisons = _batch_comparisons(replays[SERVED], expectations)
     return replace(
         report,
         checks=tuple(checks),
@@ -341,37 +346,43 @@ def _join(numbers: Sequence[int]) -> str:
     return " and ".join(str(number) for number in numbers)
 
 
-def _write_inputs(ruler: Ruler, folder: Path) -> Path:
+def _write_inputs(expectation: Expectation, folder: Path) -> Path:
     """Write the inputs of one kind into a file, unless it exists, and return the file."""
-    file = folder / f"{quote(ruler.kind, safe='')}.safetensors"  # an input's name may be part of it
+    file = folder / f"{quote(expectation.kind, safe='')}.safetensors"  # an input's name may be part of it
     if not file.exists():
-        save_file({f"input.{name}": np.ascontiguousarray(array) for name, array in ruler.arrays.items()}, file)
+        save_file({f"input.{name}": np.ascontiguousarray(array) for name, array in expectation.arrays.items()}, file)
     return file
 
 
-def _evaluator_checks(file: Path, reference: Reference, rulers: Sequence[Ruler]) -> list[ParityCheck]:
+def _evaluator_checks(file: Path, reference: Reference, expectations: Sequence[Expectation]) -> list[ParityCheck]:
     """Run the first examples of each kind in onnx's reference evaluator, in one batch, and compare them."""
     model = evaluator(file)
     checks = []
-    for ruler in rulers:
-        batch = {name: array[:_EVALUATOR_EXAMPLES] for name, array in ruler.arrays.items()}
+    for expectation in expectations:
+        batch = {name: array[:_EVALUATOR_EXAMPLES] for name, array in expectation.arrays.items()}
         size = len(next(iter(batch.values())))
-        comparison = compare(reference.answer(batch), model(batch), ruler.tolerance)
-        checks.append(ParityCheck(run=EVALUATOR, inputs=ruler.kind, batch_size=size, call=1, comparison=comparison))
+        comparison = compare(reference.answer(batch), model(batch), expectation.tolerance)
+        checks.append(
+            ParityCheck(run=EVALUATOR, inputs=expectation.kind, batch_size=size, call=1, comparison=comparison)
+        )
     return checks
 
 
-def _batch_comparisons(replayed: Replayed, rulers: Sequence[Ruler]) -> list[Comparison]:
+def _batch_comparisons(replayed: Replayed, expectations: Sequence[Expectation]) -> list[Comparison]:
     """Compare each example's last answer alone with its last answer in every larger batch."""
     last = max(call for _, call in replayed.answers)
     return [
         compare(
-            replayed.answers[f"{ruler.kind}.1", last],
-            replayed.answers[f"{ruler.kind}.{size}", last],
-            replace(BATCH_INVARIANT, absolute=ruler.tolerance.absolute, usual_spread=ruler.tolerance.usual_spread),
+            replayed.answers[f"{expectation.kind}.1", last],
+            replayed.answers[f"{expectation.kind}.{size}", last],
+            replace(
+                BATCH_INVARIANT,
+                absolute=expectation.tolerance.absolute,
+                usual_spread=expectation.tolerance.usual_spread,
+            ),
         )
-        for ruler in rulers
-        for size in ruler.expected
+        for expectation in expectations
+        for size in expectation.expected
         if size > 1
     ]
 

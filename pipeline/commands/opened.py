@@ -40,7 +40,7 @@ class OpenedRun:
         run_dir: path of the run directory.
         manifest: manifest of the build.
         recipe: recipe that was built.
-        ground: files that references are made of, by kind and candidate; their digests are right.
+        files: files that references are made of, by kind and candidate; their digests are right.
         reports: reports of every candidate that is proven, in the order of the table.
         compared: number of lossy candidates that could have been selected; their bounds account for it.
         unproven: rows of the candidates that were not proven.
@@ -51,7 +51,7 @@ class OpenedRun:
     run_dir: Path
     manifest: Manifest
     recipe: Recipe
-    ground: Mapping[tuple[Kind, str | None], Path]
+    files: Mapping[tuple[Kind, str | None], Path]
     reports: tuple[CandidateReport, ...]
     compared: int
     unproven: tuple[Unproven, ...]
@@ -79,17 +79,17 @@ def open_run(run_dir: Path) -> OpenedRun:
         FileError: there are no finished candidates, or what they are held against is missing, altered or out of date.
     """
     manifest, recipe, record = _read(run_dir)
-    ground = _ground(run_dir, manifest)
-    listed = read_document(ground[Kind.CANDIDATE_ORDER, None], CandidateList)
+    files = _files(run_dir, manifest)
+    listed = read_document(files[Kind.CANDIDATE_ORDER, None], CandidateList)
     models = manifest.of_candidates(Kind.CANDIDATE_MODEL)
     removed = tuple(name for name in listed.order if _was_removed(run_dir, manifest, models[name]))
     opened = OpenedRun(
         run_dir=run_dir,
         manifest=manifest,
         recipe=recipe,
-        ground=ground,
+        files=files,
         reports=tuple(
-            read_document(ground[Kind.CANDIDATE_REPORT, name], CandidateReport)
+            read_document(files[Kind.CANDIDATE_REPORT, name], CandidateReport)
             for name in listed.order
             if name not in removed
         ),
@@ -125,7 +125,7 @@ def _read(run_dir: Path) -> tuple[Manifest, Recipe, StageRecord]:
     return manifest, recipe, record
 
 
-def _ground(run_dir: Path, manifest: Manifest) -> Mapping[tuple[Kind, str | None], Path]:
+def _files(run_dir: Path, manifest: Manifest) -> Mapping[tuple[Kind, str | None], Path]:
     """Return the files that references are made of, each as the build recorded it."""
     paths = {}
     for artifact in manifest.artifacts():

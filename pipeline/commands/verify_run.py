@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.candidates.again import check_again, quantize_again
 from pipeline.candidates.choose import OVER, Verdict, judge
-from pipeline.candidates.ground import Ground
+from pipeline.candidates.context import Context
 from pipeline.candidates.outcome import miss
 from pipeline.candidates.rank import Ranking, rank_layers
+from pipeline.candidates.recheck import recheck, requantize
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.candidates.unproven import Unproven
 from pipeline.checks.locate.layers import LayerFinding
@@ -136,7 +136,7 @@ def verify_run(
     """
     say = reporter or Silent()
     opened = open_run(run_dir)
-    recipe, paths = opened.recipe, opened.ground
+    recipe, paths = opened.recipe, opened.files
     if opened.removed:
         names = ", ".join(opened.removed)
         say.log(f"verify: pipeline clean removed the files of {names}; pipeline build makes them again")
@@ -146,22 +146,22 @@ def verify_run(
     with tempfile.TemporaryDirectory(prefix="pipeline-verify-") as scratch:
         files = {kind: path for (kind, candidate), path in paths.items() if candidate is None}
         task = task_of(info.task)
-        ground = stage.context(
+        context = stage.make_context(
             stage.settings(recipe), files, model=model, task=task, scratch=Path(scratch), reporter=say
         )
         for position, report in enumerate(opened.reports):
             spec = report.spec
             say.progress("verify", position, len(opened.reports), spec.name)
             tuned = paths.get((Kind.TUNED_WEIGHTS, spec.name))
-            verification = _verify(spec, ground, run_dir, opened.models[spec.name], tuned)
+            verification = _verify(spec, context, run_dir, opened.models[spec.name], tuned)
             verdict = judge(report.quality, recipe.budget, lossy=report.lossy, compared=opened.compared)
             verification = replace(verification, verdict=verdict)
             if not verdict.allowed:
                 verification = replace(verification, miss=miss(report.quality, verdict=verdict, limits=recipe.budget))
             if rank and verdict.text == OVER and verification.parity is not None and verification.parity.passed:
-                validation = read_split(ground.validation).take(slice(ranking_examples))
+                validation = read_split(context.validation).take(slice(ranking_examples))
                 say.log(f"verify: {spec.name} is over its budget: ranking its layers on {len(validation)} examples")
-                ranking = rank_layers(spec, ground, validation, tuned=tuned)
+                ranking = rank_layers(spec, context, validation, tuned=tuned)
                 verification = replace(verification, ranking=ranking)
             verifications.append(verification)
         say.progress("verify", len(opened.reports), len(opened.reports))
@@ -175,7 +175,7 @@ def verify_run(
 
 
 def _verify(
-    spec: CandidateSpec, ground: Ground, run_dir: Path, artifact: Artifact, tuned: Path | None
+    spec: CandidateSpec, context: Context, run_dir: Path, artifact: Artifact, tuned: Path | None
 ) -> CandidateVerification:
     file = run_dir / artifact.path
     altered = digest_file(file) != artifact.sha256
@@ -184,8 +184,8 @@ def _verify(
         return CandidateVerification(candidate=spec.name, file=file, altered=True, parity=None, finding=LayerFinding())
     original = None
     if altered and spec.file_pass is not None:
-        repeated = quantize_again(spec, ground, tuned=tuned)
+        repeated = requantize(spec, context, tuned=tuned)
         # With other library versions it may be another file, and proves nothing.
         original = repeated if digest_file(repeated) == artifact.sha256 else None
-    parity, finding = check_again(spec, ground, file, tuned=tuned, original=original)
+    parity, finding = recheck(spec, context, file, tuned=tuned, original=original)
     return CandidateVerification(candidate=spec.name, file=file, altered=altered, parity=parity, finding=finding)

@@ -15,7 +15,7 @@ from torch.nn.utils import fuse_conv_bn_eval
 
 from pipeline._handlers.compare import compare, fitted
 from pipeline._handlers.tolerance import FLOAT32
-from pipeline.compress.touched import PassReport, layer_macs, refuse_quantized, report, weighted_layers
+from pipeline.compress.pass_effect import PassReport, layer_macs, refuse_quantized, report, weighted_layers
 from pipeline.errors import UsageError
 from pipeline.models.spec import inner_network
 

@@ -17,7 +17,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torch_pruning import ops
 
-from pipeline.compress.touched import evaluation, refuse_computed, refuse_quantized, weighted_layers
+from pipeline.compress.pass_effect import evaluation, refuse_computed, refuse_quantized, weighted_layers
 from pipeline.engine.threads import one_thread
 from pipeline.errors import UsageError
 from pipeline.models.spec import Deployable, DeployableOfSeveral, inner_network

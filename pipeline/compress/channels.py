@@ -22,7 +22,7 @@ from pipeline.compress.channel_groups import (
     trace,
     writes,
 )
-from pipeline.compress.touched import (
+from pipeline.compress.pass_effect import (
     LayerTouch,
     PassReport,
     evaluation,

@@ -7,7 +7,7 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from pipeline.compress.touched import PassReport, layer_macs, refuse_quantized, report, weighted_layers
+from pipeline.compress.pass_effect import PassReport, layer_macs, refuse_quantized, report, weighted_layers
 from pipeline.errors import UsageError
 
 # Torch can quantize these layers dynamically; convolutions are not among them.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from torch import nn
 
-from pipeline.compress.touched import weighted_layers
+from pipeline.compress.pass_effect import weighted_layers
 from pipeline.errors import UsageError
 from pipeline.recipe.names import meant
 from pipeline.recipe.passes import ChannelPruning, StaticInt8, Variant

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from pipeline.compress.touched import (
+from pipeline.compress.pass_effect import (
     PassReport,
     layer_macs,
     refuse_computed,

@@ -18,7 +18,7 @@ from pipeline.compress.onnx_file import (
     report,
     write_model,
 )
-from pipeline.compress.touched import PassReport
+from pipeline.compress.pass_effect import PassReport
 from pipeline.inspection.graph import graph_cost
 
 # Convolutions stay in float: ConvInteger makes a CNN several times slower than its float file.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from pipeline.compress.touched import LayerTouch, PassReport
+from pipeline.compress.pass_effect import LayerTouch, PassReport
 from pipeline.engine.manifest import write_atomically
 from pipeline.errors import FileError, ProofError, UsageError
 from pipeline.inspection.graph import GraphCost, module_name

@@ -9,7 +9,7 @@ from typing import Any, assert_never
 from numpy.typing import NDArray
 
 from pipeline.compress import onnx_dynamic, onnx_static
-from pipeline.compress.touched import PassReport
+from pipeline.compress.pass_effect import PassReport
 from pipeline.recipe.passes import DynamicInt8, FilePass, StaticInt8
 
 # Raw inputs (N, *shape) by name, of the training split.

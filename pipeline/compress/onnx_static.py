@@ -24,7 +24,7 @@ from pipeline.compress.onnx_file import (
     report,
     write_model,
 )
-from pipeline.compress.touched import PassReport
+from pipeline.compress.pass_effect import PassReport
 from pipeline.errors import UsageError
 from pipeline.inspection.graph import all_nodes, graph_cost, module_name
 from pipeline.recipe.names import ActivationType

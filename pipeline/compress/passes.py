@@ -10,7 +10,7 @@ from typing import assert_never
 from torch import Tensor, nn
 
 from pipeline.compress import bfloat16, channels, dynamic, magnitude, tuned
-from pipeline.compress.touched import PassReport
+from pipeline.compress.pass_effect import PassReport
 from pipeline.errors import UsageError
 from pipeline.recipe.passes import Bfloat16, ChannelPruning, DynamicInt8, FineTune, MagnitudePruning, Pass, StaticInt8
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from pipeline.compress.touched import PassReport, layer_macs, refuse_quantized, report, weighted_layers
+from pipeline.compress.pass_effect import PassReport, layer_macs, refuse_quantized, report, weighted_layers
 from pipeline.errors import UsageError
 from pipeline.models.spec import inner_network
 from pipeline.models.weights import load_weights

@@ -11,8 +11,8 @@ from typing import get_args
 import onnx
 
 from pipeline._handlers.model_file import load_model, run_chunks
+from pipeline.candidates.context import Context
 from pipeline.candidates.evaluate import folder_of, quantize_file, runtime_of
-from pipeline.candidates.ground import Ground
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.candidates.tune import training_inputs
 from pipeline.compress.onnx_static import OPERATORS, is_preprocessing
@@ -21,7 +21,7 @@ from pipeline.engine.kept import read_kept, write_kept
 from pipeline.errors import ProofError, UsageError
 from pipeline.inspection.graph import module_name
 from pipeline.recipe.passes import RangeMethod, StaticInt8
-from pipeline.search.comparison import Contest
+from pipeline.search.comparison import SpeedComparison
 
 # Most training examples that settings are compared on; where there are enough, none that ranges were measured on.
 _EXAMPLES = 2000
@@ -32,7 +32,7 @@ _CHANGED = 0.005
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tried:
+class CalibratedSettings:
     """Settings of static int8, and how far from the same network in float they lead.
 
     Args:
@@ -46,7 +46,7 @@ class Tried:
     divergence: float
 
 
-def best_static_int8(network: CandidateSpec, ground: Ground, contest: Contest) -> StaticInt8:
+def best_static_int8(network: CandidateSpec, context: Context, comparison: SpeedComparison) -> StaticInt8:
     """The settings under which int8 answers most like the network in float, by training examples alone.
 
     Convolutions stay in float where that is better in what is searched for: the first one, or all of them. Those of few
@@ -55,49 +55,49 @@ def best_static_int8(network: CandidateSpec, ground: Ground, contest: Contest) -
 
     Args:
         network: an ONNX candidate in float, made and proven already.
-        ground: what it is made from; its file lies in the scratch folder.
-        contest: says which file is better in what is searched for.
+        context: what it is made from; its file lies in the scratch folder.
+        comparison: says which file is better in what is searched for.
 
     Raises:
         UsageError: the network has no layer to quantize.
     """
-    folder = ground.scratch / f"int8-{network.variant}-{network.identity[:16]}"
+    folder = context.scratch / f"int8-{network.variant}-{network.identity[:16]}"
     finished = folder.with_name(f"{folder.name}.kept")
-    kept = read_kept(finished, ground.reporter.log)
+    kept = read_kept(finished, context.reporter.log)
     if kept is None:
         shutil.rmtree(folder, ignore_errors=True)  # an interrupted run may have left half-written files there
         folder.mkdir()
         runtime = runtime_of(network)
-        made = folder_of(network, ground)
-        inputs = training_inputs(ground, _EXAMPLES, skip=StaticInt8().examples)
+        made = folder_of(network, context)
+        inputs = training_inputs(context, _EXAMPLES, skip=StaticInt8().examples)
         count = len(next(iter(inputs.values())))
-        expected = run_chunks(load_model(made, runtime, ground.model.inputs), inputs, _BATCH)
+        expected = run_chunks(load_model(made, runtime, context.model.inputs), inputs, _BATCH)
 
-        def tried(settings: StaticInt8) -> Tried:
-            quantize_file(settings, made / runtime.file, folder / runtime.file, ground)
-            answers = run_chunks(load_model(folder, runtime, ground.model.inputs), inputs, _BATCH)
-            return Tried(
+        def tried(settings: StaticInt8) -> CalibratedSettings:
+            quantize_file(settings, made / runtime.file, folder / runtime.file, context)
+            answers = run_chunks(load_model(folder, runtime, context.model.inputs), inputs, _BATCH)
+            return CalibratedSettings(
                 settings=settings,
-                changed=float(ground.task.disagreements(answers, expected).mean()),
-                divergence=ground.task.divergence(expected, answers, activation=ground.model.outputs_are),
+                changed=float(context.task.disagreements(answers, expected).mean()),
+                divergence=context.task.divergence(expected, answers, activation=context.model.outputs_are),
             )
 
         def competing(settings: StaticInt8) -> Path:
             place = folder / digest_bytes(settings.model_dump_json().encode())
             if not (place / runtime.file).exists():
                 place.mkdir(exist_ok=True)
-                quantize_file(settings, made / runtime.file, place / runtime.file, ground)
+                quantize_file(settings, made / runtime.file, place / runtime.file, context)
             return place
 
         def gains(one: StaticInt8, other: StaticInt8) -> bool:
             try:
-                return contest.file_gains(competing(one), competing(other), runtime)
+                return comparison.file_gains(competing(one), competing(other), runtime)
             except (UsageError, ProofError):
                 return False  # such as one that would leave nothing in int8
 
         kinds = _kinds(made / runtime.file)
         best = with_float_convolutions(closest(list(kinds), tried), kinds, tried, gains)
-        ground.reporter.log(
+        context.reporter.log(
             f"int8 of {network.variant}: {best.settings.method} ranges"
             f"{', in float ' + ', '.join(best.settings.keep) if best.settings.keep else ''}: "
             f"{best.changed:.2%} of its decisions change on {count} training examples"
@@ -108,7 +108,7 @@ def best_static_int8(network: CandidateSpec, ground: Ground, contest: Contest) -
     return StaticInt8.model_validate_json(kept)
 
 
-def closest(layers: Sequence[str], tried: Callable[[StaticInt8], Tried]) -> Tried:
+def closest(layers: Sequence[str], tried: Callable[[StaticInt8], CalibratedSettings]) -> CalibratedSettings:
     """The ranges that lead least far from float, and layers left in float while too much changes.
 
     One layer after the other, the one that does most of it first, at most half of them.
@@ -131,11 +131,11 @@ def closest(layers: Sequence[str], tried: Callable[[StaticInt8], Tried]) -> Trie
 
 
 def with_float_convolutions(
-    best: Tried,
+    best: CalibratedSettings,
     kinds: Mapping[str, str],
-    tried: Callable[[StaticInt8], Tried],
+    tried: Callable[[StaticInt8], CalibratedSettings],
     gains: Callable[[StaticInt8, StaticInt8], bool],
-) -> Tried:
+) -> CalibratedSettings:
     """The same settings with the first convolution in float, or all of them, if that is certainly better.
 
     Args:

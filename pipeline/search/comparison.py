@@ -9,8 +9,8 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from pipeline._handlers.description import RuntimeSpec
+from pipeline.candidates.context import Context
 from pipeline.candidates.evaluate import folder_of
-from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport
 from pipeline.engine.kept import read_kept, write_kept
 from pipeline.measure.gain import MINIMUM_GAIN, Ratio, speed_up
@@ -23,16 +23,16 @@ _AGAIN = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contest:
+class SpeedComparison:
     """A goal, and how it is measured.
 
     Args:
-        ground: what the candidates are made from; their files lie in its scratch folder.
+        context: what the candidates are made from; their files lie in its scratch folder.
         goal: what they compete in.
         measure: how they are timed.
     """
 
-    ground: Ground
+    context: Context
     goal: Goal
     measure: Measure
 
@@ -43,8 +43,8 @@ class Contest:
         """
         if self.goal == "size":
             return _smaller([one.size for one in ones], [one.size for one in others])
-        file, kept = self.ground.scratch / "gains.kept", TypeAdapter(dict[str, bool])
-        content = read_kept(file, self.ground.reporter.log)
+        file, kept = self.context.scratch / "gains.kept", TypeAdapter(dict[str, bool])
+        content = read_kept(file, self.context.reporter.log)
         found = {} if content is None else kept.validate_json(content)
         question = " ".join([*(one.identity for one in ones), "over", *(one.identity for one in others)])
         if question not in found:
@@ -69,7 +69,7 @@ class Contest:
     def _ratio(self, ones: Sequence[Subject], others: Sequence[Subject], rounds: int) -> Ratio:
         """How many times faster the fastest of some is than the fastest of others."""
         measured = measure_latency(
-            [*ones, *others], rounds=rounds, block_s=self.measure.block_ms / 1e3, reporter=self.ground.reporter
+            [*ones, *others], rounds=rounds, block_s=self.measure.block_ms / 1e3, reporter=self.context.reporter
         )
         fastest = [
             min((measured[one.name].timings[0] for one in group), key=lambda timing: timing.median_s).rounds_s
@@ -78,15 +78,15 @@ class Contest:
         return speed_up(*fastest)
 
     def _of(self, one: CandidateReport) -> Subject:
-        return self._subject(one.name, folder_of(one, self.ground), one.runtime)
+        return self._subject(one.name, folder_of(one, self.context), one.runtime)
 
     def _subject(self, name: str, folder: Path, runtime: RuntimeSpec) -> Subject:
         return file_subject(
             name,
             folder,
             runtime,
-            inputs=self.ground.model.inputs,
-            samples=self.ground.samples,
+            inputs=self.context.model.inputs,
+            samples=self.context.samples,
             batch_sizes=(1 if self.goal == "latency" else max(self.measure.batch_sizes),),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from pipeline.candidates.ground import Ground
+from pipeline.candidates.context import Context
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.requested import Maker, make_requested
 from pipeline.candidates.spec import FALLBACK, CandidateSpec
@@ -12,13 +12,13 @@ from pipeline.candidates.unproven import Unproven
 from pipeline.engine.deadline import Deadline
 from pipeline.recipe.limits import Measure
 from pipeline.recipe.passes import FineTune
-from pipeline.search.comparison import Contest
+from pipeline.search.comparison import SpeedComparison
 from pipeline.search.search import LABEL_WEIGHT, Searched, aim_for, planned, precisions_for, search
 from pipeline.search.settings import SearchSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tried:
+class MadeCandidates:
     """What was tried.
 
     Args:
@@ -36,12 +36,14 @@ class Tried:
     networks: tuple[str, ...] | None
 
 
-def make_candidates(maker: Maker, ground: Ground, *, searched: SearchSettings | None, measure: Measure) -> Tried:
+def make_candidates(
+    maker: Maker, context: Context, *, searched: SearchSettings | None, measure: Measure
+) -> MadeCandidates:
     """Make, prove and judge what the recipe asks for, and what a search makes besides.
 
     Args:
         maker: makes one; knows what the recipe asks for.
-        ground: what candidates are made from and held against.
+        context: what candidates are made from and held against.
         searched: of the search; None without one.
         measure: how candidates are timed while a search goes on.
 
@@ -50,9 +52,9 @@ def make_candidates(maker: Maker, ground: Ground, *, searched: SearchSettings | 
     """
     specs, rows = make_requested(
         maker.candidates,
-        make=lambda spec: maker.make(spec, ground),
+        make=lambda spec: maker.make(spec, context),
         named=maker.named,
-        reporter=ground.reporter,
+        reporter=context.reporter,
     )
     compared = sum(spec.lossy for spec in specs)
     networks: tuple[str, ...] | None = None
@@ -60,24 +62,24 @@ def make_candidates(maker: Maker, ground: Ground, *, searched: SearchSettings | 
         networks = ()
         absent = next((row for row in rows if row.name == FALLBACK), None)
         if absent is None:
-            more, count = _search(searched, maker, ground, specs=specs, measure=measure)
+            more, count = _search(searched, maker, context, specs=specs, measure=measure)
             specs, rows, compared = [*specs, *more.specs], [*rows, *more.rows], compared + count
             networks = more.networks
         else:
-            ground.reporter.log(f"search: none, for its networks are made in ONNX, and {FALLBACK} {absent.verdict}")
-    return Tried(specs=specs, reports=maker.reports, rows=rows, compared=compared, networks=networks)
+            context.reporter.log(f"search: none, for its networks are made in ONNX, and {FALLBACK} {absent.verdict}")
+    return MadeCandidates(specs=specs, reports=maker.reports, rows=rows, compared=compared, networks=networks)
 
 
 def _search(
-    settings: SearchSettings, maker: Maker, ground: Ground, *, specs: list[CandidateSpec], measure: Measure
+    settings: SearchSettings, maker: Maker, context: Context, *, specs: list[CandidateSpec], measure: Measure
 ) -> tuple[Searched, int]:
     """What a search makes besides the candidates that are there, and how many it might have made."""
-    say = ground.reporter
+    say = context.reporter
     say.log(f"search: {settings.effort}, for {settings.goal}, {settings.limit_s / 60:g} minutes at most")
-    deadline = Deadline(ground.scratch / "search-seconds.kept", settings.limit_s, say.log)
-    timed = replace(ground, limit=deadline)
-    contest = Contest(ground=ground, goal=settings.goal, measure=measure)
-    precisions = precisions_for([maker.reports[spec.name] for spec in specs], gains=contest.gains, reporter=say)
+    deadline = Deadline(context.scratch / "search-seconds.kept", settings.limit_s, say.log)
+    timed = replace(context, limit=deadline)
+    comparison = SpeedComparison(context=context, goal=settings.goal, measure=measure)
+    precisions = precisions_for([maker.reports[spec.name] for spec in specs], gains=comparison.gains, reporter=say)
     searched = search(
         timed,
         effort=settings.effort,
@@ -88,7 +90,7 @@ def _search(
         precisions=precisions,
         aim=aim_for(settings.goal, measure, round_to=settings.round_to),
         evaluate=lambda spec: maker.make(spec, timed),
-        contest=contest,
+        comparison=comparison,
         deadline=deadline,
     )
     return searched, planned(settings.effort, precisions)

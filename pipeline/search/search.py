@@ -9,8 +9,8 @@ from typing import assert_never
 from pydantic import TypeAdapter
 
 from pipeline.candidates.choose import Verdict, judge
+from pipeline.candidates.context import Context
 from pipeline.candidates.evaluate import is_evaluated
-from pipeline.candidates.ground import Ground
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.spec import FALLBACK, FLOAT, CandidateSpec
 from pipeline.candidates.unproven import Unproven, from_error
@@ -25,8 +25,8 @@ from pipeline.recipe.limits import Budget, Measure
 from pipeline.recipe.names import SearchEffort
 from pipeline.recipe.passes import FineTune, Pass, StaticInt8, converting_pass
 from pipeline.search.calibration import best_static_int8
-from pipeline.search.comparison import Contest
-from pipeline.search.strategy import EFFORTS, Descent, epochs_for, variant_name
+from pipeline.search.comparison import SpeedComparison
+from pipeline.search.strategy import EFFORTS, Strategy, epochs_for, variant_name
 from pipeline.search.widths import Aim, Ladder, Plan, Sensitivity, plans, scan
 
 # Share of the labels' own loss in fine-tuning. Measured on fashion-cnn at 18 % of its cost, 5 epochs, drop on
@@ -59,7 +59,7 @@ class Searched:
 
 
 def search(
-    ground: Ground,
+    context: Context,
     *,
     effort: SearchEffort,
     limits: Budget,
@@ -69,7 +69,7 @@ def search(
     precisions: Sequence[Precision],
     aim: Aim,
     evaluate: Callable[[CandidateSpec], CandidateReport | Unproven],
-    contest: Contest,
+    comparison: SpeedComparison,
     deadline: Deadline,
 ) -> Searched:
     """Look for the narrowest network inside the budget.
@@ -81,7 +81,7 @@ def search(
     when its time is over.
 
     Args:
-        ground: what candidates are made from.
+        context: what candidates are made from.
         effort: how much is tried.
         limits: the budget.
         compared: lossy candidates besides those of the search, for the adjusted bound.
@@ -90,8 +90,8 @@ def search(
         precisions: what each network is tried in, float first.
         aim: what networks are narrowed for.
         evaluate: makes, proves and judges a candidate, or gives what an earlier run made of it.
-        contest: says which candidates are better in what is searched for.
-        deadline: of the search; the ground's limit, and asked before each candidate.
+        comparison: says which candidates are better in what is searched for.
+        deadline: of the search; the context's limit, and asked before each candidate.
 
     Returns:
         What was made.
@@ -110,26 +110,26 @@ def search(
             passes=passes,
         )
         reports = []
-        for spec, found in _evaluated(network, precisions, ground, evaluate, contest, deadline):
+        for spec, found in _evaluated(network, precisions, context, evaluate, comparison, deadline):
             if isinstance(found, Unproven):
-                ground.reporter.log(f"search: {found.name}: {found.verdict}: {found.reason}")
+                context.reporter.log(f"search: {found.name}: {found.verdict}: {found.reason}")
                 rows.append(found)
             else:
                 made.append(spec)
                 reports.append(found)
         verdicts = [judge(one.quality, limits, lossy=True, compared=compared) for one in reports]
-        ground.reporter.log(f"search: {_told(network.variant, cost, reports, verdicts)}")
+        context.reporter.log(f"search: {_told(network.variant, cost, reports, verdicts)}")
         return [one for one, verdict in zip(reports, verdicts, strict=True) if verdict.allowed]
 
-    descent = Descent(effort=scale, attempt=attempt, gains=contest.gains)
+    strategy = Strategy(effort=scale, attempt=attempt, gains=comparison.gains)
 
     def tried() -> str:
         """Try one network after the other; why it ended."""
-        sensitivities, ladder = _ladder(ground, aim)
-        if not descent.bisect(ladder):
+        sensitivities, ladder = _ladder(context, aim)
+        if not strategy.bisect(ladder):
             return "a narrower network is not certainly better any more"
-        descent.narrow_layers(ladder, sensitivities)
-        return "it makes no more of them" if descent.spent else "nothing is left to try"
+        strategy.narrow_layers(ladder, sensitivities)
+        return "it makes no more of them" if strategy.spent else "nothing is left to try"
 
     try:
         why = tried()
@@ -137,8 +137,8 @@ def search(
         why = "its time is over"
     except UsageError as error:
         why = f"this network cannot be made narrower: {error}"
-    ground.reporter.log(
-        f"search: ended after {len(descent.trials)} networks and {deadline.used_s / 60:.1f} minutes: {why}"
+    context.reporter.log(
+        f"search: ended after {len(strategy.trials)} networks and {deadline.used_s / 60:.1f} minutes: {why}"
     )
     return Searched(specs=made, rows=rows)
 
@@ -195,24 +195,24 @@ def aim_for(goal: Goal, measure: Measure, *, round_to: int | None) -> Aim:
             assert_never(goal)
 
 
-def _ladder(ground: Ground, aim: Aim) -> tuple[list[Sensitivity], Ladder]:
+def _ladder(context: Context, aim: Aim) -> tuple[list[Sensitivity], Ladder]:
     """What single layers can lose, and the plans that follow, in the first steps in which any layer can be narrowed."""
     sensitivities: list[Sensitivity] = []
     made: list[Plan] = []
     for round_to in aim.round_to:
-        sensitivities = _scanned(ground, round_to)
+        sensitivities = _scanned(context, round_to)
         if made := plans(sensitivities, round_to=round_to):
             break
-    return sensitivities, Ladder(plans=made, ground=ground, aim=aim)
+    return sensitivities, Ladder(plans=made, context=context, aim=aim)
 
 
-def _scanned(ground: Ground, round_to: int) -> list[Sensitivity]:
+def _scanned(context: Context, round_to: int) -> list[Sensitivity]:
     """The scan, or what an interrupted run found in it."""
-    file = ground.scratch / f"scan-{round_to}.kept"
+    file = context.scratch / f"scan-{round_to}.kept"
     kept = TypeAdapter(list[Sensitivity])
-    content = read_kept(file, ground.reporter.log)
+    content = read_kept(file, context.reporter.log)
     if content is None:
-        content = kept.dump_json(scan(ground, round_to=round_to))
+        content = kept.dump_json(scan(context, round_to=round_to))
         write_kept(file, content)
     return kept.validate_json(content)
 
@@ -220,9 +220,9 @@ def _scanned(ground: Ground, round_to: int) -> list[Sensitivity]:
 def _evaluated(
     network: CandidateSpec,
     precisions: Sequence[Precision],
-    ground: Ground,
+    context: Context,
     evaluate: Callable[[CandidateSpec], CandidateReport | Unproven],
-    contest: Contest,
+    comparison: SpeedComparison,
     deadline: Deadline,
 ) -> Iterator[tuple[CandidateSpec, CandidateReport | Unproven]]:
     """A network in every number format, one after the other, until the time is over.
@@ -234,14 +234,14 @@ def _evaluated(
         spec = _with_last_pass(network, precision, last)
         if isinstance(last, StaticInt8):
             try:
-                best = best_static_int8(network, ground, contest)
+                best = best_static_int8(network, context, comparison)
             except TimeIsUpError:
                 raise
             except Exception as error:  # noqa: BLE001 - quantizers raise all kinds
-                yield spec, from_error(spec, error, ground.scratch)
+                yield spec, from_error(spec, error, context.scratch)
                 continue
             spec = _with_last_pass(network, precision, best)
-        if not is_evaluated(spec, ground):
+        if not is_evaluated(spec, context):
             deadline.check()
         found = evaluate(spec)
         yield spec, found

@@ -94,7 +94,7 @@ def variant_name(cost: float, taken: Container[str]) -> str:
 
 
 @dataclass(kw_only=True)
-class Descent:
+class Strategy:
     """The way from one network to the next.
 
     Args:

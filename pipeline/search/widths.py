@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline._handlers.model_file import run_chunks
-from pipeline.candidates.ground import Ground
+from pipeline.candidates.context import Context
 from pipeline.candidates.tune import training_inputs
 from pipeline.checks.reference import module_reference
 from pipeline.compress.channel_groups import prunable
@@ -76,19 +76,19 @@ class Ladder:
 
     Args:
         plans: each at least as narrow in every layer as the one before.
-        ground: of the network that is pruned.
+        context: of the network that is pruned.
         aim: says what costs how much.
     """
 
     plans: Sequence[Plan]
-    ground: Ground
+    context: Context
     aim: Aim
     _costs: dict[Plan, float] = field(default_factory=dict)
 
     def cost(self, plan: Plan) -> float:
         """The cost of what any plan leaves, as a share of the float network's."""
         if plan not in self._costs:
-            _, [report] = apply_passes(self.ground.deployable(), (plan.pruning,), example=self.ground.example())
+            _, [report] = apply_passes(self.context.deployable(), (plan.pruning,), example=self.context.example())
             left = self._count(report.parameters, sum(layer.macs for layer in report.layers))
             gone = self._count(report.removed_parameters, sum(layer.removed_macs for layer in report.layers))
             self._costs[plan] = left / (left + gone)
@@ -110,7 +110,7 @@ class Ladder:
         return self.aim.parameter_cost * parameters + self.aim.mac_cost * macs
 
 
-def scan(ground: Ground, *, round_to: int) -> list[Sensitivity]:
+def scan(context: Context, *, round_to: int) -> list[Sensitivity]:
     """Prune each layer alone, to each level, without training, and see how far the answers move on training examples.
 
     Li et al. 2017, "Pruning Filters for Efficient ConvNets", arXiv:1608.08710, section 3.2, with the divergence from
@@ -120,15 +120,15 @@ def scan(ground: Ground, *, round_to: int) -> list[Sensitivity]:
         UsageError: the network has no channels that may go, or cannot be traced.
         TimeIsUpError: the limit is reached.
     """
-    deployable, example = ground.deployable(), ground.example()
-    inputs = training_inputs(ground, SCAN_EXAMPLES)
-    expected = run_chunks(module_reference(deployable, ground.model.inputs).answer, inputs, _BATCH)
+    deployable, example = context.deployable(), context.example()
+    inputs = training_inputs(context, SCAN_EXAMPLES)
+    expected = run_chunks(module_reference(deployable, context.model.inputs).answer, inputs, _BATCH)
     layers = prunable(deployable, example=example)
     found = []
     refused: UsageError | None = None
     for done, one in enumerate(layers):
-        ground.reporter.progress("sensitivity", done, len(layers), one.layers[0])
-        ground.limit.check()
+        context.reporter.progress("sensitivity", done, len(layers), one.layers[0])
+        context.limit.check()
         divergence: dict[float, float] = {}
         largest = 0.0
         stayed = one.channels
@@ -143,13 +143,13 @@ def scan(ground: Ground, *, round_to: int) -> list[Sensitivity]:
                 # Its forward counts on so many channels, as `x.view(-1, 400)` does; others may still go.
                 refused = error
                 break
-            answers = run_chunks(module_reference(pruned, ground.model.inputs).answer, inputs, _BATCH)
-            largest = max(largest, ground.task.divergence(expected, answers, activation=ground.model.outputs_are))
+            answers = run_chunks(module_reference(pruned, context.model.inputs).answer, inputs, _BATCH)
+            largest = max(largest, context.task.divergence(expected, answers, activation=context.model.outputs_are))
             if not np.isfinite(largest):
                 break
             divergence[level] = largest
         found.append(Sensitivity(layer=one.layers[0], divergence=divergence))
-    ground.reporter.progress("sensitivity", len(layers), len(layers))
+    context.reporter.progress("sensitivity", len(layers), len(layers))
     if refused is not None and not any(one.divergence for one in found):
         raise refused
     return found

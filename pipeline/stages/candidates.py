@@ -25,12 +25,12 @@ from pipeline.search.settings import SearchSettings, search_settings
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pipeline.candidates.context import Context
     from pipeline.candidates.eager import EagerSource
-    from pipeline.candidates.ground import Ground
     from pipeline.candidates.report import CandidateReport
     from pipeline.data.dataset import DataInfo
     from pipeline.models.spec import ModelSpec
-    from pipeline.search.make import Tried
+    from pipeline.search.make import MadeCandidates
     from pipeline.tasks.task import Task
 
 
@@ -105,7 +105,7 @@ def outside(settings: CandidatesSettings) -> dict[str, str]:
     return {**sources, **host}
 
 
-def context(
+def make_context(
     settings: CandidatesSettings,
     files: Mapping[Kind, Path],
     *,
@@ -114,7 +114,7 @@ def context(
     scratch: Path,
     reporter: Reporter,
     cache: Path | None = None,
-) -> Ground:
+) -> Context:
     """What candidates are made from and held against; what only training needs is added by who trains.
 
     Args:
@@ -126,10 +126,10 @@ def context(
         reporter: told how it goes.
         cache: for tuned weights; the scratch folder if None.
     """
-    from pipeline.candidates.ground import Ground
+    from pipeline.candidates.context import Context
     from pipeline.training.augment import Augmentation
 
-    return Ground(
+    return Context(
         model=model,
         task=task,
         weights=files[Kind.WEIGHTS],
@@ -170,8 +170,8 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
         outputs.reporter.log(f"candidates: {line}")
     files[Kind.SAMPLES] = outputs.path(Kind.SAMPLES, "samples.safetensors")
     write_samples(files[Kind.SAMPLES], validation=validation, logits=logits, count=settings.verify.samples, sized=sized)
-    ground = replace(
-        context(
+    context = replace(
+        make_context(
             settings,
             files,
             model=model,
@@ -189,17 +189,17 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
         candidate=settings.named_candidate,
     )
     maker = Maker(candidates=settings.candidates, named=named, float_logits=logits)
-    made = make_candidates(maker, ground, searched=settings.search, measure=settings.measure)
+    made = make_candidates(maker, context, searched=settings.search, measure=settings.measure)
     reports, eager = time_side_by_side(
         [made.reports[spec.name] for spec in made.specs],
-        _eager_source(settings, inputs, ground),
-        ground,
+        _eager_source(settings, inputs, context),
+        context,
         measure=settings.measure,
         threads=settings.candidates.threads,
     )
-    _write(reports, ground, outputs)
+    _write(reports, context, outputs)
     write_document(outputs.path(Kind.EAGER_REPORT, "eager.json"), eager)
-    forget_others(ground, [spec.passes for spec in made.specs])
+    forget_others(context, [spec.passes for spec in made.specs])
     _write_list(made, outputs)
 
 
@@ -219,25 +219,25 @@ def _model(settings: CandidatesSettings, data: DataInfo) -> ModelSpec:
     return model
 
 
-def _eager_source(settings: CandidatesSettings, inputs: Inputs, ground: Ground) -> EagerSource:
+def _eager_source(settings: CandidatesSettings, inputs: Inputs, context: Context) -> EagerSource:
     from pipeline.candidates.eager import EagerSource
 
     return EagerSource(
         settings=settings.model,
         folder=settings.folder,
         data_info=inputs.one(Kind.DATA_INFO),
-        weights=ground.weights,
-        samples=ground.samples,
+        weights=context.weights,
+        samples=context.samples,
     )
 
 
-def _write(reports: Sequence[CandidateReport], ground: Ground, outputs: Outputs) -> None:
+def _write(reports: Sequence[CandidateReport], context: Context, outputs: Outputs) -> None:
     """Per candidate its report, and from the scratch folder its model file and its tuned weights."""
     from pipeline.candidates.evaluate import TUNED_FILE, folder_of
     from pipeline.engine.documents import write_document
 
     for report in reports:
-        name, folder = report.name, folder_of(report, ground)
+        name, folder = report.name, folder_of(report, context)
         file = report.runtime.file
         shutil.copyfile(folder / file, outputs.path(Kind.CANDIDATE_MODEL, file, candidate=name))
         if report.tuned_sha256 is not None:
@@ -245,7 +245,7 @@ def _write(reports: Sequence[CandidateReport], ground: Ground, outputs: Outputs)
         write_document(outputs.path(Kind.CANDIDATE_REPORT, "report.json", candidate=name), report)
 
 
-def _write_list(made: Tried, outputs: Outputs) -> None:
+def _write_list(made: MadeCandidates, outputs: Outputs) -> None:
     from pipeline.candidates.unproven import CandidateList
     from pipeline.engine.documents import write_document
 

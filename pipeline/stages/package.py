@@ -148,7 +148,7 @@ def _golden(
 
     from pipeline._handlers.sizes import size_groups
     from pipeline.archive.golden import answered, answers, pack_golden
-    from pipeline.checks.ruler import sized_kind
+    from pipeline.checks.expectation import sized_kind
 
     runtime, left_out = replace(winner.runtime, file=model.name), winner.parity.left_out
     arrays = _golden_inputs(settings, inputs, specs, leave_out=left_out)

@@ -22,7 +22,7 @@ from pipeline.engine.kept import read_kept
 from pipeline.recipe.candidates import Candidates
 from pipeline.recipe.passes import Bfloat16, Variant
 from tests.example_build import Built
-from tests.example_candidates import ground_of
+from tests.example_candidates import context_of
 from tests.onnx_files import freeze_batch
 from tests.reporters import Lines
 
@@ -58,8 +58,8 @@ def test_whatever_is_wrong_with_a_default_candidate_is_a_row_that_an_interruptio
     verdict: str,
     reason: str,
 ) -> None:
-    ground = ground_of(built, tmp_path / "scratch", Lines())
-    logits = float_logits(ground.model, ground.weights, ground.validation)
+    context = context_of(built, tmp_path / "scratch", Lines())
+    logits = float_logits(context.model, context.weights, context.validation)
     spec = next(one for one in candidate_specs(Candidates()) if one.name == "float.onnx.int8-dynamic")
     quantize = evaluation.quantize_file
 
@@ -69,26 +69,26 @@ def test_whatever_is_wrong_with_a_default_candidate_is_a_row_that_an_interruptio
         return made
 
     monkeypatch.setattr(evaluation, "quantize_file", faulty)
-    row = evaluate_once(spec, ground, float_logits=logits)
+    row = evaluate_once(spec, context, float_logits=logits)
     assert isinstance(row, Unproven)
     assert row.verdict == verdict
     assert reason in row.reason
     assert str(tmp_path) not in row.reason
-    assert not is_evaluated(spec, ground), "a build that ended for it tries it again"
-    keep_row(spec, ground, row)
+    assert not is_evaluated(spec, context), "a build that ended for it tries it again"
+    keep_row(spec, context, row)
     monkeypatch.setattr(evaluation, "evaluate", None)
-    assert is_evaluated(spec, ground)
-    assert evaluate_once(spec, ground, float_logits=logits) == row
-    kept = read_kept(folder_of(spec, ground) / "unproven.kept", print)
+    assert is_evaluated(spec, context)
+    assert evaluate_once(spec, context, float_logits=logits) == row
+    kept = read_kept(folder_of(spec, context) / "unproven.kept", print)
     assert kept is not None
     assert json.loads(kept)["verdict"] == verdict
 
 
 def test_float_that_is_not_proven_ends_the_build(built: Built, tmp_path: Path) -> None:
-    ground = ground_of(built, tmp_path / "scratch", Lines())
-    logits = float_logits(ground.model, ground.weights, ground.validation)
+    context = context_of(built, tmp_path / "scratch", Lines())
+    logits = float_logits(context.model, context.weights, context.validation)
     spec = next(one for one in candidate_specs(Candidates()) if one.name == "float.torchscript.fp32")
-    row = evaluate_once(spec, ground, float_logits=-logits)
+    row = evaluate_once(spec, context, float_logits=-logits)
     assert isinstance(row, Unproven)
     assert (row.verdict, row.lossy) == ("not proven", False)
     assert row.reason.startswith("parity on validation: expected the decisions of its torch module")
@@ -96,16 +96,16 @@ def test_float_that_is_not_proven_ends_the_build(built: Built, tmp_path: Path) -
 
 
 def test_bfloat16_rounds_where_its_module_does_and_is_made_again_as_it_was(built: Built, tmp_path: Path) -> None:
-    ground = ground_of(built, tmp_path / "scratch", Lines())
+    context = context_of(built, tmp_path / "scratch", Lines())
     variants = (Variant(name="float", passes=(Bfloat16(),)),)
     [spec] = [one for one in candidate_specs(Candidates(variants=variants)) if one.precision == "bf16"]
     (tmp_path / "made").mkdir()
-    logits = float_logits(ground.model, ground.weights, ground.validation)
-    report = evaluate(spec, ground, tmp_path / "made", float_logits=logits)
+    logits = float_logits(context.model, context.weights, context.validation)
+    report = evaluate(spec, context, tmp_path / "made", float_logits=logits)
     assert isinstance(report, CandidateReport)
     assert (report.how, report.parity.max_absolute) == ("trace", 0)
     assert 0 < report.quality.divergence < 1e-3
     assert report.spec == spec
-    found = rank_layers(spec, ground, read_split(ground.validation).take(slice(0, 64)), tuned=None)
+    found = rank_layers(spec, context, read_split(context.validation).take(slice(0, 64)), tuned=None)
     assert found.divergence > 0
     assert found.gains == (), "all of its layers compute in bfloat16, or none"

@@ -27,11 +27,11 @@ from pipeline.errors import ProofError, UsageError
 from pipeline.recipe.candidates import Candidates
 from pipeline.recipe.limits import Budget, Measure
 from pipeline.recipe.passes import FineTune
-from pipeline.search.comparison import Contest
+from pipeline.search.comparison import SpeedComparison
 from pipeline.search.search import aim_for, search
 from pipeline.search.strategy import EFFORTS, Effort
 from tests.example_build import Built
-from tests.example_candidates import ground_of
+from tests.example_candidates import context_of
 from tests.reporters import Lines
 
 GENEROUS = Budget(max_accuracy_drop=0.9, max_confident_flips=1.0)
@@ -65,20 +65,20 @@ def searched(
     built: Built, folder: Path, said: Lines, limit_s: float, *, faulty: str | None = None, rows: list[str] | None = None
 ) -> list[CandidateReport]:
     deadline = Deadline(folder / "search-seconds", limit_s, said.log)
-    ground = replace(ground_of(built, folder, said), limit=deadline)
-    logits = float_logits(ground.model, ground.weights, ground.validation)
+    context = replace(context_of(built, folder, said), limit=deadline)
+    logits = float_logits(context.model, context.weights, context.validation)
     reports: list[CandidateReport] = []
 
     def make(spec: CandidateSpec) -> CandidateReport | Unproven:
         if spec.precision == faulty:
-            return from_error(spec, ProofError("not the same"), ground.scratch)
-        found = evaluate_once(spec, ground, float_logits=logits)
+            return from_error(spec, ProofError("not the same"), context.scratch)
+        found = evaluate_once(spec, context, float_logits=logits)
         assert isinstance(found, CandidateReport)
         reports.append(found)
         return found
 
     made = search(
-        ground,
+        context,
         effort="quick",
         limits=GENEROUS,
         compared=4,
@@ -87,7 +87,7 @@ def searched(
         precisions=("fp32", "int8-dynamic", "int8-static", "bf16"),
         aim=replace(aim_for("size", Measure(), round_to=None), round_to=(4096, 8)),  # no layer has so many channels
         evaluate=make,
-        contest=Contest(ground=ground, goal="size", measure=Measure()),
+        comparison=SpeedComparison(context=context, goal="size", measure=Measure()),
         deadline=deadline,
     )
     assert [one.name for one in made.specs] == [one.name for one in reports]
@@ -114,11 +114,11 @@ def test_a_network_is_made_proven_and_judged(built: Built, tmp_path: Path, monke
         line.startswith(f"search: {variant}, {cost:.1f}% of the float network's cost: fp32") for line in said.said
     )
     assert said.said[-1].endswith("minutes: it makes no more of them")
-    ground = ground_of(built, tmp_path / "scratch", said)
-    contest = Contest(ground=ground, goal="latency", measure=Measure(rounds=6))
-    found = contest.gains(reports[:1], reports[1:])
+    context = context_of(built, tmp_path / "scratch", said)
+    comparison = SpeedComparison(context=context, goal="latency", measure=Measure(rounds=6))
+    found = comparison.gains(reports[:1], reports[1:])
     monkeypatch.setattr("pipeline.search.comparison.measure_latency", None)
-    assert contest.gains(reports[:1], reports[1:]) is found, "timed once"
+    assert comparison.gains(reports[:1], reports[1:]) is found, "timed once"
 
 
 def test_what_is_not_the_same_is_a_row_and_without_float_nothing_else_of_a_network_is_tried(

@@ -13,8 +13,8 @@ from safetensors.numpy import load_file, save_file
 import pipeline
 from pipeline.archive.evidence.document import read_evidence
 from pipeline.archive.mar import read_archive
-from pipeline.candidates.again import check_again
 from pipeline.candidates.evaluate import TUNED_FILE, evaluate, evaluate_once, float_logits
+from pipeline.candidates.recheck import recheck
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.spec import CandidateSpec, candidate_specs
 from pipeline.candidates.tune import forget_others, training_inputs, tuned_weights
@@ -25,10 +25,10 @@ from pipeline.recipe.candidates import Candidates
 from pipeline.recipe.limits import Measure
 from pipeline.recipe.passes import ChannelPruning, FineTune, Pass, StaticInt8, Variant
 from pipeline.search.calibration import best_static_int8
-from pipeline.search.comparison import Contest
+from pipeline.search.comparison import SpeedComparison
 from tests.damage import flip
 from tests.example_build import QUICK, Built, record_anew
-from tests.example_candidates import ground_of
+from tests.example_candidates import context_of
 from tests.reporters import Lines
 
 SLIM: tuple[Pass, ...] = (ChannelPruning(), FineTune(epochs=2, batch_size=64))
@@ -41,13 +41,13 @@ def specs() -> dict[str, CandidateSpec]:
 
 def test_one_tuned_network_is_shared_and_rebuilt_from_its_weights(built: Built, tmp_path: Path) -> None:
     said = Lines()
-    ground = ground_of(built, tmp_path / "scratch", said)
-    logits = float_logits(ground.model, ground.weights, ground.validation)
+    context = context_of(built, tmp_path / "scratch", said)
+    logits = float_logits(context.model, context.weights, context.validation)
     names = ("slim.onnx.fp32", "slim.onnx.int8-static", "slim.torchscript.fp32")
     reports: dict[str, CandidateReport] = {}
     for name in names:
         (tmp_path / name).mkdir()
-        report = evaluate(specs()[name], ground, tmp_path / name, float_logits=logits)
+        report = evaluate(specs()[name], context, tmp_path / name, float_logits=logits)
         assert isinstance(report, CandidateReport)
         reports[name] = report
     epochs = [line for line in said.said if line.startswith("fine-tune slim: epoch")]
@@ -68,19 +68,19 @@ def test_one_tuned_network_is_shared_and_rebuilt_from_its_weights(built: Built, 
 
     for name in names:
         file = tmp_path / name / reports[name].runtime.file
-        parity, _ = check_again(specs()[name], ground, file, tuned=tmp_path / name / TUNED_FILE)
+        parity, _ = recheck(specs()[name], context, file, tuned=tmp_path / name / TUNED_FILE)
         assert parity.passed, name
     other = load_file(tmp_path / names[0] / TUNED_FILE)
     other["head.bias"] = other["head.bias"] + 0.5
     save_file(other, tmp_path / "other.safetensors")
     file = tmp_path / "slim.onnx.fp32" / "model.onnx"
-    parity, finding = check_again(specs()["slim.onnx.fp32"], ground, file, tuned=tmp_path / "other.safetensors")
+    parity, finding = recheck(specs()["slim.onnx.fp32"], context, file, tuned=tmp_path / "other.safetensors")
     assert not parity.passed
     assert finding.text.startswith("head (Linear): ")
 
 
 def test_tuned_weights_depend_on_what_made_them_and_on_nothing_else(built: Built, tmp_path: Path) -> None:
-    one, two = (ground_of(built, tmp_path / name, Lines()) for name in ("one", "two"))
+    one, two = (context_of(built, tmp_path / name, Lines()) for name in ("one", "two"))
     assert tuned_weights((ChannelPruning(),), one, name="slim") is None
     first = tuned_weights(SLIM, one, name="slim")
     second = tuned_weights((*SLIM, StaticInt8()), two, name="another")
@@ -95,58 +95,58 @@ def test_tuned_weights_depend_on_what_made_them_and_on_nothing_else(built: Built
 
 def test_the_cache_keeps_what_was_used_and_what_is_half_done(built: Built, tmp_path: Path) -> None:
     said = Lines()
-    ground = ground_of(built, tmp_path / "scratch", said)
-    forget_others(ground, [SLIM])
-    used, other = (tuned_weights((ChannelPruning(keep=keep), *SLIM[1:]), ground, name="slim") for keep in (0.5, 0.25))
+    context = context_of(built, tmp_path / "scratch", said)
+    forget_others(context, [SLIM])
+    used, other = (tuned_weights((ChannelPruning(keep=keep), *SLIM[1:]), context, name="slim") for keep in (0.5, 0.25))
     assert used is not None
     assert other is not None
-    shifted = tuned_weights((SLIM[0], FineTune(epochs=1, batch_size=64, shift=1)), ground, name="slim")
+    shifted = tuned_weights((SLIM[0], FineTune(epochs=1, batch_size=64, shift=1)), context, name="slim")
     assert shifted is not None
-    teacher, _ = teachers = sorted(ground.cache.glob("teacher*.safetensors"), key=lambda file: file.stat().st_mtime_ns)
+    teacher, _ = teachers = sorted(context.cache.glob("teacher*.safetensors"), key=lambda file: file.stat().st_mtime_ns)
     assert len(teachers) == 2, "other pictures, other answers"
-    (ground.cache / "half").mkdir()
-    forget_others(ground, [(), (*SLIM, StaticInt8())])
-    assert {path.name for path in ground.cache.iterdir()} == {
+    (context.cache / "half").mkdir()
+    forget_others(context, [(), (*SLIM, StaticInt8())])
+    assert {path.name for path in context.cache.iterdir()} == {
         "half",
         *(f"{name}{end}" for name in (used.name, teacher.name) for end in ("", ".sha256")),
     }
     whole = {file: file.read_bytes() for file in (teacher, used)}
     for file in whole:
         flip(file, 8 * file.stat().st_size - 5)
-    again = tuned_weights((ChannelPruning(keep=0.5), *SLIM[1:]), ground, name="slim")
+    again = tuned_weights((ChannelPruning(keep=0.5), *SLIM[1:]), context, name="slim")
     assert again == used
     assert {file: file.read_bytes() for file in whole} == whole, "answered and trained anew, to the same bytes"
     damaged = [line for line in said.said if line.endswith("found other bytes; it is made again")]
     assert [line.partition(":")[0] for line in damaged] == [str(used), str(teacher)]
-    another = replace(ground, model_key="another activation")
+    another = replace(context, model_key="another activation")
     fresh = tuned_weights(SLIM, another, name="slim")
     assert fresh is not None
     assert fresh.name != used.name, "other source of the same weights is another network"
 
 
 def test_calibration_takes_training_examples_from_all_over_the_split(built: Built, tmp_path: Path) -> None:
-    ground = ground_of(built, tmp_path / "scratch", Lines())
-    train = read_split(ground.train).inputs["image"]
-    drawn = training_inputs(ground, 100)["image"]
-    assert np.array_equal(drawn, training_inputs(ground, 100)["image"])
+    context = context_of(built, tmp_path / "scratch", Lines())
+    train = read_split(context.train).inputs["image"]
+    drawn = training_inputs(context, 100)["image"]
+    assert np.array_equal(drawn, training_inputs(context, 100)["image"])
     assert len(drawn) == 100
     assert not np.array_equal(drawn, train[:100])
     assert {one.tobytes() for one in drawn} <= {one.tobytes() for one in train}
-    assert len(training_inputs(ground, 10**6)["image"]) == len(train)
+    assert len(training_inputs(context, 10**6)["image"]) == len(train)
 
 
 @pytest.mark.slow
 def test_int8_says_on_how_many_examples_its_settings_were_compared(built: Built, tmp_path: Path) -> None:
     said = Lines()
-    ground = ground_of(built, tmp_path / "scratch", said)
-    few = read_split(ground.train).take(slice(0, 70))
+    context = context_of(built, tmp_path / "scratch", said)
+    few = read_split(context.train).take(slice(0, 70))
     write_split(tmp_path / "few.safetensors", few)
-    ground = replace(ground, train=tmp_path / "few.safetensors")
-    logits = float_logits(ground.model, ground.weights, ground.validation)
+    context = replace(context, train=tmp_path / "few.safetensors")
+    logits = float_logits(context.model, context.weights, context.validation)
     network = next(spec for spec in candidate_specs(Candidates(variants=())) if spec.format == "onnx")
-    evaluate_once(network, ground, float_logits=logits)
-    contest = Contest(ground=ground, goal="latency", measure=Measure(rounds=6, block_ms=5))
-    best_static_int8(network, ground, contest)
+    evaluate_once(network, context, float_logits=logits)
+    comparison = SpeedComparison(context=context, goal="latency", measure=Measure(rounds=6, block_ms=5))
+    best_static_int8(network, context, comparison)
     (line,) = [line for line in said.said if line.startswith("int8 of float")]
     assert line.endswith("of its decisions change on 70 training examples")
 

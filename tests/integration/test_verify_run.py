@@ -17,7 +17,7 @@ from pipeline.errors import FileError
 from pipeline.export.torchscript import export_torchscript
 from pipeline.recipe.loading import load_recipe
 from tests.example_build import Built, record_anew
-from tests.example_candidates import ground_of
+from tests.example_candidates import context_of
 from tests.onnx_files import change_initializer, freeze_batch
 from tests.reporters import Lines
 
@@ -40,11 +40,11 @@ def let_report_say(run_dir: Path, candidate: str, *, lost: int, confident_flips:
 
 def write_faulty_torchscript(built: Built, file: Path, scratch: Path) -> None:
     """The float network exported with a batch norm that has another running mean."""
-    ground = ground_of(built, scratch, Lines())
-    module = ground.deployable()
+    context = context_of(built, scratch, Lines())
+    module = context.deployable()
     with torch.no_grad():
         dict(module.named_buffers())["network.body.inner.1.running_mean"].add_(0.5)
-    export_torchscript(module, file, example=ground.example())
+    export_torchscript(module, file, example=context.example())
 
 
 def test_planted_faults_go_through_the_command_line(built: Built, run_dir: Path, tmp_path: Path) -> None:

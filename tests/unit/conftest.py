@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from pipeline._handlers.decode import InputSpec
-    from pipeline.compress.touched import PassReport
+    from pipeline.compress.pass_effect import PassReport
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,10 @@ from safetensors.numpy import load_file
 from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.sizes import size_groups
+from pipeline.checks.expectation import REAL, sized_kind
 from pipeline.checks.locate.layers import LayerFinding, locate_onnx, locate_torchscript
 from pipeline.checks.parity import EVALUATOR, ParityCheck, ParityReport
 from pipeline.checks.reference import Reference
-from pipeline.checks.ruler import REAL, sized_kind
 from pipeline.data.synthetic import synthetic_kinds
 
 

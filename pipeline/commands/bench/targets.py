@@ -99,7 +99,7 @@ def open_target(target: Path | Archive, scratch: Path, *, allowed_operators: Seq
 
 def _open_run(run: OpenedRun) -> Target:
     recipe = run.recipe
-    model = load_model_spec(recipe.model, recipe.folder, read_info(run.ground[Kind.DATA_INFO, None]))
+    model = load_model_spec(recipe.model, recipe.folder, read_info(run.files[Kind.DATA_INFO, None]))
     checked = {report.name: run.require(run.models[report.name]) for report in run.reports}
     by_variant = {
         report.variant: macs
@@ -121,16 +121,16 @@ def _open_run(run: OpenedRun) -> Target:
         files=files,
         baseline=baseline_of(checked),
         inputs=model.inputs,
-        samples=run.ground[Kind.SAMPLES, None],
+        samples=run.files[Kind.SAMPLES, None],
         selected=selected,
         archive=archive,
         eager=(
             EagerSource(
                 settings=recipe.model,
                 folder=recipe.folder,
-                data_info=run.ground[Kind.DATA_INFO, None],
-                weights=run.ground[Kind.WEIGHTS, None],
-                samples=run.ground[Kind.SAMPLES, None],
+                data_info=run.files[Kind.DATA_INFO, None],
+                weights=run.files[Kind.WEIGHTS, None],
+                samples=run.files[Kind.SAMPLES, None],
             ),
             model,
         ),

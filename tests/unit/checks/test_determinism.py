@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline._handlers.decode import InputSpec
-from pipeline.checks.determinism import require_steady
+from pipeline.checks.determinism import require_determinism
 from pipeline.errors import ProofError
 
 VALUES = InputSpec(name="values", dtype="float32", shape=(3,), low=-4.0, high=4.0)
@@ -59,7 +59,7 @@ def build(kind: type[Net]) -> nn.Module:
 
 @pytest.mark.parametrize("kind", [Net, Undefined])
 def test_a_network_that_is_one_function_passes(kind: type[Net]) -> None:
-    require_steady(build(kind), (VALUES,), ARRAYS)
+    require_determinism(build(kind), (VALUES,), ARRAYS)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_network_that_is_one_function_passes(kind: type[Net]) -> None:
 )
 def test_a_network_that_is_none_is_named_with_its_layer(kind: type[Net], message: str) -> None:
     with pytest.raises(ProofError, match=message):
-        require_steady(build(kind), (VALUES,), ARRAYS)
+        require_determinism(build(kind), (VALUES,), ARRAYS)
 
 
 @pytest.mark.parametrize("kind", [Dropping, Centred])
@@ -84,9 +84,9 @@ def test_how_large_the_answers_are_makes_no_difference(kind: type[Net], size: fl
                 parameter.mul_(size)
         return module
 
-    require_steady(scaled(build(Net)), (VALUES,), ARRAYS)
+    require_determinism(scaled(build(Net)), (VALUES,), ARRAYS)
     with pytest.raises(ProofError, match="the float network answers otherwise"):
-        require_steady(scaled(build(kind)), (VALUES,), ARRAYS)
+        require_determinism(scaled(build(kind)), (VALUES,), ARRAYS)
 
 
 def test_a_network_that_takes_no_single_example() -> None:
@@ -94,4 +94,4 @@ def test_a_network_that_takes_no_single_example() -> None:
     with pytest.raises(
         ProofError, match=r"an answer for one example alone, found ValueError: Expected more than 1 value"
     ):
-        require_steady(module, (VALUES,), ARRAYS)
+        require_determinism(module, (VALUES,), ARRAYS)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline._handlers.decode import InputSpec
+from pipeline.checks.expectation import measured_noise
 from pipeline.checks.reference import module_reference
-from pipeline.checks.ruler import measured_noise
 
 VALUES = InputSpec(name="values", dtype="float32", shape=(3,), low=-4.0, high=4.0)
 ARRAYS = {"values": np.random.default_rng(0).uniform(-4, 4, (5, 3)).astype(np.float32)}

@@ -13,7 +13,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from pipeline.compress.channels import prune
 from pipeline.compress.dynamic import quantize
-from pipeline.compress.touched import PassReport
+from pipeline.compress.pass_effect import PassReport
 from pipeline.errors import UsageError
 from pipeline.models.fashion import FashionCNN
 from pipeline.models.preprocess import standardize

@@ -16,7 +16,7 @@ from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.model_file import load_model
 from pipeline.checks.reference import module_reference
 from pipeline.compress.onnx_static import quantize_file
-from pipeline.compress.touched import PassReport
+from pipeline.compress.pass_effect import PassReport
 from pipeline.data.free_axis_sizes import resized
 from pipeline.errors import UsageError
 from pipeline.export.onnx import export_onnx

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.recipe.passes import StaticInt8
-from pipeline.search.calibration import Tried, closest, with_float_convolutions
+from pipeline.search.calibration import CalibratedSettings, closest, with_float_convolutions
 
 
 class Measured:
@@ -16,10 +16,12 @@ class Measured:
         self.layers = layers
         self.asked: list[StaticInt8] = []
 
-    def __call__(self, settings: StaticInt8) -> Tried:
+    def __call__(self, settings: StaticInt8) -> CalibratedSettings:
         self.asked.append(settings)
         changed = sum(share for layer, share in self.layers.items() if layer not in settings.keep)
-        return Tried(settings=settings, changed=changed, divergence=self.methods[settings.method] + changed)
+        return CalibratedSettings(
+            settings=settings, changed=changed, divergence=self.methods[settings.method] + changed
+        )
 
 
 METHODS = {"minmax": 0.3, "entropy": 0.1, "percentile": 0.2}

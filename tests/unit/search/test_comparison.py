@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders import candidate
-from tests.timed_files import RUNTIME, STEADY, Watch, contest_for, faster_by
+from tests.timed_files import RUNTIME, STEADY, Watch, comparison_for, faster_by
 
 NOISY = (0.7, 1.4, 1.0, 1.3, 0.8, 1.1, 0.9, 1.2, 1.0)
 
@@ -32,7 +32,7 @@ def test_a_second_look_decides_where_the_first_leaves_it_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     watch = Watch(*looks)
-    found = contest_for("latency", tmp_path, watch, monkeypatch).file_gains(tmp_path / "a", tmp_path / "b", RUNTIME)
+    found = comparison_for("latency", tmp_path, watch, monkeypatch).file_gains(tmp_path / "a", tmp_path / "b", RUNTIME)
     assert found is gains
     assert watch.rounds == rounds
     assert watch.batch_sizes == {1}
@@ -45,9 +45,11 @@ def test_throughput_is_timed_in_the_largest_batch_and_size_is_not_timed(
         (tmp_path / name).mkdir()
         (tmp_path / name / RUNTIME.file).write_bytes(bytes(size))
     watch = Watch(faster_by(0.2))
-    assert contest_for("throughput", tmp_path, watch, monkeypatch).file_gains(tmp_path / "a", tmp_path / "b", RUNTIME)
+    assert comparison_for("throughput", tmp_path, watch, monkeypatch).file_gains(
+        tmp_path / "a", tmp_path / "b", RUNTIME
+    )
     assert watch.batch_sizes == {8}
-    by_size = contest_for("size", tmp_path, Watch(), monkeypatch)
+    by_size = comparison_for("size", tmp_path, Watch(), monkeypatch)
     assert by_size.file_gains(tmp_path / "a", tmp_path / "b", RUNTIME), "more than 3 % smaller"
     assert by_size.file_gains(tmp_path / "c", tmp_path / "a", RUNTIME)
     assert not by_size.file_gains(tmp_path / "b", tmp_path / "c", RUNTIME)
@@ -61,7 +63,7 @@ def test_the_fastest_of_each_group_counts_and_a_finding_is_kept(
         candidate(name).model_copy(update={"runtime": runtime, "identity": name}) for name in ("one", "slow", "other")
     )
     watch = Watch([[2.0] * 9, [0.5] * 9, STEADY])
-    by_latency = contest_for("latency", tmp_path, watch, monkeypatch)
+    by_latency = comparison_for("latency", tmp_path, watch, monkeypatch)
     assert by_latency.gains([slow, one], [other])
     assert by_latency.gains([slow, one], [other]), "not timed again"
     assert watch.rounds == [9]

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from pipeline.candidates import evaluate
+from pipeline.candidates.context import Context
 from pipeline.candidates.evaluate import evaluate_once, folder_of, is_evaluated
-from pipeline.candidates.ground import Ground
 from pipeline.candidates.spec import CandidateSpec, candidate_specs
 from pipeline.engine.artifacts import digest_file
 from pipeline.engine.deadline import Deadline
@@ -24,17 +24,17 @@ from pipeline.search.widths import Sensitivity
 from tests.builders import candidate
 from tests.damage import flip
 from tests.reporters import Lines
-from tests.timed_files import RUNTIME, Watch, contest_for, faster_by
+from tests.timed_files import RUNTIME, Watch, comparison_for, faster_by
 
 FLIPS = np.random.default_rng(0).random(5).tolist()
 
 
-def ground_in(folder: Path) -> Ground:
-    return cast("Ground", SimpleNamespace(scratch=folder, reporter=Lines()))
+def context_in(folder: Path) -> Context:
+    return cast("Context", SimpleNamespace(scratch=folder, reporter=Lines()))
 
 
-def said_by(ground: Ground) -> list[str]:
-    return cast("Lines", ground.reporter).said
+def said_by(context: Context) -> list[str]:
+    return cast("Lines", context.reporter).said
 
 
 def flip_at(file: Path, share: float) -> None:
@@ -61,14 +61,14 @@ def test_which_of_two_was_faster(tmp_path: Path, share: float, monkeypatch: pyte
         candidate(name).model_copy(update={"runtime": RUNTIME}) for name in ("one.onnx.fp32", "other.onnx.fp32")
     )
     watch = Watch(faster_by(0.2), faster_by(0.2))
-    contest = contest_for("latency", tmp_path, watch, monkeypatch)
-    assert [contest.gains([one], [other]) for _ in range(2)] == [True, True]
+    comparison = comparison_for("latency", tmp_path, watch, monkeypatch)
+    assert [comparison.gains([one], [other]) for _ in range(2)] == [True, True]
     assert len(watch.rounds) == 1, "kept"
     [file] = tmp_path.glob("*.kept")
     flip_at(file, share)
-    assert contest.gains([one], [other])
+    assert comparison.gains([one], [other])
     assert len(watch.rounds) == 2
-    assert said_by(contest.ground) == [told(file)]
+    assert said_by(comparison.context) == [told(file)]
 
 
 @pytest.mark.parametrize("share", FLIPS)
@@ -80,14 +80,14 @@ def test_what_single_layers_can_lose(tmp_path: Path, share: float, monkeypatch: 
         return [Sensitivity(layer="wide", divergence={0.5: 0.01})]
 
     monkeypatch.setattr(search, "scan", scan)
-    ground = ground_in(tmp_path)
-    first = [search._scanned(ground, 8) for _ in range(2)]
+    context = context_in(tmp_path)
+    first = [search._scanned(context, 8) for _ in range(2)]
     assert scans == [8]
     [file] = tmp_path.glob("scan*")
     flip_at(file, share)
-    assert [*first, search._scanned(ground, 8)] == [first[0]] * 3
+    assert [*first, search._scanned(context, 8)] == [first[0]] * 3
     assert scans == [8, 8]
-    assert said_by(ground) == [told(file)]
+    assert said_by(context) == [told(file)]
 
 
 class _MadeAgainError(Exception):
@@ -103,23 +103,23 @@ SPEC: CandidateSpec = candidate_specs(Candidates(variants=()))[0]
 
 @pytest.mark.parametrize("share", FLIPS)
 def test_how_int8_suits_a_network_best(tmp_path: Path, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    ground = ground_in(tmp_path)
-    contest = contest_for("latency", tmp_path, Watch(), monkeypatch)
+    context = context_in(tmp_path)
+    comparison = comparison_for("latency", tmp_path, Watch(), monkeypatch)
     monkeypatch.setattr(calibration, "training_inputs", _make_again)
     with pytest.raises(_MadeAgainError):
-        best_static_int8(SPEC, ground, contest)
+        best_static_int8(SPEC, context, comparison)
     [folder] = tmp_path.iterdir()
     (folder / "model.onnx").write_bytes(b"half a file of an interrupted run")
     with pytest.raises(_MadeAgainError):
-        best_static_int8(SPEC, ground, contest)
+        best_static_int8(SPEC, context, comparison)
     assert not list(folder.iterdir())
     file = tmp_path / f"{folder.name}.kept"
     write_kept(file, StaticInt8(method="entropy").model_dump_json().encode())
-    assert best_static_int8(SPEC, ground, contest).method == "entropy"
+    assert best_static_int8(SPEC, context, comparison).method == "entropy"
     flip_at(file, share)
     with pytest.raises(_MadeAgainError):
-        best_static_int8(SPEC, ground, contest)
-    assert said_by(ground) == [told(file)]
+        best_static_int8(SPEC, context, comparison)
+    assert said_by(context) == [told(file)]
 
 
 @pytest.mark.parametrize("name", ["report.kept", "model.onnx"])
@@ -127,9 +127,9 @@ def test_how_int8_suits_a_network_best(tmp_path: Path, share: float, monkeypatch
 def test_a_candidate_that_was_finished(
     tmp_path: Path, name: str, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ground, evaluated = ground_in(tmp_path), []
+    context, evaluated = context_in(tmp_path), []
 
-    def made(spec: CandidateSpec, _: Ground, folder: Path, **__: Any) -> Any:
+    def made(spec: CandidateSpec, _: Context, folder: Path, **__: Any) -> Any:
         evaluated.append(spec)
         (folder / "model.onnx").write_bytes(b"a file")
         report = candidate(SPEC.name)
@@ -137,12 +137,12 @@ def test_a_candidate_that_was_finished(
 
     monkeypatch.setattr(evaluate, "evaluate", made)
     logits = np.zeros((1, 2), np.float32)
-    first = [evaluate_once(SPEC, ground, float_logits=logits) for _ in range(2)]
+    first = [evaluate_once(SPEC, context, float_logits=logits) for _ in range(2)]
     assert len(evaluated) == 1
-    assert is_evaluated(SPEC, ground)
-    file = folder_of(SPEC, ground) / name
+    assert is_evaluated(SPEC, context)
+    file = folder_of(SPEC, context) / name
     flip_at(file, share)
-    assert not is_evaluated(SPEC, ground)
-    assert evaluate_once(SPEC, ground, float_logits=logits) == first[0] == first[1]
+    assert not is_evaluated(SPEC, context)
+    assert evaluate_once(SPEC, context, float_logits=logits) == first[0] == first[1]
     assert len(evaluated) == 2
-    assert said_by(ground) == [told(file)]
+    assert said_by(context) == [told(file)]

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from pipeline.search.strategy import EFFORTS, Descent, Effort, Trial, epochs_for, next_cost, variant_name
+from pipeline.search.strategy import EFFORTS, Effort, Strategy, Trial, epochs_for, next_cost, variant_name
 from pipeline.search.widths import Plan, Sensitivity, plans
 
 EFFORT = Effort(networks=6, epochs=1, first=0.2, resolution=1.5)
@@ -71,33 +71,33 @@ def always(_narrower: Sequence[Any], _wider: Sequence[Any]) -> bool:
 
 def descend(
     fits: Callable[[dict[str, float]], bool], *, gains: Callable[..., bool] = always, networks: int = 9
-) -> tuple[list[dict[str, float]], Descent, bool]:
+) -> tuple[list[dict[str, float]], Strategy, bool]:
     seen: list[dict[str, float]] = []
 
     def attempt(plan: Plan, _cost: float) -> list[Any]:
         seen.append(dict(plan.shares))
         return [plan] if fits(seen[-1]) else []
 
-    descent = Descent(
+    strategy = Strategy(
         effort=Effort(networks=networks, epochs=1, first=0.5, resolution=1.1), attempt=attempt, gains=gains
     )
     ladder: Any = Widths()
-    narrower_may_be_better = descent.bisect(ladder)
+    narrower_may_be_better = strategy.bisect(ladder)
     if narrower_may_be_better:
-        descent.narrow_layers(ladder, Widths.sensitivities)
-    return seen, descent, narrower_may_be_better
+        strategy.narrow_layers(ladder, Widths.sensitivities)
+    return seen, strategy, narrower_may_be_better
 
 
 def test_after_all_layers_together_one_at_a_time_is_narrowed() -> None:
-    seen, descent, _ = descend(lambda shares: shares.get("small", 1.0) >= 0.5)
-    assert descent.best is not None
-    assert dict(descent.best[0].shares) == {"wide": 0.125, "small": 0.5}, "no plan of the ladder"
+    seen, strategy, _ = descend(lambda shares: shares.get("small", 1.0) >= 0.5)
+    assert strategy.best is not None
+    assert dict(strategy.best[0].shares) == {"wide": 0.125, "small": 0.5}, "no plan of the ladder"
     assert len(seen) == len({tuple(one.items()) for one in seen}), "nothing is made twice"
 
 
 def test_no_layer_is_narrowed_alone_where_no_network_fits_or_none_gains_or_all_are_made() -> None:
-    seen, descent, _ = descend(lambda _: False)
-    assert descent.best is None
+    seen, strategy, _ = descend(lambda _: False)
+    assert strategy.best is None
     assert {tuple(one.items()) for one in seen} <= {plan.shares for plan in Widths().plans}
     seen, _, may = descend(lambda _: True, gains=lambda _narrower, _wider: False)
     assert not may
@@ -117,12 +117,12 @@ def test_a_layer_whose_narrowing_gains_nothing_keeps_its_width() -> None:
         return bool(dict(narrower[0].shares)["wide"] == dict(wider[0].shares)["wide"])
 
     ladder: Any = Widths()
-    descent = Descent(effort=EFFORT, attempt=attempt, gains=small_helps)
+    strategy = Strategy(effort=EFFORT, attempt=attempt, gains=small_helps)
     start: Any = Plan((("wide", 0.5),), 8)
-    descent.best = (start, [start])
-    descent.narrow_layers(ladder, Widths.sensitivities)
+    strategy.best = (start, [start])
+    strategy.narrow_layers(ladder, Widths.sensitivities)
     assert seen == [{"wide": 0.25}, {"wide": 0.5, "small": 0.5}, {"wide": 0.5, "small": 0.25}]
-    assert dict(descent.best[0].shares) == seen[-1]
+    assert dict(strategy.best[0].shares) == seen[-1]
 
 
 def test_what_saves_next_to_nothing_is_not_made() -> None:
@@ -131,10 +131,10 @@ def test_what_saves_next_to_nothing_is_not_made() -> None:
             return super().cost(Plan(tuple((name, share) for name, share in plan.shares if name == "wide"), 8))
 
     ladder: Any = Even()
-    descent = Descent(effort=EFFORT, attempt=lambda plan, _: [cast("Any", plan)], gains=always)
-    descent.best = (Plan((("wide", 0.125),), 8), [])
-    descent.narrow_layers(ladder, Widths.sensitivities)
-    assert not descent.trials, "the small layer costs nothing, and the wide one has no further level"
+    strategy = Strategy(effort=EFFORT, attempt=lambda plan, _: [cast("Any", plan)], gains=always)
+    strategy.best = (Plan((("wide", 0.125),), 8), [])
+    strategy.narrow_layers(ladder, Widths.sensitivities)
+    assert not strategy.trials, "the small layer costs nothing, and the wide one has no further level"
 
 
 def test_networks_that_cost_the_same_have_names_of_their_own() -> None:

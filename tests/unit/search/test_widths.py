@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from torch import Tensor, nn
 
 from pipeline._handlers.decode import InputSpec
-from pipeline.candidates.ground import Ground
+from pipeline.candidates.context import Context
 from pipeline.data.dataset import Split, write_split
 from pipeline.errors import UsageError
 from pipeline.models.spec import ModelSpec
@@ -43,7 +43,7 @@ class CountsOnItsSize(nn.Module):
         return logits
 
 
-def ground(folder: Path, *, hidden: bool) -> Ground:
+def context(folder: Path, *, hidden: bool) -> Context:
     torch.manual_seed(0)
     spec = ModelSpec(
         name="m",
@@ -57,7 +57,7 @@ def ground(folder: Path, *, hidden: bool) -> Ground:
     write_split(folder / "train.safetensors", split)
     save_file({"input.image": pictures}, folder / "samples.safetensors")
     save_weights(folder / "weights.safetensors", spec.build())
-    return Ground(
+    return Context(
         model=spec,
         task=ClassificationTask(),
         weights=folder / "weights.safetensors",
@@ -75,7 +75,7 @@ def ground(folder: Path, *, hidden: bool) -> Ground:
 
 
 def test_a_layer_that_cannot_be_pruned_keeps_its_channels_and_the_others_go(tmp_path: Path) -> None:
-    made = ground(tmp_path, hidden=True)
+    made = context(tmp_path, hidden=True)
     found = {one.layer: one.divergence for one in scan(made, round_to=8)}
     assert not found["convolution"]
     values = list(found["hidden"].values())
@@ -83,7 +83,7 @@ def test_a_layer_that_cannot_be_pruned_keeps_its_channels_and_the_others_go(tmp_
     assert values == sorted(values)
     ladder = Ladder(
         plans=plans(scan(made, round_to=8), round_to=8),
-        ground=made,
+        context=made,
         aim=Aim(round_to=(8,), parameter_cost=10, mac_cost=1),
     )
     costs = [ladder.cost(plan) for plan in ladder.plans]
@@ -94,7 +94,7 @@ def test_a_layer_that_cannot_be_pruned_keeps_its_channels_and_the_others_go(tmp_
 
 def test_where_every_layer_refuses_it_says_why(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"expected a network that runs with fewer channels, .* take sizes from"):
-        scan(ground(tmp_path, hidden=False), round_to=8)
+        scan(context(tmp_path, hidden=False), round_to=8)
 
 
 def test_plans_narrow_every_layer_as_far_as_the_answers_may_move() -> None:
@@ -121,12 +121,12 @@ def test_one_layer_is_narrowed_to_its_next_level() -> None:
 def test_a_level_that_leaves_no_finite_answer_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found: Iterator[float] = iter([0.1, 0.2, float("inf")])
     monkeypatch.setattr("pipeline.tasks.classification.member.divergence_between", lambda *_: next(found))
-    hidden = scan(ground(tmp_path, hidden=True), round_to=8)[-1]
+    hidden = scan(context(tmp_path, hidden=True), round_to=8)[-1]
     assert list(hidden.divergence.values()) == [0.1, 0.2]
 
 
 def test_a_layer_with_no_more_channels_than_a_step_keeps_them(tmp_path: Path) -> None:
-    made = ground(tmp_path, hidden=True)
+    made = context(tmp_path, hidden=True)
     assert plans(scan(made, round_to=64), round_to=64) == []
     kept = plans(scan(made, round_to=48), round_to=48)
     assert [dict(plan.shares) for plan in kept] == [{"hidden": 0.75}], "the 32 channels that `forward` counts on stay"

@@ -1,4 +1,4 @@
-"""Make rulers: each has a kind of inputs, the reference's answers to them, and how far other answers may be off."""
+"""Expectations: a kind of inputs, the reference's answers to them, and how far other answers may be off."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _UNSTEADY = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ruler:
+class Expectation:
     """A kind of inputs on which a file is compared with the reference.
 
     Args:
@@ -55,13 +55,13 @@ class Ruler:
         return tells_nothing_apart(self.expected[1], self.tolerance)
 
 
-def make_rulers(
+def make_expectations(
     reference: Reference,
     inputs: Sequence[InputSpec],
     samples: Mapping[str, NDArray[Any]],
     batch_sizes: Sequence[int],
     tolerance: Tolerance,
-) -> tuple[list[Ruler], dict[str, str]]:
+) -> tuple[list[Expectation], dict[str, str]]:
     """Compute the reference's answers to real and made-up inputs.
 
     Args:
@@ -72,40 +72,40 @@ def make_rulers(
         tolerance: tolerance for any network.
 
     Returns:
-        A ruler for each kind of inputs, the real ones first; and, by kind, the reasons why made-up inputs are left out:
-        the reference raises on them, answers NaN or infinity, or answers what float32 cannot hold.
+        An expectation for each kind of inputs, the real ones first; and, by kind, the reasons why made-up inputs are
+        left out: the reference raises on them, answers NaN or infinity, or answers what float32 cannot hold.
 
     Raises:
         ProofError: the reference raises at another size that the float network accepts.
     """
     real = {spec.name: samples[f"input.{spec.name}"] for spec in inputs}
-    first = _ruler(REAL, reference, real, batch_sizes, tolerance, usual=None)
-    rulers, left_out = [first], {}
+    first = _expectation(REAL, reference, real, batch_sizes, tolerance, usual=None)
+    expectations, left_out = [first], {}
     for kind, arrays in synthetic_kinds(inputs, max(batch_sizes), real=real).items():
         try:
-            ruler = _ruler(kind, reference, arrays, batch_sizes, tolerance, usual=first.expected[1])
+            expectation = _expectation(kind, reference, arrays, batch_sizes, tolerance, usual=first.expected[1])
         except Exception as error:  # noqa: BLE001 - a network may raise anything on inputs that it was not made for
             left_out[kind] = f"the network itself raises {type(error).__name__}: {_first_line(error)}"
             continue
-        reason = _unsteady(ruler)
+        reason = _unsteady(expectation)
         if reason:
             left_out[kind] = reason
         else:
-            rulers.append(ruler)
+            expectations.append(expectation)
     sizes = sorted({1, min(EXAMPLES, max(batch_sizes))})
     for group in size_groups(samples, inputs):
         kind = sized_kind(group.sizes)
         try:
-            ruler = _ruler(kind, reference, group.inputs, sizes, tolerance, usual=first.expected[1])
+            expectation = _expectation(kind, reference, group.inputs, sizes, tolerance, usual=first.expected[1])
         except Exception as error:
             # The samples hold only sizes at which the float network answers.
             raise ProofError(f"{reference.name}: expected an answer to {kind} inputs: {_first_line(error)}") from error
-        reason = _unsteady(ruler)
+        reason = _unsteady(expectation)
         if reason and reference.module is not None:
             left_out[kind] = reason
         else:
-            rulers.append(ruler)
-    return rulers, left_out
+            expectations.append(expectation)
+    return expectations, left_out
 
 
 def sized_kind(sizes: str) -> str:
@@ -139,7 +139,7 @@ def measured_noise(reference: Reference, arrays: Mapping[str, NDArray[Any]]) -> 
     return float(np.abs(exact - rounded).max())
 
 
-def _ruler(
+def _expectation(
     kind: str,
     reference: Reference,
     arrays: Mapping[str, NDArray[Any]],
@@ -147,12 +147,12 @@ def _ruler(
     tolerance: Tolerance,
     *,
     usual: NDArray[np.float32] | None,
-) -> Ruler:
+) -> Expectation:
     expected = {size: run_chunks(reference.answer, arrays, size) for size in batch_sizes}
     answers = expected[1] if usual is None else usual
     finite = all(np.isfinite(values).all() for values in (*expected.values(), answers))
     noise = measured_noise(reference, arrays) if finite else None
-    return Ruler(
+    return Expectation(
         kind=kind,
         arrays=arrays,
         expected=expected,
@@ -161,16 +161,18 @@ def _ruler(
     )
 
 
-def _unsteady(ruler: Ruler) -> str:
+def _unsteady(expectation: Expectation) -> str:
     """The reason why answers to a kind of made-up inputs measure nothing; empty where they measure something."""
-    answers = ruler.expected[1]
+    answers = expectation.expected[1]
     broken = int((~np.isfinite(answers)).reshape(len(answers), -1).any(axis=1).sum())
     if broken:
         return f"the network itself answers NaN or infinity to {broken} of {len(answers)}"
-    spread = max(usual_spread(answers), ruler.tolerance.usual_spread)
-    if ruler.noise is not None and ruler.noise > _UNSTEADY * spread + LAST_BITS * float(np.abs(answers).max()):
+    spread = max(usual_spread(answers), expectation.tolerance.usual_spread)
+    if expectation.noise is not None and expectation.noise > _UNSTEADY * spread + LAST_BITS * float(
+        np.abs(answers).max()
+    ):
         return (
-            f"the network's own answers in float32 and float64 lie {ruler.noise:.2g} apart, of a spread of "
+            f"the network's own answers in float32 and float64 lie {expectation.noise:.2g} apart, of a spread of "
             f"{spread:.2g} between its answers"
         )
     return ""

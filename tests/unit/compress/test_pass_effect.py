@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.compress.touched import LayerTouch, PassReport, evaluation, layer_macs, weighted_layers
+from pipeline.compress.pass_effect import LayerTouch, PassReport, evaluation, layer_macs, weighted_layers
 
 
 @pytest.mark.parametrize(

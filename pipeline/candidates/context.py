@@ -27,7 +27,7 @@ _EXAMPLE_ROWS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ground:
+class Context:
     """What all candidates of a build share.
 
     Args:
