@@ -15,7 +15,8 @@ class FormatFacts:
     """What is true of a format.
 
     Args:
-        file_name: of a model file, wherever a build or an archive holds one.
+        file_name: name of a model file, wherever a build or an archive holds one. A model is exactly one file: a format
+            of several packs them into one, which its runtime unpacks.
         runtime: the library that runs it.
         portable: whether a file is tied to no version of the library that wrote it.
         is_code: whether a file may do more than compute, so that one that was altered is never loaded.

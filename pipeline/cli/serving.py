@@ -85,6 +85,7 @@ def status(
 ) -> None:
     """Show the servers that `pipeline serve` started, and those that a running command has for itself."""
     from pipeline.serving import lifecycle
+    from pipeline.serving.address import endpoint_of
 
     servers = lifecycle.status(port)
     if as_json:
@@ -97,7 +98,7 @@ def status(
         ready = sum(worker.status == "READY" for worker in server.workers)
         word = "ready" if server.ready else "not ready"
         say(
-            f"{state.url}/predictions/{state.model}: {word}, {ready} of {state.workers} worker(s), "
+            f"{endpoint_of(state).url}: {word}, {ready} of {state.workers} worker(s), "
             f"version {state.version}, digest {state.digest[:12]}, process {state.pid}"
             + (f"; accepted host: {state.accepted}" if state.accepted else "")
             + ("; of a build or bench that runs now and will end it" if state.private else "")

@@ -31,3 +31,13 @@ def test_the_map_names_every_package_and_module_and_no_other() -> None:
     names = {file.parent.name for file in (CHECKOUT / "pipeline").glob("*/__init__.py")}
     names |= {file.stem for file in (CHECKOUT / "pipeline").glob("*.py") if not file.stem.startswith("__")}
     assert named == names
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_every_file_that_is_named_is_there(page: str) -> None:
+    text = (CHECKOUT / page).read_text(encoding="utf-8")
+    names = set(re.findall(r"`([\w/]+\.(?:py|conf))`", text))
+    files = {path.relative_to(CHECKOUT).as_posix() for path in CHECKOUT.glob("[a-z]*/**/*") if path.is_file()}
+    assert names
+    # A name may leave out the folders in front, where a row says them before.
+    assert [name for name in sorted(names) if not any(f"/{file}".endswith(f"/{name}") for file in files)] == []
