@@ -55,7 +55,7 @@ def locate(folder: Path | None = None) -> Path | None:
 
 
 def remedy() -> str:
-    """What a person may do where the files do not lie on this machine yet."""
+    """Advice for a person who does not have the files on this machine yet."""
     return (
         f"the build will try the web, then the Debian package {DEBIAN_PACKAGE}, and fail if it gets neither; try now "
         'with `python -c "from pipeline.data.fashion_mnist_files import ensure; ensure()"`, '

@@ -1,4 +1,4 @@
-"""The built-in data sets, one entry each: all that is asked of one by its name. Nothing heavy is imported to look."""
+"""The table of built-in data sets, with one entry for each. Importing it loads no heavy library."""
 
 from __future__ import annotations
 
@@ -16,32 +16,33 @@ if TYPE_CHECKING:  # numpy is loaded with it
 
 
 class Load(Protocol):
-    """How a data set is loaded."""
+    """The function that loads a data set."""
 
     def __call__(self, *, validation_size: int, seed: int, folder: Path | None, log: Callable[[str], None]) -> DataSet:
-        """The data set, its contents checked against checksums in our own source: no build watches its files.
+        """Load the data set. Checksums in our own source guard its contents, so no build watches its files.
 
         Args:
-            validation_size: examples held out of the publisher's training examples.
-            seed: of the split.
-            folder: where its files lie, if they are not to be looked for.
-            log: told what is fetched.
+            validation_size: number of examples held out of the publisher's training examples.
+            seed: seed of the split.
+            folder: folder of its files; they are searched for if None.
+            log: called with a line of text for each file or package that is fetched.
 
         Raises:
-            DataError: the files cannot be had, or nothing is left to train on.
+            DataError: the files cannot be found or fetched, or nothing is left to train on.
         """
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuiltIn:
-    """What is true of a built-in data set.
+    """The facts of a built-in data set.
 
     Args:
-        title: its name for people.
-        load: gives it, fetched if need be.
-        locate: the folder where its files already lie, intact, without fetching anything; None if there is none.
-        remedy: what a person may do where there is none, as `pipeline doctor` says it.
-        preprocessing: of its values, where the recipe says nothing: its own statistics.
+        title: name of the data set for people.
+        load: function that loads the data set, and fetches it if need be.
+        locate: function that finds the folder where its files already lie intact, without fetching anything; it returns
+            None if there is none.
+        remedy: function that says, for `pipeline doctor`, what a person may do where there is none.
+        preprocessing: preprocessing with the data set's own statistics, for recipes that name none.
     """
 
     title: str
@@ -73,6 +74,6 @@ def own_preprocessing(name: str) -> Preprocessing | None:
     """The preprocessing of a built-in data set; None for a data set of the user's.
 
     Args:
-        name: of any data set.
+        name: name of any data set.
     """
-    return next((facts.preprocessing for known, facts in BUILT_IN.items() if known == name), None)
+    return next((facts.preprocessing for built_in, facts in BUILT_IN.items() if built_in == name), None)

@@ -27,9 +27,9 @@ def stage_parts(stage: Stage[Any], settings: Any, manifest: Manifest) -> dict[st
     module = stage.run.__module__
     sources = collect(module, _ROOT, within=_PACKAGES, leave_out=(module.rpartition(".")[0],))
     parts = setting_parts(settings)
-    parts |= _named("source", sources.files)
-    parts |= _named("library", library_versions(sources.libraries))
-    parts |= _named("outside", stage.outside(settings))
+    parts |= _with_kind("source", sources.files)
+    parts |= _with_kind("library", library_versions(sources.libraries))
+    parts |= _with_kind("outside", stage.outside(settings))
     return parts | input_parts(stage, manifest)
 
 
@@ -41,12 +41,12 @@ def setting_parts(settings: Any) -> dict[str, str]:
     """
     if not isinstance(settings, BaseModel):
         raise StageError(f"settings of type {type(settings).__name__}: expected a pydantic model")
-    return _named("setting", dict(_flat("", settings.model_dump(mode="json"))))
+    return _with_kind("setting", dict(_flat("", settings.model_dump(mode="json"))))
 
 
 def input_parts(stage: Stage[Any], manifest: Manifest) -> dict[str, str]:
     """The parts that are files of the run directory."""
-    return _named("input", {artifact.path: artifact.sha256 for artifact in stage_inputs(stage, manifest)})
+    return _with_kind("input", {artifact.path: artifact.sha256 for artifact in stage_inputs(stage, manifest)})
 
 
 def stage_inputs(stage: Stage[Any], manifest: Manifest) -> tuple[Artifact, ...]:
@@ -81,7 +81,8 @@ def outdated(stages: Sequence[Stage[Any]], manifest: Manifest) -> list[str]:
     return names
 
 
-def _named(kind: PartKind, parts: Mapping[str, str]) -> dict[str, str]:
+def _with_kind(kind: PartKind, parts: Mapping[str, str]) -> dict[str, str]:
+    """Parts under names that begin with their kind."""
     return {f"{kind} {name}": value for name, value in parts.items()}
 
 

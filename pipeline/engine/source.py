@@ -140,7 +140,7 @@ def _imports(content: bytes, package: str) -> tuple[str, ...]:
     except SyntaxError:
         return ()
     names: list[str] = []
-    for node in _executed(tree):
+    for node in _runtime_nodes(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -152,10 +152,10 @@ def _imports(content: bytes, package: str) -> tuple[str, ...]:
     return tuple(name for name in names if name and name != "__future__")
 
 
-def _executed(tree: ast.AST) -> Iterator[ast.AST]:
-    """Every node but those that only a type checker sees."""
+def _runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every node except those that only a type checker sees."""
     for child in ast.iter_child_nodes(tree):
         if isinstance(child, ast.If) and ast.unparse(child.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
             continue
         yield child
-        yield from _executed(child)
+        yield from _runtime_nodes(child)

@@ -1,4 +1,4 @@
-"""Look into a model file of any format."""
+"""Describes the content of a model file of any format."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ MODEL_ENDINGS = tuple(facts.ending for facts in RUNTIMES.values())
 
 
 def kind_by_ending(name: str) -> RuntimeKind | None:
-    """What would run a file, by the ending of its name; None if it is no model file."""
+    """The library that would run a file, by the ending of its name; None if it is not a model file."""
     ending = PurePosixPath(name).suffix
     return next((kind for kind, facts in RUNTIMES.items() if facts.ending == ending), None)
 
 
 def inspect_model(kind: RuntimeKind, name: str, content: bytes) -> ModelInspection:
-    """Say what is in a model file, without loading, unpickling or running it.
+    """Describe the content of a model file, without loading, unpickling or running it.
 
     Args:
-        kind: what would run it.
-        name: for messages.
-        content: the file's bytes.
+        kind: library that would run it.
+        name: name of the file, for messages.
+        content: bytes of the file.
 
     Raises:
-        FileError: these bytes are no whole file of that kind.
+        FileError: the bytes are not a whole file of that kind.
     """
     match kind:
         case "onnxruntime":
