@@ -63,18 +63,18 @@ def best_static_int8(network: CandidateSpec, context: Context, comparison: Speed
     """
     folder = context.scratch / f"int8-{network.variant}-{network.identity[:16]}"
     finished = folder.with_name(f"{folder.name}.kept")
-    kept = read_kept(finished, context.reporter.log)
-    if kept is None:
+    content = read_kept(finished, context.reporter.log)
+    if content is None:
         shutil.rmtree(folder, ignore_errors=True)  # an interrupted run may have left half-written files there
         folder.mkdir()
         runtime = runtime_of(network)
-        made = folder_of(network, context)
+        source = folder_of(network, context)
         inputs = training_inputs(context, _EXAMPLES, skip=StaticInt8().examples)
         count = len(next(iter(inputs.values())))
-        expected = run_chunks(load_model(made, runtime, context.model.inputs), inputs, _BATCH)
+        expected = run_chunks(load_model(source, runtime, context.model.inputs), inputs, _BATCH)
 
-        def tried(settings: StaticInt8) -> CalibratedSettings:
-            quantize_file(settings, made / runtime.file, folder / runtime.file, context)
+        def measure(settings: StaticInt8) -> CalibratedSettings:
+            quantize_file(settings, source / runtime.file, folder / runtime.file, context)
             answers = run_chunks(load_model(folder, runtime, context.model.inputs), inputs, _BATCH)
             return CalibratedSettings(
                 settings=settings,
@@ -82,48 +82,50 @@ def best_static_int8(network: CandidateSpec, context: Context, comparison: Speed
                 divergence=context.task.divergence(expected, answers, activation=context.model.outputs_are),
             )
 
-        def competing(settings: StaticInt8) -> Path:
+        def folder_for(settings: StaticInt8) -> Path:
             place = folder / digest_bytes(settings.model_dump_json().encode())
             if not (place / runtime.file).exists():
                 place.mkdir(exist_ok=True)
-                quantize_file(settings, made / runtime.file, place / runtime.file, context)
+                quantize_file(settings, source / runtime.file, place / runtime.file, context)
             return place
 
-        def gains(one: StaticInt8, other: StaticInt8) -> bool:
+        def gains(candidate: StaticInt8, rival: StaticInt8) -> bool:
             try:
-                return comparison.file_gains(competing(one), competing(other), runtime)
+                return comparison.file_gains(folder_for(candidate), folder_for(rival), runtime)
             except (UsageError, ProofError):
                 return False  # such as one that would leave nothing in int8
 
-        kinds = _kinds(made / runtime.file)
-        best = with_float_convolutions(closest(list(kinds), tried), kinds, tried, gains)
+        kinds = _kinds(source / runtime.file)
+        best = with_float_convolutions(closest(list(kinds), measure), kinds, measure, gains)
         context.reporter.log(
             f"int8 of {network.variant}: {best.settings.method} ranges"
             f"{', in float ' + ', '.join(best.settings.keep) if best.settings.keep else ''}: "
             f"{best.changed:.2%} of its decisions change on {count} training examples"
         )
-        kept = best.settings.model_dump_json().encode()
-        write_kept(finished, kept)
+        content = best.settings.model_dump_json().encode()
+        write_kept(finished, content)
         shutil.rmtree(folder)
-    return StaticInt8.model_validate_json(kept)
+    return StaticInt8.model_validate_json(content)
 
 
-def closest(layers: Sequence[str], tried: Callable[[StaticInt8], CalibratedSettings]) -> CalibratedSettings:
+def closest(layers: Sequence[str], measure: Callable[[StaticInt8], CalibratedSettings]) -> CalibratedSettings:
     """The ranges that lead least far from float, and layers left in float while too much changes.
 
     One layer after the other, the one that does most of it first, at most half of them.
 
     Args:
         layers: names of the modules that int8 touches.
-        tried: measures settings.
+        measure: measures settings.
     """
-    best = min((tried(StaticInt8(method=one)) for one in get_args(RangeMethod)), key=lambda one: one.divergence)
+    best = min(
+        (measure(StaticInt8(method=method)) for method in get_args(RangeMethod)), key=lambda result: result.divergence
+    )
     while best.changed > _CHANGED and len(best.settings.keep) < len(layers) // 2:
-        kept = best.settings.keep
+        keep = best.settings.keep
         more = [
-            tried(best.settings.model_copy(update={"keep": (*kept, layer)})) for layer in layers if layer not in kept
+            measure(best.settings.model_copy(update={"keep": (*keep, layer)})) for layer in layers if layer not in keep
         ]
-        better = min(more, key=lambda one: one.divergence)
+        better = min(more, key=lambda result: result.divergence)
         if better.changed >= best.changed:
             break
         best = better
@@ -133,7 +135,7 @@ def closest(layers: Sequence[str], tried: Callable[[StaticInt8], CalibratedSetti
 def with_float_convolutions(
     best: CalibratedSettings,
     kinds: Mapping[str, str],
-    tried: Callable[[StaticInt8], CalibratedSettings],
+    measure: Callable[[StaticInt8], CalibratedSettings],
     gains: Callable[[StaticInt8, StaticInt8], bool],
 ) -> CalibratedSettings:
     """The same settings with the first convolution in float, or all of them, if that is certainly better.
@@ -141,17 +143,17 @@ def with_float_convolutions(
     Args:
         best: the settings that lead least far from float.
         kinds: operators by the names of their modules, of all that int8 touches, in the graph's order.
-        tried: measures settings.
+        measure: measures settings.
         gains: whether a file made with the first settings is better than one made with the others.
     """
-    kept = best.settings.keep
-    convolutions = tuple(name for name, operator in kinds.items() if operator == "Conv" and name not in kept)
-    found = best.settings
+    keep = best.settings.keep
+    convolutions = tuple(name for name, operator in kinds.items() if operator == "Conv" and name not in keep)
+    settings = best.settings
     for more in dict.fromkeys((convolutions[:1], convolutions)):
-        mixed = best.settings.model_copy(update={"keep": (*kept, *more)})
-        if more and set(kinds) - {*mixed.keep} and gains(mixed, found):
-            found = mixed
-    return best if found == best.settings else tried(found)
+        mixed = best.settings.model_copy(update={"keep": (*keep, *more)})
+        if more and set(kinds) - {*mixed.keep} and gains(mixed, settings):
+            settings = mixed
+    return best if settings == best.settings else measure(settings)
 
 
 def _kinds(file: Path) -> dict[str, str]:

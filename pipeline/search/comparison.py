@@ -19,7 +19,7 @@ from pipeline.recipe.candidates import Goal
 from pipeline.recipe.limits import Measure
 
 # So many times the rounds where the first ones decide nothing. They take seconds, and a network more takes minutes.
-_AGAIN = 4
+_MORE_ROUNDS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,49 +36,52 @@ class SpeedComparison:
     goal: Goal
     measure: Measure
 
-    def gains(self, ones: Sequence[CandidateReport], others: Sequence[CandidateReport]) -> bool:
+    def gains(self, candidates: Sequence[CandidateReport], rivals: Sequence[CandidateReport]) -> bool:
         """Whether the best of some candidates is certainly better than the best of others.
 
         An interrupted run's finding is kept: what is tried next depends on it.
         """
         if self.goal == "size":
-            return _smaller([one.size for one in ones], [one.size for one in others])
-        file, kept = self.context.scratch / "gains.kept", TypeAdapter(dict[str, bool])
+            return _smaller([report.size for report in candidates], [report.size for report in rivals])
+        file, decisions_format = self.context.scratch / "gains.kept", TypeAdapter(dict[str, bool])
         content = read_kept(file, self.context.reporter.log)
-        found = {} if content is None else kept.validate_json(content)
-        question = " ".join([*(one.identity for one in ones), "over", *(one.identity for one in others)])
-        if question not in found:
-            found[question] = self._faster(*([self._of(one) for one in group] for group in (ones, others)))
-            write_kept(file, kept.dump_json(found))
-        return found[question]
+        decisions = {} if content is None else decisions_format.validate_json(content)
+        question = " ".join(
+            [*(report.identity for report in candidates), "over", *(report.identity for report in rivals)]
+        )
+        if question not in decisions:
+            groups = ([self._report_subject(report) for report in group] for group in (candidates, rivals))
+            decisions[question] = self._faster(*groups)
+            write_kept(file, decisions_format.dump_json(decisions))
+        return decisions[question]
 
-    def file_gains(self, one: Path, other: Path, runtime: RuntimeSpec) -> bool:
+    def file_gains(self, candidate: Path, rival: Path, runtime: RuntimeSpec) -> bool:
         """Whether the model file in one folder is certainly better than that in another, both run alike."""
         if self.goal == "size":
-            return _smaller(*([(folder / runtime.file).stat().st_size] for folder in (one, other)))
-        subjects = [self._subject(str(folder), folder, runtime) for folder in (one, other)]
+            return _smaller(*([(folder / runtime.file).stat().st_size] for folder in (candidate, rival)))
+        subjects = [self._subject(str(folder), folder, runtime) for folder in (candidate, rival)]
         return self._faster(subjects[:1], subjects[1:])
 
-    def _faster(self, ones: Sequence[Subject], others: Sequence[Subject]) -> bool:
+    def _faster(self, subjects: Sequence[Subject], rivals: Sequence[Subject]) -> bool:
         """Whether the fastest of some is certainly faster; a second look, where the first leaves it open, decides."""
-        ratio = self._ratio(ones, others, self.measure.rounds)
+        ratio = self._ratio(subjects, rivals, self.measure.rounds)
         if not ratio.is_gain and ratio.high > 1 + MINIMUM_GAIN:
-            ratio = self._ratio(ones, others, self.measure.rounds * _AGAIN)
+            ratio = self._ratio(subjects, rivals, self.measure.rounds * _MORE_ROUNDS)
         return ratio.is_gain
 
-    def _ratio(self, ones: Sequence[Subject], others: Sequence[Subject], rounds: int) -> Ratio:
+    def _ratio(self, subjects: Sequence[Subject], rivals: Sequence[Subject], rounds: int) -> Ratio:
         """How many times faster the fastest of some is than the fastest of others."""
         measured = measure_latency(
-            [*ones, *others], rounds=rounds, block_s=self.measure.block_ms / 1e3, reporter=self.context.reporter
+            [*subjects, *rivals], rounds=rounds, block_s=self.measure.block_ms / 1e3, reporter=self.context.reporter
         )
         fastest = [
-            min((measured[one.name].timings[0] for one in group), key=lambda timing: timing.median_s).rounds_s
-            for group in (others, ones)
+            min((measured[subject.name].timings[0] for subject in group), key=lambda timing: timing.median_s).rounds_s
+            for group in (rivals, subjects)
         ]
         return speed_up(*fastest)
 
-    def _of(self, one: CandidateReport) -> Subject:
-        return self._subject(one.name, folder_of(one, self.context), one.runtime)
+    def _report_subject(self, report: CandidateReport) -> Subject:
+        return self._subject(report.name, folder_of(report, self.context), report.runtime)
 
     def _subject(self, name: str, folder: Path, runtime: RuntimeSpec) -> Subject:
         return file_subject(
@@ -91,5 +94,5 @@ class SpeedComparison:
         )
 
 
-def _smaller(ones: Sequence[int], others: Sequence[int]) -> bool:
-    return min(ones) * (1 + MINIMUM_GAIN) < min(others)
+def _smaller(sizes: Sequence[int], rivals: Sequence[int]) -> bool:
+    return min(sizes) * (1 + MINIMUM_GAIN) < min(rivals)

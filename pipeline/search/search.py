@@ -98,7 +98,7 @@ def search(
     """
     scale = EFFORTS[effort]
     compared += planned(effort, precisions)
-    made: list[CandidateSpec] = []
+    proven: list[CandidateSpec] = []
     rows: list[Unproven] = []
 
     def attempt(plan: Plan, cost: float) -> list[CandidateReport]:
@@ -106,24 +106,24 @@ def search(
         passes = (plan.pruning, tuning.model_copy(update={"epochs": epochs_for(cost, scale)}))
         network = replace(
             baseline,
-            variant=variant_name(cost, {one.variant for one in made} | {row.variant for row in rows}),
+            variant=variant_name(cost, {spec.variant for spec in proven} | {row.variant for row in rows}),
             passes=passes,
         )
         reports = []
-        for spec, found in _evaluated(network, precisions, context, evaluate, comparison, deadline):
-            if isinstance(found, Unproven):
-                context.reporter.log(f"search: {found.name}: {found.verdict}: {found.reason}")
-                rows.append(found)
+        for spec, result in _evaluate_formats(network, precisions, context, evaluate, comparison, deadline):
+            if isinstance(result, Unproven):
+                context.reporter.log(f"search: {result.name}: {result.verdict}: {result.reason}")
+                rows.append(result)
             else:
-                made.append(spec)
-                reports.append(found)
-        verdicts = [judge(one.quality, limits, lossy=True, compared=compared) for one in reports]
-        context.reporter.log(f"search: {_told(network.variant, cost, reports, verdicts)}")
-        return [one for one, verdict in zip(reports, verdicts, strict=True) if verdict.allowed]
+                proven.append(spec)
+                reports.append(result)
+        verdicts = [judge(report.quality, limits, lossy=True, compared=compared) for report in reports]
+        context.reporter.log(f"search: {_summary(network.variant, cost, reports, verdicts)}")
+        return [report for report, verdict in zip(reports, verdicts, strict=True) if verdict.allowed]
 
     strategy = Strategy(effort=scale, attempt=attempt, gains=comparison.gains)
 
-    def tried() -> str:
+    def follow_strategy() -> str:
         """Try one network after the other; why it ended."""
         sensitivities, ladder = _ladder(context, aim)
         if not strategy.bisect(ladder):
@@ -132,7 +132,7 @@ def search(
         return "it makes no more of them" if strategy.spent else "nothing is left to try"
 
     try:
-        why = tried()
+        why = follow_strategy()
     except TimeIsUpError:
         why = "its time is over"
     except UsageError as error:
@@ -140,7 +140,7 @@ def search(
     context.reporter.log(
         f"search: ended after {len(strategy.trials)} networks and {deadline.used_s / 60:.1f} minutes: {why}"
     )
-    return Searched(specs=made, rows=rows)
+    return Searched(specs=proven, rows=rows)
 
 
 def planned(effort: SearchEffort, precisions: Sequence[Precision]) -> int:
@@ -149,7 +149,7 @@ def planned(effort: SearchEffort, precisions: Sequence[Precision]) -> int:
 
 
 def precisions_for(
-    asked: Sequence[CandidateReport],
+    reports: Sequence[CandidateReport],
     *,
     gains: Callable[[Sequence[CandidateReport], Sequence[CandidateReport]], bool],
     reporter: Reporter,
@@ -157,13 +157,13 @@ def precisions_for(
     """What the networks of a search are tried in, float first; some only where float gains by it.
 
     Args:
-        asked: the candidates that are there already, the float network in ONNX among them.
+        reports: the candidates that are there already, the float network in ONNX among them.
         gains: whether the first candidates are better than the others in what is searched for.
         reporter: told why a precision is not tried, where it could be.
     """
-    baseline = [report for report in asked if report.name == FALLBACK]
+    baseline = [report for report in reports if report.name == FALLBACK]
     worth_it: list[Precision] = []
-    for report in asked:
+    for report in reports:
         if report.variant != FLOAT or report.precision in _ALWAYS:
             continue
         if gains([report], baseline):
@@ -198,26 +198,26 @@ def aim_for(goal: Goal, measure: Measure, *, round_to: int | None) -> Aim:
 def _ladder(context: Context, aim: Aim) -> tuple[list[Sensitivity], Ladder]:
     """What single layers can lose, and the plans that follow, in the first steps in which any layer can be narrowed."""
     sensitivities: list[Sensitivity] = []
-    made: list[Plan] = []
+    ladder: list[Plan] = []
     for round_to in aim.round_to:
-        sensitivities = _scanned(context, round_to)
-        if made := plans(sensitivities, round_to=round_to):
+        sensitivities = _scan_once(context, round_to)
+        if ladder := plans(sensitivities, round_to=round_to):
             break
-    return sensitivities, Ladder(plans=made, context=context, aim=aim)
+    return sensitivities, Ladder(plans=ladder, context=context, aim=aim)
 
 
-def _scanned(context: Context, round_to: int) -> list[Sensitivity]:
+def _scan_once(context: Context, round_to: int) -> list[Sensitivity]:
     """The scan, or what an interrupted run found in it."""
     file = context.scratch / f"scan-{round_to}.kept"
-    kept = TypeAdapter(list[Sensitivity])
+    document = TypeAdapter(list[Sensitivity])
     content = read_kept(file, context.reporter.log)
     if content is None:
-        content = kept.dump_json(scan(context, round_to=round_to))
+        content = document.dump_json(scan(context, round_to=round_to))
         write_kept(file, content)
-    return kept.validate_json(content)
+    return document.validate_json(content)
 
 
-def _evaluated(
+def _evaluate_formats(
     network: CandidateSpec,
     precisions: Sequence[Precision],
     context: Context,
@@ -243,9 +243,9 @@ def _evaluated(
             spec = _with_last_pass(network, precision, best)
         if not is_evaluated(spec, context):
             deadline.check()
-        found = evaluate(spec)
-        yield spec, found
-        if last is None and isinstance(found, Unproven):
+        result = evaluate(spec)
+        yield spec, result
+        if last is None and isinstance(result, Unproven):
             return  # what is no candidate in float cannot be quantized
 
 
@@ -263,7 +263,7 @@ def _with_last_pass(network: CandidateSpec, precision: Precision, last: Pass | N
     )
 
 
-def _told(variant: str, cost: float, reports: Sequence[CandidateReport], verdicts: Sequence[Verdict]) -> str:
+def _summary(variant: str, cost: float, reports: Sequence[CandidateReport], verdicts: Sequence[Verdict]) -> str:
     rows = "; ".join(
         f"{report.precision} drop {report.quality.drop * 100:+.2f} points "
         f"(bound {verdict.adjusted_drop_upper * 100:+.2f}), {verdict.text}"

@@ -57,8 +57,10 @@ def next_cost(trials: Sequence[Trial], effort: Effort) -> float | None:
     """
     if len(trials) >= effort.networks:
         return None
-    fitting = min((one.cost for one in trials if one.fits), default=None)
-    failing = max((one.cost for one in trials if not one.fits and one.cost < (fitting or math.inf)), default=None)
+    fitting = min((trial.cost for trial in trials if trial.fits), default=None)
+    failing = max(
+        (trial.cost for trial in trials if not trial.fits and trial.cost < (fitting or math.inf)), default=None
+    )
     if fitting is not None and failing is not None:
         return math.sqrt(fitting * failing) if fitting / failing > effort.resolution else None
     if fitting is not None:
@@ -80,17 +82,17 @@ def epochs_for(cost: float, effort: Effort) -> int:
     return max(1, round(effort.epochs / math.sqrt(cost)))
 
 
-def variant_name(cost: float, taken: Container[str]) -> str:
+def variant_name(cost: float, names: Container[str]) -> str:
     """A name for a network.
 
     Args:
         cost: as a share of the float network's.
-        taken: names of others, of which some may cost as much.
+        names: names of others, of which some may cost as much.
     """
     name = f"{SLIM}{cost * 100:.3g}"
-    if name not in taken:
+    if name not in names:
         return name
-    return next(other for number in count(2) if (other := f"{name}.{number}") not in taken)
+    return next(numbered for number in count(2) if (numbered := f"{name}.{number}") not in names)
 
 
 @dataclass(kw_only=True)
@@ -118,12 +120,12 @@ class Strategy:
 
     def bisect(self, ladder: Ladder) -> bool:
         """Narrow all layers together; whether narrower ones may be better still."""
-        while ladder.plans and (wanted := next_cost(list(self.trials.values()), self.effort)) is not None:
-            plan = ladder.nearest(wanted)
+        while ladder.plans and (target := next_cost(list(self.trials.values()), self.effort)) is not None:
+            plan = ladder.nearest(target)
             cost = ladder.cost(plan)
-            if any(abs(math.log(cost / one.cost)) < _SAME_COST for one in self.trials.values()):
+            if any(abs(math.log(cost / trial.cost)) < _SAME_COST for trial in self.trials.values()):
                 break  # no other network of the ladder lies between
-            narrowest = all(cost < one.cost for one in self.trials.values() if one.fits)
+            narrowest = all(cost < trial.cost for trial in self.trials.values() if trial.fits)
             fitting = self._try(plan, cost)
             if fitting and narrowest:
                 if self.best is not None and not self.gains(fitting, self.best[1]):
@@ -137,11 +139,11 @@ class Strategy:
         while self.best is not None and not self.spent:
             plan, candidates = self.best
             most = ladder.cost(plan) / (1 + MINIMUM_GAIN)  # what saves less can hardly gain
-            moves = {layer: one for layer, one in narrower(plan, sensitivities).items() if layer not in settled}
-            costs = {layer: cost for layer, one in moves.items() if (cost := ladder.cost(one)) < most}
+            moves = {layer: move for layer, move in narrower(plan, sensitivities).items() if layer not in settled}
+            costs = {layer: cost for layer, move in moves.items() if (cost := ladder.cost(move)) < most}
             if not costs:
                 break
-            layer = min(costs, key=lambda one: costs[one])
+            layer = min(costs, key=lambda name: costs[name])
             settled.add(layer)
             if moves[layer] in self.trials:
                 continue

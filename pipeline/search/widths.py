@@ -89,9 +89,9 @@ class Ladder:
         """The cost of what any plan leaves, as a share of the float network's."""
         if plan not in self._costs:
             _, [report] = apply_passes(self.context.deployable(), (plan.pruning,), example=self.context.example())
-            left = self._count(report.parameters, sum(layer.macs for layer in report.layers))
-            gone = self._count(report.removed_parameters, sum(layer.removed_macs for layer in report.layers))
-            self._costs[plan] = left / (left + gone)
+            remaining = self._count(report.parameters, sum(layer.macs for layer in report.layers))
+            removed = self._count(report.removed_parameters, sum(layer.removed_macs for layer in report.layers))
+            self._costs[plan] = remaining / (remaining + removed)
         return self._costs[plan]
 
     def nearest(self, cost: float) -> Plan:
@@ -123,18 +123,18 @@ def scan(context: Context, *, round_to: int) -> list[Sensitivity]:
     deployable, example = context.deployable(), context.example()
     inputs = training_inputs(context, SCAN_EXAMPLES)
     expected = run_chunks(module_reference(deployable, context.model.inputs).answer, inputs, _BATCH)
-    layers = prunable(deployable, example=example)
-    found = []
+    groups = prunable(deployable, example=example)
+    sensitivities = []
     refused: UsageError | None = None
-    for done, one in enumerate(layers):
-        context.reporter.progress("sensitivity", done, len(layers), one.layers[0])
+    for number, group in enumerate(groups):
+        context.reporter.progress("sensitivity", number, len(groups), group.layers[0])
         context.limit.check()
         divergence: dict[float, float] = {}
         largest = 0.0
-        stayed = one.channels
+        stayed = group.channels
         for level in LEVELS:
-            plan = Plan(((one.layers[0], level),), round_to)
-            if (stay := one.stay(level, round_to=round_to)) == stayed:
+            plan = Plan(((group.layers[0], level),), round_to)
+            if (stay := group.stay(level, round_to=round_to)) == stayed:
                 continue
             stayed = stay
             try:
@@ -148,11 +148,11 @@ def scan(context: Context, *, round_to: int) -> list[Sensitivity]:
             if not np.isfinite(largest):
                 break
             divergence[level] = largest
-        found.append(Sensitivity(layer=one.layers[0], divergence=divergence))
-    context.reporter.progress("sensitivity", len(layers), len(layers))
-    if refused is not None and not any(one.divergence for one in found):
+        sensitivities.append(Sensitivity(layer=group.layers[0], divergence=divergence))
+    context.reporter.progress("sensitivity", len(groups), len(groups))
+    if refused is not None and not any(sensitivity.divergence for sensitivity in sensitivities):
         raise refused
-    return found
+    return sensitivities
 
 
 def plans(sensitivities: Sequence[Sensitivity], *, round_to: int) -> list[Plan]:
@@ -160,24 +160,25 @@ def plans(sensitivities: Sequence[Sensitivity], *, round_to: int) -> list[Plan]:
 
     What "too far" is grows from step to step, over all divergences that were seen.
     """
-    limits = sorted({value for one in sensitivities for value in one.divergence.values()})
-    made = []
+    limits = sorted({value for sensitivity in sensitivities for value in sensitivity.divergence.values()})
+    ladder = []
     for limit in limits:
         shares = [
-            (one.layer, min(fits))
-            for one in sensitivities
-            if (fits := [level for level, value in one.divergence.items() if value <= limit])
+            (sensitivity.layer, min(fits))
+            for sensitivity in sensitivities
+            if (fits := [level for level, value in sensitivity.divergence.items() if value <= limit])
         ]
-        made.append(Plan(tuple(shares), round_to))
-    return list(dict.fromkeys(made))
+        ladder.append(Plan(tuple(shares), round_to))
+    return list(dict.fromkeys(ladder))
 
 
 def narrower(plan: Plan, sensitivities: Sequence[Sensitivity]) -> dict[str, Plan]:
     """By layer, the plan with this layer as narrow as the next level that was scanned."""
-    now = {one.layer: 1.0 for one in sensitivities} | dict(plan.shares)
-    found = {}
-    for one in sensitivities:
-        if levels := [level for level in one.divergence if level < now[one.layer]]:
-            shares = now | {one.layer: max(levels)}
-            found[one.layer] = Plan(tuple((name, share) for name, share in shares.items() if share < 1), plan.round_to)
-    return found
+    current = {sensitivity.layer: 1.0 for sensitivity in sensitivities} | dict(plan.shares)
+    narrower_plans = {}
+    for sensitivity in sensitivities:
+        if levels := [level for level in sensitivity.divergence if level < current[sensitivity.layer]]:
+            shares = current | {sensitivity.layer: max(levels)}
+            narrowed = tuple((name, share) for name, share in shares.items() if share < 1)
+            narrower_plans[sensitivity.layer] = Plan(narrowed, plan.round_to)
+    return narrower_plans

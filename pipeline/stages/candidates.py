@@ -189,9 +189,9 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
         candidate=settings.named_candidate,
     )
     maker = Maker(candidates=settings.candidates, named=named, float_logits=logits)
-    made = make_candidates(maker, context, searched=settings.search, measure=settings.measure)
+    result = make_candidates(maker, context, searched=settings.search, measure=settings.measure)
     reports, eager = time_side_by_side(
-        [made.reports[spec.name] for spec in made.specs],
+        [result.reports[spec.name] for spec in result.specs],
         _eager_source(settings, inputs, context),
         context,
         measure=settings.measure,
@@ -199,8 +199,8 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     )
     _write(reports, context, outputs)
     write_document(outputs.path(Kind.EAGER_REPORT, "eager.json"), eager)
-    forget_others(context, [spec.passes for spec in made.specs])
-    _write_list(made, outputs)
+    forget_others(context, [spec.passes for spec in result.specs])
+    _write_list(result, outputs)
 
 
 def _model(settings: CandidatesSettings, data: DataInfo) -> ModelSpec:
@@ -245,14 +245,14 @@ def _write(reports: Sequence[CandidateReport], context: Context, outputs: Output
         write_document(outputs.path(Kind.CANDIDATE_REPORT, "report.json", candidate=name), report)
 
 
-def _write_list(made: MadeCandidates, outputs: Outputs) -> None:
+def _write_list(result: MadeCandidates, outputs: Outputs) -> None:
     from pipeline.candidates.unproven import CandidateList
     from pipeline.engine.documents import write_document
 
-    order = tuple(spec.name for spec in made.specs)
+    order = tuple(spec.name for spec in result.specs)
     write_document(
         outputs.path(Kind.CANDIDATE_ORDER, "order.json"),
-        CandidateList(order=order, compared=made.compared, unproven=tuple(made.rows), searched=made.networks),
+        CandidateList(order=order, compared=result.compared, unproven=tuple(result.rows), searched=result.networks),
     )
 
 

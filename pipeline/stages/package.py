@@ -158,12 +158,12 @@ def _golden(
     reporter.log(f"golden answers of {winner.name}, batch sizes {list(batch_sizes)}")
     logits = answers(model.parent, runtime, specs, arrays, batch_sizes)
     # At a size to which the candidate's own network has no steady answer, its file has none to repeat.
-    others = [
+    sized_groups = [
         group
         for group in size_groups(load_file(inputs.one(Kind.SAMPLES)), specs)
         if sized_kind(group.sizes) not in left_out
     ]
-    groups = answered(model.parent, runtime, specs, others, batch_sizes)
+    groups = answered(model.parent, runtime, specs, sized_groups, batch_sizes)
     return batch_sizes, pack_golden(arrays, logits, groups)
 
 
@@ -234,14 +234,14 @@ def _golden_inputs(
     from pipeline.data.synthetic import synthetic_inputs
 
     if settings.golden == "synthetic":
-        made = synthetic_inputs(specs, settings.golden_size, leave_out=leave_out)
-        if not all(len(array) for array in made.values()):
+        arrays = synthetic_inputs(specs, settings.golden_size, leave_out=leave_out)
+        if not all(len(array) for array in arrays.values()):
             reasons = "; ".join(f"{kind}: {reason}" for kind, reason in leave_out.items()) or "inputs say none occur"
             raise UsageError(
                 f"package.golden: expected made-up inputs that the network can answer, found none ({reasons}); set "
                 "package.golden to validation"
             )
-        return made
+        return arrays
     if (path := settings.golden_path) is not None:
         return _read_golden(path, specs, settings.golden_size)
     return _validation_golden(settings.golden_size, inputs, specs, leave_out=leave_out)
@@ -271,9 +271,9 @@ def _validation_golden(
     extremes = len(ends[specs[0].name])
     # The samples are the first rows of the split, with the float network's logits.
     ties = task.near_ties(load_file(inputs.one(Kind.SAMPLES))["logits"], size // 4)
-    others = np.setdiff1d(np.arange(len(split)), ties)
+    ordinary = np.setdiff1d(np.arange(len(split)), ties)
     # Spread over the split, so that a sorted one gives more than its first class.
-    easy = others[np.linspace(0, len(others) - 1, size - len(ties) - extremes).astype(np.int64)]
+    easy = ordinary[np.linspace(0, len(ordinary) - 1, size - len(ties) - extremes).astype(np.int64)]
     chosen = split.take(np.concatenate([easy, ties])).inputs
     return {spec.name: np.concatenate([chosen[spec.name], ends[spec.name]]) for spec in specs}
 

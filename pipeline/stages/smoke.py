@@ -79,7 +79,7 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
 
     archive = read_archive(inputs.one(Kind.ARCHIVE))
     data = read_info(inputs.one(Kind.DATA_INFO))
-    described = [one.to_json() for one in data.inputs]
+    described = [spec.to_json() for spec in data.inputs]
     require_description(archive, inputs=described, labels=data.classes, source=f"data set {data.name}")
     info = read_document(inputs.one(Kind.MODEL_INFO), ModelInfo)
     require_activation(archive, activation=info.activation, source="the model")

@@ -81,11 +81,11 @@ def test_what_single_layers_can_lose(tmp_path: Path, share: float, monkeypatch: 
 
     monkeypatch.setattr(search, "scan", scan)
     context = context_in(tmp_path)
-    first = [search._scanned(context, 8) for _ in range(2)]
+    first = [search._scan_once(context, 8) for _ in range(2)]
     assert scans == [8]
     [file] = tmp_path.glob("scan*")
     flip_at(file, share)
-    assert [*first, search._scanned(context, 8)] == [first[0]] * 3
+    assert [*first, search._scan_once(context, 8)] == [first[0]] * 3
     assert scans == [8, 8]
     assert said_by(context) == [told(file)]
 
