@@ -14,7 +14,7 @@ from pipeline.recipe.candidates import Goal
 from pipeline.recipe.limits import Budget
 from pipeline.tasks.quality import QualityReport
 
-# What may go wrong over all candidates together: a bound that does not hold.
+# Probability that a bound does not hold, over all candidates together.
 ERROR_RATE = 0.05
 LOSSLESS = "lossless"
 WITHIN = "within budget"
@@ -31,8 +31,10 @@ class Verdict(Document):
         adjusted_drop_upper: the one-sided bound of the drop that was held against the budget, as a fraction: adjusted
             for the number of candidates compared, so never below the `drop_upper` of a quality report, which looks at
             one candidate alone.
-        confidence: of that bound; nearer to 1 the more candidates were compared, so that all hold together with 95 %.
-        smallest_provable_drop: what the bound would be without a true drop; no smaller budget could be proven.
+        confidence: confidence of that bound, as a fraction. It is nearer to 1 the more candidates were compared, so
+            that all bounds hold together with 95 %.
+        smallest_provable_drop: the bound that a candidate without a true drop would get, as a fraction. No smaller
+            budget could be proven.
     """
 
     allowed: bool
@@ -44,7 +46,7 @@ class Verdict(Document):
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """The winner, why, and a verdict per candidate."""
+    """The winner, why it won, and a verdict per candidate."""
 
     selected: str
     why: str
@@ -54,12 +56,12 @@ class Choice:
 def adjusted_confidence(compared: int) -> float:
     """Confidence of each candidate's bound, so that all of them hold together with 95 %.
 
-    Without it, the best looking of many candidates is picked for its luck as well. Bonferroni's inequality; for
-    simultaneous intervals: Dunn (1961), "Multiple comparisons among means", Journal of the American Statistical
-    Association 56, 52-64.
+    Without the adjustment, the best looking of many candidates would be picked for its luck as well. It follows
+    Bonferroni's inequality; for simultaneous intervals, see Dunn (1961), "Multiple comparisons among means", Journal of
+    the American Statistical Association 56, 52-64.
 
     Args:
-        compared: lossy candidates that could be selected, planned ones of a search included.
+        compared: number of lossy candidates that could be selected, including those that a search plans.
     """
     return 1 - ERROR_RATE / max(compared, 1)
 
@@ -68,11 +70,11 @@ def judge(quality: QualityReport, limits: Budget, *, lossy: bool, compared: int)
     """Hold one candidate against the budget.
 
     Args:
-        quality: of the candidate.
+        quality: quality report on the candidate.
         limits: the budget.
-        lossy: whether it may answer otherwise than float at all; if not, it has passed parity, or there would be no
-            report of it.
-        compared: lossy candidates that could be selected; 1 where the choice is made already.
+        lossy: whether the candidate may answer differently from float at all. A lossless one has passed parity, or
+            there would be no report on it.
+        compared: number of lossy candidates that could be selected; 1 where the choice is made already.
     """
     confidence = adjusted_confidence(compared)
     upper = quality.upper_bound(confidence)
@@ -98,7 +100,7 @@ def judge(quality: QualityReport, limits: Budget, *, lossy: bool, compared: int)
 
 
 def explain(name: str, quality: QualityReport, verdict: Verdict, limits: Budget) -> str:
-    """Why a candidate is outside its limits: what was expected and what was found, in one clause."""
+    """Say why a candidate is outside its limits: what was expected and what was found, in one clause."""
     return (
         f"{name}: {verdict.text}: expected a drop provably under {_points(limits.max_accuracy_drop)} points and "
         f"confident flips on at most {limits.max_confident_flips:.3%}, found {_points(quality.drop, sign='+')} points "
@@ -119,12 +121,12 @@ def choose(
     """Pick the winner.
 
     Args:
-        reports: every candidate that is proven, the float network in a format among them.
+        reports: a report per proven candidate. The float network in some format is among them.
         goal: `latency` at batch 1, `throughput` at the largest batch measured, or file `size`.
         limits: the budget.
-        compared: lossy candidates that could have been among them: a search says beforehand how many it may make, for
-            how many it made followed from what it saw. Those that are there if None.
-        named: take this one if it is inside its limits.
+        compared: number of lossy candidates that could have been among them; None counts those in `reports`. A search
+            says beforehand how many it may make, because the number that it made followed from what it saw.
+        named: name of the candidate to take if it is inside its limits; None picks the best.
 
     Raises:
         UsageError: no candidate has that name.
@@ -149,7 +151,7 @@ def choose(
             f"candidates: expected one inside its limits, found none of {', '.join(by_name)}; "
             "the float network, exported, always is: add it"
         )
-    # Against one of them, round by round, as gains are claimed: what slowed a whole round slowed all.
+    # Each is compared with the first one round by round, as gains are claimed: what slowed a whole round slowed all.
     costs = {report.name: _cost(report, goal, reference=reports[0]) for report in allowed}
     best = min(allowed, key=lambda report: costs[report.name])
     for report in sorted(allowed, key=lambda report: (_complexity(report), costs[report.name])):
@@ -171,21 +173,24 @@ def _largest_batch(report: CandidateReport) -> int:
 
 
 def _cost(report: CandidateReport, goal: Goal, *, reference: CandidateReport) -> float:
-    """The less, the better: bytes, or the time as a multiple of the reference's."""
+    """Return the size in bytes, or the time as a multiple of the reference's; less is better."""
     if goal == "size":
         return float(report.size)
     batch = 1 if goal == "latency" else _largest_batch(report)
     return speed_up(report.timing(batch).rounds_ms, reference.timing(batch).rounds_ms).value
 
 
-def _gains(best: CandidateReport, other: CandidateReport, goal: Goal) -> bool:
-    """Whether `best` is really better than `other`, and not just in this run."""
+def _gains(best: CandidateReport, simpler: CandidateReport, goal: Goal) -> bool:
+    """Whether `best` is really better than `simpler`, and not just in this run."""
     if goal == "size":
-        return other.size > best.size * (1 + MINIMUM_GAIN)
+        return simpler.size > best.size * (1 + MINIMUM_GAIN)
     batch = 1 if goal == "latency" else _largest_batch(best)
-    return speed_up(other.timing(batch).rounds_ms, best.timing(batch).rounds_ms).is_gain
+    return speed_up(simpler.timing(batch).rounds_ms, best.timing(batch).rounds_ms).is_gain
 
 
 def _complexity(report: CandidateReport) -> tuple[int, bool]:
-    """Fewer passes are simpler; at the same number, a file that is tied to no version of the library that wrote it."""
+    """Return a sort key, simplest first.
+
+    Fewer passes are simpler; at the same number, a file that is tied to no version of the library that wrote it is.
+    """
     return (len(report.passes), not FORMATS[report.format].portable)

@@ -1,4 +1,4 @@
-"""What candidates are made from and held against: the same for all of a build."""
+"""What the candidates of a build are made from and checked against. It is the same for all of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pipeline.tasks.loss import Criterion
 from pipeline.tasks.task import Task
 from pipeline.training.augment import Augmentation
 
-# What the exporters trace on: two or more, or the batch axis may freeze at 1.
+# Number of examples that the exporters trace on. It must be two or more, or the batch axis may freeze at 1.
 _EXAMPLE_ROWS = 2
 
 
@@ -32,23 +32,23 @@ class Context:
 
     Args:
         model: the float model.
-        task: what it is for.
-        weights: of the float network.
-        train: the training split: what is trained and calibrated on.
-        validation: the validation split: what candidates are judged on.
-        samples: real validation inputs, their labels and the float network's logits: what parity is checked on.
+        task: the model's task.
+        weights: file with the weights of the float network.
+        train: file of the training split, on which networks are trained and calibrated.
+        validation: file of the validation split, on which candidates are judged.
+        samples: file of real validation inputs, their labels and the float network's logits; parity is checked on them.
         opset: ONNX operator set version.
         batch_sizes: examples per call in the parity check.
-        evaluator_macs: multiply-accumulates up to which the reference evaluator is asked too.
+        evaluator_macs: largest number of multiply-accumulates per example for which the reference evaluator runs too.
         augmentation: how training pictures are moved.
         criterion: the user's own loss of outputs and labels; None for the task's.
-        device: where to train.
-        scratch: for temporary files, and for candidates that an interrupted run finished.
-        cache: for tuned weights, which several candidates share, and a later search of other extent.
+        device: device to train on.
+        scratch: folder for temporary files, and for candidates that an interrupted run finished.
+        cache: folder for tuned weights. Several candidates share them, and so does a later search of other extent.
         model_key: digest of all that the model is made of besides its weights (source, arguments, preprocessing), and
             of the criterion.
-        reporter: told how training goes.
-        limit: asked while training tells its progress, and between two steps of a scan.
+        reporter: receives the progress of training.
+        limit: time limit; it is checked whenever training reports its progress, and between two steps of a scan.
     """
 
     model: ModelSpec
@@ -78,24 +78,24 @@ class Context:
         return self.model.deployable(self.network())
 
     def example(self) -> tuple[Tensor, ...]:
-        """The first samples, positional in the order of the model's inputs, (2, *shape) each."""
+        """Return the first samples, (2, *shape) each, in the order of the model's inputs."""
         stored = load_file(self.samples)
-        arrays: list[NDArray[np.generic]] = [stored[f"input.{one.name}"] for one in self.model.inputs]
+        arrays: list[NDArray[np.generic]] = [stored[f"input.{spec.name}"] for spec in self.model.inputs]
         return tuple(torch.from_numpy(array[:_EXAMPLE_ROWS].copy()) for array in arrays)
 
     def other_sizes(self) -> list[dict[str, int]]:
-        """Sizes of free axes, by the axes' names, besides the data's, at which candidates are held against float."""
+        """Return sizes of free axes by axis name, besides the data's. Candidates are compared with float at them."""
         inputs = self.model.inputs
         groups = size_groups(load_file(self.samples), inputs)
         return [sizes_of(inputs, {name: array.shape[1:] for name, array in group.inputs.items()}) for group in groups]
 
     def traced_example(self) -> tuple[Tensor, ...]:
-        """What the exporters follow: the first samples, in sizes of the free axes that are mistaken for nothing else.
+        """Return the samples that the exporters trace on, in sizes of the free axes that they mistake for nothing else.
 
-        A free axis of one element is taken for one to broadcast, and sizes that are equal by chance for one size.
+        Exporters take a free axis of one element for one to broadcast, and sizes that are equal by chance for one size.
         """
         stored, inputs = load_file(self.samples), self.model.inputs
-        datas = {one.name: stored[f"input.{one.name}"] for one in inputs}
-        choices = [datas, *(group.inputs for group in size_groups(stored, inputs))]
-        distinct = next((arrays for arrays in choices if has_distinct_sizes(arrays, inputs, _EXAMPLE_ROWS)), datas)
-        return tuple(torch.from_numpy(distinct[one.name][:_EXAMPLE_ROWS].copy()) for one in inputs)
+        originals = {spec.name: stored[f"input.{spec.name}"] for spec in inputs}
+        choices = [originals, *(group.inputs for group in size_groups(stored, inputs))]
+        distinct = next((arrays for arrays in choices if has_distinct_sizes(arrays, inputs, _EXAMPLE_ROWS)), originals)
+        return tuple(torch.from_numpy(distinct[spec.name][:_EXAMPLE_ROWS].copy()) for spec in inputs)

@@ -1,8 +1,9 @@
-"""The float network run by torch itself, as fairly as it can be: what a speed-up is over. Never a candidate.
+"""The float network run by torch itself, as fairly as possible. Speed-ups are over it; it is never a candidate.
 
-In evaluation and inference mode, behind the same preprocessing as every candidate (raw values in, logits out), its
-input allocated as a tensor beforehand, as many threads as the others; in both memory formats that torch has for
-pictures, of which the faster counts. Run as a program, it times one: `python -m pipeline.candidates.eager JOB`.
+The network runs in evaluation and inference mode, behind the same preprocessing as every candidate (raw values in,
+logits out). Its input is allocated as a tensor beforehand, and it gets as many threads as the others. It is timed in
+both memory formats that torch has for pictures, and the faster one counts. Run as a program, this module times one
+format: `python -m pipeline.candidates.eager JOB`.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ class EagerSource:
     """What the network is made from.
 
     Args:
-        settings: the recipe's section.
-        folder: of the recipe; the user's factories are imported from there.
-        data_info: facts of the data set.
-        weights: of the float network.
-        samples: a samples file; its first inputs are what is timed on.
+        settings: the recipe's `[model]` section.
+        folder: folder of the recipe; the user's factories are imported from there.
+        data_info: file with the facts of the data set.
+        weights: file with the weights of the float network.
+        samples: a samples file; the network is timed on its first inputs.
     """
 
     settings: Model
@@ -52,15 +53,15 @@ class EagerSource:
 def eager_subjects(
     source: EagerSource, model: ModelSpec, *, batch_sizes: Sequence[int], threads: int
 ) -> tuple[Subject, ...]:
-    """A subject per memory format: two where an input is a picture (C, H, W), else one.
+    """Return a subject per memory format: two where an input is a picture (C, H, W), else one.
 
-    A network that cannot take pictures channels last has one as well.
+    A network that cannot take pictures channels last has one, too.
 
     Args:
         source: what the network is made from.
         model: its specification.
         batch_sizes: examples per call.
-        threads: that it computes with.
+        threads: number of threads that it computes with.
     """
     job = {
         "model": source.settings.model_dump(mode="json"),
@@ -84,16 +85,16 @@ def eager_subjects(
 
 
 def fastest_eager(measured: Mapping[str, Measurement]) -> EagerReport:
-    """Of the memory formats, at each batch size, the one with the lower median.
+    """Report the memory format with the lower median at each batch size.
 
     Args:
-        measured: by subject name, the others of the run among them.
+        measured: measurements by subject name; those of the run's other subjects may be among them.
     """
-    found: dict[int, list[tuple[Timing, Layout]]] = {}
+    by_batch_size: dict[int, list[tuple[Timing, Layout]]] = {}
     for layout in (*_PICTURES, "as given"):
         for timing in measured[subject_name(layout)].timings if subject_name(layout) in measured else ():
-            found.setdefault(timing.batch_size, []).append((timing, layout))
-    best = [min(ones, key=lambda one: one[0].median_s) for ones in found.values()]
+            by_batch_size.setdefault(timing.batch_size, []).append((timing, layout))
+    best = [min(timings, key=lambda pair: pair[0].median_s) for timings in by_batch_size.values()]
     return EagerReport(
         timings=tuple(EagerTiming.model_validate({**timing.to_json(), "layout": layout}) for timing, layout in best)
     )

@@ -51,20 +51,20 @@ from pipeline.tasks.quality import QualityReport
 from pipeline.tasks.table import task_of
 
 _FLOAT_BATCH = 128
-# In a candidate's folder, where it was fine-tuned.
+# Name of the weights' file in the folder of a candidate that was fine-tuned.
 TUNED_FILE = "tuned.safetensors"
-# In its folder in the scratch folder, once it is finished.
+# Name of the report's file in a candidate's folder in the scratch folder, once the candidate is finished.
 _REPORT = "report.kept"
-# The same where the build goes on without it: after an interruption its row stays what it was.
+# Name of the row's file where the build goes on without the candidate: after an interruption its row stays the same.
 _UNPROVEN = "unproven.kept"
 _NAME_DIGITS = 16
 
 
 def float_logits(model: ModelSpec, weights: Path, data: Path) -> NDArray[np.float32]:
-    """The float network's answers on a split, (N, K): what every lossy candidate is judged against.
+    """Return the float network's answers on a split, (N, K). Every lossy candidate is judged against them.
 
     Raises:
-        ProofError: it answers otherwise from call to call, or from batch to batch.
+        ProofError: the network answers differently from call to call, or from batch to batch.
     """
     module, examples = model.deployable(load_network(model, weights)), read_split(data).inputs
     require_determinism(module, model.inputs, examples)
@@ -72,11 +72,11 @@ def float_logits(model: ModelSpec, weights: Path, data: Path) -> NDArray[np.floa
 
 
 def other_sizes(model: ModelSpec, weights: Path, data: Path) -> Sized:
-    """Examples of a split in other sizes, where axes are free: candidates are held against the float network there too.
+    """Return examples of a split in other sizes, where axes are free. Candidates are compared with float on them too.
 
     Raises:
-        ProofError: it answers otherwise from call to call, or from batch to batch.
-        UsageError: an axis is declared free at whose other sizes the network has no answer.
+        ProofError: the network answers differently from call to call, or from batch to batch.
+        UsageError: an axis is declared free, but the network has no answer at its other sizes.
     """
     if not any(feature.dynamic_axes for feature in model.inputs):
         return Sized()
@@ -89,20 +89,20 @@ def write_samples(
     """Write the first `count` validation examples with labels and the float network's logits, and those of other sizes.
 
     Args:
-        path: where to.
-        validation: the split.
-        logits: of the float network, (N, K).
-        count: of the examples.
+        path: file to write.
+        validation: file of the validation split.
+        logits: logits of the float network, (N, K).
+        count: number of the examples.
         sized: examples of other sizes; None where no axis is free.
     """
     split = read_split(validation)
     arrays = {f"input.{name}": values[:count] for name, values in split.inputs.items()}
-    others = pack_size_groups(() if sized is None else sized.groups)
-    save_file({**arrays, "labels": split.labels[:count], "logits": logits[:count], **others}, path)
+    sized_arrays = pack_size_groups(() if sized is None else sized.groups)
+    save_file({**arrays, "labels": split.labels[:count], "logits": logits[:count], **sized_arrays}, path)
 
 
 def runtime_of(spec: CandidateSpec) -> RuntimeSpec:
-    """How a candidate's file is run."""
+    """Return how a candidate's file is run."""
     return RuntimeSpec(
         kind=FORMATS[spec.format].runtime,
         file=FORMATS[spec.format].file_name,
@@ -111,14 +111,14 @@ def runtime_of(spec: CandidateSpec) -> RuntimeSpec:
     )
 
 
-def folder_of(one: CandidateSpec | CandidateReport, context: Context) -> Path:
-    """Where a candidate is made, in the scratch folder."""
-    return context.scratch / f"{one.name}-{one.identity[:_NAME_DIGITS]}"
+def folder_of(candidate: CandidateSpec | CandidateReport, context: Context) -> Path:
+    """Return the folder in the scratch folder in which a candidate is made."""
+    return context.scratch / f"{candidate.name}-{candidate.identity[:_NAME_DIGITS]}"
 
 
 def is_evaluated(spec: CandidateSpec, context: Context) -> bool:
-    """Whether an earlier, interrupted run made a candidate, and its files are as they were then, or has its row."""
-    return _finished(spec, context) is not None
+    """Return whether an interrupted run left the row of a candidate, or made the candidate and its files are intact."""
+    return _read_result(spec, context) is not None
 
 
 def evaluate_once(
@@ -132,21 +132,21 @@ def evaluate_once(
     Raises:
         PipelineError: something is wrong that says nothing about the candidate.
     """
-    finished = _finished(spec, context)
-    if finished is not None:
-        return finished
+    result = _read_result(spec, context)
+    if result is not None:
+        return result
     folder = folder_of(spec, context)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:
-        made = evaluate(spec, context, folder, float_logits=float_logits)
+        result = evaluate(spec, context, folder, float_logits=float_logits)
     except TimeIsUpError:
         raise
     except Exception as error:  # noqa: BLE001 - exporters and quantizers raise all kinds
-        return from_error(spec, error, folder, made=(folder / FORMATS[spec.format].file_name).exists())
-    if isinstance(made, CandidateReport):
-        write_kept(folder / _REPORT, made.model_dump_json().encode())
-    return made
+        return from_error(spec, error, folder, has_file=(folder / FORMATS[spec.format].file_name).exists())
+    if isinstance(result, CandidateReport):
+        write_kept(folder / _REPORT, result.model_dump_json().encode())
+    return result
 
 
 def keep_row(spec: CandidateSpec, context: Context, row: Unproven) -> None:
@@ -155,23 +155,23 @@ def keep_row(spec: CandidateSpec, context: Context, row: Unproven) -> None:
     Args:
         spec: what was to be made.
         context: what it was to be made from.
-        row: of the candidate.
+        row: the candidate's row.
     """
     folder = folder_of(spec, context)
     folder.mkdir(exist_ok=True)
     write_kept(folder / _UNPROVEN, row.model_dump_json().encode())
 
 
-def _finished(spec: CandidateSpec, context: Context) -> CandidateReport | Unproven | None:
-    """The row of a candidate, or the report on it, if that and the candidate's files are as they were then."""
+def _read_result(spec: CandidateSpec, context: Context) -> CandidateReport | Unproven | None:
+    """Return the row or report that an interrupted run left; None without one, or if files have changed since."""
     folder = folder_of(spec, context)
-    refused = read_kept(folder / _UNPROVEN, context.reporter.log)
-    if refused is not None:
-        return Unproven.model_validate_json(refused)
-    kept = read_kept(folder / _REPORT, context.reporter.log)
-    if kept is None:
+    row = read_kept(folder / _UNPROVEN, context.reporter.log)
+    if row is not None:
+        return Unproven.model_validate_json(row)
+    content = read_kept(folder / _REPORT, context.reporter.log)
+    if content is None:
         return None
-    report = CandidateReport.model_validate_json(kept)
+    report = CandidateReport.model_validate_json(content)
     files = {report.runtime.file: report.sha256}
     if report.tuned_sha256 is not None:
         files[TUNED_FILE] = report.tuned_sha256
@@ -192,8 +192,8 @@ def evaluate(
     Args:
         spec: what to make.
         context: what it is made from and held against.
-        folder: its own; ends with the model file in it, and the tuned weights where it was fine-tuned.
-        float_logits: of the float network on the validation split, (N, K).
+        folder: the candidate's own folder. Its model file is written there, and its tuned weights if it has any.
+        float_logits: logits of the float network on the validation split, (N, K).
 
     Returns:
         The report, not timed yet; or the row of a file that does not reproduce its source, or that cannot be run.
@@ -253,18 +253,18 @@ def served_quality(
     """Judge the winner against the float network on a split, both as they are served.
 
     Args:
-        winner: to judge.
+        winner: the candidate to judge.
         winner_file: its model file.
         baseline: the float network as a lossless candidate.
         baseline_file: its model file.
-        model_info: the facts of the model: its inputs and labels.
-        data: the split.
-        scratch: for temporary files.
+        model_info: file with the facts of the model: its inputs and labels.
+        data: file of the split.
+        scratch: folder for temporary files.
     """
     info = read_document(model_info, ModelInfo)
     logits = [
-        predict_logits(file=file, runtime=one.runtime, inputs=info.inputs, data=data, scratch=scratch)
-        for one, file in ((winner, winner_file), (baseline, baseline_file))
+        predict_logits(file=file, runtime=report.runtime, inputs=info.inputs, data=data, scratch=scratch)
+        for report, file in ((winner, winner_file), (baseline, baseline_file))
     ]
     return task_of(info.task).judge(
         candidate=winner.name,
@@ -279,7 +279,7 @@ def served_quality(
 def hold_against(
     reference: Reference, spec: CandidateSpec, context: Context, file: Path
 ) -> tuple[ParityReport, LayerFinding]:
-    """Hold a candidate's file against what it must reproduce.
+    """Check a candidate's file against what it must reproduce.
 
     Args:
         reference: what it must reproduce.
@@ -348,7 +348,7 @@ def quantize_file(
         step: the pass that does it.
         source: the ONNX file, left as it is.
         destination: where the quantized file goes.
-        context: for the training examples that activations are measured on.
+        context: its training examples are those that activations are measured on.
         keep: names of modules whose layers stay in float, besides those that the pass names.
 
     Raises:
@@ -363,12 +363,12 @@ def quantize_file(
 
 
 def _tolerance(spec: CandidateSpec, context: Context) -> Tolerance:
-    """How far a file may be from its source, before it is fitted to the network's answers."""
+    """Return how far a file may be from its source. The limit is fitted to the network's answers later."""
     return replace(PRECISIONS[spec.precision].tolerance, same_decision=context.task.decides_by_largest)
 
 
 def _too_large(file: Path, limit: int) -> str:
-    """Why an ONNX file is too large for the reference evaluator; empty if it is not, and for another format."""
+    """Say why an ONNX file is too large for the reference evaluator; empty if it is not, and for another format."""
     if file.suffix != ".onnx":
         return ""
     macs = graph_cost(onnx.load(file)).macs

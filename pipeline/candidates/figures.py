@@ -1,4 +1,4 @@
-"""The report on a candidate, from what was measured while it was made, proven and judged."""
+"""Builds the report on a candidate from what was measured while it was made, proven and judged."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def make_report(
     parity: ParityReport,
     quality: QualityReport,
 ) -> CandidateReport:
-    """The report on a candidate that is proven, without timings.
+    """Build the report on a candidate that is proven, without timings.
 
     Args:
-        spec: what was made.
-        how: its file was written.
+        spec: what the candidate is.
+        how: how its file was written.
         passes: what each of the specification's passes did, in their order.
         tuned_sha256: digest of its fine-tuned weights; None where it was not fine-tuned.
         file: its model file.
-        runtime: how that is run.
-        parity: of the file; it passed.
-        quality: of its answers on validation.
+        runtime: how that file is run.
+        parity: parity report on the file, which passed.
+        quality: quality report on its answers on validation data.
     """
     return CandidateReport(
         name=spec.name,

@@ -23,30 +23,30 @@ def outcome(
     float_size: int,
     goal: Goal,
 ) -> str:
-    """What was found of a candidate in what is searched for, and what kept it from winning.
+    """Say how far a candidate came towards the goal, and what kept it from winning.
 
     Args:
-        report: of the candidate.
-        verdict: of the budget.
+        report: report on the candidate.
+        verdict: verdict on the candidate under the budget.
         limits: the budget.
-        speed: against the float network's file, by batch size.
-        float_size: of that file, in bytes.
+        speed: speed-ups over the float network's file, one per batch size.
+        float_size: size of that file, in bytes.
         goal: what the candidates compete in.
 
     Returns:
         One clause.
     """
-    gain, found = _gain(report, speed, float_size, goal)
+    is_gain, ratio = _gain(report, speed, float_size, goal)
     if not verdict.allowed:
-        return f"{found}, {miss(report.quality, verdict=verdict, limits=limits)}"
-    if gain:
-        return found
+        return f"{ratio}, {miss(report.quality, verdict=verdict, limits=limits)}"
+    if is_gain:
+        return ratio
     cause = _cause(report)
-    return f"{found}, no benefit{f': {cause}' if cause else ''}"
+    return f"{ratio}, no benefit{f': {cause}' if cause else ''}"
 
 
 def miss(quality: QualityReport, *, verdict: Verdict, limits: Budget) -> str:
-    """Why a candidate may not be selected: its verdict, then what was found and what is allowed."""
+    """Say why a candidate may not be selected: its verdict, then what was measured and what is allowed."""
     return (
         f"{verdict.text}: drop {quality.drop * 100:+.2f} points, bound {verdict.adjusted_drop_upper * 100:+.2f} of "
         f"{limits.max_accuracy_drop * 100:.2f} allowed; confident flips {quality.confident_share:.2%} of "
@@ -55,22 +55,22 @@ def miss(quality: QualityReport, *, verdict: Verdict, limits: Budget) -> str:
 
 
 def _gain(report: CandidateReport, speed: tuple[SpeedUp, ...], float_size: int, goal: Goal) -> tuple[bool, str]:
-    """Whether a gain over float in ONNX Runtime may be claimed, and the ratio in words."""
+    """Return whether a gain over float in ONNX Runtime may be claimed, and the ratio in words."""
     match goal:
         case "size":
             smaller = float_size / report.size
             return smaller > 1 + MINIMUM_GAIN, f"{smaller:.2f}x smaller than float"
         case "latency":
-            one = min(speed, key=lambda found: found.batch_size)
+            speed_up = min(speed, key=lambda measured: measured.batch_size)
         case "throughput":
-            one = max(speed, key=lambda found: found.batch_size)
+            speed_up = max(speed, key=lambda measured: measured.batch_size)
         case _:
             assert_never(goal)
-    return one.over_float.is_gain, f"{one.over_float.value:.2f}x float at batch {one.batch_size}"
+    return speed_up.over_float.is_gain, f"{speed_up.over_float.value:.2f}x float at batch {speed_up.batch_size}"
 
 
 def _cause(report: CandidateReport) -> str:
-    """What is known of passes that make nothing faster; empty where nothing is."""
+    """Say why passes made nothing faster; empty where the reason is not known."""
     facts = PRECISIONS[report.precision]
     cause = facts.why_no_gain
     if cause:

@@ -1,4 +1,4 @@
-"""Which layer costs a compressed network its accuracy: each is left as it was, in turn, the others compressed."""
+"""Which layer costs a compressed network its accuracy: each layer in turn is left out, the others compressed."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class LayerGain:
 
     Args:
         layer: name of the module, as its user knows it.
-        kind: the pass it is left out of.
-        accuracy: gain in the mean score.
+        kind: kind of the pass that leaves it out.
+        accuracy: gain in the mean score, as a fraction.
         divergence: fall of the divergence from float, in the task's unit; positive is closer to float.
     """
 
@@ -49,15 +49,16 @@ class LayerGain:
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """The layers of one candidate, the one that would win back most first.
+    """The layers of one candidate, starting with the one that would win back most.
 
     Args:
-        candidate: its name.
-        examples: how many validation examples it was measured on.
-        drop: accuracy lost against float on them.
-        divergence: from float on them, in the task's unit: of classification the mean Kullback-Leibler one, in nats.
-        gains: by accuracy, then by divergence.
-        left_out: how many layers were not tried for lack of time; those with the fewest weights.
+        candidate: name of the candidate.
+        examples: number of validation examples that it was measured on.
+        drop: accuracy lost against float on them, as a fraction.
+        divergence: divergence from float on them, in the task's unit. For classification it is the mean
+            Kullback-Leibler divergence, in nats.
+        gains: gains per layer, sorted by accuracy, then by divergence.
+        left_out: number of layers that were not tried for lack of time. They are those with the fewest weights.
     """
 
     candidate: str
@@ -77,47 +78,49 @@ def rank_layers(
 ) -> Ranking:
     """Measure what each layer that a pass touched would win back if that pass left it out.
 
-    What was pruned before a fine-tune pass is not tried: with another structure it would have to be trained again. Nor
-    are layers in a number format that all compute in or none, such as bfloat16.
+    Layers that were pruned before a fine-tune pass are not tried: with another structure the network would have to be
+    trained again. Layers are not tried either in a number format in which all compute or none, such as bfloat16.
 
     Args:
         spec: a lossy candidate.
         context: what it was made from.
         validation: the examples to measure on; a few hundred will do.
-        tuned: its fine-tuned weights, if it has any.
-        limit_s: no further layer is tried after so many seconds.
+        tuned: file of its fine-tuned weights; None without any.
+        limit_s: time after which no further layer is tried, in seconds.
     """
     started = time.monotonic()
     network = context.deployable()
     arrays = {name: np.ascontiguousarray(values) for name, values in validation.inputs.items()}
     before = run_chunks(module_reference(network, context.model.inputs).answer, arrays, _BATCH)
 
-    def judged(logits: NDArray[np.float32]) -> tuple[float, float]:
-        """Mean score, and the divergence of the answers from those of float, in nats."""
+    def judge(logits: NDArray[np.float32]) -> tuple[float, float]:
+        """Return the mean score, and the divergence of the answers from those of float, in the task's unit."""
         accuracy = float(context.task.scores(logits, validation.labels).mean())
         return accuracy, context.task.divergence(before, logits, activation=context.model.outputs_are)
 
-    accuracy, divergence = judged(_answers(spec, context, network, arrays, tuned))
-    tried = sorted(_touched(spec, context, network, tuned), key=lambda one: -one.weights)
+    accuracy, divergence = judge(_answers(spec, context, network, arrays, tuned))
+    exclusions = sorted(_exclusions(spec, context, network, tuned), key=lambda exclusion: -exclusion.weights)
     gains: list[LayerGain] = []
-    for one in tried:
+    for exclusion in exclusions:
         if gains and time.monotonic() - started > limit_s:
             break
-        right, distance = judged(_answers(spec, context, network, arrays, tuned, keep=one))
-        name = one.layer.removeprefix("network.")
-        gains.append(LayerGain(layer=name, kind=one.kind, accuracy=right - accuracy, divergence=divergence - distance))
+        right, distance = judge(_answers(spec, context, network, arrays, tuned, exclusion=exclusion))
+        name = exclusion.layer.removeprefix("network.")
+        gains.append(
+            LayerGain(layer=name, kind=exclusion.kind, accuracy=right - accuracy, divergence=divergence - distance)
+        )
     return Ranking(
         candidate=spec.name,
         examples=len(validation.labels),
-        drop=judged(before)[0] - accuracy,
+        drop=judge(before)[0] - accuracy,
         divergence=divergence,
-        gains=tuple(sorted(gains, key=lambda one: (-one.accuracy, -one.divergence))),
-        left_out=len(tried) - len(gains),
+        gains=tuple(sorted(gains, key=lambda gain: (-gain.accuracy, -gain.divergence))),
+        left_out=len(exclusions) - len(gains),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Kept:
+class _Exclusion:
     """A layer that one pass leaves out."""
 
     kind: str
@@ -125,13 +128,13 @@ class _Kept:
     weights: int = 0
 
 
-def _touched(spec: CandidateSpec, context: Context, network: nn.Module, tuned: Path | None) -> list[_Kept]:
+def _exclusions(spec: CandidateSpec, context: Context, network: nn.Module, tuned: Path | None) -> list[_Exclusion]:
     torch_passes = spec.passes if spec.file_pass is None else spec.float_passes
     compressed, reports = apply_passes(network, torch_passes, example=context.example(), weights=tuned)
-    last = max((place for place, one in enumerate(torch_passes) if isinstance(one, FineTune)), default=-1)
+    last = max((place for place, step in enumerate(torch_passes) if isinstance(step, FineTune)), default=-1)
     whole = {facts.made_by for facts in PRECISIONS.values() if not facts.by_layer}
-    touched = [
-        _Kept(kind=report.kind, layer=layer.name, weights=layer.weights)
+    exclusions = [
+        _Exclusion(kind=report.kind, layer=layer.name, weights=layer.weights)
         for report in reports[last + 1 :]
         if report.kind not in whole
         for layer in report.layers
@@ -139,16 +142,18 @@ def _touched(spec: CandidateSpec, context: Context, network: nn.Module, tuned: P
     ]
     if spec.file_pass is not None:
         kinds = (nn.Linear, _ConvNd) if PRECISIONS[spec.precision].converts_convolutions else (nn.Linear,)
-        layers = [(name, one) for name, one in weighted_layers(compressed).items() if isinstance(one, kinds)]
-        touched += [
-            _Kept(kind=spec.file_pass.kind, layer=name, weights=sum(weight.numel() for weight in weights_of(one)))
-            for name, one in layers
+        layers = {name: layer for name, layer in weighted_layers(compressed).items() if isinstance(layer, kinds)}
+        exclusions += [
+            _Exclusion(
+                kind=spec.file_pass.kind, layer=name, weights=sum(weight.numel() for weight in weights_of(layer))
+            )
+            for name, layer in layers.items()
         ]
-    return touched
+    return exclusions
 
 
 def _narrower(layer: str, before: nn.Module, after: nn.Module) -> bool:
-    """Whether a layer lost channels of its own, and not only some of those it reads."""
+    """Return whether a layer lost channels of its own, and not only some of those it reads."""
     widths = []
     for network in (before, after):
         module = network.get_submodule(layer)
@@ -164,47 +169,47 @@ def _answers(
     arrays: Mapping[str, NDArray[Any]],
     tuned: Path | None,
     *,
-    keep: _Kept | None = None,
+    exclusion: _Exclusion | None = None,
 ) -> NDArray[np.float32]:
-    """Logits of a candidate, as it would be with one layer left out of one pass."""
-    # What depends on its batch is served one by one.
+    """Return the logits of a candidate, as it would be with one layer left out of one pass."""
+    # A candidate whose answers depend on the batch is served one example at a time.
     size = 1 if PRECISIONS[spec.precision].scales_per_call else _BATCH
     inputs = context.model.inputs
     if spec.file_pass is None:
-        module = _compressed(network, spec.passes, context, tuned, keep)
+        module = _compress(network, spec.passes, context, tuned, exclusion)
         return run_chunks(module_reference(module, inputs).answer, arrays, size)
-    in_float = (keep.layer,) if keep is not None and keep.kind == spec.file_pass.kind else ()
-    unpruned = f"{keep.kind}-{keep.layer}" if keep is not None and not in_float else "nothing"
+    in_float = (exclusion.layer,) if exclusion is not None and exclusion.kind == spec.file_pass.kind else ()
+    unpruned = f"{exclusion.kind}-{exclusion.layer}" if exclusion is not None and not in_float else "nothing"
     runtime = runtime_of(spec)
     plain, quantized = context.scratch / f"float-{spec.name}-without-{unpruned}.onnx", context.scratch / runtime.file
     if not plain.exists():
-        module = _compressed(network, spec.float_passes, context, tuned, keep)
+        module = _compress(network, spec.float_passes, context, tuned, exclusion)
         export_onnx(module, plain, inputs=inputs, example=context.example(), opset=context.opset)
     try:
         quantize_file(spec.file_pass, plain, quantized, context, keep=in_float)
     except UsageError:
         if not in_float:
             raise
-        quantized.write_bytes(plain.read_bytes())  # it was the only one
+        quantized.write_bytes(plain.read_bytes())  # it was the only layer
     return run_chunks(load_model(context.scratch, runtime, inputs), arrays, size)
 
 
-def _compressed(
-    network: nn.Module, passes: Sequence[Pass], context: Context, tuned: Path | None, keep: _Kept | None
+def _compress(
+    network: nn.Module, passes: Sequence[Pass], context: Context, tuned: Path | None, exclusion: _Exclusion | None
 ) -> nn.Module:
     module = network
-    for one in passes:
-        before, left_out = module, keep is not None and keep.kind == one.kind
-        if left_out and keep is not None and isinstance(one, ChannelPruning):
+    for step in passes:
+        before, left_out = module, exclusion is not None and exclusion.kind == step.kind
+        if left_out and exclusion is not None and isinstance(step, ChannelPruning):
             # Layers that share its channels keep theirs too.
-            name = keep.layer.removeprefix("network.")
-            whole = one.model_copy(update={"layers": {**one.layers, name: 1.0}})
+            name = exclusion.layer.removeprefix("network.")
+            whole = step.model_copy(update={"layers": {**step.layers, name: 1.0}})
             try:
                 module, _ = apply_passes(before, (whole,), example=context.example())
             except UsageError:
-                module = copy.deepcopy(before)  # it was the only one
+                module = copy.deepcopy(before)  # it was the only layer
             continue
-        module, _ = apply_passes(before, (one,), example=context.example(), weights=tuned)
-        if left_out and keep is not None:
-            module.set_submodule(keep.layer, copy.deepcopy(before.get_submodule(keep.layer)))
+        module, _ = apply_passes(before, (step,), example=context.example(), weights=tuned)
+        if left_out and exclusion is not None:
+            module.set_submodule(exclusion.layer, copy.deepcopy(before.get_submodule(exclusion.layer)))
     return module.eval()

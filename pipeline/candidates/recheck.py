@@ -1,4 +1,4 @@
-"""A candidate that is there already, held against its reference once more."""
+"""Checks a candidate that exists already against its reference once more."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pipeline.precision import PRECISIONS
 
 
 def requantize(spec: CandidateSpec, context: Context, *, tuned: Path | None) -> Path:
-    """A quantized ONNX candidate's file, made from weights and passes once more.
+    """Make the file of a quantized ONNX candidate from weights and passes once more.
 
     Args:
         spec: what the candidate is.
         context: what it was made from; the file lies in its scratch folder.
-        tuned: its fine-tuned weights, if it has any.
+        tuned: file of its fine-tuned weights; None without any.
     """
     folder = context.scratch / f"again-{spec.name}"
     folder.mkdir()
@@ -32,15 +32,15 @@ def requantize(spec: CandidateSpec, context: Context, *, tuned: Path | None) -> 
 def recheck(
     spec: CandidateSpec, context: Context, file: Path, *, tuned: Path | None, original: Path | None = None
 ) -> tuple[ParityReport, LayerFinding]:
-    """Rebuild a candidate's reference from weights and passes, and hold its file against it.
+    """Rebuild a candidate's reference from weights and passes, and check its file against it.
 
     Args:
         spec: what the candidate is.
         context: what it was made from.
         file: its model file; a TorchScript file's digest is known by now.
-        tuned: its fine-tuned weights, if it has any.
-        original: of a quantized ONNX file that was altered, the file that the build made; without it, such a file is
-            held against itself with graph optimizations off.
+        tuned: file of its fine-tuned weights; None without any.
+        original: the file that the build made, where a quantized ONNX file was altered afterwards. Without it, a
+            quantized file is compared with itself with graph optimizations off.
 
     Returns:
         The parity report, and the layer at fault where it failed.

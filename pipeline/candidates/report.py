@@ -1,4 +1,4 @@
-"""What is known about one candidate: a row of the table, as data."""
+"""The report on one candidate: a row of the table, as data."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ class ParityFigures(Document):
 
     Args:
         reference: what it was compared with.
-        checks: how many replays were compared.
+        checks: number of replays that were compared.
         max_absolute: largest difference on a logit.
         max_relative: largest difference as a share of the expected logit; None where a zero was expected and not found.
-        cosine: smallest of the checks.
-        argmax_agreement: smallest share of equal decisions of the checks.
+        cosine: smallest cosine similarity among the checks.
+        argmax_agreement: smallest share of equal decisions among the checks, as a fraction.
         nearest: the difference that came closest to its limit.
         limit: the largest difference allowed where the file came closest to its limit.
         batch_invariant: whether an answer is the same whatever else is in the batch.
         batch_difference: largest difference between an answer alone and in a batch.
         runs: the ways in which the file was run: as served, without optimizations, in the reference evaluator.
-        not_run: what was left out, by run, and why.
-        left_out: kinds of made-up inputs to which the network itself has no steady answer, and why.
-        noise: how far float32 takes the network's answers from those in float64; None where that is not known, or where
-            quantizing moves them anyway.
+        not_run: why runs were left out, by run.
+        left_out: why kinds of made-up inputs were left out, by kind: the network itself has no steady answer to them.
+        noise: how far the network's answers in float32 are from those in float64; None where that is not known, or
+            where quantizing moves them anyway.
         empty: whether one and the same answer to every example would have passed too.
-        tolerance: the limit, fitted to the network's answers; golden answers are held to it.
+        tolerance: the limit, fitted to the network's answers. Golden answers are checked with it too.
     """
 
     reference: str
@@ -62,7 +62,7 @@ class ParityFigures(Document):
 
 
 class TimingFigures(Document):
-    """One-thread latency at one batch size, milliseconds per call, a value per interleaved round."""
+    """One-thread latency at one batch size, in milliseconds per call, with a value per interleaved round."""
 
     batch_size: int
     median_ms: float
@@ -70,7 +70,7 @@ class TimingFigures(Document):
 
 
 class EagerTiming(TimingFigures):
-    """Of the float network run by torch itself.
+    """The timing of the float network run by torch itself, at one batch size.
 
     Args:
         layout: the memory format that was the faster one at this batch size: `NCHW`, `channels-last`, or `as given`
@@ -95,7 +95,7 @@ class EagerReport(Document):
     timings: tuple[EagerTiming, ...]
 
     def timing(self, batch_size: int) -> EagerTiming:
-        """The timing at a batch size.
+        """Return the timing at a batch size.
 
         Raises:
             KeyError: it was not measured.
@@ -107,14 +107,14 @@ class PassFigures(Document):
     """What one pass really did.
 
     Args:
-        kind: the pass.
+        kind: kind of the pass.
         detail: its settings in words.
         sparsity: zero weights as a fraction of all parameters.
         weight_share: touched weights as a fraction of all parameters.
         compute_share: multiply-accumulates of the touched layers as a fraction of all layers'.
         removed_weight_share: parameters that are gone as a fraction of those before the pass.
         removed_compute_share: multiply-accumulates that are gone as a fraction of those before the pass.
-        settings: of the pass, as the recipe gives them.
+        settings: settings of the pass, as the recipe gives them.
     """
 
     kind: str
@@ -131,26 +131,26 @@ class CandidateReport(Document):
     """The row of the table: everything measured about one candidate.
 
     Args:
-        name: for people, and of its folder.
+        name: name of the candidate, for people and for its folder.
         identity: digest of its specification.
         variant: name of the network.
-        format: of its file.
+        format: format of its file.
         precision: number format of the weights.
-        lossy: whether it may answer otherwise than float at all.
-        how: its file was written.
-        passes: what each did.
-        tuned_sha256: of its fine-tuned weights, None without any.
+        lossy: whether it may answer differently from float at all.
+        how: how its file was written.
+        passes: what each of its passes did.
+        tuned_sha256: SHA-256 digest of its fine-tuned weights; None without any.
         runtime: how its file is run.
-        sha256: of its file.
-        size: of its file, in bytes.
-        parity: with its own source.
-        quality: of its decisions on validation, against float.
-        timings: of this host; empty until all candidates are timed side by side.
+        sha256: SHA-256 digest of its file.
+        size: size of its file, in bytes.
+        parity: how closely its file reproduces its own source.
+        quality: quality of its decisions on validation data, against float.
+        timings: timings on this host, one per batch size; empty until all candidates are timed side by side.
     """
 
     title: ClassVar[str] = "a candidate's report"
 
-    # Folders are named after it, also by who did not make it: `pipeline verify RUN_DIR`.
+    # Folders are named after it, also by `pipeline verify RUN_DIR`, which did not make the report.
     name: str = Field(pattern=NAME)
     identity: str = Field(pattern=NAME)
     variant: str = Field(pattern=NAME)
@@ -169,8 +169,8 @@ class CandidateReport(Document):
 
     @property
     def spec(self) -> CandidateSpec:
-        """What the candidate is: enough to make it again."""
-        passes = [{"kind": one.kind, **one.settings} for one in self.passes]
+        """The specification of the candidate, from which it can be made again."""
+        passes = [{"kind": figures.kind, **figures.settings} for figures in self.passes]
         return CandidateSpec(
             variant=self.variant,
             passes=TypeAdapter(tuple[Pass, ...]).validate_python(passes),
@@ -182,7 +182,7 @@ class CandidateReport(Document):
         )
 
     def timing(self, batch_size: int) -> TimingFigures:
-        """The timing at a batch size.
+        """Return the timing at a batch size.
 
         Raises:
             KeyError: it was not measured.
@@ -190,5 +190,5 @@ class CandidateReport(Document):
         return _timing_at(self.timings, batch_size)
 
     def to_evidence(self) -> dict[str, Any]:
-        """The row as evidence holds it, as JSON values: without what belongs to a host, an hour or a server."""
+        """Return the row for the evidence, as JSON values, without what belongs to a host, an hour or a server."""
         return self.model_dump(mode="json", exclude={"runtime", "timings"})

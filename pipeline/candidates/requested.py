@@ -1,4 +1,4 @@
-"""The candidates that a recipe asks for: which of them are proven, and what becomes of the others."""
+"""Makes the candidates that a recipe asks for, and decides what becomes of those that cannot be proven."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Maker:
     """Makes, proves and judges one candidate after the other.
 
     Args:
-        candidates: the recipe's section.
-        named: what the recipe names; without it the build ends.
-        float_logits: of the float network on the validation split, (N, K).
-        reports: of the candidates that are proven so far, by name.
+        candidates: the recipe's `[candidates]` section.
+        named: what the recipe names. The build ends if one of these cannot be had.
+        float_logits: logits of the float network on the validation split, (N, K).
+        reports: reports on the candidates that are proven so far, by name.
     """
 
     candidates: Candidates
@@ -42,11 +42,11 @@ class Maker:
     reports: dict[str, CandidateReport] = field(default_factory=dict)
 
     def make(self, spec: CandidateSpec, context: Context) -> CandidateReport | Unproven:
-        """Make one, unless an interrupted run did.
+        """Make a candidate, unless an interrupted run did.
 
         Args:
-            spec: what to make.
-            context: what it is made from and held against.
+            spec: the candidate to make.
+            context: what it is made from and checked against.
 
         Returns:
             Its report; or the row that says why it cannot be selected.
@@ -58,7 +58,7 @@ class Maker:
         if isinstance(result, Unproven):
             if (way := way_on(result, self.named, self.candidates.formats)) is not None:
                 file = folder_of(spec, context) / runtime_of(spec).file
-                raise ending(result, way, kept=file if file.exists() else None)
+                raise ending(result, way, file=file if file.exists() else None)
             keep_row(spec, context, result)
         else:
             self.reports[spec.name] = result
@@ -78,23 +78,23 @@ def make_requested(
     In a format in which the float network cannot be had, nothing else is tried.
 
     Args:
-        candidates: the recipe's section.
-        make: makes, proves and judges one; raises where the build must not go on without it.
+        candidates: the recipe's `[candidates]` section.
+        make: function that makes, proves and judges a candidate. It raises where the build must not go on without it.
         named: what the recipe names.
-        reporter: told what cannot be selected, and why.
+        reporter: receives a line on each candidate that cannot be selected, with the reason.
 
     Returns:
-        Those that are proven, and rows of the others.
+        Specifications of the candidates that are proven, and rows of the others.
 
     Raises:
-        UsageError: float, or what the recipe names, can be had in no format.
+        UsageError: the float network, or a candidate that the recipe names, can be had in no format.
     """
     requested = candidate_specs(candidates)
     proven: list[CandidateSpec] = []
     rows: list[Unproven] = []
     absent: dict[str, Unproven] = {}
-    for done, spec in enumerate(requested):
-        reporter.progress("candidates", done, len(requested), spec.name)
+    for number, spec in enumerate(requested):
+        reporter.progress("candidates", number, len(requested), spec.name)
         if spec.format in absent:
             row = without_format(spec, absent[spec.format])
             if row.name == named.candidate:

@@ -1,4 +1,4 @@
-"""What the select stage decides: the winner, why, and a verdict per candidate."""
+"""What the select stage decides: the winner, why it won, and a verdict per candidate."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ class Selection(Document):
 
     Args:
         selected: name of the winner.
-        why: it won.
-        verdicts: by candidate, in the order of the table.
+        why: why it won.
+        verdicts: verdicts by candidate, in the order of the table.
         goal: what the candidates competed in.
         limits: what a lossy candidate may lose.
-        test: the winner against float on the test set, opened for this report alone.
-        test_verdict: whether the winner is inside its limits there too; it alone is compared.
+        test: quality report on the winner, against float, on the test set, which is opened for this report alone.
+        test_verdict: whether the winner is inside its limits there too. It alone is compared, so its bound is not
+            adjusted for others.
     """
 
     title: ClassVar[str] = "the selection of this build"

@@ -27,7 +27,7 @@ from pipeline.recipe.passes import (
 
 FLOAT = "float"
 FALLBACK = "float.onnx.fp32"
-# The float network in each format, the one first that ratios are over wherever it can be had.
+# Names of the float network in each format. Speed-ups are over the first one that could be made.
 FLOAT_NAMES = tuple(dict.fromkeys((FALLBACK, *(f"{FLOAT}.{form}.fp32" for form in PRECISIONS["fp32"].formats))))
 
 
@@ -36,12 +36,12 @@ class CandidateSpec:
     """A list of passes, a format, a precision and how it is run.
 
     Args:
-        variant: name of the network the passes make; `float` for none.
-        passes: applied to the float network, in order.
-        format: what it is exported to.
+        variant: name of the network that the passes make; `float` without passes.
+        passes: passes that are applied to the float network, in order.
+        format: format that it is exported to.
         precision: number format of the weights.
-        optimization: of the runtime's graph optimizer, when served.
-        threads: of the runtime, when served.
+        optimization: level of the runtime's graph optimizer, when served.
+        threads: number of threads of the runtime, when served.
         allow_batch_variant: whether it is served in batches even if its answers depend on them.
     """
 
@@ -60,7 +60,7 @@ class CandidateSpec:
 
     @property
     def float_passes(self) -> tuple[Pass, ...]:
-        """The passes that act on the float network; an ONNX file is quantized after its export."""
+        """The passes that act on the float network. An ONNX file is quantized after its export."""
         return float_passes(self.passes)
 
     @property
@@ -70,14 +70,14 @@ class CandidateSpec:
 
     @property
     def name(self) -> str:
-        """For people; unique within a recipe."""
+        """The name for people, which is unique within a recipe."""
         return f"{self.variant}.{self.format}.{self.precision}"
 
     @property
     def identity(self) -> str:
-        """Digest of the specification: same name, different passes, different identity."""
+        """The digest of the specification. With the same name and different passes, the identity differs."""
         document = {
-            "passes": [one.model_dump(mode="json") for one in self.passes],
+            "passes": [step.model_dump(mode="json") for step in self.passes],
             "format": self.format,
             "optimization": self.optimization,
             "threads": self.threads,
@@ -87,16 +87,24 @@ class CandidateSpec:
 
 
 def baseline_of(names: Collection[str]) -> str:
-    """The float candidate that others are held against: in ONNX, or in another format where it cannot be had so.
+    """Return the name of the float candidate that others are compared with, in ONNX wherever that could be made.
 
     Args:
-        names: of candidates that are proven, one in float among them.
+        names: names of the proven candidates. The float network in some format is among them.
     """
     return next(name for name in FLOAT_NAMES if name in names)
 
 
 def default_variants(amount: float, scope: PruningScope) -> tuple[Variant, ...]:
-    """Pruned, float in int8, dynamic and static, pruned in int8, and float in bfloat16 where the processor has that."""
+    """Return the default variants.
+
+    They are the pruned network, float in dynamic and in static int8, the pruned network in dynamic int8, and float in
+    bfloat16 where the processor computes in it.
+
+    Args:
+        amount: share of the weights that is pruned, as a fraction.
+        scope: whether weights are ranked per layer or globally.
+    """
     pruning = MagnitudePruning(amount=amount, scope=scope)
     pruned = f"pruned{amount * 100:g}" + ("-global" if scope == "global" else "")
     variants = (
@@ -110,7 +118,7 @@ def default_variants(amount: float, scope: PruningScope) -> tuple[Variant, ...]:
 
 
 def candidate_specs(settings: Candidates) -> tuple[CandidateSpec, ...]:
-    """Every candidate the recipe asks for, float first, `float.onnx.fp32` always among them, if only to be tried."""
+    """Return every candidate that the recipe asks for, float first. `float.onnx.fp32` is always among them."""
     variants = settings.variants
     if variants is None:
         variants = default_variants(settings.pruning_amount, settings.pruning_scope)

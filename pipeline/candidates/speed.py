@@ -11,12 +11,12 @@ from pipeline.measure.gain import Ratio, speed_up
 
 @dataclass(frozen=True, kw_only=True)
 class SpeedUp:
-    """At one batch size, over paired rounds.
+    """The speed-up of a candidate at one batch size, over paired rounds.
 
     Args:
         batch_size: examples per call.
-        over_eager: than the float network run by torch itself, in its faster memory format.
-        over_float: than the float network's file, `float.onnx.fp32` wherever there is one.
+        over_eager: speed-up over the float network run by torch itself, in its faster memory format.
+        over_float: speed-up over the float network's file, which is `float.onnx.fp32` wherever there is one.
     """
 
     batch_size: int
@@ -33,18 +33,18 @@ class SpeedUp:
 
 
 def speed_ups(report: CandidateReport, *, eager: EagerReport, baseline: CandidateReport) -> tuple[SpeedUp, ...]:
-    """One per batch size that was measured.
+    """Compute the speed-ups of a candidate, one per batch size that was measured.
 
     Args:
-        report: of the candidate.
-        eager: timed in the same rounds.
-        baseline: the float network's file, likewise.
+        report: report on the candidate.
+        eager: timings of eager torch in the same rounds.
+        baseline: report on the float network's file, timed in the same rounds too.
     """
     return tuple(
         SpeedUp(
-            batch_size=one.batch_size,
-            over_eager=speed_up(eager.timing(one.batch_size).rounds_ms, one.rounds_ms),
-            over_float=speed_up(baseline.timing(one.batch_size).rounds_ms, one.rounds_ms),
+            batch_size=timing.batch_size,
+            over_eager=speed_up(eager.timing(timing.batch_size).rounds_ms, timing.rounds_ms),
+            over_float=speed_up(baseline.timing(timing.batch_size).rounds_ms, timing.rounds_ms),
         )
-        for one in report.timings
+        for timing in report.timings
     )

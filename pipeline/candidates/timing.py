@@ -1,4 +1,4 @@
-"""All candidates of a build, and the float network in torch, timed side by side."""
+"""Times all candidates of a build, and the float network in torch, side by side."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def time_side_by_side(
     """Time every candidate's file and eager torch in the same rounds.
 
     Args:
-        reports: of the candidates; their files lie in the scratch folder.
-        eager: what torch runs.
+        reports: reports on the candidates. Their files lie in the scratch folder.
+        eager: what the network that torch runs is made from.
         context: what they were made from.
-        measure: the recipe's section.
-        threads: that eager computes with.
+        measure: the recipe's `[measure]` section.
+        threads: number of threads that eager torch computes with.
 
     Returns:
-        The reports with their timings, and eager's at its fastest.
+        The reports with their timings, and the timings of eager torch in its fastest memory formats.
 
     Raises:
         StageError: a timing process ended by itself.

@@ -1,4 +1,4 @@
-"""What candidates take from training data: tuned weights, made once per network, and examples to calibrate int8 on."""
+"""What candidates need of training data: tuned weights, made once per network, and examples to calibrate int8 on."""
 
 from __future__ import annotations
 
@@ -32,34 +32,34 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def tuned_weights(passes: Sequence[Pass], context: Context, *, name: str) -> Path | None:
-    """The weights that the fine-tune pass among some passes makes, trained now unless they are there.
+    """Return the weights that the fine-tune pass among some passes makes. They are trained now unless they exist.
 
     The same passes, float weights and training data give the same file, whatever the format and precision of the
     candidate. An interrupted training goes on after its last finished epoch.
 
     Args:
-        passes: of one candidate.
+        passes: passes of one candidate.
         context: what it is made from; the weights stay in its cache.
-        name: of the network, for messages.
+        name: name of the network, for messages.
 
     Returns:
         The file; None without a fine-tune pass.
 
     Raises:
-        UsageError: a pass cannot act on this network, or its loss is no longer finite.
+        UsageError: a pass cannot act on this network, or the loss of its training is no longer finite.
     """
     tuning = _tuning(passes)
     if tuning is None:
         return None
-    before, one = tuning
-    file = _tuned_file(before, one, context)
+    before, fine_tune = tuning
+    file = _tuned_file(before, fine_tune, context)
     if is_kept(file, context.reporter.log):
         return file
     folder = file.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
     compressed, _ = apply_passes(context.deployable(), before, example=context.example())
     network = inner_network(compressed)
-    train, augmentation = read_split(context.train), augmentation_of(one, context)
+    train, augmentation = read_split(context.train), augmentation_of(fine_tune, context)
     distill(
         context.model,
         network,
@@ -68,14 +68,14 @@ def tuned_weights(passes: Sequence[Pass], context: Context, *, name: str) -> Pat
         augmentation=augmentation,
         train=train,
         validation=read_split(context.validation),
-        epochs=one.epochs,
-        batch_size=one.batch_size,
-        learning_rate=one.learning_rate,
-        temperature=one.temperature,
-        label_weight=one.label_weight,
+        epochs=fine_tune.epochs,
+        batch_size=fine_tune.batch_size,
+        learning_rate=fine_tune.learning_rate,
+        temperature=fine_tune.temperature,
+        label_weight=fine_tune.label_weight,
         criterion=context.criterion
         or context.task.criterion(activation=context.model.outputs_are, label_smoothing=0.0),
-        seed=one.seed,
+        seed=fine_tune.seed,
         device=context.device,
         scratch=folder,
         reporter=context.reporter,
@@ -89,18 +89,21 @@ def tuned_weights(passes: Sequence[Pass], context: Context, *, name: str) -> Pat
 
 
 def forget_others(context: Context, used: Sequence[Sequence[Pass]]) -> None:
-    """Remove from the cache what none of some candidates was made from; half-done training stays, to be continued.
+    """Remove from the cache the files that no candidate was made from. Unfinished training stays, to be continued.
 
     Args:
-        context: whose cache it is; it need not exist.
-        used: passes of the candidates.
+        context: the context whose cache it is. The cache need not exist.
+        used: passes of each candidate.
     """
     keep = set()
     for passes in used:
         tuning = _tuning(passes)
         if tuning is not None:
-            before, one = tuning
-            keep |= {_tuned_file(before, one, context), _teacher_file(context, augmentation_of(one, context))}
+            before, fine_tune = tuning
+            keep |= {
+                _tuned_file(before, fine_tune, context),
+                _teacher_file(context, augmentation_of(fine_tune, context)),
+            }
     keep |= {digest_beside(file) for file in keep}
     for file in context.cache.glob("*.safetensors*"):
         if file not in keep:
@@ -108,16 +111,19 @@ def forget_others(context: Context, used: Sequence[Sequence[Pass]]) -> None:
 
 
 def _tuning(passes: Sequence[Pass]) -> tuple[Sequence[Pass], FineTune] | None:
-    """The fine-tune pass among some passes, after those before it."""
-    for place, one in enumerate(passes):
-        if isinstance(one, FineTune):
-            return passes[:place], one
+    """Return the passes before the fine-tune pass among some passes, and that pass; None without one."""
+    for place, step in enumerate(passes):
+        if isinstance(step, FineTune):
+            return passes[:place], step
     return None
 
 
-def _tuned_file(before: Sequence[Pass], one: FineTune, context: Context) -> Path:
-    """Where the weights lie that a fine-tune pass makes after some passes."""
-    settings = [asdict(augmentation_of(one, context)), *(done.model_dump(mode="json") for done in (*before, one))]
+def _tuned_file(before: Sequence[Pass], fine_tune: FineTune, context: Context) -> Path:
+    """Return the file of the weights that a fine-tune pass makes after some passes."""
+    settings = [
+        asdict(augmentation_of(fine_tune, context)),
+        *(step.model_dump(mode="json") for step in (*before, fine_tune)),
+    ]
     return context.cache / f"{_key(context, *settings)}.safetensors"
 
 
@@ -125,23 +131,24 @@ def _teacher_file(context: Context, augmentation: Augmentation) -> Path:
     return context.cache / f"teacher-{_key(context, asdict(augmentation))}.safetensors"
 
 
-def augmentation_of(one: FineTune, context: Context) -> Augmentation:
-    """How training pictures are moved in a fine-tune pass: as in training, but for what the pass says itself.
+def augmentation_of(fine_tune: FineTune, context: Context) -> Augmentation:
+    """Return how training pictures are moved in a fine-tune pass: as in training, except for what the pass itself sets.
 
     Args:
-        one: the pass.
-        context: says how they are moved in training.
+        fine_tune: the fine-tune pass.
+        context: holds how they are moved in training.
     """
-    return context.augmentation if one.shift is None else replace(context.augmentation, shift=one.shift)
+    return context.augmentation if fine_tune.shift is None else replace(context.augmentation, shift=fine_tune.shift)
 
 
 def training_inputs(context: Context, count: int, *, skip: int = 0) -> Mapping[str, NDArray[Any]]:
-    """Some training inputs, drawn over the whole split; the same on every call.
+    """Return some training inputs, drawn from the whole split. They are the same on every call.
 
     Args:
-        context: whose training data they are.
-        count: at most so many; at least one.
-        skip: none of those that a call for so many gives, if there are others.
+        context: the context whose training data they are.
+        count: largest number of inputs; at least one.
+        skip: number of inputs to leave out: those that a call with this number as `count` returns. Fewer are left out
+            where the split is too small.
 
     Returns:
         Raw inputs (N, *shape) by name.
@@ -153,7 +160,7 @@ def training_inputs(context: Context, count: int, *, skip: int = 0) -> Mapping[s
 
 
 def _teacher(context: Context, train: Split, augmentation: Augmentation) -> torch.Tensor:
-    """The float network's answers on copies of the training inputs, (V, N, K), kept for the next network."""
+    """Return the float network's answers on copies of the training inputs, (V, N, K). The next network reuses them."""
     file = _teacher_file(context, augmentation)
     if not is_kept(file, context.reporter.log):
         context.reporter.log("fine-tune: the float network answers the training inputs")
@@ -182,9 +189,9 @@ def _key(context: Context, *settings: Any) -> str:
 
 @lru_cache(maxsize=1)
 def _code() -> dict[str, str]:
-    """What trains: other code, or another version of a library, may make other weights."""
-    found: dict[str, str] = {}
+    """Return digests of the code and versions of the libraries that train. Others may make other weights."""
+    digests: dict[str, str] = {}
     for module in (__name__, "pipeline.models.load"):  # the built-in networks are named there
         sources = collect(module, _ROOT, within=("pipeline",))
-        found |= {**sources.files, **library_versions(sources.libraries)}
-    return found
+        digests |= {**sources.files, **library_versions(sources.libraries)}
+    return digests

@@ -1,4 +1,4 @@
-"""What was tried and can never be selected: it cannot be made of this network, or could not be proven; and why."""
+"""Candidates that were tried and can never be selected, because they cannot be made or could not be proven."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # an up-to-date build reads rows, and loads no torch for it
 Refusal = Literal["cannot be made", "not proven"]
 NOT_MADE: Final = "cannot be made"
 NOT_PROVEN: Final = "not proven"
-# With it ends what is said of an artifact where the build ends, not in a row.
+# Last clause of the message on an artifact where the build ends. A row does not have it.
 _ENDING = "; this artifact is not the same model: nothing was packed"
 # Absolute folders and addresses in memory belong to this machine and this process.
 _FOLDER = re.compile(r"(?<![\w./-])/(?:[^\s/:'\"(),;]+/)+")
@@ -32,18 +32,18 @@ _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}")
 
 
 class Unproven(Document):
-    """A row of the table without figures: it has no timings, and nothing is claimed of it.
+    """A row of the table without figures. It has no timings, and no claim is made about the candidate.
 
     Args:
-        name: of the candidate.
-        identity: of its specification.
+        name: name of the candidate.
+        identity: digest of its specification.
         variant: name of the network.
-        format: what it was to be exported to.
+        format: format that it was to be exported to.
         precision: number format of the weights.
-        lossy: whether it may answer otherwise than float at all.
+        lossy: whether it may answer differently from float at all.
         verdict: `cannot be made` of this network, or `not proven`: it was made.
-        brief: what was found, in a few words; empty where only the reason says it.
-        reason: the same in full, in one line, without places on this machine.
+        brief: short cause, in a few words; empty where only the reason says it.
+        reason: the cause in full, in one line, without paths of this machine.
     """
 
     name: str
@@ -58,18 +58,18 @@ class Unproven(Document):
 
     @property
     def short(self) -> str:
-        """The verdict and what was found, in a few words."""
+        """The verdict and its cause, in a few words."""
         return f"{self.verdict}: {self.brief}" if self.brief else self.verdict
 
 
 class CandidateList(Document):
-    """All that was tried.
+    """All candidates that were tried.
 
     Args:
         order: names of the candidates that are proven, in the order of the table.
-        compared: lossy candidates that could have been selected, planned ones of a search included.
-        unproven: the others.
-        searched: names of the networks that a search made; None where nothing was searched for.
+        compared: number of lossy candidates that could have been selected, including those that a search planned.
+        unproven: rows of the other candidates.
+        searched: names of the networks that a search made; None without a search.
     """
 
     title: ClassVar[str] = "the list of candidates"
@@ -81,12 +81,12 @@ class CandidateList(Document):
 
 @dataclass(frozen=True, kw_only=True)
 class Named:
-    """What a recipe asks for by name: without it the build ends.
+    """What a recipe asks for by name. The build ends if it cannot be had.
 
     Args:
-        formats: those that the recipe gives; empty where it leaves them to the defaults.
-        variants: names of those that the recipe gives; empty where it leaves them to the defaults or to a search.
-        candidate: the one it selects; None where it names none.
+        formats: formats that the recipe sets; empty where it leaves them to the defaults.
+        variants: names of the variants that the recipe sets; empty where it leaves them to the defaults or to a search.
+        candidate: name of the candidate that the recipe selects; None where it selects none.
     """
 
     formats: tuple[FormatName, ...] = ()
@@ -95,13 +95,13 @@ class Named:
 
 
 def unproven(spec: CandidateSpec, verdict: Refusal, reason: str, *, brief: str = "") -> Unproven:
-    """The row of a candidate.
+    """Build the row of a candidate.
 
     Args:
-        spec: what was to be made.
+        spec: the candidate that was to be made.
         verdict: whether it cannot be made, or was not proven.
-        reason: why.
-        brief: the same in a few words.
+        reason: the cause in full.
+        brief: the cause in a few words.
     """
     text = " ".join(reason.removeprefix(f"{spec.name}: ").split())
     return Unproven(
@@ -118,11 +118,11 @@ def unproven(spec: CandidateSpec, verdict: Refusal, reason: str, *, brief: str =
 
 
 def differing(spec: CandidateSpec, parity: ParityReport, finding: LayerFinding) -> Unproven:
-    """The row of a file that differs from its source; a format in which float cannot be run at all cannot be had.
+    """Build the row of a file that differs from its source. A format in which float cannot run at all cannot be had.
 
     Args:
-        spec: what was made.
-        parity: of its file, which failed.
+        spec: the candidate that was made.
+        parity: parity report on its file, which failed.
         finding: the layer at fault.
     """
     from pipeline.checks.parity import failure
@@ -135,17 +135,17 @@ def differing(spec: CandidateSpec, parity: ParityReport, finding: LayerFinding) 
     return unproven(spec, NOT_PROVEN, failure(parity, where=finding.text), brief=brief)
 
 
-def from_error(spec: CandidateSpec, error: Exception, folder: Path, *, made: bool = False) -> Unproven:
-    """The row of a candidate that failed while it was made, proven or judged.
+def from_error(spec: CandidateSpec, error: Exception, folder: Path, *, has_file: bool = False) -> Unproven:
+    """Build the row of a candidate that failed while it was made, proven or judged.
 
-    Exporters and quantizers raise all kinds of exceptions. What says nothing about the network (a full disk or memory,
-    a missing file, the end of a search's time) is raised again.
+    Exporters and quantizers raise all kinds of exceptions. An error that says nothing about the network (a full disk or
+    memory, a missing file, the end of a search's time) is raised again.
 
     Args:
-        spec: what was to be made.
-        error: what was raised.
-        folder: where the candidate's files are written.
-        made: whether its file is there, so that it happened afterwards.
+        spec: the candidate that was to be made.
+        error: the exception that was raised.
+        folder: folder of the candidate's files.
+        has_file: whether its file exists, so that the error occurred afterwards.
 
     Raises:
         Exception: the error itself.
@@ -160,42 +160,42 @@ def from_error(spec: CandidateSpec, error: Exception, folder: Path, *, made: boo
         case PipelineError() | OSError() | MemoryError():
             raise error
         case _ if spec.lossy:
-            said = f"{type(error).__name__}: {str(error)[:300] or 'no more is said'}"
-            return unproven(spec, NOT_PROVEN if made else NOT_MADE, said)
+            text = f"{type(error).__name__}: {str(error)[:300] or 'no more is said'}"
+            return unproven(spec, NOT_PROVEN if has_file else NOT_MADE, text)
         case _:
             raise error
 
 
 def without_format(spec: CandidateSpec, whole: Unproven) -> Unproven:
-    """The row of a candidate in a format in which the float network cannot be had.
+    """Build the row of a candidate in a format in which the float network cannot be had.
 
     Args:
-        spec: what was to be made.
-        whole: the float network in that format.
+        spec: the candidate that was to be made.
+        whole: row of the float network in that format.
     """
     return unproven(spec, NOT_MADE, f"{whole.name} {whole.verdict}, and nothing else in this format is tried")
 
 
 def way_on(row: Unproven, named: Named, formats: Collection[str]) -> str | None:
-    """What to change in the recipe where a row ends the build; None where it does not.
+    """Say what to change in the recipe where a row ends the build; None where it does not end it.
 
-    Float that does not reproduce its source ends it in each format that the recipe asks for; a format that a network
-    cannot have, a variant or a candidate, only where the recipe names it.
+    A float network that does not reproduce its source ends the build in each format that the recipe asks for. A format
+    that a network cannot have, a variant or a candidate ends it only where the recipe names it.
 
     Args:
-        row: of the candidate.
+        row: row of the candidate.
         named: what the recipe names.
-        formats: what variants are exported to.
+        formats: formats that variants are exported to.
     """
-    others = [name for name in formats if name != row.format] or [name for name in FORMATS if name != row.format]
+    alternatives = [name for name in formats if name != row.format] or [name for name in FORMATS if name != row.format]
     if row.name == named.candidate:
         return "name another one in select.candidate, or none"
     if not row.lossy:
-        wanted = named.formats if row.verdict == NOT_MADE else tuple(formats)
-        return f"{_only(others)} to build without it" if row.format in wanted else None
+        required = named.formats if row.verdict == NOT_MADE else tuple(formats)
+        return f"{_only(alternatives)} to build without it" if row.format in required else None
     if row.variant not in named.variants:
         return None
-    possible = [name for name in others if name in PRECISIONS[row.precision].formats]
+    possible = [name for name in alternatives if name in PRECISIONS[row.precision].formats]
     elsewhere = f", or {_only(possible)}" if possible else ""
     return f"leave it out of candidates.variants{elsewhere}"
 
@@ -204,17 +204,17 @@ def _only(formats: Sequence[str]) -> str:
     return f"set candidates.formats = {json.dumps(formats)}"
 
 
-def ending(row: Unproven, way: str, *, kept: Path | None = None) -> PipelineError:
-    """The error with which a row ends the build.
+def ending(row: Unproven, way: str, *, file: Path | None = None) -> PipelineError:
+    """Build the error with which a row ends the build.
 
     Args:
-        row: of the candidate.
+        row: row of the candidate.
         way: what to change in the recipe.
-        kept: where its file lies, if it was made.
+        file: path of its file; None if it was not made.
     """
     if row.verdict == NOT_MADE:
         return UsageError(f"{row.name}: {row.reason}; {way}")
-    where = "" if kept is None else f"; the file is kept as {kept}"
+    where = "" if file is None else f"; the file is kept as {file}"
     return ProofError(f"{row.name}: {row.reason}{where}{_ENDING}; {way}")
 
 
@@ -222,32 +222,32 @@ def require_float(proven: Collection[str], rows: Sequence[Unproven]) -> None:
     """Stop where the float network can be had in no format.
 
     Args:
-        proven: names of the candidates that are.
-        rows: of the others.
+        proven: names of the candidates that are proven.
+        rows: rows of the others.
 
     Raises:
-        UsageError: it can be made in none.
+        UsageError: the float network can be made in no format.
     """
     if any(name in proven for name in FLOAT_NAMES):
         return
     whole = [row for row in rows if row.name in FLOAT_NAMES]
-    said = "; ".join(f"{row.name}: {row.short}: {row.reason}" for row in whole)
-    raise UsageError(f"candidates: expected the float network in one format at least, found it in none: {said}")
+    reasons = "; ".join(f"{row.name}: {row.short}: {row.reason}" for row in whole)
+    raise UsageError(f"candidates: expected the float network in one format at least, found it in none: {reasons}")
 
 
 def require_variants(variants: Sequence[Variant], proven: Sequence[CandidateSpec], rows: Sequence[Unproven]) -> None:
     """Stop where a variant that the recipe names is left in no format.
 
     Args:
-        variants: that the recipe names.
-        proven: the candidates that are.
-        rows: of the others.
+        variants: variants that the recipe names.
+        proven: the candidates that are proven.
+        rows: rows of the others.
 
     Raises:
-        UsageError: it can be made in none.
+        PipelineError: a variant can be had in no format.
     """
-    had = {(spec.variant, spec.precision) for spec in proven}
+    proven_variants = {(spec.variant, spec.precision) for spec in proven}
     for variant in variants:
-        if (variant.name, variant.precision) not in had:
+        if (variant.name, variant.precision) not in proven_variants:
             row = next(row for row in rows if (row.variant, row.precision) == (variant.name, variant.precision))
             raise ending(row, "leave it out of candidates.variants")
