@@ -1,4 +1,4 @@
-"""Which candidate wins: of those inside their limits, the best by the goal, unless a simpler one is as good."""
+"""Chooses the winner: the best candidate inside its limits by the goal, unless a simpler one is as good."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Verdict(Document):
     Args:
         allowed: whether it is inside its limits.
         text: `lossless`, `within budget`, `over budget`, `too many confident flips`, or `not provable with n examples`.
-        adjusted_drop_upper: the one-sided bound of the drop that was held against the budget, as a fraction: adjusted
-            for the number of candidates compared, so never below the `drop_upper` of a quality report, which looks at
-            one candidate alone.
+        adjusted_drop_upper: the one-sided bound of the drop that was compared with the budget, as a fraction. It is
+            adjusted for the number of candidates compared, so it is never below the `drop_upper` of a quality report,
+            which looks at one candidate alone.
         confidence: confidence of that bound, as a fraction. It is nearer to 1 the more candidates were compared, so
             that all bounds hold together with 95 %.
         smallest_provable_drop: the bound that a candidate without a true drop would get, as a fraction. No smaller
@@ -67,7 +67,7 @@ def adjusted_confidence(compared: int) -> float:
 
 
 def judge(quality: QualityReport, limits: Budget, *, lossy: bool, compared: int) -> Verdict:
-    """Hold one candidate against the budget.
+    """Judge one candidate by the budget.
 
     Args:
         quality: quality report on the candidate.

@@ -1,4 +1,4 @@
-"""From a specification to a row of the table: compress, export, verify, judge. Timing comes later, side by side."""
+"""Turns a specification into a row of the table: compress, export, verify, judge. Timing comes later, side by side."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def keep_row(spec: CandidateSpec, context: Context, row: Unproven) -> None:
     """Keep the row of a candidate that cannot be selected, for a run that goes on after an interruption.
 
     Args:
-        spec: what was to be made.
+        spec: the candidate that was to be made.
         context: what it was to be made from.
         row: the candidate's row.
     """
@@ -190,8 +190,8 @@ def evaluate(
     """Make a candidate's file in its folder, prove it, and judge it.
 
     Args:
-        spec: what to make.
-        context: what it is made from and held against.
+        spec: the candidate to make.
+        context: what it is made from and checked against.
         folder: the candidate's own folder. Its model file is written there, and its tuned weights if it has any.
         float_logits: logits of the float network on the validation split, (N, K).
 
@@ -347,7 +347,7 @@ def quantize_file(
     Args:
         step: the pass that does it.
         source: the ONNX file, left as it is.
-        destination: where the quantized file goes.
+        destination: path of the quantized file.
         context: its training examples are those that activations are measured on.
         keep: names of modules whose layers stay in float, besides those that the pass names.
 

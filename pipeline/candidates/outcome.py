@@ -1,4 +1,4 @@
-"""Why a candidate was taken or not, in one line each."""
+"""Says in one line per candidate why it can or cannot be selected."""
 
 from __future__ import annotations
 

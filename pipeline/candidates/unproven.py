@@ -209,7 +209,7 @@ def ending(row: Unproven, way: str, *, file: Path | None = None) -> PipelineErro
 
     Args:
         row: row of the candidate.
-        way: what to change in the recipe.
+        way: the change to the recipe that the message proposes.
         file: path of its file; None if it was not made.
     """
     if row.verdict == NOT_MADE:

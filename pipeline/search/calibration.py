@@ -1,4 +1,4 @@
-"""How one network is best quantized on scales: what its ranges follow from, and which layers should stay in float."""
+"""Finds how one network is best quantized to static int8: how ranges are measured, and which layers stay in float."""
 
 from __future__ import annotations
 
@@ -23,22 +23,23 @@ from pipeline.inspection.graph import module_name
 from pipeline.recipe.passes import RangeMethod, StaticInt8
 from pipeline.search.comparison import SpeedComparison
 
-# Most training examples that settings are compared on; where there are enough, none that ranges were measured on.
+# Largest number of training examples that settings are compared on. Where the split is large enough, ranges were
+# measured on none of them.
 _EXAMPLES = 2000
 _BATCH = 128
-# Share of a network's decisions that int8 may change before a layer stays in float for them. Most of those are near
-# ties, as often right before as after, and 0.5 % of all cost about 0.1 points.
+# Share of a network's decisions that int8 may change before a layer stays in float. Most changed decisions are near
+# ties, which are as often right before as after, and 0.5 % of all decisions cost about 0.1 points.
 _CHANGED = 0.005
 
 
 @dataclass(frozen=True, kw_only=True)
 class CalibratedSettings:
-    """Settings of static int8, and how far from the same network in float they lead.
+    """Settings of static int8, and how far the network answers from float with them.
 
     Args:
-        settings: of the pass.
-        changed: share of the examples that get another decision.
-        divergence: of the answers, in the task's unit.
+        settings: settings of the pass.
+        changed: share of the examples that get another decision, as a fraction.
+        divergence: divergence of the answers from float, in the task's unit.
     """
 
     settings: StaticInt8
@@ -47,16 +48,16 @@ class CalibratedSettings:
 
 
 def best_static_int8(network: CandidateSpec, context: Context, comparison: SpeedComparison) -> StaticInt8:
-    """The settings under which int8 answers most like the network in float, by training examples alone.
+    """Find the settings with which int8 answers most like the network in float, by training examples alone.
 
-    Convolutions stay in float where that is better in what is searched for: the first one, or all of them. Those of few
-    channels gain less by int8 than quantizing in front of them, and a slower layout, cost. An interrupted run's finding
-    is kept.
+    The first convolution, or all of them, stay in float where that is better by the search's goal. Convolutions of few
+    channels gain less by int8 than they lose by the quantizing in front of them and by a slower layout. The settings
+    that an interrupted run found are kept.
 
     Args:
         network: an ONNX candidate in float, made and proven already.
         context: what it is made from; its file lies in the scratch folder.
-        comparison: says which file is better in what is searched for.
+        comparison: decides which file is better by the search's goal.
 
     Raises:
         UsageError: the network has no layer to quantize.
@@ -93,7 +94,7 @@ def best_static_int8(network: CandidateSpec, context: Context, comparison: Speed
             try:
                 return comparison.file_gains(folder_for(candidate), folder_for(rival), runtime)
             except (UsageError, ProofError):
-                return False  # such as one that would leave nothing in int8
+                return False  # it cannot be made, for example because nothing would be left in int8
 
         kinds = _kinds(source / runtime.file)
         best = with_float_convolutions(closest(list(kinds), measure), kinds, measure, gains)
@@ -109,13 +110,13 @@ def best_static_int8(network: CandidateSpec, context: Context, comparison: Speed
 
 
 def closest(layers: Sequence[str], measure: Callable[[StaticInt8], CalibratedSettings]) -> CalibratedSettings:
-    """The ranges that lead least far from float, and layers left in float while too much changes.
+    """Find the range method whose answers are closest to float, and leave layers in float while too much changes.
 
-    One layer after the other, the one that does most of it first, at most half of them.
+    Layers are left in float one after the other, at most half of them, starting with the one that changes most.
 
     Args:
-        layers: names of the modules that int8 touches.
-        measure: measures settings.
+        layers: names of the modules that int8 converts.
+        measure: function that measures settings.
     """
     best = min(
         (measure(StaticInt8(method=method)) for method in get_args(RangeMethod)), key=lambda result: result.divergence
@@ -138,13 +139,13 @@ def with_float_convolutions(
     measure: Callable[[StaticInt8], CalibratedSettings],
     gains: Callable[[StaticInt8, StaticInt8], bool],
 ) -> CalibratedSettings:
-    """The same settings with the first convolution in float, or all of them, if that is certainly better.
+    """Return the same settings with the first convolution in float, or all of them, if that is certainly better.
 
     Args:
-        best: the settings that lead least far from float.
-        kinds: operators by the names of their modules, of all that int8 touches, in the graph's order.
-        measure: measures settings.
-        gains: whether a file made with the first settings is better than one made with the others.
+        best: the settings whose answers are closest to float.
+        kinds: operators that int8 converts, by the names of their modules, in the graph's order.
+        measure: function that measures settings.
+        gains: function that says whether a file made with the first settings is better than one made with the others.
     """
     keep = best.settings.keep
     convolutions = tuple(name for name, operator in kinds.items() if operator == "Conv" and name not in keep)
@@ -157,7 +158,7 @@ def with_float_convolutions(
 
 
 def _kinds(file: Path) -> dict[str, str]:
-    """Operators of an ONNX file that int8 touches, by the names of their modules as their user knows them."""
+    """Return the operators of an ONNX file that int8 converts, by the names of their modules as users know them."""
     nodes = [node for node in onnx.load(file).graph.node if node.op_type in OPERATORS]
     kinds = {module_name(node): node.op_type for node in nodes}
     return {name.removeprefix("network."): kind for name, kind in kinds.items() if not is_preprocessing(name)}

@@ -1,4 +1,4 @@
-"""What candidates compete in while a search goes on, and which of them is certainly better."""
+"""Decides during a search which candidates are certainly better by its goal."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from pipeline.measure.latency import Subject, file_subject, measure_latency
 from pipeline.recipe.candidates import Goal
 from pipeline.recipe.limits import Measure
 
-# So many times the rounds where the first ones decide nothing. They take seconds, and a network more takes minutes.
+# Factor on the number of rounds when the first comparison was undecided. More rounds take seconds, and one more network
+# takes minutes.
 _MORE_ROUNDS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpeedComparison:
-    """A goal, and how it is measured.
+    """Compares candidates by a goal.
 
     Args:
         context: what the candidates are made from; their files lie in its scratch folder.
@@ -37,9 +38,9 @@ class SpeedComparison:
     measure: Measure
 
     def gains(self, candidates: Sequence[CandidateReport], rivals: Sequence[CandidateReport]) -> bool:
-        """Whether the best of some candidates is certainly better than the best of others.
+        """Return whether the best of some candidates is certainly better than the best of their rivals.
 
-        An interrupted run's finding is kept: what is tried next depends on it.
+        The decision of an interrupted run is kept, because what is tried next depends on it.
         """
         if self.goal == "size":
             return _smaller([report.size for report in candidates], [report.size for report in rivals])
@@ -56,21 +57,21 @@ class SpeedComparison:
         return decisions[question]
 
     def file_gains(self, candidate: Path, rival: Path, runtime: RuntimeSpec) -> bool:
-        """Whether the model file in one folder is certainly better than that in another, both run alike."""
+        """Return whether the model file in one folder is certainly better than that in another, both run alike."""
         if self.goal == "size":
             return _smaller(*([(folder / runtime.file).stat().st_size] for folder in (candidate, rival)))
         subjects = [self._subject(str(folder), folder, runtime) for folder in (candidate, rival)]
         return self._faster(subjects[:1], subjects[1:])
 
     def _faster(self, subjects: Sequence[Subject], rivals: Sequence[Subject]) -> bool:
-        """Whether the fastest of some is certainly faster; a second look, where the first leaves it open, decides."""
+        """Return whether the fastest subject is certainly faster than the fastest rival; repeat it if undecided."""
         ratio = self._ratio(subjects, rivals, self.measure.rounds)
         if not ratio.is_gain and ratio.high > 1 + MINIMUM_GAIN:
             ratio = self._ratio(subjects, rivals, self.measure.rounds * _MORE_ROUNDS)
         return ratio.is_gain
 
     def _ratio(self, subjects: Sequence[Subject], rivals: Sequence[Subject], rounds: int) -> Ratio:
-        """How many times faster the fastest of some is than the fastest of others."""
+        """Return how many times faster the fastest subject is than the fastest rival."""
         measured = measure_latency(
             [*subjects, *rivals], rounds=rounds, block_s=self.measure.block_ms / 1e3, reporter=self.context.reporter
         )

@@ -1,4 +1,4 @@
-"""All candidates of a build: those that the recipe asks for, and those that a search makes besides."""
+"""Makes all candidates of a build: those that the recipe asks for, and those that a search adds."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from pipeline.search.settings import SearchSettings
 
 @dataclass(frozen=True, kw_only=True)
 class MadeCandidates:
-    """What was tried.
+    """The candidates that were tried.
 
     Args:
-        specs: of the candidates that are proven, in the order of the table.
-        reports: of them, by name.
-        rows: of the others.
-        compared: lossy candidates that could have been selected, planned ones of a search included.
+        specs: specifications of the candidates that are proven, in the order of the table.
+        reports: reports on them, by name.
+        rows: rows of the others.
+        compared: number of lossy candidates that could have been selected, including those that a search planned.
         networks: names of the networks that a search made; None without a search.
     """
 
@@ -39,12 +39,12 @@ class MadeCandidates:
 def make_candidates(
     maker: Maker, context: Context, *, searched: SearchSettings | None, measure: Measure
 ) -> MadeCandidates:
-    """Make, prove and judge what the recipe asks for, and what a search makes besides.
+    """Make, prove and judge the candidates that the recipe asks for, and those that a search adds.
 
     Args:
-        maker: makes one; knows what the recipe asks for.
-        context: what candidates are made from and held against.
-        searched: of the search; None without one.
+        maker: makes a candidate, and holds what the recipe asks for.
+        context: what candidates are made from and checked against.
+        searched: settings of the search; None without one.
         measure: how candidates are timed while a search goes on.
 
     Raises:
@@ -73,7 +73,7 @@ def make_candidates(
 def _search(
     settings: SearchSettings, maker: Maker, context: Context, *, specs: list[CandidateSpec], measure: Measure
 ) -> tuple[Searched, int]:
-    """What a search makes besides the candidates that are there, and how many it might have made."""
+    """Return what a search makes besides the candidates that exist, and how many it might have made."""
     say = context.reporter
     say.log(f"search: {settings.effort}, for {settings.goal}, {settings.limit_s / 60:g} minutes at most")
     deadline = Deadline(context.scratch / "search-seconds.kept", settings.limit_s, say.log)

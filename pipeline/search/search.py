@@ -29,24 +29,24 @@ from pipeline.search.comparison import SpeedComparison
 from pipeline.search.strategy import EFFORTS, Strategy, epochs_for, variant_name
 from pipeline.search.widths import Aim, Ladder, Plan, Sensitivity, plans, scan
 
-# Share of the labels' own loss in fine-tuning. Measured on fashion-cnn at 18 % of its cost, 5 epochs, drop on
-# validation: 0.26 points without labels, 0.03 at 0.3, -0.14 at 0.6.
+# Share of the labels' own loss in fine-tuning. On fashion-cnn at 18 % of its cost, after 5 epochs, the drop on
+# validation data was 0.26 points without labels, 0.03 at 0.3, and -0.14 at 0.6.
 LABEL_WEIGHT = 0.6
-# Multiply-accumulates that take as long as reading a parameter, which a call does once however many examples it has.
-# Measured on fashion-cnn's ladder at batch 1, one thread: 12 with AVX-512, 4 to 8 with AVX2.
+# Number of multiply-accumulates that take as long as reading one parameter. A call reads each parameter once, however
+# many examples it has. On fashion-cnn's ladder at batch 1, one thread, it was 12 with AVX-512, 4 to 8 with AVX2.
 _READ = 10
-# Where speed does not count, channels in such steps.
+# Number whose multiples channel counts become where speed does not count.
 _FINEST = 8
 _ALWAYS: tuple[Precision, ...] = tuple(name for name, facts in PRECISIONS.items() if facts.always_searched)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Searched:
-    """What a search made, in its order.
+    """What a search made, in the order in which it was made.
 
     Args:
-        specs: of the candidates that are proven.
-        rows: of the others.
+        specs: specifications of the candidates that are proven.
+        rows: rows of the others.
     """
 
     specs: list[CandidateSpec]
@@ -54,7 +54,7 @@ class Searched:
 
     @property
     def networks(self) -> tuple[str, ...]:
-        """Names of the networks, in every number format of each."""
+        """Names of the networks; each is named once for all its number formats."""
         return tuple(dict.fromkeys([*(spec.variant for spec in self.specs), *(row.variant for row in self.rows)]))
 
 
@@ -74,27 +74,27 @@ def search(
 ) -> Searched:
     """Look for the narrowest network inside the budget.
 
-    Which layers get how narrow follows from a scan of what each can lose; how narrow all of them together, from
-    bisection; then one layer after the other is tried narrower yet. Each network is pruned, fine-tuned, exported in
-    float and in narrower number formats, proven and judged like any other candidate. The search ends when nothing is
-    left to try, when narrowing all layers makes nothing certainly better, when as many networks are made as it may, or
-    when its time is over.
+    A scan of what each layer can lose decides how narrow layers get relative to each other. Bisection decides how
+    narrow all of them get together. Then one layer after the other is tried narrower still. Each network is pruned,
+    fine-tuned, exported in float and in narrower number formats, proven and judged like any other candidate. The search
+    ends when nothing is left to try, when narrowing all layers makes nothing certainly better, when it made as many
+    networks as its effort allows, or when its time is over.
 
     Args:
         context: what candidates are made from.
         effort: how much is tried.
         limits: the budget.
-        compared: lossy candidates besides those of the search, for the adjusted bound.
-        tuning: how networks are fine-tuned; for how many epochs follows from their cost.
-        baseline: the float network in ONNX; what the search makes for ONNX Runtime is run as it is.
-        precisions: what each network is tried in, float first.
+        compared: number of lossy candidates besides those of the search, for the adjusted bound.
+        tuning: how networks are fine-tuned. The number of epochs follows from a network's cost instead.
+        baseline: the float network in ONNX. What the search makes for ONNX Runtime is run like it.
+        precisions: number formats that each network is tried in, float first.
         aim: what networks are narrowed for.
-        evaluate: makes, proves and judges a candidate, or gives what an earlier run made of it.
-        comparison: says which candidates are better in what is searched for.
-        deadline: of the search; the context's limit, and asked before each candidate.
+        evaluate: function that makes, proves and judges a candidate, or returns what an earlier run made of it.
+        comparison: decides which candidates are better by the search's goal.
+        deadline: deadline of the search. It is the context's limit too, and is checked before each candidate.
 
     Returns:
-        What was made.
+        The candidates that the search made.
     """
     scale = EFFORTS[effort]
     compared += planned(effort, precisions)
@@ -102,7 +102,7 @@ def search(
     rows: list[Unproven] = []
 
     def attempt(plan: Plan, cost: float) -> list[CandidateReport]:
-        """Make a network in every number format, and judge it; those of its candidates that are inside the budget."""
+        """Make a network in every number format, judge it, and return its candidates inside the budget."""
         passes = (plan.pruning, tuning.model_copy(update={"epochs": epochs_for(cost, scale)}))
         network = replace(
             baseline,
@@ -124,7 +124,7 @@ def search(
     strategy = Strategy(effort=scale, attempt=attempt, gains=comparison.gains)
 
     def follow_strategy() -> str:
-        """Try one network after the other; why it ended."""
+        """Try one network after the other, and return why the search ended."""
         sensitivities, ladder = _ladder(context, aim)
         if not strategy.bisect(ladder):
             return "a narrower network is not certainly better any more"
@@ -144,7 +144,7 @@ def search(
 
 
 def planned(effort: SearchEffort, precisions: Sequence[Precision]) -> int:
-    """How many candidates a search may make; what it makes follows from what it sees, so this is what counts."""
+    """Return how many candidates a search may make. This number counts, for what it makes follows from what it saw."""
     return len(precisions) * EFFORTS[effort].networks
 
 
@@ -154,12 +154,14 @@ def precisions_for(
     gains: Callable[[Sequence[CandidateReport], Sequence[CandidateReport]], bool],
     reporter: Reporter,
 ) -> tuple[Precision, ...]:
-    """What the networks of a search are tried in, float first; some only where float gains by it.
+    """Return the number formats that the networks of a search are tried in, float first.
+
+    Some are tried only where the float network gains by them.
 
     Args:
-        reports: the candidates that are there already, the float network in ONNX among them.
-        gains: whether the first candidates are better than the others in what is searched for.
-        reporter: told why a precision is not tried, where it could be.
+        reports: reports on the candidates that exist already. The float network in ONNX is among them.
+        gains: function that says whether the first candidates are better than the others by the search's goal.
+        reporter: receives the reason why a possible precision is not tried.
     """
     baseline = [report for report in reports if report.name == FALLBACK]
     worth_it: list[Precision] = []
@@ -176,12 +178,12 @@ def precisions_for(
 
 
 def aim_for(goal: Goal, measure: Measure, *, round_to: int | None) -> Aim:
-    """What networks are narrowed for on this machine.
+    """Return what networks are narrowed for on this machine.
 
     Args:
-        goal: what is searched for.
-        measure: the larger its batches, the more examples share one reading of the parameters.
-        round_to: what channel counts become multiples of; the machine's own preference if None.
+        goal: goal of the search.
+        measure: holds the batch sizes. In larger batches, more examples share one reading of the parameters.
+        round_to: number whose multiples channel counts become; the machine's own preference if None.
     """
     fastest = (round_to,) if round_to else tuple(dict.fromkeys((channel_block(), _FINEST)))
     match goal:
@@ -196,7 +198,7 @@ def aim_for(goal: Goal, measure: Measure, *, round_to: int | None) -> Aim:
 
 
 def _ladder(context: Context, aim: Aim) -> tuple[list[Sensitivity], Ladder]:
-    """What single layers can lose, and the plans that follow, in the first steps in which any layer can be narrowed."""
+    """Return what single layers can lose, and the plans that follow, for the first `round_to` that allows any."""
     sensitivities: list[Sensitivity] = []
     ladder: list[Plan] = []
     for round_to in aim.round_to:
@@ -207,7 +209,7 @@ def _ladder(context: Context, aim: Aim) -> tuple[list[Sensitivity], Ladder]:
 
 
 def _scan_once(context: Context, round_to: int) -> list[Sensitivity]:
-    """The scan, or what an interrupted run found in it."""
+    """Return the result of the scan, or the one that an interrupted run kept."""
     file = context.scratch / f"scan-{round_to}.kept"
     document = TypeAdapter(list[Sensitivity])
     content = read_kept(file, context.reporter.log)
@@ -225,9 +227,9 @@ def _evaluate_formats(
     comparison: SpeedComparison,
     deadline: Deadline,
 ) -> Iterator[tuple[CandidateSpec, CandidateReport | Unproven]]:
-    """A network in every number format, one after the other, until the time is over.
+    """Evaluate a network in every number format, one after the other, until the time is over.
 
-    What cannot be made or proven is a row. In float, it ends what is tried of this network.
+    A candidate that cannot be made or proven gives a row. If it is the one in float, no other format is tried.
     """
     for precision in precisions:
         last = converting_pass(precision)
@@ -246,11 +248,11 @@ def _evaluate_formats(
         result = evaluate(spec)
         yield spec, result
         if last is None and isinstance(result, Unproven):
-            return  # what is no candidate in float cannot be quantized
+            return  # a network that is no candidate in float cannot be quantized
 
 
 def _with_last_pass(network: CandidateSpec, precision: Precision, last: Pass | None) -> CandidateSpec:
-    """The same network in another number format."""
+    """Return the same network in another number format."""
     if last is None:
         return network
     facts = PRECISIONS[precision]

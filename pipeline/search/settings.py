@@ -1,4 +1,4 @@
-"""What a search depends on besides the candidates that are there."""
+"""The settings that a search depends on, besides the candidates that exist."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pipeline.recipe.section import Section
 
 
 class SearchSettings(Section):
-    """What a stage sees of a recipe's search.
+    """The settings of a recipe's search that a stage sees.
 
     Args:
         effort: how much is tried.
-        limit_s: longest time of the whole search, in seconds.
+        limit_s: longest time for the whole search, in seconds.
         goal: what the candidates compete in.
         budget: what a network may lose.
-        shift: pixels that training pictures are moved by; as in training if None.
-        round_to: what channel counts become multiples of; the machine's own preference if None.
-        seed: of fine-tuning.
+        shift: largest number of pixels by which training pictures are moved; as in training if None.
+        round_to: number whose multiples channel counts become; the machine's own preference if None.
+        seed: seed of fine-tuning.
     """
 
     effort: SearchEffort
@@ -32,7 +32,7 @@ class SearchSettings(Section):
 
 
 def search_settings(recipe: Recipe) -> SearchSettings | None:
-    """Those of a recipe; None where nothing is searched."""
+    """Return the search settings of a recipe; None where nothing is searched."""
     effort = recipe.search_effort
     if effort == "off":
         return None

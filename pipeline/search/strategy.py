@@ -1,4 +1,4 @@
-"""Which network a search tries next: all layers narrower together, then one at a time."""
+"""Decides which network a search tries next: first all layers get narrower together, then one at a time."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ class Effort:
     """How much a search tries.
 
     Args:
-        networks: at most so many are trained.
-        epochs: of fine-tuning for a network as costly as float; a cheaper one gets more, see `epochs_for`.
+        networks: largest number of networks that are trained.
+        epochs: epochs of fine-tuning for a network as costly as float. A cheaper one gets more, see `epochs_for`.
         first: cost of the first network, as a share of the float network's.
-        resolution: bisection ends when the narrowest that fits and the widest that does not are so near in cost.
+        resolution: ratio of costs at which bisection ends. It compares the narrowest network that fits with the widest
+            that does not.
     """
 
     networks: int
@@ -34,26 +35,32 @@ EFFORTS = {
     "quick": Effort(networks=4, epochs=2, first=0.15, resolution=1.6),
     "deep": Effort(networks=10, epochs=10, first=0.08, resolution=1.15),
 }
-# Of the float network's cost. Wider, there is nothing to gain; narrower, a call costs what any call costs.
+# Bounds of a network's cost, as shares of the float network's. A wider network has nothing to gain; a call of a
+# narrower one costs what any call costs.
 _WIDEST, _NARROWEST = 0.7, 0.005
 _STEP = 2.5
-# Networks of the ladder that are nearer in cost, as the logarithm of the ratio, are one and the same to bisection.
+# Logarithm of the ratio of two costs below which bisection takes two networks of the ladder for the same one.
 _SAME_COST = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One network that was tried: its cost, as a share of the float network's, and whether a candidate of it fits."""
+    """One network that was tried.
+
+    Args:
+        cost: its cost, as a share of the float network's.
+        fits: whether a candidate of it is inside the budget.
+    """
 
     cost: float
     fits: bool
 
 
 def next_cost(trials: Sequence[Trial], effort: Effort) -> float | None:
-    """The cost of the network to try next: bisection between what fits and what does not, in ratios.
+    """Return the cost of the network to try next, by bisection in ratios between what fits and what does not.
 
     Returns:
-        As a share of the float network's cost; None where nothing is left to try.
+        The cost as a share of the float network's; None where nothing is left to try.
     """
     if len(trials) >= effort.networks:
         return None
@@ -73,21 +80,21 @@ def next_cost(trials: Sequence[Trial], effort: Effort) -> float | None:
 
 
 def epochs_for(cost: float, effort: Effort) -> int:
-    """Epochs of fine-tuning: the narrower, the more there is to win back.
+    """Return the epochs of fine-tuning. A narrower network has more to win back, so it gets more.
 
     Args:
-        cost: as a share of the float network's.
-        effort: of the search.
+        cost: cost of the network, as a share of the float network's.
+        effort: effort of the search.
     """
     return max(1, round(effort.epochs / math.sqrt(cost)))
 
 
 def variant_name(cost: float, names: Container[str]) -> str:
-    """A name for a network.
+    """Return a name for a network.
 
     Args:
-        cost: as a share of the float network's.
-        names: names of others, of which some may cost as much.
+        cost: cost of the network, as a share of the float network's.
+        names: names that are taken. Some of those networks may cost as much.
     """
     name = f"{SLIM}{cost * 100:.3g}"
     if name not in names:
@@ -101,10 +108,10 @@ class Strategy:
 
     Args:
         effort: how much is tried.
-        attempt: makes a network of a plan and its cost; its candidates inside the budget.
-        gains: whether the first candidates are better than the others in what is searched for.
-        trials: networks so far.
-        best: the network inside the budget that gained over the one before it, and its candidates there.
+        attempt: function that makes a network of a plan and its cost, and returns its candidates inside the budget.
+        gains: function that says whether the first candidates are better than the others by the search's goal.
+        trials: the networks that were tried so far.
+        best: the last network inside the budget that gained over the one before it, and its candidates there.
     """
 
     effort: Effort
@@ -115,11 +122,11 @@ class Strategy:
 
     @property
     def spent(self) -> bool:
-        """Whether as many networks are made as may be."""
+        """Whether as many networks are made as the effort allows."""
         return len(self.trials) >= self.effort.networks
 
     def bisect(self, ladder: Ladder) -> bool:
-        """Narrow all layers together; whether narrower ones may be better still."""
+        """Narrow all layers together, and return whether narrower networks may be better still."""
         while ladder.plans and (target := next_cost(list(self.trials.values()), self.effort)) is not None:
             plan = ladder.nearest(target)
             cost = ladder.cost(plan)
@@ -134,7 +141,7 @@ class Strategy:
         return True
 
     def narrow_layers(self, ladder: Ladder, sensitivities: Sequence[Sensitivity]) -> None:
-        """From the best network on, narrow one layer at a time, the one first that saves most, until none may be."""
+        """From the best network on, narrow one layer at a time, first the one that saves most, until none is left."""
         settled: set[str] = set()
         while self.best is not None and not self.spent:
             plan, candidates = self.best

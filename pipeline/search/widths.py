@@ -1,4 +1,4 @@
-"""How wide each layer of a smaller network should be: a scan of what single layers can lose, and a ladder of plans."""
+"""Plans how wide each layer of a smaller network is: a scan of what single layers can lose, and a ladder of plans."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.recipe.passes import ChannelPruning
 
 # Shares of a layer's channels that are tried.
 LEVELS = (0.75, 0.5, 0.375, 0.25, 0.1875, 0.125, 0.0625)
-# Training examples that a scan looks at; enough to tell layers apart.
+# Number of training examples that a scan looks at. They are enough to tell layers apart.
 SCAN_EXAMPLES = 1000
 _BATCH = 128
 
@@ -28,9 +28,9 @@ class Sensitivity:
     """What one layer, pruned alone, does to the answers.
 
     Args:
-        layer: name of the module; of layers that share their channels the first.
-        divergence: mean Kullback-Leibler divergence from float in nats, by the share of channels that stay; never
-            falling as the share does. Shares that leave no finite answers are left out.
+        layer: name of the module; the first one's, where layers share their channels.
+        divergence: mean Kullback-Leibler divergence from float in nats, by the share of channels that stay. It never
+            falls as the share does. Shares that leave no finite answers are left out.
     """
 
     layer: str
@@ -42,9 +42,9 @@ class Aim:
     """What networks are narrowed for.
 
     Args:
-        round_to: what channel counts become multiples of; the first of these with which a layer can be narrowed.
-        parameter_cost: what a parameter counts in a network's cost.
-        mac_cost: what a multiply-accumulate of one example counts.
+        round_to: numbers whose multiples channel counts may become, in order. The first that narrows a layer is used.
+        parameter_cost: weight of a parameter in a network's cost.
+        mac_cost: weight of a multiply-accumulate of one example in a network's cost.
     """
 
     round_to: tuple[int, ...]
@@ -57,8 +57,8 @@ class Plan:
     """How much of each layer stays.
 
     Args:
-        shares: of the channels, by layer; layers that are not named keep all.
-        round_to: channel counts that fall become multiples of this.
+        shares: shares of the channels that stay, by layer. Layers that are not named keep all.
+        round_to: number whose multiples the channel counts that fall become.
     """
 
     shares: tuple[tuple[str, float], ...]
@@ -66,18 +66,18 @@ class Plan:
 
     @property
     def pruning(self) -> ChannelPruning:
-        """The pass that does it."""
+        """The pass that carries out the plan."""
         return ChannelPruning(keep=1.0, layers=dict(self.shares), round_to=self.round_to)
 
 
 @dataclass
 class Ladder:
-    """Plans from wide to narrow, and what each costs; costs are found out as they are asked for.
+    """Plans from wide to narrow, and what each costs. A cost is computed when it is first needed.
 
     Args:
-        plans: each at least as narrow in every layer as the one before.
-        context: of the network that is pruned.
-        aim: says what costs how much.
+        plans: plans, each at least as narrow in every layer as the one before.
+        context: context of the network that is pruned.
+        aim: weights of a network's cost.
     """
 
     plans: Sequence[Plan]
@@ -86,7 +86,7 @@ class Ladder:
     _costs: dict[Plan, float] = field(default_factory=dict)
 
     def cost(self, plan: Plan) -> float:
-        """The cost of what any plan leaves, as a share of the float network's."""
+        """Return the cost of the network that a plan leaves, as a share of the float network's."""
         if plan not in self._costs:
             _, [report] = apply_passes(self.context.deployable(), (plan.pruning,), example=self.context.example())
             remaining = self._count(report.parameters, sum(layer.macs for layer in report.layers))
@@ -95,7 +95,7 @@ class Ladder:
         return self._costs[plan]
 
     def nearest(self, cost: float) -> Plan:
-        """The plan whose cost is nearest, as a ratio."""
+        """Return the plan whose cost is nearest, by ratio."""
         low, high = 0, len(self.plans) - 1
         while low < high:  # costs fall from plan to plan
             middle = (low + high) // 2
@@ -113,11 +113,11 @@ class Ladder:
 def scan(context: Context, *, round_to: int) -> list[Sensitivity]:
     """Prune each layer alone, to each level, without training, and see how far the answers move on training examples.
 
-    Li et al. 2017, "Pruning Filters for Efficient ConvNets", arXiv:1608.08710, section 3.2, with the divergence from
-    float in place of the accuracy.
+    The method is that of Li et al. 2017, "Pruning Filters for Efficient ConvNets", arXiv:1608.08710, section 3.2, with
+    the divergence from float in place of the accuracy.
 
     Raises:
-        UsageError: the network has no channels that may go, or cannot be traced.
+        UsageError: the network has no channels that may be removed, or it cannot be traced.
         TimeIsUpError: the limit is reached.
     """
     deployable, example = context.deployable(), context.example()
@@ -140,7 +140,8 @@ def scan(context: Context, *, round_to: int) -> list[Sensitivity]:
             try:
                 pruned, _ = apply_passes(deployable, (plan.pruning,), example=example)
             except UsageError as error:
-                # Its forward counts on so many channels, as `x.view(-1, 400)` does; others may still go.
+                # The network's code depends on the number of channels, as `x.view(-1, 400)` does. Other layers may
+                # still be pruned.
                 refused = error
                 break
             answers = run_chunks(module_reference(pruned, context.model.inputs).answer, inputs, _BATCH)
@@ -156,9 +157,9 @@ def scan(context: Context, *, round_to: int) -> list[Sensitivity]:
 
 
 def plans(sensitivities: Sequence[Sensitivity], *, round_to: int) -> list[Plan]:
-    """Plans from wide to narrow: at each step every layer is as narrow as it can be without moving answers too far.
+    """Return plans from wide to narrow. In each, every layer is as narrow as it can be without moving answers too far.
 
-    What "too far" is grows from step to step, over all divergences that were seen.
+    The limit for "too far" grows from plan to plan, over all divergences that the scan measured.
     """
     limits = sorted({value for sensitivity in sensitivities for value in sensitivity.divergence.values()})
     ladder = []
@@ -173,7 +174,7 @@ def plans(sensitivities: Sequence[Sensitivity], *, round_to: int) -> list[Plan]:
 
 
 def narrower(plan: Plan, sensitivities: Sequence[Sensitivity]) -> dict[str, Plan]:
-    """By layer, the plan with this layer as narrow as the next level that was scanned."""
+    """Return by layer the plan in which this layer is as narrow as the next level that was scanned."""
     current = {sensitivity.layer: 1.0 for sensitivity in sensitivities} | dict(plan.shares)
     narrower_plans = {}
     for sensitivity in sensitivities:

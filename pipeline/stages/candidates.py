@@ -1,4 +1,4 @@
-"""Stage `candidates`: every candidate made, proven and judged, then all of them timed side by side."""
+"""Stage `candidates`: it makes, proves and judges every candidate, then times all of them side by side."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 class CandidatesSettings(Section):
     """What the stage sees of a recipe; the recipe's folder is left out of the cache key.
 
-    Of training, it is what fine-tuning does likewise.
+    From the `[train]` section the stage sees only the settings that fine-tuning uses too.
     """
 
     model: Model
@@ -52,13 +52,13 @@ class CandidatesSettings(Section):
     measure: Measure
     factories: dict[str, str] = Field(exclude=True)
     folder: Path = Field(exclude=True)
-    # What is made does not depend on these, only whether the build goes on without it.
+    # Only whether the build goes on without a candidate depends on these, not what is made.
     named_formats: tuple[FormatName, ...] = Field(exclude=True)
     named_candidate: str | None = Field(exclude=True)
 
 
 def settings(recipe: Recipe) -> CandidatesSettings:
-    """The stage's view of a recipe."""
+    """Return the stage's view of a recipe."""
     return CandidatesSettings(
         model=recipe.model,
         horizontal_flip=recipe.train.horizontal_flip,
@@ -78,7 +78,7 @@ def settings(recipe: Recipe) -> CandidatesSettings:
 
 
 def _model_key(settings: CandidatesSettings, data_info: Path) -> str:
-    """Digest of all that the model is made of besides its weights, and of the user's loss; both were loaded before."""
+    """Digest all that the model is made of besides its weights, and the user's loss. Both were loaded before."""
     from pipeline.engine.artifacts import digest_bytes, digest_file
     from pipeline.engine.reads import recorded
     from pipeline.models.outside import outside_digests
@@ -94,7 +94,7 @@ def _model_key(settings: CandidatesSettings, data_info: Path) -> str:
 
 
 def outside(settings: CandidatesSettings) -> dict[str, str]:
-    """Digests of the user's model factory and loss, and the CPU that the timings belong to."""
+    """Return digests of the user's model factory and loss, and the CPU that the timings belong to."""
     from pipeline.measure.host import channel_block, computes_bfloat16, cpu_model, usable_cores
     from pipeline.models.outside import outside_digests
 
@@ -115,16 +115,16 @@ def make_context(
     reporter: Reporter,
     cache: Path | None = None,
 ) -> Context:
-    """What candidates are made from and held against; what only training needs is added by who trains.
+    """Build the context of candidates. A caller that trains adds what only training needs.
 
     Args:
-        settings: of the stage.
-        files: of what a run has once: weights, splits and samples.
+        settings: settings of the stage.
+        files: files of which a run has one each, by kind: weights, splits and samples.
         model: the float model.
-        task: what it is for.
-        scratch: for temporary files.
-        reporter: told how it goes.
-        cache: for tuned weights; the scratch folder if None.
+        task: the model's task.
+        scratch: folder for temporary files.
+        reporter: receives the progress.
+        cache: folder for tuned weights; the scratch folder if None.
     """
     from pipeline.candidates.context import Context
     from pipeline.training.augment import Augmentation
@@ -148,7 +148,7 @@ def make_context(
 
 
 def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
-    """Write the samples; per candidate a model file, a report and fine-tuned weights, if any; and eager's timings."""
+    """Write the samples, eager's timings, and per candidate a model file, a report and fine-tuned weights, if any."""
     from pipeline.candidates.evaluate import float_logits, other_sizes, write_samples
     from pipeline.candidates.requested import Maker
     from pipeline.candidates.timing import time_side_by_side
@@ -204,7 +204,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
 
 
 def _model(settings: CandidatesSettings, data: DataInfo) -> ModelSpec:
-    """The float model, which the recipe's variants and the search can be made of."""
+    """Load the float model, and check that the recipe's variants and the search can be made of it."""
     from pipeline.compress.layer_names import check_layer_names
     from pipeline.models.load import load_model_spec
     from pipeline.training.augment import Augmentation, require_pictures
@@ -232,7 +232,7 @@ def _eager_source(settings: CandidatesSettings, inputs: Inputs, context: Context
 
 
 def _write(reports: Sequence[CandidateReport], context: Context, outputs: Outputs) -> None:
-    """Per candidate its report, and from the scratch folder its model file and its tuned weights."""
+    """Write per candidate its report, and copy its model file and its tuned weights from the scratch folder."""
     from pipeline.candidates.evaluate import TUNED_FILE, folder_of
     from pipeline.engine.documents import write_document
 

@@ -1,4 +1,4 @@
-"""Stage `data`: the data set in three splits, as files."""
+"""Stage `data`: it writes the data set as files, in three splits."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class DataSettings(Section):
 
 
 def settings(recipe: Recipe) -> DataSettings:
-    """The stage's view of a recipe."""
+    """Return the stage's view of a recipe."""
     return DataSettings(data=recipe.data, task=recipe.task, folder=recipe.folder)
 
 
 def outside(settings: DataSettings) -> dict[str, str]:
-    """Digests of the user's data factory and data."""
+    """Return digests of the user's data factory and data."""
     from pipeline.data.load import outside_digests
 
     return outside_digests(settings.data, settings.folder)

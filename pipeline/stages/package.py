@@ -1,4 +1,4 @@
-"""Pack the winner: model, handler, description, evidence, golden inputs and the answers of the code that will serve."""
+"""Stage `package`: it packs the winner with handler, description, evidence, and golden inputs and answers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 GOLDEN_FILE = "golden.safetensors"
 _TOP = 5
-# Zeros, the largest values of the domain, noise.
+# Number of made-up inputs: zeros, the largest values of the domain, and noise.
 _EXTREMES = 3
 
 
@@ -45,20 +45,20 @@ class PackageSettings(BaseModel):
     batch_sizes: tuple[int, ...]
     max_pixels: int | None
     deadline_s: float
-    recipe: dict[str, Any]  # for the evidence: all that led here
-    # Parts of the recipe under names of their own.
+    recipe: dict[str, Any]  # the whole recipe, for the evidence
+    # These are parts of the recipe, so they are left out of the cache key.
     seeds: dict[str, int] = Field(exclude=True)
     factories: tuple[str, ...] = Field(exclude=True)
     folder: Path = Field(default=Path(), exclude=True)  # where the recipe lies; its place does not matter
 
     @property
     def golden_path(self) -> Path | None:
-        """The user's own golden inputs, if that is what was asked for."""
+        """The file of the user's own golden inputs; None if the recipe does not name one."""
         return None if self.golden in ("validation", "synthetic") else self.folder / self.golden
 
 
 def settings(recipe: Recipe) -> PackageSettings:
-    """This stage's view of a recipe."""
+    """Return the stage's view of a recipe."""
     return PackageSettings(
         name=recipe.model_name,
         version=recipe.package.version,
@@ -75,7 +75,7 @@ def settings(recipe: Recipe) -> PackageSettings:
 
 
 def outside(settings: PackageSettings) -> Mapping[str, str]:
-    """Digests of the code that the evidence names, and of the user's own golden inputs."""
+    """Return digests of the code that the evidence names, and of the user's own golden inputs."""
     code = describe_code(settings.factories, settings.folder).model_dump_json()
     path = settings.golden_path
     return {"code": digest_bytes(code.encode())} | ({} if path is None else {"golden": digest_file(path)})
@@ -100,7 +100,8 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
     winner = read_document(inputs.of_candidate(Kind.CANDIDATE_REPORT, selection.selected), CandidateReport)
     model = inputs.of_candidate(Kind.CANDIDATE_MODEL, winner.name)
     batch_sizes, golden = _golden(settings, inputs, winner, model, info.inputs, reporter=outputs.reporter)
-    # As the data set describes them, not the model: decoded by another description, they differ.
+    # The pictures follow the data set's description of the inputs, not the model's. Decoded by another description,
+    # they differ.
     pictures = make_pictures(read_info(inputs.one(Kind.DATA_INFO)).inputs)
     serving = Serving(
         name=settings.name,
@@ -141,7 +142,7 @@ def _golden(
     *,
     reporter: Reporter,
 ) -> tuple[tuple[int, ...], bytes]:
-    """Batch sizes of the golden answers; golden inputs with the answers of the code that will serve, as a file."""
+    """Return the batch sizes of the golden answers, and a file of golden inputs and the answers of the serving code."""
     from dataclasses import replace
 
     from safetensors.numpy import load_file
@@ -153,11 +154,12 @@ def _golden(
     runtime, left_out = replace(winner.runtime, file=model.name), winner.parity.left_out
     arrays = _golden_inputs(settings, inputs, specs, leave_out=left_out)
     count = len(next(iter(arrays.values())))
-    # An archive whose examples are answered one at a time has no other answers to prove, and one of few no large batch.
+    # An archive that answers examples one at a time has no other answers to prove, and few golden inputs fill no large
+    # batch.
     batch_sizes = (1,) if runtime.one_by_one else tuple(sorted({min(size, count) for size in settings.batch_sizes}))
     reporter.log(f"golden answers of {winner.name}, batch sizes {list(batch_sizes)}")
     logits = answers(model.parent, runtime, specs, arrays, batch_sizes)
-    # At a size to which the candidate's own network has no steady answer, its file has none to repeat.
+    # Where the candidate's own network has no steady answer at a size, its file has none to repeat.
     sized_groups = [
         group
         for group in size_groups(load_file(inputs.one(Kind.SAMPLES)), specs)
@@ -168,7 +170,7 @@ def _golden(
 
 
 def _evidence(settings: PackageSettings, inputs: Inputs, selection: Selection, info: ModelInfo) -> dict[str, Any]:
-    """The document `evidence.json`, but for the members' digests, which are known when they are packed."""
+    """Build the document `evidence.json` without the members' digests, which are known only when they are packed."""
     from pipeline.archive.evidence.document import (
         CandidateEvidence,
         DataEvidence,
@@ -250,7 +252,7 @@ def _golden_inputs(
 def _validation_golden(
     size: int, inputs: Inputs, specs: Sequence[InputSpec], *, leave_out: Mapping[str, str]
 ) -> dict[str, NDArray[Any]]:
-    """Ordinary examples, then a quarter near ties of the float network, then zeros, the maximum and noise.
+    """Return ordinary examples, then near ties of the float network (a quarter), then zeros, the maximum and noise.
 
     Made-up inputs that are left out make room for ordinary examples.
     """
@@ -272,7 +274,7 @@ def _validation_golden(
     # The samples are the first rows of the split, with the float network's logits.
     ties = task.near_ties(load_file(inputs.one(Kind.SAMPLES))["logits"], size // 4)
     ordinary = np.setdiff1d(np.arange(len(split)), ties)
-    # Spread over the split, so that a sorted one gives more than its first class.
+    # They are spread over the split, so that a sorted split gives more than its first class.
     easy = ordinary[np.linspace(0, len(ordinary) - 1, size - len(ties) - extremes).astype(np.int64)]
     chosen = split.take(np.concatenate([easy, ties])).inputs
     return {spec.name: np.concatenate([chosen[spec.name], ends[spec.name]]) for spec in specs}
@@ -299,7 +301,7 @@ def _read_golden(path: Path, specs: Sequence[InputSpec], count: int) -> dict[str
     try:
         check_values(array, spec)
         for example in array[:count]:
-            check_values(example, spec)  # no example may be one value alone that never occurs
+            check_values(example, spec)  # no example may consist of a single value that never occurs
         require_sizes({spec.name: array.shape[1:]}, specs)
     except BadRequest as problem:
         raise UsageError(f"package.golden: {path}: {problem}") from problem

@@ -1,4 +1,4 @@
-"""Stage `select`: judge every candidate, pick the winner, and open the test set once for the report."""
+"""Stage `select`: it judges every candidate, picks the winner, and opens the test set once for the report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SelectSettings(Section):
 
 
 def settings(recipe: Recipe) -> SelectSettings:
-    """The stage's view of a recipe."""
+    """Return the stage's view of a recipe."""
     return SelectSettings(
         budget=recipe.budget,
         goal=recipe.goal,
@@ -31,7 +31,7 @@ def settings(recipe: Recipe) -> SelectSettings:
 
 
 def run(settings: SelectSettings, inputs: Inputs, outputs: Outputs) -> None:
-    """Write `selection.json`: the winner, why, a verdict per candidate, and the winner on test."""
+    """Write `selection.json`: the winner, why it won, a verdict per candidate, and the winner's quality on test."""
     from pipeline.candidates.choose import choose, explain, judge
     from pipeline.candidates.evaluate import served_quality
     from pipeline.candidates.report import CandidateReport
@@ -43,7 +43,8 @@ def run(settings: SelectSettings, inputs: Inputs, outputs: Outputs) -> None:
     files = inputs.candidates(Kind.CANDIDATE_REPORT)
     reports = {name: read_document(path, CandidateReport) for name, path in files.items()}
     listed = read_document(inputs.one(Kind.CANDIDATE_ORDER), CandidateList)
-    # Named since the candidates were made: what the build went on without then, it cannot go on without now.
+    # The recipe may name a candidate or a format only since the candidates were made. The build went on without it
+    # then, and must end now.
     named = Named(formats=settings.named_formats, candidate=settings.candidate)
     for row in listed.unproven:
         if (way := way_on(row, named, named.formats)) is not None:
@@ -65,7 +66,7 @@ def run(settings: SelectSettings, inputs: Inputs, outputs: Outputs) -> None:
         data=inputs.one(Kind.TEST_DATA),
         scratch=outputs.scratch,
     )
-    # The winner is chosen: it alone is compared here, once.
+    # The winner is chosen, so it alone is compared here, once.
     verdict = judge(test, settings.budget, lossy=winner.lossy, compared=1)
     if not verdict.allowed:
         outputs.reporter.log(f"select: on test, {explain(winner.name, test, verdict, settings.budget)}")

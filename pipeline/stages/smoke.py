@@ -1,7 +1,7 @@
-"""Look through a running server: what `pipeline verify ARCHIVE --url` does, on a server started and stopped here.
+"""Stage `smoke`: it checks the archive through a running server, as `pipeline verify ARCHIVE --url` does.
 
-First the archive's description is held against the data set and the selected candidate: what the packager got wrong
-there, the archive's own golden answers cannot show.
+The stage starts and stops the server itself. First it compares the archive's description with the data set and the
+selected candidate: the archive's own golden answers cannot show what the packager got wrong there.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class SmokeReport(Document):
 
     Args:
         model: name of the served model.
-        candidate: that was packed.
-        digest: of the archive.
-        posted: validation examples.
-        content_type: as which they were posted.
-        correct: right labels among the answers.
-        float_flips: labels other than the float network's.
-        comparison: of the answers with those of this process, as JSON values.
-        forms: golden inputs posted in each form that a server takes, likewise.
+        candidate: name of the candidate that was packed.
+        digest: digest of the archive.
+        posted: number of validation examples that were posted.
+        content_type: content type in which they were posted.
+        correct: number of correct labels among the answers.
+        float_flips: number of decisions other than the float network's; None without a float network.
+        comparison: comparison of the answers with those of this process, as JSON values.
+        forms: comparison of the golden inputs in each form that a server takes, as JSON values.
     """
 
     title: ClassVar[str] = "the check through the server"
@@ -55,7 +55,7 @@ class SmokeReport(Document):
 
 
 def settings(recipe: Recipe) -> SmokeSettings:
-    """This stage's view of a recipe."""
+    """Return the stage's view of a recipe."""
     return SmokeSettings(pictures=recipe.smoke.pictures, timeout_s=recipe.smoke.timeout_s)
 
 
@@ -88,7 +88,8 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
     require_model(archive, candidate=selected, sha256=sha256, source="the selection")
     models = inputs.candidates(Kind.CANDIDATE_MODEL)
     split = read_split(inputs.one(Kind.VALIDATION_DATA)).take(slice(0, settings.pictures))
-    # With the sources that were packed, as a server without this package runs them; this build packed them itself.
+    # The server runs the sources that were packed, as a server without this package does. They can be trusted, because
+    # this build packed them itself.
     with running_server(archive, timeout_s=settings.timeout_s, trust=True) as server:
         served = verify_served(
             archive,

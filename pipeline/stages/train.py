@@ -1,4 +1,4 @@
-"""Stage `train`: the float network, trained or from the user's weights, watched on validation data."""
+"""Stage `train`: it trains the float network or takes the user's weights, and watches it on validation data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class TrainSettings(Section):
-    """What the stage sees of a recipe; what is left out of the cache key is only checked, or does not matter."""
+    """What the stage sees of a recipe. Settings left out of the cache key are only checked, or do not matter."""
 
     model: Model
     train: Train
@@ -37,7 +37,7 @@ class TrainSettings(Section):
 
 
 def settings(recipe: Recipe) -> TrainSettings:
-    """The stage's view of a recipe."""
+    """Return the stage's view of a recipe."""
     return TrainSettings(
         model=recipe.model,
         train=recipe.train,
@@ -49,7 +49,7 @@ def settings(recipe: Recipe) -> TrainSettings:
 
 
 def outside(settings: TrainSettings) -> dict[str, str]:
-    """Digests of the user's model factory, weights and loss."""
+    """Return digests of the user's model factory, weights and loss."""
     from pipeline.models.outside import outside_digests
 
     return outside_digests(settings.model, settings.factories, settings.folder)
@@ -99,7 +99,7 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
         scratch=outputs.scratch,
         reporter=outputs.reporter,
     )
-    if train.epochs:  # what a last layer that starts from zeros answers with shows only now
+    if train.epochs:  # the activation of a last layer that starts from zeros shows only now
         check_activation(spec, network, task=task, examples=examples, source=_source(model))
     save_weights(outputs.path(Kind.WEIGHTS, "weights.safetensors"), network)
     info = spec.to_info(network, task=task, files=files_behind(model, settings.folder, recorded()))
@@ -112,12 +112,12 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
 
 
 def _source(model: Model) -> str:
-    """Where the network comes from, for messages."""
+    """Say where the network comes from, for messages."""
     return f"model.name {model.name}" if model.factory is None else f"model.factory {model.factory}"
 
 
 def _network(settings: TrainSettings, spec: ModelSpec, *, reporter: Reporter) -> nn.Module:
-    """The network with the weights to start from, on which all that the recipe asks for can be done."""
+    """Build the network with the weights to start from, and check that the recipe's variants and search suit it."""
     from pipeline.compress.layer_names import check_layer_names
     from pipeline.models.first_call import check_network
     from pipeline.models.own_weights import require_own_weights
@@ -149,7 +149,7 @@ def _check(
     examples: Split,
     validation: Split,
 ) -> None:
-    """Find out on a few examples, before any other work, what cannot go well."""
+    """Find out on a few examples, before any other work, whether training and serving can work."""
     from pipeline.checks.free_axes import require_free_axes
     from pipeline.models.detect_activation import check_activation
     from pipeline.models.first_call import check_first_call, check_first_step
