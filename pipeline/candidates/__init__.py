@@ -1,1 +1,1 @@
-"""What a candidate is, how one is evaluated, and how one is chosen."""
+"""Candidates: what they are, how they are evaluated, and how the winner is chosen."""

@@ -54,7 +54,7 @@ class Choice:
 
 
 def adjusted_confidence(compared: int) -> float:
-    """Confidence of each candidate's bound, so that all of them hold together with 95 %.
+    """Return the confidence of each candidate's bound, so that all of them hold together with 95 %.
 
     Without the adjustment, the best looking of many candidates would be picked for its luck as well. It follows
     Bonferroni's inequality; for simultaneous intervals, see Dunn (1961), "Multiple comparisons among means", Journal of
@@ -181,7 +181,7 @@ def _cost(report: CandidateReport, goal: Goal, *, reference: CandidateReport) ->
 
 
 def _gains(best: CandidateReport, simpler: CandidateReport, goal: Goal) -> bool:
-    """Whether `best` is really better than `simpler`, and not just in this run."""
+    """Return whether `best` is really better than `simpler`, and not just in this run."""
     if goal == "size":
         return simpler.size > best.size * (1 + MINIMUM_GAIN)
     batch = 1 if goal == "latency" else _largest_batch(best)

@@ -70,11 +70,11 @@ class Context:
     limit: TimeLimit = UNLIMITED
 
     def network(self) -> nn.Module:
-        """The float network with its weights, in evaluation mode."""
+        """Return the float network with its weights, in evaluation mode."""
         return load_network(self.model, self.weights)
 
     def deployable(self) -> Deployable | DeployableOfSeveral:
-        """The float network behind its preprocessing, in evaluation mode."""
+        """Return the float network behind its preprocessing, in evaluation mode."""
         return self.model.deployable(self.network())
 
     def example(self) -> tuple[Tensor, ...]:

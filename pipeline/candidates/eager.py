@@ -55,7 +55,7 @@ def eager_subjects(
 ) -> tuple[Subject, ...]:
     """Return a subject per memory format: two where an input is a picture (C, H, W), else one.
 
-    A network that cannot take pictures channels last has one, too.
+    A network that cannot take pictures in the channels-last format has one, too.
 
     Args:
         source: what the network is made from.
@@ -101,7 +101,7 @@ def fastest_eager(measured: Mapping[str, Measurement]) -> EagerReport:
 
 
 def subject_name(layout: str) -> str:
-    """Name of the subject in one memory format."""
+    """Return the name of the subject in one memory format."""
     return f"eager, {layout}"
 
 

@@ -38,7 +38,7 @@ class LayerGain:
         layer: name of the module, as its user knows it.
         kind: kind of the pass that leaves it out.
         accuracy: gain in the mean score, as a fraction.
-        divergence: fall of the divergence from float, in the task's unit; positive is closer to float.
+        divergence: decrease of the divergence from float, in the task's unit; positive is closer to float.
     """
 
     layer: str
@@ -69,14 +69,14 @@ class Ranking:
     left_out: int
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return the ranking as JSON values."""
         return asdict(self)
 
 
 def rank_layers(
     spec: CandidateSpec, context: Context, validation: Split, *, tuned: Path | None, limit_s: float = 120.0
 ) -> Ranking:
-    """Measure what each layer that a pass touched would win back if that pass left it out.
+    """Measure what each layer that a pass changed would win back if that pass left it out.
 
     Layers that were pruned before a fine-tune pass are not tried: with another structure the network would have to be
     trained again. Layers are not tried either in a number format in which all compute or none, such as bfloat16.

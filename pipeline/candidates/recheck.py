@@ -37,7 +37,7 @@ def recheck(
     Args:
         spec: what the candidate is.
         context: what it was made from.
-        file: its model file; a TorchScript file's digest is known by now.
+        file: its model file. The caller has compared the digest of a TorchScript file.
         tuned: file of its fine-tuned weights; None without any.
         original: the file that the build made, where a quantized ONNX file was altered afterwards. Without it, a
             quantized file is compared with itself with graph optimizations off.

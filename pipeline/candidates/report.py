@@ -27,7 +27,8 @@ class ParityFigures(Document):
         reference: what it was compared with.
         checks: number of replays that were compared.
         max_absolute: largest difference on a logit.
-        max_relative: largest difference as a share of the expected logit; None where a zero was expected and not found.
+        max_relative: largest difference as a share of the expected logit; None where zero was expected and another
+            value came.
         cosine: smallest cosine similarity among the checks.
         argmax_agreement: smallest share of equal decisions among the checks, as a fraction.
         nearest: the difference that came closest to its limit.
@@ -36,7 +37,7 @@ class ParityFigures(Document):
         batch_difference: largest difference between an answer alone and in a batch.
         runs: the ways in which the file was run: as served, without optimizations, in the reference evaluator.
         not_run: why runs were left out, by run.
-        left_out: why kinds of made-up inputs were left out, by kind: the network itself has no steady answer to them.
+        left_out: why kinds of made-up inputs were left out, by kind. The network itself has no steady answer to them.
         noise: how far the network's answers in float32 are from those in float64; None where that is not known, or
             where quantizing moves them anyway.
         empty: whether one and the same answer to every example would have passed too.
@@ -110,8 +111,8 @@ class PassFigures(Document):
         kind: kind of the pass.
         detail: its settings in words.
         sparsity: zero weights as a fraction of all parameters.
-        weight_share: touched weights as a fraction of all parameters.
-        compute_share: multiply-accumulates of the touched layers as a fraction of all layers'.
+        weight_share: weights of the layers that it changed, as a fraction of all parameters.
+        compute_share: multiply-accumulates of the layers that it changed, as a fraction of all layers'.
         removed_weight_share: parameters that are gone as a fraction of those before the pass.
         removed_compute_share: multiply-accumulates that are gone as a fraction of those before the pass.
         settings: settings of the pass, as the recipe gives them.

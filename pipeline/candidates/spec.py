@@ -65,7 +65,10 @@ class CandidateSpec:
 
     @property
     def file_pass(self) -> FilePass | None:
-        """The pass that acts on the exported file, which has no torch source then; None where all act on the module."""
+        """The pass that acts on the exported file; None where all passes act on the module.
+
+        A file that a pass changed has no torch source.
+        """
         return file_pass(self.passes) if FORMATS[self.format].quantized_as_file else None
 
     @property

@@ -24,7 +24,7 @@ class SpeedUp:
     over_float: Ratio
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return the speed-ups as JSON values."""
         return {
             "batch_size": self.batch_size,
             "over_eager": self.over_eager.to_json(),

@@ -64,7 +64,7 @@ class SpeedComparison:
         return self._faster(subjects[:1], subjects[1:])
 
     def _faster(self, subjects: Sequence[Subject], rivals: Sequence[Subject]) -> bool:
-        """Return whether the fastest subject is certainly faster than the fastest rival; repeat it if undecided."""
+        """Return whether the fastest subject is certainly faster than the fastest rival; look again if undecided."""
         ratio = self._ratio(subjects, rivals, self.measure.rounds)
         if not ratio.is_gain and ratio.high > 1 + MINIMUM_GAIN:
             ratio = self._ratio(subjects, rivals, self.measure.rounds * _MORE_ROUNDS)

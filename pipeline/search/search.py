@@ -1,4 +1,4 @@
-"""The search for the smallest network that stays inside the budget: prune, fine-tune, look, and go on from there."""
+"""Searches for the smallest network inside the budget: prune, fine-tune, evaluate, and go on from the result."""
 
 from __future__ import annotations
 

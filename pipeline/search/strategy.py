@@ -145,7 +145,7 @@ class Strategy:
         settled: set[str] = set()
         while self.best is not None and not self.spent:
             plan, candidates = self.best
-            most = ladder.cost(plan) / (1 + MINIMUM_GAIN)  # what saves less can hardly gain
+            most = ladder.cost(plan) / (1 + MINIMUM_GAIN)  # a network that saves less can hardly gain
             moves = {layer: move for layer, move in narrower(plan, sensitivities).items() if layer not in settled}
             costs = {layer: cost for layer, move in moves.items() if (cost := ladder.cost(move)) < most}
             if not costs:
