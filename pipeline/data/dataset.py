@@ -96,7 +96,7 @@ class DataSet:
     def __post_init__(self) -> None:
         """Check the names and all splits."""
         task = task_named(self.task)
-        task.check_names(f"data set {self.name}", self.classes)
+        task.check_names(f"data set {self.name}", self.classes, key="classes")
         names = [spec.name for spec in self.inputs]
         if not names or len(set(names)) != len(names):
             raise DataError(f"data set {self.name}: inputs: expected one or more of different names, found {names}")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline.data import fashion_mnist_files
-from pipeline.recipe.model import Preprocessing
 from pipeline.recipe.names import DataSetName
 
 if TYPE_CHECKING:  # numpy is loaded with it
@@ -42,14 +41,12 @@ class BuiltIn:
         locate: function that finds the folder where its files already lie intact, without fetching anything; it returns
             None if there is none.
         remedy: function that says, for `pipeline doctor`, what a person may do where there is none.
-        preprocessing: preprocessing with the data set's own statistics, for recipes that name none.
     """
 
     title: str
     load: Load
     locate: Callable[[], Path | None]
     remedy: Callable[[], str]
-    preprocessing: Preprocessing
 
 
 def _load_fashion_mnist(*, validation_size: int, seed: int, folder: Path | None, log: Callable[[str], None]) -> DataSet:
@@ -64,16 +61,5 @@ BUILT_IN: dict[DataSetName, BuiltIn] = {
         load=_load_fashion_mnist,
         locate=fashion_mnist_files.locate,
         remedy=fashion_mnist_files.remedy,
-        # Mean and standard deviation over the training pictures, on the scale 0 to 1.
-        preprocessing=Preprocessing(scale=1 / 255, mean=(0.2860,), std=(0.3530,)),
     ),
 }
-
-
-def own_preprocessing(name: str) -> Preprocessing | None:
-    """The preprocessing of a built-in data set; None for a data set of the user's.
-
-    Args:
-        name: name of any data set.
-    """
-    return next((facts.preprocessing for built_in, facts in BUILT_IN.items() if built_in == name), None)

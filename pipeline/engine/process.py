@@ -42,7 +42,7 @@ _STDOUT, _STDERR = 1, 2
 def module_command(module: str, *arguments: str) -> list[str]:
     """Command that runs a module of this package with this interpreter, whatever lies in the working directory.
 
-    With `-P`, Python does not import a `torch.py` or a folder `handlers` that lies in the working directory.
+    With `-P`, Python does not import a `torch.py` or a folder `pipeline` that lies in the working directory.
     """
     return [sys.executable, "-P", "-m", module, *arguments]
 

@@ -31,7 +31,7 @@ ANY_FILE = Path("/")
 # This stands in place of a digest. Code that found no file may find one the next time.
 _NO_FILE = "none"
 _SYSTEM = tuple(map(Path, ("/proc", "/sys", "/dev", "/etc")))
-_OURS = Path(__file__).resolve().parent
+_OURS = Path(__file__).resolve().parents[1]
 _PACKAGE_FOLDERS = {"site-packages", "dist-packages", "__pycache__"}
 
 

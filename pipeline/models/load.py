@@ -18,7 +18,7 @@ from torch.nn.parameter import is_lazy
 from pipeline._handlers.activation import Activation
 from pipeline._handlers.decode import InputSpec
 from pipeline.data.dataset import DataInfo
-from pipeline.data.table import own_preprocessing
+from pipeline.data.statistics import own_preprocessing
 from pipeline.engine.argument_files import all_paths
 from pipeline.engine.reads import observed
 from pipeline.engine.user_code import import_factory

@@ -78,7 +78,7 @@ class ModelSpec:
         if not names or len(set(names)) != len(names):
             raise UsageError(f"model {self.name}: inputs: expected one or more of different names, found {names}")
         try:
-            task_named(self.task).check_names(f"model {self.name}", self.labels)
+            task_named(self.task).check_names(f"model {self.name}", self.labels, key="labels")
         except DataError as error:
             raise UsageError(str(error)) from error
         if self.activation is not None and self.activation not in ACTIVATIONS:

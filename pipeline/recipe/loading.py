@@ -128,7 +128,9 @@ def _near_key(path: tuple[int | str, ...]) -> str:
         ]
         sections = inner[0] if inner else of_kind
     names = [name for section in sections for name in section.model_fields]
-    keys = [name for name in dict.fromkeys(names) if name not in ("folder", "kind")]
+    # The kind of a section in a list was read already: it says which section is meant.
+    left_out = ("folder", "kind") if any(isinstance(place, int) for place in places) else ("folder",)
+    keys = [name for name in dict.fromkeys(names) if name not in left_out]
     if not keys:
         return ""
     near = nearest(str(key), keys)

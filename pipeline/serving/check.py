@@ -91,7 +91,7 @@ class ServedQuality:
     form: str
     examples: int
     available: int
-    correct: float
+    correct: int | float
     metric: str
     accuracy: float
     flips: int
@@ -352,7 +352,8 @@ def _quality(
         reporter.progress(name, len(responses), len(bodies))
     comparison = _require_same(archive, f"{name}, {_where(form, at_once)}", expected, responses)
     outputs = np.concatenate([response.values for response in responses])
-    correct = float(task.scores(outputs, chosen.labels).sum())
+    total = float(task.scores(outputs, chosen.labels).sum())
+    correct = int(total) if total.is_integer() else total
     floats = None if float_model is None else _float_outputs(float_model, serving.inputs, chosen)
     return ServedQuality(
         name=name,

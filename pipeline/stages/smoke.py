@@ -48,7 +48,7 @@ class SmokeReport(Document):
     digest: str
     posted: int
     content_type: str
-    correct: float
+    correct: int | float
     float_flips: int | None
     comparison: dict[str, Any]
     forms: tuple[dict[str, Any], ...]

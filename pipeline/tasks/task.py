@@ -52,8 +52,13 @@ class Task(Protocol):
 
     # Targets.
 
-    def check_names(self, where: str, names: Sequence[str]) -> None:
+    def check_names(self, where: str, names: Sequence[str], *, key: str) -> None:
         """Check the names of the outputs of a data set or a model, one per output.
+
+        Args:
+            where: place of the names, for messages.
+            names: names to check.
+            key: what the user calls them there.
 
         Raises:
             DataError: there are too few names, or this task cannot have them.

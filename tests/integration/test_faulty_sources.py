@@ -161,8 +161,8 @@ SOURCE_FAULTS = {
     ),
     "another activation packed": SourceFault(
         file="pipeline/stages/package.py",
-        before="activation=info.activation,\n        limits",
-        after='activation="sigmoid",\n        limits',
+        before="activation=info.activation,\n        task_settings",
+        after='activation="sigmoid",\n        task_settings',
         says="serving.json: activation: expected none, as the model says, found sigmoid; ",
     ),
     "another candidate's file packed": SourceFault(
@@ -179,8 +179,9 @@ SOURCE_FAULTS = {
     ),
     "another resize filter packed": SourceFault(
         file="pipeline/stages/package.py",
-        before="        inputs=specs,\n        labels",
-        after="        inputs=tuple(replace(one, decoding=replace(one.decoding, resize='nearest')) for one in specs),\n"
+        before="        inputs=info.inputs,\n        labels",
+        after="        inputs=tuple(replace(spec, decoding=replace(spec.decoding, resize='nearest')) for spec in "
+        "info.inputs),\n"
         "        labels",
         says="serving.json: input image: decoding: expected {'mode': 'L', 'resize': 'bilinear'}, as data set digits ",
     ),

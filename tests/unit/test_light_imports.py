@@ -47,15 +47,19 @@ AREAS = (
     "commands",
     "compress",
     "data",
+    "engine",
     "export",
     "inspection",
     "measure",
     "model_code",
     "models",
     "pages",
+    "recipe",
     "replay",
     "search",
     "serving",
+    "stages",
+    "tasks",
     "training",
 )
 
@@ -82,7 +86,7 @@ def test_seeing_that_a_build_is_up_to_date_loads_no_more_than_numpy() -> None:
 
 
 def test_areas_load_nothing_by_themselves() -> None:
-    assert loaded_by("handlers", *(f"pipeline.{area}" for area in AREAS)) == []
+    assert loaded_by("pipeline._handlers", *(f"pipeline.{area}" for area in AREAS)) == []
 
 
 def test_the_probe_would_notice() -> None:

@@ -38,10 +38,10 @@ class ClassificationTask:
     decides_by_largest: bool = True
     activations: tuple[Activation, ...] = ACTIVATIONS
 
-    def check_names(self, where: str, names: Sequence[str]) -> None:
+    def check_names(self, where: str, names: Sequence[str], *, key: str) -> None:
         """Check that there are at least two classes."""
         if len(names) < 2:
-            raise DataError(f"{where}: classes: expected at least 2, found {len(names)}")
+            raise DataError(f"{where}: {key}: expected at least 2, found {len(names)}")
 
     def check_targets(self, where: str, targets: Any, *, exactly: bool) -> None:
         """Check that targets are a class index for each example, (N,) int64 or any integers."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pipeline.data.table import BUILT_IN, own_preprocessing
+from pipeline.data.statistics import PREPROCESSING, own_preprocessing
+from pipeline.data.table import BUILT_IN
 from pipeline.recipe.names import DATA_SETS
 
 
 def test_each_name_that_a_recipe_may_use_has_an_entry() -> None:
-    assert tuple(BUILT_IN) == DATA_SETS
+    assert tuple(BUILT_IN) == tuple(PREPROCESSING) == DATA_SETS
 
 
 def test_preprocessing_is_a_built_in_data_sets_own() -> None:
-    assert own_preprocessing("fashion-mnist") == BUILT_IN["fashion-mnist"].preprocessing
+    assert own_preprocessing("fashion-mnist") == PREPROCESSING["fashion-mnist"]
     assert own_preprocessing("mine") is None

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+import pipeline
+from pipeline._handlers import decode
 from pipeline.engine.reads import Recording, difference, observed, recorded, recording
+from pipeline.models import fashion
 
 FACTORY = "my_nets:build"
 
@@ -47,6 +50,14 @@ def test_a_file_that_safetensors_opens_past_python_is_recorded(tmp_path: Path) -
     assert list(reads.digests) == ["weights/trunk.safetensors"]
     save_file({"weight": np.ones(3)}, folder / "weights" / "trunk.safetensors")
     assert difference(reads.digests, folder) == "weights/trunk.safetensors, which the recipe's code read, changed"
+
+
+def test_our_own_sources_are_nothing_that_the_user_reads(tmp_path: Path) -> None:
+    folder = project(tmp_path / "recipe")
+    with recording(folder) as reads, observed(FACTORY, folder):
+        for module in (pipeline, fashion, decode):
+            Path(str(module.__file__)).read_bytes()
+    assert reads.digests == {}
 
 
 def test_the_working_directory_is_watched_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,5 +68,5 @@ def test_several_inputs_come_in_the_order_of_the_spec() -> None:
 def test_a_spec_checks_inputs_and_labels() -> None:
     with pytest.raises(UsageError, match="inputs: expected one or more of different names"):
         ModelSpec(name="m", build=_Sum, preprocess=ToFloat, inputs=(PICTURE, PICTURE), labels=("a", "b"))
-    with pytest.raises(UsageError, match="classes: expected at least 2, found 1"):
+    with pytest.raises(UsageError, match="labels: expected at least 2, found 1"):
         ModelSpec(name="m", build=_Sum, preprocess=ToFloat, inputs=(PICTURE,), labels=("a",))
