@@ -1,4 +1,4 @@
-"""How far answers may be apart, per kind of difference, with the reason for each limit; the standard library only."""
+"""Limits on the difference between answers, with a reason for each. This module imports only the standard library."""
 
 from __future__ import annotations
 
