@@ -1,4 +1,4 @@
-"""How many instances a request may hold so that its answer is no larger than the server sends on."""
+"""The limit on the instances of a request, so that its answer is not too large for the server."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def most_instances(serving: Serving, extras: Extras) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerRoom:
-    """How much one answer may hold.
+    """The limit on the instances in one answer.
 
     Args:
         most: largest number of instances.

@@ -37,7 +37,7 @@ def shortened(text: str, length: int = MAX_FOUND) -> str:
 
 
 def without_trace(error: Exception) -> Exception:
-    """Take from an exception what it refers to: frames keep request bodies, and all that was made of them, in memory.
+    """Drop what an exception refers to: its frames keep request bodies, and all that was made of them, in memory.
 
     A list of exceptions in one of these frames is a reference cycle. Python frees a cycle only when it looks for
     cycles, many requests later: eight bodies of 6.5 MB that are not JSON made a worker grow by 150 MB.

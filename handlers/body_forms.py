@@ -172,7 +172,7 @@ def encode_response(predictor: Predictor, request: Request, logits: NDArray[np.f
 
 
 class AnswerRooms:
-    """How many instances a request to one model may hold, known before any request.
+    """The limits on the instances of a request to one model, which are known before any request.
 
     Args:
         serving: the model's labels and inputs.

@@ -238,7 +238,7 @@ def _turned_rows(
 
 
 def _turned_decision(expected: NDArray[np.float64], actual: NDArray[np.float64], limit: NDArray[np.float64]) -> str:
-    """Name the first row (last axis) that `turned_decisions` would find; the text is empty if there is none."""
+    """Describe the first row (last axis) that `_turned_rows` finds; the text is empty if there is none."""
     values = expected.shape[-1]
     reference, answer, limits = (array.reshape(-1, values) for array in (expected, actual, limit))
     turned = _turned_rows(reference, answer, limits)

@@ -1,4 +1,4 @@
-"""The values that an input takes: finite or missing, inside its bounds, and no value alone that never fills it."""
+"""The values that an input takes: they are finite or missing, inside its bounds, and some never fill an example."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class SizeGroup:
 
 
 def pack_size_groups(groups: Sequence[SizeGroup]) -> dict[str, NDArray[Any]]:
-    """Pack examples of several sizes into arrays of a file: `size.<number>.input.<name>`, `size.<number>.logits.<b>`."""
+    """Pack examples of several sizes into a file's arrays: `size.<number>.input.<name>`, `size.<number>.logits.<b>`."""
     arrays: dict[str, NDArray[Any]] = {}
     for number, group in enumerate(groups):
         start = f"{_GROUP}{number}."
