@@ -1,1 +1,1 @@
-"""What runs where the model is served: server-neutral decoding, comparison and prediction, and one thin adapter."""
+"""This package runs where the model is served: server-neutral decoding, comparison and prediction, and one adapter."""

@@ -1,4 +1,4 @@
-"""What a network's outputs are already, and the probabilities that a client is told from them."""
+"""What a network's outputs are (logits or probabilities), and how they become the probabilities that a client gets."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any, Literal, assert_never, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-# What the network itself took last: nothing (its outputs are logits), softmax (each row sums to 1), or sigmoid (a
-# probability for each class on its own).
+# Last operation inside the network: none (its outputs are logits), softmax (each row sums to 1), or sigmoid (each class
+# has a probability on its own).
 Activation = Literal["none", "softmax", "sigmoid"]
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 
 
 def probabilities(outputs: NDArray[Any], activation: Activation) -> NDArray[np.float64]:
-    """Probabilities of the classes, in float64: those of the network itself where it answers with probabilities.
+    """Compute the probabilities of the classes, in float64; a network that answers with probabilities keeps its own.
 
     Args:
-        outputs: of the network, (..., K), finite.
-        activation: what they are already.
+        outputs: outputs of the network, (..., K), finite.
+        activation: last operation inside the network.
     """
     values: NDArray[np.float64] = outputs.astype(np.float64)
     match activation:

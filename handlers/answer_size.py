@@ -1,4 +1,4 @@
-"""How many instances a request may hold so that its answer is no larger than the server sends on."""
+"""The limit on the instances of a request, so that its answer is not too large for the server."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from .bad_request import BadRequest
 from .description import Serving
 from .task_answers import ANSWERS
 
-# TorchServe's own default for an answer (`max_response_size`). It ends a worker whose answer is larger.
+# This is TorchServe's default for an answer (`max_response_size`). It ends a worker whose answer is larger.
 MAX_ANSWER_BYTES = 6_553_500
-# The longest that a float64 which holds a float32 is written: -1.1754943508222875e-38 and a comma.
+# No float32, held in a float64, is written longer than -1.1754943508222875e-38 and a comma.
 _NUMBER = len("-1.1754943508222875e-38,")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Extras:
-    """What each answer holds besides the task's own, because the request asks for it.
+    """What each answer holds besides the task's own fields, because the request asks for it.
 
     Args:
-        logits: the model's outputs.
-        decoded: the SHA-256 of each input's values, by name.
+        logits: whether the answer holds the model's outputs.
+        decoded: whether the answer holds the SHA-256 of each input's values, by name.
     """
 
     logits: bool = False
     decoded: bool = False
 
     def __str__(self) -> str:
-        """In words; empty if nothing."""
+        """Name the extras in words; the text is empty if there are none."""
         return " and ".join([*["logits"] * self.logits, *["what was decoded"] * self.decoded])
 
 
 def most_instances(serving: Serving, extras: Extras) -> int:
-    """Instances whose answers fit into `{"predictions": [...]}`, whatever they are.
+    """Count the instances whose answers fit into `{"predictions": [...]}`, whatever the answers say.
 
     Args:
         serving: the model's labels and inputs.
-        extras: of each answer.
+        extras: what each answer holds besides the task's own fields.
 
     Returns:
-        0 where not even one fits.
+        Number of instances; 0 where not even one answer fits.
     """
     answer = {**ANSWERS[serving.task].longest(serving), "version": serving.version, "digest": "0" * 64}
     if extras.decoded:
@@ -51,33 +51,33 @@ def most_instances(serving: Serving, extras: Extras) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerRoom:
-    """How much one answer may hold.
+    """The limit on the instances in one answer.
 
     Args:
-        most: instances.
-        asked: what each answer holds besides the task's own, in words; empty if nothing.
+        most: largest number of instances.
+        extras: what each answer holds besides the task's own fields, in words; empty if nothing.
     """
 
     most: int
-    asked: str = ""
+    extras: str = ""
 
     def require(self, instances: int) -> None:
         """Refuse a request whose answer might be too large, before more of it is decoded.
 
         Raises:
-            BadRequest: with status 413 and how many instances fit.
+            BadRequest: the answer might be too large; the status is 413, and the text says how many instances fit.
         """
         if instances > self.most:
             raise BadRequest(
                 "answer too large",
-                expected=self._expected(),
+                expected=self._expectation(),
                 found="more" if self.most else "one",
                 status=413,
             )
 
-    def _expected(self) -> str:
+    def _expectation(self) -> str:
         if self.most:
-            return f"at most {self.most} instances in a request{self.asked and f' for {self.asked}'}"
-        if self.asked:
-            return f"a request without asking for {self.asked}"
+            return f"at most {self.most} instances in a request{self.extras and f' for {self.extras}'}"
+        if self.extras:
+            return f"a request without asking for {self.extras}"
         return f"a model with shorter labels, of which one answer has at most {MAX_ANSWER_BYTES} bytes"

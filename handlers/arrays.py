@@ -8,14 +8,17 @@ from numpy.typing import NDArray
 
 
 def load_arrays(content: bytes, name: str) -> dict[str, NDArray[Any]]:
-    """The arrays of a file.
+    """Read the arrays of a safetensors file.
 
     Args:
-        content: of the file.
-        name: of the file, for the message.
+        content: the file's bytes.
+        name: the file's name, for the message.
+
+    Returns:
+        The arrays by name.
 
     Raises:
-        ValueError: it is no such file, or holds a type that numpy does not have.
+        ValueError: the content is not a safetensors file, or holds a type that numpy does not have.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -23,6 +26,6 @@ def load_arrays(content: bytes, name: str) -> dict[str, NDArray[Any]]:
     try:
         return load(content)
     except (SafetensorError, ValueError, KeyError, AttributeError, TypeError, OverflowError) as error:
-        # What safetensors raises of a type it knows and numpy does not is a KeyError or an AttributeError.
+        # For a type that it knows and numpy does not, safetensors raises a KeyError or an AttributeError.
         reason = " ".join(str(error).split())
         raise ValueError(f"{name}: expected arrays that numpy has, found: {type(error).__name__}: {reason}") from error

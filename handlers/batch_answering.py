@@ -1,4 +1,4 @@
-"""Requests that a worker is handed at once: one that the model cannot answer, or not in time, spoils no other."""
+"""Answers to the requests that a worker gets together; one that gets no answer, or none in time, spoils no other."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _LOGGER = logging.getLogger(__name__)
 def answer_requests(
     predictor: Predictor, requests: Sequence[Request], deadline: Deadline | None = None
 ) -> list[NDArray[np.float32] | Exception]:
-    """Logits (N, K) of each request, the smallest ones first.
+    """Compute the logits (N, K) of each request; the smallest requests are answered first.
 
-    As many as fit into one call of the model are answered together, or one by one if that fails; the others are
-    answered alone, each with an equal share of the time that is left: a large one takes it from no other.
+    As many requests as fit into one call of the model are answered together, or one by one if that fails. The others
+    are answered alone, each with an equal share of the time that is left: a large one takes no time from another.
 
     Args:
         predictor: the model.
-        requests: whose inputs passed every check.
-        deadline: of all of them.
+        requests: requests whose inputs passed every check.
+        deadline: the time for all requests together.
 
     Returns:
-        For a request without an answer, the reason: `BadRequest` with status 422 where it lies in the request's values,
-        400 where it lies in their sizes, 413 or 503 where the time was not enough; any other exception where the fault
-        is ours.
+        For each request the logits or, without an answer, the reason: `BadRequest` with status 422 where it lies in the
+        request's values, 400 where it lies in their sizes, 413 or 503 where the time was too short; any other exception
+        where the fault is ours.
     """
     order = sorted(range(len(requests)), key=lambda index: _size(requests[index]))
     examples = np.cumsum([len(requests[index].instances) for index in order])
@@ -50,14 +50,14 @@ def answer_requests(
 
 
 def _size(request: Request) -> int:
-    """Bytes of a request's inputs."""
+    """Count the bytes of a request's inputs."""
     return sum(array.nbytes for instance in request.instances for array in instance.values())
 
 
 def _answer_together(
     predictor: Predictor, requests: Sequence[Request], deadline: Deadline | None
 ) -> list[NDArray[np.float32]]:
-    """Logits of each request, or none at all if that fails."""
+    """Compute the logits of each request in one call; the list is empty if that fails."""
     try:
         logits = predictor.predict([instance for request in requests for instance in request.instances], deadline)
     except Exception:  # noqa: BLE001 - each request says what became of it
@@ -82,7 +82,10 @@ def _answer_alone(predictor: Predictor, request: Request, deadline: Deadline | N
 def _problem_of(
     predictor: Predictor, request: Request, error: Exception, deadline: Deadline | None
 ) -> BadRequest | None:
-    """The fault of the request: the model answers its own golden example now, and not one of these instances alone."""
+    """Return the fault of the request, or None where the fault may be ours.
+
+    It is the request's where the model still answers its own golden example, but not one of these instances alone.
+    """
     if not predictor.answers_golden():
         return None
     if len(request.instances) == 1:
@@ -92,8 +95,8 @@ def _problem_of(
             predictor.predict([instance], deadline)
         except BadRequest as refusal:
             return refusal
-        except Exception as alone:  # noqa: BLE001 - told in the answer
-            return None if lacks_resources(alone) else _no_answer(alone, index, request)
+        except Exception as failure:  # noqa: BLE001 - told in the answer
+            return None if lacks_resources(failure) else _no_answer(failure, index, request)
     return None
 
 

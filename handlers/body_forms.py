@@ -1,8 +1,8 @@
 """The forms in which requests and their answers are written: a closed table, and the one place that tells them apart.
 
-A form owns both directions: what a body of it holds, how many answers have room in one of its responses, and how that
-is written. What is the same for every form is here: how large a body may be, that nothing is packed, and which form a
-body has.
+A form owns both directions: it knows what a body holds, how many answers fit into one response, and how a response is
+written. What is the same for every form is here: how large a body may be, that it must not be compressed, and which
+form it has.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .predictor import Predictor
 
 _GZIP = b"\x1f\x8b"
-# The first key of a JSON object, which tells its form, stands so far in front.
+# The first key of a JSON object tells its form. It must begin within so many bytes.
 _HEAD_BYTES = 1024
 _FIRST_KEY = re.compile(r'[ \t\n\r]*\{[ \t\n\r]*"([^"\\]*)"')
 
@@ -42,61 +42,61 @@ class BodyForm(Protocol):
     """One form of a request's body, and of its answer."""
 
     def accepted(self, inputs: Sequence[InputSpec]) -> str:
-        """What a body of this form is for a model, for messages; empty where the model takes none."""
+        """Describe a body of this form for a model, for messages; empty where the model takes none."""
 
     def decode(self, body: bytes, media: str, inputs: Sequence[InputSpec], effort: Effort) -> Request:
-        """From a body to the arrays that the model takes.
+        """Decode a body to the arrays that the model takes.
 
         Args:
-            body: as received, neither empty nor too large.
+            body: the body as received, neither empty nor too large.
             media: the declared media type, in lower case without parameters; empty if there was none.
-            inputs: of the model.
-            effort: what the request may still take.
+            inputs: the model's inputs.
+            effort: the resources that the request may still use.
 
         Raises:
-            BadRequest: with what was expected and found.
+            BadRequest: the body is wrong; the text says what was expected and found.
             FormNotTakenError: the model takes no body of this form.
         """
 
     def most_instances(self, serving: Serving, extras: Extras) -> int:
-        """How many instances have room in one answer, whatever they are; 0 where not even one."""
+        """Count the instances that fit into one answer, whatever they are; 0 where not even one fits."""
 
     def encode(self, predictor: Predictor, request: Request, logits: NDArray[np.float32], extras: Extras) -> bytes:
-        """The body of the answer to a request, from logits (N, K)."""
+        """Write the body of the answer to a request, from logits (N, K)."""
 
 
 class JsonForm(BodyForm, Protocol):
-    """A form that is a JSON object."""
+    """A form whose body is a JSON object."""
 
     @property
     def keys(self) -> frozenset[str]:
-        """Keys of its object; no other JSON form has one of them."""
+        """Keys of the object; no other JSON form has one of them."""
 
     def decode_document(self, document: object, inputs: Sequence[InputSpec], effort: Effort) -> Request:
-        """Like `decode`, of what a server parsed already: an object, a list, a number.
+        """Decode a document that a server parsed already: an object, a list, a number.
 
         Raises:
-            BadRequest: with what was expected and found.
+            BadRequest: the document is wrong; the text says what was expected and found.
         """
 
 
 JSON_FORMS: dict[FormName, JsonForm] = {"instances": JsonInstances()}
-# In the order in which messages name them.
+# Messages name the forms in this order.
 FORMS: dict[FormName, BodyForm] = {"picture": PictureBody(), "raw": RawBody(), **JSON_FORMS}
-# JSON that begins with no form's key is refused by this one, which says what it expected.
+# This form refuses JSON that begins with no form's key, and says what it expected.
 _USUAL_JSON: FormName = "instances"
 
 
 def form_of(body: bytes, media: str, inputs: Sequence[InputSpec]) -> FormName | None:
-    """Which form a body has; None if none is known.
+    """Tell which form a body has; None if it has none that is known.
 
-    A declared type is believed, except that a picture is recognised by its first bytes and an unknown type (curl
-    declares a form unless told otherwise) is decided by what the body holds.
+    A declared type is believed, with two exceptions: a picture is recognised by its first bytes, and where the type is
+    unknown (curl declares a form by default) the content of the body decides.
 
     Args:
-        body: as received.
+        body: the body as received.
         media: the declared media type, in lower case without parameters; empty if there was none.
-        inputs: of the model.
+        inputs: the model's inputs.
     """
     if media == "application/json" or media.endswith("+json"):
         return _json_form(_first_key(body))
@@ -122,18 +122,18 @@ def decode_request(
     """Decode a request body of any accepted form.
 
     Args:
-        body: the bytes as received; text, or whatever JSON can hold, where the server decoded it already.
+        body: the bytes as received; where the server decoded them already, text or whatever JSON can hold.
         content_type: the declared media type, with or without parameters; empty if there was none.
         inputs: the model's inputs.
-        limits: on pictures; without them, only what memory allows.
-        rooms: in an answer, by form; None for any.
-        deadline: of the worker's call.
+        limits: limits on pictures; without them, only memory limits a picture.
+        rooms: function from a form to the largest answer; None for no limit.
+        deadline: the time for the worker's call.
 
     Returns:
         At least one instance, each checked against the inputs.
 
     Raises:
-        BadRequest: with what was expected and found.
+        BadRequest: the body is wrong; the text says what was expected and found.
     """
     if rooms is not None:  # where no form has room for an answer, nothing of the body matters
         max((rooms(name) for name in FORMS), key=lambda room: room.most).require(1)
@@ -151,28 +151,28 @@ def decode_request(
     form = form_of(body, media, inputs)
     if form is None:
         shown = f"content type {media or '(none)'} and {describe_bytes(body)}"
-        raise BadRequest("request body of an unknown kind", expected=_accepted(inputs), found=shown, status=415)
+        raise BadRequest("request body of an unknown kind", expected=_accepted_bodies(inputs), found=shown, status=415)
     effort = _with_room(effort, form, rooms)
     try:
         return FORMS[form].decode(body, media, inputs, effort)
     except FormNotTakenError as refusal:
-        raise BadRequest(refusal.error, expected=_accepted(inputs), found=refusal.found, status=415) from None
+        raise BadRequest(refusal.error, expected=_accepted_bodies(inputs), found=refusal.found, status=415) from None
 
 
 def encode_response(predictor: Predictor, request: Request, logits: NDArray[np.float32], extras: Extras) -> bytes:
-    """The body of a response, in the form of its request.
+    """Write the body of a response, in the form of its request.
 
     Args:
-        predictor: that answered.
-        request: as it was decoded.
-        logits: (N, K), one row per instance of the request.
-        extras: what each answer holds besides the task's own.
+        predictor: the model that answered.
+        request: the decoded request.
+        logits: outputs (N, K), one row per instance of the request.
+        extras: what each answer holds besides the task's own fields.
     """
     return FORMS[request.form].encode(predictor, request, logits, extras)
 
 
 class AnswerRooms:
-    """How many instances a request to one model may hold, known before any request.
+    """The limits on the instances of a request to one model, which are known before any request.
 
     Args:
         serving: the model's labels and inputs.
@@ -181,52 +181,52 @@ class AnswerRooms:
     def __init__(self, serving: Serving) -> None:
         choices = [Extras(logits=logits, decoded=decoded) for logits in (False, True) for decoded in (False, True)]
         self._rooms = {
-            (name, extras): AnswerRoom(most=form.most_instances(serving, extras), asked=str(extras))
+            (name, extras): AnswerRoom(most=form.most_instances(serving, extras), extras=str(extras))
             for name, form in FORMS.items()
             for extras in choices
         }
 
     def room(self, form: FormName, extras: Extras) -> AnswerRoom:
-        """The limit for a request of this form that asks for these."""
+        """Return the limit for a request of this form that asks for these extras."""
         return self._rooms[form, extras]
 
 
 def require_no_encoding(header: str, encodings: str) -> None:
-    """Refuse a body that was packed for the way, which is never undone here.
+    """Refuse a body that was compressed for the transfer: it is never decompressed here.
 
     Args:
         header: name of the header.
-        encodings: its value, a list with commas; empty if there was none.
+        encodings: value of the header, a list with commas; empty if there was none.
 
     Raises:
-        BadRequest: naming the encodings.
+        BadRequest: the body is compressed; the text names the encodings.
     """
-    # How a body was cut for the way is undone by the server.
+    # The server itself joins the parts of a chunked body.
     packed = {encoding.strip().lower() for encoding in encodings.split(",")} - {"", "identity", "chunked"}
     if packed:
-        raise _encoded(f"{header}: {', '.join(sorted(packed))}")
+        raise _packed_body(f"{header}: {', '.join(sorted(packed))}")
 
 
 def _require_readable(body: bytes, media: str, inputs: Sequence[InputSpec]) -> None:
-    """Refuse what no form is read from: too many bytes, none, or packed ones."""
+    """Refuse a body that no form can read: one with too many bytes, with none, or with compressed ones."""
     if len(body) > MAX_BODY_BYTES:
         raise BadRequest(
             "request body too large", expected=f"at most {MAX_BODY_BYTES} bytes", found=f"{len(body)} bytes", status=413
         )
     if not body:
-        raise BadRequest("empty request body", expected=_accepted(inputs), found="0 bytes")
+        raise BadRequest("empty request body", expected=_accepted_bodies(inputs), found="0 bytes")
     if body.startswith(_GZIP) and media != RAW_MEDIA:
-        raise _encoded("a body packed by gzip")
+        raise _packed_body("a body packed by gzip")
 
 
-def _encoded(found: str) -> BadRequest:
+def _packed_body(encoding: str) -> BadRequest:
     return BadRequest(
-        "packed request body", expected="the body as it is, without a content encoding", found=found, status=415
+        "packed request body", expected="the body as it is, without a content encoding", found=encoding, status=415
     )
 
 
 def _with_room(effort: Effort, form: FormName, rooms: Callable[[FormName], AnswerRoom] | None) -> Effort:
-    """With the room of this form's answer, which is enough for one at least."""
+    """Add the room of this form's answer, and require that at least one answer fits into it."""
     effort = replace(effort, room=None if rooms is None else rooms(form))
     effort.check(0)
     return effort
@@ -237,11 +237,11 @@ def _json_form(first_key: Any) -> FormName:
 
 
 def _first_key(body: bytes) -> str | None:
-    """The first key of a JSON object; None where it cannot be told at once."""
+    """Read the first key of a JSON object; None where the beginning of the body does not show it."""
     match = _FIRST_KEY.match(body[:_HEAD_BYTES].decode(json.detect_encoding(body), "replace"))
     return None if match is None else match[1]
 
 
-def _accepted(inputs: Sequence[InputSpec]) -> str:
-    """What a body may be, for messages."""
+def _accepted_bodies(inputs: Sequence[InputSpec]) -> str:
+    """Describe the bodies that the model takes, for messages."""
     return ", or ".join(filter(None, (form.accepted(inputs) for form in FORMS.values())))

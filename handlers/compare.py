@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 
 from .tolerance import Tolerance
 
-# Two libraries, or two batch sizes, take the sums of a network in another order: each is about as far from float64 as
-# torch is, in another direction, and further for some inputs than for the few on which the noise is measured.
+# Two libraries, or two batch sizes, compute the sums of a network in another order. Each result is about as far from
+# float64 as torch's is, but in another direction, and further for some inputs than for the few on which the noise is
+# measured.
 NOISE_FACTOR = 16.0
-# Share of the usual spread, where a network cannot be run in float64. Measured: 2e-8 (two convolutions) to 1e-6 (an
-# Inception-v3) for networks that float32 suits.
+# Assumed noise where a network cannot be run in float64, as a share of the usual spread. For networks that float32
+# suits, 2e-8 (two convolutions) to 1e-6 (an Inception-v3) were measured.
 UNMEASURED_NOISE = 1e-5
 
-# Of the largest answer: eight units in the last place of float32. Answers that are all alike have no spread.
+# Share of the largest answer: eight units in the last place of float32. It is needed where all answers are alike, for
+# these have no spread.
 LAST_BITS = 8 * 2.0**-24
 
 _STEPS_IN_RANGE = 255
@@ -26,16 +28,16 @@ _STEPS_IN_RANGE = 255
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What came out of comparing two arrays.
+    """The result of comparing two arrays.
 
     Args:
         passed: whether every value is within its limit.
         reason: one clause saying why not; empty if passed.
         max_absolute: largest |found - expected|.
         max_relative: largest |found - expected| / |expected|; infinite where a zero was expected and not found.
-        cosine: of the angle between both, as flat vectors; 1 for two zero vectors.
+        cosine: cosine of the angle between both arrays, as flat vectors; 1 for two zero vectors.
         argmax_agreement: share of rows (last axis) with the same largest element.
-        position: index of the value that is worst against its limit; None where values could not be compared.
+        position: index of the value that is worst in relation to its limit; None where values could not be compared.
         expected: the value expected there.
         found: the value found there.
         limit: the largest difference allowed there.
@@ -53,7 +55,7 @@ class Comparison:
     limit: float
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values; a number that JSON has no form for is null."""
+        """Return the comparison as JSON values; a number that JSON has no form for is null."""
         return {
             "passed": self.passed,
             "reason": self.reason,
@@ -69,12 +71,12 @@ class Comparison:
 
 
 def fitted(tolerance: Tolerance, answers: NDArray[Any], *, noise: float | None = None) -> Tolerance:
-    """A tolerance for the answers of one network.
+    """Fit a tolerance to the answers of one network.
 
     Args:
-        tolerance: for those of any network.
-        answers: (N, ...), to real inputs; finite.
-        noise: how far float32 takes an answer of this network from the one in float64, in the unit of the answers;
+        tolerance: the tolerance for the answers of any network.
+        answers: answers to real inputs, (N, ...); finite.
+        noise: how far an answer of this network in float32 is from the same one in float64, in the unit of the answers;
             None where it was not measured.
     """
     usual = usual_spread(answers)
@@ -84,26 +86,26 @@ def fitted(tolerance: Tolerance, answers: NDArray[Any], *, noise: float | None =
 
 
 def compare(
-    expected: NDArray[Any], found: NDArray[Any], tolerance: Tolerance, *, batch_size: int | None = None
+    expected: NDArray[Any], actual: NDArray[Any], tolerance: Tolerance, *, batch_size: int | None = None
 ) -> Comparison:
     """Compare answers element by element.
 
     Args:
-        expected: any shape, usually logits (N, K).
-        found: the same shape and dtype.
+        expected: expected answers of any shape, usually logits (N, K).
+        actual: answers of the same shape and dtype.
         tolerance: the limit.
         batch_size: rows (first axis) that came from one call of the model; None where all of them did.
 
     Returns:
-        The comparison. Another shape, another dtype, no values, NaN or infinity never pass.
+        The comparison. It never passes with another shape, another dtype, no values, NaN or infinity.
     """
-    if expected.shape != found.shape:
-        return _incomparable(f"shape: expected {list(expected.shape)}, found {list(found.shape)}")
-    if expected.dtype != found.dtype:
-        return _incomparable(f"dtype: expected {expected.dtype}, found {found.dtype}")
+    if expected.shape != actual.shape:
+        return _incomparable(f"shape: expected {list(expected.shape)}, found {list(actual.shape)}")
+    if expected.dtype != actual.dtype:
+        return _incomparable(f"dtype: expected {expected.dtype}, found {actual.dtype}")
     if expected.size == 0:
         return _incomparable(f"nothing to compare: shape {list(expected.shape)}")
-    reference, answer = expected.astype(np.float64), found.astype(np.float64)
+    reference, answer = expected.astype(np.float64), actual.astype(np.float64)
     for name, values in (("expected", reference), ("found", answer)):
         if not np.isfinite(values).all():
             position = tuple(int(axis) for axis in np.argwhere(~np.isfinite(values))[0])
@@ -116,7 +118,7 @@ def compare(
     difference = np.abs(answer - reference)
     magnitude = np.abs(reference)
     limit = limits_of(reference, tolerance, batch_size=batch_size)
-    # As a multiple of its own limit, so that a value that passes is not called worst for having a small limit.
+    # Each difference is taken as a multiple of its own limit: the worst value is the one nearest to failing.
     strain = np.divide(difference, limit, out=np.where(difference > 0, np.inf, 0.0), where=limit > 0)
     position = tuple(int(axis) for axis in np.unravel_index(int(np.argmax(strain)), strain.shape))
     relative = np.divide(difference, magnitude, out=np.where(difference > 0, np.inf, 0.0), where=magnitude > 0)
@@ -144,68 +146,70 @@ def compare(
 def limits_of(
     expected: NDArray[np.float64], tolerance: Tolerance, *, batch_size: int | None = None
 ) -> NDArray[np.float64]:
-    """How far each value may be from the expected one, in the same shape.
+    """Compute how far each value may be from the expected one, in the same shape.
 
     Args:
-        expected: any shape but an empty one.
+        expected: expected values of any shape but an empty one.
         tolerance: the limit.
         batch_size: rows (first axis) that came from one call of the model; None where all of them did.
     """
     magnitude = np.abs(expected)
     limits: NDArray[np.float64] = tolerance.absolute + tolerance.relative * magnitude
     if tolerance.spread:
-        widest = _of_call(_ranges(expected), batch_size, expected.ndim)
+        widest = _largest_of_call(_ranges(expected), batch_size, expected.ndim)
         limits = limits + tolerance.spread * np.maximum(widest, tolerance.usual_spread)
     if tolerance.steps:
-        limits = limits + tolerance.steps / _STEPS_IN_RANGE * _of_call(_largest(magnitude), batch_size, expected.ndim)
+        limits = limits + tolerance.steps / _STEPS_IN_RANGE * _largest_of_call(
+            _largest(magnitude), batch_size, expected.ndim
+        )
     return limits
 
 
 def tells_nothing_apart(answers: NDArray[Any], tolerance: Tolerance) -> bool:
-    """Whether one and the same answer to all examples would be within the limits.
+    """Tell whether one and the same answer to all examples would be within the limits.
 
     Args:
-        answers: (N, ...), N of 1 or more.
+        answers: answers (N, ...) to N examples, N of 1 or more.
         tolerance: the limit; each row is a call of its own.
     """
     expected = answers.astype(np.float64)
     if not np.isfinite(expected).all():
-        return False  # nothing passes
+        return False  # no answer passes
     limits = limits_of(expected, tolerance, batch_size=1)
-    # A value that is in reach of every example's.
+    # At every position there is a value that is within the limits of every example.
     return bool(((expected - limits).max(axis=0) <= (expected + limits).min(axis=0)).all())
 
 
 def usual_spread(answers: NDArray[Any]) -> float:
-    """How far apart the answers of a network usually lie.
+    """Compute how far apart the answers of a network usually lie.
 
     Args:
-        answers: (N, ...), N of 1 or more; finite.
+        answers: answers (N, ...) to N examples, N of 1 or more; finite.
 
     Returns:
-        The median over rows of how far the largest and the smallest value of a row lie apart; where a row holds one
-        value only, how far the rows lie apart.
+        The median over rows of the difference between the largest and the smallest value of a row; where a row holds
+        only one value, the difference between the largest and the smallest row.
     """
     values = answers.astype(np.float64)
     return float(np.median(_ranges(values))) or float(values.max() - values.min())
 
 
 def _ranges(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far the largest and the smallest value of each row (first axis) lie apart, (N,)."""
+    """Compute the difference between the largest and the smallest value of each row (first axis), (N,)."""
     rows = values.reshape(len(values), -1) if values.ndim else values.reshape(1, 1)
     ranges: NDArray[np.float64] = rows.max(axis=1) - rows.min(axis=1)
     return ranges
 
 
 def _largest(magnitude: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The largest value of each row (first axis), (N,)."""
+    """Return the largest value of each row (first axis), (N,)."""
     rows = magnitude.reshape(len(magnitude), -1) if magnitude.ndim else magnitude.reshape(1, 1)
     largest: NDArray[np.float64] = rows.max(axis=1)
     return largest
 
 
-def _of_call(rows: NDArray[np.float64], batch_size: int | None, axes: int) -> NDArray[np.float64]:
-    """The largest of some figures of rows (N,) in the same call of the model, in a shape that fits the values."""
+def _largest_of_call(rows: NDArray[np.float64], batch_size: int | None, axes: int) -> NDArray[np.float64]:
+    """Replace each row's figure (N,) by the largest one of its call of the model, in a shape that fits the values."""
     if batch_size is None or not axes:
         return np.asarray(rows.max())
     starts = np.arange(0, len(rows), batch_size)
@@ -213,29 +217,31 @@ def _of_call(rows: NDArray[np.float64], batch_size: int | None, axes: int) -> ND
     return calls.reshape(-1, *(1,) * (axes - 1))
 
 
-def turned_decisions(expected: NDArray[Any], found: NDArray[Any], tolerance: Tolerance) -> NDArray[np.intp]:
-    """Rows whose largest value is another one, though the expected one leads by more than its limit.
+def turned_decisions(expected: NDArray[Any], actual: NDArray[Any], tolerance: Tolerance) -> NDArray[np.intp]:
+    """Find the rows whose largest value is another one, though the expected one leads by more than its limit.
 
     Args:
-        expected: (N, K), finite.
-        found: (N, K).
+        expected: expected logits (N, K), finite.
+        actual: logits (N, K).
         tolerance: the limit; each row is a call of its own.
     """
     reference = expected.astype(np.float64)
-    return _turned(reference, found.astype(np.float64), limits_of(reference, tolerance, batch_size=1))
+    return _turned_rows(reference, actual.astype(np.float64), limits_of(reference, tolerance, batch_size=1))
 
 
-def _turned(expected: NDArray[np.float64], found: NDArray[np.float64], limit: NDArray[np.float64]) -> NDArray[np.intp]:
-    right, chosen = expected.argmax(axis=1), found.argmax(axis=1)
+def _turned_rows(
+    expected: NDArray[np.float64], actual: NDArray[np.float64], limit: NDArray[np.float64]
+) -> NDArray[np.intp]:
+    right, chosen = expected.argmax(axis=1), actual.argmax(axis=1)
     every = np.arange(len(expected))
     return np.flatnonzero(expected[every, right] - expected[every, chosen] > limit[every, right])
 
 
-def _turned_decision(expected: NDArray[np.float64], found: NDArray[np.float64], limit: NDArray[np.float64]) -> str:
-    """The first row (last axis) whose largest value is another one though it led by more than its limit; else empty."""
+def _turned_decision(expected: NDArray[np.float64], actual: NDArray[np.float64], limit: NDArray[np.float64]) -> str:
+    """Describe the first row (last axis) that `_turned_rows` finds; the text is empty if there is none."""
     values = expected.shape[-1]
-    reference, answer, limits = (one.reshape(-1, values) for one in (expected, found, limit))
-    turned = _turned(reference, answer, limits)
+    reference, answer, limits = (array.reshape(-1, values) for array in (expected, actual, limit))
+    turned = _turned_rows(reference, answer, limits)
     if not turned.size:
         return ""
     row = int(turned[0])

@@ -1,12 +1,11 @@
-"""What a model takes, and how a picture becomes that. The training side decodes with the same function as the server.
+"""The inputs of a model, and how a picture becomes one. The training side decodes with the same function as the server.
 
-Rules for pictures, in this order, each of them deterministic:
+These rules hold for pictures, in this order; each of them is deterministic:
 
-1. A file of one of the kinds in `handlers.picture_kinds`, told apart by their first bytes; as many pixels as
-   `handlers.pixel_budget` allows; of an animated file the first frame.
-2. 16 bits a channel become 8 by keeping the high byte (what Pillow does for colour, done here for grey as well).
-3. The EXIF orientation is applied (`handlers.picture_metadata`); all else that is said besides the pixels is left out,
-   however large it is.
+1. The file is of one of the kinds in `handlers.picture_kinds`, which its first bytes tell, and has no more pixels than
+   `handlers.pixel_budget` allows. Of an animated file, the first frame is taken.
+2. 16 bits a channel become 8 by keeping the high byte: Pillow does so for colour, and this module for grey.
+3. The EXIF orientation is applied (`handlers.picture_metadata`). All other metadata is left out, however large it is.
 4. Transparency (alpha channel, palette, or colour key) is composited on black.
 5. Palette, CMYK and two-level pictures become RGB or grey; colour becomes grey by ITU-R 601-2 luma, in integers.
 6. The result is resized to the input's height and width with the declared filter, without keeping the aspect ratio.
@@ -32,10 +31,12 @@ from .pixel_budget import PixelBudget, pixel_weight
 DType = Literal["uint8", "float32", "int64"]
 Mode = Literal["L", "RGB"]
 Resize = Literal["nearest", "bilinear", "bicubic", "lanczos"]
-# Inputs that are nobody's data: the value nearest to zero everywhere, the largest one everywhere, values drawn evenly.
+# Kinds of inputs that are not data: the value nearest to zero everywhere, the largest value everywhere, or values drawn
+# evenly.
 MadeUp = Literal["zeros", "maximum", "noise"]
 
-# Pixels that are converted at a time: small beside the picture, large beside the cost of a call.
+# Number of pixels that are converted at a time. A strip is small beside the picture, and takes long beside the cost of
+# a call.
 _STRIP_PIXELS = 1_000_000
 
 _TRANSPOSE = {
@@ -57,11 +58,11 @@ _FILTER = {
 
 @dataclass(frozen=True, kw_only=True)
 class ImageDecoding:
-    """How a picture becomes an input; the size is the input's own.
+    """How a picture becomes an input, in the size that the input has.
 
     Args:
         mode: one grey channel, or red, green, blue.
-        resize: Pillow's filter of that name.
+        resize: name of Pillow's filter.
     """
 
     mode: Mode
@@ -74,19 +75,19 @@ class InputSpec:
 
     Args:
         name: the input's name in the graph and in requests.
-        dtype: of the array handed to the model.
-        shape: of one example, without the batch axis; pictures are (C, H, W).
+        dtype: dtype of the array that the model takes.
+        shape: shape of one example, without the batch axis; pictures are (C, H, W).
         low: smallest allowed value; -inf for none.
         high: largest allowed value; inf for none.
         decoding: how a picture becomes this input; None for a table or tensor.
         dynamic_axes: indices into `shape` whose size a request may choose; `shape` then holds a typical size.
         dynamic_sizes: for each of `dynamic_axes`, the smallest and the largest size that a request may choose, or None
             for any; empty where nothing is declared.
-        dynamic_names: for each of `dynamic_axes`, a name; axes of one name, in whichever input, have one size in each
-            example. Empty where nothing is declared.
-        missing: whether NaN is a value of this input: one that is missing. float32 only; null in JSON.
-        occurs: which made-up inputs may occur in requests: exports are proven on them, and an input of zeros alone, or
-            of the largest value alone, is refused where that is not among them. A text of nothing but padding, say.
+        dynamic_names: for each of `dynamic_axes`, a name; axes of the same name, in any input, have the same size in
+            each example. Empty where nothing is declared.
+        missing: whether values may be missing. A missing value is NaN, and null in JSON; float32 only.
+        occurs: which made-up inputs may occur in requests. Exports are proven on them. An input of zeros alone, or of
+            the largest value alone, is refused where it is not among them: a text of nothing but padding, for example.
 
     Raises:
         ValueError: the fields contradict each other.
@@ -146,7 +147,7 @@ class InputSpec:
         if not all(self.dynamic_names):
             raise ValueError(f"{where}: dynamic_names: expected names, found {self.dynamic_names}")
         for axis, sizes in zip(free, self.dynamic_sizes, strict=False):
-            pair: object = sizes  # users write what they like
+            pair: object = sizes  # a user may have written anything
             whole = isinstance(pair, (tuple, list)) and len(pair) == 2 and all(isinstance(size, int) for size in pair)
             if sizes is not None and not (whole and 1 <= sizes[0] <= self.shape[axis] <= sizes[1]):
                 raise ValueError(
@@ -157,10 +158,10 @@ class InputSpec:
             raise ValueError(f"{where}: dynamic_axes: expected height and width at most of a picture, found {free}")
 
     def size_range(self, axis: int) -> tuple[int, int | None]:
-        """Smallest and largest size that a request may choose for an axis; None where there is no largest.
+        """Return the smallest and largest size that a request may choose for an axis; None where there is no largest.
 
         Args:
-            axis: index into `shape`; of one that is not free, both are its size.
+            axis: index into `shape`; an axis that is not free has its own size as both.
         """
         if axis not in self.dynamic_axes:
             return self.shape[axis], self.shape[axis]
@@ -168,7 +169,7 @@ class InputSpec:
         return (1, None) if declared is None else declared
 
     def size_name(self, axis: int) -> str:
-        """Name of a free axis: as declared, else the input's, with the axis where several are free.
+        """Return the declared name of a free axis, else the input's name, with the axis number where several are free.
 
         Args:
             axis: one of `dynamic_axes`.
@@ -179,11 +180,11 @@ class InputSpec:
 
     @property
     def nearest_to_zero(self) -> float:
-        """The value of the domain that is nearest to zero."""
+        """Return the value of the domain that is nearest to zero."""
         return min(max(0.0, self.low), self.high)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values; an absent bound is null, and what is not declared of free axes is left out."""
+        """Return the fields as JSON values; an absent bound is null, undeclared fields of free axes are left out."""
         declared = {
             "dynamic_sizes": [None if sizes is None else list(sizes) for sizes in self.dynamic_sizes],
             "dynamic_names": list(self.dynamic_names),
@@ -197,17 +198,17 @@ class InputSpec:
             "decoding": None if self.decoding is None else {"mode": self.decoding.mode, "resize": self.decoding.resize},
             "dynamic_axes": list(self.dynamic_axes),
             **{field: values for field, values in declared.items() if values},
-            # As in archives that were made before it could be said.
+            # These are left out where they have their usual values: older archives do not have these fields.
             **({"missing": True} if self.missing else {}),
             **({} if self.occurs == get_args(MadeUp) else {"occurs": list(self.occurs)}),
         }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> InputSpec:
-        """The opposite of `to_json`.
+        """Read what `to_json` wrote.
 
         Raises:
-            ValueError: a field is missing, unknown or contradicts another.
+            ValueError: a field is missing, is unknown or contradicts another.
         """
         try:
             fields = dict(document)
@@ -243,7 +244,7 @@ class InputSpec:
 
 
 def _checked_pair(sizes: object, where: str) -> tuple[int, int]:
-    """Smallest and largest size."""
+    """Check and return the smallest and the largest size."""
     pair = checked_counts(sizes, where, most=MOST_SIZE)
     if len(pair) != 2:
         raise ValueError(f"{where}: expected the smallest and the largest size, found {len(pair)} numbers")
@@ -256,13 +257,13 @@ def decode_image(body: bytes, spec: InputSpec, budget: PixelBudget | None = None
     Args:
         body: the file's bytes.
         spec: an input with `decoding`.
-        budget: of the request that the picture is part of; one of its own if not given.
+        budget: pixel budget of the request to which the picture belongs; by default, the picture has its own.
 
     Returns:
         uint8 array of `spec.shape`, (C, H, W).
 
     Raises:
-        BadRequest: not such a file, damaged, or too many pixels, scans or blocks.
+        BadRequest: this is not a picture file, it is damaged, or it has too many pixels, scans or blocks.
         ValueError: the input has no `decoding`.
     """
     if spec.decoding is None:
@@ -280,20 +281,21 @@ def decode_image(body: bytes, spec: InputSpec, budget: PixelBudget | None = None
     except BadRequest:
         raise
     except Exception as error:
-        raise _damaged(name, error) from error
+        raise _damage_error(name, error) from error
     (budget or PixelBudget()).take(name, opened.size, size, weight)
     picture: Image.Image | None = opened
     del opened
     assert picture is not None
     try:
         method = _TRANSPOSE.get(orientation)
-        pixels = _in_mode(picture, spec.decoding.mode)
-        picture = None  # makes room
-        # After the change of mode, which goes pixel by pixel: the order makes no difference but to memory.
+        pixels = _convert_in_strips(picture, spec.decoding.mode)
+        picture = None  # frees its memory
+        # The picture is turned after the change of mode to save memory. The order does not change the result, for the
+        # mode changes pixel by pixel.
         if method is not None:
             pixels = pixels.transpose(method)
     except Exception as error:  # Pillow raises a dozen unrelated types on damaged files
-        raise _damaged(name, error) from error
+        raise _damage_error(name, error) from error
     if pixels.size != size:
         pixels = pixels.resize(size, _FILTER[spec.decoding.resize])
     array = np.asarray(pixels, dtype=np.uint8)
@@ -302,13 +304,13 @@ def decode_image(body: bytes, spec: InputSpec, budget: PixelBudget | None = None
     return np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
-def _damaged(kind: PictureKindName, error: Exception) -> BadRequest:
+def _damage_error(kind: PictureKindName, error: Exception) -> BadRequest:
     reason = " ".join(str(error).split()) or type(error).__name__
     return BadRequest(f"{kind} file cannot be decoded", expected=f"a whole {kind} file", found=reason)
 
 
-def _in_mode(picture: Image.Image, mode: Mode) -> Image.Image:
-    """The picture in the mode asked for, converted in strips so that no intermediate form exists as a whole."""
+def _convert_in_strips(picture: Image.Image, mode: Mode) -> Image.Image:
+    """Convert a picture to a mode, in strips so that no intermediate form of the whole picture exists."""
     picture.load()
     if picture.mode == mode and not picture.has_transparency_data:
         return picture
@@ -317,21 +319,21 @@ def _in_mode(picture: Image.Image, mode: Mode) -> Image.Image:
     pixels = Image.new(mode, picture.size)
     for top in range(0, height, rows):
         strip = picture.crop((0, top, width, min(top + rows, height)))
-        pixels.paste(_converted(_eight_bits(strip), mode), (0, top))
+        pixels.paste(_convert(_reduce_to_eight_bits(strip), mode), (0, top))
     return pixels
 
 
-def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Grey of 16 bits (modes `I;16` and, for some files, `I`) becomes `L`; Pillow reads colour as 8 bits itself."""
+def _reduce_to_eight_bits(picture: Image.Image) -> Image.Image:
+    """Turn grey of 16 bits (modes `I;16` and, for some files, `I`) into `L`; Pillow itself reads colour as 8 bits."""
     if not picture.mode.startswith("I"):
         return picture
     return Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8))
 
 
-def _converted(picture: Image.Image, mode: Mode) -> Image.Image:
+def _convert(picture: Image.Image, mode: Mode) -> Image.Image:
     if picture.has_transparency_data:
         colour = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", colour.size, (0, 0, 0, 255)), colour).convert("RGB")
     elif picture.mode not in ("L", "RGB", "1"):
-        picture = picture.convert("RGB")  # palette, CMYK: by way of RGB also where grey is wanted
+        picture = picture.convert("RGB")  # palette and CMYK become RGB first, also where grey is wanted
     return picture if picture.mode == mode else picture.convert(mode)

@@ -1,4 +1,4 @@
-"""What a packed folder says about itself: the document `serving.json`."""
+"""The document `serving.json`, in which a packed folder describes itself."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ from .tolerance import Tolerance
 
 SERVING_FILE = "serving.json"
 SERVING_SCHEMA = 1
-# SHA-256 by name of the sources that an installation puts beside an archive's data in place of the archive's own.
+# File with the SHA-256, by name, of the sources that an installation puts beside an archive's data in place of the
+# archive's own sources.
 HANDLER_LIST = "handler.json"
-# Of the files that hold golden answers and pictures.
+# Ending of the files that hold golden answers and pictures.
 ARRAYS_ENDING = ".safetensors"
 
 
@@ -41,12 +42,12 @@ class RuntimeSpec:
 
     Args:
         kind: the library that runs it.
-        file: file name in the packed folder.
-        optimization: of the library's graph optimizer, applied after loading.
-        threads: used inside one call.
-        batch_invariant: whether an example's answer does not depend on the others in its batch; if it does, examples
-            are run one at a time.
-        allow_batch_variant: run them in batches all the same, because the owner of the model said so.
+        file: name of the model file in the packed folder.
+        optimization: level of the library's graph optimizer, which runs after loading.
+        threads: number of threads inside one call.
+        batch_invariant: whether an example's answer is independent of the other examples in its batch; if it is not,
+            examples are run one at a time.
+        allow_batch_variant: whether they are run in batches all the same, because the owner of the model said so.
     """
 
     kind: RuntimeKind
@@ -58,11 +59,11 @@ class RuntimeSpec:
 
     @property
     def one_by_one(self) -> bool:
-        """Whether examples are run one at a time."""
+        """Tell whether examples are run one at a time."""
         return not self.batch_invariant and not self.allow_batch_variant
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return the fields as JSON values."""
         return {
             "kind": self.kind,
             "file": self.file,
@@ -74,7 +75,7 @@ class RuntimeSpec:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> RuntimeSpec:
-        """The opposite of `to_json`.
+        """Read what `to_json` wrote.
 
         Raises:
             ValueError: a field is missing or unknown.
@@ -98,8 +99,8 @@ class Golden:
 
     Args:
         file: safetensors file: `input.<name>` (N, ...) and `logits.<b>` (N, K) for each batch size b.
-        batch_sizes: the sizes of the consecutive chunks the answers were computed in.
-        tolerance: between those answers and a worker's.
+        batch_sizes: batch sizes in which the answers were computed.
+        tolerance: limit on the difference between these answers and a worker's.
     """
 
     file: str
@@ -109,7 +110,7 @@ class Golden:
 
 @dataclass(frozen=True, kw_only=True)
 class Serving:
-    """What `serving.json` says.
+    """The contents of `serving.json`.
 
     Args:
         name: the model's name, also in the URL.
@@ -117,19 +118,18 @@ class Serving:
         candidate: name of the candidate that was packed.
         identity: digest of the candidate's specification.
         precision: number format of its weights.
-        task: what the outputs mean, and so what a client is told.
-        inputs: in the order the model takes them.
-        labels: one per output.
+        task: what the outputs mean, which decides the form of an answer.
+        inputs: inputs in the order in which the model takes them.
+        labels: label of each output.
         runtime: how the model file is run.
-        top: how many labels an answer lists.
-        golden: inputs and answers to replay before serving.
-        pictures: safetensors file of pictures to decode before serving (`handlers.golden_pictures`); None where no
-            input is a picture.
+        top: number of labels in an answer.
+        golden: inputs and answers that are replayed before serving.
+        pictures: safetensors file of pictures that are decoded before serving (`handlers.golden_pictures`); None where
+            no input is a picture.
         files: SHA-256 by file name of everything else in the folder.
-        activation: what the model's outputs are already; archives without the field hold models whose outputs are
-            logits.
-        limits: on what a request may ask for; None in archives of earlier releases, which take the usual ones.
-        task_settings: of the task, as JSON values; empty where it has none.
+        activation: last operation inside the model; in archives without the field, the outputs are logits.
+        limits: limits on one request; None in archives of earlier releases, for which the usual limits hold.
+        task_settings: settings of the task, as JSON values; empty where it has none.
     """
 
     name: str
@@ -151,12 +151,12 @@ class Serving:
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """Names of the files that a worker loads."""
+        """List the names of the files that a worker loads."""
         pictures = () if self.pictures is None else (self.pictures,)
         return (self.runtime.file, self.golden.file, *pictures)
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `serving.json`."""
+        """Return the document of `serving.json`."""
         return {
             "schema": SERVING_SCHEMA,
             "model": {"name": self.name, "version": self.version},
@@ -180,10 +180,10 @@ class Serving:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Serving:
-        """The opposite of `to_json`.
+        """Read what `to_json` wrote.
 
         Raises:
-            ValueError: another schema, or a field that is missing or wrong.
+            ValueError: the schema is another one, or a field is missing or wrong.
         """
         try:
             if document["schema"] != SERVING_SCHEMA:
@@ -227,10 +227,10 @@ class Serving:
         return serving
 
     def _check_counts(self) -> None:
-        """Stop where there is nothing to ask, to answer or to prove.
+        """Require inputs, labels and golden answers, and names that differ.
 
         Raises:
-            ValueError: names what there is too little or too much of.
+            ValueError: something is missing, or a name is there twice; the text names it.
         """
         names = [spec.name for spec in self.inputs]
         for what, count in (

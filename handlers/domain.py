@@ -1,4 +1,4 @@
-"""Which values an input takes: finite or missing, inside its bounds, and none that never fills an example alone."""
+"""The values that an input takes: they are finite or missing, inside its bounds, and some never fill an example."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ NO_MISSING = "; this input has no missing values"
 
 
 def check_values(array: NDArray[Any], spec: InputSpec) -> None:
-    """Check that every value of an array is finite, or missing where it may be, in the domain, and that it all occurs.
+    """Check that values are finite, or missing where they may be, and inside the bounds, and that they can occur.
 
     Args:
-        array: of the input's dtype, any shape.
+        array: values in the input's dtype, any shape.
         spec: the input.
 
     Raises:
-        BadRequest: naming the first value outside and its position, or the one value that does not occur alone.
+        BadRequest: a value is wrong, or one value fills the array that never does; the text names it, and where it is.
     """
     if array.dtype.kind == "f":
         wrong = np.isinf(array) if spec.missing else ~np.isfinite(array)
         if wrong.any():
-            position = _first(wrong)
+            position = _first_position(wrong)
             raise BadRequest(
                 f"input {spec.name}: non-finite value at {list(position)}",
                 expected="finite numbers" + (", and NaN for missing values" if spec.missing else NO_MISSING),
@@ -34,13 +34,13 @@ def check_values(array: NDArray[Any], spec: InputSpec) -> None:
             )
     low: Any
     high: Any
-    if spec.dtype == "float32":  # bounds in the input's own precision, so that a bound itself is always inside
+    if spec.dtype == "float32":  # with bounds in the input's own precision, a bound itself is always inside
         low, high = np.float32(spec.low), np.float32(spec.high)
     else:
         low, high = max(spec.low, np.iinfo(spec.dtype).min), min(spec.high, np.iinfo(spec.dtype).max)
-    # Unlike `min` and `max`, these leave NaN out; nothing else is NaN than what is missing.
+    # Unlike `min` and `max`, these functions ignore NaN. By now only a missing value is NaN.
     if array.size and (np.fmin.reduce(array, axis=None) < low or np.fmax.reduce(array, axis=None) > high):
-        position = _first((array < low) | (array > high))
+        position = _first_position((array < low) | (array > high))
         raise BadRequest(
             f"input {spec.name}: value out of its domain at {list(position)}",
             expected=f"{spec.low:g} to {spec.high:g}",
@@ -56,14 +56,14 @@ def check_values(array: NDArray[Any], spec: InputSpec) -> None:
 
 
 def occurring(examples: NDArray[Any], spec: InputSpec) -> NDArray[np.bool_]:
-    """Which examples are not one value everywhere that, as the input says, never occurs so.
+    """Tell which examples can occur: an input may say that one value never fills a whole example.
 
     Args:
-        examples: (N, *shape).
+        examples: examples (N, *shape).
         spec: the input.
 
     Returns:
-        (N,).
+        A flag for each example, (N,).
     """
     occurs = np.ones(len(examples), dtype=np.bool_)
     for value in _never_alone(spec):
@@ -72,10 +72,10 @@ def occurring(examples: NDArray[Any], spec: InputSpec) -> NDArray[np.bool_]:
 
 
 def _never_alone(spec: InputSpec) -> list[float]:
-    """Values that never fill a whole example."""
+    """List the values that never fill a whole example."""
     ends = {"zeros": spec.nearest_to_zero, "maximum": spec.high}
     return [value for kind, value in ends.items() if kind not in spec.occurs]
 
 
-def _first(wrong: NDArray[np.bool_]) -> tuple[int, ...]:
+def _first_position(wrong: NDArray[np.bool_]) -> tuple[int, ...]:
     return tuple(int(axis) for axis in cast("NDArray[np.intp]", np.argwhere(wrong))[0])

@@ -1,4 +1,4 @@
-"""What one request may still take, while it is decoded."""
+"""The resources that one request may still use while it is decoded."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .pixel_budget import PixelBudget
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """What a request may still take.
+    """The resources that a request may still use.
 
     Args:
-        pixels: of its pictures.
-        room: in its answer; None for any.
-        deadline: None for none.
-        words: whether `true` or `false` may be in it.
+        pixels: budget for the pixels of its pictures.
+        room: room in its answer; None for no limit.
+        deadline: time for it; None for no limit.
+        words: whether `true` or `false` may occur in its text.
     """
 
     pixels: PixelBudget
@@ -25,10 +25,14 @@ class Effort:
     deadline: Deadline | None
     words: bool = True
 
-    def check(self, done: int) -> None:
-        """Stop before the next instance where there is no room for its answer, or no time."""
+    def check(self, instances: int) -> None:
+        """Stop before the next instance where there is no room for its answer, or no time.
+
+        Args:
+            instances: number of instances that are decoded already.
+        """
         if self.room is not None:
-            self.room.require(done + 1)
+            self.room.require(instances + 1)
         if self.deadline is not None:
-            # Whatever was decoded is to be answered in the same time.
-            self.deadline.check(done // 2, exact=False)
+            # The same time must be enough to answer the instances too, so only half of them count.
+            self.deadline.check(instances // 2, exact=False)

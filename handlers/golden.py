@@ -1,4 +1,4 @@
-"""Whether golden examples are those of a model as it is described, and whether they can prove anything."""
+"""Checks that golden examples fit the description of a model, and that they can prove anything."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .decode import InputSpec
 from .description import Serving
 from .sizes import fits_shape, size_groups
 
-# A limit so many times the largest answer accepts its opposite, and an answer of zeros.
+# A limit that is so many times the largest answer also accepts the opposite of that answer, and an answer of zeros.
 _ACCEPTS_ALL = 2.0
 
 
@@ -21,11 +21,11 @@ def require_golden(serving: Serving, arrays: Mapping[str, NDArray[Any]]) -> None
     """Stop where golden examples do not fit the description, or their tolerance would accept every answer.
 
     Args:
-        serving: what was packed.
-        arrays: of its golden file.
+        serving: description of the packed model.
+        arrays: arrays of the golden file, by name.
 
     Raises:
-        ValueError: names the array, what was expected of it and what was found.
+        ValueError: an array does not fit; the text names it, what was expected of it and what was found.
     """
     name = serving.golden.file
     try:
@@ -51,11 +51,11 @@ def require_golden(serving: Serving, arrays: Mapping[str, NDArray[Any]]) -> None
 
 
 def proves_nothing(serving: Serving, arrays: Mapping[str, NDArray[Any]]) -> bool:
-    """Whether a model that gives all golden examples one and the same answer would pass.
+    """Tell whether a model that gives all golden examples one and the same answer would pass.
 
     Args:
-        serving: what was packed.
-        arrays: of its golden file, as `require_golden` wants them.
+        serving: description of the packed model.
+        arrays: arrays of the golden file, which passed `require_golden`.
     """
     golden = serving.golden
     answers = arrays[f"logits.{golden.batch_sizes[0]}"]

@@ -1,8 +1,8 @@
 """Pictures that travel with a model, and the pixels that they must decode to.
 
-Golden inputs are decoded already, and their pictures have the input's own size: another resize filter, another order of
-channels or another Pillow shows in these only. The file holds `file.<input>.<number>`, a PNG file's bytes, and
-`pixels.<input>.<number>`, what it decodes to.
+Golden inputs are decoded already, and their pictures have the input's own size. Only these pictures reveal another
+resize filter, another order of channels or another Pillow. The file holds `file.<input>.<number>`, a PNG file's bytes,
+and `pixels.<input>.<number>`, the pixels that it decodes to.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from .decode import InputSpec, decode_image
 
 
 def require_pictures(name: str, stored: Mapping[str, NDArray[Any]], inputs: Sequence[InputSpec]) -> None:
-    """Stop where an array is none of a picture's two.
+    """Stop where one of a picture's two arrays is missing or wrong.
 
     Args:
-        name: of the pictures file, for the message.
-        stored: its arrays.
-        inputs: of the model.
+        name: name of the pictures file, for the message.
+        stored: arrays of the pictures file, by name.
+        inputs: inputs of the model.
 
     Raises:
-        ValueError: names the array, what was expected of it and what was found.
+        ValueError: an array is missing or wrong; the text names it, what was expected of it and what was found.
     """
     for spec in inputs:
         number = 0
@@ -47,11 +47,11 @@ def require_pictures(name: str, stored: Mapping[str, NDArray[Any]], inputs: Sequ
 def stored_pictures(
     stored: Mapping[str, NDArray[Any]], inputs: Sequence[InputSpec]
 ) -> Iterator[tuple[InputSpec, int, bytes, NDArray[np.uint8]]]:
-    """Each picture: its input, its number, the PNG file, and the pixels it must decode to.
+    """Go through the pictures: the input, the number, the PNG file, and the pixels that it must decode to.
 
     Args:
-        stored: arrays of the pictures file, as `require_pictures` wants them.
-        inputs: of the model; those that are no pictures have none.
+        stored: arrays of the pictures file, which passed `require_pictures`.
+        inputs: inputs of the model; an input that is not a picture has no stored pictures.
     """
     for spec in inputs:
         number = 0
@@ -62,21 +62,21 @@ def stored_pictures(
 
 
 def picture_difference(stored: Mapping[str, NDArray[Any]], inputs: Sequence[InputSpec]) -> str:
-    """Decode every picture here, and compare the pixels: they must be the same to the last bit.
+    """Decode every picture on this machine, and compare the pixels: they must be the same to the last bit.
 
     Args:
-        stored: arrays of the pictures file.
-        inputs: of the model, as it is served.
+        stored: arrays of the pictures file, by name.
+        inputs: inputs of the model that is served.
 
     Returns:
-        One clause on the first picture that decodes otherwise, or on an input of pictures that has none; empty where
+        One clause on the first picture that decodes differently, or on an input of pictures that has none; empty where
         all agree.
     """
-    found = list(stored_pictures(stored, inputs))
+    pictures = list(stored_pictures(stored, inputs))
     for spec in inputs:
-        if spec.decoding is not None and not any(one.name == spec.name for one, *_ in found):
+        if spec.decoding is not None and not any(owner.name == spec.name for owner, *_ in pictures):
             return f"input {spec.name}: expected pictures packed with it, found none"
-    for spec, number, body, expected in found:
+    for spec, number, body, expected in pictures:
         if spec.decoding is None:
             return f"input {spec.name}: expected pictures to decode, as packed with it, found an input that is none"
         try:

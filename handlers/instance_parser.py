@@ -1,9 +1,9 @@
 """The instances of a large JSON body, one after the other.
 
-`json.loads` makes an object of everything before anybody can look at it: of 6.5 MB of `[],`, 2 million lists in 164 MB
-and half a second. Here, each instance is parsed when it is asked for, so that what comes before it has been checked,
-and nothing is parsed that holds more lists or numbers, or is longer, than the inputs allow: a list's end is looked for
-first.
+`json.loads` makes objects of the whole text before anybody can check them: from 6.5 MB of `[],` it makes 2 million
+lists in 164 MB, in half a second. Here, an instance is parsed only when all instances before it have been checked. The
+end of a list is searched for before the list is parsed, so that no list is parsed that is longer, or holds more lists
+or numbers, than the inputs allow.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
-from json.decoder import scanstring  # type: ignore[attr-defined]  # documented nowhere, and what json itself calls
+from json.decoder import scanstring  # type: ignore[attr-defined]  # undocumented, but json itself calls it
 from typing import Any
 
 from .bad_request import BadRequest
@@ -22,35 +22,36 @@ from .json_text import key_twice
 _TAIL = re.compile(r"[ \t\n\r]*\}[ \t\n\r]*\Z")
 _SPACE = re.compile(r"[ \t\n\r]*")
 _BRACKET = re.compile(r"[\[\]]")
-# Most characters of a number, `null` or `true` on its own.
+# Largest number of characters of a number, `null` or `true` outside a list.
 _LONGEST_SCALAR = 400
 _TOO_LONG_SCALAR = re.compile(rf"[-+.0-9A-Za-z]{{{_LONGEST_SCALAR + 1}}}")
-# Characters that a number of a list takes on average, with the space around it; an integer of 4,300 digits, the longest
-# that Python reads, takes it 0.2 ms. And characters that a list may be longer, whatever it holds.
+# A list may have so many characters for each of its numbers, with the space around it, and so many more in all. Python
+# needs 0.2 ms for an integer of 4,300 digits, the longest that it reads.
 _LONGEST_NUMBER, _LONGEST_SPACE = 64, 65_536
-# Lists in one instance of an input whose sizes a request may choose, whatever it declares: some 25 MB.
+# Largest number of lists in one instance of an input whose sizes a request may choose, whatever it declares. They take
+# some 25 MB.
 _MOST_LISTS = 250_000
 
 
 class Instances:
-    """What stands between the brackets of an object of one key, `{"instances": [...]}`.
+    """The instances between the brackets of an object of one key, `{"instances": [...]}`.
 
     Args:
-        text: of the whole body.
-        key: of the object.
-        inputs: of the model.
-        decoder: of JSON values.
+        text: text of the whole body.
+        key: key of the object.
+        inputs: inputs of the model.
+        decoder: decoder for JSON values.
         example: a body that the model takes, for messages.
 
     Raises:
-        BadRequest: another form.
+        BadRequest: the text begins with another form.
     """
 
     def __init__(
         self, text: str, key: str, inputs: Sequence[InputSpec], decoder: json.JSONDecoder, example: str
     ) -> None:
         self._inputs = {spec.name: spec for spec in inputs}
-        self._most = {spec.name: _most(spec) for spec in inputs}
+        self._most = {spec.name: _most_numbers_and_lists(spec) for spec in inputs}
         self._decoder = decoder
         self._example = example
         self._text = text
@@ -60,12 +61,12 @@ class Instances:
         self._place = head.end()
 
     def __iter__(self) -> Iterator[Any]:
-        """Each instance, parsed.
+        """Parse the instances, one after the other.
 
         Raises:
-            BadRequest: one is longer than the inputs allow, or has keys that are no inputs.
-            ValueError: this is not JSON.
-            RecursionError: nor is this.
+            BadRequest: an instance is longer than the inputs allow, or has keys that are not inputs.
+            ValueError: the text is not JSON.
+            RecursionError: the text is nested too deeply for the decoder.
         """
         self._skip()
         if self._at("]"):
@@ -80,14 +81,14 @@ class Instances:
                 self._take(",")
                 index += 1
         if _TAIL.match(self._text, self._place) is None:
-            found = self._text[self._place : self._place + 40]
-            raise BadRequest("JSON of the wrong form", expected=self._example, found=f"behind the instances: {found}")
+            rest = self._text[self._place : self._place + 40]
+            raise BadRequest("JSON of the wrong form", expected=self._example, found=f"behind the instances: {rest}")
 
     def _instance(self, index: int) -> Any:
         where = f"instance {index}"
         if self._at("{"):
             return self._object(where, depth=2)
-        # Without names there is one input; where there are more, whoever looks at the instance says so.
+        # An instance without names is for a model of one input. If the model has more, the caller refuses the instance.
         spec = next(iter(self._inputs.values()))
         return self._value(spec, f"{where}, input {spec.name}", depth=1)
 
@@ -131,27 +132,27 @@ class Instances:
         except ValueError as error:
             if end >= len(self._text):
                 raise
-            # This is no JSON, or there are brackets in a text, which no list of numbers has.
+            # The text is not JSON, or it has a text with brackets inside a list, which no list of numbers has.
             raise self._wrong_shape(spec, where) from error
         self._skip()
         return value
 
     def _end_of_list(self, spec: InputSpec, where: str) -> int:
-        """The place behind the end of a list, or the end of the text where it has none.
+        """Find the place behind the end of a list, or the end of the text where the list has none.
 
-        A bracket in a text is taken for one of a list: a list with a text in it is refused whatever its end.
+        A bracket inside a text counts as one of a list: a list that holds a text is refused anyway, wherever it ends.
 
         Raises:
             BadRequest: the list does not fit the input.
         """
         numbers, lists = self._most[spec.name]
         most = min(lists, _MOST_LISTS) if spec.dynamic_axes else lists
-        depth, opened, end = 0, 0, len(self._text)
+        depth, openings, end = 0, 0, len(self._text)
         for bracket in _BRACKET.finditer(self._text, self._place):
             if bracket.group() == "[":
                 depth += 1
-                opened += 1
-                if opened > most:
+                openings += 1
+                if openings > most:
                     raise self._too_many_lists(where) if most < lists else self._wrong_shape(spec, where)
             else:
                 depth -= 1
@@ -159,7 +160,7 @@ class Instances:
                     end = bracket.end()
                     break
         commas = self._text.count(",", self._place, end)
-        if commas >= numbers or end - self._place > _LONGEST_NUMBER * (commas + opened) + _LONGEST_SPACE:
+        if commas >= numbers or end - self._place > _LONGEST_NUMBER * (commas + openings) + _LONGEST_SPACE:
             raise self._wrong_shape(spec, where)
         return end
 
@@ -200,8 +201,8 @@ class Instances:
         return json.JSONDecodeError(f"Expecting {expected!r}", self._text, self._place)
 
 
-def _most(spec: InputSpec) -> tuple[float, float]:
-    """Numbers and lists in an instance of an input; infinite where a size may be anything."""
+def _most_numbers_and_lists(spec: InputSpec) -> tuple[float, float]:
+    """Count the most numbers, and the most lists, in an instance; infinite where an axis has no largest size."""
     numbers, lists = 1.0, 0.0
     for axis in range(len(spec.shape)):
         largest = spec.size_range(axis)[1]

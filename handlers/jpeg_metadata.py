@@ -1,4 +1,4 @@
-"""What a JPEG file says besides its pixels: its segments are stepped over, once."""
+"""The metadata of a JPEG file, which is read in one pass over the file's segments."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _APP0, _APP1, _APP14, _APP15, _COMMENT, _SCAN = 0xE0, 0xE1, 0xEE, 0xEF, 0xFE, 0x
 def jpeg_without_metadata(body: bytes) -> tuple[bytes, int]:
     """Take out of a JPEG file the segments that are not needed for its pixels.
 
-    Markers are told apart as Pillow does: a segment has a length where Pillow's table has a reader for it. A file that
-    is cut or malformed is left as it is from there on: whoever decodes it says what is wrong.
+    Markers are read as Pillow reads them: a segment has a length where Pillow's table has a reader for it. Where a file
+    is cut or malformed, the rest of it stays as it is: the decoder says what is wrong.
 
     Args:
-        body: the file.
+        body: bytes of the file.
 
     Returns:
-        The file without them, and its orientation, 1 where it has none that can be read.
+        The file without these segments, and its orientation, 1 where it has none that can be read.
 
     Raises:
         BadRequest: it has too many segments.

@@ -1,4 +1,4 @@
-"""How many scans a JPEG file has: each is a pass over the whole picture, and may be a dozen bytes long."""
+"""The number of scans in a JPEG file: each is a pass over the whole picture, and may be only a dozen bytes long."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 
 from .bad_request import BadRequest
 
-# Encoders write 1 to 18 (libjpeg's own list for a progressive CMYK picture).
+# Encoders write 1 to 18 scans (18 in libjpeg's own list for a progressive CMYK picture).
 MAX_SCANS = 64
 
 _SCAN = b"\xff\xda"
-# A marker in or behind compressed data: neither a stuffed byte, nor a restart, nor what fills up in front of one.
+# This is a marker in or behind compressed data, but not a stuffed byte, a restart, or a fill byte in front of a marker.
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _START, _END, _OF_SCAN = 0xD8, 0xD9, 0xDA
-# From here on a marker has a length. libjpeg ends at a smaller one, or steps over its two bytes alone.
+# From this marker on, markers have a length. At a smaller one libjpeg ends, or steps over its two bytes alone.
 _FIRST_WITH_LENGTH = 0xC0
 
 
@@ -21,15 +21,15 @@ def count_scans(body: bytes) -> int:
     """Count the scans of a JPEG file, up to its end marker; nothing is decoded.
 
     Args:
-        body: the file, with or without its metadata.
+        body: bytes of the file, with or without its metadata.
 
     Returns:
-        The number, at least 1.
+        The number of scans, at least 1.
 
     Raises:
         BadRequest: there are more than `MAX_SCANS`.
     """
-    # A scan cannot be there without the two bytes; behind the end, a phone may append a whole film.
+    # Every scan begins with these two bytes. They may occur elsewhere too: a phone may append a whole film to the file.
     if body.count(_SCAN) <= 1:
         return 1
     scans, match = 0, _MARKER.search(body, 2)

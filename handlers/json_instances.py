@@ -1,4 +1,4 @@
-"""A body of JSON, `{"instances": [...]}`; its answer is `{"predictions": [...]}`."""
+"""The form of a JSON body, `{"instances": [...]}`; its answer is `{"predictions": [...]}`."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ _KEY = "instances"
 
 
 class JsonInstances:
-    """A list of instances, of a model with any inputs."""
+    """A list of instances; a model with any inputs takes it."""
 
     keys = frozenset({_KEY})
 
     def accepted(self, inputs: Sequence[InputSpec]) -> str:  # noqa: ARG002 - every model takes it
-        """An object of one key."""
+        """Describe an object of one key."""
         return f'application/json {{"{_KEY}": [...]}}'
 
     def decode(self, body: bytes, media: str, inputs: Sequence[InputSpec], effort: Effort) -> Request:  # noqa: ARG002
-        """Each instance of the list; of a large body, one after the other."""
+        """Decode each instance of the list; the instances of a large body are parsed one after the other."""
         example = _example(inputs)
         with refused_unless_json(example):
             text = json_text(body, inputs, example)
         effort = replace(effort, words="true" in text or "false" in text)
         decoder = strict_decoder(inputs)
         sizes = [spec.shape[1] * spec.shape[2] for spec in inputs if spec.decoding is not None]
-        if sizes:  # before the first of them is decoded
+        if sizes:  # pictures are counted before the first of them is decoded
             effort.pixels.require(text.count('"b64"'), min(sizes))
         if len(body) <= SMALL_JSON_BYTES:
             with refused_unless_json(example):
@@ -57,10 +57,10 @@ class JsonInstances:
         return _from_instances(_read(instances, example), inputs, effort)
 
     def decode_document(self, document: object, inputs: Sequence[InputSpec], effort: Effort) -> Request:
-        """Each instance of the list."""
+        """Decode each instance of the list."""
         if not isinstance(document, Mapping) or set(document) != {_KEY}:
-            found = object_keys(document) if isinstance(document, Mapping) else type(document).__name__
-            raise BadRequest("JSON of the wrong form", expected=_example(inputs), found=found)
+            content = object_keys(document) if isinstance(document, Mapping) else type(document).__name__
+            raise BadRequest("JSON of the wrong form", expected=_example(inputs), found=content)
         instances = document[_KEY]
         if not isinstance(instances, list) or not 1 <= len(instances) <= MAX_INSTANCES:
             raise _wrong_number(
@@ -69,11 +69,11 @@ class JsonInstances:
         return _from_instances(instances, inputs, effort)
 
     def most_instances(self, serving: Serving, extras: Extras) -> int:
-        """Of the list of answers."""
+        """Count the instances whose answers fit into the list."""
         return most_instances(serving, extras)
 
     def encode(self, predictor: Predictor, request: Request, logits: NDArray[np.float32], extras: Extras) -> bytes:
-        """A list of answers, in the order of the instances."""
+        """Write the list of answers, in the order of the instances."""
         return compact_json({"predictions": predictor.answers(request, logits, extras)})
 
 
@@ -94,11 +94,11 @@ def _from_instances(instances: Iterable[Any], inputs: Sequence[InputSpec], effor
     return Request(instances=tuple(decoded), form="instances", listed=True)
 
 
-def _wrong_number(found: str, inputs: Sequence[InputSpec]) -> BadRequest:
+def _wrong_number(content: str, inputs: Sequence[InputSpec]) -> BadRequest:
     return BadRequest(
         "instances of the wrong number",
         expected=f"a list of 1 to {MAX_INSTANCES}, {_example(inputs)}",
-        found=found,
+        found=content,
     )
 
 
@@ -109,8 +109,8 @@ def _instance(instance: Any, index: int, inputs: Sequence[InputSpec], effort: Ef
     elif len(inputs) == 1 and (not isinstance(instance, dict) or set(instance) == {"b64"}):
         values = {names[0]: instance}
     else:
-        found = object_keys(instance) if isinstance(instance, dict) else type(instance).__name__
-        raise BadRequest(f"instance {index}: wrong inputs", expected=_example(inputs), found=found)
+        content = object_keys(instance) if isinstance(instance, dict) else type(instance).__name__
+        raise BadRequest(f"instance {index}: wrong inputs", expected=_example(inputs), found=content)
     arrays = {spec.name: _value(values[spec.name], index, spec, inputs, effort) for spec in inputs}
     require_sizes({name: array.shape for name, array in arrays.items()}, inputs, where=f"instance {index}, ")
     return arrays
@@ -133,19 +133,19 @@ def _from_base64(text: str, where: str, inputs: Sequence[InputSpec]) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         if text.startswith("data:"):
-            found = "a data URL; leave out all up to its comma"
+            reason = "a data URL; leave out all up to its comma"
         elif len(text.split(maxsplit=1)) != 1 or text != text.strip():
-            found = "spaces or line breaks"
+            reason = "spaces or line breaks"
         elif "-" in text or "_" in text:
-            found = "the alphabet for URLs, with - and _ instead of + and /"
+            reason = "the alphabet for URLs, with - and _ instead of + and /"
         else:
-            found = str(error)
+            reason = str(error)
         expected = f"standard base64 of {PICTURE_FILE}, in one line: {_example(inputs)}"
-        raise BadRequest(f"{where}: not base64", expected=expected, found=found) from error
+        raise BadRequest(f"{where}: not base64", expected=expected, found=reason) from error
 
 
 def _example(inputs: Sequence[InputSpec]) -> str:
-    """A JSON body that this model takes, for messages."""
+    """Write a JSON body that this model takes, for messages."""
     parts = {
         spec.name: f'{{"b64": "<base64 of {PICTURE_FILE}>"}}'
         if spec.decoding is not None

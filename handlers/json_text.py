@@ -1,4 +1,4 @@
-"""The text of a JSON body, what is refused in it wherever it stands, and JSON as it is answered."""
+"""The text of a JSON body, the faults that are refused anywhere in it, and the JSON of an answer."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from .bad_request import BadRequest
 from .decode import InputSpec
 from .domain import NO_MISSING
 
-# Up to here a JSON body is parsed at once, and what is wrong with it told exactly; that costs some milliseconds.
+# Up to this size a JSON body is parsed as a whole, so that a refusal can say exactly what is wrong; that costs some
+# milliseconds.
 SMALL_JSON_BYTES = 65_536
-# Beyond U+FFFF, in UTF-8: one of them makes Python keep four bytes for every character of a text. In the other
-# encodings a body has no more than half as many characters as bytes.
+# These bytes begin a character beyond U+FFFF in UTF-8. One such character makes Python keep four bytes for every
+# character of a text. In the other encodings a body has no more than half as many characters as bytes.
 _LARGE_CHARACTER = re.compile(rb"[\xf0-\xf7]")
 _SHOWN_KEYS, _SHOWN_KEY = 8, 40
 
 
 def json_text(body: bytes, inputs: Sequence[InputSpec], example: str) -> str:
-    """The text of a body in UTF-8, UTF-16 or UTF-32.
+    """Decode the text of a body in UTF-8, UTF-16 or UTF-32.
 
     Args:
-        body: as received.
-        inputs: of the model; their names may be written in any characters.
+        body: the body as received.
+        inputs: inputs of the model; their names may have any characters.
         example: a body that the model takes, for messages.
 
     Raises:
         BadRequest: the text would be four times as large as the body.
-        ValueError: this is not text.
+        ValueError: the body is not text.
     """
     encoding = json.detect_encoding(body)
     if len(body) > SMALL_JSON_BYTES and encoding.startswith("utf-8") and _LARGE_CHARACTER.search(body):
@@ -45,15 +46,15 @@ def json_text(body: bytes, inputs: Sequence[InputSpec], example: str) -> str:
 
 
 def key_twice(key: str) -> BadRequest:
-    """The refusal of an object that has a key twice, of whose values one would be ignored."""
+    """Return the refusal of an object that has a key twice: one of the two values would be ignored."""
     return BadRequest("JSON object with a key twice", expected="each key once", found=json.dumps(key)[:80])
 
 
 def strict_decoder(inputs: Sequence[InputSpec]) -> json.JSONDecoder:
-    """A decoder that refuses an object with a key twice, and NaN and infinity where they are no value of an input.
+    """Make a decoder that refuses an object with a key twice, and NaN and infinity where no input has such a value.
 
     Args:
-        inputs: of the model.
+        inputs: inputs of the model.
     """
     missing = any(spec.missing for spec in inputs)
 
@@ -68,7 +69,7 @@ def strict_decoder(inputs: Sequence[InputSpec]) -> json.JSONDecoder:
 
 @contextmanager
 def refused_unless_json(example: str) -> Iterator[None]:
-    """Turn what a decoder says of a body into a refusal.
+    """Turn a decoder's error into a refusal of the body.
 
     Args:
         example: a body that the model takes, for the message.
@@ -84,12 +85,12 @@ def refused_unless_json(example: str) -> Iterator[None]:
 
 
 def object_keys(document: Mapping[Any, Any]) -> str:
-    """The first keys of a JSON object, for messages."""
+    """List the first keys of a JSON object, for messages."""
     return f"an object with the keys {sorted(str(key)[:_SHOWN_KEY] for key in islice(document, _SHOWN_KEYS))}"
 
 
 def compact_json(document: object) -> bytes:
-    """A document as the body of an answer."""
+    """Write a document as the body of an answer."""
     return json.dumps(document, separators=(",", ":")).encode()
 
 

@@ -1,4 +1,4 @@
-"""How much one request may ask for, so that it takes the worker from nobody else for long."""
+"""Limits on what one request may ask for, so that it keeps the worker from no other client for long."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from .decode import InputSpec
 from .description_checks import checked_count, checked_number
 from .pixel_budget import MAX_PIXELS
 
-# Seconds; TorchServe ends a worker that has not answered after 60 (`responseTimeout`).
+# Default time for an answer, in seconds. TorchServe ends a worker that has not answered after 60 (`responseTimeout`).
 DEADLINE_S = 10.0
-# What a recipe may set (`package.max_pixels` and `package.deadline_s`).
+# Largest values that a recipe may set (`package.max_pixels` and `package.deadline_s`).
 _MOST_PIXELS, _MOST_SECONDS = 1 << 28, 30.0
-# A phone's photo of 4080 x 3072, or a laptop's screenshot of 3024 x 1964 with transparency. At 15 to 35 ns a pixel the
-# worker is busy for less than half a second.
+# Usual limit on pixels. A phone's photo of 4080 x 3072 is within it, and so is a laptop's screenshot of 3024 x 1964
+# with transparency. At 15 to 35 ns a pixel the worker is busy for less than half a second.
 _USUAL_PIXELS = 3 << 22
-# Of a model with a large input, whose own answer takes as long: so many times the input's pixels.
+# Limit on pixels as a multiple of the input's own pixels, for a model with a large input. Its own answer takes as long.
 _TIMES_INPUT = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one request may ask for.
+    """Limits on what one request may ask for.
 
     Args:
-        pixels: most of its pictures together, in pixels as `handlers.pixel_budget` counts them.
-        seconds: longest time for the requests that a worker is handed at once.
+        pixels: largest number of pixels of all its pictures together, as `handlers.pixel_budget` counts them.
+        seconds: longest time for the requests that a worker gets together.
     """
 
     pixels: int
@@ -40,12 +40,12 @@ class Limits:
             raise ValueError(f"limits: expected positive numbers, found {self.pixels} pixels and {self.seconds} s")
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return the fields as JSON values."""
         return {"pixels": self.pixels, "seconds": self.seconds}
 
     @classmethod
     def from_json(cls, document: object) -> Limits:
-        """The opposite of `to_json`.
+        """Read what `to_json` wrote.
 
         Raises:
             ValueError: a field is missing or wrong.
@@ -59,19 +59,19 @@ class Limits:
 
 
 def usual_pixels(inputs: Sequence[InputSpec]) -> int:
-    """The limit on pixels where nobody sets one: that of a phone's photo, or more where an input is large itself."""
+    """Return the limit on pixels where nobody sets one: a phone's photo fits, or more if an input is large."""
     sizes = [spec.shape[1] * spec.shape[2] for spec in inputs if spec.decoding is not None]
     return max(_USUAL_PIXELS, min(_TIMES_INPUT * max(sizes, default=1), MAX_PIXELS))
 
 
 class Deadline:
-    """The time for some work; it starts when this is made.
+    """The time for some work; it starts when this object is made.
 
-    One picture that is being decoded, and one call of the model, go on to their end: time is checked between them.
+    The decoding of one picture, and one call of the model, are never interrupted: time is checked between them.
 
     Args:
-        seconds: for the work.
-        whole: seconds that several pieces of work share; those of this one if not given.
+        seconds: time for the work, in seconds.
+        whole: time that several pieces of work share, in seconds; by default, the same as `seconds`.
     """
 
     def __init__(self, seconds: float, whole: float | None = None) -> None:
@@ -80,32 +80,33 @@ class Deadline:
         self._end = time.monotonic() + seconds
 
     def share(self, others: int) -> Deadline:
-        """The time for the next one of several pieces of work: an equal part of what is left, from now on.
+        """Start the time for the next one of several pieces of work: an equal part of the time that is left.
 
         Args:
-            others: pieces of work that come behind it, and share what it leaves.
+            others: number of pieces of work that come after it, and share the rest.
         """
         return Deadline(max(0.0, self._end - time.monotonic()) / (others + 1), self._whole)
 
-    def check(self, done: int = 0, *, exact: bool = True) -> None:
+    def check(self, instances: int = 0, *, exact: bool = True) -> None:
         """Stop where the time is over.
 
         Args:
-            done: instances of the request that were done in time.
-            exact: whether their number is known, not guessed from one half of the work.
+            instances: number of instances of the request that were finished in time.
+            exact: whether this number was counted, not estimated from one half of the work.
 
         Raises:
-            BadRequest: with status 413 and how many instances the time is enough for, or 503 if for none.
+            BadRequest: the time is over; the status is 413, and the text says for how many instances the time is
+                enough, or the status is 503 if it is enough for none.
         """
         if time.monotonic() < self._end:
             return
-        if done:
+        if instances:
             enough = f"{self._seconds:.3g} s were enough"
             raise BadRequest(
                 "more instances than are answered in time",
-                expected=f"at most {done} of them in one request, as many as {enough} for"
+                expected=f"at most {instances} of them in one request, as many as {enough} for"
                 if exact
-                else f"about {done} of them in one request, half as many as {enough} to decode",
+                else f"about {instances} of them in one request, half as many as {enough} to decode",
                 found="more",
                 status=413,
             )

@@ -1,4 +1,4 @@
-"""Load a model file in the state in which it is served, and run it; says on what it ran."""
+"""Load a model file in the state in which it is served, run it, and describe the processor and the libraries."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from .runtimes import RUNTIMES, RuntimeKind
 
 
 class Model(Protocol):
-    """A loaded model file."""
+    """A function that runs a loaded model file."""
 
     def __call__(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """Run one batch: arrays (B, *shape) by input name in, logits (B, K) out."""
+        """Run one batch: it takes arrays (B, *shape) by input name, and returns logits (B, K)."""
 
 
 def load_model(folder: Path, runtime: RuntimeSpec, inputs: Sequence[InputSpec]) -> Model:
     """Load a model file in the state in which it is served, verified and timed.
 
-    A TorchScript file sets torch's number of threads in each thread that asks it.
+    A TorchScript model sets torch's number of threads in each thread that calls it.
 
     Args:
-        folder: where the file lies.
-        runtime: how to run it.
-        inputs: in the order the model takes them.
+        folder: folder with the file.
+        runtime: how the file is run.
+        inputs: inputs in the order in which the model takes them.
     """
     match runtime.kind:
         case "onnxruntime":
@@ -48,7 +48,7 @@ def load_model(folder: Path, runtime: RuntimeSpec, inputs: Sequence[InputSpec]) 
 
 
 def import_library(kind: RuntimeKind) -> None:
-    """Import what runs a kind of file, before a file of it is loaded."""
+    """Import the library that runs a kind of file, before such a file is loaded."""
     match kind:
         case "onnxruntime":
             import_onnx_runtime()
@@ -59,12 +59,12 @@ def import_library(kind: RuntimeKind) -> None:
 
 
 def run_chunks(model: Model, inputs: Mapping[str, NDArray[Any]], size: int) -> NDArray[np.float32]:
-    """Answers of consecutive chunks of a batch.
+    """Run consecutive chunks of a batch.
 
     Args:
         model: a loaded model.
         inputs: arrays (N, *shape) by input name.
-        size: examples per call; the last chunk may be shorter.
+        size: number of examples per call; the last chunk may be shorter.
 
     Returns:
         Logits (N, K).
@@ -79,7 +79,7 @@ def run_chunks(model: Model, inputs: Mapping[str, NDArray[Any]], size: int) -> N
 
 
 def describe_cpu() -> str:
-    """The processor's name and the instruction sets that decide how sums are rounded."""
+    """Name the processor and those of its instruction sets that decide how sums are rounded."""
     name, flags = platform.processor() or platform.machine(), set[str]()
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
@@ -89,12 +89,12 @@ def describe_cpu() -> str:
             elif key.strip() == "flags":
                 flags = set(value.split())
                 break
-    telling = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
-    return f"{name} ({' '.join(flag for flag in telling if flag in flags) or 'no vector flags known'})"
+    rounding_flags = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+    return f"{name} ({' '.join(flag for flag in rounding_flags if flag in flags) or 'no vector flags known'})"
 
 
 def describe_libraries(runtime: RuntimeSpec) -> str:
-    """Versions of the libraries that compute an answer."""
+    """Name the versions of the libraries that compute an answer."""
     names = (RUNTIMES[runtime.kind].library, "numpy")
     return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
 
@@ -104,7 +104,7 @@ def _load_onnx(path: Path, runtime: RuntimeSpec) -> Model:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = runtime.threads
     options.inter_op_num_threads = 1
-    # An idle session's spinning threads would rob the other workers on the host.
+    # The spinning threads of an idle session would take time from the other workers on the host.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     levels = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = (
@@ -130,14 +130,14 @@ def _load_torchscript(path: Path, runtime: RuntimeSpec, inputs: tuple[InputSpec,
     with _quiet_torchscript():
         module = _load(path)
         if runtime.optimization == "all":
-            module = _optimized(module, path, inputs)
+            module = _optimize(module, path, inputs)
     names = [spec.name for spec in inputs]
     thread = threading.local()
 
     def call(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         if not hasattr(thread, "limited"):
-            # OpenMP keeps the number for each thread that calls: in any other it is that of all cores, and sums of
-            # other parts round otherwise.
+            # OpenMP keeps the number of threads for each thread that calls. In a new one it is the number of all cores:
+            # sums would be cut into other parts, and be rounded differently.
             torch.set_num_threads(runtime.threads)
             thread.limited = True
         # torch refuses arrays that may not be written to, such as a request's bytes; it warns of them on every call.
@@ -149,8 +149,8 @@ def _load_torchscript(path: Path, runtime: RuntimeSpec, inputs: tuple[InputSpec,
     return call
 
 
-def _optimized(module: Any, path: Path, inputs: tuple[InputSpec, ...]) -> Any:
-    """Optimized for inference if that can be done and run; the file as it was saved otherwise."""
+def _optimize(module: Any, path: Path, inputs: tuple[InputSpec, ...]) -> Any:
+    """Optimize a module for inference; if that fails or the result does not run, return the file as it was saved."""
     import torch
 
     zeros = [torch.zeros((2, *spec.shape), dtype=getattr(torch, spec.dtype)) for spec in inputs]
@@ -160,7 +160,7 @@ def _optimized(module: Any, path: Path, inputs: tuple[InputSpec, ...]) -> Any:
             for _ in range(3):  # the first calls compile
                 optimized(*zeros)
     except RuntimeError:
-        # Not every operator set survives the pass (quantized linear layers do not always); loading anew undoes it.
+        # Some operators do not survive the pass (at times, quantized linear layers); loading the file again undoes it.
         return _load(path)
     return optimized
 
@@ -173,7 +173,7 @@ def _load(path: Path) -> Any:
 
 @contextlib.contextmanager
 def _quiet_torchscript() -> Iterator[None]:
-    """TorchScript is deprecated since torch 2.11; the format is asked for, so the warning says nothing new."""
+    """Hide the warning that TorchScript is deprecated, as it is since torch 2.11: the user chose this format."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r".*`torch\.jit\..*", category=DeprecationWarning)
         yield

@@ -1,4 +1,4 @@
-"""Nested lists of a JSON body as an array: kinds and counts are checked before any array is made."""
+"""Conversion of nested lists of a JSON body to an array; kinds and counts are checked before any array is made."""
 
 from __future__ import annotations
 
@@ -19,47 +19,47 @@ from .domain import NO_MISSING, check_values
 from .sizes import fits_shape
 
 _KINDS = {bool: "true or false", str: "text", dict: "an object", float: "fractions", type(None): "null"}
-# Levels of lists that are told apart in a message.
+# Largest number of levels of lists that a message describes.
 _MOST_LEVELS = 8
 
 
 def input_array(value: Any, where: str, spec: InputSpec, *, words: bool = True) -> NDArray[Any]:
-    """Nested lists as an array of the input's dtype, and of its shape but for free axes; every value is checked.
+    """Turn nested lists into an array of the input's dtype, and of its shape except for free axes; check every value.
 
     Args:
-        value: as for `to_array`, like what follows.
+        value: nested lists, as for `to_array`.
         where: instance and input, for messages.
         spec: the input.
         words: whether `true` or `false` may be among the numbers.
 
     Raises:
-        BadRequest: another shape, or a value that is none of the input's.
+        BadRequest: the shape is another one, or a value is not one that the input takes.
     """
     array = to_array(value, where, spec, words=words)
     if array.dtype.kind == "f" and not np.isinf(array).any():
-        with np.errstate(over="ignore"):  # too large for float32 becomes infinite and is named below
+        with np.errstate(over="ignore"):  # a value too large for float32 becomes infinite and is named below
             array = array.astype(np.float32)
-    check_values(array, spec)  # before the cast to a narrower integer, which would wrap
+    check_values(array, spec)  # this comes before the cast to a narrower integer, which would wrap
     return array.astype(spec.dtype, copy=False)
 
 
 def to_array(value: Any, where: str, spec: InputSpec, *, words: bool = True) -> NDArray[Any]:
-    """Nested lists as an array, of the input's shape but for free axes, which have any size above zero.
+    """Turn nested lists into an array of the input's shape except for free axes, which have any size above zero.
 
-    numpy asked to look for itself makes whatever holds all values: of one long text among a thousand empty ones, a
-    thousand long texts.
+    The dtype is not left to numpy, which chooses one that holds all values: one long text among a thousand empty ones
+    would become a thousand long texts.
 
     Args:
-        value: as JSON has it: lists of lists of numbers, or of null where a value is missing.
+        value: value in the JSON body: lists of lists of numbers, or of null where a value is missing.
         where: instance and input, for messages.
         spec: the input.
-        words: whether `true` or `false` may be among them, which Python takes for numbers.
+        words: whether `true` or `false`, which Python takes for numbers, may be among them.
 
     Returns:
-        float64 for an input of float32, else uint8, int64 or uint64, whichever holds the values.
+        An array of float64 for an input of float32, else of uint8, int64 or uint64, whichever holds the values.
 
     Raises:
-        BadRequest: another shape, or something that is no number of the input's kind.
+        BadRequest: the shape is another one, or a value is not a number of the input's kind.
     """
     shape: list[int] = []
     values: Sequence[Any] = [value]
@@ -67,14 +67,14 @@ def to_array(value: Any, where: str, spec: InputSpec, *, words: bool = True) -> 
         if set(map(type, values)) != {list}:
             raise _wrong_shape(value, where, spec)
         sizes = set(map(len, values))
-        found = sizes.pop()
-        if sizes or not found or not (found == size or axis in spec.dynamic_axes):
+        length = sizes.pop()
+        if sizes or not length or not (length == size or axis in spec.dynamic_axes):
             raise _wrong_shape(value, where, spec)
-        shape.append(found)
+        shape.append(length)
         values = values[0] if len(values) == 1 else list(chain.from_iterable(values))
     if not words:
         with suppress(TypeError, ValueError, OverflowError):
-            return _of_numbers(values, spec).reshape(shape)
+            return _convert_numbers(values, spec).reshape(shape)
     kinds = set(map(type, values))
     if list in kinds:
         raise _wrong_shape(value, where, spec)
@@ -86,16 +86,16 @@ def to_array(value: Any, where: str, spec: InputSpec, *, words: bool = True) -> 
     for dtype in (np.float64,) if spec.dtype == "float32" else (np.int64, np.uint64):
         with suppress(OverflowError):
             return np.array(values, dtype=dtype).reshape(shape)
-    raise BadRequest(f"{where}: wrong dtype", expected=_expected(spec), found="a number that 64 bits do not hold")
+    raise BadRequest(f"{where}: wrong dtype", expected=_expected_kind(spec), found="a number that 64 bits do not hold")
 
 
-def _of_numbers(values: Sequence[Any], spec: InputSpec) -> NDArray[Any]:
-    """The values in one pass.
+def _convert_numbers(values: Sequence[Any], spec: InputSpec) -> NDArray[Any]:
+    """Convert the values in one pass.
 
     Raises:
-        TypeError: one is no number of the input's kind.
-        ValueError: one does not fit.
-        OverflowError: nor does this one.
+        TypeError: a value is not a number of the input's kind.
+        ValueError: a value does not fit.
+        OverflowError: a value is too large.
     """
     match spec.dtype:
         case "uint8":
@@ -108,21 +108,21 @@ def _of_numbers(values: Sequence[Any], spec: InputSpec) -> NDArray[Any]:
             assert_never(unreachable)
 
 
-def _expected(spec: InputSpec) -> str:
+def _expected_kind(spec: InputSpec) -> str:
     return "numbers" if spec.dtype == "float32" else "integers"
 
 
 def _wrong_kind(kinds: set[type], where: str, spec: InputSpec) -> BadRequest:
-    expected = _expected(spec)
+    expected = _expected_kind(spec)
     if type(None) in kinds:
         expected += ", and null for missing values" if spec.missing else NO_MISSING
     others = kinds - {type(None)} if spec.missing else kinds
-    found = sorted(_KINDS.get(kind, kind.__name__) for kind in others)
-    return BadRequest(f"{where}: wrong dtype", expected=expected, found=", ".join(found))
+    names = sorted(_KINDS.get(kind, kind.__name__) for kind in others)
+    return BadRequest(f"{where}: wrong dtype", expected=expected, found=", ".join(names))
 
 
 def _wrong_shape(value: Any, where: str, spec: InputSpec) -> BadRequest:
-    """By the first element of each level; no more than that is looked at."""
+    """Describe the shape by the first element of each level; the other elements are not looked into."""
     if type(value) in _KINDS and spec.shape:
         return _wrong_kind({type(value)}, where, spec)
     sizes: list[int] = []

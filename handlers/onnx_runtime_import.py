@@ -1,4 +1,4 @@
-"""ONNX Runtime, which sends nothing home: the one place that imports it.
+"""The one place that imports ONNX Runtime, with its telemetry off.
 
 Its builds since 1.29 write a device id under `~/.cache/Microsoft` and upload events to their vendor (paths, the
 processor, texts of errors with the names of layers). That starts when the module is imported, unless the environment
@@ -12,14 +12,15 @@ import os
 from types import ModuleType
 from typing import Any
 
-# Of a process that may import ONNX Runtime, before it does.
+# Environment that a process needs before it imports ONNX Runtime.
 TELEMETRY_OFF = {"ORT_DISABLE_TELEMETRY": "1"}
 
 
 def import_onnx_runtime(module: str = "onnxruntime") -> Any:
-    """ONNX Runtime, or a module of it, imported with its telemetry off.
+    """Import ONNX Runtime, or a module of it, with its telemetry off.
 
-    Where another module imported it first, events end here; the device id and a first event are out by then.
+    Where other code imported it first, no more events are sent from here on; but the device id and a first event are
+    out by then.
 
     Args:
         module: full name of the module.
@@ -28,7 +29,8 @@ def import_onnx_runtime(module: str = "onnxruntime") -> Any:
         The module. ONNX Runtime publishes no types.
     """
     os.environ.update(TELEMETRY_OFF)
-    # A statement, not a name in a call: what a build depends on is read from the imports of its sources.
+    # This is a statement, not a name in a call, because the dependencies of a build are read from the import statements
+    # of its sources.
     import onnxruntime  # noqa: TID251 - the one place
 
     onnxruntime.disable_telemetry_events()

@@ -1,4 +1,4 @@
-"""A body that is one picture file; its answer is one JSON object."""
+"""The form of a body that is one picture file; its answer is one JSON object."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class PictureBody:
-    """A picture of the only input."""
+    """A body that is a picture of the only input."""
 
     def accepted(self, inputs: Sequence[InputSpec]) -> str:
-        """A picture file, where the only input is one."""
+        """Describe a picture file, where the only input is a picture."""
         return PICTURE_FILE if len(inputs) == 1 and inputs[0].decoding is not None else ""
 
     def decode(self, body: bytes, media: str, inputs: Sequence[InputSpec], effort: Effort) -> Request:
-        """The picture's pixels as the only instance."""
+        """Decode the picture to the only instance."""
         if not self.accepted(inputs):
             raise FormNotTakenError("this model takes no picture as a body", found=media or "a picture")
         spec = inputs[0]
@@ -36,9 +36,9 @@ class PictureBody:
         return Request(instances=(instance,), form="picture", listed=False)
 
     def most_instances(self, serving: Serving, extras: Extras) -> int:
-        """As in a list of answers: the answer is the same."""
+        """Count as for a list of answers: each answer is the same."""
         return most_instances(serving, extras)
 
     def encode(self, predictor: Predictor, request: Request, logits: NDArray[np.float32], extras: Extras) -> bytes:
-        """The only answer."""
+        """Write the only answer."""
         return compact_json(predictor.answers(request, logits, extras)[0])

@@ -1,4 +1,4 @@
-"""The kinds of picture files that are taken: a closed table, by the words that messages use."""
+"""The kinds of picture files that a model takes: a closed table, by the words that messages use."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ PictureKindName = Literal["PNG", "JPEG"]
 
 @dataclass(frozen=True, kw_only=True)
 class PictureKind:
-    """What is true of a kind of picture file.
+    """The facts about a kind of picture file.
 
     Args:
         signature: bytes that every such file has, by their place in it.
-        base64_start: how such a file begins as text (base64).
-        media_type: of such a file as a body.
+        base64_start: beginning of such a file as text (base64).
+        media_type: media type of a body that is such a file.
         open: Pillow's reader of this kind, and of no other; it decodes nothing yet.
-        without_metadata: takes out of a file what changes no pixel; gives the rest, and its EXIF orientation, 1 for
-            none.
-        count_scans: how many passes over the whole picture it takes to decode a file, at least 1.
+        without_metadata: function that removes from a file all that changes no pixel; it returns the rest, and the EXIF
+            orientation, 1 for none.
+        count_scans: function that counts the passes over the whole picture that decoding takes, at least 1.
     """
 
     signature: Mapping[int, bytes]
@@ -61,14 +61,14 @@ PICTURE_KINDS: dict[PictureKindName, PictureKind] = {
         count_scans=count_scans,
     ),
 }
-# What a picture file is, for messages.
+# Description of a picture file, for messages.
 PICTURE_FILE = f"a {' or '.join(PICTURE_KINDS)} file"
-# How the text of a picture begins: base64, alone or in a data URL.
+# Beginnings of a picture as text: base64, alone or in a data URL.
 _TEXT_STARTS = (*(kind.base64_start for kind in PICTURE_KINDS.values()), b"data:image/")
 
 
 def picture_kind(body: bytes | bytearray) -> PictureKindName | None:
-    """What a file is, by its first bytes; None where it is no picture that is taken."""
+    """Tell the kind of a file by its first bytes; None where it is not a picture of a kind in the table."""
     for name, kind in PICTURE_KINDS.items():
         if all(body.startswith(part, place) for place, part in kind.signature.items()):
             return name
@@ -76,7 +76,7 @@ def picture_kind(body: bytes | bytearray) -> PictureKindName | None:
 
 
 def describe_bytes(body: bytes) -> str:
-    """What is no picture, for messages."""
+    """Describe bytes that are not a picture file, for messages."""
     if body.lstrip().startswith(_TEXT_STARTS):
         return "a picture as text (base64); send the file's bytes as they are"
     return f"{len(body)} bytes beginning with {body[:8]!r}" if body else "0 bytes"

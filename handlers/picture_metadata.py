@@ -1,10 +1,10 @@
-"""What a picture file says besides its pixels: how it is turned. All else is taken out before the file is decoded.
+"""The orientation in a picture file's metadata. All other metadata is removed before the file is decoded.
 
 Texts, colour profiles, thumbnails and histories of edits change no pixel, and may be larger than the picture. Pillow
-refuses a PNG file whose unpacked text or profile exceeds 1 MB; of EXIF data it copies a value for every entry, and the
-whole for every segment of a JPEG file. So the blocks of a file (chunks of a PNG, segments of a JPEG) are stepped over
-once, by a function for each kind of file. What is kept of them is the orientation: of the EXIF data or, where these
-have none, of the XMP data, as Pillow reads it.
+refuses a PNG file whose unpacked text or profile exceeds 1 MB. It copies a value for every entry of EXIF data, and the
+whole EXIF data for every segment of a JPEG file. So a function for each kind of file goes once through the blocks of a
+file (chunks of a PNG, segments of a JPEG). It keeps only the orientation: that in the EXIF data or, where they have
+none, that in the XMP data, as Pillow reads it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from contextlib import suppress
 
 from .bad_request import BadRequest
 
-# A camera's picture has tens of blocks; a PNG file written in pieces of 8 kB has some thousands.
+# Largest number of blocks. A camera's picture has tens of them; a PNG file written in pieces of 8 kB has some
+# thousands.
 MAX_BLOCKS = 16_384
-# In bytes, packed and unpacked. EXIF and XMP data beyond it are not read; what cameras and editors write is smaller.
+# Longest EXIF or XMP data that are read, in bytes, packed and unpacked. What cameras and editors write is smaller.
 MAX_METADATA = 1 << 20
 
 _ORIENTATION = 0x0112
@@ -26,11 +27,11 @@ _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 
 
 def read_orientation(exif: bytes, xmp: bytes) -> int:
-    """How a picture is turned.
+    """Read how a picture is turned.
 
     Args:
         exif: EXIF data; empty where the file has none.
-        xmp: XMP data, likewise.
+        xmp: XMP data; empty where the file has none.
 
     Returns:
         The EXIF orientation, 1 to 8; 1 where there is none that can be read.
@@ -39,7 +40,7 @@ def read_orientation(exif: bytes, xmp: bytes) -> int:
 
 
 class Remainder:
-    """What is left of a file: itself where nothing is left out, else one copy."""
+    """The rest of a file from which blocks are left out: one copy, or the file itself where nothing is left out."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -63,12 +64,12 @@ class Remainder:
             )
 
     def leave_out(self, start: int, end: int) -> None:
-        """Leave out these bytes, which lie behind all that were left out before."""
+        """Leave out these bytes; they must lie behind all bytes that were left out before."""
         self._kept += memoryview(self._body)[self._place : start]
         self._place = end
 
     def to_bytes(self) -> bytes:
-        """The file without what was left out."""
+        """Return the file without the bytes that were left out."""
         if self._place == 0:
             return self._body
         self._kept += memoryview(self._body)[self._place :]
@@ -76,13 +77,13 @@ class Remainder:
 
 
 def _exif_orientation(exif: bytes) -> int | None:
-    """The orientation in the first directory of EXIF data, which have a TIFF file's form; None if it cannot be read."""
+    """Read the orientation in the first directory of EXIF data, which are a TIFF file; None if it cannot be read."""
     tiff = exif.removeprefix(EXIF)
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None or tiff[2:4] not in (b"*\0", b"\0*"):
         return None
     orientation = None
-    with suppress(struct.error):  # it is cut
+    with suppress(struct.error):  # the data may be cut off
         (place,) = struct.unpack_from(f"{order}I", tiff, 4)
         (entries,) = struct.unpack_from(f"{order}H", tiff, place)
         for entry in range(place + 2, place + 2 + 12 * entries, 12):

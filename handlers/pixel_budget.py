@@ -1,4 +1,4 @@
-"""How many pixels the pictures of a request may have, counted before any of them is decoded."""
+"""The limit on the pixels of a request's pictures, which are counted before any picture is decoded."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from PIL.ImageFile import ImageFile
 
 from .bad_request import BadRequest
 
-# More than a phone's default, in one picture or in all pictures of a request. Pillow keeps colour in 4 bytes a pixel;
-# the picture and its final form are in memory together, 8 bytes a pixel, whatever the kind: 256 MB. While a progressive
-# JPEG is read, libjpeg also holds its coefficients, 2 bytes a channel: 384 MB for CMYK.
+# Largest number of pixels in one picture, or in all pictures of a request; a phone's default has fewer. Pillow keeps
+# colour in 4 bytes a pixel; the picture and its final form are in memory together, 8 bytes a pixel, whatever the kind:
+# 256 MB. While a progressive JPEG is read, libjpeg also holds its coefficients, 2 bytes a channel: 384 MB for CMYK.
 MAX_PIXELS = 32_000_000
-# Rows and columns cost time of their own, and memory in Pillow's tables: of 1 x 30,000,000 pixels 4 s and 800 MB, of
-# 16 x 1,000,000 as much as 36 million pixels in a square. A shorter side counts as so many pixels.
+# A shorter side counts as so many pixels, because each row and column itself costs time, and memory in Pillow's tables:
+# 1 x 30,000,000 pixels cost 4 s and 800 MB, and 16 x 1,000,000 as much as 36 million pixels in a square.
 _SHORTEST_SIDE = 64
-# How Pillow says that a PNG file's values are of 16 bits.
+# Pillow marks a PNG file with values of 16 bits by this text.
 _SIXTEEN_BITS = ";16"
 # One pass over a picture of a JPEG file takes a fifth of the time of decoding a file of one scan.
 _SCANS_PER_PIXEL = 5
 
 
 class PixelBudget:
-    """How many pixels may still be decoded: one for each request, however many pictures it holds.
+    """The number of pixels that may still be decoded. Each request has one budget for all its pictures.
 
     Args:
-        limit: most pixels, each counted as often as `pixel_weight` says.
+        limit: largest number of pixels; each pixel counts as often as `pixel_weight` says.
     """
 
     def __init__(self, limit: int = MAX_PIXELS) -> None:
@@ -37,19 +37,19 @@ class PixelBudget:
         """Count a picture before it is decoded.
 
         Args:
-            kind: of file, for the message.
+            kind: kind of the file, for the message.
             size: width and height, in pixels.
-            result: width and height it will be resized to; a tiny picture can become a large input.
+            result: width and height after resizing, in pixels; a tiny picture can become a large input.
             weight: how often each pixel counts, and why.
 
         Raises:
-            BadRequest: it is larger than the limit and the input, or the pictures before it left too little.
+            BadRequest: the picture is larger than the limit and the input, or those before it left too few pixels.
         """
         width, height = size
         times, reason = weight
         counted = max(width, _SHORTEST_SIDE) * max(height, _SHORTEST_SIDE) * times
         needed = result[0] * result[1]
-        # Whatever each of its pixels counts, a picture of the input's own size is one that the model is made for.
+        # The model is made for pictures of the input's own size, so such a picture is taken however its pixels count.
         own = width * height <= needed and max(size) <= max(result)
         if counted > self._limit and not own:
             thin = f", sides below {_SHORTEST_SIDE} counted as {_SHORTEST_SIDE}" * (min(size) < _SHORTEST_SIDE)
@@ -71,33 +71,33 @@ class PixelBudget:
         """Count pictures before the first of them is opened.
 
         Args:
-            pictures: how many.
-            result: pixels that each will be resized to.
+            pictures: number of pictures.
+            result: number of pixels of each picture after resizing.
 
         Raises:
-            BadRequest: they will be too large together.
+            BadRequest: the pictures will be too large together.
         """
         if pictures > 1 and pictures * result > self._left:
             raise self._too_large(f"{pictures} pictures that become {result} pixels each")
 
-    def _too_large(self, found: str) -> BadRequest:
+    def _too_large(self, pixels: str) -> BadRequest:
         return BadRequest(
             "pictures of one request too large together",
             expected=f"at most {self._limit} pixels, before or after resizing",
-            found=found,
+            found=pixels,
             status=413,
         )
 
 
 def pixel_weight(picture: ImageFile, scans: int) -> tuple[int, str]:
-    """How often each pixel of a picture counts, by what decoding it takes, and why.
+    """Tell how often each pixel of a picture counts, by the time that decoding it takes, and why.
 
-    Decoded to RGB, one of a plain file takes 12 to 35 ns (PNG of 1 to 24 bits, JPEG), with an alpha channel or of
-    16 bits 37 to 41, with both 67 to 70, of a progressive JPEG file of ten scans 50.
+    To decode a pixel to RGB takes 12 to 35 ns in a plain file (PNG of 1 to 24 bits, JPEG), 37 to 41 ns with an alpha
+    channel or 16 bits, 67 to 70 ns with both, and 50 ns in a progressive JPEG file of ten scans.
 
     Args:
-        picture: opened, not loaded.
-        scans: of a JPEG file; 1 of any other.
+        picture: picture that is opened, but not loaded.
+        scans: number of scans of a JPEG file; 1 for any other file.
     """
     times, reasons = 1, []
     if scans > _SCANS_PER_PIXEL:

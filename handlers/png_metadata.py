@@ -1,4 +1,4 @@
-"""What a PNG file says besides its pixels: its chunks are stepped over, once."""
+"""The metadata of a PNG file, which is read in one pass over the file's chunks."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import zlib
 
 from .picture_metadata import MAX_METADATA, Remainder, read_orientation
 
-# By chunk: how its content begins where it can hold an orientation. Before PNG had a chunk for EXIF, ImageMagick wrote
-# EXIF data as a text in hexadecimal digits.
+# Beginning of the content of a chunk that can hold an orientation, by name of the chunk. Before PNG had a chunk for
+# EXIF, ImageMagick wrote EXIF data as a text in hexadecimal digits.
 _KEYWORDS = {
     b"eXIf": b"",
     b"tEXt": b"Raw profile type exif\0",
@@ -20,13 +20,13 @@ _KEYWORDS = {
 def png_without_metadata(body: bytes) -> tuple[bytes, int]:
     """Take out of a PNG file the chunks that are not needed for its pixels (small first letter).
 
-    A file that is cut or malformed is left as it is from there on: whoever decodes it says what is wrong.
+    Where a file is cut or malformed, the rest of it stays as it is: the decoder says what is wrong.
 
     Args:
-        body: the file.
+        body: bytes of the file.
 
     Returns:
-        The file without them, and its orientation, 1 where it has none that can be read.
+        The file without these chunks, and its orientation, 1 where it has none that can be read.
 
     Raises:
         BadRequest: it has too many chunks.
@@ -40,7 +40,7 @@ def png_without_metadata(body: bytes) -> tuple[bytes, int]:
         end = place + 12 + length
         if end > len(body) or name == b"IEND":
             break
-        if name[0] & 0x20 and name != b"tRNS":  # transparency changes pixels
+        if name[0] & 0x20 and name != b"tRNS":  # `tRNS` is transparency, which changes pixels
             remainder.leave_out(place, end)
             keyword = _KEYWORDS.get(name)
             if keyword is not None and length <= MAX_METADATA and body.startswith(keyword, place + 8):
@@ -48,14 +48,14 @@ def png_without_metadata(body: bytes) -> tuple[bytes, int]:
         place = end
     exif = metadata.get(b"eXIf")
     if exif is None:
-        text = metadata.get(b"tEXt") or _inflated(metadata.get(b"zTXt", b"")[1:])
+        text = metadata.get(b"tEXt") or _inflate(metadata.get(b"zTXt", b"")[1:])
         exif = _from_digits(b"".join(text.split(b"\n")[3:]))
     xmp = _international_text(metadata.get(b"iTXt", b""))
     return remainder.to_bytes(), read_orientation(exif, xmp)
 
 
-def _inflated(packed: bytes) -> bytes:
-    """What zlib packed; nothing where it is damaged or larger than is read."""
+def _inflate(packed: bytes) -> bytes:
+    """Decompress zlib's data; nothing is returned where they are damaged or longer than `MAX_METADATA`."""
     unpacker = zlib.decompressobj()
     try:
         text = unpacker.decompress(packed, MAX_METADATA)
@@ -72,7 +72,7 @@ def _from_digits(text: bytes) -> bytes:
 
 
 def _international_text(content: bytes) -> bytes:
-    """The text of an `iTXt` chunk: flag, method, language, translated keyword, and the text, packed or not."""
+    """Read the text of an `iTXt` chunk: flag, method, language, translated keyword, and the text, packed or not."""
     fields = content[2:].split(b"\0", 2)
     text = fields[-1] if len(fields) == 3 else b""
-    return _inflated(text) if content[:1] == b"\1" else text
+    return _inflate(text) if content[:1] == b"\1" else text

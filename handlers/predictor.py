@@ -1,7 +1,7 @@
-"""Load a packed model, prove that it answers as it did when it was packed, and answer with it. Knows no server.
+"""Load a packed model, prove that it answers as it did when it was packed, and answer with it, without any server.
 
-A packed folder holds `serving.json` (what `Serving` reads), the model file, the golden batch and these sources; with
-`handler.json` beside them, these are the sources of the installation that serves it.
+A packed folder holds `serving.json` (which `Serving` reads), the model file, the golden batch and these sources. If
+`handler.json` lies beside them, the sources are those of the installation that serves the model.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ from .runtimes import RUNTIMES
 from .sizes import in_shape, size_groups, sizes_in_words
 from .task_answers import ANSWERS
 
-# torch and ONNX Runtime raise errors of their own, with such words, where there is no memory left.
+# Where no memory is left, torch and ONNX Runtime raise their own errors, with such words.
 _MEMORY = re.compile("alloc|out of memory", re.IGNORECASE)
 _LONGEST_REASON = 300
 
 
 class Refusal(RuntimeError):  # noqa: N818 - what a worker says when it will not serve
-    """This folder must not be served here; the message is one line."""
+    """A reason why this folder must not be served here; the message is one line."""
 
 
 class Predictor:
-    """A packed model, loaded.
+    """A packed model that is loaded.
 
     Args:
-        serving: what was packed.
+        serving: description of the packed model.
         digest: SHA-256 of `serving.json`, which lists the digest of every other file.
         model: the loaded model file.
-        golden: arrays of the golden file.
-        pictures: arrays of the pictures file; empty where there is none.
+        golden: arrays of the golden file, by name.
+        pictures: arrays of the pictures file, by name; empty where there is none.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Predictor:
         self._model = model
         self._golden = golden
         self._pictures = pictures
-        # Examples in one call of the model. Answers are proven up to the largest golden batch.
+        # This is the number of examples in one call. Answers are proven up to the largest golden batch.
         self.batch_size = 1 if serving.runtime.one_by_one else max(serving.golden.batch_sizes)
         self._tail = {"version": serving.version, "digest": digest}
 
@@ -77,7 +77,7 @@ class Predictor:
         """Check every file against its digest, then load the model.
 
         Args:
-            folder: an unpacked archive.
+            folder: folder of an unpacked archive.
 
         Raises:
             Refusal: a file is missing, altered or not readable.
@@ -111,15 +111,15 @@ class Predictor:
 
     @property
     def proves_nothing(self) -> bool:
-        """Whether a model that gives all golden examples one and the same answer would pass the self-test."""
+        """Tell whether a model that gives all golden examples one and the same answer would pass the self-test."""
         return proves_nothing(self.serving, self._golden)
 
     def self_test(self) -> dict[tuple[int, str], Comparison]:
         """Replay the golden inputs in every batch size, several calls each, and compare with the golden answers.
 
         Returns:
-            By batch size and sizes of the free axes (empty for those of the data), the last comparison or the first
-            that did not pass.
+            The last comparison, or the first that did not pass, by batch size and sizes of the free axes (empty for the
+            sizes of the data).
         """
         inputs = {spec.name: self._golden[f"input.{spec.name}"] for spec in self.serving.inputs}
         batches = self.serving.golden.batch_sizes
@@ -130,33 +130,33 @@ class Predictor:
         return report
 
     def _replay(self, inputs: Mapping[str, NDArray[Any]], expected: NDArray[np.float32], size: int) -> Comparison:
-        """The last comparison, or the first that did not pass, of a batch's golden answers."""
+        """Compare golden answers in one batch size; return the last comparison, or the first that did not pass."""
         calls = -(-len(expected) // size)
-        # What is tested is what will answer: a runtime that compiles during its first calls of a shape is called on.
+        # A runtime may compile during its first calls of a shape. It is called until it runs what will answer requests.
         left = -(-RUNTIMES[self.serving.runtime.kind].settled_call // calls)
         while True:
             left -= 1
-            found = run_chunks(self._model, inputs, size)
-            comparison = compare(expected, found, self.serving.golden.tolerance, batch_size=size)
+            answers = run_chunks(self._model, inputs, size)
+            comparison = compare(expected, answers, self.serving.golden.tolerance, batch_size=size)
             if not (left and comparison.passed):
                 return comparison
 
     def picture_difference(self) -> str:
-        """Decode the pictures packed with the model; one clause on the first that decodes otherwise, or empty."""
+        """Decode the pictures packed with the model; return a clause on the first that differs, or empty text."""
         return picture_difference(self._pictures, self.serving.inputs)
 
     def require_self_test(self, *, accept_host: bool = False) -> str | None:
         """Decode the pictures, replay the golden batch, and refuse to go on if anything differs.
 
         Args:
-            accept_host: go on nevertheless, because an operator said so, and say how far the answers are.
+            accept_host: whether to go on nevertheless, because an operator said so, and to say how far the answers are.
 
         Returns:
-            One line on the batch size whose answers differ most, or else on the picture that decodes otherwise, if the
-            host had to be accepted.
+            If the host had to be accepted, one line on the batch size whose answers differ most, or else on the picture
+            that decodes differently.
 
         Raises:
-            Refusal: one line with candidate, difference, limit, processor and library versions.
+            Refusal: something differs; one line has candidate, difference, limit, processor and library versions.
         """
         pictures = self.picture_difference()
         if pictures and not accept_host:
@@ -187,14 +187,14 @@ class Predictor:
 
         Args:
             instances: one array per input name for each example.
-            deadline: looked at before each batch.
+            deadline: time for the answers, which is checked before each batch; None for no limit.
 
         Returns:
             Logits (N, K).
 
         Raises:
             FloatingPointError: the model answered NaN or infinity.
-            BadRequest: it cannot answer an example whose sizes are none of those it was proven at, or not in time.
+            BadRequest: the model has no answer in time, or none to an example at whose sizes it was not proven.
         """
         try:
             return self._predict(instances, deadline)
@@ -207,36 +207,36 @@ class Predictor:
     def _refuse_sizes(
         self, instances: Sequence[Mapping[str, NDArray[Any]]], error: Exception, deadline: Deadline | None
     ) -> None:
-        """Say that the sizes are the client's choice, where the model has no answer at all at an example's sizes."""
+        """Refuse the sizes that the client chose, where the model has no answer at all at an example's sizes."""
         inputs = self.serving.inputs
         if not any(spec.dynamic_axes for spec in inputs) or lacks_resources(error):
             return
         first = {spec.name: self._golden[f"input.{spec.name}"] for spec in inputs}
         proven = [first, *(group.inputs for group in size_groups(self._golden, inputs))]
-        known = [sizes_in_words(arrays, inputs) for arrays in proven]
+        proven_sizes = [sizes_in_words(arrays, inputs) for arrays in proven]
         for instance in instances:
             sizes = sizes_in_words({name: array[np.newaxis] for name, array in instance.items()}, inputs)
-            if sizes in known:
+            if sizes in proven_sizes:
                 continue
             try:
                 self._predict([instance], deadline)
             except BadRequest:
                 raise
-            except Exception as alone:  # noqa: BLE001 - a runtime raises whatever it likes
-                # With its golden values in these sizes, the fault is not that of the client's values.
+            except Exception as failure:  # noqa: BLE001 - a runtime raises whatever it likes
+                # If the model fails on golden values in these sizes too, the client's values are not at fault.
                 resized = {name: in_shape(first[name][:1], array.shape)[0] for name, array in instance.items()}
-                if lacks_resources(alone) or self._answers(resized) or not self.answers_golden():
+                if lacks_resources(failure) or self._answers(resized) or not self.answers_golden():
                     return
                 raise BadRequest(
                     "the model has no answer for an example of this size",
-                    expected=f"sizes that it takes; proven: {'; '.join(known)}",
-                    found=f"{sizes} ({reason_of(alone)})",
+                    expected=f"sizes that it takes; proven: {'; '.join(proven_sizes)}",
+                    found=f"{sizes} ({reason_of(failure)})",
                 ) from error
 
     def _predict(
         self, instances: Sequence[Mapping[str, NDArray[Any]]], deadline: Deadline | None = None
     ) -> NDArray[np.float32]:
-        done = 0
+        rows_done = 0
         if len(instances) == 1:
             if deadline is not None:
                 deadline.check()
@@ -246,23 +246,23 @@ class Predictor:
             for rows in _same_shapes(instances):
                 for start in range(0, len(rows), self.batch_size):
                     if deadline is not None:
-                        deadline.check(done)
+                        deadline.check(rows_done)
                     part = rows[start : start + self.batch_size]
                     batch = {
                         spec.name: np.stack([instances[row][spec.name] for row in part]) for spec in self.serving.inputs
                     }
                     logits[part] = self._model(batch)
-                    done += len(part)
+                    rows_done += len(part)
         if not np.isfinite(logits).all():
             raise FloatingPointError(f"candidate {self.serving.candidate} answered with NaN or infinity")
         return logits
 
     def answers_golden(self) -> bool:
-        """Whether the model still answers one of its golden examples with finite numbers."""
+        """Tell whether the model still answers one of its golden examples with finite numbers."""
         return self._answers({spec.name: self._golden[f"input.{spec.name}"][0] for spec in self.serving.inputs})
 
     def _answers(self, instance: Mapping[str, NDArray[Any]]) -> bool:
-        """Whether the model answers an example with finite numbers."""
+        """Tell whether the model answers an example with finite numbers."""
         try:
             self._predict([instance])
         except Exception:  # noqa: BLE001 - whatever the runtime raises
@@ -270,11 +270,11 @@ class Predictor:
         return True
 
     def answer(self, logits: NDArray[np.float32], *, with_logits: bool = False) -> dict[str, Any]:
-        """One example's answer.
+        """Build one example's answer.
 
         Args:
-            logits: the model's outputs, (K,); probabilities where it answers with those.
-            with_logits: whether to add them.
+            logits: the model's outputs, (K,); these are probabilities where the model answers with them.
+            with_logits: whether the answer also holds these outputs.
         """
         answer = {**ANSWERS[self.serving.task].tell(self.serving, logits), **self._tail}
         if with_logits:
@@ -282,12 +282,12 @@ class Predictor:
         return answer
 
     def answers(self, request: Request, logits: NDArray[np.float32], extras: Extras) -> list[dict[str, Any]]:
-        """The answers to the instances of a request.
+        """Build the answers to the instances of a request.
 
         Args:
-            request: that is answered.
-            logits: (N, K), one row per instance.
-            extras: what each answer holds besides the task's own.
+            request: the request that is answered.
+            logits: the model's outputs (N, K), one row per instance.
+            extras: what each answer holds besides the task's own fields.
         """
         answers = [self.answer(row, with_logits=extras.logits) for row in logits]
         if extras.decoded:
@@ -299,12 +299,15 @@ class Predictor:
 
 
 def _expected_files(folder: Path, serving: Serving) -> dict[str, str]:
-    """SHA-256 by name of the files that must be there: what was packed, or its data and the sources put beside them."""
-    listed = folder / HANDLER_LIST
-    if not listed.exists():
+    """Return the SHA-256, by name, of the files that must be there.
+
+    These are all packed files, or the packed data and the sources that an installation put beside them.
+    """
+    source_list = folder / HANDLER_LIST
+    if not source_list.exists():
         return dict(serving.files)
     try:
-        sources = checked_files(json.loads(listed.read_bytes()), "sources")
+        sources = checked_files(json.loads(source_list.read_bytes()), "sources")
     except (OSError, ValueError, RecursionError) as error:
         raise Refusal(f"{folder.name}/{HANDLER_LIST}: expected a readable list, found: {error}") from error
     return {name: digest for name, digest in serving.files.items() if name in serving.needed} | sources
@@ -319,15 +322,15 @@ def _check_digest(folder: Path, name: str, expected: str) -> None:
     if not path.resolve().is_relative_to(folder.resolve()):
         raise Refusal(f"{SERVING_FILE}: {name} lies outside the archive")
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise Refusal(f"{name}: expected the file listed in {SERVING_FILE}, found: {error.strerror}") from error
-    if found != expected:
-        raise Refusal(f"{name}: expected SHA-256 {expected}, found {found}")
+    if digest != expected:
+        raise Refusal(f"{name}: expected SHA-256 {expected}, found {digest}")
 
 
 def _same_shapes(instances: Sequence[Mapping[str, NDArray[Any]]]) -> list[list[int]]:
-    """Row numbers of the instances that fit into one array, in order."""
+    """Group the row numbers of the instances whose arrays have the same shapes, in order."""
     groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
     for row, instance in enumerate(instances):
         groups.setdefault(tuple(array.shape for array in instance.values()), []).append(row)
@@ -347,10 +350,10 @@ __all__ = [
 
 
 def lacks_resources(error: Exception) -> bool:
-    """Whether there was no memory, or no file; then nothing is said of the request."""
+    """Tell whether memory or a file was missing; then the request is not at fault."""
     return isinstance(error, (MemoryError, OSError)) or _MEMORY.search(str(error)) is not None
 
 
 def reason_of(error: Exception) -> str:
-    """What an exception says, in one line of bounded length."""
+    """Write an exception's message in one line of bounded length."""
     return " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__

@@ -1,4 +1,4 @@
-"""A body that is the values of one example, as they lie in memory; its answer is one JSON object."""
+"""The form of a body that holds the values of one example as in memory; its answer is one JSON object."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RAW_MEDIA = "application/octet-stream"
 
 
 def raw_length(inputs: Sequence[InputSpec]) -> int | None:
-    """Bytes of a raw body; None where the model takes none, for it has several inputs or one of any size."""
+    """Count the bytes of a raw body; None where the model has several inputs, or one whose size is free."""
     spec = inputs[0]
     if len(inputs) != 1 or spec.dynamic_axes:
         return None
@@ -33,15 +33,15 @@ def raw_length(inputs: Sequence[InputSpec]) -> int | None:
 
 
 class RawBody:
-    """Little-endian values of the only input, of fixed shape."""
+    """A body of little-endian values of the only input, which has a fixed shape."""
 
     def accepted(self, inputs: Sequence[InputSpec]) -> str:
-        """So many bytes, where the model takes them."""
+        """Describe a body by its number of bytes, where the model takes raw bodies."""
         length = raw_length(inputs)
         return "" if length is None else f"{RAW_MEDIA} of {length} bytes"
 
     def decode(self, body: bytes, media: str, inputs: Sequence[InputSpec], effort: Effort) -> Request:  # noqa: ARG002
-        """The values as the only instance."""
+        """Read the values as the only instance."""
         length = raw_length(inputs)
         if length is None:
             raise FormNotTakenError("raw bytes need a model of one input of fixed shape", found=media)
@@ -58,9 +58,9 @@ class RawBody:
         return Request(instances=({spec.name: array},), form="raw", listed=False)
 
     def most_instances(self, serving: Serving, extras: Extras) -> int:
-        """As in a list of answers: the answer is the same."""
+        """Count as for a list of answers: each answer is the same."""
         return most_instances(serving, extras)
 
     def encode(self, predictor: Predictor, request: Request, logits: NDArray[np.float32], extras: Extras) -> bytes:
-        """The only answer."""
+        """Write the only answer."""
         return compact_json(predictor.answers(request, logits, extras)[0])

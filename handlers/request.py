@@ -1,4 +1,4 @@
-"""A request as every form of a body gives it, and what one may hold."""
+"""A decoded request, which is the same for every form of a body, and the limits on a body."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-# TorchServe's own default for a request; on a stock server a larger one never reaches a worker.
+# Largest body, in bytes. It is TorchServe's default for a request; on a stock server a larger one never reaches a
+# worker.
 MAX_BODY_BYTES = 6_553_500
-# More than this in one request starves every other client of the worker.
+# Largest number of instances. More of them in one request would keep the worker from every other client.
 MAX_INSTANCES = 1024
 
-# Form of a body, and so of its answer; `handlers.body_forms` has an entry for each.
+# Name of the form of a body, and so of its answer; `handlers.body_forms` has an entry for each.
 FormName = Literal["picture", "raw", "instances"]
 
 
@@ -22,8 +23,8 @@ class Request:
 
     Args:
         instances: one array per input name for each example; arrays have the inputs' dtypes and shapes.
-        form: of the body; the answer is written in it too.
-        listed: whether the body was a list of instances, so that a message numbers them.
+        form: form of the body; the answer is written in it too.
+        listed: whether the body was a list of instances; then a message numbers them.
     """
 
     instances: tuple[dict[str, NDArray[Any]], ...]
@@ -32,7 +33,7 @@ class Request:
 
 
 class FormNotTakenError(Exception):
-    """The model takes no body of this form; `body_forms`, which knows them all, says which ones it takes.
+    """An error: the model takes no body of this form. `body_forms` knows all forms, and says which ones it takes.
 
     Args:
         error: what is wrong, for the client.

@@ -11,9 +11,10 @@ from typing import Any
 from .bad_request import BadRequest
 from .picture_kinds import picture_kind
 
-# A body without a form is a field of this name.
+# TorchServe gives a body that is not a form this field name.
 BODY = "body"
-# Bytes around the value of one field of a form: its boundary, its headers, a file name of 255 characters, encoded.
+# Largest number of bytes around the value of one field of a form: boundary, headers, and an encoded file name of 255
+# characters.
 _AROUND_FIELD = 1536
 _LONGEST_NAME = 40
 _MOST_NAMES = 8
@@ -24,9 +25,9 @@ class Field:
     """One field of a request.
 
     Args:
-        name: as the client wrote it.
-        value: as received.
-        content_type: of the field; empty if it has none.
+        name: name that the client wrote.
+        value: value as received.
+        content_type: content type of the field; empty if it has none.
     """
 
     name: str
@@ -35,14 +36,14 @@ class Field:
 
     @property
     def is_picture(self) -> bool:
-        """Whether it is declared to be a picture, or begins like one."""
+        """Tell whether the field is declared to be a picture, or begins like one."""
         return self.content_type.lower().startswith("image/") or (
             isinstance(self.value, (bytes, bytearray)) and picture_kind(self.value) is not None
         )
 
 
 def distinct_names(names: Sequence[str]) -> list[str]:
-    """Names for fields, so that none takes the place of another: repeated ones are numbered, `data (1)`, `data (2)`."""
+    """Make the names of fields distinct: repeated names are numbered, `data (1)`, `data (2)`."""
     taken = set(names)
     numbers = {name: itertools.count(1) for name, times in Counter(names).items() if times > 1}
     distinct = []
@@ -56,10 +57,10 @@ def distinct_names(names: Sequence[str]) -> list[str]:
 
 
 def body_of(fields: Sequence[Field]) -> Field:
-    """The field that is to be answered: the only one, the only picture, or a body beside fields that are no pictures.
+    """Choose the field to answer: the only one, the only picture, or a body beside fields that are not pictures.
 
     Raises:
-        BadRequest: there are several that it could be.
+        BadRequest: there is no field, or it could be any of several.
     """
     pictures = [field for field in fields if field.is_picture]
     bodies = [field for field in fields if field.name == BODY]
@@ -68,12 +69,12 @@ def body_of(fields: Sequence[Field]) -> Field:
             return candidates[0]
     if not fields:
         raise BadRequest("no field in the request", expected="a form of one whole field, or a body", found="none")
-    named = ", ".join(_described(field) for field in fields[:_MOST_NAMES])
+    names = ", ".join(_describe_field(field) for field in fields[:_MOST_NAMES])
     more = f", and {len(fields) - _MOST_NAMES} more" if len(fields) > _MOST_NAMES else ""
     raise BadRequest(
         "several fields in one request",
         expected='one field, or one picture among them; several examples go into one JSON body, {"instances": [...]}',
-        found=f"the fields {named}{more}",
+        found=f"the fields {names}{more}",
     )
 
 
@@ -81,11 +82,11 @@ def require_whole_form(fields: Sequence[Field], length: int) -> None:
     """Refuse a form that is longer than its fields explain: a server drops a field whose end it does not find.
 
     Args:
-        fields: that came through.
-        length: of the whole form, in bytes.
+        fields: fields that the server handed over.
+        length: length of the whole form, in bytes.
 
     Raises:
-        BadRequest: something was dropped. What is shorter than a long file name goes unseen.
+        BadRequest: a field was dropped. A field that is shorter than a long file name is not missed.
     """
     explained = sum(len(field.value) + len(field.name.encode()) + _AROUND_FIELD for field in fields)
     if fields and length > explained:
@@ -97,16 +98,16 @@ def require_whole_form(fields: Sequence[Field], length: int) -> None:
 
 
 def require_one_content_type(content_types: Sequence[str]) -> None:
-    """Refuse a request that says in two ways what its body is.
+    """Refuse a request that declares two different content types.
 
     Raises:
-        BadRequest: naming both.
+        BadRequest: the content types differ; the text names them.
     """
     media = {content_type.partition(";")[0].strip().lower() for content_type in content_types} - {""}
     if len(media) > 1:
         raise BadRequest("several content types", expected="one content type", found=" and ".join(sorted(media)))
 
 
-def _described(field: Field) -> str:
+def _describe_field(field: Field) -> str:
     name = field.name if len(field.name) <= _LONGEST_NAME else f"{field.name[:_LONGEST_NAME]}..."
     return f'"{name}" (a picture)' if field.is_picture else f'"{name}"'

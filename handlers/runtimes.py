@@ -1,4 +1,4 @@
-"""The libraries that run a model file, one entry each; the standard library only."""
+"""The libraries that run a model file, one entry each. This module imports only the standard library."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 RuntimeKind = Literal["onnxruntime", "torchscript"]
-# Of a library's graph optimizer, applied after loading.
+# Level of a library's graph optimizer, which runs after loading.
 Optimization = Literal["all", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeFacts:
-    """What is true of a runtime.
+    """The facts about a runtime.
 
     Args:
-        library: the package that computes the answers.
-        ending: of the model files that it loads; a runtime goes by it.
-        settled_call: which call of a shape is the first to run what every later one runs.
+        library: package that computes the answers.
+        ending: ending of the model files that the runtime loads; it decides by the ending how to load a file.
+        settled_call: number of the first call of a shape that runs the same code as every later call.
     """
 
     library: str
@@ -26,8 +26,9 @@ class RuntimeFacts:
 
 
 RUNTIMES: dict[RuntimeKind, RuntimeFacts] = {
-    # ONNX Runtime does everything when it loads a file.
+    # ONNX Runtime optimizes and compiles everything when it loads a file.
     "onnxruntime": RuntimeFacts(library="onnxruntime", ending=".onnx", settled_call=1),
-    # TorchScript's executor records shapes on the first call, compiles on the second and runs that from the third on.
+    # TorchScript's executor records shapes on the first call, compiles on the second, and runs the result from the
+    # third.
     "torchscript": RuntimeFacts(library="torch", ending=".pt", settled_call=3),
 }

@@ -1,4 +1,4 @@
-"""Axes whose size a request may choose: which sizes are allowed, and examples of several sizes in one file."""
+"""Axes whose size a request may choose: the sizes that are allowed, and files with examples of several sizes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _LOGITS = "logits."
 
 @dataclass(frozen=True, kw_only=True)
 class SizeGroup:
-    """Examples of one size, other than those of the rest.
+    """Examples that have the same size, different from that of other groups.
 
     Args:
-        sizes: of their free axes, in words.
+        sizes: sizes of their free axes, in words.
         inputs: arrays (N, *shape) by input name.
         logits: answers (N, K) by batch size; empty where none are stored.
     """
@@ -32,7 +32,7 @@ class SizeGroup:
 
 
 def pack_size_groups(groups: Sequence[SizeGroup]) -> dict[str, NDArray[Any]]:
-    """Examples of several sizes as arrays of one file: `size.<number>.input.<name>` and `size.<number>.logits.<b>`."""
+    """Pack examples of several sizes into a file's arrays: `size.<number>.input.<name>`, `size.<number>.logits.<b>`."""
     arrays: dict[str, NDArray[Any]] = {}
     for number, group in enumerate(groups):
         start = f"{_GROUP}{number}."
@@ -42,14 +42,14 @@ def pack_size_groups(groups: Sequence[SizeGroup]) -> dict[str, NDArray[Any]]:
 
 
 def size_groups(stored: Mapping[str, NDArray[Any]], inputs: Sequence[InputSpec]) -> tuple[SizeGroup, ...]:
-    """The opposite of `pack_size_groups`.
+    """Read what `pack_size_groups` packed.
 
     Args:
-        stored: arrays of a file, others among them.
-        inputs: of the model.
+        stored: arrays of a file, which may hold other arrays too.
+        inputs: inputs of the model.
 
     Returns:
-        In the order in which they were packed; none of a file without them.
+        The groups in the order in which they were packed; none for a file without them.
 
     Raises:
         KeyError: an input has no array.
@@ -75,11 +75,11 @@ def size_groups(stored: Mapping[str, NDArray[Any]], inputs: Sequence[InputSpec])
 
 
 def sizes_in_words(arrays: Mapping[str, NDArray[Any]], inputs: Sequence[InputSpec]) -> str:
-    """The sizes of all free axes, such as `height of 14, width of 57`; empty where no axis is free.
+    """Describe the sizes of all free axes, such as `height of 14, width of 57`; empty where no axis is free.
 
     Args:
-        arrays: (N, *shape) by input name.
-        inputs: of the model.
+        arrays: arrays (N, *shape) by input name.
+        inputs: inputs of the model.
     """
     shapes = {name: array.shape[1:] for name, array in arrays.items()}
     sizes = {name: size for _, _, name, size in _free_axes(shapes, inputs)}
@@ -87,7 +87,7 @@ def sizes_in_words(arrays: Mapping[str, NDArray[Any]], inputs: Sequence[InputSpe
 
 
 def fits_shape(shape: tuple[int, ...], spec: InputSpec) -> bool:
-    """Whether an example's shape is that of an input, whatever the sizes of free axes."""
+    """Tell whether an example's shape is that of an input, whatever the sizes of free axes."""
     return len(shape) == len(spec.shape) and all(
         size == expected or (axis in spec.dynamic_axes and size > 0)
         for axis, (size, expected) in enumerate(zip(shape, spec.shape, strict=True))
@@ -95,11 +95,11 @@ def fits_shape(shape: tuple[int, ...], spec: InputSpec) -> bool:
 
 
 def in_shape(examples: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """Examples in another shape: cut off at the end of each axis, or repeated from its start.
+    """Bring examples into another shape: each axis is cut off at its end, or repeated from its start.
 
     Args:
-        examples: (N, ...), with as many axes as `shape` and one more.
-        shape: of each example.
+        examples: examples (N, ...), with one axis more than `shape`.
+        shape: shape of each example in the result.
     """
     for axis, size in enumerate(shape, start=1):
         if examples.shape[axis] != size:
@@ -111,14 +111,14 @@ def require_sizes(shapes: Mapping[str, tuple[int, ...]], inputs: Sequence[InputS
     """Stop where an example's sizes are outside what the inputs declare.
 
     Args:
-        shapes: of one example by input name, each with as many axes as the input.
-        inputs: of the model.
+        shapes: shapes of one example by input name, each with as many axes as the input.
+        inputs: inputs of the model.
         where: beginning of the message, such as `instance 3, `.
 
     Raises:
         BadRequest: a size is out of its range, or axes of one name have different sizes.
     """
-    named: dict[str, tuple[str, int]] = {}
+    axes: dict[str, tuple[str, int]] = {}
     for spec, axis, name, size in _free_axes(shapes, inputs):
         smallest, largest = spec.size_range(axis)
         if size < smallest or (largest is not None and size > largest):
@@ -127,11 +127,11 @@ def require_sizes(shapes: Mapping[str, tuple[int, ...]], inputs: Sequence[InputS
                 expected=f"{smallest} to {largest}" if largest is not None else f"{smallest} or more",
                 found=str(size),
             )
-        other, first = named.setdefault(name, (f"{spec.name} axis {axis}", size))
-        if size != first:
+        first_axis, first_size = axes.setdefault(name, (f"{spec.name} axis {axis}", size))
+        if size != first_size:
             raise BadRequest(
-                f"{where}input {spec.name}: size of axis {axis} differs from that of {other}",
-                expected=f"one size of {name}, {first}",
+                f"{where}input {spec.name}: size of axis {axis} differs from that of {first_axis}",
+                expected=f"one size of {name}, {first_size}",
                 found=str(size),
             )
 
@@ -139,7 +139,7 @@ def require_sizes(shapes: Mapping[str, tuple[int, ...]], inputs: Sequence[InputS
 def _free_axes(
     shapes: Mapping[str, tuple[int, ...]], inputs: Sequence[InputSpec]
 ) -> Iterator[tuple[InputSpec, int, str, int]]:
-    """Input, axis, name and size of each free axis."""
+    """Yield input, axis, name and size of each free axis."""
     for spec in inputs:
         for axis in spec.dynamic_axes:
             yield spec, axis, spec.size_name(axis), shapes[spec.name][axis]

@@ -1,4 +1,4 @@
-"""What a client is told of one instance, by task: a closed table."""
+"""The answer to one instance, by task: a closed table."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ class Answer(Protocol):
     """The answer of one task, as JSON values; version and digest are added to it."""
 
     def tell(self, serving: Serving, outputs: NDArray[np.float32]) -> dict[str, Any]:
-        """What a client is told.
+        """Turn the model's outputs into the answer that a client gets.
 
         Args:
-            serving: what is served.
-            outputs: of the model for one instance, (K,), finite.
+            serving: description of the model that is served.
+            outputs: the model's outputs for one instance, (K,), finite.
         """
 
     def longest(self, serving: Serving) -> dict[str, Any]:
-        """An answer that is written in as many bytes as any other, or in more."""
+        """Return an answer that takes at least as many bytes as any other."""
 
     def read(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields of this task's answer, from a server's JSON.
+        """Read the fields of this task's answer from a server's JSON.
 
         Raises:
-            KeyError, TypeError, ValueError, OverflowError: it is none.
+            KeyError, TypeError, ValueError, OverflowError: the document is not an answer of this task.
         """
 
-    def difference(self, serving: Serving, outputs: NDArray[np.float32], told: Mapping[str, Any]) -> str:
-        """What a client was told otherwise than these outputs say, as one clause; empty if nothing."""
+    def difference(self, serving: Serving, outputs: NDArray[np.float32], answer: Mapping[str, Any]) -> str:
+        """Say in one clause how an answer differs from what these outputs say; the text is empty if it does not."""
 
     def words(self, answer: Mapping[str, Any]) -> str:
-        """An answer that was read, for a person."""
+        """Write an answer that `read` returned, for a person."""
 
 
 ANSWERS: dict[TaskName, Answer] = {"classification": ClassificationAnswer()}
 
 
 def read_answer(document: Mapping[str, Any]) -> tuple[TaskName, dict[str, Any]]:
-    """The answer in a server's JSON, and whose it is: a task's answer is known by its fields.
+    """Read the answer in a server's JSON, and tell its task, which is known by the fields.
 
     Raises:
-        ValueError: it is no task's.
+        ValueError: the document is not an answer of any task.
     """
     for name, answer in ANSWERS.items():
         try:

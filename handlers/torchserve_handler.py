@@ -1,7 +1,7 @@
-"""The thin adapter to TorchServe: rows in, ready bytes out, a status for each.
+"""The thin adapter to TorchServe: it takes rows, and returns ready bytes and a status for each.
 
 TorchServe puts the unpacked archive first on `sys.path` and looks for the only class of this module. It inherits
-nothing: importing TorchServe's base handler changes process-wide numeric settings.
+nothing, because importing TorchServe's base handler changes process-wide numeric settings.
 """
 
 from __future__ import annotations
@@ -25,17 +25,20 @@ from .request import Request
 from .request_fields import Field, body_of, distinct_names, require_one_content_type, require_whole_form
 from .torchserve_reading import MAX_FIELDS, read_in_packets
 
-# Tells a client which worker answered, so that every single one can be checked through the server.
+# This header of an answer says which worker answered, so that every single worker can be checked through the server.
 WORKER_HEADER = "X-Pipeline-Worker"
-# A request with this header is also told the logits, for comparing answers to the last digit.
+# The answer to a request with this header also holds the logits, so that answers can be compared to the last digit.
 LOGITS_HEADER = "X-Pipeline-Logits"
-# A request with this header is also told the SHA-256 of each decoded input, for comparing decoders.
+# The answer to a request with this header also holds the SHA-256 of each decoded input, so that decoders can be
+# compared.
 DECODED_HEADER = "X-Pipeline-Decoded"
-# In front of the one line that says why a worker will not serve; `pipeline serve` looks for it.
+# This text begins the one line that says why a worker will not serve; `pipeline serve` looks for it.
 REFUSAL_MARK = "pipeline-refusal: "
-# In front of the one line that says how far off a worker is that serves because an operator accepted this host.
+# This text begins the one line of a worker that serves because an operator accepted this host: it says how far off the
+# answers are.
 ACCEPTED_MARK = "pipeline-accepted-host: "
-# Environment: `1` lets a worker serve although its golden answers differ. Altered files are refused all the same.
+# If this environment variable is `1`, a worker serves although its golden answers differ. Altered files are refused all
+# the same.
 ACCEPT_HOST = "PIPELINE_ACCEPT_HOST"
 
 _LOGGER = logging.getLogger(__name__)
@@ -44,7 +47,7 @@ _LOGGER = logging.getLogger(__name__)
 if TYPE_CHECKING:  # a second class at run time, and TorchServe would not know which one is the handler
 
     class _Context(Protocol):
-        """What is used of TorchServe's context."""
+        """The part of TorchServe's context that is used here."""
 
         system_properties: Mapping[str, Any]
 
@@ -78,24 +81,24 @@ class Handler:
             take_requests_as_sent()
             read_in_packets()
             self._predictor = Predictor.load(folder)
-            accepted = self._predictor.require_self_test(accept_host=os.environ.get(ACCEPT_HOST) == "1")
+            difference = self._predictor.require_self_test(accept_host=os.environ.get(ACCEPT_HOST) == "1")
         except Refusal as refusal:
             _LOGGER.error("%s%s", REFUSAL_MARK, refusal)  # noqa: TRY400 - one line; TorchServe logs the traceback
             raise
-        if accepted is not None:
-            _LOGGER.warning("%s%s", ACCEPTED_MARK, accepted)
-        # The worker's standard output is a pipe that the server reads line by line, several lines a request at INFO.
+        if difference is not None:
+            _LOGGER.warning("%s%s", ACCEPTED_MARK, difference)
+        # The server reads the worker's standard output line by line. At level INFO there are several lines a request.
         logging.getLogger().setLevel(logging.WARNING)
 
     def handle(self, rows: Sequence[Mapping[str, Any]], context: _Context) -> list[bytes]:
         """Answer a batch of requests; a bad one gets its 4xx, or 500 where the fault is ours, and spoils no other.
 
         Args:
-            rows: for each request, its parameters by name; the body is called `body`.
-            context: takes each response's status, type and headers.
+            rows: the parameters of each request, by name; the body is named `body`.
+            context: TorchServe's context, which takes each response's status, type and headers.
 
         Returns:
-            JSON for each request.
+            The JSON of each response.
         """
         deadline = Deadline(self._predictor.limits.seconds)
         requests = self._decode_all(rows, context, deadline)
@@ -120,8 +123,8 @@ class Handler:
     def _decode_all(
         self, rows: Sequence[Mapping[str, Any]], context: _Context, deadline: Deadline
     ) -> list[Request | Exception]:
-        """Each request, or what is wrong with it; the smallest are decoded first, so that no large one delays them."""
-        if len(rows) > 1:  # the other half is for the answers
+        """Decode each request, or say what is wrong with it; the smallest come first: no large one delays them."""
+        if len(rows) > 1:  # the other half of the time is for the answers
             deadline = deadline.share(1)
         requests: dict[int, Request | Exception] = {}
         for index in sorted(range(len(rows)), key=lambda index: _size(rows[index])):
@@ -139,9 +142,9 @@ class Handler:
 def take_requests_as_sent() -> None:
     """Make TorchServe's worker hand over every field of a request, and its bytes as they came.
 
-    The worker puts the fields of a request into a dict, in which the last one of a name takes the place of the others,
-    and parses JSON, where the last one of a key does (read in TorchServe 0.12's `Service.retrieve_data_for_inference`
-    and `otf_message_handler`). Both happen in this process; it can go with TorchServe.
+    The worker puts the fields of a request into a dict, in which the last field of a name replaces the others, and
+    parses JSON, in which the last value of a key does (see `Service.retrieve_data_for_inference` and
+    `otf_message_handler` in TorchServe 0.12). Both happen in this process. This function can go with TorchServe.
     """
     from ts.service import Service
 
@@ -160,7 +163,7 @@ def take_requests_as_sent() -> None:
 
 
 def _decode(row: Mapping[str, Any], index: int, context: _Context, predictor: Predictor, deadline: Deadline) -> Request:
-    # TorchServe keeps the headers of a request and those of its fields in one dict, the latter as dicts by field.
+    # TorchServe keeps the headers of a request and those of its fields in one dict; those of a field are a dict in it.
     if len(row) >= MAX_FIELDS:
         raise BadRequest(
             "too many fields in one request",
@@ -169,14 +172,14 @@ def _decode(row: Mapping[str, Any], index: int, context: _Context, predictor: Pr
             status=413,
         )
     headers = context.get_all_request_header(index)
-    sent = [(name.lower(), value) for name, value in headers.items() if isinstance(value, str)]
+    request_headers = [(name.lower(), value) for name, value in headers.items() if isinstance(value, str)]
     for name in ("content-encoding", "transfer-encoding"):
-        require_no_encoding(name, ",".join(value for header, value in sent if header == name))
+        require_no_encoding(name, ",".join(value for header, value in request_headers if header == name))
     fields = [Field(name=name, value=value, content_type=_type(headers, name)) for name, value in row.items()]
-    content_types = [value for header, value in sent if header == "content-type"]
+    content_types = [value for header, value in request_headers if header == "content-type"]
     form = any(content_type.lower().startswith("multipart/form-data") for content_type in content_types)
     if form:
-        for length in (value for header, value in sent if header == "content-length" and value.isdecimal()):
+        for length in (value for header, value in request_headers if header == "content-length" and value.isdecimal()):
             require_whole_form(fields, int(length))
     body = body_of(fields)
     require_one_content_type([*content_types, *([] if form else [body.content_type])])
@@ -193,7 +196,7 @@ def _decode(row: Mapping[str, Any], index: int, context: _Context, predictor: Pr
 
 
 def _extras(context: _Context, index: int) -> Extras:
-    """What a request asks for by its headers."""
+    """Read from the headers of a request what it asks for."""
     return Extras(
         logits=_header(context, index, LOGITS_HEADER) is not None,
         decoded=_header(context, index, DECODED_HEADER) is not None,
@@ -201,7 +204,7 @@ def _extras(context: _Context, index: int) -> Extras:
 
 
 def _size(row: Mapping[str, Any]) -> int:
-    """Bytes of a request's fields, as far as the server left them as they were."""
+    """Count the bytes of a request's fields, except those that the server parsed already."""
     return sum(len(value) for value in row.values() if isinstance(value, (bytes, bytearray, str)))
 
 
@@ -211,9 +214,9 @@ def _type(headers: Mapping[str, Any], name: str) -> str:
 
 
 def _header(context: _Context, index: int, name: str) -> Any:
-    """A request's header; TorchServe keeps names as they came, and proxies may change their case."""
-    found = context.get_request_header(index, name)
-    return context.get_request_header(index, name.lower()) if found is None else found
+    """Read a request's header; TorchServe keeps names as they came, and proxies may change their case."""
+    value = context.get_request_header(index, name)
+    return context.get_request_header(index, name.lower()) if value is None else value
 
 
 def _require_own_sources(folder: Path) -> None:

@@ -1,8 +1,8 @@
-"""How a worker reads requests from TorchServe's server, in less memory and fewer calls of the system.
+"""Reading of requests from TorchServe's server, in less memory and fewer system calls.
 
-TorchServe asks the socket for each name and each length on its own, and for a body of megabytes by making room for all
-of it once for every packet (read in TorchServe 0.12's `otf_message_handler._retrieve_buffer`): a worker that was sent
-bodies of 6.5 MB grew by 150 MB. It can go with TorchServe.
+TorchServe itself reads each name and each length from the socket with a call of its own. For a body of megabytes it
+allocates the whole size again for every packet (see `otf_message_handler._retrieve_buffer` in TorchServe 0.12): a
+worker that received bodies of 6.5 MB grew by 150 MB. This module can go with TorchServe.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import sys
 from typing import Any, Protocol
 
 _PACKET_BYTES = 65_536
-# A form or an address with so many fields is refused, and those beyond them are stepped over: nobody sends as many, and
-# 200,000 of them in one form took a worker 2.5 s and 150 MB.
+# A form or an address with so many fields is refused, and further fields are stepped over. Nobody needs as many, and
+# 200,000 fields in one form took a worker 2.5 s and 150 MB.
 MAX_FIELDS = 1000
 
 
@@ -24,18 +24,18 @@ class _Socket(Protocol):
 
 
 class Reader:
-    """Bytes from the one connection that a worker has."""
+    """A reader of bytes from the one connection that a worker has."""
 
     def __init__(self) -> None:
         self._packet = b""
         self._place = 0
 
     def retrieve_buffer(self, connection: _Socket, length: int) -> bytearray:
-        """The next bytes; the worker ends where the server is gone, as TorchServe's own does.
+        """Read the next bytes; if the server is gone, the worker ends, as TorchServe's own does.
 
         Args:
-            connection: blocking; always the same.
-            length: how many.
+            connection: a blocking socket, always the same.
+            length: number of bytes.
         """
         end = self._place + length
         if end <= len(self._packet):
@@ -48,10 +48,10 @@ class Reader:
         self._packet, self._place = b"", 0
         with memoryview(data) as view:
             while length - filled >= _PACKET_BYTES:
-                filled += _require(connection.recv_into(view[filled:]))
+                filled += _require_bytes(connection.recv_into(view[filled:]))
             while filled < length:
                 packet = connection.recv(_PACKET_BYTES)
-                part = min(_require(len(packet)), length - filled)
+                part = min(_require_bytes(len(packet)), length - filled)
                 view[filled : filled + part] = packet[:part]
                 filled += part
                 self._packet, self._place = packet, part
@@ -70,7 +70,7 @@ class Reader:
                     self.retrieve_buffer(connection, length)
 
 
-def _require(received: int) -> int:
+def _require_bytes(received: int) -> int:
     if received == 0:
         logging.getLogger(__name__).info("the server is gone")
         sys.exit(0)
@@ -78,7 +78,7 @@ def _require(received: int) -> int:
 
 
 def read_in_packets() -> None:
-    """Let this worker's process read so from now on; what it has read before came whole."""
+    """Let this worker's process read in packets from now on; all messages before this one were read completely."""
     from ts.protocol import otf_message_handler
 
     reader = Reader()

@@ -342,8 +342,8 @@ def test_a_slow_request_takes_the_time_of_no_other(tmp_path: Path, clock: Clock)
     ("room", "expected"),
     [
         (answer_size.AnswerRoom(most=3), "at most 3 instances in a request"),
-        (answer_size.AnswerRoom(most=3, asked="logits"), "at most 3 instances in a request for logits"),
-        (answer_size.AnswerRoom(most=0, asked="logits"), "a request without asking for logits"),
+        (answer_size.AnswerRoom(most=3, extras="logits"), "at most 3 instances in a request for logits"),
+        (answer_size.AnswerRoom(most=0, extras="logits"), "a request without asking for logits"),
         (answer_size.AnswerRoom(most=0), "a model with shorter labels, of which one answer has at most 6553500 bytes"),
     ],
 )
