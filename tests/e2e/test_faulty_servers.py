@@ -77,9 +77,9 @@ def test_labels_in_another_order_behind_a_server(tmp_path: Path) -> None:
     faulty = with_handler(
         archive,
         tmp_path / "tiny.mar",
-        "predictor.py",
-        "labels = self.serving.labels",
-        "labels = self.serving.labels[::-1]",
+        "classification_answer.py",
+        '"label": serving.labels[index]',
+        '"label": serving.labels[::-1][index]',
     )
     port = free_port()
     done = run("serve", faulty.path, "--trust", "--port", port, "--detach")
