@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,12 @@ _PROBABILITY_ERROR = 1e-6
 
 class ClassificationAnswer:
     """Label, class index and probability of the most probable class, and of `top` of them."""
+
+    contents = "label and probabilities"
+
+    def outputs(self, labels: Sequence[str]) -> str:
+        """Say that a client gets one of the labels."""
+        return f"one of {len(labels)} labels, with probabilities"
 
     def tell(self, serving: Serving, outputs: NDArray[np.float32]) -> dict[str, Any]:
         """Turn one instance's outputs, (K,), into the answer that a client gets."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import numpy as np
@@ -19,6 +19,13 @@ TASK_NAMES: tuple[TaskName, ...] = get_args(TaskName)
 
 class Answer(Protocol):
     """The answer of one task, as JSON values; version and digest are added to it."""
+
+    @property
+    def contents(self) -> str:
+        """Name what an answer holds, for messages."""
+
+    def outputs(self, labels: Sequence[str]) -> str:
+        """Say in words what a client gets from a model with these labels."""
 
     def tell(self, serving: Serving, outputs: NDArray[np.float32]) -> dict[str, Any]:
         """Turn the model's outputs into the answer that a client gets.

@@ -9,14 +9,11 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from pipeline._handlers import torchserve_handler
 from pipeline._handlers.description import HANDLER_LIST, SERVING_FILE, SERVING_SCHEMA, Serving
 from pipeline.archive.releases import made_elsewhere, release_of, this_release
 from pipeline.engine.artifacts import digest_bytes
-from pipeline.engine.documents import first_problem
-from pipeline.errors import FileError
+from pipeline.errors import DataError, FileError
 from pipeline.tasks.table import task_named
 
 # The module is imported, not only named: a stage that packs depends on the handler's source as on its own.
@@ -87,11 +84,7 @@ def read_serving(path: Path, members: Mapping[str, bytes]) -> Serving:
             )
         serving = Serving.from_json(document)
         task_named(serving.task, serving.task_settings)
-    except ValidationError as error:
-        origin = made_elsewhere(evidence)
-        problem = f"task_settings: {first_problem(error)}"
-        raise FileError(f"{path}: {SERVING_FILE}: expected a valid description, found: {problem}{origin}") from error
-    except (ValueError, RecursionError) as error:
+    except (DataError, ValueError, RecursionError) as error:
         origin = made_elsewhere(evidence)
         raise FileError(f"{path}: {SERVING_FILE}: expected a valid description, found: {error}{origin}") from error
     return serving

@@ -102,10 +102,8 @@ class Wire:
         try:
             return tuple(map(_prediction, document.get("predictions", [document])))
         except (KeyError, TypeError, ValueError) as error:
-            raise ServerError(
-                f"{response.url}: expected the answer of a model, such as label and probabilities, found: "
-                f"{response.text[:200]}"
-            ) from error
+            expected = " or ".join(answer.contents for answer in ANSWERS.values())
+            raise ServerError(f"{response.url}: expected {expected}, found: {response.text[:200]}") from error
 
     def read_logits(self, response: httpx.Response) -> Logits:
         """Return the logits in a response to a request that asked for them."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, assert_never
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
+from pipeline.engine.documents import first_problem
+from pipeline.errors import DataError
 from pipeline.recipe.task import Classification, TaskName, TaskSettings
 from pipeline.tasks.classification.member import ClassificationTask
 from pipeline.tasks.task import Task
@@ -27,6 +29,12 @@ def task_named(name: TaskName, settings: Mapping[str, Any] | None = None) -> Tas
     Args:
         name: name of the task.
         settings: the task's section in `serving.json`, without the kind; the defaults if None.
+
+    Raises:
+        DataError: there is no such task, or it has other settings.
     """
     adapter: TypeAdapter[TaskSettings] = TypeAdapter(TaskSettings)
-    return task_of(adapter.validate_python({**(settings or {}), "kind": name}))
+    try:
+        return task_of(adapter.validate_python({**(settings or {}), "kind": name}))
+    except ValidationError as error:
+        raise DataError(f"task {name}: {first_problem(error)}") from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from pipeline._handlers.task_answers import ANSWERS
 from pipeline.archive.evidence.document import Evidence, SplitEvidence, Subject, package_url
 
 
@@ -71,7 +72,7 @@ def _model_card(evidence: Evidence, subject: Subject) -> dict[str, Any]:
             f"{evidence.parameters} parameters, {packed.format}, {packed.precision}",
             "datasets": [{"ref": f"data:{name}"} for name in evidence.data.digests],
             "inputs": [{"format": text} for text in subject.inputs],
-            "outputs": [{"format": f"{evidence.task} over {len(evidence.labels)} labels"}],
+            "outputs": [{"format": ANSWERS[evidence.task].outputs(evidence.labels)}],
         },
         "quantitativeAnalysis": {
             "performanceMetrics": [

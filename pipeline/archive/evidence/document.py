@@ -18,6 +18,7 @@ from pipeline.engine.documents import Document, first_problem
 from pipeline.errors import FileError
 from pipeline.formats import FormatName
 from pipeline.precision import Precision
+from pipeline.recipe.task import TaskName
 
 
 class DataEvidence(Document):
@@ -224,7 +225,7 @@ class Evidence(Document):
     model: dict[Literal["name", "version"], str]
     candidate: str
     why: str
-    task: str
+    task: TaskName
     activation: str = "none"
     inputs: tuple[dict[str, Any], ...]
     labels: tuple[str, ...]

@@ -348,7 +348,7 @@ EVIL = (
     Evil(
         name="settings of no task",
         make=_described(_set("task_settings", value={"x": 1})),
-        line=r"serving\.json: expected a valid description, found: task_settings: ",
+        line=r"serving\.json: expected a valid description, found: task classification: ",
     ),
     Evil(name="top infinite", make=_beyond_numbers, line="top: expected a whole number from 1 to 5, found inf"),
     Evil(

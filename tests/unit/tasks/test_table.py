@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import cast, get_args
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from pipeline._handlers.task_answers import ANSWERS, TASK_NAMES, read_answer
+from pipeline.errors import DataError
 from pipeline.recipe.task import Classification, TaskName
 from pipeline.tasks.table import task_named, task_of
 
@@ -21,8 +21,10 @@ def test_each_task_has_an_answer_a_section_and_a_member() -> None:
 
 def test_settings_of_a_task_are_checked() -> None:
     assert task_named("classification", {}).settings == Classification()
-    with pytest.raises(ValidationError, match="tolerance"):
+    with pytest.raises(DataError, match=r"task classification: .*tolerance"):
         task_named("classification", {"tolerance": 1})
+    with pytest.raises(DataError, match="task juggling: "):
+        task_named(cast("TaskName", "juggling"))
 
 
 def test_an_answer_is_known_by_its_fields() -> None:
