@@ -140,7 +140,7 @@ def _exclusions(spec: CandidateSpec, context: Context, network: nn.Module, tuned
         for layer in report.layers
         if layer.touched and (report.kind != ChannelPruning().kind or _narrower(layer.name, network, compressed))
     ]
-    if spec.file_pass is not None:
+    if spec.file_pass is not None and PRECISIONS[spec.precision].by_layer:
         kinds = (nn.Linear, _ConvNd) if PRECISIONS[spec.precision].converts_convolutions else (nn.Linear,)
         layers = {name: layer for name, layer in weighted_layers(compressed).items() if isinstance(layer, kinds)}
         exclusions += [

@@ -51,8 +51,11 @@ def _lines(candidate: CandidateVerification) -> list[str]:
 
 
 def _ranking(ranking: Ranking) -> list[str]:
+    from pipeline.precision import PRECISIONS
+
     if not ranking.gains:
-        return ["  its layers cannot be ranked: all compute in bfloat16, or would have to be fine-tuned again"]
+        whole = " or ".join(str(facts.made_by) for facts in PRECISIONS.values() if not facts.by_layer)
+        return [f"  its layers cannot be ranked: all compute in {whole}, or would have to be fine-tuned again"]
     heading = (
         f"  what leaving one layer out of a pass would win back of {ranking.drop * 100:+.2f} points on "
         f"{ranking.examples} validation examples:"
