@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -103,6 +104,8 @@ def serve(
             if state.accepted is not None:
                 tell.log(f"accepted host: {state.accepted}")
             if detach:
+                # A program that goes on is still its parent: without a wait, a server that ended would stay a zombie.
+                threading.Thread(target=process.wait, name=f"wait for {state.url}", daemon=True).start()
                 return state
             process.wait()
             record = read_state(state.port)

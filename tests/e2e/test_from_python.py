@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import threading
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -34,3 +36,7 @@ def test_an_archive_is_served_asked_and_stopped(tmp_path: Path, monkeypatch: pyt
         stopped = pipeline.stop(server.port)
     assert [state.port for state in stopped] == [server.port]
     assert pipeline.status() == []
+    for thread in threading.enumerate():
+        if thread.name == f"wait for {server.url}":
+            thread.join(timeout=60)
+    assert not psutil.pid_exists(server.pid), "this process waited for it"
