@@ -232,14 +232,10 @@ def check_parity(
         empty=expectations[0].tells_nothing_apart,
     )
     with tempfile.TemporaryDirectory(prefix="parity-", dir=scratch) as name:
+        files = [_write_inputs(expectation, Path(name)) for expectation in expectations]
         jobs = [
-            Run(
-                name=f"{expectation.kind}.{size}",
-                data=_write_inputs(expectation, Path(name)),
-                batch_size=size,
-                calls=repeats,
-            )
-            for expectation in expectations
+            Run(name=f"{expectation.kind}.{size}", data=data, batch_size=size, calls=repeats)
+            for expectation, data in zip(expectations, files, strict=True)
             for size in expectation.expected
         ]
         replays: dict[str, Replayed] = {}
@@ -347,10 +343,9 @@ def _join(numbers: Sequence[int]) -> str:
 
 
 def _write_inputs(expectation: Expectation, folder: Path) -> Path:
-    """Write the inputs of one kind into a file, unless it exists, and return the file."""
+    """Write the inputs of one kind into a file, and return the file."""
     file = folder / f"{quote(expectation.kind, safe='')}.safetensors"  # an input's name may be part of it
-    if not file.exists():
-        save_file({f"input.{name}": np.ascontiguousarray(array) for name, array in expectation.arrays.items()}, file)
+    save_file({f"input.{name}": np.ascontiguousarray(array) for name, array in expectation.arrays.items()}, file)
     return file
 
 
