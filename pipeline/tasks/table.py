@@ -13,6 +13,8 @@ from pipeline.recipe.task import Classification, TaskName, TaskSettings
 from pipeline.tasks.classification.member import ClassificationTask
 from pipeline.tasks.task import Task
 
+_SETTINGS: TypeAdapter[TaskSettings] = TypeAdapter(TaskSettings)
+
 
 def task_of(settings: TaskSettings) -> Task:
     """Make the task that a recipe asks for."""
@@ -33,8 +35,7 @@ def task_named(name: TaskName, settings: Mapping[str, Any] | None = None) -> Tas
     Raises:
         DataError: there is no such task, or it has other settings.
     """
-    adapter: TypeAdapter[TaskSettings] = TypeAdapter(TaskSettings)
     try:
-        return task_of(adapter.validate_python({**(settings or {}), "kind": name}))
+        return task_of(_SETTINGS.validate_python({**(settings or {}), "kind": name}))
     except ValidationError as error:
         raise DataError(f"task {name}: {first_problem(error)}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,11 +32,11 @@ class ClassificationTask:
     """Each example has one class; the network has an output for each, and decides by the largest."""
 
     settings: Classification = field(default_factory=Classification)
-    name: TaskName = "classification"
-    metric: str = "accuracy"
-    plain_loss_name: str = "cross-entropy"
-    decides_by_largest: bool = True
-    activations: tuple[Activation, ...] = ACTIVATIONS
+    name: ClassVar[TaskName] = "classification"
+    metric: ClassVar[str] = "accuracy"
+    plain_loss_name: ClassVar[str] = "cross-entropy"
+    decides_by_largest: ClassVar[bool] = True
+    activations: ClassVar[tuple[Activation, ...]] = ACTIVATIONS
 
     def check_names(self, where: str, names: Sequence[str], *, key: str) -> None:
         """Check that there are at least two classes."""
