@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from .bad_request import BadRequest
 from .description import Serving
@@ -32,20 +34,26 @@ class Extras:
         return " and ".join([*["logits"] * self.logits, *["what was decoded"] * self.decoded])
 
 
-def most_instances(serving: Serving, extras: Extras) -> int:
+def longest_answer(serving: Serving) -> dict[str, Any]:
+    """Build an answer that takes at least as many bytes as any other of the model, without extras."""
+    return {**ANSWERS[serving.task].longest(serving), "version": serving.version, "digest": "0" * 64}
+
+
+def most_instances(serving: Serving, longest: Mapping[str, Any], extras: Extras) -> int:
     """Count the instances whose answers fit into `{"predictions": [...]}`, whatever the answers say.
 
     Args:
         serving: the model's labels and inputs.
+        longest: the answer that `longest_answer` built; with many labels, that takes long.
         extras: what each answer holds besides the task's own fields.
 
     Returns:
         Number of instances; 0 where not even one answer fits.
     """
-    answer = {**ANSWERS[serving.task].longest(serving), "version": serving.version, "digest": "0" * 64}
-    if extras.decoded:
-        answer["decoded"] = {spec.name: "0" * 64 for spec in serving.inputs}
-    size = len(json.dumps(answer)) + len(',"logits":[],') + extras.logits * _NUMBER * len(serving.labels)
+    decoded = {"decoded": {spec.name: "0" * 64 for spec in serving.inputs}} if extras.decoded else {}
+    size = (
+        len(json.dumps({**longest, **decoded})) + len(',"logits":[],') + extras.logits * _NUMBER * len(serving.labels)
+    )
     return (MAX_ANSWER_BYTES - len('{"predictions":[]}')) // size
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .answer_size import AnswerRoom, Extras
+from .answer_size import AnswerRoom, Extras, longest_answer
 from .bad_request import BadRequest
 from .decode import InputSpec
 from .effort import Effort
@@ -58,8 +58,14 @@ class BodyForm(Protocol):
             FormNotTakenError: the model takes no body of this form.
         """
 
-    def most_instances(self, serving: Serving, extras: Extras) -> int:
-        """Count the instances that fit into one answer, whatever they are; 0 where not even one fits."""
+    def most_instances(self, serving: Serving, longest: Mapping[str, Any], extras: Extras) -> int:
+        """Count the instances that fit into one answer, whatever they are; 0 where not even one fits.
+
+        Args:
+            serving: the model's labels and inputs.
+            longest: the longest answer to one instance, without extras.
+            extras: what each answer holds besides it.
+        """
 
     def encode(self, predictor: Predictor, request: Request, logits: NDArray[np.float32], extras: Extras) -> bytes:
         """Write the body of the answer to a request, from logits (N, K)."""
@@ -179,9 +185,10 @@ class AnswerRooms:
     """
 
     def __init__(self, serving: Serving) -> None:
+        longest = longest_answer(serving)
         choices = [Extras(logits=logits, decoded=decoded) for logits in (False, True) for decoded in (False, True)]
         self._rooms = {
-            (name, extras): AnswerRoom(most=form.most_instances(serving, extras), extras=str(extras))
+            (name, extras): AnswerRoom(most=form.most_instances(serving, longest, extras), extras=str(extras))
             for name, form in FORMS.items()
             for extras in choices
         }

@@ -68,9 +68,9 @@ class JsonInstances:
             )
         return _from_instances(instances, inputs, effort)
 
-    def most_instances(self, serving: Serving, extras: Extras) -> int:
+    def most_instances(self, serving: Serving, longest: Mapping[str, Any], extras: Extras) -> int:
         """Count the instances whose answers fit into the list."""
-        return most_instances(serving, extras)
+        return most_instances(serving, longest, extras)
 
     def encode(self, predictor: Predictor, request: Request, logits: NDArray[np.float32], extras: Extras) -> bytes:
         """Write the list of answers, in the order of the instances."""

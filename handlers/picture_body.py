@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,9 +35,9 @@ class PictureBody:
         instance: dict[str, NDArray[Any]] = {spec.name: decode_image(body, spec, effort.pixels)}
         return Request(instances=(instance,), form="picture", listed=False)
 
-    def most_instances(self, serving: Serving, extras: Extras) -> int:
+    def most_instances(self, serving: Serving, longest: Mapping[str, Any], extras: Extras) -> int:
         """Count as for a list of answers: each answer is the same."""
-        return most_instances(serving, extras)
+        return most_instances(serving, longest, extras)
 
     def encode(self, predictor: Predictor, request: Request, logits: NDArray[np.float32], extras: Extras) -> bytes:
         """Write the only answer."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,9 +57,9 @@ class RawBody:
         check_values(array, spec)
         return Request(instances=({spec.name: array},), form="raw", listed=False)
 
-    def most_instances(self, serving: Serving, extras: Extras) -> int:
+    def most_instances(self, serving: Serving, longest: Mapping[str, Any], extras: Extras) -> int:
         """Count as for a list of answers: each answer is the same."""
-        return most_instances(serving, extras)
+        return most_instances(serving, longest, extras)
 
     def encode(self, predictor: Predictor, request: Request, logits: NDArray[np.float32], extras: Extras) -> bytes:
         """Write the only answer."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
-from pipeline._handlers.answer_size import Extras, most_instances
+from pipeline._handlers.answer_size import Extras, longest_answer, most_instances
 from pipeline._handlers.compare import compare
 from pipeline._handlers.golden import proves_nothing
 from pipeline._handlers.request import MAX_BODY_BYTES
@@ -45,8 +45,10 @@ def golden_request(archive: Archive) -> tuple[bytes, str, NDArray[np.float32]]:
     single = encode_instances(inputs, {name: array[:1] for name, array in arrays.items()})
     if len(single) <= MAX_BODY_BYTES:
         # Where the batch shifts an answer, only copies of one example are sure to give what it gives alone.
-        runtime = archive.serving.runtime
-        fitting = min(_PART_BYTES // len(single), _PART_EXAMPLES, most_instances(archive.serving, Extras(logits=True)))
+        serving = archive.serving
+        runtime = serving.runtime
+        room = most_instances(serving, longest_answer(serving), Extras(logits=True))
+        fitting = min(_PART_BYTES // len(single), _PART_EXAMPLES, room)
         count = max(1, fitting) if runtime.batch_invariant or runtime.one_by_one else 1
         body = encode_instances(inputs, {name: array[:count] for name, array in arrays.items()})
         return body, "application/json", logits[:count]
