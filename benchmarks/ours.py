@@ -85,10 +85,12 @@ def open_benchmark(run_dir: Path) -> Benchmark:
         raise FileError(f"{run_dir}: expected a network of one input, found {len(model.inputs)}; others take one here")
     weights = benchmark[Kind.WEIGHTS, None]
     data = {"validation": benchmark[Kind.VALIDATION_DATA, None], "test": run.require(run.manifest.one(Kind.TEST_DATA))}
+    task = task_of(info.task)
+    logits = {split: float_logits(model, weights, data[split]) for split in SPLITS}
     return Benchmark(
         run=run,
         model=model,
-        task=task_of(info.task),
+        task=task,
         eager=EagerSource(
             settings=recipe.model,
             folder=recipe.folder,
@@ -98,8 +100,8 @@ def open_benchmark(run_dir: Path) -> Benchmark:
         ),
         samples=benchmark[Kind.SAMPLES, None],
         data=data,
-        labels={split: read_split(data[split]).labels for split in SPLITS},
-        float_logits={split: float_logits(model, weights, data[split]) for split in SPLITS},
+        labels={split: read_split(data[split]).targets(task, logits[split]) for split in SPLITS},
+        float_logits=logits,
         limits=recipe.budget,
         compared=run.compared,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,6 +42,7 @@ class Context:
         batch_sizes: examples per call in the parity check.
         evaluator_macs: largest number of multiply-accumulates per example for which the reference evaluator runs too.
         augmentation: how training pictures are moved.
+        decisions: the float network's decisions on the validation split, as targets; None where the data have labels.
         criterion: the user's own loss of outputs and labels; None for the task's.
         device: device to train on.
         scratch: folder for temporary files, and for candidates that an interrupted run finished.
@@ -65,6 +67,7 @@ class Context:
     scratch: Path
     cache: Path
     model_key: str = ""
+    decisions: NDArray[Any] | None = None
     criterion: Criterion | None = None
     reporter: Reporter = field(default_factory=Silent)
     limit: TimeLimit = UNLIMITED

@@ -18,6 +18,7 @@ from pipeline._handlers.sizes import pack_size_groups
 from pipeline._handlers.tolerance import Tolerance
 from pipeline.candidates.context import Context
 from pipeline.candidates.figures import make_report
+from pipeline.candidates.judged import judge_on
 from pipeline.candidates.report import CandidateReport, How
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.candidates.tune import training_inputs, tuned_weights
@@ -86,7 +87,7 @@ def other_sizes(model: ModelSpec, weights: Path, data: Path) -> Sized:
 def write_samples(
     path: Path, *, validation: Path, logits: NDArray[np.float32], count: int, sized: Sized | None = None
 ) -> None:
-    """Write the first `count` validation examples with labels and the float network's logits, and those of other sizes.
+    """Write the first `count` validation examples, any labels, the float network's logits, and those of other sizes.
 
     Args:
         path: file to write.
@@ -98,7 +99,8 @@ def write_samples(
     split = read_split(validation)
     arrays = {f"input.{name}": values[:count] for name, values in split.inputs.items()}
     sized_arrays = pack_size_groups(() if sized is None else sized.groups)
-    save_file({**arrays, "labels": split.labels[:count], "logits": logits[:count], **sized_arrays}, path)
+    labels = {} if split.labels is None else {"labels": split.labels[:count]}
+    save_file({**arrays, **labels, "logits": logits[:count], **sized_arrays}, path)
 
 
 def runtime_of(spec: CandidateSpec) -> RuntimeSpec:
@@ -220,11 +222,12 @@ def evaluate(
     )
     if not spec.lossy and context.task.decides_by_largest:
         require_same_decisions(spec.name, float_logits, logits, parity.tolerance)
-    quality = context.task.judge(
+    quality = judge_on(
+        read_split(context.validation),
+        context.task,
         candidate=spec.name,
         outputs=logits,
         float_outputs=float_logits,
-        targets=read_split(context.validation).labels,
         names=context.model.labels,
         activation=context.model.outputs_are,
     )
@@ -266,11 +269,12 @@ def served_quality(
         predict_logits(file=file, runtime=report.runtime, inputs=info.inputs, data=data, scratch=scratch)
         for report, file in ((winner, winner_file), (baseline, baseline_file))
     ]
-    return task_of(info.task).judge(
+    return judge_on(
+        read_split(data),
+        task_of(info.task),
         candidate=winner.name,
         outputs=logits[0],
         float_outputs=logits[1],
-        targets=read_split(data).labels,
         names=info.labels,
         activation=info.activation,
     )

@@ -92,10 +92,11 @@ def rank_layers(
     network = context.deployable()
     arrays = {name: np.ascontiguousarray(values) for name, values in validation.inputs.items()}
     before = run_chunks(module_reference(network, context.model.inputs).answer, arrays, _BATCH)
+    targets = validation.targets(context.task, before)
 
     def judge(logits: NDArray[np.float32]) -> tuple[float, float]:
         """Return the mean score, and the divergence of the answers from those of float, in the task's unit."""
-        accuracy = float(context.task.scores(logits, validation.labels).mean())
+        accuracy = float(context.task.scores(logits, targets).mean())
         return accuracy, context.task.divergence(before, logits, activation=context.model.outputs_are)
 
     accuracy, divergence = judge(_answers(spec, context, network, arrays, tuned))
@@ -111,7 +112,7 @@ def rank_layers(
         )
     return Ranking(
         candidate=spec.name,
-        examples=len(validation.labels),
+        examples=len(validation),
         drop=judge(before)[0] - accuracy,
         divergence=divergence,
         gains=tuple(sorted(gains, key=lambda gain: (-gain.accuracy, -gain.divergence))),

@@ -59,15 +59,18 @@ def tuned_weights(passes: Sequence[Pass], context: Context, *, name: str) -> Pat
     folder.mkdir(parents=True, exist_ok=True)
     compressed, _ = apply_passes(context.deployable(), before, example=context.example())
     network = inner_network(compressed)
-    train, augmentation = read_split(context.train), augmentation_of(fine_tune, context)
+    train, validation = read_split(context.train), read_split(context.validation)
+    augmentation = augmentation_of(fine_tune, context)
+    teacher_VNK = _teacher(context, train, augmentation)
     distill(
         context.model,
         network,
         task=context.task,
-        teacher_VNK=_teacher(context, train, augmentation),
+        teacher_VNK=teacher_VNK,
         augmentation=augmentation,
-        train=train,
-        validation=read_split(context.validation),
+        train=replace(train, labels=train.targets(context.task, teacher_VNK[0].numpy())),
+        validation=validation if context.decisions is None else replace(validation, labels=context.decisions),
+        metric=train.metric(context.task),
         epochs=fine_tune.epochs,
         batch_size=fine_tune.batch_size,
         learning_rate=fine_tune.learning_rate,

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.archive.description import require_activation, require_description, require_model
 from pipeline.archive.evidence.document import Evidence, SplitEvidence, read_evidence
@@ -20,14 +20,21 @@ from pipeline.candidates.spec import FLOAT_NAMES
 from pipeline.checks.golden import GoldenReport, replay_golden
 from pipeline.checks.outputs import predict_logits
 from pipeline.commands.vouched import open_vouched
-from pipeline.data.dataset import SPLITS, check_split, read_info, read_split
+from pipeline.data.dataset import SPLITS, Split, check_split, read_info, read_split
 from pipeline.engine.artifacts import digest_file
 from pipeline.engine.stage import Reporter, Silent
 from pipeline.errors import FileError, ProofError, UsageError
 from pipeline.formats import FORMATS
 from pipeline.model_code.require import require_safe_file, require_safe_model
 from pipeline.serving.check import ServedVerification, verify_served
+from pipeline.tasks.quality import JudgedBy, judged_by
 from pipeline.tasks.table import task_named
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pipeline._handlers.description import RuntimeSpec
 
 # Name of the file beside the splits, as the data stage writes it.
 _DATA_INFO = "data.json"
@@ -40,12 +47,13 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True, kw_only=True)
 class SplitQuality:
-    """Decisions on labelled examples, made again.
+    """Decisions on examples, made again.
 
     Args:
         name: name of the file.
         split: name of the build's own split with this digest; None for other data.
         examples: number of examples.
+        judged_by: what the decisions were held against.
         metric: name of the mean score, such as accuracy.
         accuracy: the mean score: for classification the share of right answers.
         lower: lower end of the 95 % interval of the accuracy (Wilson's score interval).
@@ -58,6 +66,7 @@ class SplitQuality:
 
     name: str
     split: str | None
+    judged_by: JudgedBy
     metric: str
     examples: int
     accuracy: float
@@ -86,7 +95,8 @@ class ArchiveVerification:
         same_handler: whether its handler is this installation's, byte for byte. If not, what was replayed is its model
             under this installation's handler.
         golden: report on the golden batch, replayed in a new process.
-        quality: decisions on labelled examples, one entry for each file of data.
+        quality: decisions on examples, one entry for each file of data that can be judged.
+        unjudged: names of the files without labels, where no float network was given to hold decisions against.
         served: what a running server answered; None if none was named.
     """
 
@@ -102,6 +112,7 @@ class ArchiveVerification:
     same_handler: bool
     golden: GoldenReport
     quality: tuple[SplitQuality, ...]
+    unjudged: tuple[str, ...] = ()
     served: ServedVerification | None = None
 
     @property
@@ -139,12 +150,13 @@ def verify_archive(
         digest: expected digest: SHA-256 of its `serving.json` (the digest that builds and servers name) or of the file.
         public_key: key to check `<archive>.sig` with.
         require_signature: whether a missing signature is a fault.
-        data: labelled examples to judge it on: a split as a build writes it (`data/test.safetensors`), or a folder of
+        data: examples to judge it on: a split as a build writes it (`data/test.safetensors`), or a folder of
             them. In a run directory's data folder these are validation and test, and its `data.json` is held against
             the archive's description.
         url: address of a running server. Its answers to golden inputs and `data` are compared with the archive's own.
         float_model: the build's file of the float network, `float.onnx.fp32` where there is one. It is known by its
-            digest in the evidence. The labels of the served model on `data` are compared with its own too.
+            digest in the evidence. The decisions of the served model on `data` are compared with its own too; data
+            without labels are judged by those alone.
         allowed_operators: operators that model files may call beside those that only compute; see
             `pipeline.model_code`.
         reporter: reporter that is told what happens; silent by default.
@@ -159,9 +171,8 @@ def verify_archive(
         DataError: there is no such data, or it does not fit the model.
     """
     path, reporter = Path(path), reporter or Silent()
-    if float_model is not None and (url is None or data is None):
-        raise UsageError("--float-model: expected --url and --data as well, to post and compare; give them")
     files = _data_files(data)
+    _require_use(files, url=url, float_model=float_model)
     vouched = open_vouched(path, digest=digest, public_key=public_key, require_signature=require_signature)
     archive = vouched.archive
     evidence = None if archive.evidence is None else read_evidence(str(path), archive.evidence)
@@ -178,7 +189,7 @@ def verify_archive(
         golden = replay_golden(unpacked, archive.digest)
         _require_golden(archive, golden)
         reporter.log(f"{path.name}: pictures and golden answers agree")
-        quality = tuple(_quality(archive, evidence, file, unpacked, scratch) for file in files)
+        judged = {file.name: _quality(archive, evidence, file, unpacked, scratch, float_copy) for file in files}
         served = None
         if url is not None:
             served = verify_served(
@@ -201,7 +212,8 @@ def verify_archive(
         signature=vouched.signature,
         same_handler=same_handler(archive.members),
         golden=golden,
-        quality=quality,
+        quality=tuple(quality for quality in judged.values() if quality is not None),
+        unjudged=tuple(name for name, quality in judged.items() if quality is None),
         served=served,
     )
 
@@ -267,8 +279,24 @@ def _data_files(data: Path | None) -> tuple[Path, ...]:
     return tuple(held_out)
 
 
-def _quality(archive: Archive, evidence: Evidence | None, file: Path, unpacked: Path, scratch: Path) -> SplitQuality:
-    import numpy as np
+def _require_use(files: Sequence[Path], *, url: str | None, float_model: Path | None) -> None:
+    """Check that the float network is given where it is needed, and has a use where it is given."""
+    unlabelled = [file for file in files if read_split(file).labels is None]
+    if float_model is not None and not unlabelled and (url is None or not files):
+        raise UsageError("--float-model: expected --url and --data as well, to post and compare; give them")
+    if float_model is None and unlabelled and url is None:
+        raise UsageError(
+            f"{unlabelled[0]}: expected labels to judge answers by, found none; without them they are judged by "
+            f"agreement with the float network: give the build's {FLOAT_NAMES[0]} as --float-model"
+        )
+
+
+def _quality(
+    archive: Archive, evidence: Evidence | None, file: Path, unpacked: Path, scratch: Path, float_copy: Path | None
+) -> SplitQuality | None:
+    """Judge the model on a split; None where it has neither labels nor a float network to be held against."""
+    from pipeline._handlers.description import RuntimeSpec
+    from pipeline._handlers.runtimes import RUNTIMES
 
     serving = archive.serving
     split = read_split(file)
@@ -278,13 +306,14 @@ def _quality(archive: Archive, evidence: Evidence | None, file: Path, unpacked: 
     # The unpacked copy is ours; it is checked again all the same, because it is loaded next.
     if digest_file(model) != serving.files[serving.runtime.file]:
         raise FileError(f"{model}: expected the member as it was checked, found it altered")
-    logits = predict_logits(file=model, runtime=serving.runtime, inputs=serving.inputs, data=file, scratch=scratch)
-    if logits.shape != (len(split), len(serving.labels)) or not np.isfinite(logits).all():
-        raise ProofError(
-            f"{archive.path}: {file.name}: expected finite logits {(len(split), len(serving.labels))}, "
-            f"found {logits.shape} with NaN or infinity"
-        )
-    scores = task.scores(logits, split.labels)
+    targets = split.labels
+    if targets is None and float_copy is not None:
+        kind = next(kind for kind, facts in RUNTIMES.items() if facts.ending == float_copy.suffix)
+        runtime = RuntimeSpec(kind=kind, file=float_copy.name)
+        targets = split.targets(task, _answers(archive, float_copy, runtime, split, file, scratch))
+    if targets is None:
+        return None
+    scores = task.scores(_answers(archive, model, serving.runtime, split, file, scratch), targets)
     right, examples = float(scores.sum()), len(split)
     lower, upper = task.interval(scores)
     which = _which_split(evidence, split.digest())
@@ -301,7 +330,8 @@ def _quality(archive: Archive, evidence: Evidence | None, file: Path, unpacked: 
     return SplitQuality(
         name=file.name,
         split=which,
-        metric=task.metric,
+        judged_by=judged_by(split.metric(task)),
+        metric=split.metric(task),
         examples=examples,
         accuracy=right / examples,
         lower=lower,
@@ -309,8 +339,25 @@ def _quality(archive: Archive, evidence: Evidence | None, file: Path, unpacked: 
         recorded=None if recorded is None else recorded.accuracy,
         recorded_drop=None if recorded is None else recorded.drop,
         recorded_drop_upper=None if recorded is None else recorded.drop_upper,
-        gaps=task.coverage(task.counts(split.labels, outputs=len(serving.labels)), serving.labels).lines(file.name),
+        gaps=task.coverage(task.counts(targets, outputs=len(serving.labels)), serving.labels).lines(
+            file.name, by_float=split.labels is None
+        ),
     )
+
+
+def _answers(
+    archive: Archive, model: Path, runtime: RuntimeSpec, split: Split, file: Path, scratch: Path
+) -> NDArray[np.float32]:
+    import numpy as np
+
+    serving = archive.serving
+    logits = predict_logits(file=model, runtime=runtime, inputs=serving.inputs, data=file, scratch=scratch)
+    if logits.shape != (len(split), len(serving.labels)) or not np.isfinite(logits).all():
+        raise ProofError(
+            f"{archive.path}: {file.name}: expected finite logits {(len(split), len(serving.labels))}, "
+            f"found {logits.shape} with NaN or infinity"
+        )
+    return logits
 
 
 def _which_split(evidence: Evidence | None, digest: str) -> str | None:

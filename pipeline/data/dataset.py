@@ -11,20 +11,21 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from pipeline._handlers.bad_request import BadRequest
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.domain import occurring
-from pipeline._handlers.sizes import fits_shape, require_sizes
+from pipeline._handlers.sizes import require_sizes
 from pipeline.data.free_axis_sizes import with_shared_names
+from pipeline.data.input_checks import check_input
 from pipeline.engine.documents import Document, first_problem
 from pipeline.engine.handler_fields import InputField
 from pipeline.errors import DataError
 from pipeline.recipe.task import Classification, TaskName, TaskSettings
 from pipeline.tasks.coverage import Coverage
+from pipeline.tasks.quality import AGREEMENT
 from pipeline.tasks.table import task_named, task_of
 from pipeline.tasks.task import Task
 
@@ -33,33 +34,50 @@ SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 _LABELS = "labels"
 _INPUT = "input."
-_MOST_COLUMNS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Labelled examples.
+    """Examples with or without labels.
 
     Args:
         inputs: raw values (N, *shape) of each input's dtype, by input name.
-        labels: targets (N, ...); in classification class indices, (N,) int64.
+        labels: targets (N, ...); in classification class indices, (N,) int64. None where there are none: answers are
+            judged by the float network's decisions then.
     """
 
     inputs: dict[str, NDArray[Any]]
-    labels: NDArray[Any]
+    labels: NDArray[Any] | None
 
     def __len__(self) -> int:
         """Number of examples."""
-        return len(self.labels)
+        return len(next(iter(self.inputs.values()), ()) if self.labels is None else self.labels)
 
     def take(self, indices: NDArray[np.int64] | slice) -> Split:
         """The examples at some indices, in the order of the indices."""
-        return Split(inputs={name: raw[indices] for name, raw in self.inputs.items()}, labels=self.labels[indices])
+        return Split(
+            inputs={name: raw[indices] for name, raw in self.inputs.items()},
+            labels=None if self.labels is None else self.labels[indices],
+        )
+
+    def targets(self, task: Task, float_outputs: NDArray[np.float32]) -> NDArray[Any]:
+        """The targets that answers are judged by: the labels, or else the decisions of the float network.
+
+        Args:
+            task: task of the network.
+            float_outputs: the float network's outputs on this split, (N, K).
+        """
+        return task.targets_of(float_outputs) if self.labels is None else self.labels
+
+    def metric(self, task: Task) -> str:
+        """The name of the mean score against those targets, such as accuracy."""
+        return AGREEMENT if self.labels is None else task.metric
 
     def digest(self) -> str:
         """SHA-256 over names, dtypes, shapes and values."""
         digest = hashlib.sha256()
-        for name, array in sorted({**self.inputs, "": self.labels}.items()):
+        labels = {} if self.labels is None else {"": self.labels}
+        for name, array in sorted({**self.inputs, **labels}.items()):
             digest.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
@@ -67,7 +85,7 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSet:
-    """A labelled data set in three splits; everything is checked on creation.
+    """A data set in three splits, all of them labelled or none; everything is checked on creation.
 
     Args:
         name: name in messages and files.
@@ -81,7 +99,7 @@ class DataSet:
 
     Raises:
         DataError: a split is empty, of unequal lengths, of the wrong shape or dtype, out of the domain, or its labels
-            do not fit the task.
+            do not fit the task; or some splits have labels and others have none.
     """
 
     name: str
@@ -105,6 +123,18 @@ class DataSet:
                 f"data set {self.name}, {which}", self.split(which), self.inputs, outputs=len(self.classes), task=task
             )
 
+        unlabelled = [which for which in SPLITS if self.split(which).labels is None]
+        if 0 < len(unlabelled) < len(SPLITS):
+            raise DataError(
+                f"data set {self.name}: expected labels in all three splits or in none, found none in "
+                f"{' and '.join(unlabelled)}; give them there too, or leave all out"
+            )
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the examples have labels."""
+        return self.test.labels is not None
+
     def split(self, which: SplitName) -> Split:
         """The split of that name."""
         split: Split = getattr(self, which)
@@ -125,7 +155,7 @@ class DataSet:
         cls,
         name: str,
         inputs: Mapping[str, NDArray[Any]],
-        labels: NDArray[Any],
+        labels: NDArray[Any] | None = None,
         *,
         classes: Sequence[str],
         specs: Sequence[InputSpec],
@@ -135,12 +165,13 @@ class DataSet:
         sources: Mapping[str, str] | None = None,
         task: TaskName = "classification",
     ) -> DataSet:
-        """Split a labelled set in three, each class in the same shares; the same seed gives the same splits.
+        """Split a set in three, each class in the same shares if it has labels; the same seed gives the same splits.
 
         Args:
             name: name in messages and files.
             inputs: raw values (N, *shape), by input name.
-            labels: targets (N, ...); in classification class indices of any integer dtype, (N,).
+            labels: targets (N, ...); in classification class indices of any integer dtype, (N,). None where there are
+                none: candidates are judged by agreement with the float network then.
             classes: names of the network's outputs, by index; in classification these are the classes.
             specs: specifications of the inputs of one example.
             seed: seed of the shuffle.
@@ -157,14 +188,13 @@ class DataSet:
                 f"data set {name}: expected shares above 0 for validation and test with a sum under 1, "
                 f"found {validation} and {test}"
             )
-        labels = np.asarray(labels)
         task_rules = task_named(task)
-        task_rules.check_targets(f"data set {name}", labels, exactly=False)
         whole = Split(
-            inputs={key: np.ascontiguousarray(raw) for key, raw in inputs.items()}, labels=task_rules.stored(labels)
+            inputs={key: np.ascontiguousarray(raw) for key, raw in inputs.items()},
+            labels=None if labels is None else _stored(f"data set {name}", np.asarray(labels), task_rules),
         )
         check_split(f"data set {name}", whole, tuple(specs), outputs=len(classes), task=task_rules)
-        strata = task_rules.strata(whole.labels)
+        strata = np.zeros(len(whole), np.int64) if whole.labels is None else task_rules.strata(whole.labels)
         generator = np.random.default_rng(seed)
         parts: dict[SplitName, list[NDArray[np.int64]]] = {which: [] for which in SPLITS}
         for stratum in np.unique(strata):
@@ -195,8 +225,10 @@ class DataInfo(Document):
         sizes: number of examples of each split.
         digests: SHA-256 of each split's values.
         sources: SHA-256 of the files that the data were read from, by name.
-        class_counts: number of examples of each split, by class; empty where the task has no groups of examples.
+        class_counts: number of examples of each split, by class; empty where the task has no groups of examples, or
+            the data no labels.
         task: settings of the task of a network for this data.
+        labelled: whether the examples have labels; left out of the file where they have.
     """
 
     name: str
@@ -207,6 +239,12 @@ class DataInfo(Document):
     sources: dict[str, str]
     class_counts: dict[SplitName, tuple[int, ...]] = Field(default={})
     task: TaskSettings = Classification()
+    labelled: bool = True
+
+    @model_serializer(mode="wrap")
+    def _without_the_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        return {name: value for name, value in values.items() if name != "labelled" or not value}
 
     @property
     def coverage(self) -> dict[SplitName, Coverage]:
@@ -248,9 +286,11 @@ def describe(data: DataSet, task: TaskSettings | None = None) -> DataInfo:
         class_counts={
             which: counts
             for which in SPLITS
-            if (counts := recipe_task.counts(data.split(which).labels, outputs=len(data.classes)))
+            if (labels := data.split(which).labels) is not None
+            and (counts := recipe_task.counts(labels, outputs=len(data.classes)))
         },
         task=recipe_task.settings,
+        labelled=data.labelled,
     )
 
 
@@ -275,10 +315,11 @@ def read_info(path: Path) -> DataInfo:
 
 
 def write_split(path: Path, split: Split) -> None:
-    """Write a split as safetensors, keys `input.<name>` and `labels`; the same split gives the same bytes."""
+    """Write a split as safetensors, keys `input.<name>` and `labels`, if any; the same split gives the same bytes."""
     # There is no metadata, because safetensors writes its keys in random order.
     arrays = {f"{_INPUT}{name}": np.ascontiguousarray(raw) for name, raw in split.inputs.items()}
-    save_file({**arrays, _LABELS: np.ascontiguousarray(split.labels)}, path)
+    labels = {} if split.labels is None else {_LABELS: np.ascontiguousarray(split.labels)}
+    save_file({**arrays, **labels}, path)
 
 
 def read_split(path: Path) -> Split:
@@ -289,9 +330,11 @@ def read_split(path: Path) -> Split:
     """
     try:
         arrays = load_file(path)
-        labels = arrays.pop(_LABELS)
-    except (OSError, SafetensorError, KeyError) as error:
+    except (OSError, SafetensorError) as error:
         raise DataError(f"{path}: expected a split as the data stage writes it, found: {error}") from error
+    labels = arrays.pop(_LABELS, None)
+    if strange := [key for key in arrays if not key.startswith(_INPUT)]:
+        raise DataError(f"{path}: expected a split as the data stage writes it, found a tensor {strange[0]!a} in it")
     return Split(inputs={key.removeprefix(_INPUT): raw for key, raw in arrays.items()}, labels=labels)
 
 
@@ -309,74 +352,24 @@ def check_split(where: str, split: Split, inputs: Sequence[InputSpec], *, output
         DataError: the split is empty, of unequal lengths, of the wrong shape or dtype, out of the domain, or its labels
             do not fit the task.
     """
-    task.check_targets(where, split.labels, exactly=True)
+    if split.labels is not None:
+        task.check_targets(where, split.labels, exactly=True)
     if len(split) == 0:
         raise DataError(f"{where}: expected at least one example, found none")
-    task.check_values(where, split.labels, outputs=outputs)
+    if split.labels is not None:
+        task.check_values(where, split.labels, outputs=outputs)
     expected = {spec.name for spec in inputs}
     if set(split.inputs) != expected:
         raise DataError(f"{where}: expected inputs {sorted(expected)}, found {sorted(split.inputs)}")
+    alike = f"of input {next(iter(split.inputs))}" if split.labels is None else "labels"
     for spec in inputs:
-        _check_input(f"{where}: input {spec.name}", split.inputs[spec.name], spec, len(split))
+        check_input(f"{where}: input {spec.name}", split.inputs[spec.name], spec, len(split), alike=alike)
     try:
         require_sizes({spec.name: split.inputs[spec.name].shape[1:] for spec in inputs}, inputs)
     except BadRequest as problem:
         raise DataError(f"{where}: {problem}") from problem
 
 
-def _check_input(where: str, raw: Any, spec: InputSpec, count: int) -> None:
-    if not isinstance(raw, np.ndarray):
-        raise DataError(f"{where}: expected a numpy array, found {type(raw).__name__}; give np.asarray(values)")
-    if raw.dtype != np.dtype(spec.dtype):
-        raise DataError(f"{where}: expected dtype {spec.dtype}, found {raw.dtype}{_conversion(raw.dtype, spec)}")
-    if len(raw) != count:
-        raise DataError(f"{where}: expected {count} examples, as many as labels, found {len(raw)}")
-    if not fits_shape(raw.shape[1:], spec):
-        sizes = ["any" if axis in spec.dynamic_axes else str(size) for axis, size in enumerate(spec.shape)]
-        raise DataError(f"{where}: expected shape (N, {', '.join(sizes)}), found {raw.shape}")
-    if raw.dtype.kind == "f":
-        _check_numbers(where, raw, spec)
-    # Unlike `min` and `max`, these ignore NaN; only missing values are NaN here.
-    low, high = np.fmin.reduce(raw, axis=None), np.fmax.reduce(raw, axis=None)
-    if low < spec.low or high > spec.high:
-        raise DataError(f"{where}: expected values from {spec.low:g} to {spec.high:g}, found {low:g} to {high:g}")
-    if not (occurs := occurring(raw, spec)).all():
-        raise DataError(
-            f"{where}: expected only what occurs of the input names ({', '.join(spec.occurs)}), found zeros alone, or "
-            f"the largest value alone, in {(~occurs).sum()} of {count} examples, first in example {occurs.argmin()}; "
-            "leave them out, or name zeros or maximum in occurs"
-        )
-
-
-def _check_numbers(where: str, raw: NDArray[Any], spec: InputSpec) -> None:
-    """Refuse infinite values, and NaN where no value may be missing, with their number and columns."""
-    infinite = np.isinf(raw)
-    if infinite.any():
-        raise DataError(
-            f"{where}: expected finite values, found infinite ones, {_places(infinite)}; limit them, or leave their "
-            "examples out"
-        )
-    missing = np.isnan(raw)
-    if missing.any() and not spec.missing:
-        raise DataError(
-            f"{where}: expected numbers, found NaN, {_places(missing)}; fill the gaps, or, if the network takes NaN, "
-            "declare that values may be missing: InputSpec(..., missing=True)"
-        )
-
-
-def _places(wrong: NDArray[np.bool_]) -> str:
-    """The number of wrong values and of examples with them, in words, and in a table their columns."""
-    examples = wrong.reshape(len(wrong), -1).any(axis=1)
-    extent = f"{wrong.sum()} of {wrong.size} values in {examples.sum()} of {len(wrong)} examples"
-    if wrong.ndim != 2:
-        return extent
-    columns = np.flatnonzero(wrong.any(axis=0)).tolist()
-    more = f" and {len(columns) - _MOST_COLUMNS} more" if len(columns) > _MOST_COLUMNS else ""
-    return f"{extent}, in column{'s'[: len(columns) - 1]} {', '.join(map(str, columns[:_MOST_COLUMNS]))}{more}"
-
-
-def _conversion(dtype: np.dtype[Any], spec: InputSpec) -> str:
-    """Advice about a wrong dtype, as the end of a message."""
-    if dtype.kind in "iufb":
-        return f'; convert them with .astype("{spec.dtype}")'
-    return "; encode them as numbers" if dtype.kind in "UOS" else ""
+def _stored(where: str, labels: NDArray[Any], task: Task) -> NDArray[Any]:
+    task.check_targets(where, labels, exactly=False)
+    return task.stored(labels)

@@ -156,6 +156,7 @@ def _step(
     rows = len(examples)
     # These are copies, because a forward pass may change its inputs in training mode, and training needs the examples.
     inputs = tuple(torch.from_numpy(examples.inputs[feature.name].copy()) for feature in spec.inputs)
+    assert examples.labels is not None  # nothing is trained without
     labels_B = torch.from_numpy(examples.labels.copy())
     where = f"{source}: in training mode, {_place(network)}"
     model = _deployable(spec, network.train(), source)

@@ -80,12 +80,16 @@ def _search(
     timed = replace(context, limit=deadline)
     comparison = SpeedComparison(context=context, goal=settings.goal, measure=measure)
     precisions = precisions_for([maker.reports[spec.name] for spec in specs], gains=comparison.gains, reporter=say)
+    if context.decisions is not None:
+        say.log("search: networks learn the float network's answers alone, because the data have no labels")
     searched = search(
         timed,
         effort=settings.effort,
         limits=settings.budget,
         compared=sum(spec.lossy for spec in specs),
-        tuning=FineTune(label_weight=LABEL_WEIGHT, shift=settings.shift, seed=settings.seed),
+        tuning=FineTune(
+            label_weight=LABEL_WEIGHT if context.decisions is None else 0.0, shift=settings.shift, seed=settings.seed
+        ),
         baseline=next(spec for spec in specs if spec.name == FALLBACK),
         precisions=precisions,
         aim=aim_for(settings.goal, measure, round_to=settings.round_to),

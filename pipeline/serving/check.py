@@ -1,8 +1,8 @@
 """Checks that a running server answers as an archive does: `pipeline verify ARCHIVE --url`, and `smoke` in every build.
 
 The golden inputs go over the wire in every form that the model takes, alone and several at once, and what comes back is
-held against the golden answers. Pictures of other sizes must be decoded to the pixels packed with them. Labelled
-examples, where given, are held against the answers of a new process.
+held against the golden answers. Pictures of other sizes must be decoded to the pixels packed with them. Examples of
+other data, where given, are held against the answers of a new process, and judged by their labels or by float.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from pipeline.serving.address import prediction_endpoint
 from pipeline.serving.client import predict_decoded, predict_many_logits
 from pipeline.serving.encoding import encode_instances, encode_png
 from pipeline.serving.wire import Endpoint, Logits
+from pipeline.tasks.quality import JudgedBy, judged_by
 from pipeline.tasks.table import task_named
 
 # Requests under way together: enough to fill a batch of the usual sizes, far below TorchServe's queue of 100.
@@ -71,29 +72,33 @@ class ServedForm:
 
 @dataclass(frozen=True, kw_only=True)
 class ServedQuality:
-    """Decisions of the served model on labelled examples.
+    """Decisions of the served model on examples.
 
     Args:
         name: name of the data.
         form: content type that the examples were posted as.
         examples: number of examples that were posted, spread over the data.
         available: number of examples that there are.
-        correct: sum of the scores. It is the number of right answers, where an answer is right or wrong.
+        judged_by: what the decisions were held against; None where the examples have no labels and there is no float
+            network.
+        correct: sum of the scores; None where there are none. It is the number of right answers, where an answer is
+            right or wrong.
         metric: name of the mean score, such as accuracy.
-        accuracy: the mean score.
+        accuracy: the mean score; None where there is none.
         flips: number of decisions other than the in-process ones. They lie within the tolerance, so they are near ties.
         comparison: comparison of the logits with the in-process ones, as JSON values.
         float_flips: number of decisions other than the float network's; None without a float network.
-        float_accuracy: accuracy of the float network on the same examples; None without a float network.
+        float_accuracy: accuracy of the float network on the same examples; None without a float network or labels.
     """
 
     name: str
     form: str
     examples: int
     available: int
-    correct: int | float
+    judged_by: JudgedBy | None
+    correct: int | float | None
     metric: str
-    accuracy: float
+    accuracy: float | None
     flips: int
     comparison: Mapping[str, Any]
     float_flips: int | None
@@ -111,7 +116,7 @@ class ServedVerification:
         forms: results for the golden inputs, by form and number of requests at once.
         pictures: number of pictures of other sizes. The server decoded each to the pixels packed with it.
         too_large: forms that were left out, because one example does not fit into a request.
-        quality: decisions on labelled examples, one entry for each data set.
+        quality: decisions on other examples, one entry for each data set.
     """
 
     url: str
@@ -146,10 +151,10 @@ def verify_served(
     Args:
         archive: archive that the server is said to run.
         url: address of the server, with or without the path of predictions.
-        data: labelled examples by name.
+        data: examples by name, with or without labels.
         max_examples: largest number of examples posted from each data set.
-        float_model: file of the float network, which is trusted. With it, the served model's labels are also held
-            against the float network's.
+        float_model: file of the float network, which is trusted. With it, the served model's decisions are also held
+            against the float network's; examples without labels are judged by those alone.
         reporter: reporter that is told what happens; silent by default.
 
     Raises:
@@ -352,21 +357,23 @@ def _quality(
         reporter.progress(name, len(responses), len(bodies))
     comparison = _require_same(archive, f"{name}, {_where(form, at_once)}", expected, responses)
     outputs = np.concatenate([response.values for response in responses])
-    total = float(task.scores(outputs, chosen.labels).sum())
-    correct = int(total) if total.is_integer() else total
     floats = None if float_model is None else _float_outputs(float_model, serving.inputs, chosen)
+    labels = chosen.labels
+    targets = labels if floats is None else chosen.targets(task, floats)
+    total = None if targets is None else float(task.scores(outputs, targets).sum())
     return ServedQuality(
         name=name,
         form=form,
         examples=len(responses),
         available=len(split),
-        correct=correct,
-        metric=task.metric,
-        accuracy=correct / len(responses),
+        judged_by=None if total is None else judged_by(chosen.metric(task)),
+        correct=int(total) if total is not None and total.is_integer() else total,
+        metric=chosen.metric(task),
+        accuracy=None if total is None else total / len(responses),
         flips=int(task.disagreements(outputs, expected).sum()),
         comparison=comparison.to_json(),
         float_flips=None if floats is None else int(task.disagreements(outputs, floats).sum()),
-        float_accuracy=None if floats is None else float(task.scores(floats, chosen.labels).mean()),
+        float_accuracy=None if floats is None or labels is None else float(task.scores(floats, labels).mean()),
     )
 
 

@@ -181,6 +181,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
             reporter=outputs.reporter,
         ),
         criterion=load_criterion(settings.loss, settings.folder, task=task, activation=model.outputs_are),
+        decisions=None if data.labelled else task.targets_of(logits),
         model_key=_model_key(settings, inputs.one(Kind.DATA_INFO)),
     )
     named = Named(
@@ -208,7 +209,10 @@ def _model(settings: CandidatesSettings, data: DataInfo) -> ModelSpec:
     from pipeline.compress.layer_names import check_layer_names
     from pipeline.models.load import load_model_spec
     from pipeline.training.augment import Augmentation, require_pictures
+    from pipeline.training.unlabelled import require_no_labels
 
+    if not data.labelled:
+        require_no_labels(data.name, loss=settings.loss, variants=settings.candidates.variants or ())
     model = load_model_spec(settings.model, settings.folder, data)
     if settings.candidates.variants:  # a factory may take long
         check_layer_names(model.build(), settings.candidates.variants)

@@ -35,7 +35,7 @@ class SmokeReport(Document):
         digest: digest of the archive.
         posted: number of validation examples that were posted.
         content_type: content type in which they were posted.
-        correct: number of correct labels among the answers.
+        correct: number of right answers; without labels, of answers with the float network's decision.
         float_flips: number of decisions other than the float network's; None without a float network.
         comparison: comparison of the answers with those of this process, as JSON values.
         forms: comparison of the golden inputs in each form that a server takes, as JSON values.
@@ -48,7 +48,7 @@ class SmokeReport(Document):
     digest: str
     posted: int
     content_type: str
-    correct: int | float
+    correct: int | float | None
     float_flips: int | None
     comparison: dict[str, Any]
     forms: tuple[dict[str, Any], ...]

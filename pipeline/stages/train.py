@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pipeline.models.spec import ModelSpec
     from pipeline.tasks.loss import Criterion
     from pipeline.tasks.task import Task
+    from pipeline.training.loop import Trained
 
 
 class TrainSettings(Section):
@@ -65,13 +66,14 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.models.outside import files_behind
     from pipeline.models.weights import save_weights
     from pipeline.tasks.table import task_of
-    from pipeline.training.augment import Augmentation
     from pipeline.training.history import draw_learning_curves, write_history
-    from pipeline.training.loop import train_network
-    from pipeline.training.loss import load_criterion, loss_name, of_labels
+    from pipeline.training.loss import load_criterion, loss_name
+    from pipeline.training.unlabelled import require_no_labels
 
     model, train = settings.model, settings.train
     data = read_info(inputs.one(Kind.DATA_INFO))
+    if not data.labelled:
+        require_no_labels(data.name, loss=train.loss, variants=settings.variants, epochs=train.epochs)
     spec, task = load_model_spec(model, settings.folder, data), task_of(data.task)
     network = _network(settings, spec, reporter=outputs.reporter)
     examples, validation = read_split(inputs.one(Kind.TRAIN_DATA)), read_split(inputs.one(Kind.VALIDATION_DATA))
@@ -79,36 +81,64 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
         train.loss, settings.folder, task=task, activation=spec.outputs_are, label_smoothing=train.label_smoothing
     )
     _check(settings, spec, network, criterion, task=task, examples=examples, validation=validation)
-    trained = train_network(
-        spec,
-        network,
-        task=task,
-        train=examples,
-        validation=validation,
-        epochs=train.epochs,
-        batch_size=train.batch_size,
-        optimizer=train.optimizer,
-        learning_rate=train.learning_rate,
-        weight_decay=train.weight_decay,
-        schedule=train.schedule,
-        augmentation=Augmentation(horizontal_flip=train.horizontal_flip, shift=train.shift),
-        seed=train.seed,
-        device=train.device,
-        loss=of_labels(criterion),
-        criterion=criterion,
-        scratch=outputs.scratch,
-        reporter=outputs.reporter,
-    )
+    trained = None
+    if data.labelled:
+        trained = _train(
+            settings, spec, network, criterion, task=task, train=examples, validation=validation, outputs=outputs
+        )
     if train.epochs:  # the activation of a last layer that starts from zeros shows only now
         check_activation(spec, network, task=task, examples=examples, source=_source(model))
     save_weights(outputs.path(Kind.WEIGHTS, "weights.safetensors"), network)
     info = spec.to_info(network, task=task, files=files_behind(model, settings.folder, recorded()))
     write_document(outputs.path(Kind.MODEL_INFO, "model.json"), info)
-    write_history(outputs.path(Kind.TRAINING_HISTORY, "history.json"), trained.epochs, trained.final, task=task)
+    epochs, final = ((), None) if trained is None else (trained.epochs, trained.final)
+    write_history(outputs.path(Kind.TRAINING_HISTORY, "history.json"), epochs, final, task=task)
     curves = outputs.path(Kind.LEARNING_CURVES, "learning_curves.png")
     name = loss_name(train.loss, task=task, label_smoothing=train.label_smoothing)
-    draw_learning_curves(curves, trained.epochs, trained.final, task=task, loss=name)
-    outputs.reporter.log(f"train: validation {task.metric} {trained.final.score:.4f}")
+    draw_learning_curves(curves, epochs, final, task=task, loss=name)
+    outputs.reporter.log(
+        "train: nothing is trained, and without labels candidates are judged by agreement with float"
+        if final is None
+        else f"train: validation {task.metric} {final.score:.4f}"
+    )
+
+
+def _train(
+    settings: TrainSettings,
+    spec: ModelSpec,
+    network: nn.Module,
+    criterion: Criterion,
+    *,
+    task: Task,
+    train: Split,
+    validation: Split,
+    outputs: Outputs,
+) -> Trained:
+    """Train the network in place, and evaluate it on validation; without epochs it is only evaluated."""
+    from pipeline.training.augment import Augmentation
+    from pipeline.training.loop import train_network
+    from pipeline.training.loss import of_labels
+
+    return train_network(
+        spec,
+        network,
+        task=task,
+        train=train,
+        validation=validation,
+        epochs=settings.train.epochs,
+        batch_size=settings.train.batch_size,
+        optimizer=settings.train.optimizer,
+        learning_rate=settings.train.learning_rate,
+        weight_decay=settings.train.weight_decay,
+        schedule=settings.train.schedule,
+        augmentation=Augmentation(horizontal_flip=settings.train.horizontal_flip, shift=settings.train.shift),
+        seed=settings.train.seed,
+        device=settings.train.device,
+        loss=of_labels(criterion),
+        criterion=criterion,
+        scratch=outputs.scratch,
+        reporter=outputs.reporter,
+    )
 
 
 def _source(model: Model) -> str:

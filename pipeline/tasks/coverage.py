@@ -23,19 +23,21 @@ class Coverage:
     absent: tuple[str, ...]
     scarce: Mapping[str, int]
 
-    def lines(self, split: str) -> tuple[str, ...]:
+    def lines(self, split: str, *, by_float: bool = False) -> tuple[str, ...]:
         """The consequences, one clause each; empty where there are none.
 
         Args:
             split: name of the split; for `train`, only absent classes count.
+            by_float: whether the float network's decisions say which class an example has, because there are no labels.
         """
         clauses = []
+        holds = f"{split}, as float decides it, holds" if by_float else f"{split} holds"
         if self.absent:
-            clauses.append(f"{split} holds no example of {_classes(self.absent)}: {_cost(split, len(self.absent))}")
+            clauses.append(f"{holds} no example of {_classes(self.absent)}: {_cost(split, len(self.absent))}")
         if self.scarce and split != "train":
             few = [f"{name} ({count})" for name, count in self.scarce.items()]
             clauses.append(
-                f"{split} holds {SCARCE} examples or fewer of {_classes(few)}: with so few, a quarter of such a class "
+                f"{holds} {SCARCE} examples or fewer of {_classes(few)}: with so few, a quarter of such a class "
                 "may be lost unseen"
             )
         return tuple(clauses)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pipeline.engine.documents import Document
 from pipeline.tasks.intervals import accuracy_interval, drop_bounds, smallest_provable_drop
 
+# Name of the mean score in every task where the data have no labels: answers are judged by the float network's
+# decisions. Float's own score is 1 then, whatever it is worth, and says nothing.
+AGREEMENT = "agreement with float"
+JudgedBy = Literal["targets", "agreement with float"]
+
 
 class QualityReport(Document):
-    """The comparison of a candidate's decisions with those of float, on the same labelled examples.
+    """The comparison of a candidate's decisions with those of float, on the same examples.
 
     Args:
-        metric: name of the mean score, such as accuracy.
+        metric: name of the mean score, such as accuracy; `AGREEMENT` where the examples have no labels.
         examples: number of examples.
         accuracy: mean score of the candidate: the share of right answers, where an answer is right or wrong.
         float_accuracy: mean score of float.
@@ -59,6 +66,11 @@ class QualityReport(Document):
     float_calibration_error: float
 
     @property
+    def judged_by(self) -> JudgedBy:
+        """What decisions were held against."""
+        return judged_by(self.metric)
+
+    @property
     def confident_share(self) -> float:
         """The confident flips as a share of all examples, which is compared with the limit."""
         return self.confident_flips / self.examples
@@ -75,3 +87,8 @@ class QualityReport(Document):
         """The same bound for a candidate without a true drop that changes as many scores."""
         discordant = self.lost + self.gained
         return smallest_provable_drop(discordant=discordant, examples=self.examples, confidence=confidence)
+
+
+def judged_by(metric: str) -> JudgedBy:
+    """Say what decisions were held against where their mean score has this name."""
+    return "agreement with float" if metric == AGREEMENT else "targets"

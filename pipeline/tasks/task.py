@@ -86,6 +86,12 @@ class Task(Protocol):
     def stored(self, targets: NDArray[Any]) -> NDArray[Any]:
         """Convert checked targets to the form that a split stores."""
 
+    def targets_of(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """Make targets, in the form that a split stores, that these outputs meet in full: their own decisions.
+
+        Where a data set has no labels, the float network's outputs are judged so: each scores 1.
+        """
+
     def strata(self, targets: NDArray[Any]) -> NDArray[np.int64]:
         """The groups (N,) that each split holds in the same shares."""
 

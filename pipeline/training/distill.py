@@ -67,6 +67,7 @@ def distill(
     augmentation: Augmentation,
     train: Split,
     validation: Split,
+    metric: str,
     epochs: int,
     batch_size: int,
     learning_rate: float,
@@ -94,8 +95,9 @@ def distill(
         task: task of the network.
         teacher_VNK: answers of the teacher, as `teacher_logits` returns them.
         augmentation: the same augmentation as for `teacher_logits`; an epoch uses one copy of each example.
-        train: training split with raw inputs, and labels for `label_weight`.
-        validation: split for evaluation after each epoch; it is never trained on.
+        train: training split with raw inputs, and labels for `label_weight` and the figures of progress.
+        validation: split with labels for evaluation after each epoch; it is never trained on.
+        metric: name of the mean score against the labels.
         epochs: number of passes over the training data.
         batch_size: examples per step.
         learning_rate: peak of a one-cycle schedule.
@@ -141,6 +143,7 @@ def distill(
                 criterion=criterion,
                 activation=spec.outputs_are,
             ),
+            metric=metric,
             criterion=None,  # the teacher answered no validation examples
             thaw=True,
             purpose=purpose,

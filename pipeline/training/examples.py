@@ -26,19 +26,25 @@ class Examples:
 
     Args:
         inputs: raw values (N, *shape) of each input, in the order of the model's inputs.
-        labels: targets, (N, ...).
+        labels: targets, (N, ...); None where there are none.
         pictures: whether each input is a picture (C, H, W).
         layout: memory layout of the pictures that `take` returns.
     """
 
     inputs: tuple[Tensor, ...]
-    labels: Tensor
+    labels: Tensor | None
     pictures: tuple[bool, ...]
     layout: torch.memory_format = torch.channels_last
 
     def __len__(self) -> int:
         """The number of examples."""
-        return len(self.labels)
+        return len(self.inputs[0])
+
+    @property
+    def targets(self) -> Tensor:
+        """The labels of examples that have some, as all have that a network is trained or evaluated on."""
+        assert self.labels is not None
+        return self.labels
 
     def take(self, indices: Tensor, moves_B3: Tensor | None = None) -> tuple[Tensor, ...]:
         """Take the raw inputs of some examples.
@@ -70,7 +76,7 @@ def to_examples(spec: ModelSpec, split: Split, device: torch.device) -> Examples
     """Copy a split's arrays to a device as tensors, with the inputs in the order of the spec."""
     return Examples(
         inputs=tuple(torch.from_numpy(split.inputs[input_spec.name]).to(device) for input_spec in spec.inputs),
-        labels=torch.from_numpy(split.labels).to(device),
+        labels=None if split.labels is None else torch.from_numpy(split.labels).to(device),
         pictures=tuple(len(input_spec.shape) == 3 for input_spec in spec.inputs),
     )
 
@@ -125,12 +131,12 @@ def evaluate(
     with torch.inference_mode():
         for part in _in_order(examples):
             outputs_BK = model(*examples.take(part))
-            labels_B = examples.labels[part]
+            labels_B = examples.targets[part]
             plain_loss += task.plain_loss(outputs_BK, labels_B, activation=activation).item()
             score += task.score_sum(outputs_BK, labels_B).item()
             answers.append(outputs_BK)
     model.train(training)
-    loss = None if criterion is None else _mean_loss(answers, examples.labels, criterion, batch_size)
+    loss = None if criterion is None else _mean_loss(answers, examples.targets, criterion, batch_size)
     return Metrics(loss=loss, score=score / len(examples), plain_loss=plain_loss / len(examples))
 
 
@@ -146,4 +152,4 @@ def _mean_loss(answers: Sequence[Tensor], labels_N: Tensor, criterion: Criterion
 
 def _in_order(examples: Examples) -> Sequence[Tensor]:
     """Indices of all examples in batches for evaluation."""
-    return torch.split(torch.arange(len(examples), device=examples.labels.device), _EVALUATION_BATCH)
+    return torch.split(torch.arange(len(examples), device=examples.inputs[0].device), _EVALUATION_BATCH)

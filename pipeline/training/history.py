@@ -37,13 +37,13 @@ class Metrics:
     score: float
     plain_loss: float | None = None
 
-    def words(self, task: Task) -> str:
-        """The figures in words for people, with the names of a task."""
+    def words(self, task: Task, *, metric: str | None = None) -> str:
+        """The figures in words for people, with the names of a task; the mean score may have another name."""
         loss = None if self.loss is None else f"{self.loss:.4f}"
         plain_loss = None if self.plain_loss is None else f"{self.plain_loss:.4f}"
         parts = [] if loss is None else [f"loss {loss}"]
         parts += [] if plain_loss in (None, loss) else [f"{task.plain_loss_name} {plain_loss}"]
-        return ", ".join([*parts, f"{task.metric} {self.score:.4f}"])
+        return ", ".join([*parts, f"{metric or task.metric} {self.score:.4f}"])
 
     def figures(self, task: Task) -> dict[str, float]:
         """The figures that are known, by the names of a task."""
@@ -68,24 +68,24 @@ class Epoch:
     validation: Metrics
 
 
-def write_history(path: Path, epochs: Sequence[Epoch], final: Metrics, *, task: Task) -> None:
+def write_history(path: Path, epochs: Sequence[Epoch], final: Metrics | None, *, task: Task) -> None:
     """Write the figures of all epochs as JSON.
 
     Args:
         path: path of the file.
         epochs: epochs in order; empty where nothing was trained.
-        final: figures of the written weights on the validation split.
+        final: figures of the written weights on the validation split; None where it has no labels.
         task: task whose names the figures get.
     """
     written = [
         {**asdict(epoch), "train": epoch.train.figures(task), "validation": epoch.validation.figures(task)}
         for epoch in epochs
     ]
-    document = {"epochs": written, "final": {"validation": final.figures(task)}}
+    document = {"epochs": written, "final": {"validation": {} if final is None else final.figures(task)}}
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
-def draw_learning_curves(path: Path, epochs: Sequence[Epoch], final: Metrics, *, task: Task, loss: str) -> None:
+def draw_learning_curves(path: Path, epochs: Sequence[Epoch], final: Metrics | None, *, task: Task, loss: str) -> None:
     """Draw loss and score over epochs as a PNG; the same figures give the same bytes.
 
     Both curves of one picture show the same quantity, and the legend says what else differs between them.
@@ -93,7 +93,7 @@ def draw_learning_curves(path: Path, epochs: Sequence[Epoch], final: Metrics, *,
     Args:
         path: path of the file.
         epochs: epochs in order; without any, only the line of the final figures is drawn.
-        final: figures of the written weights on the validation split.
+        final: figures of the written weights on the validation split; None where it has no labels to be judged by.
         task: task that names the score.
         loss: name of the loss that is minimised, in words.
     """
@@ -107,9 +107,10 @@ def draw_learning_curves(path: Path, epochs: Sequence[Epoch], final: Metrics, *,
                 values = [_number(getattr(getattr(epoch, split), name)) for epoch in epochs]
                 axes.plot(numbers, values, marker="o", label=label)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        else:
+        elif final is not None:
             axes.axhline(_number(getattr(final, name)), color="C1", label="validation, nothing trained")
-        axes.set_title(f"{title}, on validation at the end {_number(getattr(final, name)):.4f}")
+        at_the_end = "unknown without labels" if final is None else f"{_number(getattr(final, name)):.4f}"
+        axes.set_title(f"{title}, on validation at the end {at_the_end}")
         axes.set_xlabel("epoch")
         axes.set_ylabel(loss if name == "loss" else "share of examples")
         axes.grid(visible=True, alpha=0.3)

@@ -65,6 +65,7 @@ class _Run:
     criterion: Criterion | None
     activation: Activation
     task: Task
+    metric: str
     purpose: str
 
 
@@ -98,6 +99,7 @@ def train_network(
     criterion: Criterion | None = None,
     copies: bool = False,
     thaw: bool = False,
+    metric: str | None = None,
     purpose: str = "train",
 ) -> Trained:
     """Train a network in place; afterwards it is on the CPU in evaluation mode.
@@ -127,6 +129,7 @@ def train_network(
         criterion: the same loss as a function of answers and labels alone, for validation; None where it needs more.
         copies: whether each epoch draws one of the augmentation's fixed copies for each example, instead of any move.
         thaw: whether every batch norm follows its batches, even one that the network's own `train` keeps as it is.
+        metric: name of the mean score, for messages; the task's if None.
         purpose: purpose of this training, for messages.
 
     Raises:
@@ -163,6 +166,7 @@ def train_network(
                 criterion=criterion,
                 activation=spec.outputs_are,
                 task=task,
+                metric=metric or task.metric,
                 purpose=purpose,
             )
             history = _train(
@@ -210,7 +214,7 @@ def _train(
         def report(step: int, steps: int, so_far: Metrics, epoch: int = epoch) -> None:
             _check_finite(so_far, f"at epoch {epoch}, step {step}", run.peak_learning_rate, run.purpose)
             completed = (epoch - 1) * steps + step
-            figures = so_far.words(run.task)
+            figures = so_far.words(run.task, metric=run.metric)
             reporter.progress(run.purpose, completed, epochs * steps, f"epoch {epoch}/{epochs}, {figures}")
             if completed < epochs * steps:
                 limit.check()
@@ -229,8 +233,8 @@ def _train(
         history = (*history, Epoch(epoch=epoch, learning_rate=rate, train=while_training, validation=after))
         _save(run, history)
         seconds = time.perf_counter() - started
-        figures = f"{while_training.words(run.task)}; validation {after.words(run.task)}"
-        reporter.log(f"{run.purpose}: epoch {epoch}/{epochs}, {figures}; {seconds:.1f} s")
+        before, then = (metrics.words(run.task, metric=run.metric) for metrics in (while_training, after))
+        reporter.log(f"{run.purpose}: epoch {epoch}/{epochs}, {before}; validation {then}; {seconds:.1f} s")
     return history
 
 
@@ -250,7 +254,7 @@ def _train_epoch(
     for step, indices in enumerate(order, start=1):
         copy_B, moves_B3 = _moves(run, indices)
         logits_BK = run.model(*examples.take(indices, moves_B3))
-        labels_B = examples.labels[indices]
+        labels_B = examples.targets[indices]
         loss = run.loss(logits_BK, labels_B, indices, copy_B)
         run.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

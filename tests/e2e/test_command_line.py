@@ -197,6 +197,7 @@ def test_serve_predict_stop(built: Built, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("MY_SETTING", "passed on")
     monkeypatch.setenv("MY_TOKEN", "not passed on")
     test = read_split(built.run_dir / "data" / "test.safetensors")
+    assert test.labels is not None
     picture = tmp_path / "digit.png"
     Image.fromarray(test.inputs["image"][0, 0]).save(picture)
     port = free_port()

@@ -72,6 +72,7 @@ def test_the_server_names_real_pictures_as_the_model_does(folder: Path, result: 
     with running_server(result.archive) as server:
         endpoint = endpoint_of(server)
         answers = [predict_bytes(endpoint, picture, "image/png")[0] for picture in pictures]
+    assert test.labels is not None
     right = sum(one.answer["class_id"] == label for one, label in zip(answers, test.labels, strict=True))
     assert right > 24
     assert {one.digest for one in answers} == {archive.digest}

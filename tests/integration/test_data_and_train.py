@@ -44,6 +44,7 @@ def test_fashion_mnist_is_what_it_is_known_to_be() -> None:
     assert [len(one) for one in (whole.train, whole.validation, whole.test)] == [50_000, 10_000, 10_000]
     both = np.concatenate([whole.train.labels, whole.validation.labels])
     assert np.bincount(both).tolist() == [6_000] * 10
+    assert whole.test.labels is not None
     assert np.bincount(whole.test.labels).tolist() == [1_000] * 10
     pixels = np.concatenate([whole.train.inputs["image"], whole.validation.inputs["image"]]) / np.float32(255)
     assert pixels.mean() == pytest.approx(0.2860, abs=1e-4)

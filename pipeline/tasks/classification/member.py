@@ -59,6 +59,11 @@ class ClassificationTask:
         """The targets as int64."""
         return targets.astype(np.int64)
 
+    def targets_of(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """The classes that outputs (N, K) decide for, (N,) int64."""
+        classes: NDArray[np.int64] = outputs.argmax(axis=1).astype(np.int64)
+        return classes
+
     def strata(self, targets: NDArray[Any]) -> NDArray[np.int64]:
         """The classes themselves."""
         return targets.astype(np.int64)
