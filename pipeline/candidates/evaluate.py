@@ -252,7 +252,7 @@ def served_quality(
     model_info: Path,
     data: Path,
     scratch: Path,
-) -> QualityReport:
+) -> tuple[QualityReport, tuple[int, ...]]:
     """Judge the winner against the float network on a split, both as they are served.
 
     Args:
@@ -263,21 +263,28 @@ def served_quality(
         model_info: file with the facts of the model: its inputs and labels.
         data: file of the split.
         scratch: folder for temporary files.
+
+    Returns:
+        The report; and where the split has no labels, the number of its examples by the class that float decides for.
     """
     info = read_document(model_info, ModelInfo)
     logits = [
         predict_logits(file=file, runtime=report.runtime, inputs=info.inputs, data=data, scratch=scratch)
         for report, file in ((winner, winner_file), (baseline, baseline_file))
     ]
-    return judge_on(
-        read_split(data),
-        task_of(info.task),
+    split, task = read_split(data), task_of(info.task)
+    quality = judge_on(
+        split,
+        task,
         candidate=winner.name,
         outputs=logits[0],
         float_outputs=logits[1],
         names=info.labels,
         activation=info.activation,
     )
+    if split.labels is not None:
+        return quality, ()
+    return quality, task.counts(split.targets(task, logits[1]), outputs=len(info.labels))
 
 
 def hold_against(

@@ -45,4 +45,8 @@ def judge_on(
         names=names,
         activation=activation,
     )
-    return quality if split.labels is not None else quality.model_copy(update={"metric": split.metric(task)})
+    if split.labels is not None:
+        return quality
+    # Float is never wrong by its own decisions, so how sure it may be of them cannot be told.
+    unknown = {"calibration_error": None, "float_calibration_error": None}
+    return quality.model_copy(update={"metric": split.metric(task), **unknown})

@@ -70,6 +70,8 @@ class CandidateList(Document):
         compared: number of lossy candidates that could have been selected, including those that a search planned.
         unproven: rows of the other candidates.
         searched: names of the networks that a search made; None without a search.
+        decided: number of validation examples by the class that the float network decides for, where the data have no
+            labels; else empty.
     """
 
     title: ClassVar[str] = "the list of candidates"
@@ -77,6 +79,7 @@ class CandidateList(Document):
     compared: int
     unproven: tuple[Unproven, ...] = ()
     searched: tuple[str, ...] | None = None
+    decided: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,6 +62,8 @@ def _lines(inspection: Inspection) -> list[str]:
             lines += [f"  {member.size:>10,}  {member.name}" for member in inspection.members]
             if inspection.serving is not None:
                 lines.append(_served(inspection.serving))
+            if inspection.judged_by not in (None, "targets"):
+                lines.append(f"the data had no labels: quality was judged by {inspection.judged_by}")
             if inspection.model is not None:
                 lines += _lines(inspection.model)
             return lines

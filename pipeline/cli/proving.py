@@ -30,7 +30,7 @@ def verify(
     require_signature: RequireSignature = False,
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="DIR|FILE", help="labelled examples (.safetensors) to judge it on again"),
+        typer.Option("--data", metavar="DIR|FILE", help="examples (.safetensors) to judge it on again"),
     ] = None,
     url: Annotated[
         str | None,
@@ -38,7 +38,11 @@ def verify(
     ] = None,
     float_model: Annotated[
         Path | None,
-        typer.Option("--float-model", metavar="FILE", help="the build's float.onnx.fp32/model.onnx, for --url --data"),
+        typer.Option(
+            "--float-model",
+            metavar="FILE",
+            help="the build's float.onnx.fp32/model.onnx, for --url --data, and for --data without labels",
+        ),
     ] = None,
     allow_operator: AllowOperator = None,
     rank: Annotated[
@@ -131,6 +135,10 @@ def _lines(verification: ArchiveVerification) -> list[str]:
         lines.append("handler    not this installation's, which replayed the model and which `pipeline serve` runs")
     for split in verification.quality:
         lines += [f"quality    {_quality(split)}", *(f"           {line}" for line in split.gaps)]
+    lines += [
+        f"quality    {name}: not judged: it has no labels, and --float-model gives no float network to agree with"
+        for name in verification.unjudged
+    ]
     return lines if verification.served is None else lines + _served(verification.served)
 
 
@@ -145,15 +153,21 @@ def _served(served: ServedVerification) -> list[str]:
     )
     decoded = f"; {served.pictures} pictures of other sizes decoded to the same pixels" if served.pictures else ""
     return [f"{golden}{decoded}"] + [
-        f"served     {quality.name}: {quality.metric} {quality.accuracy:.4f} on {quality.examples} of "
-        f"{quality.available:,} examples; {quality.flips} flips against the in-process answers{_against_float(quality)}"
+        f"served     {quality.name}: {_figure(quality)}on {quality.examples} of {quality.available:,} examples; "
+        f"{quality.flips} flips against the in-process answers{_against_float(quality)}"
         for quality in served.quality
     ]
 
 
+def _figure(quality: ServedQuality) -> str:
+    return "" if quality.accuracy is None else f"{quality.metric} {quality.accuracy:.4f} "
+
+
 def _against_float(quality: ServedQuality) -> str:
-    if quality.float_flips is None or quality.float_accuracy is None:
+    if quality.float_flips is None:
         return ""
+    if quality.float_accuracy is None:
+        return f", {quality.float_flips} against float"
     return f", {quality.float_flips} against float ({quality.metric} {quality.float_accuracy:.4f})"
 
 

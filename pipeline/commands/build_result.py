@@ -98,6 +98,16 @@ class BuildResult:
         return self.test.metric
 
     @property
+    def labelled(self) -> bool:
+        """Whether the data have labels; without them, all figures of quality are of agreement with float."""
+        return self.test.judged_by == "targets"
+
+    @property
+    def drop_name(self) -> str:
+        """Name of what a candidate may lose, such as accuracy against float."""
+        return f"{self.metric} against float" if self.labelled else self.metric
+
+    @property
     def baseline(self) -> str:
         """The float candidate that ratios are over: `float.onnx.fp32`, or the other where there is no such one."""
         return baseline_of([row.report.name for row in self.candidates])
@@ -136,6 +146,7 @@ class BuildResult:
             "run_bytes": self.run_bytes,
             "selected": self.selected,
             "why": self.why,
+            "judged_by": self.test.judged_by,
             "candidates": [
                 {
                     **row.report.model_dump(mode="json"),
@@ -207,7 +218,7 @@ def read_result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tupl
         searched=listed.searched,
         test=selection.test,
         test_verdict=selection.test_verdict,
-        coverage=read_info(run_dir / manifest.one(Kind.DATA_INFO).path).coverage,
+        coverage=read_info(run_dir / manifest.one(Kind.DATA_INFO).path).decided(selection.decided).coverage,
         archive=archive,
         archive_sha256=manifest.one(Kind.ARCHIVE).sha256,
         unlisted_operators=unlisted_operators(run_dir / winner.path, reports[selection.selected].runtime.kind),

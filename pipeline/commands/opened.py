@@ -45,6 +45,7 @@ class OpenedRun:
         compared: number of lossy candidates that could have been selected; their bounds account for it.
         unproven: rows of the candidates that were not proven.
         models: model files by candidate; they are not looked at yet.
+        decided: number of validation examples by the class that float decides for, where the data have no labels.
         removed: candidates whose files `pipeline clean` removed; they are in none of the other fields.
     """
 
@@ -56,6 +57,7 @@ class OpenedRun:
     compared: int
     unproven: tuple[Unproven, ...]
     models: Mapping[str, Artifact]
+    decided: tuple[int, ...]
     removed: tuple[str, ...]
 
     def require(self, artifact: Artifact) -> Path:
@@ -96,6 +98,7 @@ def open_run(run_dir: Path) -> OpenedRun:
         compared=listed.compared,
         unproven=listed.unproven,
         models={name: artifact for name, artifact in models.items() if name not in removed},
+        decided=listed.decided,
         removed=removed,
     )
     _check_factory(recipe, record)

@@ -37,6 +37,7 @@ def draw(result: BuildResult) -> tuple[Path, ...]:
         picture = draw_pareto(
             result.points(),
             metric=result.metric,
+            drop=result.drop_name,
             title=f"{result.recipe}: what its candidates lose and gain",
             why=result.why,
             budget=result.limits.max_accuracy_drop,

@@ -325,7 +325,8 @@ def _quality(
         if abs(right - before) > allowed + _ROUNDING:
             raise ProofError(
                 f"{archive.path}: candidate {serving.candidate}: {which} split: expected {before:.10g} of {examples} "
-                f"right within {allowed}, as evidence.json records, found {right:.10g}; {file.name} is the very split"
+                f"{'decided as by float' if split.labels is None else 'right'} within {allowed}, as evidence.json "
+                f"records, found {right:.10g}; {file.name} is the very split"
             )
     return SplitQuality(
         name=file.name,

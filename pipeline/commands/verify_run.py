@@ -170,7 +170,7 @@ def verify_run(
         recipe=opened.manifest.recipe,
         candidates=tuple(verifications),
         unproven=opened.unproven,
-        gaps=info.coverage["validation"].lines("validation") if info.coverage else (),
+        gaps=info.decided({"validation": opened.decided}).gaps_of("validation"),
     )
 
 

@@ -226,7 +226,7 @@ class DataInfo(Document):
         digests: SHA-256 of each split's values.
         sources: SHA-256 of the files that the data were read from, by name.
         class_counts: number of examples of each split, by class; empty where the task has no groups of examples, or
-            the data no labels.
+            the data no labels. See `decided`.
         task: settings of the task of a network for this data.
         labelled: whether the examples have labels; left out of the file where they have.
     """
@@ -246,6 +246,16 @@ class DataInfo(Document):
         values: dict[str, Any] = handler(self)
         return {name: value for name, value in values.items() if name != "labelled" or not value}
 
+    def decided(self, counts: Mapping[SplitName, tuple[int, ...]]) -> DataInfo:
+        """The facts with the float network's decisions in place of labels; the same where the data have labels.
+
+        Args:
+            counts: number of examples of a split by the class that float decides for; empty where the task has none.
+        """
+        if self.labelled:
+            return self
+        return self.model_copy(update={"class_counts": {which: held for which, held in counts.items() if held}})
+
     @property
     def coverage(self) -> dict[SplitName, Coverage]:
         """The classes of which each split holds too few examples."""
@@ -255,7 +265,12 @@ class DataInfo(Document):
     @property
     def gaps(self) -> tuple[str, ...]:
         """The gaps in the coverage of all splits, in words; empty where they hold enough of every class."""
-        return tuple(line for which, covered in self.coverage.items() for line in covered.lines(which))
+        return tuple(line for which in self.coverage for line in self.gaps_of(which))
+
+    def gaps_of(self, which: SplitName) -> tuple[str, ...]:
+        """The gaps in the coverage of one split, in words."""
+        covered = self.coverage.get(which)
+        return () if covered is None else covered.lines(which, by_float=not self.labelled)
 
 
 def describe(data: DataSet, task: TaskSettings | None = None) -> DataInfo:

@@ -12,9 +12,11 @@ from pipeline.engine.zip_errors import ZIP_ERRORS
 from pipeline.errors import FileError
 from pipeline.inspection.model_file import ModelInspection, inspect_model, kind_by_ending
 from pipeline.inspection.zips import MemberSpec, read_members
+from pipeline.visible import visible
 
 _MANIFEST = "MAR-INF/MANIFEST.json"
 _SERVING = "serving.json"
+_EVIDENCE = "evidence.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,7 @@ class ArchiveInspection:
         members: files in the archive, in its order.
         manifest: TorchServe's own description.
         serving: content of `serving.json`; None in an archive of another origin.
+        judged_by: what its evidence says that decisions were held against; None where it says nothing.
         model: content of its model file; None if its ending is not that of a format.
     """
 
@@ -37,6 +40,7 @@ class ArchiveInspection:
     members: tuple[MemberSpec, ...]
     manifest: dict[str, Any]
     serving: dict[str, Any] | None
+    judged_by: str | None
     model: ModelInspection | None
     format: Literal["mar"] = "mar"
 
@@ -80,8 +84,17 @@ def inspect_archive(name: str, content: bytes) -> ArchiveInspection:
         members=members,
         manifest=manifest,
         serving=serving,
+        judged_by=_judged_by(name, data),
         model=model,
     )
+
+
+def _judged_by(archive: str, data: dict[str, bytes]) -> str | None:
+    try:
+        evidence = _document(archive, _EVIDENCE, data)
+    except FileError:
+        return None  # the model in it can be looked at all the same
+    return None if evidence is None else visible(str(evidence.get("judged_by", "targets")))
 
 
 def _document(archive: str, member: str, data: dict[str, bytes]) -> dict[str, Any] | None:

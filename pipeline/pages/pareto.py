@@ -64,6 +64,7 @@ def draw_pareto(
     points: Sequence[Point],
     *,
     metric: str,
+    drop: str,
     title: str,
     why: str,
     budget: float,
@@ -75,6 +76,7 @@ def draw_pareto(
     Args:
         points: every candidate.
         metric: name of what may drop, such as accuracy.
+        drop: the same with what it drops against, such as accuracy against float.
         title: title of the picture.
         why: reason why the selected candidate was chosen.
         budget: the largest drop allowed, as a fraction.
@@ -92,7 +94,7 @@ def draw_pareto(
             _panel(figure.add_subplot(1, 2, 2), points, "size"),
         ]
         for panel in panels:
-            _draw_panel(panel, metric=metric, budget=budget)
+            _draw_panel(panel, metric=metric, drop=drop, budget=budget)
         chosen = next((point.name for point in points if point.selected), "none")
         figure.suptitle(f"{title}\nchosen: {chosen} ({why})", fontsize=_FONT_SIZE + 3)
         figure.legend(handles=_legend(), loc="outside lower center", ncols=4, frameon=False, fontsize=_FONT_SIZE + 0.5)
@@ -119,7 +121,7 @@ def _panel(axes: Axes, points: Sequence[Point], cost: Cost) -> _Panel:
     )
 
 
-def _draw_panel(panel: _Panel, *, metric: str, budget: float) -> None:
+def _draw_panel(panel: _Panel, *, metric: str, drop: str, budget: float) -> None:
     axes = panel.axes
     for point in panel.points:
         at = panel.costs[point.name]
@@ -155,7 +157,7 @@ def _draw_panel(panel: _Panel, *, metric: str, budget: float) -> None:
     axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     _scale(panel, budget * 100)
     axes.set_xlabel("latency at batch size 1, ms" if panel.cost == "latency" else "size of the model file, kB")
-    axes.set_ylabel(f"drop of {metric} against float, points (up is worse)")
+    axes.set_ylabel(f"drop of {drop}, points (up is worse)")
     axes.set_title(f"{metric} against {panel.cost}")
     axes.grid(visible=True, which="major", alpha=0.25)
 

@@ -201,7 +201,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     _write(reports, context, outputs)
     write_document(outputs.path(Kind.EAGER_REPORT, "eager.json"), eager)
     forget_others(context, [spec.passes for spec in result.specs])
-    _write_list(result, outputs)
+    _write_list(result, context, outputs)
 
 
 def _model(settings: CandidatesSettings, data: DataInfo) -> ModelSpec:
@@ -249,15 +249,21 @@ def _write(reports: Sequence[CandidateReport], context: Context, outputs: Output
         write_document(outputs.path(Kind.CANDIDATE_REPORT, "report.json", candidate=name), report)
 
 
-def _write_list(result: MadeCandidates, outputs: Outputs) -> None:
+def _write_list(result: MadeCandidates, context: Context, outputs: Outputs) -> None:
     from pipeline.candidates.unproven import CandidateList
     from pipeline.engine.documents import write_document
 
-    order = tuple(spec.name for spec in result.specs)
-    write_document(
-        outputs.path(Kind.CANDIDATE_ORDER, "order.json"),
-        CandidateList(order=order, compared=result.compared, unproven=tuple(result.rows), searched=result.networks),
+    decided: tuple[int, ...] = ()
+    if context.decisions is not None:
+        decided = context.task.counts(context.decisions, outputs=len(context.model.labels))
+    listed = CandidateList(
+        order=tuple(spec.name for spec in result.specs),
+        compared=result.compared,
+        unproven=tuple(result.rows),
+        searched=result.networks,
+        decided=decided,
     )
+    write_document(outputs.path(Kind.CANDIDATE_ORDER, "order.json"), listed)
 
 
 STAGE = Stage(

@@ -183,7 +183,7 @@ def _evidence(settings: PackageSettings, inputs: Inputs, selection: Selection, i
     from pipeline.data.dataset import read_info
     from pipeline.engine.documents import read_document
 
-    data = read_info(inputs.one(Kind.DATA_INFO))
+    data = read_info(inputs.one(Kind.DATA_INFO)).decided(selection.decided)
     listed = read_document(inputs.one(Kind.CANDIDATE_ORDER), CandidateList)
     files = [inputs.of_candidate(Kind.CANDIDATE_REPORT, name) for name in listed.order]
     reports = {report.name: report for report in (read_document(file, CandidateReport) for file in files)}
@@ -207,6 +207,7 @@ def _evidence(settings: PackageSettings, inputs: Inputs, selection: Selection, i
             class_counts={**data.class_counts},
             gaps=data.gaps,
         ),
+        judged_by=selection.test.judged_by,
         weights_sha256=digest_file(inputs.one(Kind.WEIGHTS)),
         files=info.files,
         metrics=Metrics(

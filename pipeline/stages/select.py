@@ -57,7 +57,7 @@ def run(settings: SelectSettings, inputs: Inputs, outputs: Outputs) -> None:
         named=settings.candidate,
     )
     winner, baseline = reports[choice.selected], reports[baseline_of(reports)]
-    test = served_quality(
+    test, decided = served_quality(
         winner,
         inputs.of_candidate(Kind.CANDIDATE_MODEL, winner.name),
         baseline,
@@ -78,6 +78,7 @@ def run(settings: SelectSettings, inputs: Inputs, outputs: Outputs) -> None:
         limits=settings.budget,
         test=test,
         test_verdict=verdict,
+        decided={"validation": listed.decided, "test": decided} if decided else {},
     )
     write_document(outputs.path(Kind.SELECTION, "selection.json"), selection)
 

@@ -38,8 +38,9 @@ class QualityReport(Document):
         worst_class_drop: drop of that class, as a fraction of its examples.
         worst_class_examples: number of examples of that class.
         divergence: mean Kullback-Leibler divergence of the candidate's probabilities from float's, in nats.
-        calibration_error: expected calibration error of the candidate.
-        float_calibration_error: expected calibration error of float.
+        calibration_error: expected calibration error of the candidate; None where there are no labels to hold
+            probabilities against.
+        float_calibration_error: expected calibration error of float; None likewise.
     """
 
     metric: str = "accuracy"
@@ -62,8 +63,8 @@ class QualityReport(Document):
     worst_class_drop: float
     worst_class_examples: int
     divergence: float
-    calibration_error: float
-    float_calibration_error: float
+    calibration_error: float | None
+    float_calibration_error: float | None
 
     @property
     def judged_by(self) -> JudgedBy:

@@ -81,7 +81,7 @@ def test_the_server_names_real_pictures_as_the_model_does(folder: Path, result: 
 def test_the_winner_judged_against_itself_loses_nothing(folder: Path, result: pipeline.BuildResult) -> None:
     float_row = next(row.report for row in result.candidates if row.report.name == "float.onnx.fp32")
     model = folder / "run" / "candidates" / float_row.name / "model.onnx"
-    quality = served_quality(
+    quality, _ = served_quality(
         float_row,
         model,
         float_row,

@@ -12,6 +12,11 @@ from typing import Any
 from pipeline._handlers.task_answers import ANSWERS
 from pipeline.archive.evidence.document import Evidence, SplitEvidence, Subject, package_url
 
+_UNLABELLED = (
+    "The data have no labels: what was proven is agreement with the float network's decisions, not how often decisions "
+    "are right."
+)
+
 
 def cyclonedx_bom(evidence: Evidence, subject: Subject) -> dict[str, Any]:
     """The bill of materials, as JSON values; the same archive gives the same one, so there is no time in it.
@@ -64,9 +69,12 @@ def cyclonedx_bom(evidence: Evidence, subject: Subject) -> dict[str, Any]:
 
 def _model_card(evidence: Evidence, subject: Subject) -> dict[str, Any]:
     packed = evidence.packed
+    # Nothing here tells how a network came by its weights that no label was given for.
+    approach = {"approach": {"type": "supervised"}} if evidence.labelled else {}
+    limits = {} if evidence.labelled else {"considerations": {"technicalLimitations": [_UNLABELLED]}}
     return {
         "modelParameters": {
-            "approach": {"type": "supervised"},
+            **approach,
             "task": evidence.task,
             "modelArchitecture": f"{evidence.architecture}, "
             f"{evidence.parameters} parameters, {packed.format}, {packed.precision}",
@@ -78,9 +86,10 @@ def _model_card(evidence: Evidence, subject: Subject) -> dict[str, Any]:
             "performanceMetrics": [
                 metric
                 for name, quality in (("validation", evidence.metrics.validation), ("test", evidence.metrics.test))
-                for metric in _metrics(name, quality)
+                for metric in _metrics(name, quality, labelled=evidence.labelled)
             ]
         },
+        **limits,
         "properties": [
             _property("parity_reference", packed.parity.reference),
             _property("parity_max_absolute", packed.parity.max_absolute),
@@ -90,13 +99,14 @@ def _model_card(evidence: Evidence, subject: Subject) -> dict[str, Any]:
     }
 
 
-def _metrics(split: str, quality: SplitEvidence) -> list[dict[str, Any]]:
-    return [
-        _metric(split, quality.metric, quality.accuracy, quality.accuracy_lower, quality.accuracy_upper),
-        _metric(
-            split, f"{quality.metric} drop against float", quality.drop, quality.interval_lower, quality.interval_upper
-        ),
-    ]
+def _metrics(split: str, quality: SplitEvidence, *, labelled: bool) -> list[dict[str, Any]]:
+    score = _metric(split, quality.metric, quality.accuracy, quality.accuracy_lower, quality.accuracy_upper)
+    if not labelled:
+        return [score]  # what is not agreement is the drop
+    drop = _metric(
+        split, f"{quality.metric} drop against float", quality.drop, quality.interval_lower, quality.interval_upper
+    )
+    return [score, drop]
 
 
 def _metric(split: str, name: str, value: float, lower: float, upper: float) -> dict[str, Any]:

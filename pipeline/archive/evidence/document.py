@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+)
 
 from pipeline.archive.evidence.code import Code
 from pipeline.archive.evidence.recorded import Recorded
@@ -19,6 +26,7 @@ from pipeline.errors import FileError
 from pipeline.formats import FormatName
 from pipeline.precision import Precision
 from pipeline.recipe.task import TaskName
+from pipeline.tasks.quality import JudgedBy
 
 
 class DataEvidence(Document):
@@ -29,7 +37,7 @@ class DataEvidence(Document):
         sizes: number of examples per split.
         digests: SHA-256 of each split's values.
         sources: SHA-256 of the files it was read from, by name.
-        class_counts: number of examples per split, by class.
+        class_counts: number of examples per split, by class; without labels, as the float network decides.
         gaps: classes of which a split holds nothing or too little, and what verdicts on it do not say.
     """
 
@@ -71,7 +79,7 @@ class QualityEvidence(Recorded):
     """The decisions of a candidate compared with those of float.
 
     Args:
-        accuracy: share of right answers.
+        accuracy: share of right answers; without labels, of answers with the float network's decision.
         drop: accuracy lost against float.
         drop_upper: one-sided upper bound of the drop, for this candidate alone. Unlike the bound of a verdict, it is
             not adjusted for the candidates that it was compared with.
@@ -92,7 +100,7 @@ class SplitEvidence(QualityEvidence):
 
     Args:
         examples: number of examples of the split.
-        float_accuracy: share of right answers of float.
+        float_accuracy: share of right answers of float; 1 without labels, by which float is right by definition.
         interval_lower: lower end of the two-sided 95 % interval of the drop.
         interval_upper: upper end of that interval.
         accuracy_lower: lower end of the 95 % interval of the accuracy.
@@ -211,6 +219,7 @@ class Evidence(Document):
         seeds: seeds of the split and of training.
         code: code that made it.
         data: data that it was made from.
+        judged_by: what decisions were held against; left out of the document where it is the data's targets.
         weights_sha256: SHA-256 of the float network's weights.
         files: SHA-256 of the files that the float network was made from: weights to start from, files that arguments
             name, and what the model's and the loss's code read. Only the last part is kept of a path on the builder's
@@ -234,12 +243,23 @@ class Evidence(Document):
     seeds: dict[str, int]
     code: Code
     data: DataEvidence
+    judged_by: JudgedBy = "targets"
     weights_sha256: str
     files: dict[str, str] = Field(default={})
     metrics: Metrics
     candidates: tuple[CandidateEvidence, ...]
     unproven: tuple[UnprovenEvidence, ...] = ()
     members: dict[str, str] = Field(default={})
+
+    @model_serializer(mode="wrap")
+    def _without_the_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        return {name: value for name, value in values.items() if name != "judged_by" or value != "targets"}
+
+    @property
+    def labelled(self) -> bool:
+        """Whether quality was judged by labels. If not, agreement with the float network is what was proven."""
+        return self.judged_by == "targets"
 
     @property
     def architecture(self) -> str:

@@ -31,6 +31,8 @@ def _lines(evidence: Evidence, subject: Subject) -> Iterator[str]:
     yield from _making(evidence)
     yield "## What this card cannot know"
     yield ""
+    if not evidence.labelled:
+        yield "How often the float network is right, and so the packed one: the data have no labels."
     yield "Intended use, groups of people the data stands for, and harm that a wrong answer does: add them."
 
 
@@ -55,7 +57,13 @@ def _data(evidence: Evidence) -> Iterator[str]:
     data = evidence.data
     yield "## Data"
     yield ""
-    yield f"{_escape(data.name)}; trained on train, selected on validation, reported on test."
+    if evidence.labelled:
+        yield f"{_escape(data.name)}; trained on train, selected on validation, reported on test."
+    else:
+        yield (
+            f"{_escape(data.name)}, without labels; fine-tuned and calibrated on train, selected on validation, "
+            "reported on test."
+        )
     yield ""
     yield "| split | examples | SHA-256 of its values |"
     yield "|---|--:|---|"
@@ -72,12 +80,24 @@ def _results(evidence: Evidence, subject: Subject) -> Iterator[str]:
     yield "## Quality"
     yield ""
     metric = _escape(evidence.metrics.validation.metric)
-    yield f"{metric.capitalize()} with its 95 % interval; drop against the float network likewise."
-    yield ""
-    yield f"| split | examples | {metric} | float | drop |"
-    yield "|---|--:|---|---|---|"
-    for name, quality in (("validation", evidence.metrics.validation), ("test", evidence.metrics.test)):
-        yield f"| {name} | {quality.examples:,} | {_quality(quality)} |"
+    splits = (("validation", evidence.metrics.validation), ("test", evidence.metrics.test))
+    if evidence.labelled:
+        yield f"{metric.capitalize()} with its 95 % interval; drop against the float network likewise."
+        yield ""
+        yield f"| split | examples | {metric} | float | drop |"
+        yield "|---|--:|---|---|---|"
+        for name, quality in splits:
+            yield f"| {name} | {quality.examples:,} | {_quality(quality)} |"
+    else:
+        yield (
+            "The data have no labels. What was proven is agreement with the float network's decisions, with its 95 % "
+            "interval, and not how often decisions are right."
+        )
+        yield ""
+        yield f"| split | examples | {metric} |"
+        yield "|---|--:|---|"
+        for name, quality in splits:
+            yield f"| {name} | {quality.examples:,} | {_score(quality)} |"
     yield ""
     yield "## Is it the same model?"
     yield ""
@@ -129,10 +149,13 @@ def _candidate(row: CandidateEvidence, *, selected: bool) -> str:
 
 def _quality(quality: SplitEvidence) -> str:
     return (
-        f"{quality.accuracy:.4f} ({quality.accuracy_lower:.4f} to {quality.accuracy_upper:.4f}) | "
-        f"{quality.float_accuracy:.4f} | {_points(quality.drop)} points "
+        f"{_score(quality)} | {quality.float_accuracy:.4f} | {_points(quality.drop)} points "
         f"({_points(quality.interval_lower)} to {_points(quality.interval_upper)})"
     )
+
+
+def _score(quality: SplitEvidence) -> str:
+    return f"{quality.accuracy:.4f} ({quality.accuracy_lower:.4f} to {quality.accuracy_upper:.4f})"
 
 
 def _seeds(evidence: Evidence) -> str:

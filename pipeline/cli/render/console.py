@@ -104,13 +104,15 @@ def save_picture(result: BuildResult, path: Path) -> None:
 def _draw_result(console: Console, result: BuildResult) -> None:
     console.print(result_table(result))
     console.print(
-        f"parity: the difference that came closest to its limit, and that limit; drop: points of {result.metric} "
-        "lost against\nfloat on validation, and its one-sided bound; "
+        f"parity: the difference that came closest to its limit, and that limit; drop: points of "
+        f"{_lost(result)} on validation, and its one-sided bound; "
         f"ms: {_threads(result)}, median over interleaved rounds.",
         style="dim",
     )
     for line in _footnotes(result):
         console.print(visible(line), style="dim")
+    if not result.labelled:
+        console.print(UNLABELLED)
     lossy = [row for row in result.candidates if row.report.lossy]
     if lossy:
         console.print(decision_table(lossy))
@@ -162,7 +164,13 @@ def _footnotes(result: BuildResult) -> Iterator[str]:
 
 def _gaps(result: BuildResult, split: SplitName) -> tuple[str, ...]:
     """Say in words what a split holds too little of to judge."""
-    return result.coverage[split].lines(split) if split in result.coverage else ()
+    held = result.coverage.get(split)
+    return () if held is None else held.lines(split, by_float=not result.labelled)
+
+
+def _lost(result: BuildResult) -> str:
+    """Say what a drop is a drop of."""
+    return f"{result.metric} lost against\nfloat" if result.labelled else f"{result.metric}\nlost"
 
 
 def _class_notes(rows: Sequence[Row]) -> Iterator[str]:
@@ -190,6 +198,10 @@ def unproven_lines(rows: Sequence[Unproven]) -> list[str]:
     return [f"{', '.join(shared)}: {verdict}: {reason}" for (verdict, reason), shared in names.items()]
 
 
+UNLABELLED = (
+    "The data have no labels. Every figure of quality says how far decisions agree with float's, and none how often "
+    "they are right."
+)
 SLIM_LEGEND = (
     f"{SLIM}NN: made by the search; NN is its cost, as the search reckons it, in percent of the float network's."
 )
@@ -217,6 +229,11 @@ def class_note(quality: QualityReport, *, allowed: bool) -> str:
     """
     if not allowed or quality.worst_class_drop < _MUCH:
         return ""
+    if quality.judged_by != "targets":
+        return (
+            f"of {quality.worst_class_examples:,} examples that float calls {visible(quality.worst_class_name)}, "
+            f"{quality.worst_class_drop:.0%} get another decision"
+        )
     return (
         f"class {visible(quality.worst_class_name)} loses {_points(quality.worst_class_drop)} points of its own "
         f"({quality.worst_class_examples:,} examples)"
@@ -226,8 +243,9 @@ def class_note(quality: QualityReport, *, allowed: bool) -> str:
 def test_lines(result: BuildResult) -> str:
     """Say how the winner does on the test set, and whether its limits hold there."""
     test, verdict = result.test, result.test_verdict
+    by_float = f", float {test.float_accuracy:.4f}" if result.labelled else ""
     lines = (
-        f"Test set, opened for this line alone: {test.metric} {test.accuracy:.4f}, float {test.float_accuracy:.4f}, "
+        f"Test set, opened for this line alone: {test.metric} {test.accuracy:.4f}{by_float}, "
         f"drop {_points(test.drop)} points (bound {_points(test.drop_upper)}), {test.confident_flips} confident flips, "
         f"on {test.examples:,} examples."
     )
@@ -262,7 +280,7 @@ def decision_table(rows: Sequence[Row]) -> Table:
             str(quality.near_tie_flips),
             worst if quality.worst_class_drop > 0 else "-",
             f"{quality.divergence:.1e}",
-            f"{quality.calibration_error:.3f}",
+            "-" if quality.calibration_error is None else f"{quality.calibration_error:.3f}",
             f"{row.verdict.smallest_provable_drop * 100:.2f}",
             style="bold green" if row.selected else None,
         )
@@ -273,12 +291,18 @@ def decision_legend(rows: Sequence[Row], limits: Budget) -> str:
     """Say what the columns of `decision_table` mean."""
     quality = rows[0].report.quality
     together = round(ERROR_RATE / (1 - rows[0].verdict.confidence))
+    ece = quality.float_calibration_error
+    lost = (
+        "lost: right in float, wrong here; gained: the reverse"
+        if quality.judged_by == "targets"
+        else "lost: decided otherwise than by float"
+    )
     return (
-        f"on {quality.examples:,} validation examples; lost: right in float, wrong here; gained: the reverse; "
+        f"on {quality.examples:,} validation examples; {lost}; "
         "confident: float's top two at least 0.5\n"
         f"apart (limit {limits.max_confident_flips:.2%} of the examples); near ties: less than 0.1 apart; worst class: "
         "its own drop in points; KL in nats;\n"
-        f"ECE: 15 bins, float {quality.float_calibration_error:.3f}; provable: the smallest drop in points that so "
+        f"{'' if ece is None else f'ECE: 15 bins, float {ece:.3f}; '}provable: the smallest drop in points that so "
         f"many examples can prove.\n"
         f"Each bound holds with {rows[0].verdict.confidence:.2%}, all {together} that could have been "
         "compared together with 95 % (Bonferroni)."
