@@ -8,7 +8,8 @@ These rules hold for pictures, in this order; each of them is deterministic:
 3. The EXIF orientation is applied (`handlers.picture_metadata`). All other metadata is left out, however large it is.
 4. Transparency (alpha channel, palette, or colour key) is composited on black.
 5. Palette, CMYK and two-level pictures become RGB or grey; colour becomes grey by ITU-R 601-2 luma, in integers.
-6. The result is resized to the input's height and width with the declared filter, without keeping the aspect ratio.
+6. The result is resized to the input's height and width with the declared filter: without keeping the aspect ratio, or
+   as `handlers.framing` says, which also takes the centre of the resized picture.
 """
 
 from __future__ import annotations
@@ -25,19 +26,15 @@ from PIL import Image
 
 from .bad_request import BadRequest
 from .description_checks import MOST_SIZE, checked_counts, checked_flag, checked_line, checked_number
+from .framing import Fit, Resize, frame_picture, resized_size
 from .picture_kinds import PICTURE_FILE, PICTURE_KINDS, PictureKindName, describe_bytes, picture_kind
+from .picture_modes import Mode, convert_in_strips
 from .pixel_budget import PixelBudget, pixel_weight
 
 DType = Literal["uint8", "float32", "int64"]
-Mode = Literal["L", "RGB"]
-Resize = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 # Kinds of inputs that are not data: the value nearest to zero everywhere, the largest value everywhere, or values drawn
 # evenly.
 MadeUp = Literal["zeros", "maximum", "noise"]
-
-# Number of pixels that are converted at a time. A strip is small beside the picture, and takes long beside the cost of
-# a call.
-_STRIP_PIXELS = 1_000_000
 
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -48,12 +45,9 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_FILTER = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
+# Orientations of a picture whose height and width are exchanged.
+_TURNED = (5, 6, 7, 8)
+_BLACK = (0,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +56,72 @@ class ImageDecoding:
 
     Args:
         mode: one grey channel, or red, green, blue.
-        resize: name of Pillow's filter.
+        resize: name of Pillow's filter. All but `nearest` average over the pixels that become one.
+        fit: how a picture is resized before its centre is taken. `squeeze` gives it the size `resize_to` without
+            keeping its aspect ratio; `crop` keeps the ratio, so that the picture covers `resize_to`; `letterbox` keeps
+            the ratio, so that the picture lies within it.
+        resize_to: height and width that the picture is resized to, in pixels; None for those of the input. Two equal
+            numbers with `crop` are the length of the shorter side: (256, 256), and an input of 224 x 224, are
+            torchvision's `Resize(256)` and `CenterCrop(224)`.
+        fill: colour of the border where the resized picture is smaller than the input, 0 to 255: one value, or one for
+            each channel.
+
+    Raises:
+        ValueError: a field has a wrong value.
     """
 
     mode: Mode
     resize: Resize = "bilinear"
+    fit: Fit = "squeeze"
+    resize_to: tuple[int, int] | None = None
+    fill: tuple[int, ...] = _BLACK
+
+    def __post_init__(self) -> None:
+        for field, values in (("mode", Mode), ("resize", Resize), ("fit", Fit)):
+            value = getattr(self, field)
+            if value not in get_args(values):
+                raise ValueError(f"decoding: {field}: expected one of {get_args(values)}, found {value!a}")
+        if self.resize_to is not None and len(_counts(self.resize_to, "resize_to", least=1, most=MOST_SIZE)) != 2:
+            raise ValueError(f"decoding: resize_to: expected height and width, found {self.resize_to!a}")
+        fill = _counts(self.fill, "fill", least=0, most=255)
+        if len(fill) not in (1, 1 if self.mode == "L" else 3):
+            raise ValueError(f"decoding: fill: expected a value, or one per channel of {self.mode}, found {fill}")
+        # A list is as good as a tuple, but equal to none.
+        object.__setattr__(self, "fill", fill)
+        object.__setattr__(self, "resize_to", None if self.resize_to is None else tuple(self.resize_to))
+
+    def resized(self, size: tuple[int, int], result: tuple[int, int]) -> tuple[int, int]:
+        """Compute the size of a picture after resizing and before its centre is taken.
+
+        Args:
+            size: width and height of the picture, in pixels.
+            result: width and height of the input, in pixels.
+        """
+        return resized_size(size, self.fit, result if self.resize_to is None else self.resize_to[::-1])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values; those that older archives do not have are left out with usual values."""
+        return {
+            "mode": self.mode,
+            "resize": self.resize,
+            **({} if self.fit == "squeeze" else {"fit": self.fit}),
+            **({} if self.resize_to is None else {"resize_to": list(self.resize_to)}),
+            **({} if self.fill == _BLACK else {"fill": list(self.fill)}),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> ImageDecoding:
+        """Read what `to_json` wrote.
+
+        Raises:
+            TypeError: this is no object, or a field is missing or unknown.
+            ValueError: a field has a wrong value.
+        """
+        return cls(**document)
+
+
+def _counts(value: object, field: str, *, least: int, most: int) -> tuple[int, ...]:
+    return checked_counts(value, f"decoding: {field}", most=most, least=least)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +250,7 @@ class InputSpec:
             "shape": list(self.shape),
             "low": self.low if math.isfinite(self.low) else None,
             "high": self.high if math.isfinite(self.high) else None,
-            "decoding": None if self.decoding is None else {"mode": self.decoding.mode, "resize": self.decoding.resize},
+            "decoding": None if self.decoding is None else self.decoding.to_json(),
             "dynamic_axes": list(self.dynamic_axes),
             **{field: values for field, values in declared.items() if values},
             # These are left out where they have their usual values: older archives do not have these fields.
@@ -216,17 +271,13 @@ class InputSpec:
             where = f"input {name}"
             decoding = fields.pop("decoding")
             low, high = fields.pop("low"), fields.pop("high")
-            if decoding is not None:
-                if decoding["mode"] not in get_args(Mode) or decoding["resize"] not in get_args(Resize):
-                    raise ValueError(f"{where}: unknown decoding")
-                decoding = ImageDecoding(**decoding)
             return cls(
                 name=name,
                 dtype=fields.pop("dtype"),
                 shape=checked_counts(fields.pop("shape"), f"{where}: shape", most=MOST_SIZE),
                 low=-math.inf if low is None else checked_number(low, f"{where}: low"),
                 high=math.inf if high is None else checked_number(high, f"{where}: high"),
-                decoding=decoding,
+                decoding=None if decoding is None else ImageDecoding.from_json(decoding),
                 dynamic_axes=checked_counts(
                     fields.pop("dynamic_axes"), f"{where}: dynamic_axes", most=MOST_SIZE, least=0
                 ),
@@ -271,7 +322,7 @@ def decode_image(body: bytes, spec: InputSpec, budget: PixelBudget | None = None
     name = picture_kind(body)
     if name is None:
         raise BadRequest(f"input {spec.name}: not a picture", expected=PICTURE_FILE, found=describe_bytes(body))
-    kind = PICTURE_KINDS[name]
+    kind, decoding = PICTURE_KINDS[name], spec.decoding
     size = (spec.shape[2], spec.shape[1])
     try:
         bare, orientation = kind.without_metadata(body)
@@ -282,13 +333,14 @@ def decode_image(body: bytes, spec: InputSpec, budget: PixelBudget | None = None
         raise
     except Exception as error:
         raise _damage_error(name, error) from error
-    (budget or PixelBudget()).take(name, opened.size, size, weight)
+    method = _TRANSPOSE.get(orientation)
+    resized = decoding.resized(opened.size[::-1] if orientation in _TURNED else opened.size, size)
+    (budget or PixelBudget()).take(name, opened.size, size, weight, resized)
     picture: Image.Image | None = opened
     del opened
     assert picture is not None
     try:
-        method = _TRANSPOSE.get(orientation)
-        pixels = _convert_in_strips(picture, spec.decoding.mode)
+        pixels = convert_in_strips(picture, decoding.mode)
         picture = None  # frees its memory
         # The picture is turned after the change of mode to save memory. The order does not change the result, for the
         # mode changes pixel by pixel.
@@ -296,10 +348,9 @@ def decode_image(body: bytes, spec: InputSpec, budget: PixelBudget | None = None
             pixels = pixels.transpose(method)
     except Exception as error:  # Pillow raises a dozen unrelated types on damaged files
         raise _damage_error(name, error) from error
-    if pixels.size != size:
-        pixels = pixels.resize(size, _FILTER[spec.decoding.resize])
+    pixels = frame_picture(pixels, resized, size, resize=decoding.resize, fill=decoding.fill)
     array = np.asarray(pixels, dtype=np.uint8)
-    if spec.decoding.mode == "L":
+    if decoding.mode == "L":
         return array.reshape(spec.shape)
     return np.ascontiguousarray(array.transpose(2, 0, 1))
 
@@ -307,33 +358,3 @@ def decode_image(body: bytes, spec: InputSpec, budget: PixelBudget | None = None
 def _damage_error(kind: PictureKindName, error: Exception) -> BadRequest:
     reason = " ".join(str(error).split()) or type(error).__name__
     return BadRequest(f"{kind} file cannot be decoded", expected=f"a whole {kind} file", found=reason)
-
-
-def _convert_in_strips(picture: Image.Image, mode: Mode) -> Image.Image:
-    """Convert a picture to a mode, in strips so that no intermediate form of the whole picture exists."""
-    picture.load()
-    if picture.mode == mode and not picture.has_transparency_data:
-        return picture
-    width, height = picture.size
-    rows = max(1, _STRIP_PIXELS // width)
-    pixels = Image.new(mode, picture.size)
-    for top in range(0, height, rows):
-        strip = picture.crop((0, top, width, min(top + rows, height)))
-        pixels.paste(_convert(_reduce_to_eight_bits(strip), mode), (0, top))
-    return pixels
-
-
-def _reduce_to_eight_bits(picture: Image.Image) -> Image.Image:
-    """Turn grey of 16 bits (modes `I;16` and, for some files, `I`) into `L`; Pillow itself reads colour as 8 bits."""
-    if not picture.mode.startswith("I"):
-        return picture
-    return Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8))
-
-
-def _convert(picture: Image.Image, mode: Mode) -> Image.Image:
-    if picture.has_transparency_data:
-        colour = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", colour.size, (0, 0, 0, 255)), colour).convert("RGB")
-    elif picture.mode not in ("L", "RGB", "1"):
-        picture = picture.convert("RGB")  # palette and CMYK become RGB first, also where grey is wanted
-    return picture if picture.mode == mode else picture.convert(mode)

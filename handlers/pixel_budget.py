@@ -17,6 +17,9 @@ _SHORTEST_SIDE = 64
 _SIXTEEN_BITS = ";16"
 # One pass over a picture of a JPEG file takes a fifth of the time of decoding a file of one scan.
 _SCANS_PER_PIXEL = 5
+# So many times the pixels of the input are allowed between resizing and cropping, whatever the limit is: those of a
+# photo, for an input that is itself as large as the limit.
+_LARGEST_BETWEEN = 4
 
 
 class PixelBudget:
@@ -32,18 +35,25 @@ class PixelBudget:
         self._weighted = False
 
     def take(
-        self, kind: str, size: tuple[int, int], result: tuple[int, int], weight: tuple[int, str] = (1, "")
+        self,
+        kind: str,
+        size: tuple[int, int],
+        result: tuple[int, int],
+        weight: tuple[int, str] = (1, ""),
+        resized: tuple[int, int] | None = None,
     ) -> None:
         """Count a picture before it is decoded.
 
         Args:
             kind: kind of the file, for the message.
             size: width and height, in pixels.
-            result: width and height after resizing, in pixels; a tiny picture can become a large input.
+            result: width and height of the input, in pixels; a tiny picture can become a large input.
             weight: how often each pixel counts, and why.
+            resized: width and height after resizing, of which the input is the centre; None for those of the input.
 
         Raises:
-            BadRequest: the picture is larger than the limit and the input, or those before it left too few pixels.
+            BadRequest: the picture is larger than the limit and the input, or becomes so before its centre is taken, or
+                those before it left too few pixels.
         """
         width, height = size
         times, reason = weight
@@ -60,6 +70,16 @@ class PixelBudget:
                 found=f"{width} x {height}{thin}{often}",
                 status=413,
             )
+        # A long and thin picture becomes far larger than the input, of which then only the centre is kept.
+        between = result if resized is None else resized
+        if between[0] * between[1] > max(self._limit, _LARGEST_BETWEEN * needed):
+            raise BadRequest(
+                f"picture too long and thin ({kind})",
+                expected=f"at most {max(self._limit, _LARGEST_BETWEEN * needed)} pixels after resizing",
+                found=f"{width} x {height}, which becomes {between[0]} x {between[1]} before its centre is taken",
+                status=413,
+            )
+        needed = max(needed, between[0] * between[1])
         first = self._left == self._limit
         self._left -= max(counted, needed)
         self._weighted |= counted > width * height

@@ -29,6 +29,7 @@ from pipeline.models.preprocess import Each, ToFloat, Unchanged, standardize
 from pipeline.models.resnet import build_resnet18
 from pipeline.models.spec import ModelSpec
 from pipeline.models.wrappers import unwrapped
+from pipeline.presets import read_preset
 from pipeline.recipe.model import Model, Preprocessing
 
 _PICTURE = Preprocessing(scale=1 / 255)
@@ -48,6 +49,8 @@ def load_model_spec(model: Model, folder: Path, data: DataInfo) -> ModelSpec:
     Raises:
         UsageError: no such architecture or factory, wrong arguments, or a model that does not fit the data.
     """
+    if model.preprocessing is not None and model.preprocessing.preset is not None:
+        model = model.model_copy(update={"preprocessing": _of_preset(model.preprocessing.preset, data)})
     if model.factory is not None:
         return _users_own(model, model.factory, folder, data)
     build: Callable[..., nn.Module]
@@ -75,6 +78,20 @@ def load_model_spec(model: Model, folder: Path, data: DataInfo) -> ModelSpec:
         task=data.task.kind,
         activation=model.activation,
     )
+
+
+def _of_preset(name: str, data: DataInfo) -> Preprocessing:
+    """The preprocessing of a published network; the pictures of the data must be decoded as that network sees them."""
+    preset, spec = read_preset(name), data.inputs[0]
+    expected = preset.input_spec(spec.name)
+    if len(data.inputs) != 1 or spec.shape[:1] != expected.shape[:1] or spec.decoding not in (None, expected.decoding):
+        inputs = ", ".join(f"{spec.name} {spec.shape} by {spec.decoding}" for spec in data.inputs)
+        raise UsageError(
+            f"model.preprocessing {name}: expected data of one input {expected.shape} by {expected.decoding}, found "
+            f"{inputs} in data set {data.name}; give the data this decoding, or write mean and std into "
+            "[model.preprocessing] to keep another"
+        )
+    return preset.preprocessing
 
 
 def _fashion(*, classes: int, wide: bool, dropout: float = 0.0) -> nn.Module:

@@ -9,6 +9,7 @@ from pipeline.engine.argument_files import argument_digests
 from pipeline.engine.artifacts import digest_file
 from pipeline.engine.factories import named_digests
 from pipeline.models.weight_files import check_weights_file
+from pipeline.presets import read_preset
 from pipeline.recipe.model import Model
 
 
@@ -26,7 +27,7 @@ def outside_digests(model: Model, factories: Mapping[str, str], folder: Path) ->
     Raises:
         DataError: there is no such file of weights, or it is of another kind.
     """
-    return named_digests(factories, folder) | _file_digests(model, folder)
+    return named_digests(factories, folder) | _file_digests(model, folder) | _preset_facts(model)
 
 
 def files_behind(model: Model, folder: Path, reads: Mapping[str, str]) -> dict[str, str]:
@@ -48,6 +49,13 @@ def files_behind(model: Model, folder: Path, reads: Mapping[str, str]) -> dict[s
         if not name.endswith(("/", ".py")):
             files[_portable(name)] = digest
     return dict(sorted(files.items()))
+
+
+def _preset_facts(model: Model) -> dict[str, str]:
+    """What an installed package says of a published network; another version of the package may say something else."""
+    if model.preprocessing is None or model.preprocessing.preset is None:
+        return {}
+    return {"model.preprocessing": read_preset(model.preprocessing.preset).to_json()}
 
 
 def _portable(path: str) -> str:

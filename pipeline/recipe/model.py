@@ -15,10 +15,22 @@ from pipeline.recipe.names import (
 )
 from pipeline.recipe.section import Section
 
+# Packages that know how published networks see pictures.
+PRESET_SOURCES = ("torchvision", "timm")
+
 
 class Preprocessing(Section):
-    """How raw values become what the network sees, inside the exported graph: (x * scale - mean) / std."""
+    """How raw values become what the network sees, inside the exported graph: (x * scale - mean) / std.
 
+    In a recipe it is a table, or one text: `preprocessing = "torchvision:MobileNet_V2_Weights.IMAGENET1K_V1"`.
+    """
+
+    preset: str | None = Field(
+        default=None,
+        pattern=rf"^({'|'.join(PRESET_SOURCES)}):[A-Za-z0-9][\w.-]*$",
+        description="a published network that sees pictures in the same way, as torchvision:WEIGHTS or timm:MODEL; "
+        "scale, mean and std are taken from there, and size and decoding of pictures",
+    )
     scale: float = Field(default=1.0, description="factor on the raw value, e.g. 1/255 = 0.00392156862745098")
     mean: tuple[float, ...] = Field(
         default=(0.0,), description="subtracted after scaling; one value, or one per channel or feature"
@@ -26,6 +38,18 @@ class Preprocessing(Section):
     std: tuple[float, ...] = Field(
         default=(1.0,), description="divisor after subtraction; one value, or one per channel or feature"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_by_name(cls, value: object) -> object:
+        return {"preset": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Preprocessing:
+        numbers = sorted(self.model_fields_set - {"preset"})
+        if self.preset is not None and numbers:
+            raise ValueError(f"{', '.join(numbers)}: expected none beside {self.preset}, which has its own")
+        return self
 
 
 # These names are the same as in `handlers.activation`, which computes with them.

@@ -35,7 +35,7 @@ from pipeline.engine.stage import Reporter, Silent
 from pipeline.errors import ProofError, ServerError
 from pipeline.serving.address import prediction_endpoint
 from pipeline.serving.client import predict_decoded, predict_many_logits
-from pipeline.serving.encoding import encode_instances, encode_png
+from pipeline.serving.encoding import encode_instances, picture_file
 from pipeline.serving.wire import Endpoint, Logits
 from pipeline.tasks.quality import JudgedBy, judged_by
 from pipeline.tasks.table import task_named
@@ -234,10 +234,12 @@ def encode_requests(inputs: Sequence[InputSpec], arrays: Mapping[str, NDArray[An
     # A picture file is resized to the size in the specification; pixels of another size go as JSON.
     if len(inputs) == 1 and spec.decoding is not None and arrays[spec.name].shape[1:] == spec.shape:
         pictures = arrays[spec.name]
-        bodies[PNG] = [encode_png(picture) for picture in pictures]
-        for row, body in enumerate(bodies[PNG]):
+        files = [file for picture in pictures if (file := picture_file(picture, spec.decoding)) is not None]
+        for row, body in enumerate(files):
             if not np.array_equal(decode_image(body, spec), pictures[row]):
                 raise ProofError(f"{PNG}, example {row}: expected it to decode to the same pixels, found others")
+        if files:
+            bodies[PNG] = files
         if not spec.dynamic_axes:
             bodies[RAW] = [np.ascontiguousarray(picture).tobytes() for picture in pictures]
     rows = [{name: array[row : row + 1] for name, array in arrays.items()} for row in range(count)]

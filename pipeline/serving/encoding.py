@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.decode import ImageDecoding, InputSpec
+from pipeline._handlers.framing import centre_offset
 
 
 def encode_png(picture: NDArray[np.uint8]) -> bytes:
@@ -20,6 +21,27 @@ def encode_png(picture: NDArray[np.uint8]) -> bytes:
     pixels = picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def picture_file(picture: NDArray[np.uint8], decoding: ImageDecoding) -> bytes | None:
+    """Return a PNG file that decodes to exactly these pixels: where the centre is taken, they lie in a black frame.
+
+    Args:
+        picture: pixels (C, H, W), as the input has them.
+        decoding: how the input's pictures are decoded.
+
+    Returns:
+        The file; None where every picture is resized to fewer pixels than the input has.
+    """
+    channels, height, width = picture.shape
+    wanted = (height, width) if decoding.resize_to is None else decoding.resize_to
+    rows, columns = (max(height, wanted[0]), max(width, wanted[1])) if decoding.fit == "crop" else wanted
+    if decoding.resized((columns, rows), (width, height)) != (columns, rows) or rows < height or columns < width:
+        return None
+    top, left = centre_offset(rows, height), centre_offset(columns, width)
+    canvas = np.zeros((channels, rows, columns), dtype=np.uint8)
+    canvas[:, top : top + height, left : left + width] = picture
+    return encode_png(canvas)
 
 
 def encode_instances(inputs: Sequence[InputSpec], arrays: Mapping[str, NDArray[Any]]) -> bytes:
