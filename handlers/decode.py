@@ -331,6 +331,10 @@ def decode_image(body: bytes, spec: InputSpec, budget: PixelBudget | None = None
         weight = pixel_weight(opened, scans)
     except BadRequest:
         raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadRequest(
+            f"picture too large ({name})", expected="fewer pixels", found=str(error), status=413
+        ) from error
     except Exception as error:
         raise _damage_error(name, error) from error
     method = _TRANSPOSE.get(orientation)

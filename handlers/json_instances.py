@@ -147,7 +147,7 @@ def _from_base64(text: str, where: str, inputs: Sequence[InputSpec]) -> bytes:
 def _example(inputs: Sequence[InputSpec]) -> str:
     """Write a JSON body that this model takes, for messages."""
     parts = {
-        spec.name: f'{{"b64": "<base64 of {PICTURE_FILE}>"}}'
+        spec.name: '{"b64": "<base64 of a picture file>"}'
         if spec.decoding is not None
         else "[" * len(spec.shape) + ("0, ..." if spec.shape else "0") + "]" * len(spec.shape)
         for spec in inputs

@@ -8,12 +8,13 @@ from .bad_request import BadRequest
 
 # Largest number of pixels in one picture, or in all pictures of a request; a phone's default has fewer. Pillow keeps
 # colour in 4 bytes a pixel; the picture and its final form are in memory together, 8 bytes a pixel, whatever the kind:
-# 256 MB. While a progressive JPEG is read, libjpeg also holds its coefficients, 2 bytes a channel: 384 MB for CMYK.
+# 256 MB. While a progressive JPEG is read, libjpeg also holds its coefficients, 2 bytes a channel: 384 MB for CMYK; and
+# while a WebP file is read, libwebp holds two more copies: 512 MB.
 MAX_PIXELS = 32_000_000
 # A shorter side counts as so many pixels, because each row and column itself costs time, and memory in Pillow's tables:
 # 1 x 30,000,000 pixels cost 4 s and 800 MB, and 16 x 1,000,000 as much as 36 million pixels in a square.
 _SHORTEST_SIDE = 64
-# Pillow marks a PNG file with values of 16 bits by this text.
+# Pillow marks a PNG or TIFF file with values of 16 bits by this text.
 _SIXTEEN_BITS = ";16"
 # One pass over a picture of a JPEG file takes a fifth of the time of decoding a file of one scan.
 _SCANS_PER_PIXEL = 5
@@ -129,7 +130,8 @@ def pixel_weight(picture: ImageFile, scans: int) -> tuple[int, str]:
     if picture.has_transparency_data:
         times *= 2
         reasons.append("transparency")
-    if _SIXTEEN_BITS in str(picture.tile[0].args):
+    # A WebP file, always of 8 bits, has no tile before it is decoded.
+    if picture.tile and _SIXTEEN_BITS in str(picture.tile[0].args):
         times *= 2
         reasons.append("16 bits")
     if picture.info.get("interlace"):

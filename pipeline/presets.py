@@ -85,13 +85,13 @@ def _from_torchvision(name: str, member: str) -> Preset:
     except (KeyError, ValueError) as error:
         raise UsageError(f"preset {name!a}: {_torchvision_problem(enum)}") from error
     seen = weights.transforms()
-    sizes = getattr(seen, "crop_size", ()), getattr(seen, "resize_size", ())
+    sizes: list[list[int]] = [getattr(seen, "crop_size", []), getattr(seen, "resize_size", [])]
     if type(seen).__name__ != "ImageClassification" or [len(size) for size in sizes] != [1, 1]:
         raise UsageError(
             f"preset {name!a}: expected weights of a classifier of pictures, found transforms {type(seen).__name__}; "
             "give mean and std in [model.preprocessing], and size and decoding in the data"
         )
-    (crop,), (shorter,) = sizes
+    [crop], [shorter] = sizes
     return _preset(
         name,
         shape=(3, crop, crop),

@@ -123,7 +123,10 @@ def stop(
 
 @app.command()
 def predict(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="PNG or JPEG pictures, .json, or raw bytes")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="pictures (PNG, JPEG, WebP, GIF, BMP, TIFF), .json, or raw bytes"),
+    ],
     url: Annotated[str | None, typer.Option("--url", help="of the server [default: the running one]")] = None,
     as_json: Json = False,
 ) -> None:

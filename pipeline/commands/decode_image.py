@@ -21,7 +21,7 @@ def decode_image(picture: bytes | Path | str, spec: InputSpec) -> NDArray[np.uin
     A data set of pictures that is decoded with it holds what the model will be asked about.
 
     Args:
-        picture: a PNG or JPEG file, or its bytes.
+        picture: a PNG, JPEG, WebP, GIF, BMP or TIFF file, or its bytes.
         spec: the input that the picture becomes, with `decoding`.
 
     Returns:

@@ -38,7 +38,7 @@ def predict(files: Path | str | Iterable[Path | str], *, url: str | None = None)
     """Ask a running server about files; a file that is refused stops no other.
 
     Args:
-        files: a file or several: PNG or JPEG pictures, JSON documents (`.json`), or raw bytes.
+        files: a file or several: pictures (PNG, JPEG, WebP, GIF, BMP, TIFF), JSON documents (`.json`), or raw bytes.
         url: the server's address, with or without the path of predictions; by default the one server that `serve`
             started.
 

@@ -19,6 +19,7 @@ from PIL import Image
 
 from pipeline._handlers.bad_request import BadRequest
 from pipeline._handlers.decode import decode_image
+from pipeline._handlers.picture_kinds import PICTURE_FILE
 from pipeline._handlers.request import MAX_BODY_BYTES
 from pipeline._handlers.torchserve_handler import DECODED_HEADER, WORKER_HEADER
 from pipeline.archive.mar import Archive
@@ -149,7 +150,7 @@ def test_one_bad_request_in_a_batch_spoils_no_other(url: str) -> None:
             assert response.status_code == 400
             assert response.json() == {
                 "error": "input image: not a picture",
-                "expected": "a PNG or JPEG file",
+                "expected": PICTURE_FILE,
                 "found": "7 bytes beginning with b'damaged'",
             }
 
@@ -234,7 +235,8 @@ def test_files(url: str, server: ServerState, tmp_path: Path) -> None:
     assert str(missing).startswith(f"{tmp_path}/none.png: expected a readable file, found: No such file")
     assert answered == answers[picture]
     with pytest.raises(
-        ServerError, match=r"^request: refused with 400: empty request body: expected a PNG or JPEG file"
+        ServerError,
+        match=rf"^request: refused with 400: empty request body: expected {PICTURE_FILE}",
     ):
         predict_bytes(prediction_endpoint(url), b"", "image/png")
     with pytest.raises(ServerError, match="refused with 404: Model not found: other"):

@@ -12,12 +12,13 @@ import pytest
 from pipeline._handlers.bad_request import BadRequest
 from pipeline._handlers.body_forms import decode_request, require_no_encoding
 from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.picture_kinds import PICTURE_FILE
 from pipeline._handlers.request import MAX_BODY_BYTES, MAX_INSTANCES
 from tests.request_bodies import FORM, JSON, PIXELS, RAW, listed, png
 from tests.served_models import GREY, SEQUENCE, TABLE
 
 COUNT = InputSpec(name="count", dtype="int64", shape=(2,), low=-np.inf, high=np.inf)
-EXAMPLE = '{"instances": [{"b64": "<base64 of a PNG or JPEG file>"}]}'
+EXAMPLE = '{"instances": [{"b64": "<base64 of a picture file>"}]}'
 B64 = {"b64": base64.b64encode(b"no picture").decode()}
 
 
@@ -32,7 +33,12 @@ def test_parsed_json_that_is_no_object_is_named(body: object, found: str) -> Non
 @pytest.mark.parametrize(
     ("body", "content_type", "spec", "message"),
     [
-        (b"", "image/png", GREY, "empty request body: expected a PNG or JPEG file, or application/octet-stream of 48"),
+        (
+            b"",
+            "image/png",
+            GREY,
+            f"empty request body: expected {PICTURE_FILE}, or application/octet-stream of 48",
+        ),
         (
             bytes(47),
             RAW,
@@ -44,10 +50,15 @@ def test_parsed_json_that_is_no_object_is_named(body: object, found: str) -> Non
             b"hello",
             "image/png",
             GREY,
-            "input image: not a picture: expected a PNG or JPEG file, found 5 bytes beginning",
+            f"input image: not a picture: expected {PICTURE_FILE}, found 5 bytes beginning",
         ),
         (png(), "image/png", TABLE, "this model takes no picture as a body: expected application/octet-stream of 16"),
-        (b"hello", "text/plain", GREY, "request body of an unknown kind: expected a PNG or JPEG file, or applic"),
+        (
+            b"hello",
+            "text/plain",
+            GREY,
+            f"request body of an unknown kind: expected {PICTURE_FILE}, or applic",
+        ),
         (b"{", JSON, GREY, f"request body is not JSON: expected {EXAMPLE}, found Expecting property name"),
         (b'{"a": "\xff"}', JSON, GREY, "request body is not JSON: expected"),
         (b"[" * 60_000, JSON, GREY, "request body is not JSON: expected"),
@@ -134,9 +145,14 @@ def test_parsed_json_that_is_no_object_is_named(body: object, found: str) -> Non
             listed({"b64": "%%"}),
             JSON,
             GREY,
-            "instance 0, input image: not base64: expected standard base64 of a PNG or JPEG file, in one line: {",
+            f"instance 0, input image: not base64: expected standard base64 of {PICTURE_FILE}, in one line: {{",
         ),
-        (listed(B64), JSON, GREY, "input image: not a picture: expected a PNG or JPEG file, found 10 bytes beginning"),
+        (
+            listed(B64),
+            JSON,
+            GREY,
+            f"input image: not a picture: expected {PICTURE_FILE}, found 10 bytes beginning",
+        ),
         (listed(B64), JSON, TABLE, "instance 0, input features: wrong form: expected nested lists: {"),
         (listed({"image": {"b65": 1}}), JSON, GREY, "instance 0, input image: wrong form: expected nested lists, or {"),
     ],
@@ -211,7 +227,7 @@ def test_the_example_of_several_inputs_is_complete() -> None:
     with pytest.raises(BadRequest) as caught:
         decode_request(b"{}", JSON, [GREY, TABLE, word])
     assert caught.value.expected == (
-        '{"instances": [{"image": {"b64": "<base64 of a PNG or JPEG file>"}, "features": [0, ...], "word": 0}]}'
+        '{"instances": [{"image": {"b64": "<base64 of a picture file>"}, "features": [0, ...], "word": 0}]}'
     )
 
 

@@ -19,6 +19,7 @@ from PIL import Image
 
 from pipeline._handlers.bad_request import BadRequest
 from pipeline._handlers.decode import ImageDecoding, InputSpec, decode_image
+from pipeline._handlers.picture_kinds import PICTURE_FILE, PICTURE_KINDS
 from pipeline._handlers.pixel_budget import MAX_PIXELS
 
 GREY = InputSpec(name="image", dtype="uint8", shape=(1, 6, 4), low=0, high=255, decoding=ImageDecoding(mode="L"))
@@ -171,8 +172,9 @@ def test_filters_are_pillows(resize: Any, name: str) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "input image: not a picture: expected a PNG or JPEG file, found 0 bytes"),
-        (b"GIF89a and more", "input image: not a picture: expected a PNG or JPEG file, found 15 bytes beginning"),
+        (b"", f"input image: not a picture: expected {PICTURE_FILE}, found 0 bytes"),
+        (b"GIF88a and more", f"input image: not a picture: expected {PICTURE_FILE}, found 15 bytes beginning"),
+        (b"GIF89a and more", "GIF file cannot be decoded: expected a whole GIF file, found "),
         (b"\x89PNG\r\n\x1a\n", "PNG file cannot be decoded: expected a whole PNG file, found "),
         (b"\x89PNG\r\n\x1a\n" + bytes(100), "PNG file cannot be decoded: expected a whole PNG file, found "),
         (b"\xff\xd8\xff" + bytes(100), "JPEG file cannot be decoded: expected a whole JPEG file, found "),
@@ -265,8 +267,9 @@ def on_black(picture: Image.Image) -> Image.Image:
 
 def test_random_damage_never_gets_past_a_bad_request() -> None:
     generator = np.random.default_rng(0)
-    for form in ("PNG", "JPEG"):
-        whole = np.frombuffer(encoded(Image.fromarray(noise(12, 9, 3)), form), dtype=np.uint8)
+    for form in PICTURE_KINDS:
+        picture = Image.fromarray(noise(12, 9, 3))
+        whole = np.frombuffer(encoded(picture.quantize(9) if form == "GIF" else picture, form), dtype=np.uint8)
         for _ in range(150):
             damaged = whole.copy()
             damaged[generator.integers(8, len(whole), 3)] = generator.integers(0, 256, 3, dtype=np.uint8)

@@ -95,7 +95,7 @@ def test_what_a_server_parsed_itself_spoils_no_other(handler: Handler, caplog: p
     for index, found in ((0, "list"), (2, "int"), (3, "NoneType"), (4, "an object with the keys ['2', 'a']")):
         assert answers[index] == {
             "error": "JSON of the wrong form",
-            "expected": '{"instances": [{"b64": "<base64 of a PNG or JPEG file>"}]}',
+            "expected": '{"instances": [{"b64": "<base64 of a picture file>"}]}',
             "found": found,
         }
     assert answers[5] == {

@@ -34,7 +34,7 @@ def test_a_file_and_its_bytes_become_what_the_server_sees(tmp_path: Path, spec: 
 def test_what_is_refused_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     file = tmp_path / "text.png"
     file.write_bytes(b"no picture")
-    with pytest.raises(pipeline.UsageError, match=r"text\.png: input image: not a picture: expected a PNG or JPEG"):
+    with pytest.raises(pipeline.UsageError, match=r"text\.png: input image: not a picture: expected a PNG, JPEG"):
         pipeline.decode_image(file, GREY)
     with pytest.raises(pipeline.UsageError, match=r"^picture: input image: not a picture"):
         pipeline.decode_image(b"no picture", GREY)

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline._handlers.bad_request import BadRequest
 from pipeline._handlers.body_forms import decode_request
+from pipeline._handlers.picture_kinds import PICTURE_FILE
 from pipeline.errors import PipelineError, ServerError, UsageError
 from pipeline.serving.client import predict
 from tests.http_servers import listening
@@ -55,7 +56,7 @@ def test_what_has_a_pictures_name_only_is_said_to_be_none(url: str, tmp_path: Pa
     error = refused(url, tmp_path / name, b"no picture at all")
     assert isinstance(error, UsageError)
     assert str(error) == (
-        f"{tmp_path / name}: refused with 400: input image: not a picture: expected a PNG or JPEG file, found 17 bytes "
+        f"{tmp_path / name}: refused with 400: input image: not a picture: expected {PICTURE_FILE}, found 17 bytes "
         "beginning with b'no pictu'"
     )
 
