@@ -81,7 +81,12 @@ def test_centre_squash_and_border_are_timms(mode: str, share: float) -> None:
         transform = factory.transforms_imagenet_eval((height, width), **arguments)
         resize_to = (math.floor(height / share), math.floor(width / share))
         decoded = decode_image(png(picture), spec(height, width, resize=name, fit=fit, resize_to=resize_to, fill=fill))
-        np.testing.assert_array_equal(decoded, np.asarray(transform(picture)))
+        try:
+            expected = np.asarray(transform(picture))
+        except ValueError:
+            assert (mode, min(size)) == ("border", 2)  # no row is left of so thin a picture
+            continue
+        np.testing.assert_array_equal(decoded, expected)
 
 
 # What timm 1.0.31 computes, for machines without it: width, height, wanted width and height, and the resized ones.
@@ -160,7 +165,8 @@ def test_what_lies_between_counts_among_the_pictures_of_a_request() -> None:
 
 def test_a_large_input_takes_a_photo_of_its_own_size() -> None:
     form = spec(40, 40, fit="crop", resize_to=(44, 44))
-    assert decode_image(png(noise(60, 40)), form, PixelBudget(100)).shape == (3, 40, 40)
+    # It becomes 44 x 132: more pixels than the limit, and fewer than four times the input's.
+    assert decode_image(png(noise(20, 60)), form, PixelBudget(64 * 64)).shape == (3, 40, 40)
 
 
 def test_the_usual_fields_are_left_out_of_the_description() -> None:

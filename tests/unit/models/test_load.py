@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pipeline.models.load import load_model_spec
 from pipeline.models.outside import outside_digests
 from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import count_parameters
+from pipeline.presets import read_preset
 from pipeline.recipe.model import Model, Preprocessing
 from pipeline.tasks.classification.member import ClassificationTask
 
@@ -93,6 +95,27 @@ def test_a_picture_network_refuses_a_table(tmp_path: Path) -> None:
         load_model_spec(_model(name="resnet18"), tmp_path, _info(TABLE, name="t"))
     with pytest.raises(UsageError, match=r"expected data of one input of shape \(1, 28, 28\), found features \(50,\)"):
         load_model_spec(_model(name="fashion-cnn"), tmp_path, _info(TABLE, name="t"))
+
+
+MOBILENET = "torchvision:MobileNet_V2_Weights.IMAGENET1K_V1"
+
+
+def test_a_published_networks_preprocessing_goes_into_the_graph(tmp_path: Path) -> None:
+    model = _model(name="resnet18", preprocessing=MOBILENET)
+    spec = load_model_spec(model, tmp_path, _info(read_preset(MOBILENET).input_spec("photo"), name="photos"))
+    white = spec.preprocess()(torch.full((1, 3, 2, 2), 255, dtype=torch.uint8))[0, :, 0, 0]
+    expected = [(1 - mean) / std for mean, std in zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)]
+    assert white.tolist() == pytest.approx(expected, rel=1e-6)
+    assert "resize_to" in outside_digests(model, {}, tmp_path)["model.preprocessing"]
+    tensor = InputSpec(name="x", dtype="uint8", shape=(3, 64, 64), low=0, high=255)  # nobody decodes these
+    assert load_model_spec(model, tmp_path, _info(tensor, name="tensors")).inputs == (tensor,)
+
+
+def test_data_that_a_published_network_would_see_otherwise_are_refused(tmp_path: Path) -> None:
+    squeezed = replace(read_preset(MOBILENET).input_spec(), decoding=ImageDecoding(mode="RGB"))
+    for inputs in ((squeezed,), (PICTURE,), (squeezed, TABLE)):
+        with pytest.raises(UsageError, match=r"model\.preprocessing torchvision:Mobile.*expected data of one input"):
+            load_model_spec(_model(name="resnet18", preprocessing=MOBILENET), tmp_path, _info(*inputs, name="t"))
 
 
 NETS = """

@@ -56,6 +56,14 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
         ("trian.epochs=3", "trian: unknown key; did you mean train?"),
         ("model.preprocessing.men=1", "model.preprocessing.men: unknown key; did you mean model.preprocessing.mean?"),
         (
+            "model.preprocessing='hub:resnet50'",
+            "model.preprocessing.preset: String should match pattern '^(torchvision|timm):",
+        ),
+        (
+            "model.preprocessing={preset='timm:resnet50', mean=[0.5]}",
+            "model.preprocessing: mean: expected none beside timm:resnet50, which has its own",
+        ),
+        (
             "train.amp=true",
             "train.amp: unknown key; expected one of epochs, batch_size, optimizer, learning_rate, weight_decay",
         ),
