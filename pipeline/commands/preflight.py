@@ -14,7 +14,7 @@ from pipeline.candidates.spec import candidate_specs
 from pipeline.engine.factories import user_factories
 from pipeline.errors import DataError, FileError, UsageError
 from pipeline.measure.host import computes
-from pipeline.models.weight_files import check_weights_file
+from pipeline.models.weight_index import find_weights
 from pipeline.precision import PRECISIONS
 from pipeline.recipe.loading import load_recipe
 from pipeline.recipe.names import SLIM, meant
@@ -62,7 +62,7 @@ def check_recipe(recipe: Recipe) -> None:
     for setting, factory in user_factories(recipe).items():
         _check_factory(setting, factory, recipe.folder)
     if recipe.model.weights is not None:
-        check_weights_file(recipe.folder / recipe.model.weights)
+        find_weights(recipe.folder / recipe.model.weights)
     if recipe.data.path is not None and not (place := recipe.folder / recipe.data.path).exists():
         raise DataError(f"data.path {place}: expected a file or folder, found none; it is relative to the recipe")
     _check_golden(recipe.package.golden, recipe.folder)

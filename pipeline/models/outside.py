@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.engine.argument_files import argument_digests
 from pipeline.engine.artifacts import digest_file
 from pipeline.engine.factories import named_digests
-from pipeline.models.weight_files import check_weights_file
+from pipeline.models.weight_index import find_weights
 from pipeline.presets import read_preset
 from pipeline.recipe.model import Model
 
@@ -16,8 +16,8 @@ from pipeline.recipe.model import Model
 def outside_digests(model: Model, factories: Mapping[str, str], folder: Path) -> dict[str, str]:
     """Digests of what a build reads from outside its run directory to get its model.
 
-    They cover the source of the user's functions, the files that the factory's arguments name, and the weights. The
-    runner compares other files that the functions read the last time.
+    They cover the source of the user's functions, the files that the factory's arguments name, and every file of the
+    weights. The runner compares other files that the functions read the last time.
 
     Args:
         model: section of the recipe.
@@ -25,7 +25,7 @@ def outside_digests(model: Model, factories: Mapping[str, str], folder: Path) ->
         folder: folder of the recipe.
 
     Raises:
-        DataError: there is no such file of weights, or it is of another kind.
+        DataError: there is no such file of weights, it is of another kind, or one that its index names is missing.
     """
     return named_digests(factories, folder) | _file_digests(model, folder) | _preset_facts(model)
 
@@ -65,5 +65,7 @@ def _portable(path: str) -> str:
 def _file_digests(model: Model, folder: Path) -> dict[str, str]:
     digests = argument_digests("model.arguments", model.arguments, folder)
     if model.weights is not None:
-        digests["model.weights"] = digest_file(check_weights_file(folder / model.weights))
+        weights = folder / model.weights
+        for name, file in find_weights(weights).by_name(weights).items():
+            digests[f"model.weights {name}" if name else "model.weights"] = digest_file(file)
     return digests

@@ -8,7 +8,8 @@ from torch import nn
 from pipeline.engine.stage import Reporter
 from pipeline.errors import UsageError
 from pipeline.models.spec import ModelSpec
-from pipeline.models.weight_sets import same_numbers, some
+from pipeline.models.weight_files import some
+from pipeline.models.weight_sets import same_numbers
 
 # Difference between the second seed and the recipe's.
 _SEED_STEP = 1

@@ -1,18 +1,30 @@
-"""Recognizes the kind of a file of weights from its bytes, before any library opens it."""
+"""Recognizes the kind of a file of weights from its bytes, before any library opens it; its name does not matter."""
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from pipeline.errors import DataError
 
-SUFFIXES = (".safetensors", ".pt", ".pth")
-SAFETENSORS = "a safetensors file"
-TORCH_SAVE = "a file of torch.save"
+WeightsKind = Literal["safetensors", "torch.save", "index"]
+_KINDS: tuple[WeightsKind, ...] = ("safetensors", "torch.save", "index")
+_EXPECTED = "a file of weights (safetensors, torch.save, or the index of several)"
 _HEAD_BYTES = 4096
 _SHOWN_CHARACTERS = 80
+_SHOWN = 6
+# Limits of a zip's unpacked bytes: a number that is always taken, and a factor on its own bytes. torch.save does not
+# compress. A file that was packed again shrinks to some tenth where most weights are zero; one that unpacks to far more
+# would fill a memory.
+_ALWAYS_UNPACKED = 2**26
+_MOST_UNPACKED = 20
+# Bytes of the largest index that is read.
+LARGEST_INDEX = 2**26
 _DOWNLOAD = "download it again"
 _STATE_DICT = "save the network's state dict in PyTorch: torch.save(network.state_dict(), path)"
 _UNPACK = "unpack it, and name the file of weights inside"
@@ -33,50 +45,26 @@ _MAGIC = (
 _PROTOBUF_TAGS = frozenset(b"\x12\x1a\x22\x28\x32\x3a\x42")
 
 
-def check_weights_file(path: Path) -> Path:
-    """Return a path if it names a file that may hold weights.
+def weights_kind(path: Path) -> WeightsKind:
+    """Kind of a file of weights: safetensors, what torch.save writes, or the JSON index of several such files.
 
     Raises:
-        DataError: there is no such file, it has another ending, or its content is of another kind, which is named.
+        DataError: there is no such file, or its content is of another kind, which is named.
     """
-    if path.suffix not in SUFFIXES and not path.is_file():
-        raise DataError(f"weights {path}: expected a file ending in {', '.join(SUFFIXES)}, found {_ending(path)}")
     if not path.is_file():
-        entry = "a folder" if path.is_dir() else "none"
-        raise DataError(f"weights {path}: expected a file, found {entry}; model.weights is relative to the recipe")
+        raise DataError(f"weights {path}: expected a file, found none; model.weights is relative to the recipe")
     try:
         kind, advice = _kind(path)
     except OSError as error:
         raise DataError(f"weights {path}: expected a file that can be read, found: {error.strerror}") from error
-    wanted = SAFETENSORS if path.suffix == ".safetensors" else TORCH_SAVE
-    if path.suffix not in SUFFIXES:
-        hint = f", {kind}" if kind else ""
-        raise DataError(
-            f"weights {path}: expected a file ending in {', '.join(SUFFIXES)}, found {_ending(path)}{hint}; "
-            f"{advice or _rename(kind) or _STATE_DICT}"
-        )
-    if kind not in (wanted, ""):
-        raise DataError(f"weights {path}: expected {wanted}, found {kind}; {advice or _rename(kind)}")
-    return path
-
-
-def _ending(path: Path) -> str:
-    return path.suffix or "none"
-
-
-def _rename(kind: str) -> str:
-    """Advice for a file that only has the wrong ending."""
-    match kind:
-        case _ if kind == SAFETENSORS:
-            return "rename it to end in .safetensors"
-        case _ if kind == TORCH_SAVE:
-            return "rename it to end in .pth"
-        case _:
-            return ""
+    for known in _KINDS:
+        if kind == known:
+            return known
+    raise DataError(f"weights {path}: expected {_EXPECTED}, found {kind}; {advice}")
 
 
 def _kind(path: Path) -> tuple[str, str]:
-    """Kind of a file, and advice; both are empty where its first bytes do not show the kind."""
+    """Kind of a file, and advice, which is empty for weights."""
     with path.open("rb") as stream:
         head = stream.read(_HEAD_BYTES)
     # This check comes first, because a safetensors file begins with the length of its header, which may look like the
@@ -94,10 +82,10 @@ def _kind(path: Path) -> tuple[str, str]:
     if head.startswith(b"PK"):
         return _zip_kind(path)
     if head[0] == 0x80:  # a pickle's first operation; torch.save's older form is a chain of pickles
-        return TORCH_SAVE, ""
+        return "torch.save", ""
     if head[0] == 0x08 and head[1:2] <= b"\x20" and head[2:3] and head[2] in _PROTOBUF_TAGS:
         return "a graph, as ONNX or TensorFlow write", _STATE_DICT
-    return _text_kind(head)
+    return _text_kind(path, head) or (f"bytes of no known kind, which begin with {head[:8].hex(' ')}", _STATE_DICT)
 
 
 def _safetensors_kind(path: Path, header_bytes: int) -> tuple[str, str]:
@@ -109,30 +97,29 @@ def _safetensors_kind(path: Path, header_bytes: int) -> tuple[str, str]:
     whole = 8 + header_bytes + max(ends, default=0)
     if size < whole:
         return f"the beginning of a safetensors file: {size:,} bytes of {whole:,}", _DOWNLOAD
-    return SAFETENSORS, ""
+    return "safetensors", ""
 
 
 def _zip_kind(path: Path) -> tuple[str, str]:
     """Kind of a zip: a file of torch.save, of TorchScript, or of another program."""
+    size = path.stat().st_size
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+            members = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        size = path.stat().st_size
         return f"the beginning of a zip archive: {size:,} bytes without the list that ends one", _DOWNLOAD
+    unpacked = sum(member.file_size for member in members)
+    if unpacked > max(_ALWAYS_UNPACKED, _MOST_UNPACKED * size):
+        return f"a zip archive of {size:,} bytes that unpacks to {unpacked:,}, as no weights do", _DOWNLOAD
+    names = [member.filename for member in members]
     inside = {name.partition("/")[2] or name for name in names}
     if "constants.pkl" in inside or any(name.startswith("code/") for name in inside):
-        return (
-            "a TorchScript archive",
-            "load it with torch.jit and save its weights alone: torch.save(module.state_dict(), other_path)",
-        )
+        module = f'torch.jit.load({_quoted(path)}, map_location="cpu")'
+        return "a TorchScript archive", as_safetensors(path, f"{module}.state_dict()")
     if any(name.startswith("models/") or "exported_program" in name for name in inside | set(names)):
-        return (
-            "a program of torch.export",
-            "save its weights alone: torch.save(dict(torch.export.load(path).state_dict), other_path)",
-        )
+        return "a program of torch.export", as_safetensors(path, f"torch.export.load({_quoted(path)}).state_dict")
     if "data.pkl" in inside:
-        return TORCH_SAVE, ""
+        return "torch.save", ""
     if names and all(name.endswith(".npy") for name in names):
         return "NumPy arrays (.npz)", _STATE_DICT
     if "model.weights.h5" in names:
@@ -141,14 +128,34 @@ def _zip_kind(path: Path) -> tuple[str, str]:
     return f"a zip archive of {shown or 'nothing'}", _UNPACK
 
 
-def _text_kind(head: bytes) -> tuple[str, str]:
-    """Kind of a text in place of weights; empty for bytes with control characters, which are not text."""
+def as_safetensors(path: Path, state: str) -> str:
+    """Advice for a file that only code run from it could restore: the command that writes its tensors as safetensors.
+
+    Args:
+        path: path of the file; the other file lies beside it.
+        state: Python expression, without single quotes, that gives the tensors by name.
+    """
+    target = path.with_suffix(".tensors.safetensors" if path.suffix == ".safetensors" else ".safetensors")
+    code = (
+        f"import torch; from safetensors.torch import save_file; state = {state}; "
+        f"save_file({{k: v.contiguous().clone() for k, v in state.items() if torch.is_tensor(v)}}, {_quoted(target)})"
+    )
+    return f"of a file that you trust, make {target.name}: python -c {shlex.quote(code)}"
+
+
+def _quoted(path: Path) -> str:
+    """A path as a Python string in double quotes."""
+    return json.dumps(str(path))
+
+
+def _text_kind(path: Path, head: bytes) -> tuple[str, str] | None:
+    """Kind of a text in place of weights; None for bytes with control characters, which are not text."""
     try:
         text = head.decode("utf-8", errors="strict" if len(head) < _HEAD_BYTES else "ignore").strip()
     except UnicodeDecodeError:
-        return "", ""
+        return None
     if re.search(r"[\x00-\x08\x0e-\x1f]", text):
-        return "", ""
+        return None
     shown = f"{' '.join(text.split())[:_SHOWN_CHARACTERS]!r}"
     pointer = re.match(r"version https://git-lfs\.github\.com/.*?size (\d+)", text, flags=re.DOTALL)
     if pointer:
@@ -158,5 +165,16 @@ def _text_kind(head: bytes) -> tuple[str, str]:
         named = f", {' '.join(title[1].split())[:_SHOWN_CHARACTERS]!r}" if title else ""
         return f"a web page{named}", f"{_DOWNLOAD} from the address of the file itself, logged in if it needs that"
     if text.startswith(("{", "[")):
-        return f"JSON: {shown}", f"{_DOWNLOAD}, if that is a server's refusal; an index of several files is no weights"
+        if path.stat().st_size <= LARGEST_INDEX and b'"weight_map"' in path.read_bytes():
+            return "index", ""
+        return (
+            f"JSON: {shown}",
+            f"{_DOWNLOAD}, if that is a server's refusal; an index of several files has a weight_map",
+        )
     return f"text: {shown}", f"{_DOWNLOAD}; a server may have answered with a message"
+
+
+def some(names: Sequence[str], shown: int = _SHOWN) -> str:
+    """The first few of some names, and how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return f"{', '.join(names[:shown])}{more}"

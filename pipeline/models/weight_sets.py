@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import re
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pipeline.errors import DataError, UsageError
-from pipeline.models.weight_files import check_weights_file
+from pipeline.models.torch_files import read_file
+from pipeline.models.weight_files import some
+from pipeline.models.weight_index import WeightFiles, find_weights
 
 # Key of an optimizer's state, which holds tensors by parameter that are not weights.
 _OPTIMIZER = "param_groups"
 _DEEPEST = 6
-_SHOWN = 6
 # Key of the counter that AveragedModel keeps beside the network's own tensors, which lie under `module.`
 _AVERAGED = "n_averaged"
-_CODE = (
-    "that only code run from the file could restore, which is refused; save the tensors alone: "
-    "torch.save(network.state_dict(), path), or safetensors"
-)
 
 Metadata = Mapping[str, Mapping[str, Any]]
 
@@ -50,7 +42,7 @@ class WeightSet:
     versions: Metadata | None = None
 
     def under(self, prefix: str, name: str) -> WeightSet:
-        """The set of those tensors whose keys begin with a prefix, under keys without the prefix.
+        """The set of those entries whose keys begin with a prefix, under keys without the prefix.
 
         Args:
             prefix: prefix that ends with a dot.
@@ -64,7 +56,8 @@ class WeightSet:
                 for key, value in self.versions.items()
                 if f"{key}.".startswith(prefix)
             }
-        return WeightSet(name=name, tensors=tensors, versions=versions)
+        others = tuple(key.removeprefix(prefix) for key in self.others if key.startswith(prefix))
+        return WeightSet(name=name, tensors=tensors, others=others, versions=versions)
 
     def __str__(self) -> str:
         updates = self.tensors.get(_AVERAGED)
@@ -82,49 +75,48 @@ def is_averaged(weights: WeightSet) -> bool:
 
 
 def read_sets(path: Path) -> tuple[WeightSet, ...]:
-    """All sets of tensors in a file of weights, in its order; an optimizer's state is not a set.
+    """All sets of tensors in the files of some weights, in their order; an optimizer's state is not a set.
+
+    Args:
+        path: path of a file, of an index of several files, which hold one set together, or of a folder with either.
 
     Raises:
         DataError: there is no such file, it is of another kind, it needs a pickled class, or it holds no tensor.
     """
-    check_weights_file(path)
-    try:
-        if path.suffix == ".safetensors":
-            return (WeightSet(name="", tensors=load_file(path)),)
-        with warnings.catch_warnings():
-            # torch warns of a pickle protocol other than its own. Such a file is read or refused like any other.
-            warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
-            # torch warns of quantized tensors, which are refused by name below.
-            warnings.filterwarnings("ignore", message="TypedStorage is deprecated", category=UserWarning)
-            document = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        raise DataError(
-            f"weights {path}: expected a state dict of tensors, found {_pickled_objects(path, error)}"
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(
-            f"weights {path}: expected a whole {path.suffix} file, found: {reason}; download or save it again"
-        ) from error
+    files = find_weights(path)
+    if files.index is not None:
+        return (_joined(files),)
+    document = read_file(files.shards[0])
     sets = tuple(_sets(document, "", set()))
     if not sets:
         raise DataError(f"weights {path}: {_nothing(document)}")
     return sets
 
 
-def _pickled_objects(path: Path, error: UnpicklingError) -> str:
-    """The objects in a pickle that are neither tensors nor plain values, in words."""
-    try:
-        names = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, UnpicklingError):
-        named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        names = [named[1]] if named else []
-    if any(name.startswith("torch.nn.modules.") for name in names):
-        return (
-            f"a whole module ({some(names)}) {_CODE}; of a file that you trust: "
-            "torch.save(torch.load(path, weights_only=False).state_dict(), other_path)"
+def _joined(files: WeightFiles) -> WeightSet:
+    """The one set that the shards of an index hold; each tensor lies where the index places it, and nowhere else."""
+    tensors: dict[str, Tensor] = {}
+    places: dict[str, str] = {}
+    for shard in files.shards:
+        document = read_file(shard)
+        if not isinstance(document, Mapping) or not all(isinstance(value, Tensor) for value in document.values()):
+            raise DataError(f"weights {shard}: expected a state dict of tensors alone, as one of several files holds")
+        if twice := [key for key in document if key in places]:
+            raise DataError(
+                f"weights {files.index}: expected each tensor in one file, found {some(twice)} in {places[twice[0]]} "
+                f"and in {shard.name}; download or save all of them again"
+            )
+        tensors |= {str(key): value for key, value in document.items()}
+        places |= dict.fromkeys(map(str, document), shard.name)
+    problems = [f"no {key} in {shard}" for key, shard in files.places.items() if places.get(key) != shard] + [
+        f"{key} in {shard}, which is not listed" for key, shard in places.items() if key not in files.places
+    ]
+    if problems:
+        raise DataError(
+            f"weights {files.index}: expected the tensors that the index lists, found {some(problems)}; download or "
+            "save all of the files again, together"
         )
-    return f"{f'objects of {some(names)}' if names else 'a pickle'} {_CODE}"
+    return WeightSet(name="", tensors=tensors)
 
 
 def _sets(document: Any, name: str, seen: set[int]) -> Iterator[WeightSet]:
@@ -199,19 +191,31 @@ def choose_set(path: Path, sets: Sequence[WeightSet], network: nn.Module, key: s
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     shapes = Counter(tuple(value.shape) for value in trained or parameters or network.state_dict().values())
     likely = [part for part in sets if shapes <= Counter(tuple(value.shape) for value in part.tensors.values())]
-    different = [
-        part for place, part in enumerate(likely) if not any(_equal(part, former) for former in likely[:place])
-    ]
+    if likely:
+        return require_one(path, likely, network)
+    expected = network.state_dict().keys()
+    return max(sets, key=lambda part: (len(expected & part.tensors.keys()), len(part.tensors)))
+
+
+def require_one(path: Path, sets: Sequence[WeightSet], network: nn.Module) -> WeightSet:
+    """The first of some sets that may be a network's, if all hold the same numbers.
+
+    Args:
+        path: path of the file, for messages.
+        sets: one set or more.
+        network: network whose weights are needed, for messages.
+
+    Raises:
+        DataError: they differ.
+    """
+    different = [part for place, part in enumerate(sets) if not any(_equal(part, former) for former in sets[:place])]
     if len(different) > 1:
         names = ", ".join(map(str, different))
         raise DataError(
             f"weights {path}: expected one set of weights for {type(network).__name__}, found {len(different)}: "
             f"{names}; say which with model.weights_key, such as model.weights_key = {different[-1].name!r}"
         )
-    if different:
-        return different[0]
-    expected = network.state_dict().keys()
-    return max(sets, key=lambda part: (len(expected & part.tensors.keys()), len(part.tensors)))
+    return different[0]
 
 
 def _set_named(path: Path, sets: Sequence[WeightSet], key: str) -> WeightSet:
@@ -257,9 +261,3 @@ def same_numbers(first: Tensor, second: Tensor) -> bool:
         return first.is_floating_point() and torch.allclose(first, second, rtol=0, atol=0, equal_nan=True)
     except (RuntimeError, NotImplementedError):  # such as tensors without storage
         return False
-
-
-def some(names: Sequence[str], shown: int = _SHOWN) -> str:
-    """The first few of some names, and how many more there are."""
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return f"{', '.join(names[:shown])}{more}"

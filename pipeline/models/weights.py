@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections import Counter, OrderedDict
 from pathlib import Path
 
 import torch
@@ -13,10 +12,10 @@ from torch import Tensor, nn
 
 from pipeline.errors import DataError
 from pipeline.models.spec import ModelSpec
-from pipeline.models.weight_sets import Metadata, WeightSet, choose_set, is_averaged, read_sets, some
+from pipeline.models.weight_files import some
+from pipeline.models.weight_keys import keys_advice, shared_keys, with_own_keys
+from pipeline.models.weight_sets import Metadata, WeightSet, choose_set, read_sets, same_numbers
 
-# Prefixes that DataParallel, DistributedDataParallel, AveragedModel and torch.compile put in front of keys.
-_WRAPPERS = ("module.", "_orig_mod.")
 # Types of numbers that may be loaded. Other types (int8, float8) need scales that the file does not name.
 _PLAIN = (
     torch.float64,
@@ -60,37 +59,39 @@ def load_network(model: ModelSpec, weights: Path) -> nn.Module:
     return network.eval()
 
 
-def load_weights(path: Path, network: nn.Module, *, key: str | None = None) -> None:
+def load_weights(path: Path, network: nn.Module, *, key: str | None = None) -> tuple[str, ...]:
     """Load weights into a network, strictly.
 
     Args:
-        path: path of a `.safetensors` file, or of a `.pt`/`.pth` file with a state dict, bare or under any key.
-            Prefixes that DataParallel, AveragedModel or torch.compile put in front of keys are dropped.
+        path: path of a safetensors file, of a file of torch.save with a state dict, bare or under any key, of an index
+            of several such files, or of a folder with one of these. The content decides, not the name. A prefix that
+            all of the network's keys have there is dropped.
         network: network of the architecture that the weights belong to; it is changed in place.
         key: place of the set in the file, as a dotted path; needed where the file holds several sets.
+
+    Returns:
+        Lines about what was left out and which numbers were converted, for the log.
 
     Raises:
         DataError: the file cannot be read without running code from it, several sets of weights may be meant, or the
             keys, shapes or numbers do not fit.
         UsageError: there is no set under the key.
     """
-    weights = choose_set(path, read_sets(path), network, key)
+    chosen = choose_set(path, read_sets(path), network, key)
+    weights, left_out = with_own_keys(path, chosen, network)
     if weights.others:
         raise DataError(
             f"weights {path}: expected a state dict, bare or under a key of its own; found, beside tensors, keys that "
             f"hold no tensor: {some(weights.others)}; save network.state_dict() alone"
         )
     expected: dict[str, Tensor] = network.state_dict()
-    weights = next(
-        (spelling for spelling in _spellings(weights) if spelling.tensors.keys() == expected.keys()), _bare(weights)
-    )
     _check_numbers(path, weights, expected)
     fits = not _differences(weights, expected)
     if not fits and not _upgrades(weights, network):
         raise DataError(
             f"weights {path}: expected the {len(expected)} tensors of {type(network).__name__}, found"
             f"{f' in {weights.name}' if weights.name else ''}: {'; '.join(_differences(weights, expected))}; "
-            f"{_advice(weights, network)}"
+            f"{keys_advice(weights, network)}"
         )
     # If a file names no versions and all keys and shapes are the network's, its tensors are of the network's own
     # version. torch takes such a file for the oldest version, and some modules refuse that. A safetensors file never
@@ -104,6 +105,20 @@ def load_weights(path: Path, network: nn.Module, *, key: str | None = None) -> N
             f"weights {path}: expected weights that {type(network).__name__} takes, found: {reason}; save them "
             "with the library version that the factory uses"
         ) from error
+    return tuple(f"weights {path.name}: {line}" for line in (left_out, _converted(weights, expected)) if line)
+
+
+def _converted(weights: WeightSet, expected: dict[str, Tensor]) -> str:
+    """A line about floats that the network holds in another type, with the number of tensors of each type."""
+    kinds = Counter(
+        (_kind(value), _kind(expected[key]))
+        for key, value in weights.tensors.items()
+        if key in expected and value.is_floating_point() and value.dtype != expected[key].dtype
+    )
+    return ", ".join(
+        f"{count} {'tensor' if count == 1 else 'tensors'} of {kind} became {own}"
+        for (kind, own), count in sorted(kinds.items())
+    )
 
 
 def _with_versions(weights: WeightSet, versions: Metadata | None) -> OrderedDict[str, Tensor]:
@@ -112,29 +127,6 @@ def _with_versions(weights: WeightSet, versions: Metadata | None) -> OrderedDict
     if versions is not None:
         state._metadata = OrderedDict(versions)  # type: ignore[attr-defined]  # noqa: SLF001
     return state
-
-
-def _spellings(weights: WeightSet) -> Iterator[WeightSet]:
-    """The tensors under the keys of the file, then without the prefixes of wrappers, then also without those inside."""
-    yield weights
-    yield (bare := _bare(weights))
-    for wrapper in reversed(_WRAPPERS):
-        shorter = {f".{key}".replace(f".{wrapper}", ".")[1:]: value for key, value in bare.tensors.items()}
-        if len(shorter) == len(bare.tensors):
-            versions = bare.versions and {
-                f".{key}.".replace(f".{wrapper}", ".").strip("."): value for key, value in bare.versions.items()
-            }
-            yield (bare := WeightSet(name=bare.name, tensors=shorter, versions=versions))
-
-
-def _bare(weights: WeightSet) -> WeightSet:
-    """The set without the prefixes that wrappers put in front of every key, and without AveragedModel's counter."""
-    if is_averaged(weights):
-        weights = weights.under("module.", weights.name)
-    for wrapper in _WRAPPERS:
-        if weights.tensors and all(key.startswith(wrapper) for key in weights.tensors):
-            return _bare(weights.under(wrapper, weights.name))
-    return weights
 
 
 def _differences(weights: WeightSet, expected: dict[str, Tensor]) -> list[str]:
@@ -183,9 +175,20 @@ def _check_numbers(path: Path, weights: WeightSet, expected: dict[str, Tensor]) 
             f"{where} float32, float16, bfloat16 or float64 numbers, found others: {some(odd)}; save the weights in "
             "float, {key: value.float() ...} with their scales applied: a build makes int8 of them by itself"
         )
-    infinite = [key for key, value in tensors.items() if value.is_floating_point() and not _all_finite(value)]
+    # A tensor of another shape is refused for that; a file can claim a shape that fills any memory.
+    alike = {key: value for key, value in tensors.items() if value.shape == expected[key].shape}
+    infinite = [key for key, value in alike.items() if not _all_finite(value, expected[key])]
     if infinite:
         raise DataError(f"{where} finite numbers, found NaN or Inf in {some(infinite)}")
+    for key, names in shared_keys(expected).items():
+        differing = [
+            name for name in names if name in alike and key in alike and not same_numbers(alike[key], alike[name])
+        ]
+        if differing:
+            raise DataError(
+                f"{where} the same numbers in {key} and {differing[0]}, which are one tensor in the network, found "
+                "different ones; have the factory build the network that was saved"
+            )
 
 
 def _kind(value: Tensor) -> str:
@@ -202,40 +205,6 @@ def _is_plain(value: Tensor, wanted: Tensor) -> bool:
     return not (value.is_complex() or value.is_floating_point() or wanted.is_floating_point())
 
 
-def _all_finite(value: Tensor) -> bool:
-    return value.dtype not in _PLAIN or bool(value.isfinite().all())
-
-
-def _advice(weights: WeightSet, network: nn.Module) -> str:
-    """Advice where a file's keys differ from the network's only by a prefix, or have no names."""
-    expected = network.state_dict()
-    within = f"{weights.name}." if weights.name else ""
-    prefixes = [prefix for prefix in _prefixes(weights.tensors, expected) if prefix]
-    if prefixes:
-        keys = " or ".join(f"model.weights_key = {within + prefix.removesuffix('.')!r}" for prefix in prefixes)
-        return f"all of the network's are there behind {' and '.join(prefixes)}: give {keys}"
-    longer = [prefix for prefix in _prefixes(expected, weights.tensors) if prefix]
-    if longer:
-        return (
-            f"the network's own keys begin with {longer[0]} and the file's do not: have the factory return that "
-            "part of it, or load the file there"
-        )
-    if all(key.isdecimal() for key in weights.tensors):
-        return "they are a list without names: copy them into the network in PyTorch, and save network.state_dict()"
-    if weights.tensors.keys() == dict(network.named_parameters()).keys():
-        return "these are its parameters without its buffers: add those of another set, {**first, **averaged}, and save"
-    return "give the network these weights belong to"
-
-
-def _prefixes(tensors: dict[str, Tensor], wanted: dict[str, Tensor]) -> list[str]:
-    """Prefixes under which `tensors` holds every key of `wanted` with the same shape."""
-    first = next(iter(wanted), "")
-    starts = [key.removesuffix(first) for key in tensors if first and key.endswith(f".{first}")]
-    return [
-        start
-        for start in starts
-        if all(
-            f"{start}{key}" in tensors and tensors[f"{start}{key}"].shape == value.shape
-            for key, value in wanted.items()
-        )
-    ]
+def _all_finite(value: Tensor, wanted: Tensor) -> bool:
+    """Whether the network's tensor gets numbers that are finite in its own type too."""
+    return not wanted.is_floating_point() or bool(value.to(wanted.dtype).isfinite().all())

@@ -65,7 +65,9 @@ class Model(Section):
     factory: str | None = Field(default=None, pattern=FACTORY, description="the user's own, as module:function")
     arguments: dict[str, Any] = Field(default={}, description="keyword arguments of the architecture or factory")
     weights: str | None = Field(
-        default=None, description="file of weights, relative to the recipe: .safetensors, or a .pt/.pth state dict"
+        default=None,
+        description="weights, relative to the recipe: a checkpoint (its content decides, not its name), the index of several "
+        "files, or a folder with either",
     )
     weights_key: str | None = Field(
         default=None,

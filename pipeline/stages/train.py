@@ -163,7 +163,8 @@ def _network(settings: TrainSettings, spec: ModelSpec, *, reporter: Reporter) ->
     for section, shift in (("fine-tune", max(shifts, default=0)), ("search", settings.search_shift)):
         require_pictures(Augmentation(shift=shift), spec.inputs, section=section)
     if model.weights is not None:
-        load_weights(settings.folder / model.weights, network, key=model.weights_key)
+        for line in load_weights(settings.folder / model.weights, network, key=model.weights_key):
+            reporter.log(f"train: {line}")
     elif train.epochs == 0:
         require_own_weights(spec, network, seed=train.seed, reporter=reporter)
     return network

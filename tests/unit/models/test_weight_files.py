@@ -15,10 +15,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from safetensors.torch import save as safetensors_bytes
+from torch import nn
 
 from pipeline.errors import DataError
 from pipeline.models.outside import outside_digests
-from pipeline.models.weight_files import check_weights_file
+from pipeline.models.weight_files import weights_kind
+from pipeline.models.weights import load_weights
 from pipeline.recipe.model import Model
 
 STATE = {"0.weight": torch.ones(4, 3)}
@@ -66,16 +68,24 @@ KINDS = {
     "pointer": (POINTER, "a Git LFS pointer to 12,345 bytes; fetch the file itself: git lfs pull"),
     "page": (PAGE, "a web page, 'Sign in'; download it again from the address of the file itself"),
     "xml": (b"<?xml version='1.0'?><Error/>", "a web page; download it again"),
-    "json": (b'{"error": "no such file"}', """JSON: '{"error": "no such file"}'; download it again"""),
+    "json": (
+        b'{"error": "no such file"}',
+        """JSON: '{"error": "no such file"}'; download it again.* has a weight_map""",
+    ),
+    "list": (b"[1, 2]", r"JSON: '\[1, 2\]'; download it again"),
+    "program": (
+        b"\x7fELF\x02\x01\x01\x00\x00",
+        "bytes of no known kind, which begin with 7f 45 4c 46 02 01 01 00; save",
+    ),
     "text": (b"Access denied\n", "text: 'Access denied'; download it again"),
     "empty": (b"", "an empty file; download it again, or copy it anew"),
     "zeros": (bytes(5000), "zeros where a file begins"),
     "cut zip": (saved(STATE)[:-200], "the beginning of a zip archive: .* without the list that ends one; download"),
     "torchscript": (
         zipped("w/data.pkl", "w/code/m.py", "w/constants.pkl"),
-        r"a TorchScript archive; load it with torch\.jit and save its weights alone: torch\.save\(module",
+        r"a TorchScript archive; of a file that you trust, make w.*safetensors: python -c '.*torch\.jit\.load\(",
     ),
-    "torch.export": (zipped("m/models/model.json"), "a program of torch.export; save its weights alone"),
+    "torch.export": (zipped("m/models/model.json"), "a program of torch.export; of a file that you trust, make"),
     "npz": (numpy_bytes(several=True), r"NumPy arrays \(\.npz\); save the network's state dict"),
     "npy": (numpy_bytes(several=False), r"one NumPy array \(\.npy\); save the network's state dict"),
     "zip": (zipped("w.pth", "b"), "a zip archive of w.pth, b; unpack it, and name the file of weights inside"),
@@ -88,30 +98,38 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".ckpt", ""])
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_is_named_with_what_to_do(tmp_path: Path, kind: str, suffix: str) -> None:
     content, text = KINDS[kind]
     path = tmp_path / f"w{suffix}"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=rf"w\{suffix}: expected a .*file.*, found {text}") as caught:
-        check_weights_file(path)
+    with pytest.raises(DataError, match=rf"/w{suffix}: expected a file of weights .*, found {text}") as caught:
+        weights_kind(path)
     assert "\n" not in str(caught.value)
 
 
-def test_an_ending_of_the_other_kind_is_to_be_renamed(tmp_path: Path) -> None:
-    (tmp_path / "a.safetensors").write_bytes(saved(STATE))
-    (tmp_path / "b.pth").write_bytes(safetensors_bytes(STATE))
-    (tmp_path / "c.ckpt").write_bytes(saved(STATE))
-    (tmp_path / "d.bin").write_bytes(POINTER)
-    for name, text in {
-        "a.safetensors": r"expected a safetensors file, found a file of torch\.save; rename it to end in \.pth",
-        "b.pth": r"expected a file of torch\.save, found a safetensors file; rename it to end in \.safetensors",
-        "c.ckpt": r"found \.ckpt, a file of torch\.save; rename it to end in \.pth",
-        "d.bin": r"found \.bin, a Git LFS pointer to 12,345 bytes; fetch the file itself",
-    }.items():
-        with pytest.raises(DataError, match=text):
-            check_weights_file(tmp_path / name)
+@pytest.mark.parametrize("suffix", [".bin", ".ckpt", ".pth.tar", ".safetensors", ".onnx", ""])
+def test_the_content_decides_and_not_the_name(tmp_path: Path, suffix: str) -> None:
+    path, net = tmp_path / f"w{suffix}", nn.Sequential(nn.Linear(3, 4, bias=False))
+    for content, kind in ((saved(STATE), "torch.save"), (safetensors_bytes(STATE), "safetensors")):
+        path.write_bytes(content)
+        assert weights_kind(path) == kind
+        net[0].weight.data.zero_()
+        load_weights(path, net)
+        assert net[0].weight.tolist() == STATE["0.weight"].tolist()
+
+
+@pytest.mark.parametrize("place", ["data.pkl", "data/0"])
+def test_a_zip_that_fills_a_memory_is_not_unpacked(tmp_path: Path, place: str) -> None:
+    path = tmp_path / "w.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("w/data.pkl", b"")
+        archive.writestr(f"w/{place}x", bytes(2**26 + 1))
+    with pytest.raises(
+        DataError, match=r"a zip archive of [\d,]{6} bytes that unpacks to 67,108,865, as no weights do"
+    ):
+        weights_kind(path)
 
 
 @pytest.mark.parametrize("kept", [60, 100])
@@ -126,8 +144,7 @@ def test_a_safetensors_file_that_is_cut_off_says_how_much_is_missing(tmp_path: P
 def test_what_may_hold_weights_passes(tmp_path: Path, older: bool) -> None:
     (tmp_path / "a.pth").write_bytes(saved(STATE, _use_new_zipfile_serialization=not older))
     (tmp_path / "a.safetensors").write_bytes(safetensors_bytes(STATE))
-    for path in tmp_path.iterdir():
-        assert check_weights_file(path) == path
+    assert [weights_kind(tmp_path / name) for name in ("a.pth", "a.safetensors")] == ["torch.save", "safetensors"]
 
 
 @pytest.mark.parametrize("beginning", [b"\x80\x02", b"\x1f\x8b", b"PK", b"BZ", b"\x08\x07"])
@@ -136,5 +153,5 @@ def test_the_length_of_a_safetensors_header_is_taken_for_no_other_kind(tmp_path:
     length = int.from_bytes(beginning, "little")
     path = tmp_path / "weights.safetensors"
     path.write_bytes(length.to_bytes(8, "little") + header.ljust(length) + bytes(4))
-    assert check_weights_file(path) == path
+    assert weights_kind(path) == "safetensors"
     assert load_file(path)["weight"].tolist() == [0.0]

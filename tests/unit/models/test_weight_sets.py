@@ -124,41 +124,6 @@ def test_a_wrong_key_lists_what_is_there(tmp_path: Path, key: str) -> None:
         load_weights(tmp_path / "w.pth", network(0), key=key)
 
 
-def test_a_prefix_is_named_and_may_be_the_key(tmp_path: Path) -> None:
-    path, net = tmp_path / "w.pth", network(0)
-    torch.save({"state_dict": {**state(1, "net."), "loss.weight": torch.ones(3)}}, path)
-    with pytest.raises(DataError, match=r"behind net\.: give model\.weights_key = 'state_dict\.net'"):
-        load_weights(path, net)
-    load_weights(path, net, key="state_dict.net")
-    assert is_seed(1, net)
-    torch.save(state(1, "student.backbone.") | state(2, "teacher.backbone."), path)
-    with pytest.raises(DataError, match=r"give model\.weights_key = 'student\.backbone' or .* = 'teacher\.backbone'"):
-        load_weights(path, net)
-    load_weights(path, net, key="teacher.backbone")
-    assert is_seed(2, net)
-
-
-def test_a_prefix_of_the_networks_own_is_told_and_kept_where_both_have_it(tmp_path: Path) -> None:
-    path = tmp_path / "w.pth"
-    outer = nn.ModuleDict({"module": network(0)})
-    torch.save(state(1), path)
-    with pytest.raises(DataError, match=r"the network's own keys begin with module\. and the file's do not"):
-        load_weights(path, outer)
-    torch.save(state(1, "module."), path)
-    load_weights(path, outer)
-    assert is_seed(1, outer["module"])
-
-
-def test_parts_that_were_wrapped_are_recognised(tmp_path: Path) -> None:
-    path, net = tmp_path / "w.pth", nn.ModuleDict({"trunk": network(0), "head": nn.Linear(2, 2)})
-    head = {f"head.{key}": value for key, value in nn.Linear(2, 2).state_dict().items()}
-    for wrapper in ("_orig_mod.", "module.", "module._orig_mod."):
-        torch.save({**state(3, f"trunk.{wrapper}"), **head}, path)
-        load_weights(path, net)
-        assert is_seed(3, net["trunk"])
-        load_weights(path, network(1), key="trunk")
-
-
 @pytest.mark.parametrize(
     ("document", "text"),
     [

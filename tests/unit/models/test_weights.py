@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 import pickle
 import warnings
@@ -11,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -58,7 +56,7 @@ def test_state_dicts_as_people_have_them(tmp_path: Path, suffix: str, wrapper: s
     state: dict[str, Any] = {f"{prefix}{key}": value for key, value in source.state_dict().items()}
     path = tmp_path / f"w{suffix}"
     torch.save({wrapper: state, "epoch": 7} if wrapper else state, path)
-    load_weights(path, target)
+    assert load_weights(path, target) == (), "a wrapper's prefix is no news"
     assert _same(source, target)
 
 
@@ -101,21 +99,6 @@ def test_code_in_a_weights_file_is_refused_and_does_not_run(tmp_path: Path, zipp
     assert not mark.exists()
 
 
-def test_a_whole_saved_module_is_refused(tmp_path: Path) -> None:
-    torch.save(_network(0), tmp_path / "w.pth")
-    with pytest.raises(DataError, match=r"found a whole module .* only code run from the file could restore, which is"):
-        load_weights(tmp_path / "w.pth", _network(0))
-
-
-def test_objects_beside_weights_are_named(tmp_path: Path) -> None:
-    document = {"model": _network(0).state_dict(), "best": np.float64(0.9), "args": argparse.Namespace(lr=0.1)}
-    torch.save(document, tmp_path / "w.pth")
-    with pytest.raises(
-        DataError, match=r"found objects of argparse\.Namespace, numpy.* which is refused; save the tensors"
-    ):
-        load_weights(tmp_path / "w.pth", _network(0))
-
-
 def test_a_checkpoint_without_tensors_names_the_keys(tmp_path: Path) -> None:
     torch.save({"epoch": 3, "best": 0.9}, tmp_path / "w.pth")
     with pytest.raises(DataError, match="found keys that hold no tensor: epoch, best"):
@@ -124,8 +107,6 @@ def test_a_checkpoint_without_tensors_names_the_keys(tmp_path: Path) -> None:
 
 def test_files_that_are_no_weights(tmp_path: Path) -> None:
     network = _network(0)
-    with pytest.raises(DataError, match=r"expected a file ending in \.safetensors, \.pt, \.pth, found \.onnx"):
-        load_weights(tmp_path / "w.onnx", network)
     with pytest.raises(DataError, match="expected a file, found none"):
         load_weights(tmp_path / "w.pth", network)
     for suffix in (".safetensors", ".pth"):
@@ -245,5 +226,18 @@ def test_tensors_without_numbers_are_named(tmp_path: Path) -> None:
 def test_other_floats_are_taken(tmp_path: Path, dtype: torch.dtype) -> None:
     source, target = _network(0).to(dtype), _network(1)
     torch.save(source.state_dict(), tmp_path / "w.pth")
-    load_weights(tmp_path / "w.pth", target)
+    kind = str(dtype).removeprefix("torch.")
+    assert load_weights(tmp_path / "w.pth", target) == (f"weights w.pth: 8 tensors of {kind} became float32",)
     assert _same(source.float(), target)
+
+
+def test_numbers_that_the_networks_own_type_cannot_hold_are_refused(tmp_path: Path) -> None:
+    torch.save({**_network(0).state_dict(), "2.bias": torch.full((2,), 1e300, dtype=torch.float64)}, tmp_path / "w.pth")
+    with pytest.raises(DataError, match=r"expected finite numbers, found NaN or Inf in 2\.bias"):
+        load_weights(tmp_path / "w.pth", _network(1))
+
+
+def test_a_claimed_shape_fills_no_memory(tmp_path: Path) -> None:
+    torch.save({**_network(0).state_dict(), "2.bias": torch.zeros(1).expand(10**13)}, tmp_path / "w.pth")
+    with pytest.raises(DataError, match=r"of another shape: 2\.bias \(10000000000000,\), expected \(2,\)"):
+        load_weights(tmp_path / "w.pth", _network(1))
