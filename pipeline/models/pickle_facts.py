@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickletools
 import re
 import zipfile
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ _PLAIN = re.compile(
     r"torch\._utils\._rebuild_\w+|torch\._tensor\._rebuild_from_type_v2|torch\.\w+Storage|torch\.storage\.\w+Storage|"
     r"torch\.(Size|device|Tensor|b?float\w*|u?int\w+|bool|complex\w+)|torch\.nn\.parameter\.Parameter|"
     r"torch\.serialization\._get_layout|collections\.(OrderedDict|Counter)|_codecs\.encode|"
-    r"(__builtin__|builtins)\.(set|bytearray|complex)"
+    r"builtins\.(set|bytearray|complex)"
 )
 
 
@@ -85,8 +86,7 @@ def _facts(operations: list[tuple[str, object]]) -> PickleFacts:
             case "BINGET" | "LONG_BINGET" if isinstance(argument, int) and argument < len(memo) and memo[argument]:
                 texts.append(memo[argument])
             case "GLOBAL" | "INST" | "STACK_GLOBAL":
-                name = ".".join(texts[-2:]) if argument is None else str(argument).replace(" ", ".", 1)
-                name = re.sub(r"^__builtin__\.", "builtins.", re.sub(r"^copy_reg\.", "copyreg.", name))
+                name = ".".join(texts[-2:]) if argument is None else _full_name(str(argument))
                 names.append(name)
                 root, first = name if first else root, False
             case _ if isinstance(argument, str):
@@ -102,3 +102,10 @@ def _facts(operations: list[tuple[str, object]]) -> PickleFacts:
         names=tuple(sorted({name for name in names if not _PLAIN.fullmatch(name)})),
         texts=frozenset(texts),
     )
+
+
+def _full_name(argument: str) -> str:
+    """Full name of a class or function that a pickle of an older protocol names as Python 2 did."""
+    module, _, name = argument.partition(" ")
+    module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+    return f"{module}.{name}"

@@ -80,6 +80,10 @@ _STAND_INS: tuple[tuple[Callable[..., object], str], ...] = (
     (_Table, "lightning_fabric.utilities.data.AttributeDict"),
 )
 _STAND_IN_NAMES = frozenset(name for _, name in _STAND_INS)
+# What starts programs, runs text as code or opens connections.
+_HOSTILE = re.compile(
+    r"(os|posix|nt|sys|subprocess|pty|runpy|socket|shutil|ctypes|webbrowser)\..*|builtins\.(eval|exec|compile|open|__import__)"
+)
 # Attributes of every torch.nn.Module, which a pickle of one holds.
 _MODULE_STATE = frozenset({"_parameters", "_buffers", "_modules"})
 # Keys of a checkpoint of Composer.
@@ -156,10 +160,11 @@ def _objects(path: Path, error: Exception) -> str:
         what = f"a pickle of protocol {facts.protocol}"
     else:
         what = "a pickle"
-    advice = as_safetensors(path, f"{_loaded(path, facts)}{_place(facts)}")
-    return (
-        f"{what} that only code run from the file could restore, which is refused; {advice}, run where its classes are"
-    )
+    if hostile := [name for name in names if _HOSTILE.fullmatch(name)]:
+        advice = f"no trainer saves {some(hostile)}: do not load this file anywhere"
+    else:
+        advice = f"{as_safetensors(path, f'{_loaded(path, facts)}{_place(facts)}')}, run where its classes are"
+    return f"{what} that only code run from the file could restore, which is refused; {advice}"
 
 
 def _loaded(path: Path, facts: PickleFacts) -> str:

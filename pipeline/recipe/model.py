@@ -66,14 +66,14 @@ class Model(Section):
     arguments: dict[str, Any] = Field(default={}, description="keyword arguments of the architecture or factory")
     weights: str | None = Field(
         default=None,
-        description="weights, relative to the recipe: a checkpoint (its content decides, not its name), the index of several "
-        "files, or a folder with either",
+        description="weights, relative to the recipe: a checkpoint (its content decides, not its name), the index of "
+        "several files, or a folder with either",
     )
     weights_key: str | None = Field(
         default=None,
         min_length=1,
-        description="where in that file the weights lie, as a dotted path, such as model_ema; needed where it holds "
-        "several sets, or other things under one prefix",
+        description="where in that file the weights lie, as a dotted path of keys or of what they begin with, such as "
+        "model_ema; needed where several sets may be meant",
     )
     preprocessing: Preprocessing | None = Field(default=None, description="for a factory that returns a bare network")
     activation: Activation | None = Field(
