@@ -72,7 +72,8 @@ _STAND_INS: tuple[tuple[Callable[..., object], str], ...] = (
     (_numpy_type, "numpy.dtype"),
     *((_Absent, name) for name in _PATHS),
     *((_Absent, f"datetime.{name}") for name in ("date", "datetime", "time", "timedelta", "timezone")),
-    *((_Absent, f"builtins.{name}") for name in ("int", "float", "str", "bool", "bytes", "list", "tuple", "dict")),
+    *((_Absent, f"builtins.{name}") for name in ("int", "float", "str", "bool", "bytes", "list", "tuple")),
+    (_Table, "builtins.dict"),
     (_Table, "collections.defaultdict"),
     (_Table, "pytorch_lightning.utilities.parsing.AttributeDict"),
     (_Table, "lightning.pytorch.utilities.parsing.AttributeDict"),
@@ -82,14 +83,15 @@ _STAND_INS: tuple[tuple[Callable[..., object], str], ...] = (
 _STAND_IN_NAMES = frozenset(name for _, name in _STAND_INS)
 # What starts programs, runs text as code or opens connections.
 _HOSTILE = re.compile(
-    r"(os|posix|nt|sys|subprocess|pty|runpy|socket|shutil|ctypes|webbrowser)\..*|builtins\.(eval|exec|compile|open|__import__)"
+    r"(os|posix|nt|sys|subprocess|pty|runpy|socket|shutil|ctypes|importlib|marshal|webbrowser)\..*|"
+    r"builtins\.(eval|exec|compile|open|__import__)"
 )
 # Attributes of every torch.nn.Module, which a pickle of one holds.
 _MODULE_STATE = frozenset({"_parameters", "_buffers", "_modules"})
 # Keys of a checkpoint of Composer.
 _COMPOSER = frozenset({"state", "model", "rng"})
 # Keys under which trainers save a network, the most usual first.
-_USUAL_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "module", "ema")
+_USUAL_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "module", "ema")
 # The newest pickle protocol that torch reads without running code.
 _PROTOCOL = 2
 
@@ -109,8 +111,10 @@ def read_file(path: Path) -> Any:
     kind = weights_kind(path)
     try:
         return _read(path, kind)
-    except (UnpicklingError, _Refused) as error:
-        raise DataError(f"weights {path}: expected a state dict of tensors, found {_objects(path, error)}") from error
+    except _Refused as error:
+        raise _needs_code(path, str(error)) from error
+    except UnpicklingError as error:
+        raise _needs_code(path) from error
     except MemoryError as error:
         raise DataError(f"weights {path}: expected tensors that fit in memory, found larger ones") from error
     except (
@@ -144,12 +148,15 @@ def _read(path: Path, kind: WeightsKind) -> Any:
             assert_never(kind)
 
 
-def _objects(path: Path, error: Exception) -> str:
-    """The objects in a pickle that are neither tensors nor plain values, and what to do, in words."""
+def _needs_code(path: Path, *refused: str) -> DataError:
+    """The error for a pickle that holds other objects than tensors and plain values, or for a damaged one.
+
+    Args:
+        path: path of the file.
+        refused: names of its objects, where they are known already.
+    """
     facts = pickle_facts(path)
-    names = (
-        [str(error)] if isinstance(error, _Refused) else [name for name in facts.names if name not in _STAND_IN_NAMES]
-    )
+    names = refused or [name for name in facts.names if name not in _STAND_IN_NAMES]
     if facts.texts >= _MODULE_STATE:
         what = f"a whole module ({some(names)})"
     elif facts.bare:
@@ -159,12 +166,18 @@ def _objects(path: Path, error: Exception) -> str:
     elif facts.protocol > _PROTOCOL:
         what = f"a pickle of protocol {facts.protocol}"
     else:
-        what = "a pickle"
+        return DataError(
+            f"weights {path}: expected a whole torch.save file, found one whose pickle is damaged; download or save "
+            "it again"
+        )
     if hostile := [name for name in names if _HOSTILE.fullmatch(name)]:
         advice = f"no trainer saves {some(hostile)}: do not load this file anywhere"
     else:
         advice = f"{as_safetensors(path, f'{_loaded(path, facts)}{_place(facts)}')}, run where its classes are"
-    return f"{what} that only code run from the file could restore, which is refused; {advice}"
+    return DataError(
+        f"weights {path}: expected a state dict of tensors, found {what} that only code run from the file could "
+        f"restore, which is refused; {advice}"
+    )
 
 
 def _loaded(path: Path, facts: PickleFacts) -> str:

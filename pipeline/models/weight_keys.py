@@ -42,6 +42,9 @@ def with_own_keys(path: Path, weights: WeightSet, network: nn.Module) -> tuple[W
         if spelling.tensors.keys() == expected.keys():
             return spelling, ""
     for spelling in spellings:
+        if spelling.tensors.keys() > expected.keys():
+            # Keys without a prefix may be meant as well as those behind one. They do not fit, for there are others.
+            return _completed(_bare(weights), aliases), ""
         if parts := _fitting_parts(spelling, expected, aliases):
             part = require_one(path, list(parts.values()), network)
             prefix = next(prefix for prefix, candidate in parts.items() if candidate is part)

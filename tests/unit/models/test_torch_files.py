@@ -159,6 +159,15 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path: Path, zipped: bool) -> None
         assert "\n" not in str(caught.value)
 
 
+def test_a_damaged_pickle_is_no_code(tmp_path: Path) -> None:
+    torch.save({"state_dict": STATE}, tmp_path / "w.pth")
+    rewritten(tmp_path / "w.pth", lambda content: content[:2] + b"\xff" + content[2:])
+    with pytest.raises(
+        DataError, match=r"whole torch\.save file, found one whose pickle is damaged; download or save it"
+    ):
+        read_file(tmp_path / "w.pth")
+
+
 @pytest.mark.parametrize("zipped", [True, False])
 def test_damage_is_refused_or_without_effect_and_raises_nothing_else(tmp_path: Path, zipped: bool) -> None:
     path, content = tmp_path / "w.pth", io.BytesIO()

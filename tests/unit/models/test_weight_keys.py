@@ -80,6 +80,15 @@ def test_a_part_behind_a_prefix_must_be_the_network_and_nothing_more(tmp_path: P
     assert is_seed(0, net)
 
 
+def test_keys_without_a_prefix_are_not_passed_over_for_others(tmp_path: Path) -> None:
+    path, net = tmp_path / "w.pth", network(0)
+    torch.save({**state(1), **state(2, "ema.")}, path)
+    with pytest.raises(DataError, match=r"unexpected ema\.0\.bias, .* behind ema\.: give model\.weights_key = 'ema'"):
+        load_weights(path, net)
+    load_weights(path, net, key="ema")
+    assert is_seed(2, net)
+
+
 def test_keys_that_hold_no_tensor_count_only_where_the_network_lies(tmp_path: Path) -> None:
     path, net = tmp_path / "w.pth", network(0)
     torch.save({**state(1, "net."), "metric.seen": [1]}, path)
