@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _PROBABILITY = 2.2250738585072014e-308
 # The limit can be small: server and client compute in float64 from the same outputs, which are sent exactly.
 _PROBABILITY_ERROR = 1e-6
+# Fields of one class in an answer.
+_CLASS_FIELDS = ("label", "class_id", "probability")
 
 
 class ClassificationAnswer:
@@ -66,6 +68,16 @@ class ClassificationAnswer:
         """Write label and probability, and behind them those of the other classes."""
         others = ", ".join(f"{entry['label']} {entry['probability']:.4f}" for entry in answer["top"][1:])
         return f"{answer['label']} {answer['probability']:.4f}" + (f" ({others})" if others else "")
+
+    def columns(self, serving: Serving) -> tuple[str, ...]:
+        """Name label, class index and probability of the most probable class, then the same of the next ones."""
+        return tuple(
+            name if place == 1 else f"{name}_{place}" for place in range(1, serving.top + 1) for name in _CLASS_FIELDS
+        )
+
+    def cells(self, serving: Serving, answer: Mapping[str, Any]) -> tuple[str | int | float | None, ...]:  # noqa: ARG002
+        """Write the most probable classes one after the other."""
+        return tuple(entry[name] for entry in answer["top"] for name in _CLASS_FIELDS)
 
 
 def _read_class(document: Mapping[str, Any]) -> dict[str, Any]:

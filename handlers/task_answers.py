@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 TaskName = Literal["classification"]
 TASK_NAMES: tuple[TaskName, ...] = get_args(TaskName)
+# One value of a table; None is an empty cell.
+Cell = str | int | float | None
 
 
 class Answer(Protocol):
@@ -50,6 +52,12 @@ class Answer(Protocol):
 
     def words(self, answer: Mapping[str, Any]) -> str:
         """Write an answer that `read` returned, for a person."""
+
+    def columns(self, serving: Serving) -> tuple[str, ...]:
+        """Name the columns that an answer takes in a table: the same for every answer of a model."""
+
+    def cells(self, serving: Serving, answer: Mapping[str, Any]) -> tuple[Cell, ...]:
+        """Write an answer that `tell` returned as a row of a table, one value for each of `columns`."""
 
 
 ANSWERS: dict[TaskName, Answer] = {"classification": ClassificationAnswer()}
