@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .bad_request import BadRequest
+from .columns import Column, check_columns
 from .description_checks import MOST_SIZE, checked_counts, checked_flag, checked_line, checked_number
 from .framing import Fit, Resize, frame_picture, resized_size
 from .picture_kinds import PICTURE_FILE, PICTURE_KINDS, PictureKindName, describe_bytes, picture_kind
@@ -143,6 +144,8 @@ class InputSpec:
         missing: whether values may be missing. A missing value is NaN, and null in JSON; float32 only.
         occurs: which made-up inputs may occur in requests. Exports are proven on them. An input of zeros alone, or of
             the largest value alone, is refused where it is not among them: a text of nothing but padding, for example.
+        columns: columns of the table whose rows this input takes, one for each value, by which a request may name
+            them; empty where the input is no row of a table.
 
     Raises:
         ValueError: the fields contradict each other.
@@ -159,6 +162,7 @@ class InputSpec:
     dynamic_names: tuple[str, ...] = ()
     missing: bool = False
     occurs: tuple[MadeUp, ...] = get_args(MadeUp)
+    columns: tuple[Column, ...] = ()
 
     def __post_init__(self) -> None:
         for name in (self.name, *filter(None, self.dynamic_names)):
@@ -183,6 +187,7 @@ class InputSpec:
         self._check_free_axes()
         if any(kind not in get_args(MadeUp) for kind in self.occurs):
             raise ValueError(f"input {self.name}: occurs: expected some of {get_args(MadeUp)}, found {self.occurs}")
+        check_columns(f"input {self.name}", self.columns, dtype=self.dtype, shape=self.shape)
         if self.decoding is not None:
             channels = 1 if self.decoding.mode == "L" else 3
             if self.dtype != "uint8" or len(self.shape) != 3 or self.shape[0] != channels:
@@ -256,6 +261,7 @@ class InputSpec:
             # These are left out where they have their usual values: older archives do not have these fields.
             **({"missing": True} if self.missing else {}),
             **({} if self.occurs == get_args(MadeUp) else {"occurs": list(self.occurs)}),
+            **({"columns": [column.to_json() for column in self.columns]} if self.columns else {}),
         }
 
     @classmethod
@@ -288,6 +294,7 @@ class InputSpec:
                 dynamic_names=tuple(fields.pop("dynamic_names", ())),
                 missing=checked_flag(fields.pop("missing", False), f"{where}: missing"),
                 occurs=tuple(fields.pop("occurs", get_args(MadeUp))),
+                columns=tuple(Column.from_json(column) for column in fields.pop("columns", ())),
                 **fields,
             )
         except (KeyError, TypeError) as error:

@@ -66,6 +66,7 @@ def test_members(archive: Archive) -> None:
         "handlers/bmp_metadata.py",
         "handlers/body_forms.py",
         "handlers/classification_answer.py",
+        "handlers/columns.py",
         "handlers/compare.py",
         "handlers/decode.py",
         "handlers/description.py",

@@ -1,0 +1,33 @@
+"""Cells of a table: what is a number, what is a missing value, and where a cell stands."""
+
+from __future__ import annotations
+
+import math
+
+# Texts that stand for no number, besides the empty cell. They say so only in a column of numbers: among categories,
+# NA may be a country, and none an answer.
+MISSING_NUMBERS = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
+
+
+def number_of(text: str) -> float | None:
+    """The number that a cell holds, with a point before its fraction; None where it holds none, or NaN.
+
+    Args:
+        text: the cell, with or without spaces around it.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    # Python reads `1_000` as a number, and no other program writes it.
+    return None if math.isnan(number) or "_" in text else number
+
+
+def place_of(row: int, column: str) -> str:
+    """Where a cell stands, for messages.
+
+    Args:
+        row: index of the row, 0 for the first below the header; a spreadsheet shows that one as row 2.
+        column: name of the column.
+    """
+    return f"row {row + 2}, column {column}"
