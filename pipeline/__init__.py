@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from pipeline.commands.build import build
     from pipeline.commands.build_result import BuildResult
     from pipeline.commands.clean import CleanResult, clean
+    from pipeline.commands.compare import compare
     from pipeline.commands.decode_image import decode_image
     from pipeline.commands.doctor import Diagnosis, doctor
     from pipeline.commands.evidence import evidence
     from pipeline.commands.inspect import inspect
     from pipeline.commands.predict import FileAnswer, predict
+    from pipeline.commands.predict_archive import ArchiveAnswers, predict_archive
     from pipeline.commands.report import report
     from pipeline.commands.serve import serve
     from pipeline.commands.sign import sign
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from pipeline.models.spec import ModelSpec
     from pipeline.recipe.loading import load_recipe
     from pipeline.recipe.recipe import Recipe
+    from pipeline.scoring.comparison import ArchiveComparison
     from pipeline.serving.lifecycle import status, stop
     from pipeline.serving.server import ServerState
     from pipeline.serving.server_status import ServerStatus
@@ -46,6 +49,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "ArchiveAnswers": "pipeline.commands.predict_archive",
+    "ArchiveComparison": "pipeline.scoring.comparison",
     "ArchiveInspection": "pipeline.inspection.model_archive",
     "ArchiveVerification": "pipeline.commands.verify_archive",
     "BenchResult": "pipeline.commands.bench.result",
@@ -78,12 +83,14 @@ _HOMES = {
     "bench": "pipeline.commands.bench.run",
     "build": "pipeline.commands.build",
     "clean": "pipeline.commands.clean",
+    "compare": "pipeline.commands.compare",
     "decode_image": "pipeline.commands.decode_image",
     "doctor": "pipeline.commands.doctor",
     "evidence": "pipeline.commands.evidence",
     "inspect": "pipeline.commands.inspect",
     "load_recipe": "pipeline.recipe.loading",
     "predict": "pipeline.commands.predict",
+    "predict_archive": "pipeline.commands.predict_archive",
     "report": "pipeline.commands.report",
     "serve": "pipeline.commands.serve",
     "sign": "pipeline.commands.sign",
@@ -94,6 +101,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "ArchiveAnswers",
+    "ArchiveComparison",
     "ArchiveInspection",
     "ArchiveVerification",
     "BenchResult",
@@ -126,12 +135,14 @@ __all__ = [
     "bench",
     "build",
     "clean",
+    "compare",
     "decode_image",
     "doctor",
     "evidence",
     "inspect",
     "load_recipe",
     "predict",
+    "predict_archive",
     "report",
     "serve",
     "sign",

@@ -43,8 +43,8 @@ def weights(size: int) -> NDArray[np.float32]:
     return np.random.default_rng(7).normal(0, 1 / 255 if size > 4 else 1, (size, len(LABELS))).astype(np.float32)
 
 
-def linear_onnx(inputs: Sequence[InputSpec]) -> bytes:
-    """Every input cast and flattened, then side by side through one linear layer."""
+def linear_onnx(inputs: Sequence[InputSpec], *, noise: float = 0.0) -> bytes:
+    """Every input cast and flattened, then side by side through one linear layer, whose weights may be off by noise."""
     nodes, flat, total = [], [], 0
     kinds = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
     for spec in inputs:
@@ -59,7 +59,7 @@ def linear_onnx(inputs: Sequence[InputSpec]) -> bytes:
         "linear",
         [helper.make_tensor_value_info(spec.name, kinds[spec.dtype], ["batch", *spec.shape]) for spec in inputs],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", len(LABELS)])],
-        [numpy_helper.from_array(weights(total), "weight")],
+        [numpy_helper.from_array(weights(total) + np.float32(noise) * weights(total)[::-1], "weight")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     onnx.checker.check_model(model)
@@ -129,12 +129,17 @@ def build_archive(
     activation: Activation = "none",
     sizes: Sequence[int] = (),
     size_shift: float = 0.0,
+    noise: float = 0.0,
+    labels: Sequence[str] = LABELS,
     evidence: Mapping[str, Any] | None = None,
 ) -> Archive:
-    """Pack a small model; shifts are added to golden answers to make them wrong, `sizes` are of one free axis."""
+    """Pack a small model; shifts are added to golden answers to make them wrong, `sizes` are of one free axis.
+
+    Noise makes another model.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     if kind == "onnxruntime":
-        (folder / "model.onnx").write_bytes(mean_onnx(inputs[0]) if sizes else linear_onnx(inputs))
+        (folder / "model.onnx").write_bytes(mean_onnx(inputs[0]) if sizes else linear_onnx(inputs, noise=noise))
     else:
         linear_torchscript(inputs[0], folder / "model.pt")
     runtime = RuntimeSpec(
@@ -160,7 +165,7 @@ def build_archive(
         precision="fp32",
         task="classification",
         inputs=tuple(inputs),
-        labels=LABELS,
+        labels=tuple(labels),
         runtime=runtime,
         top=3,
         golden=Golden(

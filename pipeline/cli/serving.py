@@ -9,6 +9,7 @@ import typer
 
 from pipeline.cli.answer import say
 from pipeline.cli.app import AllowOperator, Digest, Json, ModelStore, PublicKey, RequireSignature, app, print_json
+from pipeline.cli.scoring import answer_archive, require_archive, require_files
 from pipeline.engine.places import DEFAULT_MODEL_STORE
 from pipeline.serving.defaults import DEFAULT_PORT
 
@@ -125,12 +126,69 @@ def stop(
 def predict(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="pictures (PNG, JPEG, WebP, GIF, BMP, TIFF), .json, or raw bytes"),
+        typer.Argument(
+            metavar="FILE...|ARCHIVE",
+            help="pictures (PNG, JPEG, WebP, GIF, BMP, TIFF), .json, or raw bytes; with --data a .mar instead",
+        ),
     ],
+    *,
     url: Annotated[str | None, typer.Option("--url", help="of the server [default: the running one]")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", metavar="FOLDER|FILE", help="pictures, a table (.csv), or arrays: answer them without a server"
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="with --data: the answers, .csv or .jsonl")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="with --data: processes that answer [default: 1]")
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option("--batch-size", min=1, help="with --data: examples in a call [default: the largest proven]"),
+    ] = None,
+    digest: Digest = None,
+    public_key: PublicKey = None,
+    require_signature: RequireSignature = False,
+    allow_operator: AllowOperator = None,
     as_json: Json = False,
 ) -> None:
-    """Ask the running server about files; prints label and probabilities; a refused file stops no other."""
+    """Ask the running server about files; or, with --data and --out, answer a folder or table without a server.
+
+    The first prints label and probabilities; a refused file stops no other. The second goes on where it was when it was
+    interrupted; it ends with code 7 where an example has no answer.
+    """
+    archive_options = {
+        "--out": out,
+        "--workers": workers,
+        "--batch-size": batch_size,
+        "--digest": digest,
+        "--public-key": public_key,
+        "--require-signature": require_signature or None,
+        "--allow-operator": allow_operator,
+    }
+    if data is None:
+        require_files(files, archive_options)
+        _ask(files, url, as_json=as_json)
+        return
+    answer_archive(
+        require_archive(files, out=out, url=url),
+        data=data,
+        out=out or Path(),
+        as_json=as_json,
+        workers=workers or 1,
+        batch_size=batch_size,
+        digest=digest,
+        public_key=public_key,
+        require_signature=require_signature,
+        allowed_operators=allow_operator or (),
+    )
+
+
+def _ask(files: list[Path], url: str | None, *, as_json: bool) -> None:
+    """Ask the running server about files."""
     from pipeline.commands.predict import FileAnswer, answers
 
     answered: list[FileAnswer] = []

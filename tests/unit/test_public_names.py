@@ -14,12 +14,14 @@ FUNCTIONS = [
     "bench",
     "build",
     "clean",
+    "compare",
     "decode_image",
     "doctor",
     "evidence",
     "inspect",
     "load_recipe",
     "predict",
+    "predict_archive",
     "report",
     "serve",
     "sign",
@@ -30,6 +32,8 @@ FUNCTIONS = [
 ]
 ERRORS = ["DataError", "FileError", "PipelineError", "ProofError", "ServerError", "StageError", "UsageError"]
 RESULTS = [
+    "ArchiveAnswers",
+    "ArchiveComparison",
     "ArchiveInspection",
     "ArchiveVerification",
     "BenchResult",

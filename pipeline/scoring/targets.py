@@ -1,0 +1,89 @@
+"""Targets of the examples of a source, where the data bring them: in arrays, in a column, or as names of folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline._handlers.description import Serving
+from pipeline.data.target_columns import read_targets
+from pipeline.errors import DataError, UsageError
+from pipeline.scoring.arrays import ArraysSource, read_rows
+from pipeline.scoring.folder import FolderSource
+from pipeline.scoring.sources import Source
+from pipeline.scoring.table import TableSource
+from pipeline.tasks.task import Task
+
+# Folders of these names hold a part of the data, each with the folders of the classes.
+_PARTS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
+
+
+def targets_of(source: Source, serving: Serving, task: Task, columns: Sequence[str]) -> NDArray[Any] | None:
+    """Return the targets of all examples as a split stores them, (N, ...); None where the data have none.
+
+    Args:
+        source: data.
+        serving: description of the archive that answers.
+        task: its task.
+        columns: columns of a table that hold the targets; none to look for none.
+
+    Raises:
+        UsageError: columns are named for data that are no table.
+        DataError: targets are not those of the task, or not of this archive's labels.
+    """
+    if columns and not isinstance(source, TableSource):
+        raise UsageError(f"--target: expected a table (.csv) with it, found other data; leave {columns[0]} out")
+    match source:
+        case ArraysSource(labels=place) if place is not None:
+            where, targets = str(source.path), read_rows(place)
+            if len(targets) != source.total:
+                raise DataError(f"{where}: expected {source.total} labels, one for each row, found {len(targets)}")
+        case TableSource() if columns:
+            where = str(source.path)
+            targets = _from_columns(source, serving, task, columns)
+        case FolderSource():
+            where, classes = str(source.root), _classes(source.names, serving.labels)
+            if classes is None or task.name != "classification":
+                return None
+            targets = classes
+        case _:
+            return None
+    task.check_targets(where, targets, exactly=True)
+    task.check_values(where, targets, outputs=len(serving.labels))
+    return targets
+
+
+def _classes(names: Sequence[str], labels: Sequence[str]) -> NDArray[np.int64] | None:
+    """Return the class of each picture by the folder that it lies in; None where a folder is no class."""
+    indices = {label: index for index, label in enumerate(labels)}
+    classes = []
+    for name in names:
+        folders = name.split("/")[:-1]
+        if folders and folders[0] not in indices and folders[0].lower() in _PARTS:
+            del folders[0]
+        if not folders or folders[0] not in indices:
+            return None
+        classes.append(indices[folders[0]])
+    return np.array(classes, dtype=np.int64)
+
+
+def _from_columns(source: TableSource, serving: Serving, task: Task, columns: Sequence[str]) -> NDArray[Any]:
+    cells = {name: source.column(name) for name in columns}
+    targets, names = read_targets(cells, task.settings, where=str(source.path))
+    if names == serving.labels:
+        return targets
+    unknown = [name for name in names if name not in serving.labels]
+    if task.name == "regression" or unknown:
+        raise DataError(
+            f"{source.path}: expected targets of {', '.join(serving.labels[:12])}, found {', '.join(unknown or names)}"
+        )
+    # The table may lack classes that the archive knows, and have them in another order.
+    places = np.array([serving.labels.index(name) for name in names], dtype=np.int64)
+    if targets.ndim == 1:
+        return places[targets]
+    known = np.zeros((len(targets), len(serving.labels)), dtype=targets.dtype)
+    known[:, places] = targets
+    return known
