@@ -17,8 +17,8 @@ FORM = "pipeline predict ARCHIVE --data FOLDER|FILE --out answers.csv"
         (
             ["predict", "m.mar"],
             (
-                "m.mar: expected files to ask the server about, found an archive; to answer a folder or a table with it: "
-                "pipeline predict m.mar --data FOLDER|FILE --out answers.csv"
+                "m.mar: expected files to ask the server about, found an archive; to answer a folder or a table with "
+                "it: pipeline predict m.mar --data FOLDER|FILE --out answers.csv"
             ),
         ),
         (

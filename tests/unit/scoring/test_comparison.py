@@ -17,8 +17,8 @@ from pipeline.scoring.shares import share_bound
             0.01,
             "inside",
             (
-                "Yes, it may replace the old one: 3 of 10,000 decisions differ, with 95 % confidence at most 0.078 % do, "
-                "inside the limit of 1 %."
+                "Yes, it may replace the old one: 3 of 10,000 decisions differ, with 95 % confidence at most 0.078 % "
+                "do, inside the limit of 1 %."
             ),
         ),
         (
@@ -34,8 +34,8 @@ from pipeline.scoring.shares import share_bound
             0.01,
             "not provable",
             (
-                "Not shown: 0 of 100 decisions differ, with 95 % confidence at most 3 % do, and the limit is 1 %; at least "
-                "299 examples are needed."
+                "Not shown: 0 of 100 decisions differ, with 95 % confidence at most 3 % do, and the limit is 1 %; at "
+                "least 299 examples are needed."
             ),
         ),
         (
@@ -44,8 +44,8 @@ from pipeline.scoring.shares import share_bound
             0.01,
             "not provable",
             (
-                "Not shown: 9 of 1,000 decisions differ, with 95 % confidence at most 1.6 % do, and the limit is 1 %; more "
-                "examples may show it."
+                "Not shown: 9 of 1,000 decisions differ, with 95 % confidence at most 1.6 % do, and the limit is 1 %; "
+                "more examples may show it."
             ),
         ),
         (
