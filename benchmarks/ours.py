@@ -100,7 +100,10 @@ def open_benchmark(run_dir: Path) -> Benchmark:
         ),
         samples=benchmark[Kind.SAMPLES, None],
         data=data,
-        labels={split: read_split(data[split]).targets(task, logits[split]) for split in SPLITS},
+        labels={
+            split: read_split(data[split]).targets(task, logits[split], activation=model.outputs_are)
+            for split in SPLITS
+        },
         float_logits=logits,
         limits=recipe.budget,
         compared=run.compared,

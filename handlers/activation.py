@@ -30,3 +30,23 @@ def probabilities(outputs: NDArray[Any], activation: Activation) -> NDArray[np.f
             return values
         case _:
             assert_never(activation)
+
+
+def label_probabilities(outputs: NDArray[Any], activation: Activation) -> NDArray[np.float64]:
+    """Compute the probability of each label on its own, in float64: several labels may be right for one example.
+
+    Args:
+        outputs: outputs of the network, (..., K), finite.
+        activation: last operation inside the network; the sum of a softmax has no meaning here.
+    """
+    values: NDArray[np.float64] = outputs.astype(np.float64)
+    match activation:
+        case "none":
+            # The exponential of a number of at most 0 never overflows.
+            small = np.exp(-np.abs(values))
+            shares: NDArray[np.float64] = np.where(values >= 0, 1.0, small) / (1.0 + small)
+            return shares
+        case "softmax" | "sigmoid":
+            return values
+        case _:
+            assert_never(activation)

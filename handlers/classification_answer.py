@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from .description import Serving
 
 # No float64 between 0 and 1 is written longer than this one.
-_PROBABILITY = 2.2250738585072014e-308
+LONGEST_PROBABILITY = 2.2250738585072014e-308
 # The limit can be small: server and client compute in float64 from the same outputs, which are sent exactly.
-_PROBABILITY_ERROR = 1e-6
+PROBABILITY_ERROR = 1e-6
 # Fields of one class in an answer.
 _CLASS_FIELDS = ("label", "class_id", "probability")
 
@@ -32,6 +32,9 @@ class ClassificationAnswer:
         """Say that a client gets one of the labels."""
         return f"one of {len(labels)} labels, with probabilities"
 
+    def check(self, settings: Mapping[str, Any], labels: Sequence[str]) -> None:
+        """Accept any settings: there are none."""
+
     def tell(self, serving: Serving, outputs: NDArray[np.float32]) -> dict[str, Any]:
         """Turn one instance's outputs, (K,), into the answer that a client gets."""
         shares = probabilities(outputs, serving.activation)
@@ -44,12 +47,14 @@ class ClassificationAnswer:
     def longest(self, serving: Serving) -> dict[str, Any]:
         """Return an answer with the longest labels, and with the probabilities that take the most characters."""
         longest = heapq.nlargest(serving.top, serving.labels, key=lambda label: len(json.dumps(label)))
-        top = [{"label": label, "class_id": len(serving.labels), "probability": _PROBABILITY} for label in longest]
+        top = [
+            {"label": label, "class_id": len(serving.labels), "probability": LONGEST_PROBABILITY} for label in longest
+        ]
         return {**top[0], "top": top}
 
     def read(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Read label, class index, probability and `top` from a server's JSON."""
-        return {**_read_class(document), "top": [_read_class(entry) for entry in document["top"]]}
+        return {**read_class(document), "top": [read_class(entry) for entry in document["top"]]}
 
     def difference(self, serving: Serving, outputs: NDArray[np.float32], answer: Mapping[str, Any]) -> str:
         """Say whether the answer has another label than these outputs, or another probability of it."""
@@ -57,7 +62,7 @@ class ClassificationAnswer:
         if answer["label"] != label:
             return f"expected label {label}, found {answer['label']}"
         probability = float(probabilities(outputs, serving.activation).max())
-        if not abs(answer["probability"] - probability) <= _PROBABILITY_ERROR:
+        if not abs(answer["probability"] - probability) <= PROBABILITY_ERROR:
             return (
                 f"expected probability {probability:.6f} of {label}, as the server's own outputs have it with "
                 f"activation {serving.activation}, found {answer['probability']:.6f}"
@@ -80,7 +85,8 @@ class ClassificationAnswer:
         return tuple(entry[name] for entry in answer["top"] for name in _CLASS_FIELDS)
 
 
-def _read_class(document: Mapping[str, Any]) -> dict[str, Any]:
+def read_class(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Read label, class index and probability from an object in a server's JSON."""
     return {
         "label": str(document["label"]),
         "class_id": int(document["class_id"]),

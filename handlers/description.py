@@ -24,7 +24,7 @@ from .description_checks import (
 )
 from .limits import Limits
 from .runtimes import RUNTIMES, Optimization, RuntimeKind
-from .task_answers import TASK_NAMES, TaskName
+from .task_answers import ANSWERS, TASK_NAMES, TaskName
 from .tolerance import Tolerance
 
 SERVING_FILE = "serving.json"
@@ -224,6 +224,7 @@ class Serving:
         except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"{SERVING_FILE}: {type(error).__name__}: {error}") from error
         serving._check_counts()
+        ANSWERS[serving.task].check(serving.task_settings, serving.labels)
         return serving
 
     def _check_counts(self) -> None:

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .classification_answer import ClassificationAnswer
+from .multi_label_answer import MultiLabelAnswer
+from .regression_answer import RegressionAnswer
 
 if TYPE_CHECKING:
     from .description import Serving
 
-TaskName = Literal["classification"]
+TaskName = Literal["classification", "multi-label", "regression"]
 TASK_NAMES: tuple[TaskName, ...] = get_args(TaskName)
 # One value of a table; None is an empty cell.
 Cell = str | int | float | None
@@ -28,6 +30,17 @@ class Answer(Protocol):
 
     def outputs(self, labels: Sequence[str]) -> str:
         """Say in words what a client gets from a model with these labels."""
+
+    def check(self, settings: Mapping[str, Any], labels: Sequence[str]) -> None:
+        """Require settings that this answer can be told by.
+
+        Args:
+            settings: settings of the task in `serving.json`.
+            labels: names of the outputs.
+
+        Raises:
+            ValueError: a setting does not fit; the text names it.
+        """
 
     def tell(self, serving: Serving, outputs: NDArray[np.float32]) -> dict[str, Any]:
         """Turn the model's outputs into the answer that a client gets.
@@ -60,7 +73,11 @@ class Answer(Protocol):
         """Write an answer that `tell` returned as a row of a table, one value for each of `columns`."""
 
 
-ANSWERS: dict[TaskName, Answer] = {"classification": ClassificationAnswer()}
+ANSWERS: dict[TaskName, Answer] = {
+    "classification": ClassificationAnswer(),
+    "multi-label": MultiLabelAnswer(),
+    "regression": RegressionAnswer(),
+}
 
 
 def read_answer(document: Mapping[str, Any]) -> tuple[TaskName, dict[str, Any]]:

@@ -41,7 +41,7 @@ def judge_on(
         candidate=candidate,
         outputs=outputs,
         float_outputs=float_outputs,
-        targets=split.targets(task, float_outputs),
+        targets=split.targets(task, float_outputs, activation=activation),
         names=names,
         activation=activation,
     )

@@ -92,12 +92,13 @@ def rank_layers(
     network = context.deployable()
     arrays = {name: np.ascontiguousarray(values) for name, values in validation.inputs.items()}
     before = run_chunks(module_reference(network, context.model.inputs).answer, arrays, _BATCH)
-    targets = validation.targets(context.task, before)
+    targets = validation.targets(context.task, before, activation=context.model.outputs_are)
 
     def judge(logits: NDArray[np.float32]) -> tuple[float, float]:
         """Return the mean score, and the divergence of the answers from those of float, in the task's unit."""
-        accuracy = float(context.task.scores(logits, targets).mean())
-        return accuracy, context.task.divergence(before, logits, activation=context.model.outputs_are)
+        activation = context.model.outputs_are
+        accuracy = float(context.task.scores(logits, targets, activation=activation).mean())
+        return accuracy, context.task.divergence(before, logits, activation=activation)
 
     accuracy, divergence = judge(_answers(spec, context, network, arrays, tuned))
     exclusions = sorted(_exclusions(spec, context, network, tuned), key=lambda exclusion: -exclusion.weights)

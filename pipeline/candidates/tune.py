@@ -68,7 +68,9 @@ def tuned_weights(passes: Sequence[Pass], context: Context, *, name: str) -> Pat
         task=context.task,
         teacher_VNK=teacher_VNK,
         augmentation=augmentation,
-        train=replace(train, labels=train.targets(context.task, teacher_VNK[0].numpy())),
+        train=replace(
+            train, labels=train.targets(context.task, teacher_VNK[0].numpy(), activation=context.model.outputs_are)
+        ),
         validation=validation if context.decisions is None else replace(validation, labels=context.decisions),
         metric=train.metric(context.task),
         epochs=fine_tune.epochs,

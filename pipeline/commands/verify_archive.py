@@ -310,10 +310,12 @@ def _quality(
     if targets is None and float_copy is not None:
         kind = next(kind for kind, facts in RUNTIMES.items() if facts.ending == float_copy.suffix)
         runtime = RuntimeSpec(kind=kind, file=float_copy.name)
-        targets = split.targets(task, _answers(archive, float_copy, runtime, split, file, scratch))
+        float_outputs = _answers(archive, float_copy, runtime, split, file, scratch)
+        targets = split.targets(task, float_outputs, activation=serving.activation)
     if targets is None:
         return None
-    scores = task.scores(_answers(archive, model, serving.runtime, split, file, scratch), targets)
+    outputs = _answers(archive, model, serving.runtime, split, file, scratch)
+    scores = task.scores(outputs, targets, activation=serving.activation)
     right, examples = float(scores.sum()), len(split)
     lower, upper = task.interval(scores)
     which = _which_split(evidence, split.digest())

@@ -15,6 +15,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, mode
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from pipeline._handlers.activation import Activation
 from pipeline._handlers.bad_request import BadRequest
 from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.sizes import require_sizes
@@ -60,14 +61,15 @@ class Split:
             labels=None if self.labels is None else self.labels[indices],
         )
 
-    def targets(self, task: Task, float_outputs: NDArray[np.float32]) -> NDArray[Any]:
+    def targets(self, task: Task, float_outputs: NDArray[np.float32], *, activation: Activation) -> NDArray[Any]:
         """The targets that answers are judged by: the labels, or else the decisions of the float network.
 
         Args:
             task: task of the network.
             float_outputs: the float network's outputs on this split, (N, K).
+            activation: activation that they already have.
         """
-        return task.targets_of(float_outputs) if self.labels is None else self.labels
+        return task.targets_of(float_outputs, activation=activation) if self.labels is None else self.labels
 
     def metric(self, task: Task) -> str:
         """The name of the mean score against those targets, such as accuracy."""
@@ -304,7 +306,7 @@ def describe(data: DataSet, task: TaskSettings | None = None) -> DataInfo:
             if (labels := data.split(which).labels) is not None
             and (counts := recipe_task.counts(labels, outputs=len(data.classes)))
         },
-        task=recipe_task.settings,
+        task=recipe_task.fit_settings(data.train.labels, names=data.classes),
         labelled=data.labelled,
     )
 

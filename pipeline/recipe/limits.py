@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
@@ -51,14 +52,26 @@ class Budget(Section):
         default=0.01,
         ge=0,
         lt=1,
-        description="largest drop against float, as a fraction; held against a one-sided 95 % bound, all together",
+        description="largest drop of the task's mean score against float, as a fraction; held against a one-sided 95 % "
+        "bound, all together; max_score_drop is another name for it",
     )
     max_confident_flips: float = Field(
         default=0.001,
         ge=0,
         le=1,
-        description="largest share of examples that float labels by a margin of 0.5 or more, and it otherwise",
+        description="largest share of examples that float labels by a margin of 0.5 or more, and it otherwise; for "
+        "tasks whose answers have a confidence",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_name(cls, settings: Any) -> Any:
+        """Take the drop by its other name."""
+        if not isinstance(settings, Mapping) or "max_score_drop" not in settings:
+            return settings
+        if "max_accuracy_drop" in settings:
+            raise ValueError("expected one of max_accuracy_drop and max_score_drop, found both: they are the same")
+        return {"max_accuracy_drop" if name == "max_score_drop" else name: value for name, value in settings.items()}
 
 
 class Select(Section):

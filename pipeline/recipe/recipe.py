@@ -18,7 +18,7 @@ from pipeline.recipe.names import (
 )
 from pipeline.recipe.package import Package, Smoke
 from pipeline.recipe.section import LONGEST_NAME, NAME, Section
-from pipeline.recipe.task import Classification, TaskSettings
+from pipeline.recipe.task import Classification, Regression, TaskSettings, why_no_confidence, why_no_smoothing
 from pipeline.recipe.train import Train
 
 
@@ -68,6 +68,21 @@ class Recipe(Section):
                 f"train.epochs = 0 without model.weights: expected weights, because {self.model.name} is made at "
                 "random; give model.weights, or train.epochs of 1 or more"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _settings_of_the_task(self) -> Recipe:
+        if isinstance(self.task, Regression) and not self.task.tolerance:
+            raise ValueError(
+                "task.tolerance: expected how far an answer may be from its target and still be right, in the output's "
+                "own unit, because a regression is judged by it; found none"
+            )
+        reason = why_no_confidence(self.task)
+        if reason and "max_confident_flips" in self.budget.model_fields_set:
+            raise ValueError(f"budget.max_confident_flips: expected none, because {reason}; leave it out")
+        reason = why_no_smoothing(self.task)
+        if reason and self.train.label_smoothing:
+            raise ValueError(f"train.label_smoothing: expected none, because {reason}; leave it out")
         return self
 
     @property

@@ -71,7 +71,7 @@ def best_static_int8(network: CandidateSpec, context: Context, comparison: Speed
         runtime = runtime_of(network)
         source = folder_of(network, context)
         inputs = training_inputs(context, _EXAMPLES, skip=StaticInt8().examples)
-        count = len(next(iter(inputs.values())))
+        count, activation = len(next(iter(inputs.values()))), context.model.outputs_are
         expected = run_chunks(load_model(source, runtime, context.model.inputs), inputs, _BATCH)
 
         def measure(settings: StaticInt8) -> CalibratedSettings:
@@ -79,8 +79,8 @@ def best_static_int8(network: CandidateSpec, context: Context, comparison: Speed
             answers = run_chunks(load_model(folder, runtime, context.model.inputs), inputs, _BATCH)
             return CalibratedSettings(
                 settings=settings,
-                changed=float(context.task.disagreements(answers, expected).mean()),
-                divergence=context.task.divergence(expected, answers, activation=context.model.outputs_are),
+                changed=float(context.task.disagreements(answers, expected, activation=activation).mean()),
+                divergence=context.task.divergence(expected, answers, activation=activation),
             )
 
         def folder_for(settings: StaticInt8) -> Path:

@@ -360,9 +360,9 @@ def _quality(
     comparison = _require_same(archive, f"{name}, {_where(form, at_once)}", expected, responses)
     outputs = np.concatenate([response.values for response in responses])
     floats = None if float_model is None else _float_outputs(float_model, serving.inputs, chosen)
-    labels = chosen.labels
-    targets = labels if floats is None else chosen.targets(task, floats)
-    total = None if targets is None else float(task.scores(outputs, targets).sum())
+    labels, activation = chosen.labels, serving.activation
+    targets = labels if floats is None else chosen.targets(task, floats, activation=activation)
+    total = None if targets is None else float(task.scores(outputs, targets, activation=activation).sum())
     return ServedQuality(
         name=name,
         form=form,
@@ -372,10 +372,12 @@ def _quality(
         correct=int(total) if total is not None and total.is_integer() else total,
         metric=chosen.metric(task),
         accuracy=None if total is None else total / len(responses),
-        flips=int(task.disagreements(outputs, expected).sum()),
+        flips=int(task.disagreements(outputs, expected, activation=activation).sum()),
         comparison=comparison.to_json(),
-        float_flips=None if floats is None else int(task.disagreements(outputs, floats).sum()),
-        float_accuracy=None if floats is None or labels is None else float(task.scores(floats, labels).mean()),
+        float_flips=None if floats is None else int(task.disagreements(outputs, floats, activation=activation).sum()),
+        float_accuracy=None
+        if floats is None or labels is None
+        else float(task.scores(floats, labels, activation=activation).mean()),
     )
 
 

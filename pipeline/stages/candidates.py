@@ -181,7 +181,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
             reporter=outputs.reporter,
         ),
         criterion=load_criterion(settings.loss, settings.folder, task=task, activation=model.outputs_are),
-        decisions=None if data.labelled else task.targets_of(logits),
+        decisions=None if data.labelled else task.targets_of(logits, activation=model.outputs_are),
         model_key=_model_key(settings, inputs.one(Kind.DATA_INFO)),
     )
     named = Named(

@@ -264,6 +264,8 @@ def _validation_golden(
 
     from pipeline.data.dataset import read_info, read_split
     from pipeline.data.synthetic import synthetic_inputs
+    from pipeline.engine.documents import read_document
+    from pipeline.models.info import ModelInfo
     from pipeline.tasks.table import task_of
 
     task = task_of(read_info(inputs.one(Kind.DATA_INFO)).task)
@@ -272,8 +274,10 @@ def _validation_golden(
     shaped = [replace(spec, shape=split.inputs[spec.name].shape[1:]) for spec in specs]
     ends = synthetic_inputs(shaped, min(_EXTREMES, size // 4), real=split.inputs, leave_out=leave_out)
     extremes = len(ends[specs[0].name])
-    # The samples are the first rows of the split, with the float network's logits.
-    ties = task.near_ties(load_file(inputs.one(Kind.SAMPLES))["logits"], size // 4)
+    # The samples are the first rows of the split, with the float network's logits and any labels.
+    samples = load_file(inputs.one(Kind.SAMPLES))
+    activation = read_document(inputs.one(Kind.MODEL_INFO), ModelInfo).activation
+    ties = task.near_ties(samples["logits"], size // 4, activation=activation, targets=samples.get("labels"))
     ordinary = np.setdiff1d(np.arange(len(split)), ties)
     # They are spread over the split, so that a sorted split gives more than its first class.
     easy = ordinary[np.linspace(0, len(ordinary) - 1, size - len(ties) - extremes).astype(np.int64)]

@@ -9,8 +9,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.engine.documents import first_problem
 from pipeline.errors import DataError
-from pipeline.recipe.task import Classification, TaskName, TaskSettings
+from pipeline.recipe.task import Classification, MultiLabel, Regression, TaskName, TaskSettings
 from pipeline.tasks.classification.member import ClassificationTask
+from pipeline.tasks.multi_label.member import MultiLabelTask
+from pipeline.tasks.regression.member import RegressionTask
 from pipeline.tasks.task import Task
 
 _SETTINGS: TypeAdapter[TaskSettings] = TypeAdapter(TaskSettings)
@@ -21,6 +23,10 @@ def task_of(settings: TaskSettings) -> Task:
     match settings:
         case Classification():
             return ClassificationTask(settings=settings)
+        case MultiLabel():
+            return MultiLabelTask(settings=settings)
+        case Regression():
+            return RegressionTask(settings=settings)
         case unreachable:
             assert_never(unreachable)
 

@@ -86,10 +86,14 @@ class Task(Protocol):
     def stored(self, targets: NDArray[Any]) -> NDArray[Any]:
         """Convert checked targets to the form that a split stores."""
 
-    def targets_of(self, outputs: NDArray[Any]) -> NDArray[Any]:
+    def targets_of(self, outputs: NDArray[Any], *, activation: Activation) -> NDArray[Any]:
         """Make targets, in the form that a split stores, that these outputs meet in full: their own decisions.
 
         Where a data set has no labels, the float network's outputs are judged so: each scores 1.
+
+        Args:
+            outputs: outputs of the float network.
+            activation: activation that they already have.
         """
 
     def strata(self, targets: NDArray[Any]) -> NDArray[np.int64]:
@@ -101,12 +105,30 @@ class Task(Protocol):
     def coverage(self, counts: Sequence[int], names: Sequence[str]) -> Coverage:
         """The groups of which a split holds too few examples, from `counts`."""
 
+    def fit_settings(self, targets: NDArray[Any] | None, *, names: Sequence[str]) -> TaskSettings:
+        """The settings, checked against a data set, with what they leave to its training data.
+
+        Args:
+            targets: targets of the training split, in the form that it stores; None where there are none.
+            names: names of the outputs.
+
+        Raises:
+            UsageError: a setting does not fit these outputs.
+            DataError: nothing can be learned from these targets.
+        """
+
     # The network.
 
     def reshaping(self, shape: tuple[int, ...], *, rows: int, outputs: int) -> str:
         """Advice on answers of another shape than (rows, outputs), as the end of a message."""
 
     # Training, in torch.
+
+    def standard(self, *, outputs: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """The middle and the spread of the targets of each output, (K,) each, in whose units a network trains best.
+
+        It is None where outputs are not in the unit of the targets, as logits are not.
+        """
 
     def criterion(self, *, activation: Activation, label_smoothing: float) -> Criterion:
         """The loss that training minimises where the recipe brings no loss of its own."""
@@ -117,7 +139,7 @@ class Task(Protocol):
     def plain_loss(self, outputs_BK: Tensor, targets_B: Tensor, *, activation: Activation) -> Tensor:
         """The sum over examples of the loss that is reported whatever is minimised, a scalar."""
 
-    def score_sum(self, outputs_BK: Tensor, targets_B: Tensor) -> Tensor:
+    def score_sum(self, outputs_BK: Tensor, targets_B: Tensor, *, activation: Activation) -> Tensor:
         """The sum of the scores, a scalar."""
 
     def distillation(
@@ -141,20 +163,31 @@ class Task(Protocol):
 
     # Judgement, in numpy.
 
-    def scores(self, outputs: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.float64]:
+    def scores(self, outputs: NDArray[Any], targets: NDArray[Any], *, activation: Activation) -> NDArray[np.float64]:
         """The score of each example, (N,)."""
 
     def interval(self, scores: NDArray[np.float64]) -> tuple[float, float]:
         """The two-sided 95 % interval of the mean of scores (N,)."""
 
-    def disagreements(self, outputs: NDArray[Any], other_outputs: NDArray[Any]) -> NDArray[np.bool_]:
+    def disagreements(
+        self, outputs: NDArray[Any], other_outputs: NDArray[Any], *, activation: Activation
+    ) -> NDArray[np.bool_]:
         """Whether each example gets different decisions from two networks, (N,)."""
 
     def divergence(self, outputs: NDArray[Any], other_outputs: NDArray[Any], *, activation: Activation) -> float:
         """The distance of two networks' answers to the same examples: 0 for equal answers, without an upper limit."""
 
-    def near_ties(self, outputs: NDArray[Any], count: int) -> NDArray[np.int64]:
-        """The rows with the closest decisions, at most `count`, the closest first."""
+    def near_ties(
+        self, outputs: NDArray[Any], count: int, *, activation: Activation, targets: NDArray[Any] | None
+    ) -> NDArray[np.int64]:
+        """The rows with the closest decisions, at most `count`, the closest first.
+
+        Args:
+            outputs: outputs of a network.
+            count: largest number of rows to return.
+            activation: activation that the outputs already have.
+            targets: targets of the rows; None where there are none.
+        """
 
     def judge(
         self,

@@ -133,7 +133,7 @@ def evaluate(
             outputs_BK = model(*examples.take(part))
             labels_B = examples.targets[part]
             plain_loss += task.plain_loss(outputs_BK, labels_B, activation=activation).item()
-            score += task.score_sum(outputs_BK, labels_B).item()
+            score += task.score_sum(outputs_BK, labels_B, activation=activation).item()
             answers.append(outputs_BK)
     model.train(training)
     loss = None if criterion is None else _mean_loss(answers, examples.targets, criterion, batch_size)

@@ -262,7 +262,8 @@ def _train_epoch(
         run.schedule.step()
         seen += len(indices)
         loss_sum += loss.detach() * len(indices)
-        score_sum = score_sum + run.task.score_sum(logits_BK.detach(), labels_B)  # a sum of counts stays a count
+        scores = run.task.score_sum(logits_BK.detach(), labels_B, activation=run.activation)
+        score_sum = score_sum + scores  # a sum of counts stays a count
         # Figures are not read at every step: reading one waits for the device.
         if step % _STEPS_PER_REPORT == 0 or step == len(order):
             so_far = Metrics(loss=loss_sum.item() / seen, score=score_sum.item() / seen)

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from pipeline._handlers.activation import ACTIVATIONS, Activation
 from pipeline.errors import DataError
-from pipeline.recipe.task import Classification, TaskName
+from pipeline.recipe.task import Classification, TaskName, TaskSettings
 from pipeline.tasks.classification.quality import divergence_between, judge_quality, near_ties
 from pipeline.tasks.classification.targets import check_labels, reshaping
 from pipeline.tasks.coverage import Coverage, coverage
-from pipeline.tasks.intervals import accuracy_interval
-from pipeline.tasks.quality import QualityReport
+from pipeline.tasks.quality import QualityReport, score_interval
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,7 +58,7 @@ class ClassificationTask:
         """The targets as int64."""
         return targets.astype(np.int64)
 
-    def targets_of(self, outputs: NDArray[Any]) -> NDArray[Any]:
+    def targets_of(self, outputs: NDArray[Any], *, activation: Activation) -> NDArray[Any]:  # noqa: ARG002
         """The classes that outputs (N, K) decide for, (N,) int64."""
         classes: NDArray[np.int64] = outputs.argmax(axis=1).astype(np.int64)
         return classes
@@ -76,9 +75,17 @@ class ClassificationTask:
         """The classes of which a split holds no examples or too few."""
         return coverage(counts, names)
 
+    def fit_settings(self, targets: NDArray[Any] | None, *, names: Sequence[str]) -> TaskSettings:  # noqa: ARG002
+        """The settings themselves: there are none."""
+        return self.settings
+
     def reshaping(self, shape: tuple[int, ...], *, rows: int, outputs: int) -> str:
         """Advice on answers whose shape is not (examples, classes)."""
         return reshaping(shape, rows, outputs)
+
+    def standard(self, *, outputs: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:  # noqa: ARG002
+        """None: outputs are logits or probabilities."""
+        return None
 
     def criterion(self, *, activation: Activation, label_smoothing: float) -> Criterion:
         """The cross-entropy with the labels."""
@@ -97,7 +104,7 @@ class ClassificationTask:
 
         return labels_loss(outputs_BK, targets_B, activation=activation, reduction="sum")
 
-    def score_sum(self, outputs_BK: Tensor, targets_B: Tensor) -> Tensor:
+    def score_sum(self, outputs_BK: Tensor, targets_B: Tensor, *, activation: Activation) -> Tensor:  # noqa: ARG002
         """The number of right answers."""
         return (outputs_BK.argmax(dim=1) == targets_B).sum()
 
@@ -121,16 +128,28 @@ class ClassificationTask:
             activation=activation,
         )
 
-    def scores(self, outputs: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.float64]:
+    def scores(
+        self,
+        outputs: NDArray[Any],
+        targets: NDArray[Any],
+        *,
+        activation: Activation,  # noqa: ARG002 - the largest output is the most probable class in each
+    ) -> NDArray[np.float64]:
         """The score is 1 for a right answer and 0 for a wrong one."""
         right: NDArray[np.float64] = (outputs.argmax(axis=1) == targets).astype(np.float64)
         return right
 
     def interval(self, scores: NDArray[np.float64]) -> tuple[float, float]:
         """Wilson's score interval."""
-        return accuracy_interval(right=int(scores.sum()), examples=len(scores))
+        return score_interval(scores)
 
-    def disagreements(self, outputs: NDArray[Any], other_outputs: NDArray[Any]) -> NDArray[np.bool_]:
+    def disagreements(
+        self,
+        outputs: NDArray[Any],
+        other_outputs: NDArray[Any],
+        *,
+        activation: Activation,  # noqa: ARG002 - as in `scores`
+    ) -> NDArray[np.bool_]:
         """Two networks disagree where their labels differ."""
         flips: NDArray[np.bool_] = outputs.argmax(axis=1) != other_outputs.argmax(axis=1)
         return flips
@@ -139,7 +158,14 @@ class ClassificationTask:
         """The mean Kullback-Leibler divergence of the other network's probabilities from the first's, in nats."""
         return divergence_between(outputs, other_outputs, activation)
 
-    def near_ties(self, outputs: NDArray[Any], count: int) -> NDArray[np.int64]:
+    def near_ties(
+        self,
+        outputs: NDArray[Any],
+        count: int,
+        *,
+        activation: Activation,  # noqa: ARG002 - as in `scores`
+        targets: NDArray[Any] | None,  # noqa: ARG002 - a decision is close whatever is right
+    ) -> NDArray[np.int64]:
         """The rows whose two largest outputs are closest."""
         return near_ties(outputs, count)
 

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline._handlers.activation import Activation
 from pipeline.errors import ProofError
-from pipeline.tasks.intervals import drop_bounds, smallest_provable_drop
-from pipeline.tasks.quality import QualityReport
+from pipeline.tasks.quality import QualityReport, score_figures
 
 # At this margin float was sure of its label: the two most probable classes lie at least half of all probability apart.
 # A candidate that answers otherwise there has learned something else; rounding cannot cause it.
@@ -68,31 +67,16 @@ def judge_quality(
             raise ProofError(f"{name}: quality: expected finite logits, found NaN or infinity on {broken} examples")
     decisions, float_decisions = logits.argmax(axis=1), float_logits.argmax(axis=1)
     right, was_right = decisions == labels, float_decisions == labels
-    examples = int(labels.size)
-    lost, gained = int((was_right & ~right).sum()), int((right & ~was_right).sum())
-    interval = drop_bounds(lost=lost, gained=gained, examples=examples, confidence=0.975)
     log_probabilities_NK = log_probabilities(logits, activation)
     float_log_probabilities_NK = log_probabilities(float_logits, activation)
     margins = _margins(float_log_probabilities_NK)
     flipped = decisions != float_decisions
     worst, worst_drop, worst_examples = _worst_class(right, was_right, labels)
     return QualityReport(
-        examples=examples,
-        accuracy=int(right.sum()) / examples,
-        float_accuracy=int(was_right.sum()) / examples,
-        drop=(lost - gained) / examples,
-        interval_lower=interval[0],
-        interval_upper=interval[1],
-        drop_upper=drop_bounds(lost=lost, gained=gained, examples=examples, confidence=confidence)[1],
-        confidence=confidence,
+        **score_figures(right.astype(np.float64), was_right.astype(np.float64), confidence=confidence),
         flips=int(flipped.sum()),
-        lost=lost,
-        gained=gained,
         confident_flips=int((flipped & (margins >= CONFIDENT_MARGIN)).sum()),
         near_tie_flips=int((flipped & (margins < NEAR_TIE_MARGIN)).sum()),
-        smallest_provable_drop=smallest_provable_drop(
-            discordant=lost + gained, examples=examples, confidence=confidence
-        ),
         worst_class=worst,
         worst_class_name=classes[worst],
         worst_class_drop=worst_drop,

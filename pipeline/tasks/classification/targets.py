@@ -31,19 +31,19 @@ def check_labels(where: str, labels: Any, *, exactly: bool) -> None:
 def _advice(labels: np.ndarray[Any, Any]) -> str:
     numbers = labels.dtype.kind in "biuf"
     if labels.ndim > 2:
-        return "a class for each pixel or step is another task: this product gives each example one class for now"
+        return "a class for each pixel or step is another task, which this product does not have"
+    if labels.dtype.kind == "f" and not (np.isfinite(labels) & (labels == np.rint(labels))).all():
+        return 'regression is another task: task="regression" of the DataSet, and task.kind'
     if labels.ndim == 2 and labels.shape[1] == 1:
         return "give labels[:, 0]"
     if labels.ndim == 2 and numbers and labels.size and np.isin(labels, (0, 1)).all():
         if (labels.sum(axis=1) == 1).all():
             return "they are one-hot: give labels.argmax(axis=1)"
-        return "several classes for an example are another task: this product gives each example one class for now"
+        return 'several classes for an example are another task: task="multi-label" of the DataSet, and task.kind'
     if labels.ndim != 1:
-        return "this product gives each example one class for now"
+        return "this task gives each example one class"
     if labels.dtype.kind in "USO":
         return f"give the position of each name, such as {labels[:1].tolist()}, in classes"
-    if labels.dtype.kind == "f" and not (np.isfinite(labels) & (labels == np.rint(labels))).all():
-        return "regression is another task: this product gives each example one class for now"
     return "give labels.astype(np.int64)"
 
 
@@ -55,8 +55,8 @@ def reshaping(shape: tuple[int, ...], rows: int, classes: int) -> str:
         case (first, *others) if first == rows and sum(others) == len(others):
             if classes > 1:
                 return (
-                    f"this product tells classes apart, with an output for each: end in a layer of {classes} outputs; "
-                    "regression, and one output for two classes, are not done"
+                    f"this task tells classes apart, with an output for each: end in a layer of {classes} outputs, or "
+                    'set task.kind: "regression" for numbers, "multi-label" with one label for yes or no'
                 )
         case (first, second) if first == rows:
             return (

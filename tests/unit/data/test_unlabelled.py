@@ -87,8 +87,12 @@ def test_without_labels_the_float_network_decides_what_is_right() -> None:
     outputs = np.array([[0.1, 0.9], [2.0, -1.0], [0.0, 0.5]], np.float32)
     inputs = {"x": np.zeros((3, 2), np.float32)}
     labelled, unlabelled = Split(inputs=inputs, labels=np.array([0, 0, 1])), Split(inputs=inputs, labels=None)
-    assert labelled.targets(TASK, outputs).tolist() == [0, 0, 1]
-    assert unlabelled.targets(TASK, outputs).tolist() == [1, 0, 1]
-    assert unlabelled.targets(TASK, outputs).dtype == np.int64
-    assert TASK.scores(outputs, unlabelled.targets(TASK, outputs)).tolist() == [1, 1, 1]
+    assert labelled.targets(TASK, outputs, activation="none").tolist() == [0, 0, 1]
+    assert unlabelled.targets(TASK, outputs, activation="none").tolist() == [1, 0, 1]
+    assert unlabelled.targets(TASK, outputs, activation="none").dtype == np.int64
+    assert TASK.scores(outputs, unlabelled.targets(TASK, outputs, activation="none"), activation="none").tolist() == [
+        1,
+        1,
+        1,
+    ]
     assert (labelled.metric(TASK), unlabelled.metric(TASK)) == ("accuracy", AGREEMENT)

@@ -37,5 +37,5 @@ def test_an_answer_is_known_by_its_fields() -> None:
 def test_scores_and_disagreements_of_labels() -> None:
     task = task_named("classification")
     outputs = np.array([[2, 1], [0, 3], [1, 0]], np.float32)
-    assert task.scores(outputs, np.array([0, 0, 0])).tolist() == [1, 0, 1]
-    assert task.disagreements(outputs, outputs[[1, 1, 0]]).tolist() == [True, False, False]
+    assert task.scores(outputs, np.array([0, 0, 0]), activation="none").tolist() == [1, 0, 1]
+    assert task.disagreements(outputs, outputs[[1, 1, 0]], activation="none").tolist() == [True, False, False]

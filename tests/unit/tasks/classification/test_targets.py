@@ -28,7 +28,7 @@ VALUES = np.zeros((4, 2), np.float32)
         (np.array([[1, 1], [0, 1], [0, 0], [1, 0]]), r"several classes for an example are another task"),
         (np.array([[0], [1], [2], [1]]), r"found int64 \(4, 1\); give labels\[:, 0\]"),
         (np.array(["cat", "dog", "cat", "dog"]), r"give the position of each name, such as \['cat'\], in classes"),
-        (np.array([[0.5, 1.5]] * 4), r"found float64 \(4, 2\); this product gives each example one class for now"),
+        (np.array([[0.5, 1.5]] * 4), r"found float64 \(4, 2\); regression is another task"),
     ],
 )
 def test_targets_that_are_no_class_indices(labels: Any, text: str) -> None:

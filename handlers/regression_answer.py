@@ -1,0 +1,114 @@
+"""The answer of a regression to one instance: a value for each output, with its name and its unit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .description_checks import checked_text
+
+if TYPE_CHECKING:
+    from .description import Serving
+
+# No float32, written with the fewest digits that tell it from its neighbours, is longer than this one.
+_LONGEST = -1.1754944e-38
+
+
+class RegressionAnswer:
+    """The values that the network computes, in the units of the training data."""
+
+    contents = "values"
+
+    def outputs(self, labels: Sequence[str]) -> str:
+        """Say that a client gets a number for each output."""
+        return f"{len(labels)} value{'s'[: len(labels) - 1]} with name and unit"
+
+    def check(self, settings: Mapping[str, Any], labels: Sequence[str]) -> None:
+        """Require no units, one for all outputs, or one for each."""
+        units_of(settings, len(labels))
+
+    def tell(self, serving: Serving, outputs: NDArray[np.float32]) -> dict[str, Any]:
+        """Turn one instance's outputs, (K,), into the answer that a client gets."""
+        # The fewest digits that give the same float32 again: a person reads 151.2, not 151.1999969482422.
+        return _answer(serving, [float(str(value)) for value in outputs])
+
+    def longest(self, serving: Serving) -> dict[str, Any]:
+        """Return an answer with the numbers that take the most characters."""
+        return _answer(serving, [_LONGEST] * len(serving.labels))
+
+    def read(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Read names, values and units from a server's JSON."""
+        return {
+            "values": [
+                {
+                    "name": str(entry["name"]),
+                    "value": float(entry["value"]),
+                    **({"unit": str(entry["unit"])} if "unit" in entry else {}),
+                }
+                for entry in document["values"]
+            ]
+        }
+
+    def difference(self, serving: Serving, outputs: NDArray[np.float32], answer: Mapping[str, Any]) -> str:
+        """Say whether the answer names or measures a value otherwise, or has another value than these outputs."""
+        expected = self.tell(serving, outputs)["values"]
+        if len(answer["values"]) != len(expected):
+            return f"expected {len(expected)} values, found {len(answer['values'])}"
+        for wanted, found in zip(expected, answer["values"], strict=True):
+            for field in ("name", "unit"):
+                if wanted.get(field) != found.get(field):
+                    return f"expected {field} {wanted.get(field)} of a value, found {found.get(field)}"
+            if np.float32(wanted["value"]) != np.float32(found["value"]):
+                return (
+                    f"expected value {wanted['value']:g} of {wanted['name']}, as the server's own outputs have it, "
+                    f"found {found['value']:g}"
+                )
+        return ""
+
+    def words(self, answer: Mapping[str, Any]) -> str:
+        """Write the values with their names and units."""
+        return ", ".join(
+            f"{entry['name']} {entry['value']:g}" + (f" {entry['unit']}" if "unit" in entry else "")
+            for entry in answer["values"]
+        )
+
+    def columns(self, serving: Serving) -> tuple[str, ...]:
+        """Name the outputs, with their units."""
+        units = units_of(serving.task_settings, len(serving.labels))
+        return tuple(f"{name} [{unit}]" if unit else name for name, unit in zip(serving.labels, units, strict=True))
+
+    def cells(self, serving: Serving, answer: Mapping[str, Any]) -> tuple[str | int | float | None, ...]:  # noqa: ARG002
+        """Write the values."""
+        return tuple(entry["value"] for entry in answer["values"])
+
+
+def units_of(settings: Mapping[str, Any], outputs: int) -> tuple[str, ...]:
+    """Return the unit of each output; empty texts where there are none.
+
+    Args:
+        settings: settings of the task in `serving.json`.
+        outputs: number of outputs.
+
+    Raises:
+        ValueError: there are neither no units, nor one, nor one for each output.
+    """
+    listed = settings.get("units", [])
+    if not isinstance(listed, (list, tuple)) or len(listed) not in (0, 1, outputs):
+        raise ValueError(
+            f"task_settings.units: expected a list of none, 1 or {outputs} units, found {ascii(listed)[:100]}"
+        )
+    units = tuple(checked_text(unit, "task_settings.units") for unit in listed) or ("",)
+    return units * outputs if len(units) == 1 else units
+
+
+def _answer(serving: Serving, values: Sequence[float]) -> dict[str, Any]:
+    units = units_of(serving.task_settings, len(serving.labels))
+    return {
+        "values": [
+            {"name": name, "value": value, **({"unit": unit} if unit else {})}
+            for name, value, unit in zip(serving.labels, values, units, strict=True)
+        ]
+    }
