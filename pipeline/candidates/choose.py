@@ -79,7 +79,9 @@ def judge(quality: QualityReport, limits: Budget, *, lossy: bool, compared: int)
     confidence = adjusted_confidence(compared)
     upper = quality.upper_bound(confidence)
     budget = limits.max_accuracy_drop
-    match (lossy, upper <= budget, quality.confident_share <= limits.max_confident_flips):
+    # Where decisions have no confidence, no share of them is limited.
+    calm = quality.confident_flips is None or quality.confident_share <= limits.max_confident_flips
+    match (lossy, upper <= budget, calm):
         case (False, _, _):
             text = LOSSLESS
         case (True, True, True):
@@ -101,11 +103,13 @@ def judge(quality: QualityReport, limits: Budget, *, lossy: bool, compared: int)
 
 def explain(name: str, quality: QualityReport, verdict: Verdict, limits: Budget) -> str:
     """Say why a candidate is outside its limits: what was expected and what was found, in one clause."""
+    sure = quality.confident_flips is not None
+    flips = f" and confident flips on at most {limits.max_confident_flips:.3%}" if sure else ""
+    share = f" and {quality.confident_share:.3%}" if sure else ""
     return (
-        f"{name}: {verdict.text}: expected a drop provably under {_points(limits.max_accuracy_drop)} points and "
-        f"confident flips on at most {limits.max_confident_flips:.3%}, found {_points(quality.drop, sign='+')} points "
-        f"with a bound of {_points(verdict.adjusted_drop_upper)} ({verdict.confidence:.1%} confidence) and "
-        f"{quality.confident_share:.3%}, on {quality.examples} examples (smallest provable "
+        f"{name}: {verdict.text}: expected a drop provably under {_points(limits.max_accuracy_drop)} points{flips}, "
+        f"found {_points(quality.drop, sign='+')} points with a bound of {_points(verdict.adjusted_drop_upper)} "
+        f"({verdict.confidence:.1%} confidence){share}, on {quality.examples} examples (smallest provable "
         f"{_points(verdict.smallest_provable_drop)} points)"
     )
 

@@ -47,11 +47,13 @@ def outcome(
 
 def miss(quality: QualityReport, *, verdict: Verdict, limits: Budget) -> str:
     """Say why a candidate may not be selected: its verdict, then what was measured and what is allowed."""
-    return (
+    drop = (
         f"{verdict.text}: drop {quality.drop * 100:+.2f} points, bound {verdict.adjusted_drop_upper * 100:+.2f} of "
-        f"{limits.max_accuracy_drop * 100:.2f} allowed; confident flips {quality.confident_share:.2%} of "
-        f"{limits.max_confident_flips:.2%} allowed"
+        f"{limits.max_accuracy_drop * 100:.2f} allowed"
     )
+    if quality.confident_flips is None:
+        return drop
+    return f"{drop}; confident flips {quality.confident_share:.2%} of {limits.max_confident_flips:.2%} allowed"
 
 
 def _gain(report: CandidateReport, speed: tuple[SpeedUp, ...], float_size: int, goal: Goal) -> tuple[bool, str]:

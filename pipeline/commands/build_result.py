@@ -25,6 +25,8 @@ from pipeline.pages.front import Cost, Point, pareto_front
 from pipeline.recipe.limits import Budget
 from pipeline.tasks.coverage import Coverage
 from pipeline.tasks.quality import QualityReport
+from pipeline.tasks.table import task_of
+from pipeline.tasks.words import DecisionWords
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,7 @@ class BuildResult:
         test: the winner against float on the test set, opened for this report alone.
         test_verdict: whether it is inside its limits there too.
         coverage: by split, the classes of which it holds nothing or too little; no figure on it speaks of them.
+        words: words in which reports tell of the task's decisions.
         archive: the `.mar` in the model store.
         archive_sha256: SHA-256 of that file.
         unlisted_operators: operators that the winner calls and that `verify`, `bench` and `serve` allow only when they
@@ -82,6 +85,7 @@ class BuildResult:
     test: QualityReport
     test_verdict: Verdict
     coverage: Mapping[SplitName, Coverage]
+    words: DecisionWords
     archive: Path
     archive_sha256: str
     unlisted_operators: tuple[str, ...]
@@ -201,6 +205,7 @@ def read_result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tupl
     }
     listed = read_document(run_dir / manifest.one(Kind.CANDIDATE_ORDER).path, CandidateList)
     eager = read_document(run_dir / manifest.one(Kind.EAGER_REPORT).path, EagerReport)
+    info = read_info(run_dir / manifest.one(Kind.DATA_INFO).path)
     baseline = reports[baseline_of(reports)]
     winner = manifest.of_candidates(Kind.CANDIDATE_MODEL)[selection.selected]
     return BuildResult(
@@ -218,7 +223,8 @@ def read_result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tupl
         searched=listed.searched,
         test=selection.test,
         test_verdict=selection.test_verdict,
-        coverage=read_info(run_dir / manifest.one(Kind.DATA_INFO).path).decided(selection.decided).coverage,
+        coverage=info.decided(selection.decided).coverage,
+        words=task_of(info.task).words,
         archive=archive,
         archive_sha256=manifest.one(Kind.ARCHIVE).sha256,
         unlisted_operators=unlisted_operators(run_dir / winner.path, reports[selection.selected].runtime.kind),

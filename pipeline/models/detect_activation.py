@@ -22,6 +22,11 @@ _EXAMPLES = 64
 _SUM_ERROR = 1e-3
 # Factor on the last layer's parameters. With it, answers leave 0..1 unless an activation keeps them there.
 _LARGE = 1e6
+_OUTPUTS: dict[Activation, str] = {
+    "none": "logits",
+    "softmax": "the shares of a softmax",
+    "sigmoid": "the probabilities of a sigmoid",
+}
 
 
 def check_activation(spec: ModelSpec, network: nn.Module, *, task: Task, examples: Split, source: str) -> None:
@@ -51,9 +56,15 @@ def check_activation(spec: ModelSpec, network: nn.Module, *, task: Task, example
         "softmax": "found every output in 0..1 and every sum 1, as softmax makes them",
         "sigmoid": "found every output in 0..1, as sigmoid makes them",
     }[activation]
-    if spec.activation is None:
+    if activation not in task.activations:
         raise UsageError(
-            f"{source}: expected logits, {seen}, on {len(rows)} examples; the server would take softmax once more: "
+            f"{source}: expected {' or '.join(_OUTPUTS[form] for form in task.activations)}, {seen}, on {len(rows)} "
+            f"examples; in {task.name} the outputs of an example are independent of each other: mend its forward"
+        )
+    if spec.activation is None:
+        once_more = "softmax" if "softmax" in task.activations else "sigmoid"
+        raise UsageError(
+            f"{source}: expected logits, {seen}, on {len(rows)} examples; the server would take {once_more} once more: "
             f'declare model.activation = "{activation}", or let the network return logits; "none" says that it does'
         )
     raise UsageError(

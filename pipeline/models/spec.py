@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from pipeline._handlers.activation import ACTIVATIONS, Activation
+from pipeline._handlers.activation import Activation
 from pipeline._handlers.decode import InputSpec
 from pipeline.errors import DataError, UsageError
 from pipeline.models.info import ModelInfo
@@ -77,13 +77,15 @@ class ModelSpec:
         names = [spec.name for spec in self.inputs]
         if not names or len(set(names)) != len(names):
             raise UsageError(f"model {self.name}: inputs: expected one or more of different names, found {names}")
+        task = task_named(self.task)
         try:
-            task_named(self.task).check_names(f"model {self.name}", self.labels, key="labels")
+            task.check_names(f"model {self.name}", self.labels, key="labels")
         except DataError as error:
             raise UsageError(str(error)) from error
-        if self.activation is not None and self.activation not in ACTIVATIONS:
+        if self.activation is not None and self.activation not in task.activations:
             raise UsageError(
-                f"model {self.name}: activation: expected {', '.join(ACTIVATIONS)} or None, found {self.activation!r}"
+                f"model {self.name}: activation: expected {', '.join(task.activations)} or None, which is what outputs "
+                f"may be in {task.name}, found {self.activation!r}"
             )
 
     @property

@@ -136,6 +136,7 @@ def _train(
         device=settings.train.device,
         loss=of_labels(criterion),
         criterion=criterion,
+        untrained=settings.model.weights is None,
         scratch=outputs.scratch,
         reporter=outputs.reporter,
     )

@@ -12,6 +12,7 @@ from pipeline._handlers.activation import Activation
 from pipeline.recipe.task import TaskName, TaskSettings
 from pipeline.tasks.coverage import Coverage
 from pipeline.tasks.quality import QualityReport
+from pipeline.tasks.words import DecisionWords
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,6 +38,10 @@ class Task(Protocol):
     @property
     def metric(self) -> str:
         """The name of the mean score, such as accuracy."""
+
+    @property
+    def words(self) -> DecisionWords:
+        """The words in which reports tell of its decisions."""
 
     @property
     def plain_loss_name(self) -> str:

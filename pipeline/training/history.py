@@ -48,7 +48,7 @@ class Metrics:
     def figures(self, task: Task) -> dict[str, float]:
         """The figures that are known, by the names of a task."""
         values = {"loss": self.loss, task.metric: self.score, task.plain_loss_name: self.plain_loss}
-        return {name.replace("-", "_"): value for name, value in values.items() if value is not None}
+        return {name.replace("-", "_").replace(" ", "_"): value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,7 @@ def draw_learning_curves(path: Path, epochs: Sequence[Epoch], final: Metrics | N
         at_the_end = "unknown without labels" if final is None else f"{_number(getattr(final, name)):.4f}"
         axes.set_title(f"{title}, on validation at the end {at_the_end}")
         axes.set_xlabel("epoch")
-        axes.set_ylabel(loss if name == "loss" else "share of examples")
+        axes.set_ylabel(loss if name == "loss" else "mean over examples")
         axes.grid(visible=True, alpha=0.3)
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figure.savefig(path, format="png", dpi=100, metadata={"Software": None})

@@ -30,6 +30,7 @@ from pipeline.training.history import Epoch, Metrics
 from pipeline.training.layout import set_layout, to_layout
 from pipeline.training.memory import keep_freed_memory
 from pipeline.training.optimize import make_optimizer, make_schedule
+from pipeline.training.standard import standardized
 
 _STEPS_PER_REPORT = 10
 
@@ -99,6 +100,7 @@ def train_network(
     criterion: Criterion | None = None,
     copies: bool = False,
     thaw: bool = False,
+    untrained: bool = False,
     metric: str | None = None,
     purpose: str = "train",
 ) -> Trained:
@@ -129,6 +131,7 @@ def train_network(
         criterion: the same loss as a function of answers and labels alone, for validation; None where it needs more.
         copies: whether each epoch draws one of the augmentation's fixed copies for each example, instead of any move.
         thaw: whether every batch norm follows its batches, even one that the network's own `train` keeps as it is.
+        untrained: whether the network may not answer in the units of its targets yet, where a task has such.
         metric: name of the mean score, for messages; the task's if None.
         purpose: purpose of this training, for messages.
 
@@ -151,27 +154,35 @@ def train_network(
             )
             steps = epochs * len(batches(torch.arange(len(examples)), batch_size))
             rate = make_schedule(schedule, rule, learning_rate=learning_rate, steps=steps)
-            run = _Run(
-                model=model,
-                network=network,
-                optimizer=rule,
-                schedule=rate,
-                device=target,
-                scratch=scratch,
-                peak_learning_rate=learning_rate,
-                loss=loss,
-                augmentation=augmentation,
-                copy_moves=augmentation.copies(len(examples)).to(target) if copies else None,
-                thaw=thaw,
-                criterion=criterion,
-                activation=spec.outputs_are,
-                task=task,
-                metric=metric or task.metric,
+            with standardized(
+                model,
+                examples,
+                standard=task.standard(outputs=len(spec.labels)),
+                untrained=untrained,
+                reporter=reporter,
                 purpose=purpose,
-            )
-            history = _train(
-                run, examples, held_out, epochs=epochs, batch_size=batch_size, reporter=reporter, limit=limit
-            )
+            ) as trained_model:
+                run = _Run(
+                    model=trained_model,
+                    network=network,
+                    optimizer=rule,
+                    schedule=rate,
+                    device=target,
+                    scratch=scratch,
+                    peak_learning_rate=learning_rate,
+                    loss=loss,
+                    augmentation=augmentation,
+                    copy_moves=augmentation.copies(len(examples)).to(target) if copies else None,
+                    thaw=thaw,
+                    criterion=criterion,
+                    activation=spec.outputs_are,
+                    task=task,
+                    metric=metric or task.metric,
+                    purpose=purpose,
+                )
+                history = _train(
+                    run, examples, held_out, epochs=epochs, batch_size=batch_size, reporter=reporter, limit=limit
+                )
         final = (
             history[-1].validation
             if history

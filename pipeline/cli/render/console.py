@@ -17,7 +17,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.candidates.choose import ERROR_RATE, WITHIN
+from pipeline.candidates.choose import WITHIN
+from pipeline.cli.render.decisions import decision_legend, decision_table, figure_table, figures_line, points
 from pipeline.cli.render.plain_console import PIPE_WIDTH, plain_console, show
 from pipeline.recipe.names import SLIM
 from pipeline.visible import visible
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pipeline.measure.gain import Ratio
     from pipeline.recipe.limits import Budget
     from pipeline.tasks.quality import QualityReport
+    from pipeline.tasks.words import DecisionWords
 
 # Share of its own examples that a class loses where it is named beside a verdict within the budget.
 _MUCH = 0.25
@@ -115,17 +117,20 @@ def _draw_result(console: Console, result: BuildResult) -> None:
         console.print(UNLABELLED)
     lossy = [row for row in result.candidates if row.report.lossy]
     if lossy:
-        console.print(decision_table(lossy))
-        console.print(decision_legend(lossy, result.limits), style="dim")
+        console.print(decision_table(lossy, result.words))
+        console.print(decision_legend(lossy, result.limits, result.words), style="dim")
+        if lossy[0].report.quality.figures:
+            console.print(figure_table([row for row in result.candidates if row.report.lossy or row.selected]))
     console.print(speed_table(result))
     console.print(SPEED_LEGEND.format(baseline=result.baseline), style="dim")
     console.print(pass_table(result))
     for row in result.candidates:
         if not row.selected and row.report.name != result.baseline:
             console.print(visible(f"{row.report.name}: {row.outcome}."), style="dim")
-    for line in _class_notes(lossy):
+    for line in _class_notes(lossy, result.words):
         console.print(visible(line))
-    if lossy and (note := flips_note(result.limits, lossy[0].report.quality.examples)):
+    sure = lossy and lossy[0].report.quality.confident_flips is not None
+    if sure and (note := flips_note(result.limits, lossy[0].report.quality.examples)):
         console.print(note)
     console.print("Selected ", Text(visible(result.selected), style="bold"), visible(f": {result.why}."), sep="")
     console.print(
@@ -173,9 +178,9 @@ def _lost(result: BuildResult) -> str:
     return f"{result.metric} lost against\nfloat" if result.labelled else f"{result.metric}\nlost"
 
 
-def _class_notes(rows: Sequence[Row]) -> Iterator[str]:
+def _class_notes(rows: Sequence[Row], words: DecisionWords) -> Iterator[str]:
     for row in rows:
-        if note := class_note(row.report.quality, allowed=row.verdict.text == WITHIN):
+        if note := class_note(row.report.quality, words, allowed=row.verdict.text == WITHIN):
             yield f"{row.report.name} is {row.verdict.text}, but {note} on validation."
 
 
@@ -220,11 +225,12 @@ def flips_note(limits: Budget, examples: int) -> str:
     )
 
 
-def class_note(quality: QualityReport, *, allowed: bool) -> str:
+def class_note(quality: QualityReport, words: DecisionWords, *, allowed: bool) -> str:
     """Say that one class pays for what the whole gains; empty where none loses a quarter, or the candidate is refused.
 
     Args:
         quality: quality of a candidate.
+        words: words of the task.
         allowed: whether the candidate is inside its limits.
     """
     if not allowed or quality.worst_class_drop < _MUCH:
@@ -235,8 +241,8 @@ def class_note(quality: QualityReport, *, allowed: bool) -> str:
             f"{quality.worst_class_drop:.0%} get another decision"
         )
     return (
-        f"class {visible(quality.worst_class_name)} loses {_points(quality.worst_class_drop)} points of its own "
-        f"({quality.worst_class_examples:,} examples)"
+        f"{words.group} {visible(quality.worst_class_name)} loses {points(quality.worst_class_drop)} points of its "
+        f"own ({quality.worst_class_examples:,} examples)"
     )
 
 
@@ -246,10 +252,12 @@ def test_lines(result: BuildResult) -> str:
     by_float = f", float {test.float_accuracy:.4f}" if result.labelled else ""
     lines = (
         f"Test set, opened for this line alone: {test.metric} {test.accuracy:.4f}{by_float}, "
-        f"drop {_points(test.drop)} points (bound {_points(test.drop_upper)}), {test.confident_flips} confident flips, "
+        f"drop {points(test.drop)} points (bound {points(test.drop_upper)}), {_flips(test)}"
         f"on {test.examples:,} examples."
     )
-    if note := class_note(test, allowed=verdict.text == WITHIN):
+    if test.figures:
+        lines += f"\nThere: {figures_line(test)}."
+    if note := class_note(test, result.words, allowed=verdict.text == WITHIN):
         lines += f"\nIt is {verdict.text} there, but {note}."
     for gap in _gaps(result, "test"):
         lines += f"\nOf this line: {visible(gap)}."
@@ -257,56 +265,13 @@ def test_lines(result: BuildResult) -> str:
         return lines
     return (
         f"{lines}\nThe test set does not confirm the budget: {verdict.text} "
-        f"(budget {_points(result.limits.max_accuracy_drop)} points, bound {_points(verdict.adjusted_drop_upper)}, "
+        f"(budget {points(result.limits.max_accuracy_drop)} points, bound {points(verdict.adjusted_drop_upper)}, "
         f"smallest provable {verdict.smallest_provable_drop * 100:.2f}); --strict makes this an error."
     )
 
 
-def decision_table(rows: Sequence[Row]) -> Table:
-    """Draw a row per lossy candidate: which decisions changed, how sure float was of them, and what could be proven."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
-    table.add_column("  decisions of", no_wrap=True)
-    for heading in ("flips", "lost", "gained", "confident", "near ties", "worst class", "KL", "ECE", "provable"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in rows:
-        quality = row.report.quality
-        worst = f"{_short(quality.worst_class_name)} {_points(quality.worst_class_drop)}"
-        table.add_row(
-            ("* " if row.selected else "  ") + row.report.name,
-            str(quality.flips),
-            str(quality.lost),
-            str(quality.gained),
-            str(quality.confident_flips),
-            str(quality.near_tie_flips),
-            worst if quality.worst_class_drop > 0 else "-",
-            f"{quality.divergence:.1e}",
-            "-" if quality.calibration_error is None else f"{quality.calibration_error:.3f}",
-            f"{row.verdict.smallest_provable_drop * 100:.2f}",
-            style="bold green" if row.selected else None,
-        )
-    return table
-
-
-def decision_legend(rows: Sequence[Row], limits: Budget) -> str:
-    """Say what the columns of `decision_table` mean."""
-    quality = rows[0].report.quality
-    together = round(ERROR_RATE / (1 - rows[0].verdict.confidence))
-    ece = quality.float_calibration_error
-    lost = (
-        "lost: right in float, wrong here; gained: the reverse"
-        if quality.judged_by == "targets"
-        else "lost: decided otherwise than by float"
-    )
-    return (
-        f"on {quality.examples:,} validation examples; {lost}; "
-        "confident: float's top two at least 0.5\n"
-        f"apart (limit {limits.max_confident_flips:.2%} of the examples); near ties: less than 0.1 apart; worst class: "
-        "its own drop in points; KL in nats;\n"
-        f"{'' if ece is None else f'ECE: 15 bins, float {ece:.3f}; '}provable: the smallest drop in points that so "
-        f"many examples can prove.\n"
-        f"Each bound holds with {rows[0].verdict.confidence:.2%}, all {together} that could have been "
-        "compared together with 95 % (Bonferroni)."
-    )
+def _flips(quality: QualityReport) -> str:
+    return "" if quality.confident_flips is None else f"{quality.confident_flips} confident flips, "
 
 
 def result_table(result: BuildResult) -> Table:
@@ -327,7 +292,7 @@ def result_table(result: BuildResult) -> Table:
             ("* " if row.selected else "  ") + report.name,
             f"{'empty' if report.parity.empty else f'{report.parity.nearest:.1e}'} ({report.parity.limit:.0e})",
             f"{report.quality.accuracy:.4f}",
-            f"{_points(report.quality.drop)} ({_points(row.verdict.adjusted_drop_upper)})" if report.lossy else "-",
+            f"{points(report.quality.drop)} ({points(row.verdict.adjusted_drop_upper)})" if report.lossy else "-",
             f"{report.size / 1000:,.0f}",
             *(f"{report.timing(size).median_ms:.3f}" for size in sizes),
             row.verdict.text + marks,
@@ -406,12 +371,3 @@ def pass_table(result: BuildResult) -> Table:
 
 def _in_batches(report: CandidateReport) -> bool:
     return report.runtime.allow_batch_variant
-
-
-def _short(name: str, width: int = 12) -> str:
-    name = visible(name)
-    return name if len(name) <= width else f"{name[: width - 1]}…"
-
-
-def _points(fraction: float) -> str:
-    return f"{fraction * 100:+.2f}"

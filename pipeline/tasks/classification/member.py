@@ -17,6 +17,7 @@ from pipeline.tasks.classification.quality import divergence_between, judge_qual
 from pipeline.tasks.classification.targets import check_labels, reshaping
 from pipeline.tasks.coverage import Coverage, coverage
 from pipeline.tasks.quality import QualityReport, score_interval
+from pipeline.tasks.words import DecisionWords
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,6 +34,13 @@ class ClassificationTask:
     settings: Classification = field(default_factory=Classification)
     name: ClassVar[TaskName] = "classification"
     metric: ClassVar[str] = "accuracy"
+    words: ClassVar[DecisionWords] = DecisionWords(
+        group="class",
+        divergence="KL",
+        lost="right in float, wrong here",
+        legend="confident: float's top two at least 0.5\napart (limit {limit} of the examples); near ties: less than "
+        "0.1 apart; worst class: its own drop in points; KL in nats;\n",
+    )
     plain_loss_name: ClassVar[str] = "cross-entropy"
     decides_by_largest: ClassVar[bool] = True
     activations: ClassVar[tuple[Activation, ...]] = ACTIVATIONS

@@ -24,6 +24,7 @@ from pipeline.tasks.multi_label.quality import (
 )
 from pipeline.tasks.multi_label.targets import check_labels, check_values, rarest_labels, reshaping
 from pipeline.tasks.quality import QualityReport, score_interval
+from pipeline.tasks.words import DecisionWords
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +41,14 @@ class MultiLabelTask:
     settings: MultiLabel = field(default_factory=MultiLabel)
     name: ClassVar[TaskName] = "multi-label"
     metric: ClassVar[str] = "F1"
+    words: ClassVar[DecisionWords] = DecisionWords(
+        group="label",
+        divergence="KL",
+        lost="lower F1 here than in float",
+        legend="confident: a label changed of which\nfloat was sure, at least half of the way from the threshold to "
+        "certainty (limit {limit} of the examples); near ties: less than\na tenth of it; worst label: the drop of the "
+        "examples that have it, in points; KL in nats;\n",
+    )
     plain_loss_name: ClassVar[str] = "binary cross-entropy"
     decides_by_largest: ClassVar[bool] = False
     activations: ClassVar[tuple[Activation, ...]] = ("none", "sigmoid")

@@ -16,6 +16,7 @@ from pipeline.tasks.coverage import Coverage
 from pipeline.tasks.quality import QualityReport, score_interval
 from pipeline.tasks.regression.quality import divergence_between, edge_distances, judge_quality, within
 from pipeline.tasks.regression.targets import check_count, check_numbers, check_values, reshaping
+from pipeline.tasks.words import DecisionWords
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +33,15 @@ class RegressionTask:
     settings: Regression = field(default_factory=Regression)
     name: ClassVar[TaskName] = "regression"
     metric: ClassVar[str] = "score within tolerance"
+    words: ClassVar[DecisionWords] = DecisionWords(
+        group="range",
+        longest_group=24,
+        divergence="MSE",
+        lost="inside the tolerance in float, outside here",
+        legend="flips: these, and answers\nfurther than the tolerance from float's; worst range: the drop of one fifth "
+        "of the examples, by the size of their targets, in points;\nMSE: mean squared distance from float, in units of "
+        "the targets' variance; ",
+    )
     plain_loss_name: ClassVar[str] = "squared error"
     decides_by_largest: ClassVar[bool] = False
     activations: ClassVar[tuple[Activation, ...]] = ("none",)

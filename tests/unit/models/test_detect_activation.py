@@ -106,6 +106,6 @@ def test_a_declaration_that_the_outputs_contradict(ending: nn.Module, declared: 
 
 def test_an_unknown_activation_of_a_specification() -> None:
     with pytest.raises(
-        UsageError, match="model net: activation: expected none, softmax, sigmoid or None, found 'tanh'"
+        UsageError, match="model net: activation: expected none, softmax, sigmoid or None, which is what"
     ):
         _check(_head(), "tanh")

@@ -17,6 +17,7 @@ from pipeline.commands.build_result import BuildResult, Row
 from pipeline.data.dataset import SplitName
 from pipeline.recipe.limits import Budget
 from pipeline.tasks.coverage import Coverage, coverage
+from pipeline.tasks.table import task_named
 from tests.builders import candidate, quality, timing
 
 FEW = (
@@ -60,6 +61,7 @@ def built(
         test=reports[0].quality,
         test_verdict=verdict,
         coverage=coverage or {},
+        words=task_named("classification").words,
         archive=Path("digits.mar"),
         archive_sha256="0" * 64,
         unlisted_operators=unlisted_operators,
