@@ -51,9 +51,7 @@ def most_instances(serving: Serving, longest: Mapping[str, Any], extras: Extras)
         Number of instances; 0 where not even one answer fits.
     """
     decoded = {"decoded": {spec.name: "0" * 64 for spec in serving.inputs}} if extras.decoded else {}
-    size = (
-        len(json.dumps({**longest, **decoded})) + len(',"logits":[],') + extras.logits * _NUMBER * len(serving.labels)
-    )
+    size = len(json.dumps({**longest, **decoded})) + len(',"logits":[],') + extras.logits * _NUMBER * serving.columns
     return (MAX_ANSWER_BYTES - len('{"predictions":[]}')) // size
 
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .tolerance import Tolerance
+from .outputs import OutputSpec
+from .tolerance import OutputLimit, Tolerance
+
+# How far answers in float32 are from those in float64: one number, or one for each of several outputs; None where it
+# was not measured.
+Noise = float | tuple[float, ...] | None
 
 # Two libraries, or two batch sizes, compute the sums of a network in another order. Each result is about as far from
 # float64 as torch's is, but in another direction, and further for some inputs than for the few on which the noise is
@@ -38,9 +44,11 @@ class Comparison:
         cosine: cosine of the angle between both arrays, as flat vectors; 1 for two zero vectors.
         argmax_agreement: share of rows (last axis) with the same largest element.
         position: index of the value that is worst in relation to its limit; None where values could not be compared.
+            With several outputs it is an index into the worst of them, whose first axis are the examples.
         expected: the value expected there.
         found: the value found there.
         limit: the largest difference allowed there.
+        output: name of the worst output; empty for answers that are one output.
     """
 
     passed: bool
@@ -53,6 +61,13 @@ class Comparison:
     expected: float
     found: float
     limit: float
+    output: str = ""
+
+    @property
+    def strain(self) -> float:
+        """Return the worst difference as a multiple of its limit; infinite where values cannot be compared."""
+        strain = abs(self.found - self.expected) / self.limit if self.limit else math.inf
+        return math.inf if math.isnan(strain) else strain
 
     def to_json(self) -> dict[str, Any]:
         """Return the comparison as JSON values; a number that JSON has no form for is null."""
@@ -67,18 +82,73 @@ class Comparison:
             "expected": _finite(self.expected),
             "found": _finite(self.found),
             "limit": _finite(self.limit),
+            **({"output": self.output} if self.output else {}),
         }
 
 
-def fitted(tolerance: Tolerance, answers: NDArray[Any], *, noise: float | None = None) -> Tolerance:
+def in_outputs(tolerance: Tolerance, outputs: Sequence[OutputSpec]) -> Tolerance:
+    """Return a tolerance that compares each of several outputs by itself; the same one for a single output.
+
+    Args:
+        tolerance: the tolerance for the answers of any network.
+        outputs: outputs that lie in the columns of the answers; empty for a single one.
+    """
+    return replace(tolerance, outputs=tuple(OutputLimit(name=spec.name, shape=spec.shape) for spec in outputs))
+
+
+def by_output(answers: NDArray[Any], tolerance: Tolerance) -> list[tuple[str, NDArray[Any], Tolerance]]:
+    """Cut answers into outputs, each with its name and the tolerance for it.
+
+    Args:
+        answers: answers (N, K), or of any shape where the tolerance knows of no outputs.
+        tolerance: the limit.
+
+    Returns:
+        Name, values (N, *shape) and tolerance of each output; a number has the shape (N, 1). For a tolerance that knows
+        of no outputs it is the answers themselves, without a name.
+    """
+    if not tolerance.outputs:
+        return [("", answers, tolerance)]
+    parts: list[tuple[str, NDArray[Any], Tolerance]] = []
+    start = 0
+    for output in tolerance.outputs:
+        end = start + math.prod(output.shape)
+        limit = replace(
+            tolerance,
+            absolute=tolerance.absolute + output.absolute,
+            usual_spread=max(tolerance.usual_spread, output.usual_spread),
+            same_decision=False,
+            outputs=(),
+        )
+        parts.append((output.name, answers[:, start:end].reshape(len(answers), *(output.shape or (1,))), limit))
+        start = end
+    if start != answers.shape[1]:
+        raise ValueError(f"expected answers of {start} values, as the outputs have, found {answers.shape[1]}")
+    return parts
+
+
+def fitted(tolerance: Tolerance, answers: NDArray[Any], *, noise: Noise = None) -> Tolerance:
     """Fit a tolerance to the answers of one network.
 
     Args:
         tolerance: the tolerance for the answers of any network.
         answers: answers to real inputs, (N, ...); finite.
         noise: how far an answer of this network in float32 is from the same one in float64, in the unit of the answers;
-            None where it was not measured.
+            one number for each output of a tolerance that knows of several; None where it was not measured.
     """
+    if tolerance.outputs:
+        noises = noise if isinstance(noise, tuple) else (noise,) * len(tolerance.outputs)
+        each = [
+            fitted(replace(tolerance, absolute=0.0, outputs=()), values, noise=own)
+            for own, (_, values, _) in zip(noises, by_output(answers, tolerance), strict=True)
+        ]
+        limits = [
+            replace(output, absolute=limit.absolute, usual_spread=limit.usual_spread)
+            for output, limit in zip(tolerance.outputs, each, strict=True)
+        ]
+        return replace(tolerance, outputs=tuple(limits))
+    if isinstance(noise, tuple):
+        raise ValueError(f"expected one number, because there is one output, found {len(noise)}")  # noqa: TRY004 - the tolerance is at fault
     usual = usual_spread(answers)
     rounding = NOISE_FACTOR * (UNMEASURED_NOISE * usual if noise is None else noise)
     written = LAST_BITS * float(np.abs(answers).max())
@@ -105,6 +175,8 @@ def compare(
         return _incomparable(f"dtype: expected {expected.dtype}, found {actual.dtype}")
     if expected.size == 0:
         return _incomparable(f"nothing to compare: shape {list(expected.shape)}")
+    if tolerance.outputs:
+        return _compare_outputs(expected, actual, tolerance, batch_size)
     reference, answer = expected.astype(np.float64), actual.astype(np.float64)
     for name, values in (("expected", reference), ("found", answer)):
         if not np.isfinite(values).all():
@@ -143,6 +215,27 @@ def compare(
     )
 
 
+def _compare_outputs(
+    expected: NDArray[Any], actual: NDArray[Any], tolerance: Tolerance, batch_size: int | None
+) -> Comparison:
+    """Compare each output within its own limits, and give the worst one's values the name of that output."""
+    results = []
+    for (name, reference, limit), (_, answers, _) in zip(
+        by_output(expected, tolerance), by_output(actual, tolerance), strict=True
+    ):
+        result = compare(reference, answers, limit, batch_size=batch_size)
+        results.append(replace(result, output=name, reason=result.reason and f"output {name} {result.reason}"))
+    worst = max(results, key=lambda result: (not result.passed, result.strain))
+    cosines = [result.cosine for result in results]
+    return replace(
+        worst,
+        max_absolute=max(result.max_absolute for result in results),
+        max_relative=max(result.max_relative for result in results),
+        cosine=math.nan if any(map(math.isnan, cosines)) else min(cosines),
+        argmax_agreement=min(result.argmax_agreement for result in results),
+    )
+
+
 def limits_of(
     expected: NDArray[np.float64], tolerance: Tolerance, *, batch_size: int | None = None
 ) -> NDArray[np.float64]:
@@ -153,6 +246,10 @@ def limits_of(
         tolerance: the limit.
         batch_size: rows (first axis) that came from one call of the model; None where all of them did.
     """
+    if tolerance.outputs:
+        parts = by_output(expected, tolerance)
+        each = [limits_of(values, limit, batch_size=batch_size).reshape(len(values), -1) for _, values, limit in parts]
+        return np.concatenate(each, axis=1)
     magnitude = np.abs(expected)
     limits: NDArray[np.float64] = tolerance.absolute + tolerance.relative * magnitude
     if tolerance.spread:

@@ -23,6 +23,7 @@ from .description_checks import (
     checked_tolerance,
 )
 from .limits import Limits
+from .outputs import OutputSpec, checked_outputs
 from .runtimes import RUNTIMES, Optimization, RuntimeKind
 from .task_answers import ANSWERS, TASK_NAMES, TaskName
 from .tolerance import Tolerance
@@ -48,6 +49,7 @@ class RuntimeSpec:
         batch_invariant: whether an example's answer is independent of the other examples in its batch; if it is not,
             examples are run one at a time.
         allow_batch_variant: whether they are run in batches all the same, because the owner of the model said so.
+        outputs: outputs of the file, in the order in which it has them; empty for one output (K,).
     """
 
     kind: RuntimeKind
@@ -56,6 +58,7 @@ class RuntimeSpec:
     threads: int = 1
     batch_invariant: bool = True
     allow_batch_variant: bool = False
+    outputs: tuple[OutputSpec, ...] = ()
 
     @property
     def one_by_one(self) -> bool:
@@ -63,7 +66,7 @@ class RuntimeSpec:
         return not self.batch_invariant and not self.allow_batch_variant
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
+        """Return the fields as JSON values; `outputs` is left out where it is empty."""
         return {
             "kind": self.kind,
             "file": self.file,
@@ -71,6 +74,7 @@ class RuntimeSpec:
             "threads": self.threads,
             "batch_invariant": self.batch_invariant,
             "allow_batch_variant": self.allow_batch_variant,
+            **({"outputs": [spec.to_json() for spec in self.outputs]} if self.outputs else {}),
         }
 
     @classmethod
@@ -81,7 +85,7 @@ class RuntimeSpec:
             ValueError: a field is missing or unknown.
         """
         try:
-            spec = cls(**document)
+            spec = cls(**{**document, "outputs": checked_outputs(document.get("outputs", ()))})
         except TypeError as error:
             raise ValueError(f"runtime: {error}") from error
         if str(spec.kind) not in RUNTIMES or spec.optimization not in get_args(Optimization):
@@ -148,6 +152,16 @@ class Serving:
     activation: Activation = "none"
     limits: Limits | None = None
     task_settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> tuple[OutputSpec, ...]:
+        """Return the named outputs of the model; empty for one output with a value for each label."""
+        return self.runtime.outputs
+
+    @property
+    def columns(self) -> int:
+        """Return the number of values in an answer, K: those of all outputs together, or one for each label."""
+        return sum(spec.size for spec in self.outputs) or len(self.labels)
 
     @property
     def needed(self) -> tuple[str, ...]:

@@ -208,16 +208,42 @@ def checked_tolerance(document: object, where: str) -> Tolerance:
         raise ValueError(f"{where}: expected an object, found {_describe_value(document)}")  # noqa: TRY004 - a description is at fault
     fields: dict[str, Any] = dict(document)
     for name, value in fields.items():
-        if name == "same_decision":
+        if name == "outputs":
+            _check_output_limits(value, f"{where}.{name}")
+        elif name == "same_decision":
             checked_flag(value, f"{where}.{name}")
         elif name not in _ACCEPTS_ALL:
             raise ValueError(f"{where}: expected the fields of a tolerance, found {_describe_value(name)} among them")
-        elif isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < _ACCEPTS_ALL[name]:
-            raise ValueError(
-                f"{where}.{name}: expected a number from 0 to less than {_ACCEPTS_ALL[name]:g}, which would accept "
-                f"every answer, found {_describe_value(value)}"
-            )
-    return Tolerance(**fields)
+        else:
+            _check_limit(name, value, where)
+    return Tolerance.from_json(fields)
+
+
+def _check_output_limits(value: object, where: str) -> None:
+    """Check what a tolerance knows of each of several outputs.
+
+    Raises:
+        ValueError: the value is not a list of these, or one of them accepts every answer.
+    """
+    fields = {"name", "shape", "absolute", "usual_spread"}
+    if not isinstance(value, (list, tuple)) or not all(
+        isinstance(output, Mapping) and set(output) == fields for output in value
+    ):
+        raise ValueError(f"{where}: expected objects with {', '.join(sorted(fields))}, found {_describe_value(value)}")
+    for output in value:
+        checked_line(output["name"], f"{where}: name")
+        checked_counts(output["shape"], f"{where}: shape", most=MOST_SIZE)
+        for name in ("absolute", "usual_spread"):
+            _check_limit(name, output[name], where)
+
+
+def _check_limit(name: str, value: object, where: str) -> None:
+    """Check one number of a tolerance: it must be able to refuse an answer."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < _ACCEPTS_ALL[name]:
+        raise ValueError(
+            f"{where}.{name}: expected a number from 0 to less than {_ACCEPTS_ALL[name]:g}, which would accept "
+            f"every answer, found {_describe_value(value)}"
+        )
 
 
 def _describe_value(value: object) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .compare import limits_of, tells_nothing_apart
+from .compare import by_output, limits_of, tells_nothing_apart
 from .decode import InputSpec
 from .description import Serving
+from .outputs import OutputSpec
 from .sizes import fits_shape, size_groups
+from .tolerance import OutputLimit
 
 # A limit that is so many times the largest answer also accepts the opposite of that answer, and an answer of zeros.
 _ACCEPTS_ALL = 2.0
@@ -27,7 +29,13 @@ def require_golden(serving: Serving, arrays: Mapping[str, NDArray[Any]]) -> None
     Raises:
         ValueError: an array does not fit; the text names it, what was expected of it and what was found.
     """
-    name = serving.golden.file
+    name, tolerance = serving.golden.file, serving.golden.tolerance
+    outputs = [(limit.name, limit.shape) for limit in tolerance.outputs]
+    if outputs != [(spec.name, spec.shape) for spec in serving.outputs]:
+        raise ValueError(
+            f"golden.tolerance: expected a limit for each of the outputs {_names(serving.outputs)}, found "
+            f"{_names(tolerance.outputs)}"
+        )
     try:
         groups = size_groups(arrays, serving.inputs)
         inputs = {spec.name: arrays[f"input.{spec.name}"] for spec in serving.inputs}
@@ -40,14 +48,14 @@ def require_golden(serving: Serving, arrays: Mapping[str, NDArray[Any]]) -> None
     for group in groups:
         _require_examples(name, serving, group.inputs, group.logits)
     for size, logits in answers.items():
-        expected = logits.astype(np.float64)
-        limit = float(limits_of(expected, serving.golden.tolerance, batch_size=size).min())
-        largest = float(np.abs(expected).max())
-        if 0 < largest * _ACCEPTS_ALL < limit:
-            raise ValueError(
-                f"golden.tolerance: expected a limit far below the largest golden answer, {largest:.3g}, found "
-                f"{limit:.3g} in batches of {size}, which accepts every answer"
-            )
+        for output, expected, own in by_output(logits.astype(np.float64), tolerance):
+            limit = float(limits_of(expected, own, batch_size=size).min())
+            largest = float(np.abs(expected).max())
+            if 0 < largest * _ACCEPTS_ALL < limit:
+                raise ValueError(
+                    f"golden.tolerance: {f'output {output}: ' if output else ''}expected a limit far below the largest "
+                    f"golden answer, {largest:.3g}, found {limit:.3g} in batches of {size}, which accepts every answer"
+                )
 
 
 def proves_nothing(serving: Serving, arrays: Mapping[str, NDArray[Any]]) -> bool:
@@ -62,18 +70,23 @@ def proves_nothing(serving: Serving, arrays: Mapping[str, NDArray[Any]]) -> bool
     return len(answers) > 1 and tells_nothing_apart(answers, golden.tolerance)
 
 
+def _names(outputs: Sequence[OutputSpec] | Sequence[OutputLimit]) -> str:
+    return ", ".join(f"{output.name} {list(output.shape)}" for output in outputs) or "(none)"
+
+
 def _require_examples(
     name: str, serving: Serving, inputs: Mapping[str, NDArray[Any]], answers: Mapping[int, NDArray[Any]]
 ) -> None:
     count = len(inputs[serving.inputs[0].name]) if inputs[serving.inputs[0].name].ndim else 0
     for spec in serving.inputs:
         _require_input(name, spec, inputs[spec.name], count)
+    column = "value of the outputs" if serving.outputs else "label"
     for size, logits in answers.items():
-        expected = (count, len(serving.labels))
+        expected = (count, serving.columns)
         if size < 1 or logits.dtype != np.float32 or logits.shape != expected or not np.isfinite(logits).all():
             raise ValueError(
                 f"{name}: logits.{size}: expected finite float32 of shape {list(expected)}, one row per golden input "
-                f"and one column per label, found {logits.dtype} of shape {list(logits.shape)}"
+                f"and one column per {column}, found {logits.dtype} of shape {list(logits.shape)}"
                 f"{'' if np.isfinite(logits).all() else ' with NaN or infinity'}"
             )
 

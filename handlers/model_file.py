@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from .decode import InputSpec
 from .description import RuntimeSpec
 from .onnx_runtime_import import import_onnx_runtime
+from .outputs import join_outputs
 from .runtimes import RUNTIMES, RuntimeKind
 
 
@@ -25,7 +26,7 @@ class Model(Protocol):
     """A function that runs a loaded model file."""
 
     def __call__(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """Run one batch: it takes arrays (B, *shape) by input name, and returns logits (B, K)."""
+        """Run one batch: it takes arrays (B, *shape) by input name, and returns logits or all outputs (B, K)."""
 
 
 def load_model(folder: Path, runtime: RuntimeSpec, inputs: Sequence[InputSpec]) -> Model:
@@ -112,15 +113,21 @@ def _load_onnx(path: Path, runtime: RuntimeSpec) -> Model:
     )
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    outputs = [output.name for output in session.get_outputs()]
-    if len(outputs) != 1:
-        raise ValueError(f"expected one output, found {len(outputs)}: {', '.join(outputs)}")
+    names = [output.name for output in session.get_outputs()]
+    expected = [spec.name for spec in runtime.outputs]
     run: Callable[..., list[NDArray[np.float32]]] = session.run
+    if expected and names != expected:
+        raise ValueError(f"expected outputs {', '.join(expected)}, found {', '.join(names)}")
+    if not expected and len(names) != 1:
+        raise ValueError(f"expected one output, found {len(names)}: {', '.join(names)}")
 
     def call(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        return run(outputs, inputs)[0]
+        return run(names, inputs)[0]
 
-    return call
+    def call_for_outputs(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        return join_outputs(run(names, inputs), runtime.outputs)
+
+    return call_for_outputs if expected else call
 
 
 def _load_torchscript(path: Path, runtime: RuntimeSpec, inputs: tuple[InputSpec, ...]) -> Model:
@@ -143,7 +150,11 @@ def _load_torchscript(path: Path, runtime: RuntimeSpec, inputs: tuple[InputSpec,
         # torch refuses arrays that may not be written to, such as a request's bytes; it warns of them on every call.
         with torch.inference_mode():
             tensors = [torch.from_numpy(np.require(inputs[name], requirements=["C", "W"])) for name in names]
-            logits: NDArray[np.float32] = module(*tensors).numpy()
+            answers = module(*tensors)
+            if runtime.outputs:
+                parts = answers if isinstance(answers, tuple) else (answers,)
+                return join_outputs([part.numpy() for part in parts], runtime.outputs)
+            logits: NDArray[np.float32] = answers.numpy()
         return logits
 
     return call

@@ -242,7 +242,7 @@ class Predictor:
                 deadline.check()
             logits = self._model({name: array[np.newaxis] for name, array in instances[0].items()})
         else:
-            logits = np.empty((len(instances), len(self.serving.labels)), dtype=np.float32)
+            logits = np.empty((len(instances), self.serving.columns), dtype=np.float32)
             for rows in _same_shapes(instances):
                 for start in range(0, len(rows), self.batch_size):
                     if deadline is not None:

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputLimit:
+    """What a tolerance knows of one of several outputs: each is compared by itself, in its own unit.
+
+    Args:
+        name: name of the output.
+        shape: shape of one example.
+        absolute: what rounding in float32 does to this output, in its unit.
+        usual_spread: usual spread of this output's answers to real inputs, in its unit.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    absolute: float = 0.0
+    usual_spread: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +42,9 @@ class Tolerance:
         usual_spread: usual spread of the answers to real inputs, in the unit of the compared values. With it, two
             classes that nearly tie in one call do not make the limit small.
         same_decision: whether the largest value of a row (last axis) must also be the same one wherever it leads by
-            more than the limit.
+            more than the limit. Several outputs have no such row together: it holds where `outputs` is empty.
+        outputs: outputs that lie in the columns of the answers one after the other. The spread is that of the output;
+            `absolute` and `usual_spread` of each are added to those of all. Empty for answers that are one output.
     """
 
     absolute: float = 0.0
@@ -32,10 +53,24 @@ class Tolerance:
     steps: float = 0.0
     usual_spread: float = 0.0
     same_decision: bool = False
+    outputs: tuple[OutputLimit, ...] = ()
 
-    def to_json(self) -> dict[str, float | bool]:
-        """Return the fields as JSON values."""
-        return asdict(self)
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values; `outputs` is left out where it is empty."""
+        document = asdict(self)
+        outputs = [{**output, "shape": list(output["shape"])} for output in document.pop("outputs")]
+        return {**document, **({"outputs": outputs} if outputs else {})}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Tolerance:
+        """Read what `to_json` wrote; values are not checked here.
+
+        Raises:
+            TypeError: a field is unknown or missing.
+        """
+        fields = dict(document)
+        outputs = [OutputLimit(**{**output, "shape": tuple(output["shape"])}) for output in fields.pop("outputs", ())]
+        return cls(**fields, outputs=tuple(outputs))
 
 
 # This is for a lossless step: an export, a freeze, another batch size. Besides what rounding does to this very network,

@@ -16,7 +16,7 @@ from pipeline._handlers.sizes import size_groups
 from pipeline.data.free_axis_sizes import has_distinct_sizes, sizes_of
 from pipeline.engine.deadline import UNLIMITED, TimeLimit
 from pipeline.engine.stage import Reporter, Silent
-from pipeline.models.spec import Deployable, DeployableOfSeveral, ModelSpec
+from pipeline.models.spec import AnyDeployable, ModelSpec
 from pipeline.models.weights import load_network
 from pipeline.recipe.names import DeviceName
 from pipeline.tasks.loss import Criterion
@@ -76,7 +76,7 @@ class Context:
         """Return the float network with its weights, in evaluation mode."""
         return load_network(self.model, self.weights)
 
-    def deployable(self) -> Deployable | DeployableOfSeveral:
+    def deployable(self) -> AnyDeployable:
         """Return the float network behind its preprocessing, in evaluation mode."""
         return self.model.deployable(self.network())
 

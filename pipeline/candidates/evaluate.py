@@ -12,6 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from pipeline._handlers.compare import in_outputs
 from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.model_file import run_chunks
 from pipeline._handlers.sizes import pack_size_groups
@@ -68,7 +69,7 @@ def float_logits(model: ModelSpec, weights: Path, data: Path) -> NDArray[np.floa
         ProofError: the network answers differently from call to call, or from batch to batch.
     """
     module, examples = model.deployable(load_network(model, weights)), read_split(data).inputs
-    require_determinism(module, model.inputs, examples)
+    require_determinism(module, model.inputs, examples, outputs=model.outputs)
     return run_chunks(module_reference(module, model.inputs).answer, examples, _FLOAT_BATCH)
 
 
@@ -81,7 +82,9 @@ def other_sizes(model: ModelSpec, weights: Path, data: Path) -> Sized:
     """
     if not any(feature.dynamic_axes for feature in model.inputs):
         return Sized()
-    return sized_examples(model.deployable(load_network(model, weights)), model.inputs, read_split(data).inputs)
+    return sized_examples(
+        model.deployable(load_network(model, weights)), model.inputs, read_split(data).inputs, outputs=model.outputs
+    )
 
 
 def write_samples(
@@ -103,13 +106,14 @@ def write_samples(
     save_file({**arrays, **labels, "logits": logits[:count], **sized_arrays}, path)
 
 
-def runtime_of(spec: CandidateSpec) -> RuntimeSpec:
-    """Return how a candidate's file is run."""
+def runtime_of(spec: CandidateSpec, context: Context) -> RuntimeSpec:
+    """Return how a candidate's file is run, and what comes out of it."""
     return RuntimeSpec(
         kind=FORMATS[spec.format].runtime,
         file=FORMATS[spec.format].file_name,
         optimization=spec.optimization,
         threads=spec.threads,
+        outputs=context.model.outputs,
     )
 
 
@@ -213,7 +217,7 @@ def evaluate(
     if not parity.passed:
         return differing(spec, parity, finding)
     runtime = replace(
-        runtime_of(spec),
+        runtime_of(spec, context),
         batch_invariant=parity.batch_invariant,
         allow_batch_variant=spec.allow_batch_variant and not parity.batch_invariant,
     )
@@ -301,7 +305,7 @@ def hold_against(
     Returns:
         The parity report, and the layer at fault where it failed.
     """
-    runtime = runtime_of(spec)
+    runtime = runtime_of(spec, context)
     parity = check_parity(
         candidate=spec.name,
         file=file,
@@ -340,12 +344,14 @@ def make_file(
             return passes, exported.method, module_reference(module, inputs, exact=precision.is_float32)
         case "onnx":
             float_file = file if spec.file_pass is None else file.with_name("float.onnx")
-            export_onnx(module, float_file, inputs=inputs, example=traced, opset=context.opset)
+            export_onnx(
+                module, float_file, inputs=inputs, outputs=context.model.outputs, example=traced, opset=context.opset
+            )
             if spec.file_pass is None:
                 return passes, "export", module_reference(module, inputs, exact=precision.is_float32)
             passes = [*passes, quantize_file(spec.file_pass, float_file, file, context)]
             float_file.unlink()
-            return passes, "quantize", unoptimized_reference(file, inputs)
+            return passes, "quantize", unoptimized_reference(file, inputs, context.model.outputs)
         case unreachable:
             assert_never(unreachable)
 
@@ -375,7 +381,8 @@ def quantize_file(
 
 def _tolerance(spec: CandidateSpec, context: Context) -> Tolerance:
     """Return how far a file may be from its source. The limit is fitted to the network's answers later."""
-    return replace(PRECISIONS[spec.precision].tolerance, same_decision=context.task.decides_by_largest)
+    tolerance = replace(PRECISIONS[spec.precision].tolerance, same_decision=context.task.decides_by_largest)
+    return in_outputs(tolerance, context.model.outputs)
 
 
 def _too_large(file: Path, limit: int) -> str:

@@ -182,11 +182,18 @@ def _answers(
         return run_chunks(module_reference(module, inputs).answer, arrays, size)
     in_float = (exclusion.layer,) if exclusion is not None and exclusion.kind == spec.file_pass.kind else ()
     unpruned = f"{exclusion.kind}-{exclusion.layer}" if exclusion is not None and not in_float else "nothing"
-    runtime = runtime_of(spec)
+    runtime = runtime_of(spec, context)
     plain, quantized = context.scratch / f"float-{spec.name}-without-{unpruned}.onnx", context.scratch / runtime.file
     if not plain.exists():
         module = _compress(network, spec.float_passes, context, tuned, exclusion)
-        export_onnx(module, plain, inputs=inputs, example=context.example(), opset=context.opset)
+        export_onnx(
+            module,
+            plain,
+            inputs=inputs,
+            outputs=context.model.outputs,
+            example=context.example(),
+            opset=context.opset,
+        )
     try:
         quantize_file(spec.file_pass, plain, quantized, context, keep=in_float)
     except UsageError:

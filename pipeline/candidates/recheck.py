@@ -24,7 +24,7 @@ def requantize(spec: CandidateSpec, context: Context, *, tuned: Path | None) -> 
     """
     folder = context.scratch / f"again-{spec.name}"
     folder.mkdir()
-    file = folder / runtime_of(spec).file
+    file = folder / runtime_of(spec, context).file
     make_file(spec, context, file, tuned=tuned)
     return file
 
@@ -52,8 +52,8 @@ def _reference(
     spec: CandidateSpec, context: Context, file: Path, tuned: Path | None, original: Path | None
 ) -> Reference:
     if original is not None:
-        return remade_reference(original, context.model.inputs)
+        return remade_reference(original, context.model.inputs, context.model.outputs)
     if spec.file_pass is not None:
-        return unoptimized_reference(file, context.model.inputs)
+        return unoptimized_reference(file, context.model.inputs, context.model.outputs)
     module, _ = apply_passes(context.deployable(), spec.passes, example=context.example(), weights=tuned)
     return module_reference(module, context.model.inputs, exact=PRECISIONS[spec.precision].is_float32)

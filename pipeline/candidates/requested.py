@@ -57,7 +57,7 @@ class Maker:
         result = evaluate_once(spec, context, float_logits=self.float_logits)
         if isinstance(result, Unproven):
             if (way := way_on(result, self.named, self.candidates.formats)) is not None:
-                file = folder_of(spec, context) / runtime_of(spec).file
+                file = folder_of(spec, context) / runtime_of(spec, context).file
                 raise ending(result, way, file=file if file.exists() else None)
             keep_row(spec, context, result)
         else:

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from pipeline._handlers.compare import compare, fitted
+from pipeline._handlers.compare import compare, fitted, in_outputs
 from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.model_file import run_chunks
+from pipeline._handlers.outputs import OutputSpec
 from pipeline._handlers.tolerance import FLOAT32
 from pipeline.checks.expectation import measured_noise
 from pipeline.checks.locate.align import align
@@ -51,13 +52,20 @@ class _OneRow:
         }
 
 
-def require_determinism(module: nn.Module, inputs: Sequence[InputSpec], arrays: Mapping[str, NDArray[Any]]) -> None:
+def require_determinism(
+    module: nn.Module,
+    inputs: Sequence[InputSpec],
+    arrays: Mapping[str, NDArray[Any]],
+    *,
+    outputs: Sequence[OutputSpec] = (),
+) -> None:
     """Stop where a network's answer changes from call to call, or depends on the rest of the batch.
 
     Args:
         module: module in evaluation mode that maps positional raw inputs to logits (B, K).
         inputs: specs of the inputs, in the order the module takes them.
         arrays: real inputs (N, *shape) by input name; the first few are used.
+        outputs: specs of the outputs, each of which is compared by itself; empty for one output (B, K).
 
     Raises:
         ProofError: the answer to an example changes; the message names the first layer whose output does.
@@ -76,7 +84,8 @@ def require_determinism(module: nn.Module, inputs: Sequence[InputSpec], arrays: 
     if not np.isfinite(first).all():  # the parity check says on which inputs and where this happens
         return
     # Both calls take the same sums in the same order, so rounding plays no part.
-    tolerance = fitted(FLOAT32, first, noise=0.0)
+    unfitted = in_outputs(FLOAT32, outputs)
+    tolerance = fitted(unfitted, first, noise=0.0)
     second = compare(first, answer(batch), tolerance)
     if not second.passed:
         with one_thread():
@@ -86,7 +95,7 @@ def require_determinism(module: nn.Module, inputs: Sequence[InputSpec], arrays: 
             f"the float network answers otherwise on a second call: {second.reason}; {finding.text}; dropout and "
             "random numbers must be off in evaluation mode"
         )
-    tolerance = fitted(FLOAT32, first, noise=measured_noise(source, batch))
+    tolerance = fitted(unfitted, first, noise=measured_noise(source, batch, unfitted))
     try:
         answers_alone = run_chunks(answer, batch, 1)
     except Exception as error:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline._handlers.compare import LAST_BITS, Comparison, compare, fitted, tells_nothing_apart, usual_spread
+from pipeline._handlers.compare import (
+    LAST_BITS,
+    Comparison,
+    Noise,
+    by_output,
+    compare,
+    fitted,
+    tells_nothing_apart,
+    usual_spread,
+)
 from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.model_file import run_chunks
 from pipeline._handlers.sizes import size_groups
-from pipeline._handlers.tolerance import Tolerance
+from pipeline._handlers.tolerance import FLOAT32, Tolerance
 from pipeline.checks.reference import Reference
 from pipeline.data.free_axis_sizes import EXAMPLES
 from pipeline.data.synthetic import synthetic_kinds
@@ -36,14 +45,15 @@ class Expectation:
         arrays: inputs, (N, *shape) by name.
         expected: answers of the reference (N, K) by batch size, from whole calls of so many consecutive examples.
         tolerance: tolerance for other answers, fitted to the network and the kind.
-        noise: largest difference between the answers in float32 and in float64; None where it is not known.
+        noise: largest difference between the answers in float32 and in float64, one for each of several outputs; None
+            where it is not known.
     """
 
     kind: str
     arrays: Mapping[str, NDArray[Any]]
     expected: Mapping[int, NDArray[np.float32]]
     tolerance: Tolerance
-    noise: float | None
+    noise: Noise
 
     def hold(self, answers: NDArray[Any], batch_size: int) -> Comparison:
         """Compare answers (N, K) to the same inputs, in calls of so many examples, with those of the reference."""
@@ -115,19 +125,23 @@ def sized_kind(sizes: str) -> str:
 
 def widest(tolerances: Sequence[Tolerance]) -> Tolerance:
     """The tolerance that holds for all of a network's kinds of inputs."""
-    return max(tolerances, key=lambda tolerance: tolerance.absolute)
+    if not tolerances[0].outputs:
+        return max(tolerances, key=lambda tolerance: tolerance.absolute)
+    each = zip(*(tolerance.outputs for tolerance in tolerances), strict=True)
+    return replace(tolerances[0], outputs=tuple(max(limits, key=lambda limit: limit.absolute) for limits in each))
 
 
-def measured_noise(reference: Reference, arrays: Mapping[str, NDArray[Any]]) -> float | None:
+def measured_noise(reference: Reference, arrays: Mapping[str, NDArray[Any]], tolerance: Tolerance = FLOAT32) -> Noise:
     """Measure how far a reference's float32 answers are from its float64 answers, on the first examples of a batch.
 
     Args:
         reference: reference that answers.
         arrays: inputs (N, *shape) by input name.
+        tolerance: tolerance that knows of the outputs, if there are several.
 
     Returns:
-        The largest difference; 0 for a reference that has no float64 form on purpose, None where it cannot run in
-        float64.
+        The largest difference, or that of each of several outputs; 0 for a reference that has no float64 form on
+        purpose, None where it cannot run in float64.
     """
     if reference.exact is None:
         return 0.0
@@ -136,7 +150,8 @@ def measured_noise(reference: Reference, arrays: Mapping[str, NDArray[Any]]) -> 
     rounded = reference.answer(batch)
     if exact is None or exact.shape != rounded.shape or not np.isfinite(exact).all():
         return None
-    return float(np.abs(exact - rounded).max())
+    apart = [float(values.max()) for _, values, _ in by_output(np.abs(exact - rounded), tolerance)]
+    return tuple(apart) if tolerance.outputs else apart[0]
 
 
 def _expectation(
@@ -151,7 +166,7 @@ def _expectation(
     expected = {size: run_chunks(reference.answer, arrays, size) for size in batch_sizes}
     answers = expected[1] if usual is None else usual
     finite = all(np.isfinite(values).all() for values in (*expected.values(), answers))
-    noise = measured_noise(reference, arrays) if finite else None
+    noise = measured_noise(reference, arrays, tolerance) if finite else None
     return Expectation(
         kind=kind,
         arrays=arrays,
@@ -167,14 +182,15 @@ def _unsteady(expectation: Expectation) -> str:
     broken = int((~np.isfinite(answers)).reshape(len(answers), -1).any(axis=1).sum())
     if broken:
         return f"the network itself answers NaN or infinity to {broken} of {len(answers)}"
-    spread = max(usual_spread(answers), expectation.tolerance.usual_spread)
-    if expectation.noise is not None and expectation.noise > _UNSTEADY * spread + LAST_BITS * float(
-        np.abs(answers).max()
-    ):
-        return (
-            f"the network's own answers in float32 and float64 lie {expectation.noise:.2g} apart, of a spread of "
-            f"{spread:.2g} between its answers"
-        )
+    parts = by_output(answers, expectation.tolerance)
+    noises = expectation.noise if isinstance(expectation.noise, tuple) else (expectation.noise,) * len(parts)
+    for noise, (output, values, tolerance) in zip(noises, parts, strict=True):
+        spread = max(usual_spread(values), tolerance.usual_spread)
+        if noise is not None and noise > _UNSTEADY * spread + LAST_BITS * float(np.abs(values).max()):
+            return (
+                f"the network's own answers in float32 and float64 lie {noise:.2g} apart, of a spread of {spread:.2g} "
+                f"between its answers{output and f', at output {output}'}"
+            )
     return ""
 
 

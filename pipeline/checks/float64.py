@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_map
 
 from pipeline._handlers.decode import InputSpec
 from pipeline.engine.threads import one_thread
+from pipeline.models.spec import joined
 
 # A function from one batch, arrays (B, *shape) by input name, to logits (B, K) in float64. It returns None where the
 # network cannot be run in float64.
@@ -60,7 +61,7 @@ def exact_answers(module: nn.Module, inputs: Sequence[InputSpec]) -> Exact:
                 copies.append(copy.deepcopy(module).to(torch.float64))
             with torch.no_grad(), one_thread(), _InFloat64():  # type: ignore[no-untyped-call]
                 tensors = [torch.from_numpy(np.require(arrays[name], requirements=["C", "W"])) for name in names]
-                answers = copies[0](*tensors)
+                answers = joined(copies[0](*tensors))
                 exact: NDArray[np.float64] = answers.to(torch.float64).numpy()
         except Exception:  # noqa: BLE001 - an operator may lack float64, a module may not be copied
             return None

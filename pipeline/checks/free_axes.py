@@ -13,6 +13,7 @@ from torch import nn
 
 from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.domain import occurring
+from pipeline._handlers.outputs import OutputSpec
 from pipeline._handlers.sizes import SizeGroup, sizes_in_words
 from pipeline.checks.determinism import require_determinism
 from pipeline.checks.reference import module_reference
@@ -52,13 +53,20 @@ class Sized:
         return [f"other sizes: {line}" for line in lines]
 
 
-def sized_examples(module: nn.Module, inputs: Sequence[InputSpec], arrays: Mapping[str, NDArray[Any]]) -> Sized:
+def sized_examples(
+    module: nn.Module,
+    inputs: Sequence[InputSpec],
+    arrays: Mapping[str, NDArray[Any]],
+    *,
+    outputs: Sequence[OutputSpec] = (),
+) -> Sized:
     """Make examples of the smallest size of each free axis, of some sizes between, and of sizes above the data's.
 
     Args:
         module: float network behind its preprocessing, in evaluation mode.
         inputs: specs of the inputs, in the order the module takes them.
         arrays: real inputs (N, *shape) by input name; the first few are used.
+        outputs: specs of the outputs; empty for one output (B, K).
 
     Returns:
         The examples; there are none where no axis is free.
@@ -70,7 +78,7 @@ def sized_examples(module: nn.Module, inputs: Sequence[InputSpec], arrays: Mappi
     sized = _answerable_sizes(module, inputs, arrays)
     for group in sized.groups:
         try:
-            require_determinism(module, inputs, group.inputs)
+            require_determinism(module, inputs, group.inputs, outputs=outputs)
         except ProofError as error:
             raise ProofError(f"with {group.sizes}: {error}") from error
     return sized

@@ -16,8 +16,10 @@ from torch import nn
 from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.model_file import Model, load_model
+from pipeline._handlers.outputs import OutputSpec
 from pipeline.checks.float64 import Exact, exact_answers
 from pipeline.engine.threads import one_thread
+from pipeline.models.spec import joined
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,7 @@ def module_reference(module: nn.Module, inputs: Sequence[InputSpec], *, exact: b
     """Make a reference of the exported torch module, run eagerly on one thread.
 
     Args:
-        module: module in evaluation mode that maps positional raw inputs to logits (B, K).
+        module: module in evaluation mode that maps positional raw inputs to logits (B, K), or to several outputs.
         inputs: specs of the inputs, in the order the module takes them.
         exact: whether its answers in float64 show the effect of rounding; they do not for a module that quantizes.
     """
@@ -55,7 +57,7 @@ def module_reference(module: nn.Module, inputs: Sequence[InputSpec], *, exact: b
         with torch.inference_mode(), one_thread():
             # torch refuses arrays that may not be written to; only those are copied
             tensors = [torch.from_numpy(np.require(inputs[name], requirements=["C", "W"])) for name in names]
-            logits: NDArray[np.float32] = module(*tensors).numpy()
+            logits: NDArray[np.float32] = joined(module(*tensors)).numpy()
         return logits
 
     return Reference(
@@ -66,26 +68,28 @@ def module_reference(module: nn.Module, inputs: Sequence[InputSpec], *, exact: b
     )
 
 
-def unoptimized_reference(file: Path, inputs: Sequence[InputSpec]) -> Reference:
+def unoptimized_reference(file: Path, inputs: Sequence[InputSpec], outputs: Sequence[OutputSpec] = ()) -> Reference:
     """Make a reference of a quantized ONNX file, run without graph optimizations: it has no torch source.
 
     Args:
         file: ONNX file.
         inputs: specs of the inputs, in the order the model takes them.
+        outputs: specs of its outputs; empty for one output (B, K).
     """
-    runtime = RuntimeSpec(kind="onnxruntime", file=file.name, optimization="none")
+    runtime = RuntimeSpec(kind="onnxruntime", file=file.name, optimization="none", outputs=tuple(outputs))
     answer = load_model(file.parent, runtime, inputs)
     return Reference(name="the same file with graph optimizations off", answer=answer, same_file=True)
 
 
-def remade_reference(file: Path, inputs: Sequence[InputSpec]) -> Reference:
+def remade_reference(file: Path, inputs: Sequence[InputSpec], outputs: Sequence[OutputSpec] = ()) -> Reference:
     """Make a reference of a quantized ONNX file that the build makes again, for a file that was altered since.
 
     Args:
         file: ONNX file that the build made again; it runs without graph optimizations.
         inputs: specs of the inputs, in the order the model takes them.
+        outputs: specs of its outputs; empty for one output (B, K).
     """
-    answer = unoptimized_reference(file, inputs).answer
+    answer = unoptimized_reference(file, inputs, outputs).answer
     return Reference(name="the file that the build made", answer=answer, file=file)
 
 
@@ -105,8 +109,8 @@ def evaluator(file: Path) -> Model:
     def answer(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         # Numpy warns of inputs on which the runtimes answer infinity or NaN; the comparison says it better.
         with np.errstate(all="ignore"):
-            outputs: Any = session.run(None, dict(inputs))
-        logits: NDArray[np.float32] = outputs[0]
+            outputs: list[Any] = session.run(None, dict(inputs))
+        logits: NDArray[np.float32] = joined([torch.from_numpy(output) for output in outputs]).numpy()
         return logits
 
     return answer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.fx
@@ -17,7 +18,7 @@ from pipeline._handlers.compare import compare, fitted
 from pipeline._handlers.tolerance import FLOAT32
 from pipeline.compress.pass_effect import PassReport, layer_macs, refuse_quantized, report, weighted_layers
 from pipeline.errors import UsageError
-from pipeline.models.spec import inner_network
+from pipeline.models.spec import inner_network, joined
 
 _KIND = "bfloat16"
 # Kinds of convolution, each with the batch norm that may be folded into it.
@@ -88,17 +89,18 @@ def _autocast(network: nn.Module, layout: torch.memory_format) -> nn.Module:
     return converted
 
 
-def _in_bfloat16(forward: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+def _in_bfloat16(forward: Callable[..., Any], *inputs: Tensor) -> Any:
     fast_path = torch.backends.mha.get_fastpath_enabled()
     # Autocast does not reach fused transformer layers: they compute in float32.
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         # With the cache on, a trace would take cached values of the first call for constants.
         with torch.autocast("cpu", dtype=torch.bfloat16, cache_enabled=False):
-            logits = forward(*inputs)
+            answers = forward(*inputs)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
-    return logits.float()
+    # The module around a network of several outputs casts each of them.
+    return answers.float() if isinstance(answers, Tensor) else answers
 
 
 def _fold(network: nn.Module, example: tuple[Tensor, ...]) -> nn.Module:
@@ -111,7 +113,7 @@ def _fold(network: nn.Module, example: tuple[Tensor, ...]) -> nn.Module:
     try:
         _fold_batch_norms(inner_network(folded))
         with torch.no_grad():
-            before, after = network(*example).numpy(), folded(*example).numpy()
+            before, after = (joined(module(*example)).numpy() for module in (network, folded))
     except Exception:  # noqa: BLE001 - a user's forward runs on stand-ins for tensors and fails in any way
         return network
     return folded if compare(before, after, fitted(FLOAT32, before)).passed else network

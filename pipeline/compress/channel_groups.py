@@ -20,7 +20,7 @@ from torch_pruning import ops
 from pipeline.compress.pass_effect import evaluation, refuse_computed, refuse_quantized, weighted_layers
 from pipeline.engine.threads import one_thread
 from pipeline.errors import UsageError
-from pipeline.models.spec import Deployable, DeployableOfSeveral, inner_network
+from pipeline.models.spec import AnyDeployable, inner_network, tensors_in
 
 KIND = "channel-pruning"
 NORMS = {"l1": 1, "l2": 2}
@@ -109,7 +109,7 @@ def _round_places(places: int, blocks: int, share: float, round_to: int) -> int:
 
 def behind_preprocessing(network: nn.Module, example: tuple[Tensor, ...]) -> tuple[nn.Module, tuple[Tensor, ...]]:
     """The network alone, whose layer names are the user's own, and its inputs after preprocessing."""
-    if not isinstance(network, Deployable | DeployableOfSeveral):
+    if not isinstance(network, AnyDeployable):
         return network, example
     with torch.no_grad():
         values = network.preprocess(*example)
@@ -144,8 +144,12 @@ class _Traced(nn.Module):
         self.sources = nn.ModuleList(_source(value) for value in values)
 
     def forward(self, *values: Tensor) -> Any:
-        """Run the network on values that come out of layers."""
-        return self.inner(*(source(value) for source, value in zip(self.sources, values, strict=True)))
+        """Run the network on values that come out of layers; each of several outputs is the end of a path."""
+        answers = self.inner(*(source(value) for source, value in zip(self.sources, values, strict=True)))
+        if isinstance(answers, Tensor):
+            return answers
+        # An output may be what another part of the network reads on; a step behind it says that nothing of it may go.
+        return [tensor * 1.0 for tensor in tensors_in(answers) if tensor.requires_grad]
 
 
 def _source(values: Tensor) -> nn.Module:

@@ -33,6 +33,7 @@ from pipeline.compress.pass_effect import (
     weights_of,
 )
 from pipeline.errors import UsageError
+from pipeline.models.spec import tensors_in
 from pipeline.recipe.names import ChannelNorm, PruningScope
 
 # The detail of the report names this many layers.
@@ -180,25 +181,36 @@ def _zero_inputs(layer: nn.Module, channels: list[int]) -> None:
 def _check_same(inner: nn.Module, whole: nn.Module, values: tuple[Tensor, ...], *, exact: bool) -> None:
     """Check that the network answers as the whole one that does not read the channels; else the trace is wrong."""
     with torch.no_grad():
-        expected = whole.eval()(*values)
+        expected = _floats(whole.eval()(*values))
         try:
-            answers = inner(*values)
+            answers = _floats(inner(*values))
         except Exception as error:
             raise UsageError(
                 f"{KIND}: expected a network that runs with fewer channels, found {type(error).__name__}: "
                 f"{' '.join(str(error).split())[:200]}; take sizes from the tensors (x.flatten(1), not "
                 "x.view(-1, 3136)), or leave the pass out"
             ) from error
-    if answers.shape != expected.shape:
-        difference = f"answers of shape {tuple(answers.shape)} instead of {tuple(expected.shape)}"
-    elif exact and (apart := (answers - expected).abs().max().item()) > _SAME * max(expected.abs().max().item(), 1e-3):
-        difference = f"answers {apart:.2g} from those of the whole network with the same channels unread"
-    else:
-        return
-    raise UsageError(
-        f"{KIND}: expected a network whose channels can be traced, found {difference}; its forward rearranges "
-        "channels: leave the pass out"
-    )
+    for tensor, expected_tensor in zip(answers, expected, strict=True):
+        difference = _difference(tensor, expected_tensor, exact=exact)
+        if difference:
+            raise UsageError(
+                f"{KIND}: expected a network whose channels can be traced, found {difference}; its forward rearranges "
+                "channels: leave the pass out"
+            )
+
+
+def _floats(answers: object) -> list[Tensor]:
+    return [tensor for tensor in tensors_in(answers) if tensor.is_floating_point()]
+
+
+def _difference(tensor: Tensor, expected: Tensor, *, exact: bool) -> str:
+    """How an output of the pruned network differs from the whole one's; empty where it does not."""
+    if tensor.shape != expected.shape:
+        return f"answers of shape {tuple(tensor.shape)} instead of {tuple(expected.shape)}"
+    largest = max(expected.abs().max().item(), 1e-3)
+    if exact and (apart := (tensor - expected).abs().max().item()) > _SAME * largest:
+        return f"answers {apart:.2g} from those of the whole network with the same channels unread"
+    return ""
 
 
 @dataclass(frozen=True, kw_only=True)

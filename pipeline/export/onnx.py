@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.outputs import OutputSpec
 from pipeline.engine.manifest import write_atomically
 from pipeline.engine.user_code import own_place
 from pipeline.errors import UsageError
@@ -30,14 +31,22 @@ _NO_WORD = re.compile(r"\W")
 
 
 def export_onnx(
-    module: nn.Module, path: Path, *, inputs: Sequence[InputSpec], example: tuple[Tensor, ...], opset: int
+    module: nn.Module,
+    path: Path,
+    *,
+    inputs: Sequence[InputSpec],
+    outputs: Sequence[OutputSpec] = (),
+    example: tuple[Tensor, ...],
+    opset: int,
 ) -> None:
     """Write a module as one checked ONNX file; the same module gives the same bytes.
 
     Args:
-        module: module in evaluation mode that maps positional raw inputs to logits (B, K). It is not changed.
+        module: module in evaluation mode that maps positional raw inputs to logits (B, K), or to a tuple of several
+            outputs. It is not changed.
         path: path of the file.
         inputs: names and dynamic axes, in the order in which the module takes the inputs.
+        outputs: names of the outputs, in the order in which the module returns them; empty for logits alone.
         example: positional inputs, each (B, ...) with B of 2 or more.
         opset: version of the operator set.
 
@@ -55,7 +64,7 @@ def export_onnx(
                 dynamo=True,
                 opset_version=opset,
                 input_names=[spec.name for spec in inputs],
-                output_names=[OUTPUT],
+                output_names=[spec.name for spec in outputs] or [OUTPUT],
                 dynamic_shapes=_dynamic_shapes(module, inputs),
                 external_data=False,
                 verbose=False,

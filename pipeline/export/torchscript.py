@@ -30,6 +30,7 @@ from pipeline.engine.user_code import own_place
 from pipeline.errors import UsageError
 from pipeline.export.mode import require_exportable
 from pipeline.model_code.torchscript import read_torchscript, write_torchscript
+from pipeline.models.spec import joined
 
 _MANGLED = re.compile(rb"___torch_mangle_(\d+)")
 
@@ -64,7 +65,8 @@ def export_torchscript(
     traced. If the trace can be called and differs as well, the script stays, and the parity check names the layer.
 
     Args:
-        module: module in evaluation mode that maps positional raw inputs to logits. It is not changed.
+        module: module in evaluation mode that maps positional raw inputs to logits, or to a tuple of several outputs;
+            the file gives the same. It is not changed.
         path: path of the file.
         example: positional inputs, each (B, ...) with B of 2 or more; a trace follows them.
         fold: whether layers may be folded into one (batch norm into a convolution), which rounds elsewhere.
@@ -171,14 +173,14 @@ def _evaluated_annotations(module: nn.Module) -> Iterator[None]:
 
 
 def _difference(
-    module: nn.Module, loaded: Callable[..., Tensor], example: tuple[Tensor, ...], tolerance: Tolerance
+    module: nn.Module, loaded: Callable[..., Any], example: tuple[Tensor, ...], tolerance: Tolerance
 ) -> str:
     """How a file's answers differ from the module's on the example and on its first row alone; empty if they do not."""
-    usual = fitted(tolerance, module(*example).numpy())
+    usual = fitted(tolerance, joined(module(*example)).numpy())
     for rows in (len(example[0]), 1):
         part = tuple(tensor[:rows] for tensor in example)
-        expected: NDArray[np.float32] = module(*part).numpy()
-        comparison = compare(expected, loaded(*part).numpy(), usual)
+        expected: NDArray[np.float32] = joined(module(*part)).numpy()
+        comparison = compare(expected, joined(loaded(*part)).numpy(), usual)
         if not comparison.passed:
             return f"the file answers differently from the network for a batch of {rows}: {comparison.reason}"
     return ""

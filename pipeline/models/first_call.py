@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipeline._handlers.sizes import sizes_in_words
 from pipeline.data.dataset import Split
+from pipeline.data.free_axis_sizes import resized, size_plan
+from pipeline.engine.stage import Reporter, Silent
 from pipeline.engine.user_code import one_line
 from pipeline.errors import DataError, PipelineError, UsageError
-from pipeline.models.outputs import check_outputs, describe, short_dtype
-from pipeline.models.spec import Deployable, DeployableOfSeveral, ModelSpec
+from pipeline.models.outputs import check_outputs, chosen_output, describe, named_outputs, short_dtype
+from pipeline.models.spec import AnyDeployable, DeployableOfOutputs, ModelSpec, joined, tensors_in
 from pipeline.tasks.task import Task
 
 # Sizes of the two batches. The second shows that the batch axis of the outputs follows that of the inputs, also where
@@ -51,8 +57,15 @@ def check_network(network: object, *, source: str) -> None:
 
 
 def check_first_call(
-    spec: ModelSpec, network: nn.Module, *, task: Task, examples: Split, source: str, weights: str | None = None
-) -> None:
+    spec: ModelSpec,
+    network: nn.Module,
+    *,
+    task: Task,
+    examples: Split,
+    source: str,
+    weights: str | None = None,
+    reporter: Reporter | None = None,
+) -> ModelSpec:
     """Call a network in evaluation mode on two examples, then on three, and check its outputs.
 
     Args:
@@ -62,9 +75,14 @@ def check_first_call(
         examples: real examples, one or more.
         source: source of the network, for messages: the key of the recipe and its value.
         weights: name of the file that its weights come from; None if there is no file.
+        reporter: reporter that is told the names and shapes of the outputs in the task `outputs`.
+
+    Returns:
+        The specification; in the task `outputs` it names the outputs.
 
     Raises:
-        UsageError: the call raises, changes its inputs, or does not answer with one float32 tensor (B, K) on the CPU.
+        UsageError: the call raises, changes its inputs, or does not answer with one float32 tensor (B, K) on the CPU;
+            in the task `outputs`, with floating-point tensors of fixed shapes.
         DataError: the answers are not finite with the weights from a file.
     """
     training = network.training
@@ -77,8 +95,10 @@ def check_first_call(
         kept = [tensor.clone() for tensor in inputs]
         # This is not inference mode, because a network also trains with the tensors that it keeps from its first call.
         with torch.no_grad(), _faults_of(f"{where}: expected an answer for {_shown(spec, inputs)}", network):
-            outputs = model(*inputs)
-        check_outputs(outputs, rows=rows, classes=len(spec.labels), task=task, where=where)
+            returned = _call(model, inputs)
+        if spec.choice and isinstance(returned, Tensor):
+            _require_parts_in_training(spec, network, model, inputs, where=where)
+        spec, outputs = _checked(spec, returned, rows=rows, task=task, where=where)
         for feature, tensor, before in zip(spec.inputs, inputs, kept, strict=True):
             if not torch.equal(tensor, before):
                 raise UsageError(
@@ -90,9 +110,92 @@ def check_first_call(
                 f"{where}: expected a new tensor from each call, found that a call overwrites what an earlier one "
                 "returned; return a clone"
             )
-        earlier.append((outputs, outputs.clone()))
-        _check_finite(outputs, where, weights)
+        earlier += [(values, values.clone()) for values in outputs]
+        _check_finite(joined(outputs), where, weights)
+    if spec.outputs:
+        _require_fixed_shapes(spec, model, examples, where=where)
+        casts = named_outputs(
+            returned, spec.choice, rows=rows, inputs=[feature.name for feature in spec.inputs], where=where
+        ).casts
+        (reporter or Silent()).log(f"train: {_outputs_in_words(spec, casts)}")
     network.train(training)
+    return spec
+
+
+def _call(model: AnyDeployable, inputs: tuple[Tensor, ...]) -> object:
+    """What the network itself returns."""
+    return model.answers(*inputs) if isinstance(model, DeployableOfOutputs) else model(*inputs)
+
+
+def _checked(spec: ModelSpec, returned: object, *, rows: int, task: Task, where: str) -> tuple[ModelSpec, list[Tensor]]:
+    """Check what a network returned; the specification then names its outputs in the task `outputs`."""
+    if spec.task != "outputs":
+        output = chosen_output(returned, spec.choice, where=where)
+        check_outputs(output, rows=rows, classes=len(spec.labels), task=task, where=where)
+        assert isinstance(output, Tensor)
+        return spec, [output]
+    names = [feature.name for feature in spec.inputs]
+    outputs = named_outputs(returned, spec.choice, rows=rows, inputs=names, where=where).specs
+    for output, earlier in zip(outputs, spec.outputs or outputs, strict=False):
+        if output != earlier:
+            raise UsageError(
+                f"{where}: output {earlier.name}: expected a shape that does not follow the number of examples, found "
+                f"{output.name} {output.shape} for {rows} of them, {earlier.shape} for {rows - 1}"
+            )
+    if len(outputs) != len(spec.outputs or outputs):
+        raise UsageError(
+            f"{where}: expected the outputs {', '.join(spec.labels)}, as in evaluation mode, found "
+            f"{', '.join(output.name for output in outputs)}; name those that count in model.output"
+        )
+    labels = tuple(output.name for output in outputs)
+    tensors = [tensor.to(torch.float32) for tensor in tensors_in(returned, spec.choice)]
+    return replace(spec, outputs=outputs, labels=labels), tensors
+
+
+def _require_parts_in_training(
+    spec: ModelSpec, network: nn.Module, model: AnyDeployable, inputs: tuple[Tensor, ...], *, where: str
+) -> None:
+    """Stop where `model.output` chooses a part of a network that returns one tensor in training too."""
+    with _as_it_was(network), torch.no_grad():
+        network.train()
+        try:
+            returned = _call(model, inputs)
+        except Exception:  # noqa: BLE001 - a network that is never trained here need not run in training mode
+            return
+    if isinstance(returned, Tensor):
+        raise UsageError(
+            f"{where}: model.output: expected a network that returns several tensors, found {describe(returned)}; take "
+            f"model.output out of the recipe (now {', '.join(spec.choice)})"
+        )
+
+
+def _require_fixed_shapes(spec: ModelSpec, model: AnyDeployable, examples: Split, *, where: str) -> None:
+    """Stop where the shape of an output follows the size of a free axis."""
+    shapes = {name: values.shape[1:] for name, values in examples.inputs.items()}
+    names = [feature.name for feature in spec.inputs]
+    for sizes in size_plan(spec.inputs, shapes):
+        arrays: Mapping[str, NDArray[Any]] = resized(examples.inputs, spec.inputs, sizes)
+        rows = len(next(iter(arrays.values())))
+        try:
+            with torch.no_grad():
+                returned = _call(model, tuple(torch.from_numpy(arrays[name].copy()) for name in names))
+        except Exception:  # noqa: BLE001, S112 - which sizes a network takes is found out later
+            continue
+        outputs = named_outputs(returned, spec.choice, rows=rows, inputs=names, where=where).specs
+        for expected, output in zip(spec.outputs, outputs, strict=True):
+            if output != expected:
+                raise UsageError(
+                    f"{where}: output {expected.name}: expected a fixed shape behind the axis of examples, found "
+                    f"{expected.shape} for the data and {output.shape} with {sizes_in_words(arrays, spec.inputs)}; "
+                    "pool it over that axis, name the other outputs in model.output, or take the axis out of "
+                    "dynamic_axes"
+                )
+
+
+def _outputs_in_words(spec: ModelSpec, casts: Mapping[str, str]) -> str:
+    shown = [f"{output.name} {list(output.shape)}" for output in spec.outputs]
+    cast = [f"{name} from {dtype}" for name, dtype in casts.items()]
+    return f"outputs {', '.join(shown)}" + (f"; cast to float32: {', '.join(cast)}" if cast else "")
 
 
 def check_first_step(
@@ -161,8 +264,8 @@ def _step(
     where = f"{source}: in training mode, {_place(network)}"
     model = _deployable(spec, network.train(), source)
     with _faults_of(f"{where}: expected an answer for {_shown(spec, inputs)}, a batch of {rows}", network):
-        outputs_BK = model(*inputs)
-    check_outputs(outputs_BK, rows=rows, classes=len(spec.labels), task=task, where=where)
+        returned = _call(model, inputs)
+    outputs_BK = joined(_checked(spec, returned, rows=rows, task=task, where=where)[1])
     with _faults_of(
         f"{loss}: expected a loss for outputs {describe(outputs_BK)} and labels {describe(labels_B)}", network
     ):
@@ -201,7 +304,7 @@ def _check_finite(outputs_BK: Tensor, where: str, weights: str | None) -> None:
         raise DataError(f"{problem} with weights {weights}; give weights that fit, or mend model.preprocessing")
 
 
-def _deployable(spec: ModelSpec, network: nn.Module, source: str) -> Deployable | DeployableOfSeveral:
+def _deployable(spec: ModelSpec, network: nn.Module, source: str) -> AnyDeployable:
     try:
         model = spec.deployable(network)
     except PipelineError:

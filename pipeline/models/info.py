@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pipeline._handlers.activation import Activation
 from pipeline.engine.documents import Document
-from pipeline.engine.handler_fields import InputField
+from pipeline.engine.handler_fields import InputField, OutputField
 from pipeline.recipe.task import TaskSettings
 
 
@@ -20,6 +20,7 @@ class ModelInfo(Document):
         task: settings of the network's task.
         inputs: specifications of the inputs, in the order in which the model takes them.
         labels: names of the outputs, one for each.
+        outputs: the outputs in the task of that name, with their shapes; empty in other tasks.
         activation: activation that the outputs have already passed.
         parameters: number of values in the network's parameters.
         files: SHA-256 of the files that the network was made from, by name, for the evidence.
@@ -34,3 +35,4 @@ class ModelInfo(Document):
     activation: Activation
     parameters: int
     files: dict[str, str] = Field(default={})
+    outputs: tuple[OutputField, ...] = ()

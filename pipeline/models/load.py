@@ -77,6 +77,7 @@ def load_model_spec(model: Model, folder: Path, data: DataInfo) -> ModelSpec:
         labels=data.classes,
         task=data.task.kind,
         activation=model.activation,
+        choice=model.output,
     )
 
 
@@ -172,7 +173,13 @@ def _users_own(model: Model, factory: str, folder: Path, data: DataInfo) -> Mode
 
         preprocess = partial(recorded, made.preprocess)
         build = partial(_with_sizes, partial(recorded, made.build), preprocess, made.inputs)
-        return replace(made, build=build, preprocess=preprocess, activation=_declared(made, model, factory))
+        return replace(
+            made,
+            build=build,
+            preprocess=preprocess,
+            activation=_declared(made, model, factory),
+            choice=model.output or made.choice,
+        )
     if not isinstance(made, nn.Module):
         raise UsageError(f"factory {factory}: expected a torch.nn.Module or a ModelSpec, found {type(made).__name__}")
     preprocess = partial(_preprocessing, model.preprocessing, data.inputs)
@@ -185,6 +192,7 @@ def _users_own(model: Model, factory: str, folder: Path, data: DataInfo) -> Mode
         labels=data.classes,
         task=data.task.kind,
         activation=model.activation,
+        choice=model.output,
     )
 
 
@@ -225,7 +233,7 @@ def _check_against(spec: ModelSpec, data: DataInfo, factory: str) -> None:
         )
     if spec.task != data.task.kind:
         raise UsageError(f"factory {factory}: expected task {data.task.kind}, as the data have it, found {spec.task}")
-    if spec.labels != data.classes:
+    if spec.labels != data.classes and spec.task != "outputs":
         raise UsageError(
             f"factory {factory}: expected the classes of data set {data.name}, {data.classes}, found {spec.labels}"
         )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from pipeline._handlers.activation import Activation
 from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.outputs import OutputSpec
 from pipeline.errors import DataError, UsageError
 from pipeline.models.info import ModelInfo
+from pipeline.models.parts import choose, leaves
 from pipeline.recipe.task import TaskName
 from pipeline.tasks.table import task_named
 from pipeline.tasks.task import Task
@@ -44,6 +47,67 @@ class DeployableOfSeveral(nn.Module):
         return logits
 
 
+class DeployableOfOutputs(nn.Module):
+    """Preprocessing in front of a network that returns other things than one tensor, of which tensors come out.
+
+    It is traced or exported, never scripted: it looks into tuples, dicts and objects of any class.
+
+    Args:
+        preprocess: module that maps raw inputs to the network's inputs.
+        network: the network.
+        choice: paths of the parts that count, in their order; empty for all.
+    """
+
+    def __init__(self, *, preprocess: nn.Module, network: nn.Module, choice: Sequence[str]) -> None:
+        super().__init__()
+        self.preprocess = preprocess
+        self.network = network
+        self.choice = tuple(choice)
+
+    def forward(self, *raw: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Map raw (B, *shape) values, in the order of the spec, to float32: a tensor, or a tuple of several."""
+        tensors = [tensor.to(torch.float32) for tensor in tensors_in(self.answers(*raw), self.choice)]
+        return tensors[0] if len(tensors) == 1 else tuple(tensors)
+
+    def answers(self, *raw: Tensor) -> object:
+        """Return what the network itself returns to raw values."""
+        values = self.preprocess(*raw)
+        return self.network(*values) if isinstance(values, tuple) else self.network(values)
+
+
+AnyDeployable = Deployable | DeployableOfSeveral | DeployableOfOutputs
+
+
+def tensors_in(answers: object, choice: Sequence[str] = ()) -> list[Tensor]:
+    """The tensors in what a network returns.
+
+    Args:
+        answers: a tensor, a tuple, a dict or an object.
+        choice: paths of the parts that count, in their order; empty for all. A network that returns one tensor has no
+            parts: it may do so in evaluation mode, and return auxiliary outputs beside it in training.
+
+    Raises:
+        UsageError: there is no such part.
+    """
+    if isinstance(answers, Tensor):
+        return [answers]
+    try:
+        chosen = [choose(answers, path) for path in choice] if choice else [answers]
+    except KeyError as error:
+        paths = ", ".join(path for path, _ in leaves(answers))
+        raise UsageError(
+            f"model.output: expected a part of what the network returns ({paths}), found {error}"
+        ) from error
+    return [leaf for part in chosen for _, leaf in leaves(part) if isinstance(leaf, Tensor)]
+
+
+def joined(answers: Tensor | Sequence[Tensor]) -> Tensor:
+    """The answers of a deployable network as one tensor (B, K): several outputs side by side, each flattened."""
+    if isinstance(answers, Tensor):
+        return answers if answers.ndim == 2 else answers.reshape(len(answers), -1)
+    return torch.cat([joined(answer) for answer in answers], dim=1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """A model that can be built, trained and deployed.
@@ -57,6 +121,9 @@ class ModelSpec:
         labels: names of the outputs, by index; in classification these are the classes.
         task: name of the network's task.
         activation: activation that the network's outputs have already passed; None where it is not declared.
+        choice: paths of those parts of what the network returns that count; empty for all.
+        outputs: the outputs in the task of that name, known after the first call of the network; empty in other tasks,
+            where the network has one output (B, K).
     """
 
     name: str
@@ -66,6 +133,8 @@ class ModelSpec:
     labels: tuple[str, ...]
     task: TaskName = "classification"
     activation: Activation | None = None
+    choice: tuple[str, ...] = ()
+    outputs: tuple[OutputSpec, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the fields that a user's own spec may get wrong.
@@ -96,7 +165,12 @@ class ModelSpec:
         """
         return self.activation or "none"
 
-    def deployable(self, network: nn.Module) -> Deployable | DeployableOfSeveral:
+    @property
+    def columns(self) -> int:
+        """Number of values in the answer to an example, K."""
+        return sum(output.size for output in self.outputs) or len(self.labels)
+
+    def deployable(self, network: nn.Module) -> AnyDeployable:
         """Put the preprocessing in front of a network.
 
         Args:
@@ -104,8 +178,13 @@ class ModelSpec:
 
         Returns:
             A module with submodules `preprocess` and `network`, in the network's training or evaluation mode. It maps
-            positional raw inputs in the order of `inputs` to logits (B, K).
+            positional raw inputs in the order of `inputs` to logits (B, K); in the task `outputs`, to a tensor
+            (B, *shape) or to a tuple of several.
         """
+        if self.choice or self.task == "outputs":
+            return DeployableOfOutputs(preprocess=self.preprocess(), network=network, choice=self.choice).train(
+                network.training
+            )
         kind = Deployable if len(self.inputs) == 1 else DeployableOfSeveral
         return kind(preprocess=self.preprocess(), network=network).train(network.training)
 
@@ -122,6 +201,7 @@ class ModelSpec:
             task=task.settings,
             inputs=self.inputs,
             labels=self.labels,
+            outputs=self.outputs,
             activation=self.outputs_are,
             parameters=count_parameters(network),
             files=dict(files),
@@ -130,7 +210,7 @@ class ModelSpec:
 
 def inner_network(module: nn.Module) -> nn.Module:
     """The network without the preprocessing in front of it, if there is any; its module names are the user's own."""
-    if not isinstance(module, Deployable | DeployableOfSeveral):
+    if not isinstance(module, AnyDeployable):
         return module
     network: nn.Module = module.network
     return network

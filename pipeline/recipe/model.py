@@ -56,6 +56,18 @@ class Preprocessing(Section):
 Activation = Literal["none", "softmax", "sigmoid"]
 
 
+def _paths(value: object) -> object:
+    """One path for a list of them; a place in a tuple may be a number.
+
+    Raises:
+        ValueError: the value is something else.
+    """
+    paths = value if isinstance(value, list | tuple) else (value,)
+    if not all(isinstance(path, str | int) and not isinstance(path, bool) and str(path) for path in paths):
+        raise ValueError('expected the key of an output, such as "logits", or a list of keys')
+    return tuple(map(str, paths))
+
+
 class Model(Section):
     """The network: built in by `name`, or the user's own by `factory`."""
 
@@ -76,6 +88,11 @@ class Model(Section):
         "model_ema; needed where several sets may be meant",
     )
     preprocessing: Preprocessing | None = Field(default=None, description="for a factory that returns a bare network")
+    output: Annotated[tuple[str, ...], BeforeValidator(_paths)] = Field(
+        default=(),
+        description="which part of what the network returns counts: a key, an attribute or a place, with dots where it "
+        "is nested, such as logits; a list names several, for the task outputs. If not given, all of it counts",
+    )
     activation: Activation | None = Field(
         default=None,
         description="what the network's outputs are already: none for logits, or the probabilities of softmax or "

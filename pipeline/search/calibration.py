@@ -68,7 +68,7 @@ def best_static_int8(network: CandidateSpec, context: Context, comparison: Speed
     if content is None:
         shutil.rmtree(folder, ignore_errors=True)  # an interrupted run may have left half-written files there
         folder.mkdir()
-        runtime = runtime_of(network)
+        runtime = runtime_of(network, context)
         source = folder_of(network, context)
         inputs = training_inputs(context, _EXAMPLES, skip=StaticInt8().examples)
         count, activation = len(next(iter(inputs.values()))), context.model.outputs_are

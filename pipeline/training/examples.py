@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pipeline._handlers.activation import Activation
 from pipeline.data.dataset import Split
-from pipeline.models.spec import ModelSpec
+from pipeline.models.spec import ModelSpec, joined
 from pipeline.tasks.loss import Criterion
 from pipeline.tasks.task import Task
 from pipeline.training.augment import moved
@@ -100,7 +100,7 @@ def predict(model: nn.Module, examples: Examples, moves_N3: Tensor) -> Tensor:
     training = model.training
     model.eval()
     with torch.inference_mode():
-        logits = [model(*examples.take(part, moves_N3[part])) for part in _in_order(examples)]
+        logits = [joined(model(*examples.take(part, moves_N3[part]))) for part in _in_order(examples)]
     model.train(training)
     return torch.cat(logits)
 
@@ -130,7 +130,7 @@ def evaluate(
     answers = []
     with torch.inference_mode():
         for part in _in_order(examples):
-            outputs_BK = model(*examples.take(part))
+            outputs_BK = joined(model(*examples.take(part)))
             labels_B = examples.targets[part]
             plain_loss += task.plain_loss(outputs_BK, labels_B, activation=activation).item()
             score += task.score_sum(outputs_BK, labels_B, activation=activation).item()

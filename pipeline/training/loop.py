@@ -18,7 +18,7 @@ from pipeline.data.dataset import Split
 from pipeline.engine.deadline import UNLIMITED, TimeLimit
 from pipeline.engine.stage import Reporter
 from pipeline.errors import UsageError
-from pipeline.models.spec import ModelSpec
+from pipeline.models.spec import ModelSpec, joined
 from pipeline.recipe.names import DeviceName, OptimizerName, ScheduleName
 from pipeline.tasks.loss import Criterion, Loss
 from pipeline.tasks.task import Task
@@ -264,7 +264,7 @@ def _train_epoch(
     so_far = Metrics(loss=math.nan, score=math.nan)
     for step, indices in enumerate(order, start=1):
         copy_B, moves_B3 = _moves(run, indices)
-        logits_BK = run.model(*examples.take(indices, moves_B3))
+        logits_BK = joined(run.model(*examples.take(indices, moves_B3)))
         labels_B = examples.targets[indices]
         loss = run.loss(logits_BK, labels_B, indices, copy_B)
         run.optimizer.zero_grad()

@@ -246,7 +246,11 @@ def _first_difference(
 
 def _inside(tolerance: Tolerance) -> Tolerance:
     """The tolerance of values inside a network, whatever their unit, that belongs to a tolerance of its answers."""
-    rounding = tolerance.absolute / tolerance.usual_spread if tolerance.usual_spread else 0.0
+    # A value inside may belong to any of several outputs.
+    rounding = max(
+        (limit.absolute / limit.usual_spread for limit in (*tolerance.outputs, tolerance) if limit.usual_spread),
+        default=0.0,
+    )
     # Values around zero spread over twice the largest one.
     return Tolerance(relative=_INSIDE_RELATIVE, steps=2 * 255 * (tolerance.spread + rounding))
 

@@ -76,8 +76,9 @@ class OnnxTrace:
         return {step: value for group in groups for step, value in self._run(group).items()}
 
     def logits(self) -> NDArray[Any]:
-        """The file's own output, from a run without added outputs."""
-        return self._session(self._model).run(None, self._inputs)[0]  # type: ignore[no-any-return]
+        """The file's own outputs (B, K), side by side, from a run without added outputs."""
+        outputs: list[NDArray[Any]] = self._session(self._model).run(None, self._inputs)
+        return np.concatenate([output.reshape(len(output), -1) for output in outputs], axis=1)
 
     def constants(self, step: int) -> dict[str, NDArray[Any]]:
         """The initializers that a step reads, by their name in the file."""

@@ -160,7 +160,7 @@ def test_a_verdict_names_the_classes_that_its_split_does_not_hold(capsys: pytest
     assert "² Of the verdict: validation holds no example of class alarm: no figure there speaks of it" in text
     assert "Of this line: test holds 8 examples or fewer of class alarm (3): " in text
     assert [row["not_judged"] for row in result.to_json()["candidates"]] == [[], ["alarm"]]
-    assert result.to_json()["coverage"]["validation"] == {"absent": ("alarm",), "scarce": {}}
+    assert result.to_json()["coverage"]["validation"] == {"absent": ("alarm",), "scarce": {}, "group": "class"}
 
 
 def test_a_class_that_pays_for_the_others_is_named_beside_a_verdict_within_the_budget(
