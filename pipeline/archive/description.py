@@ -93,6 +93,30 @@ def require_activation(archive: Archive, *, activation: str, source: str) -> Non
         )
 
 
+def require_task(archive: Archive, *, task: str, settings: Mapping[str, Any], source: str) -> None:
+    """Stop where a client would be told something else than was judged, such as labels above another threshold.
+
+    Golden answers are the outputs themselves: they cannot show it.
+
+    Args:
+        archive: archive that was read and checked.
+        task: name of the task.
+        settings: settings of the task, as JSON values.
+        source: name of the document that says so, for the message.
+
+    Raises:
+        ProofError: `serving.json` says otherwise; the setting is named.
+    """
+    serving = archive.serving
+    expected, packed = {"task": task, **settings}, {"task": serving.task, **serving.task_settings}
+    for name in {**expected, **packed}:
+        if expected.get(name) != packed.get(name):
+            raise ProofError(
+                f"{archive.path}: serving.json: {name}: expected {_text(expected.get(name))}, as {source} says, found "
+                f"{_text(packed.get(name))}; clients would be told otherwise than was judged: build the archive again"
+            )
+
+
 def _complete(described: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return an input with the fields that an earlier release did not know yet, at their defaults."""
     try:

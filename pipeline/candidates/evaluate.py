@@ -69,7 +69,7 @@ def float_logits(model: ModelSpec, weights: Path, data: Path) -> NDArray[np.floa
         ProofError: the network answers differently from call to call, or from batch to batch.
     """
     module, examples = model.deployable(load_network(model, weights)), read_split(data).inputs
-    require_determinism(module, model.inputs, examples, outputs=model.outputs)
+    require_determinism(module, model.inputs, examples, outputs=model.compared)
     return run_chunks(module_reference(module, model.inputs).answer, examples, _FLOAT_BATCH)
 
 
@@ -83,7 +83,7 @@ def other_sizes(model: ModelSpec, weights: Path, data: Path) -> Sized:
     if not any(feature.dynamic_axes for feature in model.inputs):
         return Sized()
     return sized_examples(
-        model.deployable(load_network(model, weights)), model.inputs, read_split(data).inputs, outputs=model.outputs
+        model.deployable(load_network(model, weights)), model.inputs, read_split(data).inputs, outputs=model.compared
     )
 
 
@@ -382,7 +382,7 @@ def quantize_file(
 def _tolerance(spec: CandidateSpec, context: Context) -> Tolerance:
     """Return how far a file may be from its source. The limit is fitted to the network's answers later."""
     tolerance = replace(PRECISIONS[spec.precision].tolerance, same_decision=context.task.decides_by_largest)
-    return in_outputs(tolerance, context.model.outputs)
+    return in_outputs(tolerance, context.model.compared)
 
 
 def _too_large(file: Path, limit: int) -> str:

@@ -73,8 +73,10 @@ def _served(serving: Mapping[str, Any]) -> str:
     """Say what an archive says that it serves; nothing of it was checked."""
     try:
         model, candidate = serving["model"], serving["candidate"]
+        outputs = "values" if serving["task"] == "regression" else "labels"
         return (
-            f"model {model['name']} {model['version']}, candidate {candidate['name']}, {len(serving['labels'])} labels"
+            f"model {model['name']} {model['version']}, candidate {candidate['name']}, {len(serving['labels'])} "
+            f"{outputs}"
         )
     except (KeyError, TypeError):
         return "serving.json: expected model, candidate and labels, found another description"

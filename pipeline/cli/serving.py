@@ -157,7 +157,7 @@ def predict(
 ) -> None:
     """Ask the running server about files; or, with --data and --out, answer a folder or table without a server.
 
-    The first prints label and probabilities; a refused file stops no other. The second goes on where it was when it was
+    The first prints each answer; a refused file stops no other. The second goes on where it was when it was
     interrupted; it ends with code 7 where an example has no answer.
     """
     archive_options = {

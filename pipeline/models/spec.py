@@ -166,6 +166,13 @@ class ModelSpec:
         return self.activation or "none"
 
     @property
+    def compared(self) -> tuple[OutputSpec, ...]:
+        """The outputs that are compared each within limits of its own; empty where all answers have one unit."""
+        if self.outputs or len(self.labels) == 1 or not task_named(self.task).has_units:
+            return self.outputs
+        return tuple(OutputSpec(name=label, shape=()) for label in self.labels)
+
+    @property
     def columns(self) -> int:
         """Number of values in the answer to an example, K."""
         return sum(output.size for output in self.outputs) or len(self.labels)

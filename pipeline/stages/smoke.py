@@ -66,7 +66,7 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
         ProofError: the archive describes another model than was selected, or an answer differs.
         ServerError: the server did not start, answer or stop.
     """
-    from pipeline.archive.description import require_activation, require_description, require_model
+    from pipeline.archive.description import require_activation, require_description, require_model, require_task
     from pipeline.archive.mar import read_archive
     from pipeline.candidates.selection import Selection
     from pipeline.candidates.spec import baseline_of
@@ -83,6 +83,8 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
     require_description(archive, inputs=described, labels=data.classes, source=f"data set {data.name}")
     info = read_document(inputs.one(Kind.MODEL_INFO), ModelInfo)
     require_activation(archive, activation=info.activation, source="the model")
+    settings_of_task = data.task.model_dump(mode="json", exclude={"kind"})
+    require_task(archive, task=data.task.kind, settings=settings_of_task, source=f"data set {data.name}")
     selected = read_document(inputs.one(Kind.SELECTION), Selection).selected
     sha256 = digest_file(inputs.of_candidate(Kind.CANDIDATE_MODEL, selected))
     require_model(archive, candidate=selected, sha256=sha256, source="the selection")

@@ -52,6 +52,10 @@ class Task(Protocol):
         """Whether the largest output is a decision, which a lossless step must keep."""
 
     @property
+    def has_units(self) -> bool:
+        """Whether each output has a unit of its own, so that differences of one say nothing of another."""
+
+    @property
     def activations(self) -> tuple[Activation, ...]:
         """The activations that outputs may be declared to have."""
 
@@ -129,10 +133,13 @@ class Task(Protocol):
 
     # Training, in torch.
 
-    def standard(self, *, outputs: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    def standard(self, targets: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
         """The middle and the spread of the targets of each output, (K,) each, in whose units a network trains best.
 
         It is None where outputs are not in the unit of the targets, as logits are not.
+
+        Args:
+            targets: what is trained on; the settings may say otherwise.
         """
 
     def criterion(self, *, activation: Activation, label_smoothing: float) -> Criterion:

@@ -157,7 +157,7 @@ def train_network(
             with standardized(
                 model,
                 examples,
-                standard=task.standard(outputs=len(spec.labels)),
+                task=task,
                 untrained=untrained,
                 reporter=reporter,
                 purpose=purpose,

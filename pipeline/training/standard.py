@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.engine.stage import Reporter
+from pipeline.tasks.task import Task
 from pipeline.training.examples import Examples
 
 # Largest number of examples that decide in which units a network answers before it is trained.
@@ -45,7 +44,7 @@ def standardized(
     model: nn.Module,
     examples: Examples,
     *,
-    standard: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+    task: Task,
     untrained: bool,
     reporter: Reporter,
     purpose: str,
@@ -55,7 +54,7 @@ def standardized(
     Args:
         model: model that maps raw inputs to answers; its network is changed in place, and changed back.
         examples: examples to learn from, on the model's device.
-        standard: middle and spread of the targets of each output, (K,) each; None where there is nothing to do.
+        task: task of the network; nothing is done where its outputs have no units.
         untrained: whether the network may not answer in the targets' units yet. It does where its answers are nearer to
             the targets so; else they are taken for standardized ones.
         reporter: receives a line where the last layer cannot be changed.
@@ -64,6 +63,7 @@ def standardized(
     Yields:
         The model to train, which answers in the units of the targets.
     """
+    standard = task.standard(examples.targets.cpu().numpy())
     if standard is None:
         yield model
         return

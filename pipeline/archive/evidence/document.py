@@ -13,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    TypeAdapter,
     ValidationError,
     field_validator,
     model_serializer,
@@ -75,6 +76,25 @@ class ParityEvidence(Recorded):
     limit: float
 
 
+class FigureEvidence(Recorded):
+    """A figure of the whole set, which no limit was held against.
+
+    Args:
+        name: name of the figure, such as macro F1.
+        value: figure of the candidate.
+        float_value: figure of float.
+        unit: unit of both; empty where they have none.
+    """
+
+    name: str
+    value: float
+    float_value: float
+    unit: str = ""
+
+
+_FIGURES: TypeAdapter[tuple[FigureEvidence, ...]] = TypeAdapter(tuple[FigureEvidence, ...])
+
+
 class QualityEvidence(Recorded):
     """The decisions of a candidate compared with those of float.
 
@@ -113,6 +133,11 @@ class SplitEvidence(QualityEvidence):
     interval_upper: float
     accuracy_lower: float
     accuracy_upper: float
+
+    @property
+    def figures(self) -> tuple[FigureEvidence, ...]:
+        """Figures of the whole split, where the task has such; `Metrics` has checked them."""
+        return _FIGURES.validate_python((self.model_extra or {}).get("figures", ()))
 
 
 class CandidateEvidence(Recorded):
@@ -195,6 +220,10 @@ class Metrics(Document):
             recorded = quality if isinstance(quality, Mapping) else dict(quality)
         except TypeError as error:
             raise ValueError(f"expected an object of figures, found {quality!a}") from error
+        try:
+            _FIGURES.validate_python(recorded.get("figures", ()))
+        except ValidationError as error:
+            raise ValueError(f"figures: {first_problem(error)}") from error
         for name in ("accuracy", "drop", "drop_upper"):
             value = recorded.get(name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not -1 <= value <= 1:

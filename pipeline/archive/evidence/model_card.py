@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
+from typing import assert_never
 
 from pipeline.archive.evidence.document import CandidateEvidence, Evidence, SplitEvidence, Subject
 from pipeline.visible import visible
@@ -41,8 +42,7 @@ def _model(evidence: Evidence, subject: Subject) -> Iterator[str]:
     architecture = _escape(evidence.architecture)
     yield "## Model"
     yield ""
-    labels = ", ".join(map(_escape, evidence.labels))
-    yield f"- Task: {_escape(evidence.task)} into {len(evidence.labels)} labels: {labels}"
+    yield f"- Task: {_task(evidence)}: {', '.join(map(_escape, evidence.labels))}"
     yield f"- Input: {'; '.join(map(_escape, subject.inputs))}; preprocessing is inside the graph"
     yield f"- Network: {architecture}, {evidence.parameters:,} parameters"
     size = f"{packed.size:,} bytes"
@@ -99,6 +99,7 @@ def _results(evidence: Evidence, subject: Subject) -> Iterator[str]:
         for name, quality in splits:
             yield f"| {name} | {quality.examples:,} | {_score(quality)} |"
     yield ""
+    yield from _figures(evidence)
     yield "## Is it the same model?"
     yield ""
     yield (
@@ -134,6 +135,36 @@ def _making(evidence: Evidence) -> Iterator[str]:
     yield "```json"
     yield json.dumps(evidence.recipe, indent=1)
     yield "```"
+    yield ""
+
+
+def _task(evidence: Evidence) -> str:
+    """Write what the network is for, and how many outputs it has."""
+    count = len(evidence.labels)
+    match evidence.task:
+        case "classification":
+            return f"classification into {count} labels"
+        case "multi-label":
+            return f"any of {count} labels"
+        case "regression":
+            return f"regression of {count} {'value' if count == 1 else 'values'}"
+        case unreachable:
+            assert_never(unreachable)
+
+
+def _figures(evidence: Evidence) -> Iterator[str]:
+    """Yield a row for each figure of a whole split; there are none in classification."""
+    splits = (("validation", evidence.metrics.validation), ("test", evidence.metrics.test))
+    rows = [(name, figure) for name, quality in splits for figure in quality.figures]
+    if not rows:
+        return
+    yield "Figures of the whole split, which no limit was held against:"
+    yield ""
+    yield "| split | figure | packed | float |"
+    yield "|---|---|--:|--:|"
+    for name, figure in rows:
+        unit = f" {_escape(figure.unit)}" if figure.unit else ""
+        yield f"| {name} | {_escape(figure.name)} | {figure.value:.4g}{unit} | {figure.float_value:.4g}{unit} |"
     yield ""
 
 

@@ -43,6 +43,7 @@ class ClassificationTask:
     )
     plain_loss_name: ClassVar[str] = "cross-entropy"
     decides_by_largest: ClassVar[bool] = True
+    has_units: ClassVar[bool] = False
     activations: ClassVar[tuple[Activation, ...]] = ACTIVATIONS
 
     def check_names(self, where: str, names: Sequence[str], *, key: str) -> None:
@@ -91,7 +92,7 @@ class ClassificationTask:
         """Advice on answers whose shape is not (examples, classes)."""
         return reshaping(shape, rows, outputs)
 
-    def standard(self, *, outputs: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:  # noqa: ARG002
+    def standard(self, targets: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:  # noqa: ARG002
         """None: outputs are logits or probabilities."""
         return None
 

@@ -51,6 +51,7 @@ class MultiLabelTask:
     )
     plain_loss_name: ClassVar[str] = "binary cross-entropy"
     decides_by_largest: ClassVar[bool] = False
+    has_units: ClassVar[bool] = False
     activations: ClassVar[tuple[Activation, ...]] = ("none", "sigmoid")
 
     def check_names(self, where: str, names: Sequence[str], *, key: str) -> None:
@@ -99,7 +100,7 @@ class MultiLabelTask:
         """Advice on answers whose shape is not (examples, labels)."""
         return reshaping(shape, rows, outputs)
 
-    def standard(self, *, outputs: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:  # noqa: ARG002
+    def standard(self, targets: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:  # noqa: ARG002
         """None: outputs are logits or probabilities."""
         return None
 

@@ -44,12 +44,16 @@ class RegressionTask:
     )
     plain_loss_name: ClassVar[str] = "squared error"
     decides_by_largest: ClassVar[bool] = False
+    has_units: ClassVar[bool] = True
     activations: ClassVar[tuple[Activation, ...]] = ("none",)
 
     def check_names(self, where: str, names: Sequence[str], *, key: str) -> None:
         """Check that there is an output."""
         if not names:
             raise DataError(f"{where}: {key}: expected at least 1, the name of the output, found none")
+        for name in names:
+            if not name or not name.isprintable():
+                raise DataError(f"{where}: {key}: expected names of printable characters, found {name!a}")
 
     def check_targets(self, where: str, targets: Any, *, exactly: bool) -> None:
         """Check that targets are numbers, (N, K) float32, or any (N,) or (N, K)."""
@@ -105,11 +109,13 @@ class RegressionTask:
         """Advice on answers whose shape is not (examples, outputs)."""
         return reshaping(shape, rows, outputs)
 
-    def standard(self, *, outputs: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """The middle and the spread of the training targets; None where there were none."""
-        if not self.settings.center or not self.settings.scale:
-            return None
-        return _each(self.settings.center, outputs), _each(self.settings.scale, outputs)
+    def standard(self, targets: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """The mean and the standard deviation of the targets, unless the settings say otherwise."""
+        values, settings = targets.astype(np.float64), self.settings
+        outputs = values.shape[1]
+        center = _each(settings.center, outputs) if settings.center else values.mean(axis=0)
+        spread = _each(settings.scale, outputs) if settings.scale else values.std(axis=0)
+        return (center, spread) if spread.all() else None
 
     def criterion(self, *, activation: Activation, label_smoothing: float) -> Criterion:  # noqa: ARG002 - values
         """The mean squared error in units of the targets' spread."""
