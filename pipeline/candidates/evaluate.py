@@ -288,7 +288,7 @@ def served_quality(
     )
     if split.labels is not None:
         return quality, ()
-    return quality, task.counts(split.targets(task, logits[1]), outputs=len(info.labels))
+    return quality, task.counts(split.targets(task, logits[1], activation=info.activation), outputs=len(info.labels))
 
 
 def hold_against(

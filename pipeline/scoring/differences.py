@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline._handlers.activation import Activation
 from pipeline._handlers.description import Serving
 from pipeline._handlers.task_answers import ANSWERS
 from pipeline.scoring.pool import Answers
@@ -99,11 +100,11 @@ class Tally:
         self.examples += int((~neither).sum())
         differs = one.copy()
         if both.any():
-            differs[both] |= self.task.disagreements(outputs[both], other[both])
+            differs[both] |= self.task.disagreements(outputs[both], other[both], activation=self.old.activation)
             self._compare_outputs(names, outputs, other, both)
         if targets is not None:
-            self.old_scores.append(self._scores(outputs, has_old, targets)[~neither])
-            self.new_scores.append(self._scores(other, has_new, targets)[~neither])
+            self.old_scores.append(self._scores(outputs, has_old, targets, self.old.activation)[~neither])
+            self.new_scores.append(self._scores(other, has_new, targets, self.new.activation)[~neither])
         self.differing += int(differs.sum())
         self.one_sided += int(one.sum())
         for row in np.flatnonzero(differs).tolist():
@@ -134,12 +135,12 @@ class Tally:
             self.largest = float(differences[row, output]), names[row], output
 
     def _scores(
-        self, outputs: NDArray[np.float32], answered: NDArray[np.bool_], targets: NDArray[Any]
+        self, outputs: NDArray[np.float32], answered: NDArray[np.bool_], targets: NDArray[Any], activation: Activation
     ) -> NDArray[np.float64]:
         """Score every example; one without an answer is wrong."""
         scores = np.zeros(len(answered))
         if answered.any():
-            scores[answered] = self.task.scores(outputs[answered], targets[answered])
+            scores[answered] = self.task.scores(outputs[answered], targets[answered], activation=activation)
         return scores
 
 
