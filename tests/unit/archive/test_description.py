@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.archive.description import require_description
+from pipeline.archive.description import require_description, require_task
 from pipeline.archive.mar import Archive
 from pipeline.errors import ProofError
 from tests.served_models import LABELS, TABLE, build_archive
@@ -29,3 +29,11 @@ def test_an_input_that_was_judged_otherwise_is_named(archive: Archive) -> None:
     ):
         with pytest.raises(ProofError, match=says):
             require_description(archive, inputs=[{**TABLE.to_json(), **changes}], labels=LABELS, source="evidence.json")
+
+
+def test_settings_of_the_task_that_were_judged_otherwise_are_named(archive: Archive) -> None:
+    require_task(archive, task="classification", settings={}, source="data set d")
+    with pytest.raises(ProofError, match=r"serving\.json: task: expected multi-label, as data set d says, found class"):
+        require_task(archive, task="multi-label", settings={}, source="data set d")
+    with pytest.raises(ProofError, match=r"threshold: expected \[0\.3\], as data set d says, found none; clients"):
+        require_task(archive, task="classification", settings={"threshold": [0.3]}, source="data set d")

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UsageError
+from pipeline.recipe.limits import Budget
 from pipeline.recipe.loading import load_recipe
 from pipeline.recipe.passes import ChannelPruning, DynamicInt8, FineTune, MagnitudePruning, StaticInt8
+from pipeline.recipe.task import Classification, MultiLabel, Regression
 from pipeline.stages import package
 from tests.recipe_files import MINIMAL, write
 
@@ -157,3 +159,44 @@ def test_limits_of_requests_go_with_the_archive(tmp_path: Path) -> None:
     for wrong in ("package.max_pixels=0", "package.max_pixels=4095", "package.deadline_s=0.5", "package.deadline_s=60"):
         with pytest.raises(UsageError, match=wrong.partition("=")[0]):
             load_recipe(path, [wrong])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["task.kind=regression"], r"task\.tolerance: expected how far an answer may be from its target"),
+        (["task.kind=regression", "task.tolerance=[5, -1]"], r"task\.regression\.tolerance\.1: .* greater than 0"),
+        (["task.kind=multilabel"], "task: kind: expected .*, found 'multilabel'; did you mean multi-label"),
+        (["task.threshold=0.3"], "task: kind: expected classification, multi-label or regression, found none"),
+        (["task.kind=multi-label", "task.treshold=0.3"], r"unknown key; did you mean task\.multi-label\.threshold"),
+        (
+            ["task.kind=regression", "task.tolerance=5", "budget.max_confident_flips=0.1"],
+            r"budget\.max_confident_flips: expected none, because a regression answers with values, which have no conf",
+        ),
+        (
+            ["task.kind=regression", "task.tolerance=5", "train.label_smoothing=0.1"],
+            r"train\.label_smoothing: expected none, because the targets of a regression are values",
+        ),
+        (
+            ["budget.max_score_drop=0.02", "budget.max_accuracy_drop=0.02"],
+            "budget: expected one of max_accuracy_drop and max_score_drop, found both",
+        ),
+    ],
+)
+def test_settings_of_a_task_that_are_refused(tmp_path: Path, overrides: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        load_recipe(write(tmp_path, MINIMAL), overrides)
+
+
+def test_settings_of_a_task_are_lists_and_one_value_counts_for_all(tmp_path: Path) -> None:
+    recipe = write(tmp_path, MINIMAL)
+    assert load_recipe(recipe).task == Classification()
+    assert load_recipe(recipe, ["task.kind=multi-label"]).task == MultiLabel(threshold=(0.5,))
+    regression = load_recipe(recipe, ["task.kind=regression", "task.tolerance=5", 'task.units="kg"']).task
+    assert regression == Regression(tolerance=(5.0,), units=("kg",))
+
+
+def test_a_drop_of_the_score_is_the_same_limit_under_another_name(tmp_path: Path) -> None:
+    budget = load_recipe(write(tmp_path, MINIMAL), ["budget.max_score_drop=0.02"]).budget
+    assert budget == Budget(max_accuracy_drop=0.02)
+    assert set(budget.model_dump()) == {"max_accuracy_drop", "max_confident_flips"}

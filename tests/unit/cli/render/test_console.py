@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -17,6 +18,7 @@ from pipeline.commands.build_result import BuildResult, Row
 from pipeline.data.dataset import SplitName
 from pipeline.recipe.limits import Budget
 from pipeline.tasks.coverage import Coverage, coverage
+from pipeline.tasks.quality import Figure
 from pipeline.tasks.table import task_named
 from tests.builders import candidate, quality, timing
 
@@ -216,3 +218,34 @@ def test_what_stages_report_is_one_line_each(capsys: pytest.CaptureFixture[str])
     with Terminal() as terminal:
         terminal.log("train: [bold]x[/bold] :boot:\x1b[2J\nerror: forged")
     assert capsys.readouterr().err == "train: [bold]x[/bold] :boot:\\x1b[2J\\nerror: forged\n"
+
+
+def test_a_regression_is_told_in_its_own_words(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = (
+        Figure(name="MAE of price", value=12.5, float_value=12.25, unit="EUR"),
+        Figure(name="R² of price", value=0.5, float_value=0.625),
+    )
+    judged = quality(lost=30).model_copy(
+        update={
+            "metric": "score within tolerance",
+            "confident_flips": None,
+            "near_tie_flips": None,
+            "calibration_error": None,
+            "float_calibration_error": None,
+            "worst_class_name": "price 800 to 990",
+            "worst_class_drop": 0.3,
+            "figures": figures,
+        }
+    )
+    result = built(candidate(judged=judged), candidate("slim", judged=judged), verdicts={"slim.onnx.fp32": WITHIN})
+    print_result(replace(result, words=task_named("regression").words))
+    out = " ".join(capsys.readouterr().out.split())
+    assert "flips lost gained worst range MSE provable" in out
+    assert "slim.onnx.fp32 30 30 0 price 800 to 990 +30.00" in out
+    assert "lost: inside the tolerance in float, outside here" in out
+    assert "without a limit MAE of price EUR R² of price" in out
+    assert "float 12.25 0.625" in out
+    assert "range price 800 to 990 loses +30.00 points of its own" in out
+    assert "There: MAE of price 12.5 (float 12.25 EUR), R² of price 0.5 (float 0.625)." in out
+    assert "points of score within tolerance lost" in out
+    assert "confident" not in out
