@@ -57,7 +57,9 @@ TASKS = {
         figures=("MAE of progression", "R² of progression"),
         card="- Task: regression of 1 value: progression",
     ),
-    "labels": Task(metric="F1", figures=("macro F1", "exact match"), card="- Task: any of 3 labels: even, loop, large"),
+    "labels": Task(
+        metric="F1", figures=("macro F1", "exact match"), card="- Task: multi-label with 3 labels: even, loop, large"
+    ),
 }
 
 

@@ -86,7 +86,7 @@ def _model_card(evidence: Evidence, subject: Subject) -> dict[str, Any]:
             "performanceMetrics": [
                 metric
                 for name, quality in (("validation", evidence.metrics.validation), ("test", evidence.metrics.test))
-                for metric in _metrics(name, quality, labelled=evidence.labelled)
+                for metric in (*_metrics(name, quality, labelled=evidence.labelled), *_figures(name, quality))
             ]
         },
         **limits,
@@ -107,6 +107,18 @@ def _metrics(split: str, quality: SplitEvidence, *, labelled: bool) -> list[dict
         split, f"{quality.metric} drop against float", quality.drop, quality.interval_lower, quality.interval_upper
     )
     return [score, drop]
+
+
+def _figures(split: str, quality: SplitEvidence) -> list[dict[str, Any]]:
+    """List the figures of a whole split, which have no interval."""
+    return [
+        {
+            "type": f"{figure.name}, {figure.unit}" if figure.unit else figure.name,
+            "value": repr(figure.value),
+            "slice": split,
+        }
+        for figure in quality.figures
+    ]
 
 
 def _metric(split: str, name: str, value: float, lower: float, upper: float) -> dict[str, Any]:

@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
-from typing import assert_never
 
 from pipeline.archive.evidence.document import CandidateEvidence, Evidence, SplitEvidence, Subject
+from pipeline.recipe.task import TaskName
 from pipeline.visible import visible
+
+# What follows a task's name in a card.
+_OUTPUTS: dict[TaskName, str] = {
+    "classification": "into {} label",
+    "multi-label": "with {} label",
+    "regression": "of {} value",
+}
 
 
 def model_card(evidence: Evidence, subject: Subject) -> str:
@@ -141,15 +148,8 @@ def _making(evidence: Evidence) -> Iterator[str]:
 def _task(evidence: Evidence) -> str:
     """Write what the network is for, and how many outputs it has."""
     count = len(evidence.labels)
-    match evidence.task:
-        case "classification":
-            return f"classification into {count} labels"
-        case "multi-label":
-            return f"any of {count} labels"
-        case "regression":
-            return f"regression of {count} {'value' if count == 1 else 'values'}"
-        case unreachable:
-            assert_never(unreachable)
+    outputs = _OUTPUTS.get(evidence.task, "with {} output").format(count)
+    return f"{_escape(evidence.task)} {outputs}{'' if count == 1 else 's'}"
 
 
 def _figures(evidence: Evidence) -> Iterator[str]:
