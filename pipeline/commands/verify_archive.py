@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.archive.description import require_activation, require_description, require_model
+from pipeline.archive.description import require_activation, require_description, require_model, require_task
 from pipeline.archive.evidence.document import Evidence, SplitEvidence, read_evidence
 from pipeline.archive.mar import Archive
 from pipeline.archive.members import same_handler
@@ -224,6 +224,9 @@ def _require_own_description(archive: Archive, evidence: Evidence | None, data: 
         source = "evidence.json"
         require_description(archive, inputs=evidence.inputs, labels=evidence.labels, source=source)
         require_activation(archive, activation=evidence.activation, source=source)
+        packed = archive.serving.task_settings
+        settings = {**packed, **{name: value for name, value in evidence.task_settings.items() if name in packed}}
+        require_task(archive, task=evidence.task, settings=settings, source=source)
         require_model(archive, candidate=evidence.candidate, sha256=evidence.packed.sha256, source=source)
     if data is not None and (data / _DATA_INFO).is_file():
         info = read_info(data / _DATA_INFO)

@@ -288,7 +288,8 @@ def describe(data: DataSet, task: TaskSettings | None = None) -> DataInfo:
     recipe_task = task_named(data.task) if task is None else task_of(task)
     if recipe_task.name != data.task:
         raise DataError(
-            f"data set {data.name}: expected data for {recipe_task.name}, as task.kind says, found data for {data.task}"
+            f"data set {data.name}: expected data for {recipe_task.name}, as task.kind says, found data for "
+            f'{data.task}; set task.kind, or say task="{recipe_task.name}" where the DataSet is made'
         )
     return DataInfo(
         name=data.name,

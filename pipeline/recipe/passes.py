@@ -54,7 +54,9 @@ class FineTune(Section):
     batch_size: int = Field(default=128, ge=2, description="examples per step")
     learning_rate: float = Field(default=5e-3, gt=0, description="peak learning rate, reached after 30 % of the steps")
     temperature: float = Field(
-        default=4.0, gt=0, description="both networks' logits are divided by it before they are compared"
+        default=4.0,
+        gt=0,
+        description="both networks' logits are divided by it before they are compared; values have none",
     )
     label_weight: float = Field(
         default=0.0,

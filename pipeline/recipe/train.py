@@ -31,7 +31,7 @@ class Train(Section):
         default=None,
         pattern=FACTORY,
         description="the user's own, as module:function; what that returns is called with the network's outputs "
-        "(B, K) and labels (B,) and gives a scalar; cross-entropy if not given",
+        "(B, K) and targets as the data have them, and gives a scalar; the task's own loss if not given",
     )
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1, description="of the cross-entropy: share of the target spread over all classes"

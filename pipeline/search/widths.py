@@ -29,8 +29,8 @@ class Sensitivity:
 
     Args:
         layer: name of the module; the first one's, where layers share their channels.
-        divergence: mean Kullback-Leibler divergence from float in nats, by the share of channels that stay. It never
-            falls as the share does. Shares that leave no finite answers are left out.
+        divergence: divergence from float, in the task's unit, by the share of channels that stay. It never falls as the
+            share does. Shares that leave no finite answers are left out.
     """
 
     layer: str

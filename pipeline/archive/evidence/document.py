@@ -297,6 +297,14 @@ class Evidence(Document):
         return str(model["name"] or model["factory"])
 
     @property
+    def task_settings(self) -> dict[str, Any]:
+        """Settings of the task that the recipe gives; it leaves the others to the training data."""
+        task = self.recipe.get("task")
+        if not isinstance(task, Mapping):  # a release that knew of one task alone
+            return {}
+        return {name: value for name, value in task.items() if name != "kind" and value}
+
+    @property
     def packed(self) -> CandidateEvidence:
         """The packed candidate's row."""
         return next(row for row in self.candidates if row.name == self.candidate)
