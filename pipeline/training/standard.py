@@ -21,7 +21,7 @@ from pipeline.tasks.task import Task
 from pipeline.training.examples import Examples
 
 # Largest number of examples that decide in which units a network answers before it is trained.
-_EXAMPLES = 500
+_EXAMPLES = 64
 
 
 class InUnits(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -36,6 +37,23 @@ def labels_loss(
     logits_BK = outputs_BK if activation == "none" else outputs_BK.logit(eps=_EDGE)
     loss_B = F.binary_cross_entropy_with_logits(logits_BK, targets_BK, reduction="none").mean(dim=1)
     return loss_B.mean() if reduction == "mean" else loss_B.sum()
+
+
+def f1_sum(outputs_BK: Tensor, labels_BK: Tensor, *, activation: Activation, thresholds: Sequence[float]) -> Tensor:
+    """The sum over examples of the F1 score of their labels, a scalar; it is computed where the outputs lie.
+
+    Args:
+        outputs_BK: outputs of the network.
+        labels_BK: 0 or 1 for each label.
+        activation: activation that the outputs already have: none, or sigmoid.
+        thresholds: probability from which a label is given; one for all, or one per label.
+    """
+    shares_BK = outputs_BK if activation == "sigmoid" else outputs_BK.sigmoid()
+    given_BK, right_BK = shares_BK >= shares_BK.new_tensor(list(thresholds)), labels_BK.bool()
+    sizes_B = given_BK.sum(dim=1) + right_BK.sum(dim=1)
+    both_B = (given_BK & right_BK).sum(dim=1)
+    scores_B = torch.where(sizes_B > 0, 2 * both_B / sizes_B.clamp_min(1), 1.0)
+    return scores_B.sum()
 
 
 def distillation(

@@ -123,10 +123,9 @@ class MultiLabelTask:
 
     def score_sum(self, outputs_BK: Tensor, targets_B: Tensor, *, activation: Activation) -> Tensor:
         """The sum of the F1 scores of the examples."""
-        import torch
+        from pipeline.tasks.multi_label.loss import f1_sum
 
-        scores = self.scores(outputs_BK.cpu().numpy(), targets_B.cpu().numpy(), activation=activation)
-        return torch.tensor(scores.sum(), dtype=torch.float32, device=outputs_BK.device)
+        return f1_sum(outputs_BK, targets_B, activation=activation, thresholds=self.settings.threshold)
 
     def distillation(
         self,

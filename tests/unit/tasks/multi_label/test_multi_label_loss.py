@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from pipeline._handlers.activation import Activation
 from pipeline.tasks.multi_label.loss import distillation, labels_loss
+from pipeline.tasks.table import task_named
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0]])
 LABELS = torch.tensor([[1, 0, 1], [0, 1, 1]], dtype=torch.uint8)
@@ -44,3 +46,13 @@ def test_labels_are_mixed_in_by_their_weight() -> None:
     )
     value = loss(LOGITS, LABELS, torch.arange(2), torch.zeros(2, dtype=torch.long))
     assert value.item() == pytest.approx(0.25 * labels_loss(LOGITS, LABELS, activation="none").item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["none", "sigmoid"])
+def test_scores_of_a_batch_are_those_of_the_judgement(activation: Activation) -> None:
+    task = task_named("multi-label", {"threshold": [0.5, 0.3, 0.12]})
+    random = torch.Generator().manual_seed(1)
+    outputs, labels = torch.randn(200, 3, generator=random), torch.rand(200, 3, generator=random) < 0.2
+    outputs = outputs if activation == "none" else outputs.sigmoid()
+    expected = task.scores(outputs.numpy(), labels.numpy(), activation=activation).sum()
+    assert task.score_sum(outputs, labels, activation=activation).item() == pytest.approx(expected, rel=1e-6)
