@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from pipeline._handlers.compare import compare, fitted, in_outputs
 from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.tolerance import FLOAT32
 from pipeline.errors import UsageError
 from pipeline.models.fashion import FashionCNN
 from pipeline.models.mlp import MLP
 from pipeline.models.preprocess import Each, ToFloat, Unchanged, standardize
 from pipeline.models.spec import ModelSpec, count_parameters
+from pipeline.recipe.model import Activation
+from pipeline.recipe.task import TaskName
 
 PICTURE = InputSpec(name="image", dtype="uint8", shape=(1, 28, 28), low=0, high=255)
+TABLE = InputSpec(name="x", dtype="float32", shape=(2,), low=-9, high=9)
 
 
 def test_parameter_counts_are_the_published_ones() -> None:
@@ -70,3 +76,38 @@ def test_a_spec_checks_inputs_and_labels() -> None:
         ModelSpec(name="m", build=_Sum, preprocess=ToFloat, inputs=(PICTURE, PICTURE), labels=("a", "b"))
     with pytest.raises(UsageError, match="labels: expected at least 2, found 1"):
         ModelSpec(name="m", build=_Sum, preprocess=ToFloat, inputs=(PICTURE,), labels=("a",))
+
+
+def spec(task: TaskName, *labels: str, activation: Activation | None = None) -> ModelSpec:
+    return ModelSpec(
+        name="net",
+        build=nn.Identity,
+        preprocess=nn.Identity,
+        inputs=(TABLE,),
+        labels=labels,
+        task=task,
+        activation=activation,
+    )
+
+
+def test_a_fault_in_the_output_of_the_smallest_unit_is_found() -> None:
+    answers = np.random.default_rng(0).normal([1e5, 0.002], [2e4, 0.001], (64, 2)).astype(np.float32)
+    wrong = answers * np.array([1, 1.5], np.float32)
+    assert compare(answers, wrong, fitted(FLOAT32, answers, noise=0.0)).passed
+    outputs = spec("regression", "price", "weight").compared
+    assert [output.name for output in outputs] == ["price", "weight"]
+    found = compare(answers, wrong, fitted(in_outputs(FLOAT32, outputs), answers, noise=(0.0, 0.0)))
+    assert not found.passed
+    assert found.reason.startswith("output weight at [")
+
+
+def test_outputs_of_one_unit_are_compared_together() -> None:
+    assert spec("regression", "price").compared == ()
+    assert spec("classification", "a", "b").compared == ()
+    assert spec("multi-label", "a", "b").compared == ()
+
+
+@pytest.mark.parametrize(("task", "activation"), [("regression", "sigmoid"), ("multi-label", "softmax")])
+def test_an_activation_that_a_task_does_not_have(task: TaskName, activation: Activation) -> None:
+    with pytest.raises(UsageError, match=rf"activation: expected none.* may be in {task}, found '{activation}'"):
+        spec(task, "a", "b", activation=activation)
