@@ -49,7 +49,8 @@ def example_f1(given: NDArray[np.bool_], labels: NDArray[Any]) -> NDArray[np.flo
     right = labels.astype(bool)
     sizes = given.sum(axis=1) + right.sum(axis=1)
     both = (given & right).sum(axis=1)
-    return np.divide(2.0 * both, sizes, out=np.ones(len(sizes)), where=sizes > 0)
+    scores: NDArray[np.float64] = np.divide(2.0 * both, sizes, out=np.ones(len(sizes)), where=sizes > 0)
+    return scores
 
 
 def judge_quality(

@@ -166,7 +166,9 @@ class RegressionTask:
         activation: Activation,  # noqa: ARG002 - values
     ) -> NDArray[np.float64]:
         """The score is 1 where all answers are inside the tolerance, else 0."""
-        return within(outputs, targets, self._tolerance(outputs.shape[1])).all(axis=1).astype(np.float64)
+        inside = within(outputs, targets, self._tolerance(outputs.shape[1]))
+        scores: NDArray[np.float64] = inside.all(axis=1).astype(np.float64)
+        return scores
 
     def interval(self, scores: NDArray[np.float64]) -> tuple[float, float]:
         """Wilson's score interval."""

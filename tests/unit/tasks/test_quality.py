@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipeline.errors import ProofError
 from pipeline.tasks.betting import mean_upper_bound
@@ -21,7 +24,7 @@ from tests.builders import quality
 FLOAT_SCORES = np.tile([1.0, 0.5, 2 / 3, 0.0, 1.0], 60)
 
 
-def report(scores: np.ndarray) -> QualityReport:
+def report(scores: NDArray[Any]) -> QualityReport:
     return quality().model_copy(update=dict(score_figures(scores, FLOAT_SCORES)))
 
 

@@ -33,7 +33,8 @@ class Doubled(nn.Module):
         self.head = nn.Linear(3, 2)
 
     def forward(self, raw: Tensor) -> Tensor:
-        return self.head(self.head(raw).repeat(1, 2)[:, :3])
+        answer: Tensor = self.head(self.head(raw).repeat(1, 2)[:, :3])
+        return answer
 
 
 class InPlace(Doubled):
@@ -64,9 +65,11 @@ def test_the_layer_whose_output_is_the_answer(model: nn.Module, place: str | Non
 
 def test_a_trained_network_answers_alike_inside_and_after_the_block() -> None:
     model = network()
+    head = model[2]
+    assert isinstance(head, nn.Linear)
     with torch.no_grad():  # it answers in the targets' units already
-        model[2].weight.mul_(torch.tensor([[77.0], [0.004]]))
-        model[2].bias.copy_(torch.tensor([150.0, -0.02]))
+        head.weight.mul_(torch.tensor([[77.0], [0.004]]))
+        head.bias.copy_(torch.tensor([150.0, -0.02]))
     before = model(RAW)
     with standardized(model, examples(), task=TASK, untrained=True, reporter=Silent(), purpose="train") as inside:
         assert isinstance(inside, InUnits)

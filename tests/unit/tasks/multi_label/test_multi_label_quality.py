@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
 from pipeline._handlers.activation import Activation, label_probabilities
@@ -16,7 +19,7 @@ LABELS = np.array([[1, 0, 1], [0, 0, 0], [0, 1, 0], [1, 1, 0]], np.uint8)
 FLOAT = np.array([[3, -3, 3], [-3, -3, -3], [-3, 3, -3], [3, 0.2, -3]], np.float32)
 
 
-def judged(outputs: np.ndarray, *, threshold: float = 0.5, activation: Activation = "none") -> QualityReport:
+def judged(outputs: NDArray[Any], *, threshold: float = 0.5, activation: Activation = "none") -> QualityReport:
     task = task_named("multi-label", {"threshold": [threshold]})
     return task.judge(
         candidate="slim",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sklearn.metrics import mean_absolute_error, r2_score
 
 from pipeline.errors import UsageError
@@ -17,7 +20,7 @@ TASK = task_named("regression", SETTINGS)
 TARGETS = np.stack([np.arange(0, 1000, 10), np.linspace(1, 2, 100)], axis=1).astype(np.float32)
 
 
-def judged(outputs: np.ndarray, float_outputs: np.ndarray = TARGETS) -> QualityReport:
+def judged(outputs: NDArray[Any], float_outputs: NDArray[Any] = TARGETS) -> QualityReport:
     return TASK.judge(
         candidate="slim",
         outputs=outputs,
