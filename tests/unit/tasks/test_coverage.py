@@ -42,3 +42,8 @@ def test_few_means_that_a_quarter_may_be_lost_though_no_answer_changes() -> None
 def test_of_many_classes_the_first_are_named() -> None:
     (line,) = coverage([0] * 1000, [f"class{number}" for number in range(1000)]).lines("validation")
     assert "1000 classes: class0, class1, class2, class3, class4 and 995 more: " in line
+
+
+def test_without_labels_float_says_what_a_split_holds() -> None:
+    (line,) = coverage([0, 20, 20], CLASSES).lines("test", by_float=True)
+    assert line.startswith(f"test, as float decides it, holds no example of class {CLASSES[0]}: no figure there")

@@ -131,3 +131,37 @@ def test_nothing_in_evidence_becomes_markup_of_a_model_card() -> None:
     ][1:]
     rows = [re.sub(r"\\\|", "", line) for line in text.splitlines() if line.startswith("|")]
     assert {row.count("|") for row in rows} <= {4, 5, 6, 8}
+
+
+def _unlabelled() -> Evidence:
+    document = {**sample_evidence(), "members": {"model.onnx": "1" * 64}, "judged_by": "agreement with float"}
+    for quality in document["metrics"].values():
+        quality |= {"metric": "agreement with float", "accuracy": 0.99, "float_accuracy": 1.0}
+    return Evidence.model_validate(document)
+
+
+def test_without_labels_the_card_says_that_agreement_was_proven_and_no_accuracy() -> None:
+    card = model_card(_unlabelled(), SUBJECT)
+    assert "What was proven is agreement with the float network's decisions" in card
+    assert "pictures, without labels; fine-tuned and calibrated on train" in card
+    assert "| validation | 100 | 0.9900 (0.8625 to 0.9657) |" in card
+    assert "How often the float network is right, and so the packed one: the data have no labels." in card
+    assert "ccuracy" not in card.partition("## How it was made")[0]
+    assert "1.0000" not in card
+    assert "without labels" not in model_card(EVIDENCE, SUBJECT)
+
+
+def test_without_labels_the_ml_bom_says_so_and_fits_its_schema() -> None:
+    bom = cyclonedx_bom(_unlabelled(), SUBJECT)
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(bom)) is None
+    card = bom["metadata"]["component"]["modelCard"]
+    assert "approach" not in card["modelParameters"]
+    assert "agreement with the float network" in card["considerations"]["technicalLimitations"][0]
+    metrics = card["quantitativeAnalysis"]["performanceMetrics"]
+    assert [metric["type"] for metric in metrics] == ["agreement with float"] * 2
+
+
+def test_evidence_of_labelled_data_and_of_earlier_releases_does_not_speak_of_it() -> None:
+    assert EVIDENCE.labelled
+    assert "judged_by" not in EVIDENCE.model_dump(mode="json")
+    assert _unlabelled().model_dump(mode="json")["judged_by"] == "agreement with float"

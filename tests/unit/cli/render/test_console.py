@@ -249,3 +249,29 @@ def test_a_regression_is_told_in_its_own_words(capsys: pytest.CaptureFixture[str
     assert "There: MAE of price 12.5 (float 12.25 EUR), R² of price 0.5 (float 0.625)." in out
     assert "points of score within tolerance lost" in out
     assert "confident" not in out
+
+
+def test_without_labels_every_figure_is_of_agreement_with_float(capsys: pytest.CaptureFixture[str]) -> None:
+    update = {"metric": "agreement with float", "calibration_error": None, "float_calibration_error": None}
+    judged = quality(lost=70).model_copy(update=update)
+    worst = judged.model_copy(update={"worst_class_drop": 0.3, "worst_class_examples": 50})
+    held: dict[SplitName, Coverage] = {"validation": coverage([9, 0], ["calm", "alarm"])}
+    result = built(
+        candidate(judged=judged),
+        candidate("thin", judged=worst),
+        coverage=held,
+        verdicts={"thin.onnx.fp32": "within budget"},
+    )
+    print_result(result)
+    out = capsys.readouterr().out
+    text = " ".join(out.split())
+    assert "ccuracy" not in text
+    assert "drop: points of agreement with float lost on validation" in text
+    assert "The data have no labels. Every figure of quality says how far decisions agree with float's" in text
+    assert "Test set, opened for this line alone: agreement with float 0.9230, drop +0.70 points" in text
+    assert "of 50 examples that float calls a, 30% get another decision on validation" in text
+    assert "validation, as float decides it, holds no example of class alarm" in text
+    assert "ECE:" not in text
+    assert result.to_json()["judged_by"] == "agreement with float"
+    print_result(built(candidate()))
+    assert "no labels" not in capsys.readouterr().out
