@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from pipeline._handlers.sizes import size_groups
+from pipeline.compress.pass_effect import layer_macs
 from pipeline.data.free_axis_sizes import has_distinct_sizes, sizes_of
 from pipeline.engine.deadline import UNLIMITED, TimeLimit
 from pipeline.engine.stage import Reporter, Silent
@@ -79,6 +81,14 @@ class Context:
     def deployable(self) -> AnyDeployable:
         """Return the float network behind its preprocessing, in evaluation mode."""
         return self.model.deployable(self.network())
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates of the float network's layers for one example; 0 where they cannot be counted."""
+        try:
+            return sum(layer_macs(self.deployable(), self.example()).values())
+        except Exception:  # noqa: BLE001 - a network may call its layers in ways of its own, and costs as it does then
+            return 0
 
     def example(self) -> tuple[Tensor, ...]:
         """Return the first samples, (2, *shape) each, in the order of the model's inputs."""

@@ -316,6 +316,7 @@ def hold_against(
         tolerance=_tolerance(spec, context),
         batch_sizes=context.batch_sizes,
         skip_evaluator=_too_large(file, context.evaluator_macs),
+        macs=context.macs,
         scratch=context.scratch,
     )
     finding = locate(

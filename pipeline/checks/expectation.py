@@ -34,6 +34,12 @@ _NOISE_EXAMPLES = 8
 # This is a share of the spread of the answers. Where rounding moves them by more, float32 keeps less than three digits
 # of them, and another order of the same sums gives other answers: made-up inputs of that kind measure nothing.
 _UNSTEADY = 1e-3
+# A network of more multiply-accumulates for an example is costly: all examples of every kind, at every batch size and
+# on several calls, would take minutes for each candidate. Of real ones so many multiply-accumulates' worth are answered
+# at a batch size, of made-up ones a few.
+COSTLY_MACS = 50_000_000
+_MOST_MACS = 256 * COSTLY_MACS
+_FEWEST = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +49,8 @@ class Expectation:
     Args:
         kind: name of the kind: `real`, made-up inputs, or real inputs of other sizes.
         arrays: inputs, (N, *shape) by name.
-        expected: answers of the reference (N, K) by batch size, from whole calls of so many consecutive examples.
+        expected: answers of the reference (N, K) by batch size, from whole calls of so many consecutive examples; of a
+            costly network fewer, to the first ones.
         tolerance: tolerance for other answers, fitted to the network and the kind.
         noise: largest difference between the answers in float32 and in float64, one for each of several outputs; None
             where it is not known.
@@ -71,6 +78,8 @@ def make_expectations(
     samples: Mapping[str, NDArray[Any]],
     batch_sizes: Sequence[int],
     tolerance: Tolerance,
+    *,
+    macs: int = 0,
 ) -> tuple[list[Expectation], dict[str, str]]:
     """Compute the reference's answers to real and made-up inputs.
 
@@ -80,6 +89,7 @@ def make_expectations(
         samples: `input.<name>` (N, *shape): real inputs, and groups of other sizes, if any.
         batch_sizes: examples per call; 1 is among them.
         tolerance: tolerance for any network.
+        macs: multiply-accumulates of the network for one example; above `COSTLY_MACS` fewer examples are answered.
 
     Returns:
         An expectation for each kind of inputs, the real ones first; and, by kind, the reasons why made-up inputs are
@@ -89,11 +99,13 @@ def make_expectations(
         ProofError: the reference raises at another size that the float network accepts.
     """
     real = {spec.name: samples[f"input.{spec.name}"] for spec in inputs}
-    first = _expectation(REAL, reference, real, batch_sizes, tolerance, usual=None)
+    first = _expectation(REAL, reference, real, batch_sizes, tolerance, usual=None, macs=macs)
     expectations, left_out = [first], {}
     for kind, arrays in synthetic_kinds(inputs, max(batch_sizes), real=real).items():
         try:
-            expectation = _expectation(kind, reference, arrays, batch_sizes, tolerance, usual=first.expected[1])
+            expectation = _expectation(
+                kind, reference, arrays, batch_sizes, tolerance, usual=first.expected[1], macs=macs
+            )
         except Exception as error:  # noqa: BLE001 - a network may raise anything on inputs that it was not made for
             left_out[kind] = f"the network itself raises {type(error).__name__}: {_first_line(error)}"
             continue
@@ -106,7 +118,9 @@ def make_expectations(
     for group in size_groups(samples, inputs):
         kind = sized_kind(group.sizes)
         try:
-            expectation = _expectation(kind, reference, group.inputs, sizes, tolerance, usual=first.expected[1])
+            expectation = _expectation(
+                kind, reference, group.inputs, sizes, tolerance, usual=first.expected[1], macs=macs
+            )
         except Exception as error:
             # The samples hold only sizes at which the float network answers.
             raise ProofError(f"{reference.name}: expected an answer to {kind} inputs: {_first_line(error)}") from error
@@ -162,8 +176,13 @@ def _expectation(
     tolerance: Tolerance,
     *,
     usual: NDArray[np.float32] | None,
+    macs: int,
 ) -> Expectation:
-    expected = {size: run_chunks(reference.answer, arrays, size) for size in batch_sizes}
+    expected = {
+        size: run_chunks(reference.answer, first_rows(arrays, rows), size)
+        for size in batch_sizes
+        if (rows := _rows(kind, size, arrays, macs))
+    }
     answers = expected[1] if usual is None else usual
     finite = all(np.isfinite(values).all() for values in (*expected.values(), answers))
     noise = measured_noise(reference, arrays, tolerance) if finite else None
@@ -174,6 +193,26 @@ def _expectation(
         tolerance=fitted(tolerance, answers, noise=noise) if finite else tolerance,
         noise=noise,
     )
+
+
+def first_rows(arrays: Mapping[str, NDArray[Any]], rows: int) -> dict[str, NDArray[Any]]:
+    """The first rows of arrays (N, ...), by name."""
+    return {name: array[:rows] for name, array in arrays.items()}
+
+
+def _rows(kind: str, size: int, arrays: Mapping[str, NDArray[Any]], macs: int) -> int:
+    """How many examples of a kind are answered in calls of so many; 0 where the kind has nothing to show there."""
+    count = len(next(iter(arrays.values())))
+    if macs <= COSTLY_MACS:
+        return count
+    match kind:
+        case "zeros" | "maximum":  # all of them are the same
+            rows = max(size, 2) if size <= _FEWEST else 0
+        case "noise":
+            rows = max(size, _FEWEST)
+        case _:
+            rows = max(size, _FEWEST, _MOST_MACS // macs)
+    return min(rows, count)
 
 
 def _unsteady(expectation: Expectation) -> str:

@@ -19,7 +19,7 @@ from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.runtimes import RUNTIMES, RuntimeKind
 from pipeline._handlers.tolerance import FLOAT32, Tolerance
-from pipeline.checks.expectation import Expectation, make_expectations, widest
+from pipeline.checks.expectation import Expectation, first_rows, make_expectations, widest
 from pipeline.checks.reference import Reference, evaluator
 from pipeline.errors import ProofError
 from pipeline.replay.start import Replayed, Run, replay, require_examples
@@ -179,6 +179,7 @@ def check_parity(
     batch_sizes: Sequence[int] = (1, 2, 7, 32),
     calls: int | None = None,
     skip_evaluator: str = "",
+    macs: int = 0,
     scratch: Path,
 ) -> ParityReport:
     """Replay a model file in a new process and compare it with its reference.
@@ -204,6 +205,7 @@ def check_parity(
         calls: replays of each kind at each batch size; by default three for TorchScript, two for ONNX.
         skip_evaluator: reason why an ONNX file does not run in the reference evaluator, which is for small networks;
             empty if it does.
+        macs: multiply-accumulates of the network for one example; a costly one answers fewer examples.
         scratch: existing folder for temporary files.
 
     Returns:
@@ -215,7 +217,7 @@ def check_parity(
     require_examples(samples, inputs)
     sizes = sorted({1, *batch_sizes})
     repeats = max(_FEWEST_CALLS, RUNTIMES[runtime.kind].settled_call) if calls is None else calls
-    expectations, left_out = make_expectations(reference, inputs, load_file(samples), sizes, tolerance)
+    expectations, left_out = make_expectations(reference, inputs, load_file(samples), sizes, tolerance, macs=macs)
     runtimes = {SERVED: runtime}
     # If the reference is the same file without optimizations, this run would compare the file with itself.
     if _is_onnx(runtime.kind) and runtime.optimization != "none" and not reference.same_file:
@@ -231,11 +233,15 @@ def check_parity(
         empty=expectations[0].tells_nothing_apart,
     )
     with tempfile.TemporaryDirectory(prefix="parity-", dir=scratch) as name:
-        files = [_write_inputs(expectation, Path(name)) for expectation in expectations]
         jobs = [
-            Run(name=f"{expectation.kind}.{size}", data=data, batch_size=size, calls=repeats)
-            for expectation, data in zip(expectations, files, strict=True)
-            for size in expectation.expected
+            Run(
+                name=f"{expectation.kind}.{size}",
+                data=_write_inputs(expectation, len(answers), Path(name)),
+                batch_size=size,
+                calls=repeats,
+            )
+            for expectation in expectations
+            for size, answers in expectation.expected.items()
         ]
         replays: dict[str, Replayed] = {}
         for run, settings in runtimes.items():
@@ -341,10 +347,12 @@ def _join(numbers: Sequence[int]) -> str:
     return " and ".join(str(number) for number in numbers)
 
 
-def _write_inputs(expectation: Expectation, folder: Path) -> Path:
-    """Write the inputs of one kind into a file, and return the file."""
-    file = folder / f"{quote(expectation.kind, safe='')}.safetensors"  # an input's name may be part of it
-    save_file({f"input.{name}": np.ascontiguousarray(array) for name, array in expectation.arrays.items()}, file)
+def _write_inputs(expectation: Expectation, rows: int, folder: Path) -> Path:
+    """Write the first inputs of one kind into a file unless it is there, and return the file."""
+    file = folder / f"{quote(expectation.kind, safe='')}.{rows}.safetensors"  # an input's name may be part of it
+    if not file.exists():
+        arrays = first_rows(expectation.arrays, rows)
+        save_file({f"input.{name}": np.ascontiguousarray(array) for name, array in arrays.items()}, file)
     return file
 
 
@@ -365,21 +373,19 @@ def _evaluator_checks(file: Path, reference: Reference, expectations: Sequence[E
 def _batch_comparisons(replayed: Replayed, expectations: Sequence[Expectation]) -> list[Comparison]:
     """Compare each example's last answer alone with its last answer in every larger batch."""
     last = max(call for _, call in replayed.answers)
-    return [
-        compare(
-            replayed.answers[f"{expectation.kind}.1", last],
-            replayed.answers[f"{expectation.kind}.{size}", last],
-            replace(
-                BATCH_INVARIANT,
-                absolute=expectation.tolerance.absolute,
-                usual_spread=expectation.tolerance.usual_spread,
-                outputs=expectation.tolerance.outputs,
-            ),
+    comparisons = []
+    for expectation in expectations:
+        limit = replace(
+            BATCH_INVARIANT,
+            absolute=expectation.tolerance.absolute,
+            usual_spread=expectation.tolerance.usual_spread,
+            outputs=expectation.tolerance.outputs,
         )
-        for expectation in expectations
-        for size in expectation.expected
-        if size > 1
-    ]
+        alone, *batches = (replayed.answers[f"{expectation.kind}.{size}", last] for size in expectation.expected)
+        for batch in batches:
+            rows = min(len(alone), len(batch))
+            comparisons.append(compare(alone[:rows], batch[:rows], limit))
+    return comparisons
 
 
 def _finite(value: float) -> float | None:

@@ -20,9 +20,10 @@ from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.model_file import _quiet_torchscript
 from pipeline._handlers.sizes import pack_size_groups
 from pipeline._handlers.tolerance import FLOAT32
+from pipeline.checks.expectation import COSTLY_MACS, make_expectations
 from pipeline.checks.free_axes import sized_examples
 from pipeline.checks.locate.first_difference import locate
-from pipeline.checks.reference import module_reference
+from pipeline.checks.reference import Reference, module_reference
 from pipeline.errors import ProofError
 from tests.onnx_files import LOGITS, VALUES, graph, one_operator
 from tests.parity_reports import check, require
@@ -149,3 +150,35 @@ def test_a_length_that_the_file_took_for_a_constant_fails_at_another_one(exporte
     failed = {check.inputs for check in reports[ByRoot].checks if not check.comparison.passed}
     assert failed == {f"real (steps of {size})" for size in (1, 6, 24, 25)}
     assert {check.batch_size for check in reports[ByMean].checks if check.inputs == "real (steps of 25)"} == {1, 2}
+
+
+def _answered(macs: int, count: int = 300) -> dict[str, dict[int, int]]:
+    """The number of examples that are answered of each kind, by batch size."""
+    spec = InputSpec(name="values", dtype="float32", shape=(2,), low=-1, high=1)
+    reference = Reference(name="sum", answer=lambda inputs: inputs["values"] * np.float32(2))
+    samples = {"input.values": np.random.default_rng(0).uniform(-1, 1, (count, 2)).astype(np.float32)}
+    expectations, _ = make_expectations(reference, [spec], samples, (1, 2, 7, 32), FLOAT32, macs=macs)
+    return {
+        expectation.kind: {size: len(answers) for size, answers in expectation.expected.items()}
+        for expectation in expectations
+    }
+
+
+def test_a_costly_network_answers_fewer_examples_and_every_batch_size_is_filled() -> None:
+    every = dict.fromkeys((1, 2, 7, 32), 32)
+    usual = {"zeros": every, "maximum": every, "noise": every}
+    assert _answered(COSTLY_MACS) == {"real": dict.fromkeys((1, 2, 7, 32), 300), **usual}
+    same = {1: 2, 2: 2, 7: 7}
+    few = {"zeros": same, "maximum": same, "noise": {1: 8, 2: 8, 7: 8, 32: 32}}
+    assert _answered(6 * COSTLY_MACS) == {"real": dict.fromkeys((1, 2, 7, 32), 42), **few}
+    assert _answered(100 * COSTLY_MACS) == {"real": {1: 8, 2: 8, 7: 8, 32: 32}, **few}
+    assert _answered(100 * COSTLY_MACS, count=5)["real"] == dict.fromkeys((1, 2, 7, 32), 5)
+
+
+def test_a_costly_file_that_differs_is_caught_and_its_twin_passes(exported: Exported, tmp_path: Path) -> None:
+    reference = module_reference(exported.module, exported.inputs)
+    for file, same in (("float.onnx", True), ("int8.onnx", False)):
+        path = exported.folder / file
+        report = check(exported, path, reference, FLOAT32, tmp_path, macs=100 * COSTLY_MACS, skip_evaluator="costly")
+        assert report.passed is same
+        assert {check.batch_size for check in report.checks if check.inputs == "noise"} == {1, 2, 7, 32}
