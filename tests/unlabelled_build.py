@@ -10,18 +10,9 @@ from pipeline.commands.init import init_project
 from tests.example_build import Built
 from tests.reporters import Lines
 
-PHOTOS = """
-import numpy as np
-from sklearn.datasets import load_digits
-from pipeline import DataSet, ImageDecoding, InputSpec
-
-def load():
-    pictures = np.rint(load_digits().images * (255 / 16)).astype(np.uint8)[:, np.newaxis]
-    picture = InputSpec(name="image", dtype="uint8", shape=(1, 8, 8), low=0, high=255, decoding=ImageDecoding(mode="L"))
-    return DataSet.from_arrays(
-        "photos", {"image": pictures}, classes=list("0123456789"), specs=[picture], validation=0.3, test=0.3
-    )
-"""
+PAGE = (Path(__file__).parents[1] / "docs" / "own-model.md").read_text(encoding="utf-8")
+# The data set of the page on data without labels, as it stands there.
+PHOTOS = PAGE.partition("cat > my-model/photos.py <<'EOF'\n")[2].partition("EOF\n")[0]
 RECIPE = """
 name = "photos"
 [model]
