@@ -13,7 +13,7 @@ from pipeline.engine.deadline import Deadline
 from pipeline.recipe.limits import Measure
 from pipeline.recipe.passes import FineTune
 from pipeline.search.comparison import SpeedComparison
-from pipeline.search.search import LABEL_WEIGHT, Searched, aim_for, planned, precisions_for, search
+from pipeline.search.search import LABEL_WEIGHT, Searched, aim_for, beyond_proof, planned, precisions_for, search
 from pipeline.search.settings import SearchSettings
 
 
@@ -75,6 +75,12 @@ def _search(
 ) -> tuple[Searched, int]:
     """Return what a search makes besides the candidates that exist, and how many it might have made."""
     say = context.reporter
+    lossy = sum(spec.lossy for spec in specs)
+    if context.decisions is not None and (
+        why := beyond_proof(maker.reports[FALLBACK].quality, settings.budget, compared=lossy)
+    ):
+        say.log(f"search: none: {why}")
+        return Searched(specs=[], rows=[]), 0
     say.log(f"search: {settings.effort}, for {settings.goal}, {settings.limit_s / 60:g} minutes at most")
     deadline = Deadline(context.scratch / "search-seconds.kept", settings.limit_s, say.log)
     timed = replace(context, limit=deadline)
@@ -86,7 +92,7 @@ def _search(
         timed,
         effort=settings.effort,
         limits=settings.budget,
-        compared=sum(spec.lossy for spec in specs),
+        compared=lossy,
         tuning=FineTune(
             label_weight=LABEL_WEIGHT if context.decisions is None else 0.0, shift=settings.shift, seed=settings.seed
         ),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
 from pydantic import TypeAdapter
 
-from pipeline.candidates.choose import Verdict, judge
+from pipeline.candidates.choose import Verdict, adjusted_confidence, judge
 from pipeline.candidates.context import Context
 from pipeline.candidates.evaluate import is_evaluated
 from pipeline.candidates.report import CandidateReport
@@ -28,6 +29,7 @@ from pipeline.search.calibration import best_static_int8
 from pipeline.search.comparison import SpeedComparison
 from pipeline.search.strategy import EFFORTS, Strategy, epochs_for, variant_name
 from pipeline.search.widths import Aim, Ladder, Plan, Sensitivity, plans, scan
+from pipeline.tasks.quality import QualityReport
 
 # Share of the labels' own loss in fine-tuning. On fashion-cnn at 18 % of its cost, after 5 epochs, the drop on
 # validation data was 0.26 points without labels, 0.03 at 0.3, and -0.14 at 0.6.
@@ -146,6 +148,31 @@ def search(
 def planned(effort: SearchEffort, precisions: Sequence[Precision]) -> int:
     """Return how many candidates a search may make. This number counts, for what it makes follows from what it saw."""
     return len(precisions) * EFFORTS[effort].networks
+
+
+def beyond_proof(quality: QualityReport, limits: Budget, *, compared: int) -> str:
+    """Say that examples without labels are too few to prove any network of a search; empty where they are enough.
+
+    By float's own decisions no candidate gains anything, so the bound of one that decides everything as float does is
+    the lowest that there is.
+
+    Args:
+        quality: quality report on the float network's file.
+        limits: the budget.
+        compared: number of lossy candidates besides those of the search, for the adjusted bound.
+    """
+    confidence = adjusted_confidence(compared + planned("quick", _ALWAYS))
+    least = quality.model_copy(update={"lost": 0, "gained": 0}).smallest_provable(confidence)
+    budget = limits.max_accuracy_drop
+    if least <= budget:
+        return ""
+    # The bound is a / (n + a) for n examples, or as good as that.
+    needed = math.ceil(quality.examples * least / (1 - least) * (1 - budget) / budget) if budget and least < 1 else 0
+    enough = f"give {needed:,} validation examples or more, or" if needed else "give"
+    return (
+        f"the smallest drop that {quality.examples:,} validation examples can prove is {least * 100:.2f} points, and "
+        f"the budget is {budget * 100:.2f}; {enough} a larger budget.max_accuracy_drop"
+    )
 
 
 def precisions_for(

@@ -10,9 +10,9 @@ import pytest
 from pipeline.candidates.report import CandidateReport
 from pipeline.measure import host
 from pipeline.precision import Precision
-from pipeline.recipe.limits import Measure
-from pipeline.search.search import aim_for, planned, precisions_for
-from tests.builders import candidate
+from pipeline.recipe.limits import Budget, Measure
+from pipeline.search.search import aim_for, beyond_proof, planned, precisions_for
+from tests.builders import LIMITS, candidate, quality
 from tests.reporters import Lines
 
 
@@ -62,3 +62,16 @@ def test_networks_are_tried_in_bfloat16_where_float_gains_by_it() -> None:
     assert precisions_for([whole, other], gains=gains, reporter=said) == onnx
     assert len(asked) == 2, "the recipe asked for no such candidate, or the processor has no use for it"
     assert planned("quick", onnx) * 4 == planned("quick", (*onnx, "bf16")) * 3
+
+
+@pytest.mark.parametrize(("examples", "needed"), [(20, 741), (740, 741)])
+def test_a_search_that_could_prove_nothing_by_floats_decisions_says_how_many_examples_could(
+    examples: int, needed: int
+) -> None:
+    why = beyond_proof(quality(examples=examples, lost=1), LIMITS, compared=4)
+    assert f"the smallest drop that {examples} validation examples can prove is" in why
+    assert f"the budget is 1.00; give {needed} validation examples or more, or a larger budget" in why
+    assert beyond_proof(quality(examples=needed, lost=1), LIMITS, compared=4) == ""
+    assert beyond_proof(quality(), Budget(max_accuracy_drop=0.0), compared=4).endswith(
+        "the budget is 0.00; give a larger budget.max_accuracy_drop"
+    )
