@@ -49,4 +49,5 @@ def judge_on(
         return quality
     # Float is never wrong by its own decisions, so how sure it may be of them cannot be told.
     unknown = {"calibration_error": None, "float_calibration_error": None}
-    return quality.model_copy(update={"metric": split.metric(task), **unknown})
+    figures = tuple(figure.model_copy(update={"name": f"{figure.name} from float"}) for figure in quality.figures)
+    return quality.model_copy(update={"metric": split.metric(task), "figures": figures, **unknown})

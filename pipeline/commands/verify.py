@@ -41,10 +41,11 @@ def verify(
             or of the file.
         public_key: key to check `<archive>.sig` with, PEM.
         require_signature: whether a missing signature is a fault.
-        data: labelled examples to judge the archive on: a split as a build writes it (`data/test.safetensors`), or a
+        data: examples to judge the archive on: a split as a build writes it (`data/test.safetensors`), or a
             folder of them.
         url: address of a running server whose answers are to be compared with the archive's own.
-        float_model: the build's file of the float network, for use of `url` together with `data`.
+        float_model: the build's file of the float network, for use of `url` together with `data`, and for data without
+            labels, which are judged by agreement with it.
         allowed_operators: operators that the archive's model may call beside those that only compute; see
             `pipeline.model_code`.
         reporter: reporter that is told what happens; silent by default.

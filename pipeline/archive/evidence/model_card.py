@@ -164,7 +164,8 @@ def _figures(evidence: Evidence) -> Iterator[str]:
     yield "|---|---|--:|--:|"
     for name, figure in rows:
         unit = f" {_escape(figure.unit)}" if figure.unit else ""
-        yield f"| {name} | {_escape(figure.name)} | {figure.value:.4g}{unit} | {figure.float_value:.4g}{unit} |"
+        of_float = f"{figure.float_value:.4g}{unit}" if evidence.labelled else "-"
+        yield f"| {name} | {_escape(figure.name)} | {figure.value:.4g}{unit} | {of_float} |"
     yield ""
 
 

@@ -235,14 +235,10 @@ def class_note(quality: QualityReport, words: DecisionWords, *, allowed: bool) -
     """
     if not allowed or quality.worst_class_drop < _MUCH:
         return ""
-    if quality.judged_by != "targets":
-        return (
-            f"of {quality.worst_class_examples:,} examples that float calls {visible(quality.worst_class_name)}, "
-            f"{quality.worst_class_drop:.0%} get another decision"
-        )
+    by_float = "" if quality.judged_by == "targets" else ", as float decides it,"
     return (
-        f"{words.group} {visible(quality.worst_class_name)} loses {points(quality.worst_class_drop)} points of its "
-        f"own ({quality.worst_class_examples:,} examples)"
+        f"{words.group} {visible(quality.worst_class_name)}{by_float} loses {points(quality.worst_class_drop)} points "
+        f"of its own ({quality.worst_class_examples:,} examples)"
     )
 
 

@@ -83,9 +83,11 @@ def decision_legend(rows: Sequence[Row], limits: Budget, words: DecisionWords) -
 
 
 def figures_line(quality: QualityReport) -> str:
-    """Write the figures of a whole set, each beside that of float."""
+    """Write the figures of a whole set, each beside that of float if there are labels."""
+    labelled = quality.judged_by == "targets"
     shown = [
-        f"{visible(figure.name)} {figure.value:.4g} (float {figure.float_value:.4g}{_unit(figure)})"
+        f"{visible(figure.name)} {figure.value:.4g}"
+        + (f" (float {figure.float_value:.4g}{_unit(figure)})" if labelled else _unit(figure))
         for figure in quality.figures[:_MOST_FIGURES]
     ]
     more = len(quality.figures) - len(shown)
@@ -93,13 +95,14 @@ def figures_line(quality: QualityReport) -> str:
 
 
 def figure_table(rows: Sequence[Row]) -> Table:
-    """Draw a row per lossy candidate and one for float: figures of the whole set, which no limit is held against."""
+    """Draw a row per lossy candidate, and one for float if there are labels: figures that no limit is held against."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("  without a limit", no_wrap=True)
     figures = rows[0].report.quality.figures[:_MOST_FIGURES]
     for figure in figures:
         table.add_column(f"{visible(figure.name)}{_unit(figure)}", justify="right", no_wrap=True)
-    table.add_row("  float", *(f"{figure.float_value:.4g}" for figure in figures), style="dim")
+    if rows[0].report.quality.judged_by == "targets":
+        table.add_row("  float", *(f"{figure.float_value:.4g}" for figure in figures), style="dim")
     for row in rows:
         table.add_row(
             ("* " if row.selected else "  ") + row.report.name,

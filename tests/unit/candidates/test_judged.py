@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from pipeline.candidates.choose import OVER, WITHIN, judge
 from pipeline.candidates.judged import judge_on
 from pipeline.data.dataset import Split
+from pipeline.recipe.task import Regression
 from pipeline.tasks.classification.member import ClassificationTask
 from pipeline.tasks.quality import AGREEMENT, QualityReport
+from pipeline.tasks.regression.member import RegressionTask
 from tests.builders import LIMITS
 
 EXAMPLES = 2000
@@ -62,3 +64,19 @@ def test_labels_are_what_counts_where_there_are_any() -> None:
     assert (report.metric, report.judged_by) == ("accuracy", "targets")
     assert report.float_accuracy == pytest.approx(1 / 3, abs=1e-3)
     assert report.calibration_error is not None
+
+
+def test_figures_of_the_whole_set_are_of_the_distance_from_float() -> None:
+    outputs = np.linspace(0, 1, EXAMPLES, dtype=np.float32)[:, np.newaxis]
+    report = judge_on(
+        UNLABELLED,
+        RegressionTask(settings=Regression(tolerance=(0.1,), center=(0.5,), scale=(0.3,))),
+        candidate="slim",
+        outputs=outputs + np.float32(0.02),
+        float_outputs=outputs,
+        names=("height",),
+        activation="none",
+    )
+    assert (report.metric, report.accuracy, report.flips) == (AGREEMENT, 1.0, 0)
+    assert {figure.name.rpartition(" from ")[2] for figure in report.figures} == {"float"}
+    assert report.figures[0].value == pytest.approx(0.02, abs=1e-6)

@@ -269,7 +269,7 @@ def test_without_labels_every_figure_is_of_agreement_with_float(capsys: pytest.C
     assert "drop: points of agreement with float lost on validation" in text
     assert "The data have no labels. Every figure of quality says how far decisions agree with float's" in text
     assert "Test set, opened for this line alone: agreement with float 0.9230, drop +0.70 points" in text
-    assert "of 50 examples that float calls a, 30% get another decision on validation" in text
+    assert "class a, as float decides it, loses +30.00 points of its own (50 examples) on validation" in text
     assert "validation, as float decides it, holds no example of class alarm" in text
     assert "ECE:" not in text
     assert result.to_json()["judged_by"] == "agreement with float"
