@@ -24,9 +24,10 @@ from pipeline.compress.onnx_file import (
     report,
     write_model,
 )
+from pipeline.compress.onnx_float_outputs import leave_outputs_in_float, output_activations
 from pipeline.compress.pass_effect import PassReport
 from pipeline.errors import UsageError
-from pipeline.inspection.graph import all_nodes, graph_cost, module_name
+from pipeline.inspection.graph import graph_cost, module_name
 from pipeline.recipe.names import ActivationType
 from pipeline.recipe.passes import RangeMethod
 
@@ -94,7 +95,7 @@ def quantize_file(
     """
     quantization = import_onnx_runtime("onnxruntime.quantization")
     model = read_model(source)
-    excluded = node_names(model, _kept_modules(model, keep))
+    excluded = [*node_names(model, _kept_modules(model, keep)), *output_activations(model)]
     groups = [examples, *others]
     count = sum(len(next(iter(arrays.values()))) for arrays in groups)
     with tempfile.TemporaryDirectory(prefix="pipeline-int8-") as folder:
@@ -117,7 +118,7 @@ def quantize_file(
                 extra_options={"CalibStridedMinMax": 1},
             )
         quantized = onnx.load(path)
-    _leave_logits_in_float(quantized)
+    leave_outputs_in_float(quantized)
     hold_against_defaults(quantized)
     pass_report = report(
         kind="static-int8",
@@ -183,23 +184,3 @@ def is_preprocessing(name: str) -> bool:
 def _lies_in(name: str, module: str) -> bool:
     """Whether a name is a module's own or that of a module inside it, in the whole or in the network alone."""
     return f"{name}.".startswith((f"{module}.", f"network.{module}."))
-
-
-def _leave_logits_in_float(model: onnx.ModelProto) -> None:
-    """Let the graph's outputs skip the quantizing and dequantizing that the quantizer put in front of them."""
-    graph = model.graph
-    makers = {name: node for node in graph.node for name in node.output}
-    for output in graph.output:
-        after = makers[output.name]
-        before = makers.get(after.input[0]) if after.op_type == "DequantizeLinear" else None
-        if before is None or before.op_type != "QuantizeLinear":
-            continue
-        values = before.input[0]
-        graph.node.remove(after)
-        graph.node.remove(before)
-        for node in graph.node:
-            node.output[:] = [output.name if name == values else name for name in node.output]
-            node.input[:] = [output.name if name == values else name for name in node.input]
-        used = {name for node in all_nodes(graph) for name in node.input}
-        for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
-            graph.initializer.remove(tensor)
