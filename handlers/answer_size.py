@@ -15,6 +15,9 @@ from .task_answers import ANSWERS
 MAX_ANSWER_BYTES = 6_553_500
 # No float32, held in a float64, is written longer than -1.1754943508222875e-38 and a comma.
 _NUMBER = len("-1.1754943508222875e-38,")
+# So many values of named outputs fit into one answer: each takes up to 16 characters in its output, a bracket or two,
+# and `_NUMBER` in the logits that a check asks for as well.
+MOST_OUTPUT_VALUES = MAX_ANSWER_BYTES // 48
 
 
 @dataclass(frozen=True, kw_only=True)

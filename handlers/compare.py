@@ -109,6 +109,9 @@ def by_output(answers: NDArray[Any], tolerance: Tolerance) -> list[tuple[str, ND
     """
     if not tolerance.outputs:
         return [("", answers, tolerance)]
+    columns = sum(math.prod(output.shape) for output in tolerance.outputs)
+    if answers.shape[1:] != (columns,):
+        raise ValueError(f"expected answers of {columns} values, as the outputs have, found {list(answers.shape[1:])}")
     parts: list[tuple[str, NDArray[Any], Tolerance]] = []
     start = 0
     for output in tolerance.outputs:
@@ -122,8 +125,6 @@ def by_output(answers: NDArray[Any], tolerance: Tolerance) -> list[tuple[str, ND
         )
         parts.append((output.name, answers[:, start:end].reshape(len(answers), *(output.shape or (1,))), limit))
         start = end
-    if start != answers.shape[1]:
-        raise ValueError(f"expected answers of {start} values, as the outputs have, found {answers.shape[1]}")
     return parts
 
 

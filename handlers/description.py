@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
+import numpy as np
+
 from .activation import ACTIVATIONS, Activation
 from .decode import InputSpec
 from .description_checks import (
@@ -163,6 +165,11 @@ class Serving:
         """Return the number of values in an answer, K: those of all outputs together, or one for each label."""
         return sum(spec.size for spec in self.outputs) or len(self.labels)
 
+    def column_name(self, column: int) -> str:
+        """Return the name of the label or output that a column of the answers (N, K) belongs to."""
+        ends = np.cumsum([spec.size for spec in self.outputs]) if self.outputs else np.arange(len(self.labels)) + 1
+        return self.labels[int(np.searchsorted(ends, column, side="right"))]
+
     @property
     def needed(self) -> tuple[str, ...]:
         """List the names of the files that a worker loads."""
@@ -255,6 +262,12 @@ class Serving:
         ):
             if count == 0:
                 raise ValueError(f"{what}: expected at least one, found none")
+        outputs = tuple(spec.name for spec in self.outputs)
+        if (self.task == "outputs" or outputs) and (self.task != "outputs" or not outputs or outputs != self.labels):
+            raise ValueError(
+                f"runtime: outputs: expected one for each of the labels in task outputs, and none in others, found "
+                f"{', '.join(outputs) or 'none'} in task {self.task}"
+            )
         if len(set(names)) != len(names):
             raise ValueError(f"inputs: expected a name of its own for each, found {', '.join(names)}")
         if len(set(self.needed)) != len(self.needed):

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from .compare import by_output, limits_of, tells_nothing_apart
 from .decode import InputSpec
 from .description import Serving
-from .outputs import OutputSpec
 from .sizes import fits_shape, size_groups
-from .tolerance import OutputLimit
 
 # A limit that is so many times the largest answer also accepts the opposite of that answer, and an answer of zeros.
 _ACCEPTS_ALL = 2.0
@@ -30,12 +28,14 @@ def require_golden(serving: Serving, arrays: Mapping[str, NDArray[Any]]) -> None
         ValueError: an array does not fit; the text names it, what was expected of it and what was found.
     """
     name, tolerance = serving.golden.file, serving.golden.tolerance
-    outputs = [(limit.name, limit.shape) for limit in tolerance.outputs]
-    if outputs != [(spec.name, spec.shape) for spec in serving.outputs]:
-        raise ValueError(
-            f"golden.tolerance: expected a limit for each of the outputs {_names(serving.outputs)}, found "
-            f"{_names(tolerance.outputs)}"
-        )
+    if tolerance.outputs or serving.outputs:
+        limits = [(limit.name, limit.shape) for limit in tolerance.outputs]
+        # Where the model has no outputs of its own, each label may have a unit of its own.
+        outputs = [(spec.name, spec.shape) for spec in serving.outputs] or [(label, ()) for label in serving.labels]
+        if limits != outputs:
+            raise ValueError(
+                f"golden.tolerance: expected a limit for each of the outputs {_names(outputs)}, found {_names(limits)}"
+            )
     try:
         groups = size_groups(arrays, serving.inputs)
         inputs = {spec.name: arrays[f"input.{spec.name}"] for spec in serving.inputs}
@@ -70,8 +70,8 @@ def proves_nothing(serving: Serving, arrays: Mapping[str, NDArray[Any]]) -> bool
     return len(answers) > 1 and tells_nothing_apart(answers, golden.tolerance)
 
 
-def _names(outputs: Sequence[OutputSpec] | Sequence[OutputLimit]) -> str:
-    return ", ".join(f"{output.name} {list(output.shape)}" for output in outputs) or "(none)"
+def _names(outputs: Sequence[tuple[str, tuple[int, ...]]]) -> str:
+    return ", ".join(f"{name} {list(shape)}" for name, shape in outputs) or "(none)"
 
 
 def _require_examples(

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from .classification_answer import ClassificationAnswer
 from .multi_label_answer import MultiLabelAnswer
+from .outputs_answer import OutputsAnswer
 from .regression_answer import RegressionAnswer
 
 if TYPE_CHECKING:
     from .description import Serving
 
-TaskName = Literal["classification", "multi-label", "regression"]
+TaskName = Literal["classification", "multi-label", "regression", "outputs"]
 TASK_NAMES: tuple[TaskName, ...] = get_args(TaskName)
 # One value of a table; None is an empty cell.
 Cell = str | int | float | None
@@ -77,6 +78,7 @@ ANSWERS: dict[TaskName, Answer] = {
     "classification": ClassificationAnswer(),
     "multi-label": MultiLabelAnswer(),
     "regression": RegressionAnswer(),
+    "outputs": OutputsAnswer(),
 }
 
 

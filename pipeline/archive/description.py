@@ -7,6 +7,7 @@ from itertools import zip_longest
 from typing import Any
 
 from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.outputs import OutputSpec
 from pipeline.archive.mar import Archive
 from pipeline.errors import ProofError
 
@@ -91,6 +92,26 @@ def require_activation(archive: Archive, *, activation: str, source: str) -> Non
             f"{archive.path}: serving.json: activation: expected {activation}, as {source} says, found "
             f"{archive.serving.activation}; its probabilities would be wrong: build the archive again"
         )
+
+
+def require_outputs(archive: Archive, *, outputs: Sequence[OutputSpec], source: str) -> None:
+    """Stop where values would be given to a client under the name or in the shape of another output.
+
+    Args:
+        archive: archive that was read and checked.
+        outputs: the model's outputs, in order; empty for one output with a value for each label.
+        source: name of the document that says so, for the message.
+
+    Raises:
+        ProofError: `serving.json` says otherwise; the output is named.
+    """
+    for expected, packed in zip_longest(outputs, archive.serving.outputs):
+        if expected != packed:
+            shown = ["none" if spec is None else f"{spec.name} {list(spec.shape)}" for spec in (expected, packed)]
+            raise ProofError(
+                f"{archive.path}: serving.json: outputs: expected {shown[0]}, as {source} says, found {shown[1]}; "
+                "answers would be named wrongly: build the archive again"
+            )
 
 
 def require_task(archive: Archive, *, task: str, settings: Mapping[str, Any], source: str) -> None:

@@ -255,6 +255,7 @@ def served_quality(
     *,
     model_info: Path,
     data: Path,
+    folder: Path,
     scratch: Path,
 ) -> tuple[QualityReport, tuple[int, ...]]:
     """Judge the winner against the float network on a split, both as they are served.
@@ -266,6 +267,7 @@ def served_quality(
         baseline_file: its model file.
         model_info: file with the facts of the model: its inputs and labels.
         data: file of the split.
+        folder: folder of the recipe, where the module of the user's score lies, if there is one.
         scratch: folder for temporary files.
 
     Returns:
@@ -276,7 +278,7 @@ def served_quality(
         predict_logits(file=file, runtime=report.runtime, inputs=info.inputs, data=data, scratch=scratch)
         for report, file in ((winner, winner_file), (baseline, baseline_file))
     ]
-    split, task = read_split(data), task_of(info.task)
+    split, task = read_split(data), task_of(info.task, outputs=info.outputs, folder=folder)
     quality = judge_on(
         split,
         task,
@@ -286,9 +288,10 @@ def served_quality(
         names=info.labels,
         activation=info.activation,
     )
-    if split.labels is not None:
+    if split.judged(task).labels is not None:
         return quality, ()
-    return quality, task.counts(split.targets(task, logits[1], activation=info.activation), outputs=len(info.labels))
+    targets = split.targets(task, logits[1], activation=info.activation)
+    return quality, task.counts(targets, outputs=len(info.labels))
 
 
 def hold_against(

@@ -45,7 +45,7 @@ def judge_on(
         names=names,
         activation=activation,
     )
-    if split.labels is not None:
+    if split.judged(task).labels is not None:
         return quality
     # Float is never wrong by its own decisions, so how sure it may be of them cannot be told.
     unknown = {"calibration_error": None, "float_calibration_error": None}

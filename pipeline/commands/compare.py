@@ -114,7 +114,7 @@ def _compare(
     from pipeline.scoring.differences import Tally
     from pipeline.tasks.table import task_named
 
-    task = task_named(old.serving.task, old.serving.task_settings)
+    task = task_named(old.serving.task, old.serving.task_settings, outputs=old.serving.outputs)
     tally = Tally(task=task, old=old.serving, new=new.serving)
     notes = [note for source in sources for note in source.notes]
     for note in notes:
@@ -188,6 +188,11 @@ def _require_comparable(old: Archive, new: Archive) -> None:
     if described != (others := [spec.to_json() for spec in other.inputs]):
         raise UsageError(
             f"{new.path}: expected the inputs of {old.path}, found others: {_first_difference(described, others)}"
+        )
+    if mine.outputs != other.outputs:
+        pair = [[spec.to_json() for spec in serving.outputs] for serving in (mine, other)]
+        raise UsageError(
+            f"{new.path}: expected the outputs of {old.path}, in their order, found others: {_first_difference(*pair)}"
         )
     if mine.labels != other.labels:
         pair = [[{"label": label} for label in serving.labels] for serving in (mine, other)]

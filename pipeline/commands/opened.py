@@ -22,6 +22,7 @@ from pipeline.stages import candidates as stage
 # two.
 _GROUND = (
     Kind.DATA_INFO,
+    Kind.MODEL_INFO,
     Kind.WEIGHTS,
     Kind.TRAIN_DATA,
     Kind.VALIDATION_DATA,

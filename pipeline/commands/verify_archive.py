@@ -172,9 +172,9 @@ def verify_archive(
     """
     path, reporter = Path(path), reporter or Silent()
     files = _data_files(data)
-    _require_use(files, url=url, float_model=float_model)
     vouched = open_vouched(path, digest=digest, public_key=public_key, require_signature=require_signature)
     archive = vouched.archive
+    _require_use(files, archive, url=url, float_model=float_model)
     evidence = None if archive.evidence is None else read_evidence(str(path), archive.evidence)
     with tempfile.TemporaryDirectory(prefix="verify-") as name:
         scratch = Path(name)
@@ -231,7 +231,9 @@ def _require_own_description(archive: Archive, evidence: Evidence | None, data: 
     if data is not None and (data / _DATA_INFO).is_file():
         info = read_info(data / _DATA_INFO)
         described = [spec.to_json() for spec in info.inputs]
-        require_description(archive, inputs=described, labels=info.classes, source=str(data / _DATA_INFO))
+        # What a network's own outputs are called, no data set says.
+        labels = archive.serving.labels if archive.serving.outputs else info.classes
+        require_description(archive, inputs=described, labels=labels, source=str(data / _DATA_INFO))
 
 
 def _require_golden(archive: Archive, golden: GoldenReport) -> None:
@@ -282,9 +284,10 @@ def _data_files(data: Path | None) -> tuple[Path, ...]:
     return tuple(held_out)
 
 
-def _require_use(files: Sequence[Path], *, url: str | None, float_model: Path | None) -> None:
+def _require_use(files: Sequence[Path], archive: Archive, *, url: str | None, float_model: Path | None) -> None:
     """Check that the float network is given where it is needed, and has a use where it is given."""
-    unlabelled = [file for file in files if read_split(file).labels is None]
+    task = task_named(archive.serving.task, archive.serving.task_settings, outputs=archive.serving.outputs)
+    unlabelled = [file for file in files if read_split(file).judged(task).labels is None]
     if float_model is not None and not unlabelled and (url is None or not files):
         raise UsageError("--float-model: expected --url and --data as well, to post and compare; give them")
     if float_model is None and unlabelled and url is None:
@@ -302,17 +305,17 @@ def _quality(
     from pipeline._handlers.runtimes import RUNTIMES
 
     serving = archive.serving
+    task = task_named(serving.task, serving.task_settings, outputs=serving.outputs)
     split = read_split(file)
-    task = task_named(serving.task, serving.task_settings)
     check_split(str(file), split, serving.inputs, outputs=len(serving.labels), task=task)
     model = unpacked / serving.runtime.file
     # The unpacked copy is ours; it is checked again all the same, because it is loaded next.
     if digest_file(model) != serving.files[serving.runtime.file]:
         raise FileError(f"{model}: expected the member as it was checked, found it altered")
-    targets = split.labels
+    targets = split.judged(task).labels
     if targets is None and float_copy is not None:
         kind = next(kind for kind, facts in RUNTIMES.items() if facts.ending == float_copy.suffix)
-        runtime = RuntimeSpec(kind=kind, file=float_copy.name)
+        runtime = RuntimeSpec(kind=kind, file=float_copy.name, outputs=serving.outputs)
         float_outputs = _answers(archive, float_copy, runtime, split, file, scratch)
         targets = split.targets(task, float_outputs, activation=serving.activation)
     if targets is None:
@@ -323,7 +326,7 @@ def _quality(
     lower, upper = task.interval(scores)
     which = _which_split(evidence, split.digest())
     recorded = _recorded(evidence, which)
-    if recorded is not None:
+    if recorded is not None and recorded.metric == split.metric(task):
         before = recorded.accuracy * examples
         allowed = max(1, round(_ALLOWED_CHANGE * examples))
         # The recorded share, times the examples, is rounded as any product is.
@@ -358,9 +361,9 @@ def _answers(
 
     serving = archive.serving
     logits = predict_logits(file=model, runtime=runtime, inputs=serving.inputs, data=file, scratch=scratch)
-    if logits.shape != (len(split), len(serving.labels)) or not np.isfinite(logits).all():
+    if logits.shape != (len(split), serving.columns) or not np.isfinite(logits).all():
         raise ProofError(
-            f"{archive.path}: {file.name}: expected finite logits {(len(split), len(serving.labels))}, "
+            f"{archive.path}: {file.name}: expected finite logits {(len(split), serving.columns)}, "
             f"found {logits.shape} with NaN or infinity"
         )
     return logits

@@ -19,9 +19,11 @@ from pipeline.checks.parity import ParityReport, failure
 from pipeline.commands.opened import open_run
 from pipeline.data.dataset import read_info, read_split
 from pipeline.engine.artifacts import Artifact, Kind, digest_file
+from pipeline.engine.documents import read_document
 from pipeline.engine.stage import Reporter, Silent
 from pipeline.errors import FileError, ProofError
 from pipeline.formats import FORMATS
+from pipeline.models.info import ModelInfo
 from pipeline.models.load import load_model_spec
 from pipeline.stages import candidates as stage
 from pipeline.tasks.table import task_of
@@ -141,11 +143,12 @@ def verify_run(
         names = ", ".join(opened.removed)
         say.log(f"verify: pipeline clean removed the files of {names}; pipeline build makes them again")
     info = read_info(paths[Kind.DATA_INFO, None])
-    model = load_model_spec(recipe.model, recipe.folder, info)
+    described = read_document(paths[Kind.MODEL_INFO, None], ModelInfo)
+    model = load_model_spec(recipe.model, recipe.folder, info).with_outputs(described.outputs)
     verifications = []
     with tempfile.TemporaryDirectory(prefix="pipeline-verify-") as scratch:
         files = {kind: path for (kind, candidate), path in paths.items() if candidate is None}
-        task = task_of(info.task)
+        task = task_of(info.task, outputs=model.outputs, folder=recipe.folder)
         context = stage.make_context(
             stage.settings(recipe), files, model=model, task=task, scratch=Path(scratch), reporter=say
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ from pipeline.data.input_checks import check_input
 from pipeline.engine.documents import Document, first_problem
 from pipeline.engine.handler_fields import InputField
 from pipeline.errors import DataError
-from pipeline.recipe.task import Classification, TaskName, TaskSettings
+from pipeline.recipe.task import Classification, TaskName, TaskSettings, judged_by_labels, takes_any_data
 from pipeline.tasks.coverage import Coverage
 from pipeline.tasks.quality import AGREEMENT
 from pipeline.tasks.table import task_named, task_of
@@ -69,11 +69,16 @@ class Split:
             float_outputs: the float network's outputs on this split, (N, K).
             activation: activation that they already have.
         """
-        return task.targets_of(float_outputs, activation=activation) if self.labels is None else self.labels
+        labels = self.judged(task).labels
+        return task.targets_of(float_outputs, activation=activation) if labels is None else labels
 
     def metric(self, task: Task) -> str:
         """The name of the mean score against those targets, such as accuracy."""
-        return AGREEMENT if self.labels is None else task.metric
+        return AGREEMENT if self.judged(task).labels is None else task.metric
+
+    def judged(self, task: Task) -> Split:
+        """The split without the labels, where the task does not judge by them."""
+        return self if judged_by_labels(task.settings) else replace(self, labels=None)
 
     def digest(self) -> str:
         """SHA-256 over names, dtypes, shapes and values."""
@@ -159,7 +164,7 @@ class DataSet:
         inputs: Mapping[str, NDArray[Any]],
         labels: NDArray[Any] | None = None,
         *,
-        classes: Sequence[str],
+        classes: Sequence[str] = (),
         specs: Sequence[InputSpec],
         seed: int = 0,
         validation: float = 0.2,
@@ -286,7 +291,7 @@ def describe(data: DataSet, task: TaskSettings | None = None) -> DataInfo:
         DataError: the data are for another task than the recipe asks for.
     """
     recipe_task = task_named(data.task) if task is None else task_of(task)
-    if recipe_task.name != data.task:
+    if recipe_task.name != data.task and not takes_any_data(recipe_task.settings):
         raise DataError(
             f"data set {data.name}: expected data for {recipe_task.name}, as task.kind says, found data for "
             f'{data.task}; set task.kind, or say task="{recipe_task.name}" where the DataSet is made'

@@ -8,9 +8,10 @@ from typing import Literal
 
 from pipeline.engine.source import factory_digests
 from pipeline.recipe.recipe import Recipe
+from pipeline.recipe.task import user_score
 
 
-def user_factories(recipe: Recipe, *sections: Literal["model", "data", "train"]) -> dict[str, str]:
+def user_factories(recipe: Recipe, *sections: Literal["model", "data", "task", "train"]) -> dict[str, str]:
     """Every function, as `module:function` by the setting that names it.
 
     Args:
@@ -20,6 +21,7 @@ def user_factories(recipe: Recipe, *sections: Literal["model", "data", "train"])
     settings = {
         "model.factory": recipe.model.factory,
         "data.factory": recipe.data.factory,
+        "task.score": user_score(recipe.task),
         "train.loss": recipe.train.loss,
     }
     return {

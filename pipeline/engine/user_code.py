@@ -97,15 +97,15 @@ def import_factory(
             f"factory {spec}: expected a function {function_name} in {module.__file__}, found these functions: {names}"
         )
 
-    def call(**arguments: Any) -> Any:
+    def call(*values: Any, **arguments: Any) -> Any:
         try:
-            inspect.signature(function).bind(**arguments)
+            inspect.signature(function).bind(*values, **arguments)
         except TypeError as error:
             signature = f"{function_name}{inspect.signature(function)}"
             raise UsageError(f"factory {spec}: expected arguments of {signature}, found: {error}") from error
         with user_modules(folder), observed(spec, folder, covered=covered):
             try:
-                return function(**arguments)
+                return function(*values, **arguments)
             except PipelineError:
                 raise
             except Exception as error:

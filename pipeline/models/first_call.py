@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipeline._handlers.answer_size import MOST_OUTPUT_VALUES
 from pipeline._handlers.sizes import sizes_in_words
 from pipeline.data.dataset import Split
 from pipeline.data.free_axis_sizes import resized, size_plan
@@ -112,6 +112,12 @@ def check_first_call(
             )
         earlier += [(values, values.clone()) for values in outputs]
         _check_finite(joined(outputs), where, weights)
+    if spec.columns > MOST_OUTPUT_VALUES and spec.outputs:
+        raise UsageError(
+            f"{where}: expected outputs of at most {MOST_OUTPUT_VALUES} values an example, which fit into a server's "
+            f"answer, found {spec.columns} ({', '.join(f'{output.name} {output.size}' for output in spec.outputs)}); "
+            "pool them, or name those that clients need in model.output"
+        )
     if spec.outputs:
         _require_fixed_shapes(spec, model, examples, where=where)
         casts = named_outputs(
@@ -136,20 +142,20 @@ def _checked(spec: ModelSpec, returned: object, *, rows: int, task: Task, where:
         return spec, [output]
     names = [feature.name for feature in spec.inputs]
     outputs = named_outputs(returned, spec.choice, rows=rows, inputs=names, where=where).specs
-    for output, earlier in zip(outputs, spec.outputs or outputs, strict=False):
+    found_names, expected_names = ([output.name for output in each] for each in (outputs, spec.outputs or outputs))
+    if found_names != expected_names:
+        raise UsageError(
+            f"{where}: expected the outputs {', '.join(expected_names)}, as in the first call in evaluation mode, "
+            f"found {', '.join(found_names)}; name those that count in model.output"
+        )
+    for output, earlier in zip(outputs, spec.outputs or outputs, strict=True):
         if output != earlier:
             raise UsageError(
-                f"{where}: output {earlier.name}: expected a shape that does not follow the number of examples, found "
-                f"{output.name} {output.shape} for {rows} of them, {earlier.shape} for {rows - 1}"
+                f"{where}: output {output.name}: expected one shape for any number of examples, found {output.shape} "
+                f"for {rows} of them, {earlier.shape} before"
             )
-    if len(outputs) != len(spec.outputs or outputs):
-        raise UsageError(
-            f"{where}: expected the outputs {', '.join(spec.labels)}, as in evaluation mode, found "
-            f"{', '.join(output.name for output in outputs)}; name those that count in model.output"
-        )
-    labels = tuple(output.name for output in outputs)
     tensors = [tensor.to(torch.float32) for tensor in tensors_in(returned, spec.choice)]
-    return replace(spec, outputs=outputs, labels=labels), tensors
+    return spec.with_outputs(outputs), tensors
 
 
 def _require_parts_in_training(

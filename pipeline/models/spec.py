@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -176,6 +176,12 @@ class ModelSpec:
     def columns(self) -> int:
         """Number of values in the answer to an example, K."""
         return sum(output.size for output in self.outputs) or len(self.labels)
+
+    def with_outputs(self, outputs: Sequence[OutputSpec]) -> ModelSpec:
+        """The specification that names the outputs of the network's first call; the same one without any."""
+        if not outputs:
+            return self
+        return replace(self, outputs=tuple(outputs), labels=tuple(output.name for output in outputs))
 
     def deployable(self, network: nn.Module) -> AnyDeployable:
         """Put the preprocessing in front of a network.

@@ -17,8 +17,9 @@ from pipeline.recipe.names import (
     is_search_name,
 )
 from pipeline.recipe.package import Package, Smoke
+from pipeline.recipe.passes import FineTune
 from pipeline.recipe.section import LONGEST_NAME, NAME, Section
-from pipeline.recipe.task import Classification, Regression, TaskSettings, why_no_confidence, why_no_smoothing
+from pipeline.recipe.task import Classification, Outputs, Regression, TaskSettings, why_no_confidence, why_no_smoothing
 from pipeline.recipe.train import Train
 
 
@@ -83,6 +84,29 @@ class Recipe(Section):
         reason = why_no_smoothing(self.task)
         if reason and self.train.label_smoothing:
             raise ValueError(f"train.label_smoothing: expected none, because {reason}; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _loss_of_outputs(self) -> Recipe:
+        if not isinstance(self.task, Outputs):
+            return self
+        why = "because the task outputs has no loss of its own"
+        if self.train.epochs and self.train.loss is None:
+            raise ValueError(
+                f"train.epochs = {self.train.epochs} without train.loss: expected the loss to train by, {why}; give "
+                "train.loss, or train.epochs = 0 and a network with its weights"
+            )
+        weighted = [
+            variant.name
+            for variant in self.candidates.variants or ()
+            for step in variant.passes
+            if isinstance(step, FineTune) and step.label_weight
+        ]
+        if weighted and (self.train.loss is None or self.task.score is None):
+            raise ValueError(
+                f"variant {weighted[0]}: label_weight: expected none without train.loss and task.score, {why}; leave "
+                "it out: fine-tuning learns float's values"
+            )
         return self
 
     @property

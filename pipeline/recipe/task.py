@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, assert_never, get_args
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from pipeline.recipe.names import meant
+from pipeline.recipe.names import FACTORY, meant
 from pipeline.recipe.section import Section
 
 # The same as in `handlers.task_answers`, which loads numpy; a test holds the two together.
-TaskName = Literal["classification", "multi-label", "regression"]
+TaskName = Literal["classification", "multi-label", "regression", "outputs"]
 
 
 def _listed(value: Any) -> Any:
@@ -66,6 +68,70 @@ class Regression(Section):
     )
 
 
+# Text that stands for a share of an output's own spread.
+_SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
+
+
+def _distance(value: Any) -> Any:
+    """Check a tolerance: a number above 0, or a share of the spread such as "5 %"."""
+    if isinstance(value, str):
+        if _SHARE.fullmatch(value) is None or not 0 < share_of_spread(value) < 1:
+            raise ValueError('expected a number in the unit of the output, or a share of its spread such as "5 %"')
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError('expected a number above 0, or a share of the spread of the output such as "5 %"')
+    return float(value)
+
+
+def _distances(value: Any) -> Any:
+    """Check one tolerance for all outputs, or a table of them by name."""
+    return (
+        {str(name): _distance(own) for name, own in value.items()} if isinstance(value, Mapping) else _distance(value)
+    )
+
+
+def share_of_spread(text: str) -> float:
+    """The share that a text such as `5 %` stands for."""
+    match = _SHARE.fullmatch(text)
+    return 0.0 if match is None else float(match[1]) / 100
+
+
+OutputsTolerance = float | str | dict[str, float | str]
+
+
+class Outputs(Section):
+    """The network has one or several outputs of any shapes; they are held against float's, or scored by the user."""
+
+    kind: Literal["outputs"] = Field(default="outputs", description="what the network is for")
+    tolerance: Annotated[OutputsTolerance, BeforeValidator(_distances)] = Field(
+        default="5 %",
+        description="how far any value of an output may be from float's and still agree: a number in the output's own "
+        'unit, or a share such as "5 %" of its spread (the median difference between the largest and the smallest '
+        "value of an answer); one for all outputs, or a table by output name",
+    )
+    score: str | None = Field(
+        default=None,
+        pattern=FACTORY,
+        description="the user's own score, as module:function; it is called with the outputs by name, (N, *shape) "
+        "arrays, and the labels, and gives a number for each example, higher is better; if not given, candidates are "
+        "judged by agreement with float inside the tolerance",
+    )
+    score_range: tuple[float, float] | None = Field(
+        default=None, description="lowest and highest value that the score can have; 0 and 1 if not given"
+    )
+
+    @model_validator(mode="after")
+    def _range_of_a_score(self) -> Outputs:
+        if self.score_range is None:
+            return self
+        low, high = self.score_range
+        if not -math.inf < low < high < math.inf:
+            raise ValueError(f"score_range: expected a lowest and a higher highest value, found {low:g} and {high:g}")
+        if self.score is None:
+            raise ValueError("score_range without score: expected the function that it is the range of; give score")
+        return self
+
+
 def _named(settings: Any) -> Any:
     """Add the kind to a section without settings, and say what is wrong with any other kind."""
     if not isinstance(settings, Mapping):
@@ -80,7 +146,7 @@ def _named(settings: Any) -> Any:
 
 # This is a closed union: `kind` tells its members apart.
 TaskSettings = Annotated[
-    Annotated[Classification | MultiLabel | Regression, Field(discriminator="kind")], BeforeValidator(_named)
+    Annotated[Classification | MultiLabel | Regression | Outputs, Field(discriminator="kind")], BeforeValidator(_named)
 ]
 
 
@@ -91,6 +157,8 @@ def why_no_confidence(task: TaskSettings) -> str:
             return ""
         case Regression():
             return "a regression answers with values, which have no confidence"
+        case Outputs():
+            return "the outputs of this task are values, which have no confidence"
         case unreachable:
             assert_never(unreachable)
 
@@ -102,5 +170,51 @@ def why_no_smoothing(task: TaskSettings) -> str:
             return ""
         case Regression():
             return "the targets of a regression are values, not labels"
+        case Outputs():
+            return "the task outputs has no loss of its own"
+        case unreachable:
+            assert_never(unreachable)
+
+
+def judged_by_labels(task: TaskSettings) -> bool:
+    """Whether answers are judged by labels, where the data have them; else by agreement with float alone."""
+    match task:
+        case Classification() | MultiLabel() | Regression():
+            return True
+        case Outputs():
+            return task.score is not None
+        case unreachable:
+            assert_never(unreachable)
+
+
+def takes_any_data(task: TaskSettings) -> bool:
+    """Whether a data set that was made for another task will do."""
+    match task:
+        case Classification() | MultiLabel() | Regression():
+            return False
+        case Outputs():
+            return True
+        case unreachable:
+            assert_never(unreachable)
+
+
+def user_score(task: TaskSettings) -> str | None:
+    """The user's own score, as `module:function`; None where the task's own judges."""
+    match task:
+        case Classification() | MultiLabel() | Regression():
+            return None
+        case Outputs():
+            return task.score
+        case unreachable:
+            assert_never(unreachable)
+
+
+def of_the_build(task: TaskSettings) -> tuple[str, ...]:
+    """Names of the settings that no archive holds: nobody else has the function, and none may be imported for it."""
+    match task:
+        case Classification() | MultiLabel() | Regression():
+            return ()
+        case Outputs():
+            return ("score", "score_range")
         case unreachable:
             assert_never(unreachable)

@@ -155,7 +155,7 @@ def conclude(
     largest = None
     if tally.largest is not None:
         value, name, output = tally.largest
-        largest = LargestDifference(value=value, name=name, output=old.serving.labels[output])
+        largest = LargestDifference(value=value, name=name, output=old.serving.column_name(output))
     return ArchiveComparison(
         old=old.path,
         new=new.path,

@@ -90,8 +90,8 @@ class Tally:
             targets: targets of the request's examples, (N, ...); None without.
         """
         names = old.request.names
-        outputs, has_old = _outputs(old, len(self.old.labels))
-        other, has_new = _outputs(new, len(self.new.labels))
+        outputs, has_old = _outputs(old, self.old.columns)
+        other, has_new = _outputs(new, self.new.columns)
         both, one = has_old & has_new, has_old ^ has_new
         neither = ~(has_old | has_new)
         reasons = {**dict(old.reasons), **dict(new.reasons)}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipeline._handlers.description import Serving
 from pipeline.data.target_columns import read_targets
 from pipeline.errors import DataError, UsageError
+from pipeline.recipe.task import judged_by_labels
 from pipeline.scoring.arrays import ArraysSource, read_rows
 from pipeline.scoring.folder import FolderSource
 from pipeline.scoring.sources import Source
@@ -22,7 +23,7 @@ _PARTS = frozenset({"train", "training", "val", "valid", "validation", "test", "
 
 
 def targets_of(source: Source, serving: Serving, task: Task, columns: Sequence[str]) -> NDArray[Any] | None:
-    """Return the targets of all examples as a split stores them, (N, ...); None where the data have none.
+    """Return the targets of all examples as a split stores them, (N, ...); None where there are none to judge by.
 
     Args:
         source: data.
@@ -36,6 +37,8 @@ def targets_of(source: Source, serving: Serving, task: Task, columns: Sequence[s
     """
     if columns and not isinstance(source, TableSource):
         raise UsageError(f"--target: expected a table (.csv) with it, found other data; leave {columns[0]} out")
+    if not judged_by_labels(task.settings):
+        return None
     match source:
         case ArraysSource(labels=place) if place is not None:
             where, targets = str(source.path), read_rows(place)

@@ -19,7 +19,7 @@ from safetensors.numpy import load
 
 from pipeline._handlers.compare import Comparison, compare
 from pipeline._handlers.decode import InputSpec, decode_image
-from pipeline._handlers.description import RuntimeSpec
+from pipeline._handlers.description import RuntimeSpec, Serving
 from pipeline._handlers.golden_pictures import stored_pictures
 from pipeline._handlers.picture_kinds import PICTURE_KINDS
 from pipeline._handlers.request import MAX_BODY_BYTES
@@ -339,11 +339,11 @@ def _quality(
     workers: set[int],
 ) -> ServedQuality:
     serving = archive.serving
-    task = task_named(serving.task, serving.task_settings)
+    task = task_named(serving.task, serving.task_settings, outputs=serving.outputs)
     check_split(name, split, serving.inputs, outputs=len(serving.labels), task=task)
     # The examples are spread over the data, so that sorted data give more than their first class.
     rows = np.unique(np.linspace(0, len(split) - 1, min(max_examples, len(split))).astype(np.int64))
-    chosen = split.take(rows)
+    chosen = split.take(rows).judged(task)
     # It may be another form than that of the golden inputs: with free axes, these examples may have another size.
     form, bodies = next(iter(_fitting_bodies(encode_requests(serving.inputs, chosen.inputs), name).items()))
     with tempfile.TemporaryDirectory(prefix="served-") as folder:
@@ -359,7 +359,7 @@ def _quality(
         reporter.progress(name, len(responses), len(bodies))
     comparison = _require_same(archive, f"{name}, {_where(form, at_once)}", expected, responses)
     outputs = np.concatenate([response.values for response in responses])
-    floats = None if float_model is None else _float_outputs(float_model, serving.inputs, chosen)
+    floats = None if float_model is None else _float_outputs(float_model, serving, chosen)
     labels, activation = chosen.labels, serving.activation
     targets = labels if floats is None else chosen.targets(task, floats, activation=activation)
     total = None if targets is None else float(task.scores(outputs, targets, activation=activation).sum())
@@ -381,10 +381,10 @@ def _quality(
     )
 
 
-def _float_outputs(file: Path, inputs: Sequence[InputSpec], split: Split) -> NDArray[np.float32]:
+def _float_outputs(file: Path, serving: Serving, split: Split) -> NDArray[np.float32]:
     kind = next(kind for kind, facts in RUNTIMES.items() if facts.ending == file.suffix)
-    runtime = RuntimeSpec(kind=kind, file=file.name)
-    return answers(file.parent, runtime, inputs, split.inputs, [AT_ONCE])[AT_ONCE]
+    runtime = RuntimeSpec(kind=kind, file=file.name, outputs=serving.outputs)
+    return answers(file.parent, runtime, serving.inputs, split.inputs, [AT_ONCE])[AT_ONCE]
 
 
 def _where(form: str, at_once: int) -> str:

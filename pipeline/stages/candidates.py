@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pipeline.candidates.eager import EagerSource
     from pipeline.candidates.report import CandidateReport
     from pipeline.data.dataset import DataInfo
+    from pipeline.models.info import ModelInfo
     from pipeline.models.spec import ModelSpec
     from pipeline.search.make import MadeCandidates
     from pipeline.tasks.task import Task
@@ -70,7 +71,7 @@ def settings(recipe: Recipe) -> CandidatesSettings:
         export=recipe.export,
         verify=recipe.verify,
         measure=recipe.measure,
-        factories=user_factories(recipe, "model", "train"),
+        factories=user_factories(recipe, "model", "task", "train"),
         folder=recipe.folder,
         named_formats=recipe.candidates.named_formats,
         named_candidate=recipe.select.candidate,
@@ -155,13 +156,17 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.candidates.tune import forget_others
     from pipeline.candidates.unproven import Named
     from pipeline.data.dataset import read_info
-    from pipeline.engine.documents import write_document
+    from pipeline.engine.documents import read_document, write_document
+    from pipeline.models.info import ModelInfo
+    from pipeline.recipe.task import judged_by_labels
     from pipeline.search.make import make_candidates
     from pipeline.tasks.table import task_of
     from pipeline.training.loss import load_criterion
 
     data = read_info(inputs.one(Kind.DATA_INFO))
-    model, task = _model(settings, data), task_of(data.task)
+    info = read_document(inputs.one(Kind.MODEL_INFO), ModelInfo)
+    model = _model(settings, data, info)
+    task = task_of(data.task, outputs=model.outputs, folder=settings.folder)
     files = {kind: inputs.one(kind) for kind in (Kind.WEIGHTS, Kind.TRAIN_DATA, Kind.VALIDATION_DATA)}
     weights, validation = files[Kind.WEIGHTS], files[Kind.VALIDATION_DATA]
     logits = float_logits(model, weights, validation)
@@ -180,8 +185,12 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
             cache=outputs.cache,
             reporter=outputs.reporter,
         ),
-        criterion=load_criterion(settings.loss, settings.folder, task=task, activation=model.outputs_are),
-        decisions=None if data.labelled else task.targets_of(logits, activation=model.outputs_are),
+        criterion=load_criterion(
+            settings.loss, settings.folder, task=task, activation=model.outputs_are, outputs=model.outputs
+        ),
+        decisions=None
+        if data.labelled and judged_by_labels(data.task)
+        else task.targets_of(logits, activation=model.outputs_are),
         model_key=_model_key(settings, inputs.one(Kind.DATA_INFO)),
     )
     named = Named(
@@ -204,7 +213,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     _write_list(result, context, outputs)
 
 
-def _model(settings: CandidatesSettings, data: DataInfo) -> ModelSpec:
+def _model(settings: CandidatesSettings, data: DataInfo, info: ModelInfo) -> ModelSpec:
     """Load the float model, and check that the recipe's variants and the search can be made of it."""
     from pipeline.compress.layer_names import check_layer_names
     from pipeline.models.load import load_model_spec
@@ -213,7 +222,7 @@ def _model(settings: CandidatesSettings, data: DataInfo) -> ModelSpec:
 
     if not data.labelled:
         require_no_labels(data.name, loss=settings.loss, variants=settings.candidates.variants or ())
-    model = load_model_spec(settings.model, settings.folder, data)
+    model = load_model_spec(settings.model, settings.folder, data).with_outputs(info.outputs)
     if settings.candidates.variants:  # a factory may take long
         check_layer_names(model.build(), settings.candidates.variants)
     searched = settings.search
@@ -268,7 +277,7 @@ def _write_list(result: MadeCandidates, context: Context, outputs: Outputs) -> N
 
 STAGE = Stage(
     name="candidates",
-    reads=(Kind.DATA_INFO, Kind.TRAIN_DATA, Kind.VALIDATION_DATA, Kind.WEIGHTS),
+    reads=(Kind.DATA_INFO, Kind.MODEL_INFO, Kind.TRAIN_DATA, Kind.VALIDATION_DATA, Kind.WEIGHTS),
     writes=(Kind.SAMPLES, Kind.CANDIDATE_ORDER, Kind.CANDIDATE_MODEL, Kind.CANDIDATE_REPORT, Kind.EAGER_REPORT),
     settings=settings,
     run=run,

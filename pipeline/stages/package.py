@@ -94,6 +94,7 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.data.dataset import read_info
     from pipeline.engine.documents import read_document
     from pipeline.models.info import ModelInfo
+    from pipeline.recipe.task import of_the_build
 
     selection = read_document(inputs.one(Kind.SELECTION), Selection)
     info = read_document(inputs.one(Kind.MODEL_INFO), ModelInfo)
@@ -118,7 +119,7 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
         pictures=None if pictures is None else PICTURES_FILE,
         files={},
         activation=info.activation,
-        task_settings=info.task.model_dump(mode="json", exclude={"kind"}),
+        task_settings=info.task.model_dump(mode="json", exclude={"kind", *of_the_build(info.task)}),
         limits=Limits(pixels=settings.max_pixels or usual_pixels(info.inputs), seconds=settings.deadline_s),
     )
     path = outputs.path(Kind.ARCHIVE, f"{settings.name}.mar")
@@ -194,7 +195,7 @@ def _evidence(settings: PackageSettings, inputs: Inputs, selection: Selection, i
         task=info.task.kind,
         activation=info.activation,
         inputs=tuple(spec.to_json() for spec in data.inputs),
-        labels=data.classes,
+        labels=info.labels if info.outputs else data.classes,
         parameters=info.parameters,
         recipe=settings.recipe,
         seeds=settings.seeds,

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from pydantic import Field
+
 from pipeline.engine.artifacts import Kind
+from pipeline.engine.factories import named_digests, user_factories
 from pipeline.engine.stage import Inputs, Outputs, Stage
 from pipeline.formats import FormatName
 from pipeline.recipe.candidates import Goal
@@ -12,12 +17,14 @@ from pipeline.recipe.section import Section
 
 
 class SelectSettings(Section):
-    """What the stage sees of a recipe."""
+    """What the stage sees of a recipe; the recipe's folder is left out of the cache key."""
 
     budget: Budget
     goal: Goal
     candidate: str | None
     named_formats: tuple[FormatName, ...]
+    factories: dict[str, str] = Field(exclude=True)
+    folder: Path = Field(exclude=True)
 
 
 def settings(recipe: Recipe) -> SelectSettings:
@@ -27,7 +34,14 @@ def settings(recipe: Recipe) -> SelectSettings:
         goal=recipe.goal,
         candidate=recipe.select.candidate,
         named_formats=recipe.candidates.named_formats,
+        factories=user_factories(recipe, "task"),
+        folder=recipe.folder,
     )
+
+
+def outside(settings: SelectSettings) -> dict[str, str]:
+    """Return digests of the user's score."""
+    return named_digests(settings.factories, settings.folder)
 
 
 def run(settings: SelectSettings, inputs: Inputs, outputs: Outputs) -> None:
@@ -64,6 +78,7 @@ def run(settings: SelectSettings, inputs: Inputs, outputs: Outputs) -> None:
         inputs.of_candidate(Kind.CANDIDATE_MODEL, baseline.name),
         model_info=inputs.one(Kind.MODEL_INFO),
         data=inputs.one(Kind.TEST_DATA),
+        folder=settings.folder,
         scratch=outputs.scratch,
     )
     # The winner is chosen, so it alone is compared here, once.
@@ -89,4 +104,5 @@ STAGE = Stage(
     writes=(Kind.SELECTION,),
     settings=settings,
     run=run,
+    outside=outside,
 )

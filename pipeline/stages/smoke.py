@@ -66,7 +66,13 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
         ProofError: the archive describes another model than was selected, or an answer differs.
         ServerError: the server did not start, answer or stop.
     """
-    from pipeline.archive.description import require_activation, require_description, require_model, require_task
+    from pipeline.archive.description import (
+        require_activation,
+        require_description,
+        require_model,
+        require_outputs,
+        require_task,
+    )
     from pipeline.archive.mar import read_archive
     from pipeline.candidates.selection import Selection
     from pipeline.candidates.spec import baseline_of
@@ -74,16 +80,19 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.engine.artifacts import digest_file
     from pipeline.engine.documents import read_document, write_document
     from pipeline.models.info import ModelInfo
+    from pipeline.recipe.task import of_the_build
     from pipeline.serving.check import verify_served
     from pipeline.serving.lifecycle import running_server
 
     archive = read_archive(inputs.one(Kind.ARCHIVE))
     data = read_info(inputs.one(Kind.DATA_INFO))
     described = [spec.to_json() for spec in data.inputs]
-    require_description(archive, inputs=described, labels=data.classes, source=f"data set {data.name}")
     info = read_document(inputs.one(Kind.MODEL_INFO), ModelInfo)
+    require_outputs(archive, outputs=info.outputs, source="the model")
+    labels = info.labels if info.outputs else data.classes
+    require_description(archive, inputs=described, labels=labels, source=f"data set {data.name}")
     require_activation(archive, activation=info.activation, source="the model")
-    settings_of_task = data.task.model_dump(mode="json", exclude={"kind"})
+    settings_of_task = data.task.model_dump(mode="json", exclude={"kind", *of_the_build(data.task)})
     require_task(archive, task=data.task.kind, settings=settings_of_task, source=f"data set {data.name}")
     selected = read_document(inputs.one(Kind.SELECTION), Selection).selected
     sha256 = digest_file(inputs.of_candidate(Kind.CANDIDATE_MODEL, selected))

@@ -44,7 +44,7 @@ def settings(recipe: Recipe) -> TrainSettings:
         train=recipe.train,
         variants=recipe.candidates.variants or (),
         search_shift=0 if recipe.search_effort == "off" else recipe.search.shift or 0,
-        factories=user_factories(recipe, "model", "train"),
+        factories=user_factories(recipe, "model", "task", "train"),
         folder=recipe.folder,
     )
 
@@ -65,6 +65,7 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.models.load import load_model_spec
     from pipeline.models.outside import files_behind
     from pipeline.models.weights import save_weights
+    from pipeline.recipe.task import judged_by_labels
     from pipeline.tasks.table import task_of
     from pipeline.training.history import draw_learning_curves, write_history
     from pipeline.training.loss import load_criterion, loss_name
@@ -74,15 +75,30 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     data = read_info(inputs.one(Kind.DATA_INFO))
     if not data.labelled:
         require_no_labels(data.name, loss=train.loss, variants=settings.variants, epochs=train.epochs)
-    spec, task = load_model_spec(model, settings.folder, data), task_of(data.task)
+    spec = load_model_spec(model, settings.folder, data)
     network = _network(settings, spec, reporter=outputs.reporter)
     examples, validation = read_split(inputs.one(Kind.TRAIN_DATA)), read_split(inputs.one(Kind.VALIDATION_DATA))
-    criterion = load_criterion(
-        train.loss, settings.folder, task=task, activation=spec.outputs_are, label_smoothing=train.label_smoothing
+    spec = _first_call(
+        settings,
+        spec,
+        network,
+        task=task_of(data.task),
+        examples=examples,
+        validation=validation,
+        reporter=outputs.reporter,
     )
-    _check(settings, spec, network, criterion, task=task, examples=examples, validation=validation)
+    task = task_of(data.task, outputs=spec.outputs, folder=settings.folder)
+    criterion = load_criterion(
+        train.loss,
+        settings.folder,
+        task=task,
+        activation=spec.outputs_are,
+        label_smoothing=train.label_smoothing,
+        outputs=spec.outputs,
+    )
+    _first_step(settings, spec, network, criterion, task=task, examples=examples)
     trained = None
-    if data.labelled:
+    if data.labelled and (train.epochs or judged_by_labels(data.task)):
         trained = _train(
             settings, spec, network, criterion, task=task, train=examples, validation=validation, outputs=outputs
         )
@@ -97,7 +113,9 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     name = loss_name(train.loss, task=task, label_smoothing=train.label_smoothing)
     draw_learning_curves(curves, epochs, final, task=task, loss=name)
     outputs.reporter.log(
-        "train: nothing is trained, and without labels candidates are judged by agreement with float"
+        "train: nothing is trained, and candidates are judged by agreement with float"
+        if final is None and data.labelled
+        else "train: nothing is trained, and without labels candidates are judged by agreement with float"
         if final is None
         else f"train: validation {task.metric} {final.score:.4f}"
     )
@@ -171,7 +189,31 @@ def _network(settings: TrainSettings, spec: ModelSpec, *, reporter: Reporter) ->
     return network
 
 
-def _check(
+def _first_call(
+    settings: TrainSettings,
+    spec: ModelSpec,
+    network: nn.Module,
+    *,
+    task: Task,
+    examples: Split,
+    validation: Split,
+    reporter: Reporter,
+) -> ModelSpec:
+    """Find out on a few examples, before any other work, whether the network can be served; name its outputs."""
+    from pipeline.checks.free_axes import require_free_axes
+    from pipeline.models.detect_activation import check_activation
+    from pipeline.models.first_call import check_first_call
+
+    source, weights = _source(settings.model), settings.model.weights
+    spec = check_first_call(
+        spec, network, task=task, examples=examples, source=source, weights=weights, reporter=reporter
+    )
+    check_activation(spec, network, task=task, examples=examples, source=source)
+    require_free_axes(spec, network, validation.inputs)
+    return spec
+
+
+def _first_step(
     settings: TrainSettings,
     spec: ModelSpec,
     network: nn.Module,
@@ -179,17 +221,11 @@ def _check(
     *,
     task: Task,
     examples: Split,
-    validation: Split,
 ) -> None:
-    """Find out on a few examples, before any other work, whether training and serving can work."""
-    from pipeline.checks.free_axes import require_free_axes
-    from pipeline.models.detect_activation import check_activation
-    from pipeline.models.first_call import check_first_call, check_first_step
+    """Find out whether a network that is to be trained can be."""
+    from pipeline.models.first_call import check_first_step
 
-    source, train = _source(settings.model), settings.train
-    check_first_call(spec, network, task=task, examples=examples, source=source, weights=settings.model.weights)
-    check_activation(spec, network, task=task, examples=examples, source=source)
-    require_free_axes(spec, network, validation.inputs)
+    train = settings.train
     if train.epochs:
         check_first_step(
             spec,
@@ -198,7 +234,7 @@ def _check(
             task=task,
             examples=examples,
             batch_size=train.batch_size,
-            source=source,
+            source=_source(settings.model),
             loss=f"train.loss {train.loss or task.plain_loss_name}",
         )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from pipeline._handlers.activation import Activation
+from pipeline._handlers.outputs import OutputSpec
 from pipeline.engine.user_code import import_factory
 from pipeline.errors import UsageError
 from pipeline.tasks.loss import Criterion, Loss
@@ -14,7 +16,13 @@ from pipeline.tasks.task import Task
 
 
 def load_criterion(
-    factory: str | None, folder: Path, *, task: Task, activation: Activation = "none", label_smoothing: float = 0.0
+    factory: str | None,
+    folder: Path,
+    *,
+    task: Task,
+    activation: Activation = "none",
+    label_smoothing: float = 0.0,
+    outputs: Sequence[OutputSpec] = (),
 ) -> Criterion:
     """Load the task's own loss, or the loss that the user's function returns.
 
@@ -24,6 +32,7 @@ def load_criterion(
         task: task of the network.
         activation: activation that the network's outputs already have. The user's own loss gets them as they are.
         label_smoothing: share of the target that the task's own loss spreads over all classes.
+        outputs: the outputs in the task of that name, which the user's own loss gets by name.
 
     Returns:
         A function of outputs and labels. It raises UsageError where the user's loss returns no scalar.
@@ -43,13 +52,21 @@ def load_criterion(
     def criterion(outputs_BK: Tensor, labels_B: Tensor) -> Tensor:
         if isinstance(loss, nn.Module):
             loss.to(outputs_BK.device)  # class weights, for example
-        value = loss(outputs_BK, labels_B)
+        value = loss(by_name(outputs_BK, outputs) if outputs else outputs_BK, labels_B)
         if not isinstance(value, Tensor) or value.ndim or not value.is_floating_point():
             shown = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             raise UsageError(f"train.loss {factory}: expected a floating-point scalar, found {shown}")
         return value
 
     return criterion
+
+
+def by_name(outputs_BK: Tensor, outputs: Sequence[OutputSpec]) -> dict[str, Tensor]:
+    """Several outputs, each (B, *shape), by name."""
+    parts = outputs_BK.split([output.size for output in outputs], dim=1)
+    return {
+        output.name: part.reshape(len(outputs_BK), *output.shape) for output, part in zip(outputs, parts, strict=True)
+    }
 
 
 def loss_name(factory: str | None, *, task: Task, label_smoothing: float) -> str:
