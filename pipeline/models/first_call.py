@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline._handlers.answer_size import MOST_OUTPUT_VALUES
-from pipeline._handlers.sizes import sizes_in_words
 from pipeline.data.dataset import Split
-from pipeline.data.free_axis_sizes import resized, size_plan
 from pipeline.engine.stage import Reporter, Silent
 from pipeline.engine.user_code import one_line
 from pipeline.errors import DataError, PipelineError, UsageError
-from pipeline.models.outputs import check_outputs, chosen_output, describe, named_outputs, short_dtype
-from pipeline.models.spec import AnyDeployable, DeployableOfOutputs, ModelSpec, joined, tensors_in
+from pipeline.models.outputs import describe, short_dtype
+from pipeline.models.returned import call_network, checked_outputs, outputs_in_words, require_servable
+from pipeline.models.spec import AnyDeployable, ModelSpec, joined
 from pipeline.tasks.task import Task
 
 # Sizes of the two batches. The second shows that the batch axis of the outputs follows that of the inputs, also where
@@ -95,10 +91,10 @@ def check_first_call(
         kept = [tensor.clone() for tensor in inputs]
         # This is not inference mode, because a network also trains with the tensors that it keeps from its first call.
         with torch.no_grad(), _faults_of(f"{where}: expected an answer for {_shown(spec, inputs)}", network):
-            returned = _call(model, inputs)
+            returned = call_network(model, inputs)
         if spec.choice and isinstance(returned, Tensor):
             _require_parts_in_training(spec, network, model, inputs, where=where)
-        spec, outputs = _checked(spec, returned, rows=rows, task=task, where=where)
+        spec, outputs = checked_outputs(spec, returned, rows=rows, task=task, where=where)
         for feature, tensor, before in zip(spec.inputs, inputs, kept, strict=True):
             if not torch.equal(tensor, before):
                 raise UsageError(
@@ -112,50 +108,11 @@ def check_first_call(
             )
         earlier += [(values, values.clone()) for values in outputs]
         _check_finite(joined(outputs), where, weights)
-    if spec.columns > MOST_OUTPUT_VALUES and spec.outputs:
-        raise UsageError(
-            f"{where}: expected outputs of at most {MOST_OUTPUT_VALUES} values an example, which fit into a server's "
-            f"answer, found {spec.columns} ({', '.join(f'{output.name} {output.size}' for output in spec.outputs)}); "
-            "pool them, or name those that clients need in model.output"
-        )
     if spec.outputs:
-        _require_fixed_shapes(spec, model, examples, where=where)
-        casts = named_outputs(
-            returned, spec.choice, rows=rows, inputs=[feature.name for feature in spec.inputs], where=where
-        ).casts
-        (reporter or Silent()).log(f"train: {_outputs_in_words(spec, casts)}")
+        require_servable(spec, model, examples, where=where)
+        (reporter or Silent()).log(f"train: {outputs_in_words(spec, returned, rows=rows)}")
     network.train(training)
     return spec
-
-
-def _call(model: AnyDeployable, inputs: tuple[Tensor, ...]) -> object:
-    """What the network itself returns."""
-    return model.answers(*inputs) if isinstance(model, DeployableOfOutputs) else model(*inputs)
-
-
-def _checked(spec: ModelSpec, returned: object, *, rows: int, task: Task, where: str) -> tuple[ModelSpec, list[Tensor]]:
-    """Check what a network returned; the specification then names its outputs in the task `outputs`."""
-    if spec.task != "outputs":
-        output = chosen_output(returned, spec.choice, where=where)
-        check_outputs(output, rows=rows, classes=len(spec.labels), task=task, where=where)
-        assert isinstance(output, Tensor)
-        return spec, [output]
-    names = [feature.name for feature in spec.inputs]
-    outputs = named_outputs(returned, spec.choice, rows=rows, inputs=names, where=where).specs
-    found_names, expected_names = ([output.name for output in each] for each in (outputs, spec.outputs or outputs))
-    if found_names != expected_names:
-        raise UsageError(
-            f"{where}: expected the outputs {', '.join(expected_names)}, as in the first call in evaluation mode, "
-            f"found {', '.join(found_names)}; name those that count in model.output"
-        )
-    for output, earlier in zip(outputs, spec.outputs or outputs, strict=True):
-        if output != earlier:
-            raise UsageError(
-                f"{where}: output {output.name}: expected one shape for any number of examples, found {output.shape} "
-                f"for {rows} of them, {earlier.shape} before"
-            )
-    tensors = [tensor.to(torch.float32) for tensor in tensors_in(returned, spec.choice)]
-    return spec.with_outputs(outputs), tensors
 
 
 def _require_parts_in_training(
@@ -165,7 +122,7 @@ def _require_parts_in_training(
     with _as_it_was(network), torch.no_grad():
         network.train()
         try:
-            returned = _call(model, inputs)
+            returned = call_network(model, inputs)
         except Exception:  # noqa: BLE001 - a network that is never trained here need not run in training mode
             return
     if isinstance(returned, Tensor):
@@ -175,33 +132,27 @@ def _require_parts_in_training(
         )
 
 
-def _require_fixed_shapes(spec: ModelSpec, model: AnyDeployable, examples: Split, *, where: str) -> None:
-    """Stop where the shape of an output follows the size of a free axis."""
-    shapes = {name: values.shape[1:] for name, values in examples.inputs.items()}
-    names = [feature.name for feature in spec.inputs]
-    for sizes in size_plan(spec.inputs, shapes):
-        arrays: Mapping[str, NDArray[Any]] = resized(examples.inputs, spec.inputs, sizes)
-        rows = len(next(iter(arrays.values())))
+def check_training_mode(spec: ModelSpec, network: nn.Module, *, task: Task, examples: Split, source: str) -> None:
+    """Check that a network has the same outputs in training mode, in which fine-tuning calls it.
+
+    Args:
+        spec: specification of the model, which names any outputs.
+        network: network with its weights; mode, buffers and torch's random state are left as they were.
+        task: task of the network.
+        examples: real examples, one or more.
+        source: source of the network, for messages: the key of the recipe and its value.
+
+    Raises:
+        UsageError: it returns something else than in evaluation mode; the message says what to do.
+    """
+    where = f"{source}: in training mode, {_place(network)}"
+    with _as_it_was(network), torch.no_grad():
+        model, inputs = _deployable(spec, network.train(), source), _tensors(spec, examples, _ROWS[0])
         try:
-            with torch.no_grad():
-                returned = _call(model, tuple(torch.from_numpy(arrays[name].copy()) for name in names))
-        except Exception:  # noqa: BLE001, S112 - which sizes a network takes is found out later
-            continue
-        outputs = named_outputs(returned, spec.choice, rows=rows, inputs=names, where=where).specs
-        for expected, output in zip(spec.outputs, outputs, strict=True):
-            if output != expected:
-                raise UsageError(
-                    f"{where}: output {expected.name}: expected a fixed shape behind the axis of examples, found "
-                    f"{expected.shape} for the data and {output.shape} with {sizes_in_words(arrays, spec.inputs)}; "
-                    "pool it over that axis, name the other outputs in model.output, or take the axis out of "
-                    "dynamic_axes"
-                )
-
-
-def _outputs_in_words(spec: ModelSpec, casts: Mapping[str, str]) -> str:
-    shown = [f"{output.name} {list(output.shape)}" for output in spec.outputs]
-    cast = [f"{name} from {dtype}" for name, dtype in casts.items()]
-    return f"outputs {', '.join(shown)}" + (f"; cast to float32: {', '.join(cast)}" if cast else "")
+            returned = call_network(model, inputs)
+        except Exception:  # noqa: BLE001 - it may need a whole batch, which fine-tuning gives it
+            return
+        checked_outputs(spec, returned, rows=_ROWS[0], task=task, where=where)
 
 
 def check_first_step(
@@ -270,8 +221,8 @@ def _step(
     where = f"{source}: in training mode, {_place(network)}"
     model = _deployable(spec, network.train(), source)
     with _faults_of(f"{where}: expected an answer for {_shown(spec, inputs)}, a batch of {rows}", network):
-        returned = _call(model, inputs)
-    outputs_BK = joined(_checked(spec, returned, rows=rows, task=task, where=where)[1])
+        returned = call_network(model, inputs)
+    outputs_BK = joined(checked_outputs(spec, returned, rows=rows, task=task, where=where)[1])
     with _faults_of(
         f"{loss}: expected a loss for outputs {describe(outputs_BK)} and labels {describe(labels_B)}", network
     ):

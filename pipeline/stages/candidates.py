@@ -155,9 +155,12 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.candidates.timing import time_side_by_side
     from pipeline.candidates.tune import forget_others
     from pipeline.candidates.unproven import Named
-    from pipeline.data.dataset import read_info
+    from pipeline.data.dataset import read_info, read_split
     from pipeline.engine.documents import read_document, write_document
+    from pipeline.models.first_call import check_training_mode
     from pipeline.models.info import ModelInfo
+    from pipeline.models.weights import load_network
+    from pipeline.recipe.passes import FineTune
     from pipeline.recipe.task import judged_by_labels
     from pipeline.search.make import make_candidates
     from pipeline.tasks.table import task_of
@@ -169,6 +172,17 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     task = task_of(data.task, outputs=model.outputs, folder=settings.folder)
     files = {kind: inputs.one(kind) for kind in (Kind.WEIGHTS, Kind.TRAIN_DATA, Kind.VALIDATION_DATA)}
     weights, validation = files[Kind.WEIGHTS], files[Kind.VALIDATION_DATA]
+    if settings.search is not None or any(
+        isinstance(step, FineTune) for variant in settings.candidates.variants or () for step in variant.passes
+    ):
+        check_training_mode(
+            model,
+            load_network(model, weights),
+            task=task,
+            examples=read_split(validation),
+            source=f"model.{'name' if settings.model.factory is None else 'factory'} "
+            f"{settings.model.factory or settings.model.name}",
+        )
     logits = float_logits(model, weights, validation)
     sized = other_sizes(model, weights, validation)
     for line in sized.lines():

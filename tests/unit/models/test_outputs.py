@@ -17,7 +17,7 @@ from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.outputs import OutputSpec
 from pipeline.data.dataset import Split
 from pipeline.errors import UsageError
-from pipeline.models.first_call import check_first_call, check_first_step
+from pipeline.models.first_call import check_first_call, check_first_step, check_training_mode
 from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import ModelSpec
 from pipeline.tasks.table import task_named
@@ -201,7 +201,11 @@ def test_auxiliary_outputs_of_training_are_left_out_by_the_same_choice() -> None
     plain = called(network, spec("classification"))
     with pytest.raises(UsageError, match=r'in training mode, .* choose it by model.output = "logits"'):
         step(plain, network)
+    with pytest.raises(UsageError, match=r'in training mode, .* choose it by model.output = "logits"'):
+        check_training_mode(plain, network, task=task, examples=EXAMPLES, source=SOURCE)
     chosen = called(network, spec("classification", ("logits",)))
+    check_training_mode(chosen, network, task=task, examples=EXAMPLES, source=SOURCE)
+    assert network.training, "as it was"
     step(chosen, network)
     outputs = called(network, spec("outputs"))
     with pytest.raises(UsageError, match=r"expected the outputs output0, as in .*, found logits, hidden; "):
