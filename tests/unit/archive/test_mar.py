@@ -88,6 +88,8 @@ def test_members(archive: Archive) -> None:
         "handlers/multi_label_answer.py",
         "handlers/nested_lists.py",
         "handlers/onnx_runtime_import.py",
+        "handlers/outputs.py",
+        "handlers/outputs_answer.py",
         "handlers/picture_body.py",
         "handlers/picture_kinds.py",
         "handlers/picture_metadata.py",
