@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from torchvision.transforms.v2 import CenterCrop, Compose, Resize
 
 import pipeline
 from pipeline._handlers.decode import decode_image as served
@@ -42,3 +45,14 @@ def test_what_is_refused_is_an_error_that_names_the_file(tmp_path: Path) -> None
         pipeline.decode_image(tmp_path / "none.png", GREY)
     with pytest.raises(pipeline.UsageError, match=r"input features: expected one with decoding, found none"):
         pipeline.decode_image(png(), TABLE)
+
+
+def test_the_pages_example_gives_the_pixels_of_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "own-model.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"^```python decode.py\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    (tmp_path / "photo.png").write_bytes(png())
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(example, names)  # noqa: S102 - the page's own words
+    expected = Compose([Resize(256), CenterCrop(224)])(Image.open(io.BytesIO(png())))
+    np.testing.assert_array_equal(names["pixels"], np.asarray(expected).transpose(2, 0, 1))
