@@ -115,6 +115,7 @@ def test_the_network_sees_what_timm_shows_it(model: str) -> None:
 
 
 @needs_timm
+@pytest.mark.slow
 def test_every_configuration_of_timm_is_taken_or_refused_by_name() -> None:
     timm: Any = importlib.import_module("timm")
     presets = [read_preset(f"timm:{name}") for name in timm.list_pretrained()]
