@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from pipeline._handlers.bad_request import BadRequest
-from pipeline._handlers.body_forms import form_of
+from pipeline._handlers.body_forms import decode_request, form_of
 from pipeline._handlers.decode import ImageDecoding, InputSpec, decode_image
 from pipeline._handlers.picture_kinds import PICTURE_FILE, PICTURE_KINDS, PictureKindName, describe_bytes, picture_kind
 from pipeline.cli import app
@@ -58,6 +59,14 @@ def test_a_file_that_pillow_wrote_is_of_its_kind(name: PictureKindName) -> None:
 @pytest.mark.parametrize("media", ["", "image/anything", "application/x-www-form-urlencoded", "text/plain"])
 def test_a_file_is_a_picture_whatever_its_type_is_called(name: PictureKindName, media: str) -> None:
     assert form_of(picture_file(name), media, [GREY]) == "picture"
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_a_request_holds_a_file_of_any_kind_as_it_is_or_in_json(name: PictureKindName) -> None:
+    body = encoded(Image.fromarray(noise(8, 6)), name, **EXACT[name])
+    listed = json.dumps({"instances": [{"b64": base64.b64encode(body).decode()}]}).encode()
+    for request in (decode_request(body, Image.MIME[name.upper()], [GREY]), decode_request(listed, "", [GREY])):
+        np.testing.assert_array_equal(request.instances[0]["image"][0], noise(8, 6))
 
 
 @pytest.mark.parametrize("name", PICTURE_KINDS)
