@@ -62,6 +62,10 @@ _PATHS = [
     for module in ("pathlib", "pathlib._local")
     for name in ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")
 ]
+_OMEGACONF = (
+    *("dictconfig.DictConfig", "listconfig.ListConfig", "base.ContainerMetadata", "base.Metadata"),
+    *(f"nodes.{kind}Node" for kind in ("Any", "Boolean", "Bytes", "Enum", "Float", "Integer", "Path", "String")),
+)
 # What takes the place of the objects that trainers save beside weights: arguments, figures, random states, paths. A
 # file names their types and gets stand-ins: no module is imported, and nothing is made of what the file says. Each
 # stand-in is this module's own, so leaving the context manager takes back nothing that a user allows process-wide.
@@ -73,6 +77,8 @@ _STAND_INS: tuple[tuple[Callable[..., object], str], ...] = (
     *((_Absent, name) for name in _PATHS),
     *((_Absent, f"datetime.{name}") for name in ("date", "datetime", "time", "timedelta", "timezone")),
     *((_Absent, f"builtins.{name}") for name in ("int", "float", "str", "bool", "bytes", "list", "tuple")),
+    *((_Absent, f"omegaconf.{name}") for name in _OMEGACONF),
+    (_Absent, "typing.Any"),
     (_Table, "builtins.dict"),
     (_Table, "collections.defaultdict"),
     (_Table, "pytorch_lightning.utilities.parsing.AttributeDict"),

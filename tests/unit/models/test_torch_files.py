@@ -8,12 +8,14 @@ import io
 import pickle
 import random
 import subprocess
+import sys
 import warnings
 import zipfile
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -63,6 +65,23 @@ def test_nothing_of_numpys_or_of_the_standard_library_is_made(tmp_path: Path) ->
     document = read_file(tmp_path / "w.ckpt")
     assert {type(document[key]).__module__ for key in beside} == {"pipeline.models.torch_files"}
     assert all(vars(document[key]) == {} for key in beside)
+
+
+def test_settings_of_omegaconf_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Types of the same names, for OmegaConf is no dependency."""
+    types: dict[str, Any] = {}
+    monkeypatch.setitem(sys.modules, "omegaconf", ModuleType("omegaconf"))
+    for place, name in (("dictconfig", "DictConfig"), ("base", "ContainerMetadata"), ("nodes", "AnyNode")):
+        module = ModuleType(f"omegaconf.{place}")
+        types[name] = type(name, (), {"__module__": module.__name__})
+        setattr(module, name, types[name])
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    settings, node = types["DictConfig"](), types["AnyNode"]()
+    vars(node).update(_val=0.1, _metadata=types["ContainerMetadata"]())
+    vars(settings).update(_content={"lr": node}, _metadata=types["ContainerMetadata"](), _type=Any)
+    torch.save({"state_dict": STATE, "hyper_parameters": settings, "type": type(settings)}, tmp_path / "w.ckpt")
+    monkeypatch.undo()
+    assert read_file(tmp_path / "w.ckpt")["state_dict"].keys() == STATE.keys()
 
 
 def rewritten(path: Path, change: Callable[[bytes], bytes]) -> None:
