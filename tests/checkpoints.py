@@ -64,6 +64,7 @@ def composer(state: State) -> dict[str, Any]:
             "model": OrderedDict({f"module.{key}": value for key, value in state.items()}),
             "optimizers": {"AdamW": optimizer_state(build())},
             "timestamp": {"Timestamp": clock},
+            "metadata": {"composer_env_info": {"composer_version": "0.32.1"}, "torch_version": torch.__version__},
             "callbacks": [("CheckpointSaver", {"all_saved_checkpoints_to_timestamp": [("ep1.pt", clock)]})],
         },
         "rng": [

@@ -79,6 +79,7 @@ _STAND_INS: tuple[tuple[Callable[..., object], str], ...] = (
     *((_Absent, f"builtins.{name}") for name in ("int", "float", "str", "bool", "bytes", "list", "tuple")),
     *((_Absent, f"omegaconf.{name}") for name in _OMEGACONF),
     (_Absent, "typing.Any"),
+    (_Absent, "torch.torch_version.TorchVersion"),  # `torch.__version__`
     (_Table, "builtins.dict"),
     (_Table, "collections.defaultdict"),
     (_Table, "pytorch_lightning.utilities.parsing.AttributeDict"),

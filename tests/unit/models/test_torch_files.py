@@ -47,6 +47,7 @@ HARMLESS: dict[str, object] = {
     "defaultdict": defaultdict(list, {"a": [1]}),
     "bytes": b"abc",
     "set": {1, 2},
+    "torch's version": torch.__version__,
     "types": [int, float, str, dict],
 }
 
