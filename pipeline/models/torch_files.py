@@ -180,7 +180,7 @@ def _needs_code(path: Path, *refused: str) -> DataError:
     if hostile := [name for name in names if _HOSTILE.fullmatch(name)]:
         advice = f"no trainer saves {some(hostile)}: do not load this file anywhere"
     else:
-        advice = f"{as_safetensors(path, f'{_loaded(path, facts)}{_place(facts)}')}, run where its classes are"
+        advice = as_safetensors(path, f"{_loaded(path, facts)}{_place(facts)}", classes=True)
     return DataError(
         f"weights {path}: expected a state dict of tensors, found {what} that only code run from the file could "
         f"restore, which is refused; {advice}"
@@ -191,7 +191,7 @@ def _loaded(path: Path, facts: PickleFacts) -> str:
     """Python expression that restores a document by running its code."""
     name = json.dumps(str(path))
     if facts.bare:
-        return f'__import__("pickle").load(open({name}, "rb"))'
+        return f'__import__("pickle").loads(__import__("pathlib").Path({name}).read_bytes())'
     return f'torch.load({name}, map_location="cpu", weights_only=False)'
 
 

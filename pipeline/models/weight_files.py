@@ -51,9 +51,9 @@ def weights_kind(path: Path) -> WeightsKind:
     Raises:
         DataError: there is no such file, or its content is of another kind, which is named.
     """
-    if not path.is_file():
-        raise DataError(f"weights {path}: expected a file, found none; model.weights is relative to the recipe")
     try:
+        if not path.is_file():
+            raise DataError(f"weights {path}: expected a file, found none; model.weights is relative to the recipe")
         kind, advice = _kind(path)
     except OSError as error:
         raise DataError(f"weights {path}: expected a file that can be read, found: {error.strerror}") from error
@@ -128,19 +128,22 @@ def _zip_kind(path: Path) -> tuple[str, str]:
     return f"a zip archive of {shown or 'nothing'}", _UNPACK
 
 
-def as_safetensors(path: Path, state: str) -> str:
+def as_safetensors(path: Path, state: str, *, classes: bool = False) -> str:
     """Advice for a file that only code run from it could restore: the command that writes its tensors as safetensors.
 
     Args:
         path: path of the file; the other file lies beside it.
-        state: Python expression, without single quotes, that gives the tensors by name.
+        state: Python expression, without single quotes, that gives the tensors, or NumPy's arrays, by name.
+        classes: whether it needs classes of the user's.
     """
     target = path.with_suffix(".tensors.safetensors" if path.suffix == ".safetensors" else ".safetensors")
     code = (
         f"import torch; from safetensors.torch import save_file; state = {state}; "
-        f"save_file({{k: v.contiguous().clone() for k, v in state.items() if torch.is_tensor(v)}}, {_quoted(target)})"
+        "save_file({k: torch.as_tensor(v).contiguous().clone() for k, v in state.items() "
+        f'if hasattr(v, "shape")}}, {_quoted(target)})'
     )
-    return f"of a file that you trust, make {target.name}: python -c {shlex.quote(code)}"
+    where = ", where its classes can be imported" if classes else ""
+    return f"of a file that you trust, make {target.name}{where}: python -c {shlex.quote(code)}"
 
 
 def _quoted(path: Path) -> str:

@@ -51,7 +51,11 @@ def find_weights(path: Path) -> WeightFiles:
     Raises:
         DataError: there is none, several may be meant, a file is of another kind, or an index is not whole.
     """
-    file = _in_folder(path) if path.is_dir() else path
+    try:
+        is_folder = path.is_dir()
+    except OSError:  # its name is too long; the next check says so
+        is_folder = False
+    file = _in_folder(path) if is_folder else path
     if weights_kind(file) != "index":
         return WeightFiles(shards=(file,))
     places = _read_index(file)
@@ -77,7 +81,10 @@ def find_weights(path: Path) -> WeightFiles:
 
 def _in_folder(folder: Path) -> Path:
     """The file of weights, or the index, in a folder."""
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
+    try:
+        names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
+    except OSError as error:
+        raise DataError(f"weights {folder}: expected a folder that can be read, found: {error.strerror}") from error
     usual = [name for name in names if _USUAL.fullmatch(name)]
     likely = usual or [name for name in names if name.endswith((".safetensors", ".index.json"))]
     if len(likely) == 1:

@@ -122,7 +122,9 @@ def _joined(files: WeightFiles) -> WeightSet:
 def _sets(document: Any, name: str, seen: set[int]) -> Iterator[WeightSet]:
     """Sets in a document and in the documents inside it, outermost first."""
     if isinstance(document, Mapping):
-        entries = {str(key): value for key, value in document.items()}
+        entries = {}
+        for key, value in document.items():  # a number and its digits may both be keys
+            entries[repr(key) if str(key) in entries else str(key)] = value
     elif isinstance(document, list | tuple):
         entries = {str(place): value for place, value in enumerate(document)}
     else:

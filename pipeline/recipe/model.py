@@ -78,6 +78,7 @@ class Model(Section):
     arguments: dict[str, Any] = Field(default={}, description="keyword arguments of the architecture or factory")
     weights: str | None = Field(
         default=None,
+        min_length=1,
         description="weights, relative to the recipe: a checkpoint (its content decides, not its name), the index of "
         "several files, or a folder with either",
     )

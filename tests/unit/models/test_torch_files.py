@@ -7,6 +7,7 @@ import contextlib
 import io
 import pickle
 import random
+import shlex
 import subprocess
 import sys
 import warnings
@@ -155,10 +156,19 @@ def test_code_does_not_run(tmp_path: Path, form: str) -> None:
     assert not mark.exists()
 
 
+def test_the_command_makes_safetensors_of_numpys_arrays_too(tmp_path: Path) -> None:
+    path = tmp_path / "w.pkl"
+    path.write_bytes(pickle.dumps({"model": {"0.weight": np.ones((2, 3), dtype=np.float32)}}))
+    with pytest.raises(DataError, match=r"make w\.safetensors, where its classes can be imported: python -c") as caught:
+        read_file(path)
+    exec(shlex.split(str(caught.value).partition("python -c ")[2])[0], {})  # noqa: S102 - the message's own words
+    assert torch.equal(read_file(tmp_path / "w.safetensors")["0.weight"], STATE["0.weight"])
+
+
 def test_pickles_that_torch_did_not_write_and_newer_protocols_are_named(tmp_path: Path) -> None:
     path = tmp_path / "w.pth"
     path.write_bytes(pickle.dumps(STATE))
-    with pytest.raises(DataError, match=r"found a pickle that torch\.save did not write, .*pickle.*\.load\(open\("):
+    with pytest.raises(DataError, match=r"found a pickle that torch\.save did not write, .*pickle.*\.loads\("):
         read_file(path)
     torch.save(STATE, path, pickle_protocol=4)
     with pytest.raises(DataError, match=r"found a pickle of protocol 4 that only code"):

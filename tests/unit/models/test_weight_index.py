@@ -112,6 +112,14 @@ def test_a_folder_with_several_or_none_is_refused(tmp_path: Path, change: Callab
         find_weights(folder)
 
 
+@pytest.mark.parametrize("name", ["none", "x" * 5000, "a\0b", "pipe", "loop"])
+def test_what_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(DataError, match=r"weights .*: expected a file"):
+        find_weights(tmp_path / name)
+
+
 def rewrite(index: Path, change: Callable[[dict[str, object]], object]) -> None:
     document = json.loads(index.read_text())
     change(document["weight_map"])

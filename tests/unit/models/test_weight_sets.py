@@ -104,6 +104,15 @@ def test_what_cannot_be_meant_does_not_ask(tmp_path: Path) -> None:
         assert is_seed(1, net)
 
 
+def test_a_number_and_its_digits_are_two_keys(tmp_path: Path) -> None:
+    torch.save({1: state(1), "1": state(2)}, tmp_path / "w.pth")
+    net = network(0)
+    with pytest.raises(DataError, match="found 2: 1, '1'; say which"):
+        load_weights(tmp_path / "w.pth", net)
+    load_weights(tmp_path / "w.pth", net, key="'1'")
+    assert is_seed(2, net)
+
+
 def test_the_counter_of_averaged_weights_is_dropped_and_of_nothing_else(tmp_path: Path) -> None:
     torch.save(averaged(2), tmp_path / "w.pth")
     net = network(0)
