@@ -91,7 +91,9 @@ def _usage(error: Exception, message: str) -> str:
 
 
 def _goes_on(arguments: Sequence[str]) -> str:
-    return "; it goes on from here when it is run again" if {"build", "train"} & set(arguments) else ""
+    scores = "predict" in arguments and any(argument.partition("=")[0] == "--data" for argument in arguments)
+    kept = scores or {"build", "train"} & set(arguments)
+    return "; it goes on from here when it is run again" if kept else ""
 
 
 def _system_error(error: Exception) -> OSError | None:

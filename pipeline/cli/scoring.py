@@ -80,7 +80,7 @@ def require_files(files: Sequence[Path], options: Mapping[str, Any]) -> None:
     Raises:
         UsageError: a file is an archive, or an option is for archives.
     """
-    if archives := [file for file in files if file.suffix == _ARCHIVE]:
+    if archives := [file for file in files if file.suffix.lower() == _ARCHIVE]:
         raise UsageError(
             f"{archives[0]}: expected files to ask the server about, found an archive; to answer a folder or a table "
             f"with it: pipeline predict {archives[0]} --data FOLDER|FILE --out answers.csv"
@@ -98,7 +98,7 @@ def require_archive(files: Sequence[Path], *, out: Path | None, url: str | None)
     Raises:
         UsageError: it is not one archive, `--out` is missing, or a server is named.
     """
-    if len(files) != 1 or files[0].suffix != _ARCHIVE:
+    if len(files) != 1 or files[0].suffix.lower() != _ARCHIVE:
         shown = str(files[0]) if len(files) == 1 else f"{len(files)} files"
         raise UsageError(f"--data: expected one archive (.mar) in front of it, found {shown}")
     if url is not None:

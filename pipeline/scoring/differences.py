@@ -95,7 +95,7 @@ class Tally:
         both, one = has_old & has_new, has_old ^ has_new
         neither = ~(has_old | has_new)
         reasons = {**dict(old.reasons), **dict(new.reasons)}
-        self.unreadable += [(names[row], reasons[names[row]]) for row in np.flatnonzero(neither)]
+        self.unreadable += [(names[row], reasons[names[row]]) for row in np.flatnonzero(neither).tolist()]
         self.unanswered += int(neither.sum())
         self.examples += int((~neither).sum())
         differs = one.copy()

@@ -112,7 +112,7 @@ def _open_array(file: str, key: str | None) -> Callable[[range], NDArray[Any]]:
     if key is None:
         mapped = np.load(file, mmap_mode="r", allow_pickle=False)
         return lambda rows: np.array(mapped[rows.start : rows.stop])
-    stored = safe_open(file, framework="numpy").get_slice(key)
+    stored: Any = safe_open(file, framework="numpy").get_slice(key)  # type: ignore[no-untyped-call]
     return lambda rows: np.array(stored[rows.start : rows.stop])
 
 

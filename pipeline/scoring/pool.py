@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -133,8 +134,8 @@ class _Process:
                 stdout=subprocess.PIPE,
                 stderr=words,
             )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
+        assert isinstance(self._process.stdin, TextIOWrapper)
+        assert isinstance(self._process.stdout, TextIOWrapper)
         self._requests, self._answers = self._process.stdin.buffer, self._process.stdout.buffer
         self._send(job)
 

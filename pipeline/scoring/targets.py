@@ -79,14 +79,15 @@ def _from_columns(source: TableSource, serving: Serving, task: Task, columns: Se
     if names == serving.labels:
         return targets
     unknown = [name for name in names if name not in serving.labels]
-    if task.name == "regression" or unknown:
+    # A table may lack classes that the archive knows, and have them in another order; numbers it has for each output.
+    if unknown or targets.dtype.kind == "f":
         raise DataError(
             f"{source.path}: expected targets of {', '.join(serving.labels[:12])}, found {', '.join(unknown or names)}"
         )
-    # The table may lack classes that the archive knows, and have them in another order.
     places = np.array([serving.labels.index(name) for name in names], dtype=np.int64)
     if targets.ndim == 1:
-        return places[targets]
+        classes: NDArray[np.int64] = places[targets]
+        return classes
     known = np.zeros((len(targets), len(serving.labels)), dtype=targets.dtype)
     known[:, places] = targets
     return known

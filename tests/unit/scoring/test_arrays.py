@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from pipeline._handlers.decode import InputSpec
@@ -28,7 +30,7 @@ def test_one_array_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["npz", "safetensors"])
 def test_arrays_by_name_with_labels_beside_them(tmp_path: Path, suffix: str) -> None:
-    arrays = {"input.left": VALUES, "right": WORDS, "labels": np.arange(5)}
+    arrays: dict[str, NDArray[Any]] = {"input.left": VALUES, "right": WORDS, "labels": np.arange(5)}
     path = tmp_path / f"a.{suffix}"
     if suffix == "npz":
         np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
@@ -50,7 +52,7 @@ def test_arrays_by_name_with_labels_beside_them(tmp_path: Path, suffix: str) -> 
         (np.array([[{}]]), "expected arrays of numbers, found: "),
     ],
 )
-def test_other_arrays_are_refused(tmp_path: Path, array: np.ndarray, message: str) -> None:  # type: ignore[type-arg]
+def test_other_arrays_are_refused(tmp_path: Path, array: NDArray[Any], message: str) -> None:
     np.save(tmp_path / "a.npy", array)
     with pytest.raises(DataError, match=message):
         open_arrays(tmp_path / "a.npy", [LEFT])
