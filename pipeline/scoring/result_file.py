@@ -23,7 +23,7 @@ from pipeline.engine.stage import Reporter
 from pipeline.errors import FileError, StageError
 
 # So often, in seconds, the answers so far are made safe. More often would keep the disk busy.
-_SAFE_EVERY_S = 1.0
+_SAFE_EVERY_S = 0.5
 # So many reasons are kept for the summary; all of them stand in the file.
 MOST_REASONS = 20
 _ANSWERS, _STATE, _LOCK = "answers", "state.json", "lock"

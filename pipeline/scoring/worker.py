@@ -24,7 +24,7 @@ from pipeline._handlers.predictor import Predictor, Refusal, reason_of
 from pipeline._handlers.request import Request
 from pipeline._handlers.task_answers import ANSWERS
 from pipeline.engine.process import reserve_stdout
-from pipeline.scoring.examples import Example, reader_of
+from pipeline.scoring.examples import Example, Instance, reader_of
 from pipeline.scoring.forms import Form, csv_lines
 
 # Name of the example, with the model's outputs (K,) or the reason why there are none.
@@ -65,14 +65,9 @@ def _load(folder: Path, digest: str) -> Predictor:
 
 
 def _outcomes(predictor: Predictor, examples: Iterator[Example], batch_size: int) -> Iterator[Outcome]:
-    """Answer examples in batches, as a server answers requests that come together."""
+    """Answer examples in batches; one without an answer spoils no other."""
     while batch := list(islice(examples, batch_size)):
-        requests = [
-            Request(instances=(instance,), form="instances", listed=False)
-            for _, instance in batch
-            if not isinstance(instance, BadRequest)
-        ]
-        answers = iter(answer_requests(predictor, requests))
+        answers = _answers(predictor, [instance for _, instance in batch if not isinstance(instance, BadRequest)])
         for name, instance in batch:
             outcome = instance if isinstance(instance, BadRequest) else next(answers)
             match outcome:
@@ -81,7 +76,19 @@ def _outcomes(predictor: Predictor, examples: Iterator[Example], batch_size: int
                 case Exception():
                     yield name, f"the model failed: {reason_of(outcome)}"
                 case _:
-                    yield name, outcome[0]
+                    yield name, outcome
+
+
+def _answers(predictor: Predictor, instances: Sequence[Instance]) -> Iterator[NDArray[np.float32] | Exception]:
+    """Yield outputs (K,) for each example, or the reason why there are none, as a server finds it out."""
+    if not instances:
+        return
+    try:
+        yield from predictor.predict(instances)
+    except Exception:  # noqa: BLE001 - each example says what became of it
+        requests = [Request(instances=(instance,), form="instances", listed=False) for instance in instances]
+        for outcome in answer_requests(predictor, requests):
+            yield outcome if isinstance(outcome, Exception) else outcome[0]
 
 
 def _encoder(form: Form, predictor: Predictor) -> Callable[[Sequence[Outcome]], bytes]:

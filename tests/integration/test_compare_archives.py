@@ -15,12 +15,13 @@ from pipeline._handlers.columns import Column
 from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.model_file import load_model, run_chunks
 from pipeline.archive.mar import Archive
+from pipeline.cli.scoring import _comparison_lines
 from pipeline.data.dataset import Split, write_split
 from pipeline.data.synthetic import synthetic_inputs
 from pipeline.errors import DataError, ProofError, UsageError
 from pipeline.serving.encoding import encode_png
 from pipeline.tasks.intervals import drop_bounds
-from tests.command_line import error_line, run
+from tests.command_line import run
 from tests.served_models import GREY, LABELS, TABLE, build_archive, weights
 
 EXAMPLES = 1000
@@ -86,12 +87,12 @@ def test_a_limit_is_held_with_95_percent_confidence(old: Archive, new: Archive, 
     sentence = "No, it may not replace the old one: 14 of 1,000 decisions differ, more than the limit of 1 %."
     assert sentence in ended.stdout
     assert f"error: {new.path}: {sentence}" in ended.stderr
-    same = run("compare", old.path, old.path, "--data", data, "--max-differing", "0.01")
-    assert same.returncode == 0, same.stderr
-    assert "Yes, it may replace the old one: 0 of 1,000 decisions differ, with 95 % confidence at most 0.3 % do" in (
-        same.stdout
+    same = pipeline.compare(old.path, old.path, data=data, max_differing=0.01)
+    same.require()
+    assert same.sentence.startswith(
+        "Yes, it may replace the old one: 0 of 1,000 decisions differ, with 95 % confidence at most 0.3 % do, inside"
     )
-    assert "the same bit for bit for 1,000" in same.stdout
+    assert same.identical == EXAMPLES
     few = pipeline.compare(old.path, old.path, data=data, max_differing=0.001)
     assert few.verdict == "not provable"
     with pytest.raises(ProofError, match=r"Not shown: .* at least 2,995 examples are needed"):
@@ -174,17 +175,17 @@ def test_archives_of_other_questions_are_not_compared(
 ) -> None:
     options = {"inputs": [GREY], **other}
     archive = build_archive(tmp_path, **options)  # type: ignore[arg-type]
-    ended = run("compare", old.path, archive.path, "--data", data)
-    assert ended.returncode == UsageError.exit_code
-    assert error_line(ended) == f"error: {archive.path}: {message.format(old=old.path)}"
+    with pytest.raises(UsageError) as refused:
+        pipeline.compare(old.path, archive.path, data=data)
+    assert str(refused.value) == f"{archive.path}: {message.format(old=old.path)}"
 
 
 def test_outputs_of_other_meanings_are_not_compared(old: Archive, data: Path, tmp_path: Path) -> None:
     other = build_archive(tmp_path, [GREY], activation="sigmoid")
     found = pipeline.compare(old.path, other.path, data=data)
     assert (found.differing, found.largest) == (0, None)
-    ended = run("compare", old.path, other.path, "--data", data)
-    assert "outputs    not compared: one model answers with logits, the other with probabilities" in ended.stdout
+    lines = _comparison_lines(found)
+    assert "outputs    not compared: one model answers with logits, the other with probabilities" in lines
 
 
 def test_nothing_that_can_be_compared(old: Archive, new: Archive, tmp_path: Path) -> None:
