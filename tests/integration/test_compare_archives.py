@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -148,16 +149,19 @@ def test_a_table_with_a_column_of_targets(tmp_path: Path) -> None:
 
 
 def test_an_answer_that_only_one_of_them_has_is_a_difference(tmp_path: Path) -> None:
-    rows = np.random.default_rng(1).uniform(-2, 2, (40, 4)).astype(np.float32)
-    np.save(tmp_path / "rows.npy", np.concatenate([rows, 2 * np.sign(weights(4)[::-1].T)]))
-    # The golden examples just fit into float32; those of the largest outputs do not.
-    peak = np.abs(synthetic_inputs([TABLE], 9)["features"] @ weights(4)[::-1]).max()
-    largest = float(np.finfo(np.float32).max / peak * 0.99)
-    archives = [build_archive(tmp_path / "old", [TABLE]), build_archive(tmp_path / "new", [TABLE], noise=largest)]
+    spec = replace(TABLE, occurs=("noise",))  # no golden example has the largest values
+    largest_values = np.array([[2, 2, 2, 1.9]], dtype=np.float32)
+    np.save(tmp_path / "rows.npy", np.concatenate([synthetic_inputs([spec], 9)["features"], largest_values]))
+    # The golden examples just fit into float32; this one does not.
+    peak = np.abs(synthetic_inputs([spec], 9)["features"] @ weights(4)[::-1]).max()
+    assert np.abs(largest_values @ weights(4)[::-1]).max() > peak * 1.1
+    noise = float(np.finfo(np.float32).max / peak * 0.99)
+    archives = [build_archive(tmp_path / "old", [spec]), build_archive(tmp_path / "new", [spec], noise=noise)]
     found = pipeline.compare(archives[0].path, archives[1].path, data=tmp_path / "rows.npy")
-    assert found.one_sided > 0
-    assert found.differing >= found.one_sided
-    assert any(difference.new_words == "no answer" for difference in found.differences)
+    assert (found.examples, found.one_sided) == (10, 1)
+    [difference] = [difference for difference in found.differences if difference.new is None]
+    assert (difference.name, difference.new_words) == (9, "no answer")
+    assert difference.reason.startswith("the model has no answer to these values: expected values for which the netw")
 
 
 @pytest.mark.parametrize(
