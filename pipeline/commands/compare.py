@@ -184,6 +184,11 @@ def _require_comparable(old: Archive, new: Archive) -> None:
             f"{new.path}: expected the task of {old.path}, {_in_words(mine)}, found {_in_words(other)}; "
             "their decisions cannot be compared"
         )
+    if mine.activation != other.activation and mine.task != "classification":
+        raise UsageError(
+            f"{new.path}: expected outputs as those of {old.path}, activation {mine.activation}, found "
+            f"{other.activation}; only the decisions of classifiers can be compared across them"
+        )
     described = [spec.to_json() for spec in mine.inputs]
     if described != (others := [spec.to_json() for spec in other.inputs]):
         raise UsageError(

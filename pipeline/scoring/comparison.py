@@ -14,7 +14,7 @@ from pipeline.archive.mar import Archive
 from pipeline.errors import ProofError
 from pipeline.scoring.differences import Difference, Tally
 from pipeline.scoring.shares import examples_needed, share_bound, share_interval
-from pipeline.tasks.intervals import drop_bounds
+from pipeline.tasks.quality import score_figures
 
 # Confidence of the bound that a limit is held against, and of the intervals.
 CONFIDENCE = 0.95
@@ -148,14 +148,15 @@ def conclude(
     verdict, sentence = _verdict(tally.differing, tally.examples, bound, limit)
     metric = _metric(tally)
     if metric is not None:
+        name = metric.metric[:1].upper() + metric.metric[1:]
         sentence += (
-            f" {metric.metric.capitalize()} {metric.old:.4f} before, {metric.new:.4f} after: a drop of "
+            f" {name} {metric.old:.4f} before, {metric.new:.4f} after: a drop of "
             f"{metric.drop * 100:+.2f} points (95 % interval {metric.lower * 100:+.2f} to {metric.upper * 100:+.2f})."
         )
     largest = None
     if tally.largest is not None:
-        value, name, output = tally.largest
-        largest = LargestDifference(value=value, name=name, output=old.serving.column_name(output))
+        value, example, output = tally.largest
+        largest = LargestDifference(value=value, name=example, output=output)
     return ArchiveComparison(
         old=old.path,
         new=new.path,
@@ -213,14 +214,12 @@ def _percent(share: float) -> str:
 def _metric(tally: Tally) -> MetricChange | None:
     if not tally.old_scores:
         return None
-    old, new = np.concatenate(tally.old_scores), np.concatenate(tally.new_scores)
-    lost, gained = int(((old == 1) & (new == 0)).sum()), int(((old == 0) & (new == 1)).sum())
-    lower, upper = drop_bounds(lost=lost, gained=gained, examples=len(old), confidence=(1 + CONFIDENCE) / 2)
+    figures = score_figures(np.concatenate(tally.new_scores), np.concatenate(tally.old_scores))
     return MetricChange(
         metric=tally.task.metric,
-        old=float(old.mean()),
-        new=float(new.mean()),
-        drop=float(old.mean() - new.mean()),
-        lower=lower,
-        upper=upper,
+        old=figures["float_accuracy"],
+        new=figures["accuracy"],
+        drop=figures["drop"],
+        lower=figures["interval_lower"],
+        upper=figures["interval_upper"],
     )

@@ -57,7 +57,7 @@ class Tally:
         differing: number of examples with different decisions, or with one answer.
         one_sided: number of those with one answer.
         identical: number of examples whose outputs are the same bit for bit.
-        largest: largest difference of an output, the example and the number of the output; None before the first one.
+        largest: largest difference of an output, the example and the name of the output; None before the first one.
         old_scores: scores of the old archive's answers, for each part; empty without targets.
         new_scores: scores of the new archive's answers to the same examples.
         unreadable: name and reason of the first examples that neither answered.
@@ -71,7 +71,7 @@ class Tally:
     differing: int = 0
     one_sided: int = 0
     identical: int = 0
-    largest: tuple[float, str | int, int] | None = None
+    largest: tuple[float, str | int, str] | None = None
     old_scores: list[NDArray[np.float64]] = field(default_factory=list)
     new_scores: list[NDArray[np.float64]] = field(default_factory=list)
     unreadable: list[tuple[str | int, str]] = field(default_factory=list)
@@ -132,7 +132,7 @@ class Tally:
         differences = np.where(both[:, np.newaxis], np.abs(outputs.astype(np.float64) - other), -1.0)
         row, output = (int(place) for place in np.unravel_index(differences.argmax(), differences.shape))
         if self.largest is None or differences[row, output] > self.largest[0]:
-            self.largest = float(differences[row, output]), names[row], output
+            self.largest = float(differences[row, output]), names[row], _output_name(self.old, output)
 
     def _scores(
         self, outputs: NDArray[np.float32], answered: NDArray[np.bool_], targets: NDArray[Any], activation: Activation
@@ -160,6 +160,12 @@ def _outputs(answers: Answers, width: int) -> tuple[NDArray[np.float32], NDArray
     outputs = np.zeros((len(answered), width), dtype=np.float32)
     outputs[answered] = np.frombuffer(answers.content, dtype="<f4").reshape(-1, width)
     return outputs, answered
+
+
+def _output_name(serving: Serving, output: int) -> str:
+    """Name one of the K values: it has a label of its own, or is a place in one of several outputs."""
+    names = serving.labels if serving.columns == len(serving.labels) else ANSWERS[serving.task].columns(serving)
+    return names[output]
 
 
 def _answer(serving: Serving, outputs: NDArray[np.float32]) -> dict[str, Any]:

@@ -44,10 +44,8 @@ def reader_of(job: Mapping[str, Any], inputs: Sequence[InputSpec]) -> Read:
             root = job["root"]
             return lambda request: ((name, _picture(root, name, inputs[0])) for name in request["files"])
         case "rows":
-            names = tuple(job["columns"])
-            return lambda request: (
-                (request["first"] + index, _row(cells, names, inputs[0])) for index, cells in enumerate(request["rows"])
-            )
+            names, width = tuple(job["columns"]), job["width"]
+            return lambda request: _rows(request["first"], request["rows"], names, width, inputs[0])
         case "arrays":
             stored = {name: _open_array(**place) for name, place in job["arrays"].items()}
             return lambda request: _array_rows(stored, inputs, range(request["first"], request["end"]))
@@ -69,10 +67,18 @@ def _picture(root: str, name: str, spec: InputSpec) -> Instance | BadRequest:
         return refusal
 
 
-def _row(cells: Sequence[str], names: Sequence[str], spec: InputSpec) -> Instance | BadRequest:
+def _rows(
+    first: int, rows: Sequence[Sequence[str] | int], names: Sequence[str], width: int, spec: InputSpec
+) -> Iterator[Example]:
+    for row, cells in enumerate(rows, first):
+        yield row, _row(cells, names, width, spec)
+
+
+def _row(cells: Sequence[str] | int, names: Sequence[str], width: int, spec: InputSpec) -> Instance | BadRequest:
+    """Return the values of a row; cells are its number of cells where that is not the width of the table."""
     where = f"input {spec.name}"
-    if len(cells) != len(names):
-        return BadRequest("wrong number of cells", expected=str(len(names)), found=str(len(cells)))
+    if isinstance(cells, int):
+        return BadRequest("wrong number of cells", expected=str(width), found=str(cells))
     try:
         texts = [bool(column.categories) for column in spec.columns] or [False] * len(names)
         values = [_cell(*cell, spec) for cell in zip(cells, names, texts, strict=True)]

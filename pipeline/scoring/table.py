@@ -34,6 +34,7 @@ class TableSource:
         header: whether the first row holds names.
         names: names of the columns that are taken, in the order of the input's values.
         places: places of these columns in a row of the file.
+        width: number of cells of a row of the file.
         notes: lines on how the table is read.
     """
 
@@ -42,6 +43,7 @@ class TableSource:
     header: bool
     names: tuple[str, ...]
     places: tuple[int, ...]
+    width: int
     notes: tuple[str, ...] = ()
     key: Literal["file", "row"] = "row"
     unit: str = "bytes"
@@ -53,8 +55,8 @@ class TableSource:
 
     @property
     def job(self) -> Mapping[str, Any]:
-        """The names of the columns."""
-        return {"kind": "rows", "columns": self.names}
+        """The names of the columns, and the width of a row."""
+        return {"kind": "rows", "columns": self.names, "width": self.width}
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -63,14 +65,13 @@ class TableSource:
 
     def requests(self, *, size: int, start: int = 0) -> Iterator[Request]:
         """Yield consecutive rows, cells as they stand in the file; empty lines are no rows."""
-        places, full = self.places, max(self.places) + 1
         with _opened(self.path, self.delimiter) as (rows, position):
             first = start
             for _ in islice(rows, start + self.header):
                 pass
             while part := list(islice(rows, size)):
-                # A short row is handed on as it is: it becomes a row with an error.
-                cells = [[row[place] for place in places] if len(row) >= full else row for row in part]
+                # Of a row with more or fewer cells nobody knows which is which: only their number is handed on.
+                cells = [[row[place] for place in self.places] if len(row) == self.width else len(row) for row in part]
                 names = range(first, first + len(part))
                 yield Request(names=names, document={"first": first, "rows": cells}, done=position())
                 first += len(part)
@@ -89,8 +90,8 @@ class TableSource:
             place = names.index(name)
             cells = []
             for number, row in enumerate(rows):
-                if len(row) <= place:
-                    raise DataError(f"{self.path}: row {number}: expected {len(names)} cells, found {len(row)}")
+                if len(row) != self.width:
+                    raise DataError(f"{self.path}: row {number}: expected {self.width} cells, found {len(row)}")
                 cells.append(row[place])
         return cells
 
@@ -113,7 +114,8 @@ def open_table(path: Path, inputs: Sequence[InputSpec]) -> TableSource:
     try:
         with path.open("rb") as file:
             line = file.readline(_MOST_CELL).decode("utf-8-sig", "replace")
-            delimiter = "\t" if path.suffix.lower() == ".tsv" else max(_DELIMITERS, key=line.count)
+            outside = "".join(line.split('"')[::2])  # what stands between quotes separates nothing
+            delimiter = "\t" if path.suffix.lower() == ".tsv" else max(_DELIMITERS, key=outside.count)
         with _opened(path, delimiter) as (rows, _):
             first = next(rows, None)
     except OSError as error:
@@ -134,7 +136,15 @@ def _by_name(path: Path, delimiter: str, names: Sequence[str], spec: InputSpec) 
     others = [name for name in names if name not in wanted]
     notes = (f"{path}: left out {len(others)} columns: {_in_words(others)}",) if others else ()
     places = tuple(names.index(name) for name in wanted)
-    return TableSource(path=path, delimiter=delimiter, header=True, names=tuple(wanted), places=places, notes=notes)
+    return TableSource(
+        path=path,
+        delimiter=delimiter,
+        header=True,
+        names=tuple(wanted),
+        places=places,
+        width=len(names),
+        notes=notes,
+    )
 
 
 def _in_order(path: Path, delimiter: str, first: Sequence[str], spec: InputSpec) -> TableSource:
@@ -148,7 +158,13 @@ def _in_order(path: Path, delimiter: str, first: Sequence[str], spec: InputSpec)
     names = tuple(cell.strip() for cell in first) if header else tuple(str(place) for place in range(count))
     notes = (f"{path}: columns are taken in their order: {_in_words(names)}",) if header else ()
     return TableSource(
-        path=path, delimiter=delimiter, header=header, names=names, places=tuple(range(count)), notes=notes
+        path=path,
+        delimiter=delimiter,
+        header=header,
+        names=names,
+        places=tuple(range(count)),
+        width=count,
+        notes=notes,
     )
 
 

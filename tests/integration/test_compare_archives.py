@@ -26,6 +26,7 @@ from tests.command_line import run
 from tests.served_models import GREY, LABELS, TABLE, build_archive, weights
 
 EXAMPLES = 1000
+CLASSES = np.random.default_rng(3).integers(0, 5, EXAMPLES)
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +41,7 @@ def new(tmp_path_factory: pytest.TempPathFactory) -> Archive:
 
 @pytest.fixture(scope="module")
 def split() -> Split:
-    labels = np.random.default_rng(3).integers(0, 5, EXAMPLES)
-    return Split(inputs=synthetic_inputs([GREY], EXAMPLES), labels=labels)
+    return Split(inputs=synthetic_inputs([GREY], EXAMPLES), labels=CLASSES)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_differences_are_those_of_the_models(
     found = json.loads(ended.stdout)
     before, after = outputs(old, split, tmp_path / "old"), outputs(new, split, tmp_path / "new")
     differs = before.argmax(axis=1) != after.argmax(axis=1)
-    right, still = before.argmax(axis=1) == split.labels, after.argmax(axis=1) == split.labels
+    right, still = before.argmax(axis=1) == CLASSES, after.argmax(axis=1) == CLASSES
     assert (found["examples"], found["differing"], found["verdict"]) == (EXAMPLES, differs.sum(), "no limit")
     assert differs.sum() > 3
     assert [example["name"] for example in found["differences"]] == np.flatnonzero(differs)[:20].tolist()
@@ -79,7 +79,7 @@ def test_differences_are_those_of_the_models(
         rows = list(csv.DictReader(file))
     assert [int(row["row"]) for row in rows] == np.flatnonzero(differs).tolist()
     assert all(row["old_label"] != row["new_label"] for row in rows)
-    assert [row["target"] for row in rows] == [LABELS[label] for label in split.labels[differs]]
+    assert [row["target"] for row in rows] == [LABELS[label] for label in CLASSES[differs]]
 
 
 def test_a_limit_is_held_with_95_percent_confidence(old: Archive, new: Archive, data: Path) -> None:
@@ -103,14 +103,14 @@ def test_a_limit_is_held_with_95_percent_confidence(old: Archive, new: Archive, 
 def test_pictures_in_folders_of_their_classes(old: Archive, new: Archive, split: Split, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     for number, pixels in enumerate(split.inputs["image"][:50]):
-        path = folder / LABELS[split.labels[number]] / f"{number:03d}.png"
+        path = folder / LABELS[CLASSES[number]] / f"{number:03d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode_png(pixels))
     (folder / LABELS[0] / "broken.png").write_bytes(b"")
     found = pipeline.compare(old.path, new.path, data=folder, workers=2)
     assert (found.examples, found.unanswered) == (50, 1)
     assert found.metric is not None
-    right = outputs(old, split, tmp_path / "old")[:50].argmax(axis=1) == split.labels[:50]
+    right = outputs(old, split, tmp_path / "old")[:50].argmax(axis=1) == CLASSES[:50]
     assert found.metric.old == pytest.approx(right.mean())
     (folder / "elsewhere").mkdir()
     (folder / "elsewhere" / "a.png").write_bytes(encode_png(split.inputs["image"][0]))
@@ -141,9 +141,10 @@ def test_a_table_with_a_column_of_targets(tmp_path: Path) -> None:
     )
     assert found.examples == 60
     assert found.metric is not None
-    split = Split(inputs={"features": np.array(rows, np.float32)}, labels=np.array([LABELS.index(k) for k in labels]))
+    classes = np.array([LABELS.index(label) for label in labels])
+    split = Split(inputs={"features": np.array(rows, np.float32)}, labels=classes)
     before = outputs(archives[0], split, tmp_path / "unpacked").argmax(axis=1)
-    assert found.metric.old == pytest.approx((before == split.labels).mean())
+    assert found.metric.old == pytest.approx((before == classes).mean())
     with pytest.raises(UsageError, match="expected a column colour, found d, kind, a, b, c"):
         pipeline.compare(archives[0].path, archives[1].path, data=tmp_path / "rows.csv", targets=["colour"])
 

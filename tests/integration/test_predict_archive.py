@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from safetensors.numpy import save_file
 
 import pipeline
 from pipeline._handlers.body_forms import decode_request
+from pipeline._handlers.columns import Column
 from pipeline._handlers.predictor import Predictor
 from pipeline.archive.mar import Archive
 from pipeline.errors import EXIT_INTERRUPTED, DataError, FileError, ProofError, StageError, UsageError
@@ -127,6 +129,20 @@ def test_rows_of_a_table_are_answered_as_json_is(table: Archive, tmp_path: Path,
         body = json.dumps({"instances": [ROWS[row].tolist()]}).encode()
         request = decode_request(body, "application/json", predictor.serving.inputs)
         assert documents[row] == predictor.answer(predictor.predict(request.instances)[0])
+
+
+def test_columns_of_a_table_are_found_by_name(tmp_path: Path) -> None:
+    columns = (Column(name="age"), Column(name="sex", categories=("f", "m")), Column(name="x"), Column(name="y"))
+    archive = build_archive(tmp_path, [replace(TABLE, columns=columns)])
+    (tmp_path / "rows.csv").write_text("id;y;sex;x;age\n7;0.5;m;-1.25;1\n8;0.5;w;-1.25;1\n9;0.5;f;-1.25;1;2\n")
+    answers = pipeline.predict_archive(archive.path, data=tmp_path / "rows.csv", out=tmp_path / "a.jsonl")
+    assert answers.notes == (f"{tmp_path / 'rows.csv'}: left out 1 columns: id",)
+    first, second, third = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    predictor = loaded(archive, tmp_path / "unpacked")
+    outputs = predictor.predict([{"features": np.array([1, 1, -1.25, 0.5], np.float32)}])
+    assert first == {"row": 0, **predictor.answer(outputs[0])}
+    assert second["error"] == 'input features: column sex: unknown category: expected f, m, found "w"'
+    assert third["error"] == "wrong number of cells: expected 5, found 6"
 
 
 def test_cells_that_are_no_values_are_rows_with_errors(table: Archive, tmp_path: Path) -> None:

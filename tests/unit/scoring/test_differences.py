@@ -40,7 +40,7 @@ def test_other_decisions_and_one_sided_answers_differ(serving: Serving) -> None:
     found = list(tally.add(answers([0, 1, 2, None]), answers([0, 3, None, None]), np.array([0, 3, 2, 1])))
     assert [difference.name for difference in found] == ["b.png", "c.png"]
     assert (tally.examples, tally.unanswered, tally.differing, tally.one_sided, tally.identical) == (3, 1, 2, 1, 1)
-    assert tally.largest == (1.0, "b.png", 1)
+    assert tally.largest == (1.0, "b.png", LABELS[1])
     assert tally.unreadable == [("d.png", "broken")]
     assert (found[0].target, found[0].old_words[:3], found[0].new_words[:5]) == (LABELS[3], LABELS[1], LABELS[3][:5])
     assert (found[1].new, found[1].new_words, found[1].reason, found[1].largest) == (None, "no answer", "broken", None)

@@ -56,9 +56,16 @@ def test_requests_begin_where_they_are_told_to(tmp_path: Path) -> None:
     assert requests[0].document["rows"] == [["4", "0"], ["5", "0"]]
 
 
-def test_a_short_row_is_handed_on_as_it_is(tmp_path: Path) -> None:
-    [request] = open_table(written(tmp_path, "1,2\n3\n"), [FLAT]).requests(size=10)
-    assert request.document["rows"] == [["1", "2"], ["3"]]
+@pytest.mark.parametrize(("row", "cells"), [("3", 1), ("3,4,5", 3)])
+def test_of_a_row_of_another_length_only_that_is_handed_on(tmp_path: Path, row: str, cells: int) -> None:
+    [request] = open_table(written(tmp_path, f"1,2\n{row}\n"), [FLAT]).requests(size=10)
+    assert request.document["rows"] == [["1", "2"], cells]
+
+
+def test_what_stands_between_quotes_separates_nothing(tmp_path: Path) -> None:
+    source = open_table(written(tmp_path, '"a,b,c";age;sex\n1;2;male\n'), [NAMED])
+    [request] = source.requests(size=10)
+    assert request.document["rows"] == [["2", "male"]]
 
 
 @pytest.mark.parametrize(
