@@ -19,6 +19,7 @@ from pipeline._handlers.decode import ImageDecoding, InputSpec
 from pipeline._handlers.description import Golden, RuntimeSpec, Serving
 from pipeline._handlers.model_file import load_model, run_chunks
 from pipeline._handlers.sizes import SizeGroup
+from pipeline._handlers.task_answers import TaskName
 from pipeline._handlers.tolerance import FLOAT32, INT8_DYNAMIC
 from pipeline.archive.golden import answered, pack_golden
 from pipeline.archive.mar import Archive, write_archive
@@ -131,6 +132,8 @@ def build_archive(
     size_shift: float = 0.0,
     noise: float = 0.0,
     labels: Sequence[str] = LABELS,
+    task: TaskName = "classification",
+    task_settings: Mapping[str, Any] | None = None,
     evidence: Mapping[str, Any] | None = None,
 ) -> Archive:
     """Pack a small model; shifts are added to golden answers to make them wrong, `sizes` are of one free axis.
@@ -163,7 +166,8 @@ def build_archive(
         candidate=candidate,
         identity="0" * 64,
         precision="fp32",
-        task="classification",
+        task=task,
+        task_settings=dict(task_settings or {}),
         inputs=tuple(inputs),
         labels=tuple(labels),
         runtime=runtime,

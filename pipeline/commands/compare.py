@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # So many differing examples are in the result; all of them go into the file that `out` names.
 SHOWN = 20
+# These settings of a regression follow from the data that it was trained on.
+_OF_TRAINING = ("center", "scale")
 
 
 def compare(
@@ -179,7 +181,7 @@ def _require_comparable(old: Archive, new: Archive) -> None:
         UsageError: task, inputs or labels differ; the text names the first difference.
     """
     mine, other = old.serving, new.serving
-    if (mine.task, mine.task_settings) != (other.task, other.task_settings):
+    if (mine.task, _settings(mine)) != (other.task, _settings(other)):
         raise UsageError(
             f"{new.path}: expected the task of {old.path}, {_in_words(mine)}, found {_in_words(other)}; "
             "their decisions cannot be compared"
@@ -206,8 +208,13 @@ def _require_comparable(old: Archive, new: Archive) -> None:
         )
 
 
+def _settings(serving: Serving) -> dict[str, Any]:
+    """Return the settings of the task that decisions depend on."""
+    return {key: value for key, value in serving.task_settings.items() if key not in _OF_TRAINING}
+
+
 def _in_words(serving: Serving) -> str:
-    settings = ", ".join(f"{key} {value}" for key, value in serving.task_settings.items())
+    settings = ", ".join(f"{key} {value}" for key, value in _settings(serving).items())
     return f"{serving.task} with {settings}" if settings else serving.task
 
 
