@@ -162,9 +162,9 @@ def _comparison_lines(comparison: ArchiveComparison) -> list[str]:
         lines.append("outputs    not compared: one model answers with logits, the other with probabilities")
     else:
         largest = comparison.largest
+        where = f"; largest difference {largest.value:.3g}, of {largest.output} in {_named(largest.name)}"
         lines.append(
-            f"outputs    the same bit for bit for {comparison.identical:,}; largest difference {largest.value:.3g}, of "
-            f"{largest.output} in {_named(largest.name)}"
+            f"outputs    the same bit for bit for {comparison.identical:,} examples{where if largest.value else ''}"
         )
     lines += [_difference_line(difference) for difference in comparison.differences]
     if (more := comparison.differing - len(comparison.differences)) > 0:
@@ -179,7 +179,7 @@ def _difference_line(difference: Difference) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{share * 100:.2f} %"
+    return f"{share * 100:.3g} %"
 
 
 def _named(name: str | int) -> str:
