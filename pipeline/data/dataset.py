@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from pipeline._handlers.activation import Activation
 from pipeline._handlers.bad_request import BadRequest
@@ -21,6 +21,7 @@ from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.sizes import require_sizes
 from pipeline.data.free_axis_sizes import with_shared_names
 from pipeline.data.input_checks import check_input
+from pipeline.engine.array_files import read_arrays
 from pipeline.engine.documents import Document, first_problem
 from pipeline.engine.handler_fields import InputField
 from pipeline.errors import DataError
@@ -35,11 +36,12 @@ SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 _LABELS = "labels"
 _INPUT = "input."
+_PIECE_BYTES = 1 << 24
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Examples with or without labels.
+    """Examples with or without labels. Arrays may be read-only memory maps of a file that is larger than memory.
 
     Args:
         inputs: raw values (N, *shape) of each input's dtype, by input name.
@@ -86,7 +88,8 @@ class Split:
         labels = {} if self.labels is None else {"": self.labels}
         for name, array in sorted({**self.inputs, **labels}.items()):
             digest.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
+            for rows in pieces(array):
+                digest.update(np.ascontiguousarray(array[rows]).tobytes())
         return digest.hexdigest()
 
 
@@ -346,19 +349,25 @@ def write_split(path: Path, split: Split) -> None:
 
 
 def read_split(path: Path) -> Split:
-    """Read a split that `write_split` wrote.
+    """Read a split that `write_split` wrote; its arrays are read-only memory maps where it is too large for memory.
 
     Raises:
         DataError: the file cannot be read, or is not such a file.
     """
     try:
-        arrays = load_file(path)
+        arrays = read_arrays(path)
     except (OSError, SafetensorError) as error:
         raise DataError(f"{path}: expected a split as the data stage writes it, found: {error}") from error
     labels = arrays.pop(_LABELS, None)
     if strange := [key for key in arrays if not key.startswith(_INPUT)]:
         raise DataError(f"{path}: expected a split as the data stage writes it, found a tensor {strange[0]!a} in it")
     return Split(inputs={key.removeprefix(_INPUT): raw for key, raw in arrays.items()}, labels=labels)
+
+
+def pieces(array: NDArray[Any]) -> Iterator[slice]:
+    """Cut an array along its first axis, so that a piece takes little memory however large the array is."""
+    rows = max(1, _PIECE_BYTES // max(1, array.nbytes // max(1, len(array))))
+    return (slice(start, start + rows) for start in range(0, len(array), rows))
 
 
 def check_split(where: str, split: Split, inputs: Sequence[InputSpec], *, outputs: int, task: Task) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import assert_never
 
 from pipeline.data.dataset import DataSet
 from pipeline.data.table import BUILT_IN
@@ -11,28 +11,48 @@ from pipeline.engine.argument_files import all_paths, argument_digests
 from pipeline.engine.artifacts import digest_file
 from pipeline.engine.factories import named_digests
 from pipeline.engine.reads import ANY_FILE
+from pipeline.engine.stage import Reporter
 from pipeline.engine.user_code import import_factory
 from pipeline.errors import DataError, UsageError
 from pipeline.recipe.data import Data
+from pipeline.recipe.task import TaskSettings
 
 
-def load_data_set(data: Data, folder: Path, *, log: Callable[[str], None] = lambda _: None) -> DataSet:
-    """The data set that a recipe asks for, checked.
+def load_data_set(
+    data: Data, folder: Path, *, task: TaskSettings, scratch: Path, cache: Path, reporter: Reporter
+) -> DataSet:
+    """Return the data set that a recipe asks for, checked.
 
     Args:
-        data: the recipe's section.
-        folder: of the recipe; the user's modules and `data.path` are looked up there.
-        log: told what is fetched.
+        data: section of the recipe.
+        folder: folder of the recipe; the user's modules, `data.path` and `data.folder` are looked up there.
+        task: settings of the task, which say what targets are.
+        scratch: folder for work that goes on after an interruption.
+        cache: folder for what another build of the same run directory may use again.
+        reporter: receives what is fetched, decoded and found.
 
     Raises:
         UsageError: no such data set or factory, or wrong arguments.
         DataError: the data cannot be had, or are not what a DataSet must be.
     """
+    match data.source:
+        case "name":
+            assert data.name is not None
+            load, place = BUILT_IN[data.name].load, None if data.path is None else folder / data.path
+            return load(validation_size=data.validation_size, seed=data.seed, folder=place, log=reporter.log)
+        case "factory":
+            return _from_factory(data, folder)
+        case "folder":
+            from pipeline.data.pictures import load_pictures
+
+            return load_pictures(data, folder, task=task, scratch=scratch, cache=cache, reporter=reporter)
+        case unreachable:
+            assert_never(unreachable)
+
+
+def _from_factory(data: Data, folder: Path) -> DataSet:
+    assert data.factory is not None
     place = None if data.path is None else folder / data.path
-    if data.name is not None:
-        load = BUILT_IN[data.name].load
-        return load(validation_size=data.validation_size, seed=data.seed, folder=place, log=log)
-    assert data.factory is not None  # the section holds exactly one of the two
     if place is not None and not place.exists():
         raise DataError(f"data.path {place}: expected a file or folder, found none; it is relative to the recipe")
     arguments = dict(data.arguments)
@@ -61,11 +81,24 @@ def outside_digests(data: Data, folder: Path) -> dict[str, str]:
     Raises:
         UsageError, DataError: as `load_data_set`, where the factory has to be called.
     """
-    if data.factory is None:
-        return {}  # a built-in set's contents are fixed by checksums in our own source: see `Load`
+    match data.source:
+        case "name":
+            return {}  # a built-in set's contents are fixed by checksums in our own source: see `Load`
+        case "factory":
+            return _factory_digests(data, folder)
+        case "folder":
+            from pipeline.data.pictures import folder_digests
+
+            return folder_digests(data, folder)
+        case unreachable:
+            assert_never(unreachable)
+
+
+def _factory_digests(data: Data, folder: Path) -> dict[str, str]:
+    assert data.factory is not None
     digests = named_digests({"data.factory": data.factory}, folder)
     if data.path is None:
-        return digests | {"data": load_data_set(data, folder).digest()}
+        return digests | {"data": _from_factory(data, folder).digest()}
     place = folder / data.path
     if not place.exists():
         raise DataError(f"data.path {place}: expected a file or folder, found none; it is relative to the recipe")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -15,14 +15,44 @@ from pipeline.recipe.names import (
 )
 from pipeline.recipe.section import Section
 
+# The keys that say where the data come from; a recipe has exactly one of them.
+DataSource = Literal["name", "factory", "folder"]
+PictureMode = Literal["L", "RGB"]
+PictureFilter = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+
+_SOURCES: tuple[DataSource, ...] = get_args(DataSource)
+# Keys that not every source understands, and those that do.
+_UNDERSTOOD_BY: dict[str, tuple[DataSource, ...]] = {
+    "arguments": ("factory",),
+    "path": ("name", "factory"),
+    "validation_size": ("name", "factory"),
+    "labels": ("folder",),
+    "size": ("folder",),
+    "mode": ("folder",),
+    "resize": ("folder",),
+    "stored_size": ("folder",),
+    "validation_share": ("folder",),
+    "test_share": ("folder",),
+    "skip_unreadable": ("folder",),
+    "workers": ("folder",),
+}
+# Height and width, in pixels.
+PictureSize = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+
 
 class Data(Section):
-    """The data set: built in by `name`, or the user's own by `factory`."""
+    """The data set: built in by `name`, the user's own by `factory`, or pictures in a `folder`."""
 
     name: Annotated[
         DataSetName | None, BeforeValidator(partial(require_known, names=DATA_SETS, own="data.factory"))
     ] = Field(default=None, description="a built-in data set")
     factory: str | None = Field(default=None, pattern=FACTORY, description="the user's own, as module:function")
+    folder: str | None = Field(
+        default=None,
+        min_length=1,
+        description="folder of picture files, relative to the recipe: one sub-folder for each class; or train, "
+        "validation and test with these in them; or pictures beside a file of labels; or pictures without labels",
+    )
     path: str | None = Field(
         default=None,
         description="file or folder the data is read from, relative to the recipe; given to the factory as `path`",
@@ -32,11 +62,54 @@ class Data(Section):
         default=10_000, ge=1, description="examples held out of a built-in training set for validation"
     )
     seed: int = Field(default=0, ge=0, description="of the train/validation split")
+    labels: str | None = Field(
+        default=None,
+        min_length=1,
+        description="CSV file in `folder` with a line for each picture: column `file` (or the first), one or more "
+        "columns of targets, and `split` if it says which split a picture belongs to",
+    )
+    size: PictureSize | None = Field(
+        default=None, description="height and width of the network's input, in pixels, for pictures of a folder"
+    )
+    mode: PictureMode = Field(default="RGB", description="colour (RGB) or grey (L) pictures")
+    resize: PictureFilter = Field(default="bilinear", description="Pillow's filter that resizes a picture")
+    stored_size: PictureSize | None = Field(
+        default=None,
+        description="height and width in which pictures are decoded once and kept, in pixels; the input's if not set. "
+        "Another `size` then needs no new decoding",
+    )
+    validation_share: float = Field(
+        default=0.2, gt=0, lt=1, description="share of the examples held out for selection, where nothing splits them"
+    )
+    test_share: float = Field(
+        default=0.2, gt=0, lt=1, description="share of the examples held out for the report, where nothing splits them"
+    )
+    skip_unreadable: bool = Field(
+        default=False, description="leave out files that cannot be decoded, instead of ending the build"
+    )
+    workers: int | None = Field(
+        default=None, ge=1, description="processes that decode pictures; one for each core if not set"
+    )
+
+    @property
+    def source(self) -> DataSource:
+        """The key that says where the data come from."""
+        return next(key for key in _SOURCES if getattr(self, key) is not None)
 
     @model_validator(mode="after")
     def _one_source(self) -> Data:
-        if (self.name is None) == (self.factory is None):
-            raise ValueError("expected exactly one of name, factory")
+        set_sources = [key for key in _SOURCES if getattr(self, key) is not None]
+        if len(set_sources) != 1:
+            found = " and ".join(set_sources) or "none"
+            raise ValueError(f"expected exactly one of {', '.join(_SOURCES)}, found {found}")
         if self.name is not None and self.arguments:
             raise ValueError(f"arguments: expected none for {self.name}, found {', '.join(self.arguments)}")
+        for key, sources in _UNDERSTOOD_BY.items():
+            if self.source not in sources and getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key}: expected only with {' or '.join(sources)}, found with {self.source}")
+        if self.validation_share + self.test_share >= 1:
+            raise ValueError(
+                "expected validation_share and test_share with a sum under 1, found "
+                f"{self.validation_share:g} and {self.test_share:g}"
+            )
         return self

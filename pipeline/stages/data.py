@@ -39,7 +39,14 @@ def run(settings: DataSettings, _inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.data.dataset import describe, write_info, write_split
     from pipeline.data.load import load_data_set
 
-    data = load_data_set(settings.data, settings.folder, log=outputs.reporter.log)
+    data = load_data_set(
+        settings.data,
+        settings.folder,
+        task=settings.task,
+        scratch=outputs.scratch,
+        cache=outputs.cache,
+        reporter=outputs.reporter,
+    )
     info = describe(data, settings.task)
     write_split(outputs.path(Kind.TRAIN_DATA, "train.safetensors"), data.train)
     write_split(outputs.path(Kind.VALIDATION_DATA, "validation.safetensors"), data.validation)

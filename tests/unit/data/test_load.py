@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from pipeline.data.dataset import DataSet
 from pipeline.data.load import load_data_set, outside_digests
+from pipeline.engine.stage import Silent
 from pipeline.errors import DataError, PipelineError, UsageError
 from pipeline.recipe.data import Data
+from pipeline.recipe.task import Classification
 
 SOURCE = """
 import numpy as np
@@ -40,9 +43,15 @@ def _data(**fields: Any) -> Data:
     return Data.model_validate({"factory": "mine:load", **fields})
 
 
+def _load(data: Data, folder: Path) -> DataSet:
+    return load_data_set(
+        data, folder, task=Classification(), scratch=folder / "scratch", cache=folder / "cache", reporter=Silent()
+    )
+
+
 def test_a_factory_gets_path_and_arguments(folder: Path) -> None:
-    assert load_data_set(_data(path="files"), folder).train.inputs["x"].max() == 3
-    assert len(load_data_set(_data(arguments={"count": 40}), folder).train) == 24
+    assert _load(_data(path="files"), folder).train.inputs["x"].max() == 3
+    assert len(_load(_data(arguments={"count": 40}), folder).train) == 24
 
 
 @pytest.mark.parametrize(
@@ -57,7 +66,7 @@ def test_a_factory_gets_path_and_arguments(folder: Path) -> None:
 )
 def test_what_can_go_wrong(folder: Path, fields: dict[str, Any], error: type[PipelineError], text: str) -> None:
     with pytest.raises(error, match=text):
-        load_data_set(_data(**fields), folder)
+        _load(_data(**fields), folder)
 
 
 def test_files_under_the_path_are_watched_without_calling_the_factory(folder: Path) -> None:

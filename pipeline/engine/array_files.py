@@ -1,0 +1,134 @@
+"""Files of arrays (safetensors) that may be larger than memory: read as memory maps, and made to be filled in pieces.
+
+Small files are read into memory, as that is faster where values are used again and again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import resource
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import load_file
+
+# A file is read into memory if it takes at most this part of it. Training holds the file's values once more on its
+# device, and the split for validation beside that.
+_SHARE = 4
+# The names of the format for numpy's dtypes, in the order in which arrays follow each other in a file
+# (safetensors, `Dtype` in tensor.rs: descending).
+_NAMES = {
+    "uint64": "U64",
+    "int64": "I64",
+    "float64": "F64",
+    "float32": "F32",
+    "uint32": "U32",
+    "int32": "I32",
+    "float16": "F16",
+    "uint16": "U16",
+    "int16": "I16",
+    "int8": "I8",
+    "uint8": "U8",
+    "bool": "BOOL",
+}
+_DTYPES = {name: np.dtype(dtype) for dtype, name in _NAMES.items()}
+_LENGTH_BYTES = 8
+_CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+
+def memory_bytes() -> int:
+    """Return the memory that this process may use: the machine's, or what a container or a limit leaves of it."""
+    limits = [int(psutil.virtual_memory().total)]
+    for file in _CGROUP_LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # absent, or `max`
+            limits.append(int(file.read_text(encoding="ascii")))
+    for name in (resource.RLIMIT_DATA, resource.RLIMIT_AS):
+        soft, _ = resource.getrlimit(name)
+        if soft != resource.RLIM_INFINITY:
+            limits.append(soft)
+    return min(limits)
+
+
+def fits_in_memory(size: int) -> bool:
+    """Tell whether values of so many bytes may be held in memory as a whole."""
+    return size * _SHARE <= memory_bytes()
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read the arrays of a file into memory, or map them if they do not fit there.
+
+    Raises:
+        OSError, SafetensorError: the file cannot be read, or is damaged.
+    """
+    return load_file(path) if fits_in_memory(path.stat().st_size) else map_arrays(path)
+
+
+def map_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Map the arrays of a file, read-only: a value is read from the disk when it is used.
+
+    Raises:
+        OSError, SafetensorError: the file cannot be read, or is damaged.
+    """
+    with safe_open(path, framework="numpy"):  # checks that names, shapes and places fit the file
+        pass
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
+        header = json.loads(stream.read(length))
+    header.pop("__metadata__", None)
+    return {
+        name: _map(
+            path,
+            _DTYPES[facts["dtype"]],
+            tuple(facts["shape"]),
+            offset=_LENGTH_BYTES + length + facts["data_offsets"][0],
+            writable=False,
+        )
+        for name, facts in header.items()
+    }
+
+
+def create_arrays(path: Path, shapes: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]]) -> dict[str, NDArray[Any]]:
+    """Make a file of arrays of zeros, and map them to be filled. Filled, it has the bytes that `save_file` would write.
+
+    Args:
+        path: file to make; a file there is replaced.
+        shapes: dtype and shape of each array, by name.
+
+    Returns:
+        The arrays, which write to the file.
+    """
+    places: dict[str, tuple[int, int]] = {}
+    end = 0
+    order = list(_NAMES)
+    for name in sorted(shapes, key=lambda name: (order.index(shapes[name][0].name), name)):
+        dtype, shape = shapes[name]
+        start, end = end, end + dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+        places[name] = (start, end)
+    header = json.dumps(
+        {
+            name: {"dtype": _NAMES[shapes[name][0].name], "shape": list(shapes[name][1]), "data_offsets": list(place)}
+            for name, place in places.items()
+        },
+        separators=(",", ":"),
+        ensure_ascii=False,
+    ).encode()
+    header += b" " * (-len(header) % _LENGTH_BYTES)
+    with path.open("wb") as stream:
+        stream.write(len(header).to_bytes(_LENGTH_BYTES, "little") + header)
+        stream.truncate(_LENGTH_BYTES + len(header) + end)
+    return {
+        name: _map(path, *shapes[name], offset=_LENGTH_BYTES + len(header) + start, writable=True)
+        for name, (start, _) in places.items()
+    }
+
+
+def _map(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], *, offset: int, writable: bool) -> NDArray[Any]:
+    if 0 in shape:  # nothing can be mapped
+        return np.empty(shape, dtype)
+    return np.memmap(path, dtype=dtype, mode="r+" if writable else "r", offset=offset, shape=shape)
