@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import resource
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,6 +43,10 @@ _LENGTH_BYTES = 8
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
+# Dtype and shape of an array.
+Shape = tuple[np.dtype[Any], tuple[int, ...]]
+
+
 def memory_bytes() -> int:
     """Return the memory that this process may use: the machine's, or what a container or a limit leaves of it."""
     limits = [int(psutil.virtual_memory().total)]
@@ -75,25 +80,19 @@ def map_arrays(path: Path) -> dict[str, NDArray[Any]]:
     Raises:
         OSError, SafetensorError: the file cannot be read, or is damaged.
     """
-    with safe_open(path, framework="numpy"):  # checks that names, shapes and places fit the file
-        pass
-    with path.open("rb") as stream:
-        length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
-        header = json.loads(stream.read(length))
-    header.pop("__metadata__", None)
-    return {
-        name: _map(
-            path,
-            _DTYPES[facts["dtype"]],
-            tuple(facts["shape"]),
-            offset=_LENGTH_BYTES + length + facts["data_offsets"][0],
-            writable=False,
-        )
-        for name, facts in header.items()
-    }
+    return _map_file(path, writable=False)
 
 
-def create_arrays(path: Path, shapes: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]]) -> dict[str, NDArray[Any]]:
+def map_to_fill(path: Path) -> dict[str, NDArray[Any]]:
+    """Map the arrays of a file that `create_arrays` made, to go on filling them.
+
+    Raises:
+        OSError, SafetensorError: the file cannot be read, or is damaged.
+    """
+    return _map_file(path, writable=True)
+
+
+def create_arrays(path: Path, shapes: Mapping[str, Shape]) -> dict[str, NDArray[Any]]:
     """Make a file of arrays of zeros, and map them to be filled. Filled, it has the bytes that `save_file` would write.
 
     Args:
@@ -102,6 +101,9 @@ def create_arrays(path: Path, shapes: Mapping[str, tuple[np.dtype[Any], tuple[in
 
     Returns:
         The arrays, which write to the file.
+
+    Raises:
+        OSError: there is no room for the file.
     """
     places: dict[str, tuple[int, int]] = {}
     end = 0
@@ -121,10 +123,31 @@ def create_arrays(path: Path, shapes: Mapping[str, tuple[np.dtype[Any], tuple[in
     header += b" " * (-len(header) % _LENGTH_BYTES)
     with path.open("wb") as stream:
         stream.write(len(header).to_bytes(_LENGTH_BYTES, "little") + header)
-        stream.truncate(_LENGTH_BYTES + len(header) + end)
+        stream.flush()
+        # Without its room on the disk, a mapped file would end this process when the disk is full.
+        os.posix_fallocate(stream.fileno(), 0, _LENGTH_BYTES + len(header) + end)
     return {
         name: _map(path, *shapes[name], offset=_LENGTH_BYTES + len(header) + start, writable=True)
         for name, (start, _) in places.items()
+    }
+
+
+def _map_file(path: Path, *, writable: bool) -> dict[str, NDArray[Any]]:
+    with safe_open(path, framework="numpy"):  # checks that names, shapes and places fit the file
+        pass
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
+        header = json.loads(stream.read(length))
+    header.pop("__metadata__", None)
+    return {
+        name: _map(
+            path,
+            _DTYPES[facts["dtype"]],
+            tuple(facts["shape"]),
+            offset=_LENGTH_BYTES + length + facts["data_offsets"][0],
+            writable=writable,
+        )
+        for name, facts in header.items()
     }
 
 

@@ -27,6 +27,7 @@ _UNDERSTOOD_BY: dict[str, tuple[DataSource, ...]] = {
     "path": ("name", "factory"),
     "validation_size": ("name", "factory"),
     "labels": ("folder",),
+    "classes": ("folder",),
     "size": ("folder",),
     "mode": ("folder",),
     "resize": ("folder",),
@@ -67,6 +68,11 @@ class Data(Section):
         min_length=1,
         description="CSV file in `folder` with a line for each picture: column `file` (or the first), one or more "
         "columns of targets, and `split` if it says which split a picture belongs to",
+    )
+    classes: tuple[str, ...] | str | None = Field(
+        default=None,
+        description="names of the network's outputs in their order, as a list or as a text file with a name on each "
+        "line, relative to the recipe; needed for pictures without labels, else those of the data, sorted",
     )
     size: PictureSize | None = Field(
         default=None, description="height and width of the network's input, in pixels, for pictures of a folder"

@@ -1,0 +1,64 @@
+"""The names of the outputs of a network for pictures, where the recipe lists them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.picture_files import Pictures, examples
+from pipeline.errors import DataError
+from pipeline.recipe.data import Data
+
+
+def with_classes(pictures: Pictures, data: Data, folder: Path) -> Pictures:
+    """Give outputs the names, and the order, that the recipe lists; a network that was trained elsewhere has its own.
+
+    Args:
+        pictures: pictures with the names that their folders or labels have.
+        data: section of the recipe.
+        folder: folder of the recipe.
+
+    Raises:
+        DataError: a name of the data is not listed, or there are no names at all.
+    """
+    if data.classes is None:
+        if not pictures.outputs:
+            raise DataError(
+                "data.classes: expected the names of the network's outputs, which nothing else tells without labels; "
+                "give a list, or a text file with a name on each line"
+            )
+        return pictures
+    names = data.classes if isinstance(data.classes, tuple) else _read_names(folder / data.classes)
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"data.classes: expected each name once, found {twice} twice")
+    unknown = [name for name in pictures.outputs if name not in set(names)]
+    if unknown:
+        raise DataError(
+            f"data.classes: expected every class of the data among its {len(names)} names, found {len(unknown)} in the "
+            f"data alone{examples(unknown)}"
+        )
+    places = np.array([names.index(name) for name in pictures.outputs], dtype=np.int64)
+    return replace(pictures, outputs=tuple(names), targets=_moved(pictures.targets, places, len(names)))
+
+
+def _moved(targets: NDArray[Any] | None, places: NDArray[np.int64], outputs: int) -> NDArray[Any] | None:
+    """Targets whose outputs go to other places: class indices, or a column for each output."""
+    if targets is None or targets.ndim == 1:
+        return None if targets is None else places[targets]
+    columns = np.zeros((len(targets), outputs), dtype=targets.dtype)
+    columns[:, places] = targets
+    return columns
+
+
+def _read_names(path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"data.classes {path}: expected a text file with a name on each line, found: {error}"
+        ) from error

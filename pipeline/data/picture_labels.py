@@ -1,0 +1,108 @@
+"""A CSV file with a line for each picture: its file, its targets, and perhaps its split."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from numpy.typing import NDArray
+
+from pipeline.data.dataset import SplitName
+from pipeline.data.table_cells import place_of
+from pipeline.data.target_columns import read_targets
+from pipeline.errors import DataError
+from pipeline.recipe.task import TaskSettings
+
+_FILE, _SPLIT = "file", "split"
+_DELIMITERS = ",;\t"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lines:
+    """The lines of a file of labels, in its order.
+
+    Args:
+        files: paths of the pictures, relative to their folder, with forward slashes; each once.
+        splits: the split that each line names; None where the file says nothing.
+        targets: targets as a split stores them, (N, ...).
+        outputs: names of the network's outputs.
+    """
+
+    files: tuple[str, ...]
+    splits: tuple[SplitName | None, ...]
+    targets: NDArray[Any]
+    outputs: tuple[str, ...]
+
+
+def read_labels(path: Path, task: TaskSettings, *, names: Mapping[str, SplitName]) -> Lines:
+    """Read a file of labels.
+
+    Args:
+        path: CSV file (UTF-8) with a header. Column `file`, or else the first, holds paths relative to the file's
+            folder; a column `split` says where each picture belongs; all others are targets.
+        task: settings of the task, which say how targets are read.
+        names: splits by the words that mean them.
+
+    Raises:
+        DataError: the file cannot be read, a path stands there twice or leads out of the folder, or a cell is no value
+            of the task.
+    """
+    columns = _columns(path)
+    file_column = _FILE if _FILE in columns else next(iter(columns))
+    files = tuple(PurePosixPath(cell.strip().replace("\\", "/")).as_posix() for cell in columns[file_column])
+    rows: dict[str, int] = {}
+    for row, file in enumerate(files):
+        if file == "." or PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:
+            raise DataError(
+                f"{path}: {place_of(row, file_column)}: expected a path below {path.parent}, found {file!r}"
+            )
+        if file in rows:
+            raise DataError(
+                f"{path}: {place_of(row, file_column)}: expected each picture once, found {file} in row "
+                f"{rows[file] + 2} too"
+            )
+        rows[file] = row
+    targets, outputs = read_targets(
+        {name: cells for name, cells in columns.items() if name not in (file_column, _SPLIT)}, task, where=str(path)
+    )
+    splits: tuple[SplitName | None, ...] = (None,) * len(files)
+    if _SPLIT in columns:
+        splits = tuple(_split(cell, path, row, names) for row, cell in enumerate(columns[_SPLIT]))
+    return Lines(files=files, splits=splits, targets=targets, outputs=outputs)
+
+
+def _split(cell: str, path: Path, row: int, names: Mapping[str, SplitName]) -> SplitName | None:
+    word = cell.strip().lower()
+    if word and word not in names:
+        raise DataError(f"{path}: {place_of(row, _SPLIT)}: expected one of {', '.join(names)}, found {cell!r}")
+    return names.get(word)
+
+
+def _columns(path: Path) -> dict[str, list[str]]:
+    """The cells of each column below the header, by its name."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            header = stream.readline()
+            delimiter = max(_DELIMITERS, key=header.count)
+            stream.seek(0)
+            lines = [line for line in csv.reader(stream, delimiter=delimiter, strict=True) if any(line)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise DataError(f"data.labels {path}: expected a CSV file in UTF-8, found: {reason}") from error
+    if len(lines) < 2:
+        raise DataError(f"data.labels {path}: expected a header and a line for each picture, found {len(lines)} lines")
+    names = [name.strip() for name in lines[0]]
+    if len(names) < 2 or len(set(names)) != len(names) or not all(names):
+        raise DataError(
+            f"data.labels {path}: expected a header with a column of files and columns of targets, each with a name of "
+            f"its own, found {', '.join(names)}"
+        )
+    for row, line in enumerate(lines[1:]):
+        if len(line) != len(names):
+            raise DataError(
+                f"data.labels {path}: row {row + 2}: expected {len(names)} cells, as in the header, found {len(line)}"
+            )
+    return {name: [line[index] for line in lines[1:]] for index, name in enumerate(names)}
