@@ -13,19 +13,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save
 
 from pipeline.candidates.context import Context
 from pipeline.compress.passes import apply_passes
 from pipeline.data.dataset import Split, read_split
 from pipeline.engine.artifacts import digest_bytes, digest_file
-from pipeline.engine.kept import digest_beside, is_kept, keep_bytes, keep_file
+from pipeline.engine.kept import digest_beside, is_kept, keep_file
 from pipeline.engine.source import collect, library_versions
 from pipeline.models.spec import inner_network
 from pipeline.models.weights import save_weights
 from pipeline.recipe.passes import FineTune, Pass
 from pipeline.training.augment import Augmentation
-from pipeline.training.distill import distill, teacher_logits
+from pipeline.training.distill import distill, read_teacher_logits, write_teacher_logits
 
 _KEY_DIGITS = 16
 _ROOT = Path(__file__).resolve().parents[2]
@@ -169,15 +168,17 @@ def _teacher(context: Context, train: Split, augmentation: Augmentation) -> torc
     file = _teacher_file(context, augmentation)
     if not is_kept(file, context.reporter.log):
         context.reporter.log("fine-tune: the float network answers the training inputs")
-        answers_VNK = teacher_logits(
+        written = file.with_name(f"{file.name}.part")
+        write_teacher_logits(
+            written,
             context.model,
             context.network(),
             train,
             augmentation=augmentation,
             device=context.device,
         )
-        keep_bytes(file, save({"logits": answers_VNK}))
-    return load_file(file)["logits"]
+        keep_file(written, file)
+    return read_teacher_logits(file)
 
 
 def _key(context: Context, *settings: Any) -> str:

@@ -21,7 +21,7 @@ from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.sizes import require_sizes
 from pipeline.data.free_axis_sizes import with_shared_names
 from pipeline.data.input_checks import check_input
-from pipeline.engine.array_files import read_arrays
+from pipeline.engine.array_files import fits_in_memory, link_or_copy, pieces, read_arrays
 from pipeline.engine.documents import Document, first_problem
 from pipeline.engine.handler_fields import InputField
 from pipeline.errors import DataError
@@ -36,7 +36,6 @@ SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 _LABELS = "labels"
 _INPUT = "input."
-_PIECE_BYTES = 1 << 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +46,12 @@ class Split:
         inputs: raw values (N, *shape) of each input's dtype, by input name.
         labels: targets (N, ...); in classification class indices, (N,) int64. None where there are none: answers are
             judged by the float network's decisions then.
+        file: file that holds this very split as `write_split` writes it, whose arrays are mapped; None where none does.
     """
 
     inputs: dict[str, NDArray[Any]]
     labels: NDArray[Any] | None
+    file: Path | None = None
 
     def __len__(self) -> int:
         """Number of examples."""
@@ -342,6 +343,9 @@ def read_info(path: Path) -> DataInfo:
 
 def write_split(path: Path, split: Split) -> None:
     """Write a split as safetensors, keys `input.<name>` and `labels`, if any; the same split gives the same bytes."""
+    if split.file is not None:
+        link_or_copy(split.file, path)
+        return
     # There is no metadata, because safetensors writes its keys in random order.
     arrays = {f"{_INPUT}{name}": np.ascontiguousarray(raw) for name, raw in split.inputs.items()}
     labels = {} if split.labels is None else {_LABELS: np.ascontiguousarray(split.labels)}
@@ -359,15 +363,11 @@ def read_split(path: Path) -> Split:
     except (OSError, SafetensorError) as error:
         raise DataError(f"{path}: expected a split as the data stage writes it, found: {error}") from error
     labels = arrays.pop(_LABELS, None)
+    if labels is not None and fits_in_memory(labels.nbytes):
+        labels = np.array(labels)
     if strange := [key for key in arrays if not key.startswith(_INPUT)]:
         raise DataError(f"{path}: expected a split as the data stage writes it, found a tensor {strange[0]!a} in it")
     return Split(inputs={key.removeprefix(_INPUT): raw for key, raw in arrays.items()}, labels=labels)
-
-
-def pieces(array: NDArray[Any]) -> Iterator[slice]:
-    """Cut an array along its first axis, so that a piece takes little memory however large the array is."""
-    rows = max(1, _PIECE_BYTES // max(1, array.nbytes // max(1, len(array))))
-    return (slice(start, start + rows) for start in range(0, len(array), rows))
 
 
 def check_split(where: str, split: Split, inputs: Sequence[InputSpec], *, outputs: int, task: Task) -> None:

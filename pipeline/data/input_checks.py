@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.domain import occurring
 from pipeline._handlers.sizes import fits_shape
+from pipeline.engine.array_files import pieces
 from pipeline.errors import DataError
 
 _MOST_COLUMNS = 12
@@ -43,7 +44,8 @@ def check_input(where: str, raw: Any, spec: InputSpec, count: int, *, alike: str
     low, high = np.fmin.reduce(raw, axis=None), np.fmax.reduce(raw, axis=None)
     if low < spec.low or high > spec.high:
         raise DataError(f"{where}: expected values from {spec.low:g} to {spec.high:g}, found {low:g} to {high:g}")
-    if not (occurs := occurring(raw, spec)).all():
+    occurs = np.concatenate([occurring(raw[rows], spec) for rows in pieces(raw)])
+    if not occurs.all():
         raise DataError(
             f"{where}: expected only what occurs of the input names ({', '.join(spec.occurs)}), found zeros alone, or "
             f"the largest value alone, in {(~occurs).sum()} of {count} examples, first in example {occurs.argmin()}; "
@@ -53,14 +55,14 @@ def check_input(where: str, raw: Any, spec: InputSpec, count: int, *, alike: str
 
 def _check_numbers(where: str, raw: NDArray[Any], spec: InputSpec) -> None:
     """Refuse infinite values, and NaN where no value may be missing, with their number and columns."""
-    infinite = np.isinf(raw)
-    if infinite.any():
+    if any(np.isinf(raw[rows]).any() for rows in pieces(raw)):
+        infinite = np.isinf(raw)
         raise DataError(
             f"{where}: expected finite values, found infinite ones, {_places(infinite)}; limit them, or leave their "
             "examples out"
         )
-    missing = np.isnan(raw)
-    if missing.any() and not spec.missing:
+    if not spec.missing and any(np.isnan(raw[rows]).any() for rows in pieces(raw)):
+        missing = np.isnan(raw)
         raise DataError(
             f"{where}: expected numbers, found NaN, {_places(missing)}; fill the gaps, or, if the network takes NaN, "
             "declare that values may be missing: InputSpec(..., missing=True)"

@@ -88,6 +88,7 @@ def synthetic_inputs(
 
 def _domain(spec: InputSpec, real: NDArray[Any] | None) -> tuple[float, float]:
     low, high = -_UNBOUNDED, _UNBOUNDED
-    if real is not None and not (real.dtype.kind == "f" and np.isnan(real).all()):  # NaN is left out
-        low, high = float(np.fmin.reduce(real, axis=None)), float(np.fmax.reduce(real, axis=None))
+    if real is not None and not (math.isfinite(spec.low) and math.isfinite(spec.high)):
+        ends = float(np.fmin.reduce(real, axis=None)), float(np.fmax.reduce(real, axis=None))
+        low, high = (low, high) if math.isnan(ends[0]) else ends  # they ignore NaN unless there is nothing else
     return spec.low if math.isfinite(spec.low) else low, spec.high if math.isfinite(spec.high) else high

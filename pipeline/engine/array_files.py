@@ -9,7 +9,8 @@ import contextlib
 import json
 import os
 import resource
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ _NAMES = {
 }
 _DTYPES = {name: np.dtype(dtype) for dtype, name in _NAMES.items()}
 _LENGTH_BYTES = 8
+_PIECE_BYTES = 1 << 24
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
@@ -130,6 +132,21 @@ def create_arrays(path: Path, shapes: Mapping[str, Shape]) -> dict[str, NDArray[
         name: _map(path, *shapes[name], offset=_LENGTH_BYTES + len(header) + start, writable=True)
         for name, (start, _) in places.items()
     }
+
+
+def link_or_copy(source: Path, path: Path) -> None:
+    """Give a finished file a second name, which takes no room; where the file system has no such names, copy it."""
+    path.unlink(missing_ok=True)
+    try:
+        path.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, path)
+
+
+def pieces(array: NDArray[Any]) -> Iterator[slice]:
+    """Cut an array along its first axis, so that a piece takes little memory however large the array is."""
+    rows = max(1, _PIECE_BYTES // max(1, array.nbytes // max(1, len(array))))
+    return (slice(start, start + rows) for start in range(0, len(array), rows))
 
 
 def _map_file(path: Path, *, writable: bool) -> dict[str, NDArray[Any]]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from pipeline.data.dataset import Split
+from pipeline.engine.array_files import create_arrays, read_arrays
 from pipeline.engine.deadline import UNLIMITED, TimeLimit
 from pipeline.engine.stage import Reporter
 from pipeline.models.spec import ModelSpec
@@ -27,22 +30,21 @@ from pipeline.training.loop import Trained, train_network
 # There is nothing to regularise: the float network's answers say more than labels do, and a network cannot learn them
 # by heart in a few epochs.
 _WEIGHT_DECAY = 0.0
+_LOGITS = "logits"
 
 
-def teacher_logits(
-    spec: ModelSpec, teacher: nn.Module, train: Split, *, augmentation: Augmentation, device: DeviceName
-) -> Tensor:
-    """Compute the float network's answers to the training inputs, once for all epochs and all its compressed networks.
+def write_teacher_logits(
+    file: Path, spec: ModelSpec, teacher: nn.Module, train: Split, *, augmentation: Augmentation, device: DeviceName
+) -> None:
+    """Write the float network's answers to the training inputs, once for all epochs and all its compressed networks.
 
     Args:
+        file: file to write: `logits` (V, N, K) per copy, float32. They never lie in memory together.
         spec: spec of the model.
         teacher: float network without its preprocessing; it is left on the CPU.
         train: training split; only its raw inputs are used.
         augmentation: augmentation whose copies of the training data the teacher answers.
         device: device to run on.
-
-    Returns:
-        The answers (V, N, K) per copy, float32 on the CPU.
 
     Raises:
         UsageError: there is no picture to move, or the device is not there.
@@ -53,9 +55,23 @@ def teacher_logits(
     model = spec.deployable(teacher).to(target)
     layout = set_layout(model, examples.take(torch.arange(min(2, len(examples)), device=target)))
     examples = replace(examples, layout=layout)
-    answers_VNK = [predict(model, examples, moves_N3).cpu() for moves_N3 in augmentation.copies(len(train)).to(target)]
+    copies_VN3 = augmentation.copies(len(train)).to(target)
+    shape = (len(copies_VN3), len(train), len(spec.labels))
+    logits_VNK = create_arrays(file, {_LOGITS: (np.dtype(np.float32), shape)})[_LOGITS]
+    for copy, moves_N3 in enumerate(copies_VN3):
+        start = 0
+        for logits_BK in predict(model, examples, moves_N3):
+            logits_VNK[copy, start : start + len(logits_BK)] = logits_BK.numpy()
+            start += len(logits_BK)
     to_layout(teacher.cpu(), torch.contiguous_format)
-    return torch.stack(answers_VNK)
+
+
+def read_teacher_logits(file: Path) -> Tensor:
+    """Read what `write_teacher_logits` wrote: answers (V, N, K), mapped from the file where they are too large."""
+    with warnings.catch_warnings():
+        # Torch warns of arrays that may not be written to, and these answers are only read.
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.from_numpy(read_arrays(file)[_LOGITS])
 
 
 def distill(
@@ -93,8 +109,8 @@ def distill(
         spec: spec of the model, with the preprocessing and the order of the inputs.
         network: compressed network without its preprocessing.
         task: task of the network.
-        teacher_VNK: answers of the teacher, as `teacher_logits` returns them.
-        augmentation: the same augmentation as for `teacher_logits`; an epoch uses one copy of each example.
+        teacher_VNK: answers of the teacher, as `read_teacher_logits` returns them.
+        augmentation: the same augmentation as for `write_teacher_logits`; an epoch uses one copy of each example.
         train: training split with raw inputs, and labels for `label_weight` and the figures of progress.
         validation: split with labels for evaluation after each epoch; it is never trained on.
         metric: name of the mean score against the labels.

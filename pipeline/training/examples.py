@@ -1,12 +1,19 @@
-"""Hold a split as tensors on a device: raw values that are cut into batches, augmented and evaluated."""
+"""Hold a split for training: raw values that are cut into batches, augmented and evaluated on a device.
+
+What fits into memory is copied to the device as a whole. What does not is read from its mapped file batch by batch; the
+values, and so the weights, are the same either way.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline._handlers.activation import Activation
@@ -18,22 +25,27 @@ from pipeline.training.augment import moved
 from pipeline.training.history import Metrics
 
 _EVALUATION_BATCH = 500
+# On a GPU, a split takes at most this part of the memory that is free there: the network needs the rest.
+_DEVICE_SHARE = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """A split as tensors on the device where it is used.
+    """A split on the device where it is used.
 
     Args:
-        inputs: raw values (N, *shape) of each input, in the order of the model's inputs.
+        inputs: raw values (N, *shape) of each input, in the order of the model's inputs: a tensor on the device, or an
+            array of which batches are copied there.
         labels: targets, (N, ...); None where there are none.
         pictures: whether each input is a picture (C, H, W).
+        device: device of the labels and of what `take` returns.
         layout: memory layout of the pictures that `take` returns.
     """
 
-    inputs: tuple[Tensor, ...]
+    inputs: tuple[Tensor | NDArray[Any], ...]
     labels: Tensor | None
     pictures: tuple[bool, ...]
+    device: torch.device
     layout: torch.memory_format = torch.channels_last
 
     def __len__(self) -> int:
@@ -54,9 +66,18 @@ class Examples:
             moves_B3: moves of their pictures, the same for all pictures of an example; None to leave them unmoved.
         """
         return tuple(
-            _to_layout(_pictures(values, indices, moves_B3), self.layout) if is_picture else values[indices]
-            for values, is_picture in zip(self.inputs, self.pictures, strict=True)
+            _to_layout(_pictures(rows, places_B, moves_B3), self.layout) if is_picture else rows[places_B]
+            for (rows, places_B), is_picture in zip(self._rows(indices), self.pictures, strict=True)
         )
+
+    def _rows(self, indices_B: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """For each input, rows on the device, and the places of some examples in them."""
+        for values in self.inputs:
+            if isinstance(values, Tensor):
+                yield values, indices_B
+            else:
+                rows = torch.from_numpy(values[indices_B.cpu().numpy()]).to(self.device)
+                yield rows, torch.arange(len(rows), device=self.device)
 
 
 def _to_layout(pictures_BCHW: Tensor, layout: torch.memory_format) -> Tensor:
@@ -73,12 +94,22 @@ def _pictures(pictures_NCHW: Tensor, indices_B: Tensor, moves_B3: Tensor | None)
 
 
 def to_examples(spec: ModelSpec, split: Split, device: torch.device) -> Examples:
-    """Copy a split's arrays to a device as tensors, with the inputs in the order of the spec."""
+    """Copy a split's arrays to a device, with the inputs in the order of the spec, save those that are too large."""
     return Examples(
-        inputs=tuple(torch.from_numpy(split.inputs[input_spec.name]).to(device) for input_spec in spec.inputs),
+        inputs=tuple(_resident(split.inputs[input_spec.name], device) for input_spec in spec.inputs),
         labels=None if split.labels is None else torch.from_numpy(split.labels).to(device),
         pictures=tuple(len(input_spec.shape) == 3 for input_spec in spec.inputs),
+        device=device,
     )
+
+
+def _resident(values: NDArray[Any], device: torch.device) -> Tensor | NDArray[Any]:
+    """Values as a tensor on a device; the array itself where it is mapped, or takes too much of the device's memory."""
+    if isinstance(values, np.memmap):
+        return values
+    if device.type == "cuda" and values.nbytes * _DEVICE_SHARE > torch.cuda.mem_get_info(device)[0]:
+        return values
+    return torch.from_numpy(values).to(device)
 
 
 def batches(order: Tensor, batch_size: int) -> Sequence[Tensor]:
@@ -89,20 +120,24 @@ def batches(order: Tensor, batch_size: int) -> Sequence[Tensor]:
     return cut
 
 
-def predict(model: nn.Module, examples: Examples, moves_N3: Tensor) -> Tensor:
-    """Compute logits (N, K) of a deployable model in evaluation mode; its mode is restored afterwards.
+def predict(model: nn.Module, examples: Examples, moves_N3: Tensor) -> Iterator[Tensor]:
+    """Compute logits of a deployable model in evaluation mode; its mode is restored afterwards.
 
     Args:
         model: model that maps raw inputs to logits (B, K).
         examples: examples on the model's device.
         moves_N3: moves of the pictures of each example.
+
+    Yields:
+        Logits (B, K) of one batch after the other, on the CPU.
     """
     training = model.training
     model.eval()
-    with torch.inference_mode():
-        logits = [joined(model(*examples.take(part, moves_N3[part]))) for part in _in_order(examples)]
+    for part in _in_order(examples):
+        with torch.inference_mode():
+            logits_BK = joined(model(*examples.take(part, moves_N3[part])))
+        yield logits_BK.cpu()
     model.train(training)
-    return torch.cat(logits)
 
 
 def evaluate(
@@ -152,4 +187,4 @@ def _mean_loss(answers: Sequence[Tensor], labels_N: Tensor, criterion: Criterion
 
 def _in_order(examples: Examples) -> Sequence[Tensor]:
     """Indices of all examples in batches for evaluation."""
-    return torch.split(torch.arange(len(examples), device=examples.inputs[0].device), _EVALUATION_BATCH)
+    return torch.split(torch.arange(len(examples), device=examples.device), _EVALUATION_BATCH)

@@ -76,12 +76,13 @@ def distillation(
         criterion: loss of the labels.
         activation: activation that the outputs of both networks already have.
     """
-    targets_VNC = _soften(teacher_VNK, temperature, activation)
 
     def loss(outputs_BK: Tensor, labels_B: Tensor, indices_B: Tensor, copy_B: Tensor | None) -> Tensor:
         assert copy_B is not None  # the teacher answered copies
         answers_BC = _soften(outputs_BK, temperature, activation)
-        soft = F.kl_div(answers_BC, targets_VNC[copy_B, indices_B], log_target=True, reduction="batchmean")
+        # They are softened batch by batch, because all of them together may be larger than memory.
+        targets_BC = _soften(teacher_VNK[copy_B, indices_B], temperature, activation)
+        soft = F.kl_div(answers_BC, targets_BC, log_target=True, reduction="batchmean")
         soft = soft * temperature**2
         return torch.lerp(soft, criterion(outputs_BK, labels_B), label_weight) if label_weight else soft
 

@@ -21,7 +21,7 @@ from pipeline.models.spec import ModelSpec
 from pipeline.tasks.classification.loss import distillation
 from pipeline.tasks.classification.member import ClassificationTask
 from pipeline.training.augment import Augmentation
-from pipeline.training.distill import distill, teacher_logits
+from pipeline.training.distill import distill, read_teacher_logits, write_teacher_logits
 from pipeline.training.loop import Trained
 from tests.reporters import Lines
 
@@ -61,7 +61,7 @@ def tuned(folder: Path, reporter: Any = None, *, flip: bool = True, **changes: A
     folder.mkdir(exist_ok=True)
     student, train = changes.pop("student", network(1)), changes.pop("train", split(0, 257))
     augmentation = Augmentation(horizontal_flip=flip)
-    answers = teacher_logits(SPEC, network(0).eval(), train, augmentation=augmentation, device="cpu")
+    answers = teacher_logits(folder / "teacher", SPEC, network(0).eval(), train, augmentation=augmentation)
     defaults: dict[str, Any] = {"epochs": 3, "batch_size": 32, "learning_rate": 0.05, "temperature": 4.0}
     trained = distill(
         SPEC,
@@ -71,6 +71,7 @@ def tuned(folder: Path, reporter: Any = None, *, flip: bool = True, **changes: A
         augmentation=augmentation,
         train=train,
         validation=split(2, 100),
+        metric="accuracy",
         label_weight=changes.pop("label_weight", 0.0),
         seed=changes.pop("seed", 0),
         device="cpu",
@@ -83,6 +84,13 @@ def tuned(folder: Path, reporter: Any = None, *, flip: bool = True, **changes: A
     return student, trained
 
 
+def teacher_logits(
+    file: Path, spec: ModelSpec, teacher: nn.Module, train: Split, *, augmentation: Augmentation
+) -> Tensor:
+    write_teacher_logits(file, spec, teacher, train, augmentation=augmentation, device="cpu")
+    return read_teacher_logits(file)
+
+
 def bits(module: nn.Module) -> list[Tensor]:
     return list(module.state_dict().values())
 
@@ -91,11 +99,11 @@ def same(left: nn.Module, right: nn.Module) -> bool:
     return all(torch.equal(value, counterpart) for value, counterpart in zip(bits(left), bits(right), strict=True))
 
 
-def test_the_teacher_is_asked_once_about_each_picture_and_its_mirror_image() -> None:
+def test_the_teacher_is_asked_once_about_each_picture_and_its_mirror_image(tmp_path: Path) -> None:
     teacher, train = network(0).eval(), split(0, 40)
     raw = torch.from_numpy(train.inputs["x"]).float()
     augmentation = Augmentation(horizontal_flip=True)
-    answers = teacher_logits(SPEC, teacher, train, augmentation=augmentation, device="cpu")
+    answers = teacher_logits(tmp_path / "teacher", SPEC, teacher, train, augmentation=augmentation)
     assert answers.shape == (2, 40, 3)
     with torch.no_grad():
         assert torch.allclose(answers[0], teacher(raw), atol=1e-5)
@@ -145,10 +153,10 @@ def test_an_interrupted_one_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     assert same(whole, resumed)
 
 
-def test_there_is_nothing_to_shift_in_a_table() -> None:
+def test_there_is_nothing_to_shift_in_a_table(tmp_path: Path) -> None:
     table = replace(SPEC, inputs=(InputSpec(name="x", dtype="float32", shape=(6,), low=0, high=1),))
     with pytest.raises(UsageError, match=r"fine-tune\.shift: expected an input of shape \(C, H, W\), found x \(6,\)"):
-        teacher_logits(table, network(0), split(0, 40), augmentation=Augmentation(shift=1), device="cpu")
+        teacher_logits(tmp_path / "teacher", table, network(0), split(0, 40), augmentation=Augmentation(shift=1))
 
 
 class FrozenTrunk(nn.Module):

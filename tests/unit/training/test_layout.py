@@ -41,7 +41,13 @@ def test_any_other_network() -> None:
 
 def test_moved_pictures_of_one_channel_are_in_one_piece_too() -> None:
     layout = torch.contiguous_format
-    examples = Examples(inputs=(torch.rand(4, 1, 8, 8),), labels=torch.zeros(4), pictures=(True,), layout=layout)
+    examples = Examples(
+        inputs=(torch.rand(4, 1, 8, 8),),
+        labels=torch.zeros(4),
+        pictures=(True,),
+        device=torch.device("cpu"),
+        layout=layout,
+    )
     network = Viewed(channels=1)
     assert set_layout(network, (PICTURES[:, :1].contiguous(memory_format=torch.channels_last),)) is layout
     for moves in (None, torch.zeros(4, 3, dtype=torch.int64)):

@@ -170,7 +170,12 @@ def test_one_example_left_over_joins_the_batch_before() -> None:
 def test_flips_mirror_about_half_of_the_pictures_and_only_pictures() -> None:
     pictures = torch.arange(1000 * 2, dtype=torch.int32).reshape(1000, 1, 1, 2)
     table = torch.arange(2000).reshape(1000, 2)
-    examples = Examples(inputs=(pictures, table), labels=torch.zeros(1000, dtype=torch.int64), pictures=(True, False))
+    examples = Examples(
+        inputs=(pictures, table),
+        labels=torch.zeros(1000, dtype=torch.int64),
+        pictures=(True, False),
+        device=torch.device("cpu"),
+    )
     torch.manual_seed(0)
     seen, same = examples.take(torch.arange(1000), Augmentation(horizontal_flip=True).draw(1000))
     mirrored = (seen == pictures.flip(-1)).all(dim=-1).flatten()
