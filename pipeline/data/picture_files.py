@@ -85,15 +85,13 @@ def find_pictures(folder: Path, labels: str | None, task: TaskSettings, *, shown
         DataError: there are no pictures, they are laid out in two ways at once, or the labels do not fit.
     """
     if not folder.is_dir():
-        raise DataError(
-            f"data.folder {folder}: expected a folder of pictures, found none; it is relative to the recipe"
-        )
+        raise DataError(f"data.folder {folder}: expected a folder, found none; it is relative to the recipe")
     names, others = walk(folder)
     if labels is not None:
         return _with_labels(folder, labels, names, task)
     if not names:
         raise DataError(f"{shown}: expected picture files, found none{examples(others)}")
-    remarks = [f"{len(others)} files are no pictures and are left out{examples(others)}"] if others else []
+    remarks = [f"files that are no pictures are left out, {len(others)} in all{examples(others)}"] if others else []
     splits = _given_splits(names, shown)
     inner = [name.partition("/")[2] if split else name for name, split in zip(names, splits, strict=True)]
     classes = [name.partition("/")[0] if "/" in name else None for name in inner]
@@ -140,7 +138,7 @@ def _with_labels(folder: Path, labels: str, names: tuple[str, ...], task: TaskSe
             f"{examples(absent)}"
         )
     unlabelled = sorted(known - set(files))
-    remarks = (f"{len(unlabelled)} pictures have no line in {labels} and are left out{examples(unlabelled)}",)
+    remarks = (f"pictures without a line in {labels} are left out, {len(unlabelled)} in all{examples(unlabelled)}",)
     return Pictures(
         files=files,
         splits=lines.splits,

@@ -56,9 +56,7 @@ def read_labels(path: Path, task: TaskSettings, *, names: Mapping[str, SplitName
     rows: dict[str, int] = {}
     for row, file in enumerate(files):
         if file == "." or PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:
-            raise DataError(
-                f"{path}: {place_of(row, file_column)}: expected a path below {path.parent}, found {file!r}"
-            )
+            raise DataError(f"{path}: {place_of(row, file_column)}: expected a path in the folder, found {file!r}")
         if file in rows:
             raise DataError(
                 f"{path}: {place_of(row, file_column)}: expected each picture once, found {file} in row "

@@ -62,7 +62,7 @@ def copies(pictures: Pictures, digests: Sequence[str], splits: Sequence[SplitNam
     if across:
         names = [" = ".join(f"{pictures.files[index]} ({splits[index]})" for index in indices) for indices in across]
         yield (
-            f"{len(across)} pictures stand in several splits, so that figures of validation and test are too good"
+            f"copies of a picture stand in several splits, {len(across)} pictures in all, so that figures are too good"
             f"{examples(names)}"
         )
     if pictures.targets is not None:
@@ -70,10 +70,10 @@ def copies(pictures: Pictures, digests: Sequence[str], splits: Sequence[SplitNam
         unlike = [indices for indices in groups if (targets[indices] != targets[indices[0]]).any()]
         if unlike:
             names = [" = ".join(pictures.files[index] for index in indices) for indices in unlike]
-            yield f"{len(unlike)} pictures have several targets{examples(names)}"
+            yield f"copies of a picture have several targets, {len(unlike)} pictures in all{examples(names)}"
     spare = sum(len(indices) - 1 for indices in groups)
     if spare:
-        yield f"{spare} of {len(digests)} pictures are copies of others, byte for byte"
+        yield f"copies of other pictures, byte for byte: {spare} of {len(digests)}"
 
 
 def imbalance(pictures: Pictures) -> Iterator[str]:
@@ -96,6 +96,6 @@ def imbalance(pictures: Pictures) -> Iterator[str]:
     if rare:
         names = [f"{pictures.outputs[index]} ({counts[index]})" for index in rare]
         yield (
-            f"uneven classes: {pictures.outputs[most]} has {counts[most]} pictures, and less than a tenth of that"
+            f"uneven classes: beside {counts[most]} pictures of {pictures.outputs[most]} there are less than a tenth of"
             f"{examples(names)}"
         )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
@@ -16,7 +18,9 @@ DTYPES = ("bool", "uint8", "int8", "int16", "uint16", "float16", "int32", "uint3
 
 
 def test_a_file_filled_in_pieces_has_the_bytes_that_the_library_writes(tmp_path: Path) -> None:
-    arrays = {f"input.{dtype}é": np.arange(6).reshape(3, 2).astype(dtype) for dtype in (*DTYPES, "uint64")}
+    arrays: dict[str, NDArray[Any]] = {
+        f"input.{dtype}é": np.arange(6).reshape(3, 2).astype(dtype) for dtype in (*DTYPES, "uint64")
+    }
     arrays |= {"labels": np.arange(3), "input.a": np.ones((3, 1), np.uint8), "none": np.ones((0, 4), np.float32)}
     save_file(arrays, tmp_path / "whole")
     created = create_arrays(tmp_path / "pieces", {name: (array.dtype, array.shape) for name, array in arrays.items()})
