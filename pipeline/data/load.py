@@ -19,7 +19,14 @@ from pipeline.recipe.task import TaskSettings
 
 
 def load_data_set(
-    data: Data, folder: Path, *, task: TaskSettings, scratch: Path, cache: Path, reporter: Reporter
+    data: Data,
+    folder: Path,
+    *,
+    task: TaskSettings,
+    preset: str | None = None,
+    scratch: Path,
+    cache: Path,
+    reporter: Reporter,
 ) -> DataSet:
     """Return the data set that a recipe asks for, checked.
 
@@ -27,6 +34,7 @@ def load_data_set(
         data: section of the recipe.
         folder: folder of the recipe; the user's modules, `data.path` and `data.folder` are looked up there.
         task: settings of the task, which say what targets are.
+        preset: a published network that says how pictures are decoded; None where the recipe names none.
         scratch: folder for work that goes on after an interruption.
         cache: folder for what another build of the same run directory may use again.
         reporter: receives what is fetched, decoded and found.
@@ -45,7 +53,9 @@ def load_data_set(
         case "folder":
             from pipeline.data.pictures import load_pictures
 
-            return load_pictures(data, folder, task=task, scratch=scratch, cache=cache, reporter=reporter)
+            return load_pictures(
+                data, folder, task=task, preset=preset, scratch=scratch, cache=cache, reporter=reporter
+            )
         case unreachable:
             assert_never(unreachable)
 

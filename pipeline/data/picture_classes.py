@@ -11,21 +11,25 @@ from numpy.typing import NDArray
 
 from pipeline.data.picture_files import Pictures, examples
 from pipeline.errors import DataError
+from pipeline.presets import read_preset
 from pipeline.recipe.data import Data
 
 
-def with_classes(pictures: Pictures, data: Data, folder: Path) -> Pictures:
+def with_classes(pictures: Pictures, data: Data, folder: Path, preset: str | None = None) -> Pictures:
     """Give outputs the names, and the order, that the recipe lists; a network that was trained elsewhere has its own.
 
     Args:
         pictures: pictures with the names that their folders or labels have.
         data: section of the recipe.
         folder: folder of the recipe.
+        preset: a published network, whose names count where there are no others; None where the recipe names none.
 
     Raises:
         DataError: a name of the data is not listed, or there are no names at all.
     """
     if data.classes is None:
+        if not pictures.outputs and preset is not None and (labels := read_preset(preset).labels):
+            return replace(pictures, outputs=labels)
         if not pictures.outputs:
             raise DataError(
                 "data.classes: expected the names of the network's outputs, which nothing else tells without labels; "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 from typing import Any
 
@@ -10,46 +9,69 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline._handlers.decode import ImageDecoding, InputSpec, decode_image
+from pipeline._handlers.decode import ImageDecoding, InputSpec
+from pipeline._handlers.framing import frame_picture
 from pipeline.errors import UsageError
+from pipeline.presets import read_preset
 from pipeline.recipe.data import Data
 
 INPUT_NAME = "image"
 
 
-def picture_input(data: Data) -> InputSpec:
+def picture_input(data: Data, preset: str | None = None) -> InputSpec:
     """Return the input that the pictures of a folder become.
 
     Args:
         data: section of the recipe.
+        preset: a published network whose input it is, save what the section sets; None where the recipe names none.
 
     Raises:
-        UsageError: the recipe does not say the size.
+        UsageError: the recipe does not say the size, or its keys contradict each other.
     """
-    if data.size is None:
+    settings: dict[str, Any] = {"mode": data.mode, "resize": data.resize, "fit": data.fit, "fill": data.fill}
+    settings["resize_to"] = data.resize_to
+    size = data.size
+    if preset is not None:
+        published = read_preset(preset).input_spec()
+        assert published.decoding is not None
+        size = size or (published.shape[1], published.shape[2])
+        fields = type(data).model_fields
+        settings |= {
+            key: getattr(published.decoding, key) for key, value in settings.items() if value == fields[key].default
+        }
+    if size is None:
         raise UsageError(
             "data.size: expected height and width of the network's input with data.folder, found none; set it, for "
             "example size = [224, 224]"
         )
-    channels = 1 if data.mode == "L" else 3
-    return InputSpec(
-        name=INPUT_NAME,
-        dtype="uint8",
-        shape=(channels, *data.size),
-        low=0,
-        high=255,
-        decoding=ImageDecoding(mode=data.mode, resize=data.resize),
-    )
+    try:
+        return InputSpec(
+            name=INPUT_NAME,
+            dtype="uint8",
+            shape=(1 if settings["mode"] == "L" else 3, *size),
+            low=0,
+            high=255,
+            decoding=ImageDecoding(**settings),
+        )
+    except ValueError as error:
+        raise UsageError(f"data: {error}") from error
 
 
 def stored_input(spec: InputSpec, size: tuple[int, int] | None) -> InputSpec:
-    """Return the input as which pictures are decoded and stored.
+    """Return the input as which pictures are decoded and stored: the same part of them, in another size.
 
     Args:
         spec: the network's input.
         size: height and width in which pictures are stored; the input's own if None.
     """
-    return spec if size is None else replace(spec, shape=(spec.shape[0], *size))
+    assert spec.decoding is not None
+    if size is None or size == spec.shape[1:]:
+        return spec
+    to = spec.decoding.resize_to
+    if to is not None:
+        ratios = [stored / own for stored, own in zip(size, spec.shape[1:], strict=True)]
+        to = (round(to[0] * ratios[0]), round(to[1] * ratios[1]))
+    return replace(spec, shape=(spec.shape[0], *size), decoding=replace(spec.decoding, resize_to=to))
 
 
 def resize_stored(pictures_NCHW: NDArray[Any], spec: InputSpec) -> NDArray[Any]:
@@ -64,12 +86,13 @@ def resize_stored(pictures_NCHW: NDArray[Any], spec: InputSpec) -> NDArray[Any]:
     """
     if pictures_NCHW.shape[1:] == spec.shape:
         return pictures_NCHW
-    return np.stack([decode_image(_png(pixels_CHW), spec) for pixels_CHW in pictures_NCHW])
+    return np.stack([_resize(pixels_CHW, spec) for pixels_CHW in pictures_NCHW])
 
 
-def _png(pixels_CHW: NDArray[Any]) -> bytes:
-    """A stored picture as a file without compression, from which it is decoded without any loss."""
-    pixels = pixels_CHW[0] if len(pixels_CHW) == 1 else pixels_CHW.transpose(1, 2, 0)
-    file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG", compress_level=0)
-    return file.getvalue()
+def _resize(pixels_CHW: NDArray[Any], spec: InputSpec) -> NDArray[Any]:
+    assert spec.decoding is not None
+    pixels = pixels_CHW[0] if len(pixels_CHW) == 1 else np.ascontiguousarray(pixels_CHW.transpose(1, 2, 0))
+    size = (spec.shape[2], spec.shape[1])
+    # A stored picture was cropped or framed already.
+    framed = frame_picture(Image.fromarray(pixels), size, size, resize=spec.decoding.resize, fill=spec.decoding.fill)
+    return np.asarray(framed, dtype=np.uint8).reshape(*spec.shape[1:], -1).transpose(2, 0, 1)

@@ -31,7 +31,14 @@ _COMPARED = 16
 
 
 def load_pictures(
-    data: Data, folder: Path, *, task: TaskSettings, scratch: Path, cache: Path, reporter: Reporter
+    data: Data,
+    folder: Path,
+    *,
+    task: TaskSettings,
+    preset: str | None = None,
+    scratch: Path,
+    cache: Path,
+    reporter: Reporter,
 ) -> DataSet:
     """Return the pictures of a folder as a data set, whose splits lie in files.
 
@@ -39,6 +46,7 @@ def load_pictures(
         data: section of the recipe.
         folder: folder of the recipe.
         task: settings of the task, which say how labels are read.
+        preset: a published network that says how pictures are decoded; None where the recipe names none.
         scratch: folder for the files of the splits.
         cache: folder for the decoded pictures.
         reporter: receives what is found, what is left out, and how far the decoding is.
@@ -50,8 +58,8 @@ def load_pictures(
     """
     assert data.folder is not None
     place, shown = folder / data.folder, f"data.folder {data.folder}"
-    spec = picture_input(data)
-    pictures = with_classes(find_pictures(place, data.labels, task, shown=shown), data, folder)
+    spec = picture_input(data, preset)
+    pictures = with_classes(find_pictures(place, data.labels, task, shown=shown), data, folder, preset)
     for remark in pictures.remarks:
         reporter.log(f"data: {remark}")
     by_file, unreadable = content_digests(place, pictures.files)

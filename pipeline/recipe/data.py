@@ -18,7 +18,8 @@ from pipeline.recipe.section import Section
 # The keys that say where the data come from; a recipe has exactly one of them.
 DataSource = Literal["name", "factory", "folder"]
 PictureMode = Literal["L", "RGB"]
-PictureFilter = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+PictureFilter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+PictureFit = Literal["squeeze", "crop", "letterbox"]
 
 _SOURCES: tuple[DataSource, ...] = get_args(DataSource)
 # Keys that not every source understands, and those that do.
@@ -31,6 +32,9 @@ _UNDERSTOOD_BY: dict[str, tuple[DataSource, ...]] = {
     "size": ("folder",),
     "mode": ("folder",),
     "resize": ("folder",),
+    "fit": ("folder",),
+    "resize_to": ("folder",),
+    "fill": ("folder",),
     "stored_size": ("folder",),
     "validation_share": ("folder",),
     "test_share": ("folder",),
@@ -75,10 +79,25 @@ class Data(Section):
         "line, relative to the recipe; needed for pictures without labels, else those of the data, sorted",
     )
     size: PictureSize | None = Field(
-        default=None, description="height and width of the network's input, in pixels, for pictures of a folder"
+        default=None,
+        description="height and width of the network's input, in pixels; needed for pictures of a folder, unless "
+        "model.preprocessing names a published network",
     )
     mode: PictureMode = Field(default="RGB", description="colour (RGB) or grey (L) pictures")
     resize: PictureFilter = Field(default="bilinear", description="Pillow's filter that resizes a picture")
+    fit: PictureFit = Field(
+        default="squeeze",
+        description="squeeze: height and width become those of the input; crop: the ratio stays, and the centre is "
+        "taken; letterbox: the ratio stays, and a border is added",
+    )
+    resize_to: PictureSize | None = Field(
+        default=None,
+        description="height and width that a picture is resized to before its centre is taken, in pixels; the input's "
+        "if not set. [256, 256] with crop is a shorter side of 256",
+    )
+    fill: tuple[Annotated[int, Field(ge=0, le=255)], ...] = Field(
+        default=(0,), description="colour of a border: one value, or one for each channel"
+    )
     stored_size: PictureSize | None = Field(
         default=None,
         description="height and width in which pictures are decoded once and kept, in pixels; the input's if not set. "

@@ -19,19 +19,33 @@ class DataSettings(Section):
 
     data: Data
     task: TaskSettings
+    preset: str | None = None
+    workers: int | None = Field(default=None, exclude=True)
     folder: Path = Field(exclude=True)
 
 
 def settings(recipe: Recipe) -> DataSettings:
     """Return the stage's view of a recipe."""
-    return DataSettings(data=recipe.data, task=recipe.task, folder=recipe.folder)
+    seen = recipe.model.preprocessing
+    return DataSettings(
+        # How many processes decode changes nothing in what they decode.
+        data=recipe.data.model_copy(update={"workers": None}),
+        workers=recipe.data.workers,
+        task=recipe.task,
+        preset=seen.preset if seen is not None and recipe.data.source == "folder" else None,
+        folder=recipe.folder,
+    )
 
 
 def outside(settings: DataSettings) -> dict[str, str]:
-    """Return digests of the user's data factory and data."""
+    """Return digests of the user's data factory and data, and what a published network says of pictures."""
     from pipeline.data.load import outside_digests
+    from pipeline.presets import read_preset
 
-    return outside_digests(settings.data, settings.folder)
+    digests = outside_digests(settings.data, settings.folder)
+    if settings.preset is not None:
+        digests["model.preprocessing"] = read_preset(settings.preset).to_json()
+    return digests
 
 
 def run(settings: DataSettings, _inputs: Inputs, outputs: Outputs) -> None:
@@ -40,9 +54,10 @@ def run(settings: DataSettings, _inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.data.load import load_data_set
 
     data = load_data_set(
-        settings.data,
+        settings.data.model_copy(update={"workers": settings.workers}),
         settings.folder,
         task=settings.task,
+        preset=settings.preset,
         scratch=outputs.scratch,
         cache=outputs.cache,
         reporter=outputs.reporter,
