@@ -126,6 +126,16 @@ def row_values(row: Mapping[str, Any] | Sequence[Any], where: str, columns: Sequ
     return [_value(value, where, column) for value, column in zip(row, columns, strict=True)]
 
 
+def row_example(columns: Sequence[Column]) -> str:
+    """Write a row as JSON, for messages: the first columns by name, each with a value that it takes."""
+    values = [
+        f"{json.dumps(_shortened(column.name), ensure_ascii=False)}: "
+        + (json.dumps(_shortened(column.categories[0]), ensure_ascii=False) if column.categories else "0")
+        for column in columns[:_SHOWN_CATEGORIES]
+    ]
+    return "{" + ", ".join([*values, *(["..."] if len(columns) > _SHOWN_CATEGORIES else [])]) + "}"
+
+
 def table_rows(array: NDArray[Any], columns: Sequence[Column]) -> list[list[Any]]:
     """Write rows as they stand in a table: the reverse of `row_values`.
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bad_request import BadRequest
+from .columns import check_categories
 from .decode import InputSpec
 
 NO_MISSING = "; this input has no missing values"
@@ -27,11 +28,13 @@ def check_values(array: NDArray[Any], spec: InputSpec) -> None:
         wrong = np.isinf(array) if spec.missing else ~np.isfinite(array)
         if wrong.any():
             position = _first_position(wrong)
+            place = f"in column {spec.columns[position[-1]].name}" if spec.columns else f"at {list(position)}"
             raise BadRequest(
-                f"input {spec.name}: non-finite value at {list(position)}",
+                f"input {spec.name}: non-finite value {place}",
                 expected="finite numbers" + (", and NaN for missing values" if spec.missing else NO_MISSING),
                 found=str(array[position]),
             )
+    check_categories(array, f"input {spec.name}", spec.columns)
     low: Any
     high: Any
     if spec.dtype == "float32":  # with bounds in the input's own precision, a bound itself is always inside

@@ -86,11 +86,13 @@ class Instances:
 
     def _instance(self, index: int) -> Any:
         where = f"instance {index}"
+        first = next(iter(self._inputs.values()))
+        if len(self._inputs) == 1 and first.columns:
+            return self._row(first, where)
         if self._at("{"):
             return self._object(where, depth=2)
         # An instance without names is for a model of one input. If the model has more, the caller refuses the instance.
-        spec = next(iter(self._inputs.values()))
-        return self._value(spec, f"{where}, input {spec.name}", depth=1)
+        return self._value(first, f"{where}, input {first.name}", depth=1)
 
     def _object(self, where: str, *, depth: int) -> dict[str, Any]:
         pairs: dict[str, Any] = {}
@@ -111,17 +113,81 @@ class Instances:
         self._take("}")
         return pairs
 
-    def _value(self, spec: InputSpec, where: str, *, depth: int) -> Any:
+    def _row(self, spec: InputSpec, where: str, *, nested: bool = False) -> Any:
+        """Parse one row of a table, an object or a list; it holds no more values than the table has columns.
+
+        Args:
+            spec: input with columns.
+            where: the instance, for messages.
+            nested: whether the row already stands under the name of the input.
+        """
+        if self._at("["):
+            self._take("[")
+            values: list[Any] = []
+            while not self._at("]"):
+                if values:
+                    self._take(",")
+                self._require_column(len(values), spec, where)
+                values.append(self._cell(where))
+            self._take("]")
+            return values
+        if not self._at("{"):
+            return self._cell(where)
+        pairs: dict[str, Any] = {}
+        self._take("{")
+        while not self._at("}"):
+            if pairs:
+                self._take(",")
+            self._require_column(len(pairs), spec, where)
+            key = self._string()
+            if key in pairs:
+                raise key_twice(key)
+            self._take(":")
+            row = not nested and key == spec.name and (self._at("[") or self._at("{"))
+            pairs[key] = self._row(spec, where, nested=True) if row else self._cell(where)
+        self._take("}")
+        return pairs
+
+    def _require_column(self, values: int, spec: InputSpec, where: str) -> None:
+        if values == len(spec.columns):
+            raise BadRequest(
+                f"{where}: wrong number of values", expected=f"{len(spec.columns)}, one per column", found="more"
+            )
+
+    def _cell(self, where: str) -> Any:
         if self._at('"'):
             return self._string()
-        if self._at("{") and depth:
-            return self._object(where, depth=depth)
+        if self._at("[") or self._at("{"):
+            raise BadRequest(
+                f"{where}: wrong kind of value",
+                expected="a number or a text for each column",
+                found=self._text[self._place : self._place + 40],
+            )
+        return self._scalar(where)
+
+    def _scalar(self, where: str) -> Any:
+        self._require_short(where)
+        value, length = self._decoder.raw_decode(self._text[self._place : self._place + _LONGEST_SCALAR + 1])
+        self._place += length
+        self._skip()
+        return value
+
+    def _require_short(self, where: str) -> None:
         if _TOO_LONG_SCALAR.match(self._text, self._place):
             raise BadRequest(
                 f"{where}: number too long",
                 expected=f"at most {_LONGEST_SCALAR} characters",
                 found=self._text[self._place : self._place + 40],
             )
+
+    def _value(self, spec: InputSpec, where: str, *, depth: int) -> Any:
+        if spec.columns:
+            return self._row(spec, where, nested=True)
+        if self._at('"'):
+            return self._string()
+        if self._at("{") and depth:
+            return self._object(where, depth=depth)
+        self._require_short(where)
         end = self._end_of_list(spec, where) if self._at("[") else self._place + _LONGEST_SCALAR + 1
         try:
             if end >= len(self._text):

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from .answer_size import Extras, most_instances
 from .bad_request import BadRequest
+from .columns import row_example, row_values
 from .decode import InputSpec, decode_image
+from .domain import check_values
 from .effort import Effort
 from .instance_parser import Instances
 from .json_text import SMALL_JSON_BYTES, compact_json, json_text, object_keys, refused_unless_json, strict_decoder
@@ -104,6 +106,8 @@ def _wrong_number(content: str, inputs: Sequence[InputSpec]) -> BadRequest:
 
 def _instance(instance: Any, index: int, inputs: Sequence[InputSpec], effort: Effort) -> dict[str, NDArray[Any]]:
     names = [spec.name for spec in inputs]
+    if len(inputs) == 1 and inputs[0].columns:
+        return {names[0]: _row(instance, index, inputs[0], inputs)}
     if isinstance(instance, dict) and set(instance) == set(names):
         values = instance
     elif len(inputs) == 1 and (not isinstance(instance, dict) or set(instance) == {"b64"}):
@@ -116,8 +120,23 @@ def _instance(instance: Any, index: int, inputs: Sequence[InputSpec], effort: Ef
     return arrays
 
 
+def _row(instance: Any, index: int, spec: InputSpec, inputs: Sequence[InputSpec]) -> NDArray[Any]:
+    """Decode one row of a table: values by column, or in a list; either may stand under the name of the input."""
+    if isinstance(instance, dict) and set(instance) == {spec.name} and isinstance(instance[spec.name], (dict, list)):
+        instance = instance[spec.name]
+    if not isinstance(instance, (dict, list)):
+        raise BadRequest(f"instance {index}: wrong inputs", expected=_example(inputs), found=type(instance).__name__)
+    values = row_values(instance, f"instance {index}", spec.columns)
+    with np.errstate(over="ignore"):  # a value too large for float32 becomes infinite, and the check names it
+        row = np.array(values, dtype=np.float32)
+    check_values(row, spec)
+    return row
+
+
 def _value(value: Any, index: int, spec: InputSpec, inputs: Sequence[InputSpec], effort: Effort) -> NDArray[Any]:
     where = f"instance {index}, input {spec.name}"
+    if spec.columns:
+        return _row(value, index, spec, inputs)
     if isinstance(value, dict):
         if spec.decoding is None or set(value) != {"b64"} or not isinstance(value["b64"], str):
             form = "nested lists, or " if spec.decoding else "nested lists: "
@@ -149,6 +168,8 @@ def _example(inputs: Sequence[InputSpec]) -> str:
     parts = {
         spec.name: '{"b64": "<base64 of a picture file>"}'
         if spec.decoding is not None
+        else row_example(spec.columns)
+        if spec.columns
         else "[" * len(spec.shape) + ("0, ..." if spec.shape else "0") + "]" * len(spec.shape)
         for spec in inputs
     }

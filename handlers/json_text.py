@@ -28,7 +28,7 @@ def json_text(body: bytes, inputs: Sequence[InputSpec], example: str) -> str:
 
     Args:
         body: the body as received.
-        inputs: inputs of the model; their names may have any characters.
+        inputs: inputs of the model; their names, columns and categories may have any characters.
         example: a body that the model takes, for messages.
 
     Raises:
@@ -39,7 +39,9 @@ def json_text(body: bytes, inputs: Sequence[InputSpec], example: str) -> str:
     if len(body) > SMALL_JSON_BYTES and encoding.startswith("utf-8") and _LARGE_CHARACTER.search(body):
         rest = body
         for spec in inputs:
-            rest = rest.replace(spec.name.encode(), b"")
+            texts = [text for column in spec.columns for text in (column.name, *column.categories)]
+            for text in (spec.name, *(text for text in texts if max(text) > "\uffff")):
+                rest = rest.replace(text.encode(), b"")
         if _LARGE_CHARACTER.search(rest):
             raise BadRequest("JSON of the wrong form", expected=example, found="characters beyond U+FFFF")
     return body.decode(encoding, "surrogatepass")

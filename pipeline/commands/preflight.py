@@ -67,6 +67,8 @@ def check_recipe(recipe: Recipe) -> None:
         raise DataError(f"data.path {place}: expected a file or folder, found none; it is relative to the recipe")
     if recipe.data.folder is not None and not (place := recipe.folder / recipe.data.folder).is_dir():
         raise DataError(f"data.folder {place}: expected a folder of pictures, found none; it is relative to the recipe")
+    if recipe.data.table is not None and not (place := recipe.folder / recipe.data.table).is_file():
+        raise DataError(f"data.table {place}: expected a CSV or Parquet file, found none; it is relative to the recipe")
     _check_golden(recipe.package.golden, recipe.folder)
     _check_device(recipe.train.device)
 

@@ -21,6 +21,7 @@ from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.sizes import require_sizes
 from pipeline.data.free_axis_sizes import with_shared_names
 from pipeline.data.input_checks import check_input
+from pipeline.data.training_statistics import Statistics, fit_statistics
 from pipeline.engine.array_files import fits_in_memory, link_or_copy, pieces, read_arrays
 from pipeline.engine.documents import Document, first_problem
 from pipeline.engine.handler_fields import InputField
@@ -240,6 +241,8 @@ class DataInfo(Document):
             the data no labels. See `decided`.
         task: settings of the task of a network for this data.
         labelled: whether the examples have labels; left out of the file where they have.
+        statistics: mean and standard deviation of the training split, where a network is trained on it from the start
+            and the recipe gives none; None elsewhere, and left out of the file.
     """
 
     name: str
@@ -251,11 +254,13 @@ class DataInfo(Document):
     class_counts: dict[SplitName, tuple[int, ...]] = Field(default={})
     task: TaskSettings = Classification()
     labelled: bool = True
+    statistics: Statistics | None = None
 
     @model_serializer(mode="wrap")
     def _without_the_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         values: dict[str, Any] = handler(self)
-        return {name: value for name, value in values.items() if name != "labelled" or not value}
+        usual = {"labelled": True, "statistics": None}
+        return {name: value for name, value in values.items() if name not in usual or value != usual[name]}
 
     def decided(self, counts: Mapping[SplitName, tuple[int, ...]]) -> DataInfo:
         """The facts with the float network's decisions in place of labels; the same where the data have labels.
@@ -284,12 +289,13 @@ class DataInfo(Document):
         return () if covered is None else covered.lines(which, by_float=not self.labelled)
 
 
-def describe(data: DataSet, task: TaskSettings | None = None) -> DataInfo:
+def describe(data: DataSet, task: TaskSettings | None = None, *, fit: bool = False) -> DataInfo:
     """The facts of a data set that go into data.json.
 
     Args:
         data: data set.
         task: settings of the task in the recipe; the defaults if None.
+        fit: whether the statistics of the training split are among the facts.
 
     Raises:
         DataError: the data are for another task than the recipe asks for.
@@ -318,6 +324,7 @@ def describe(data: DataSet, task: TaskSettings | None = None) -> DataInfo:
         },
         task=recipe_task.fit_settings(data.train.labels, names=data.classes),
         labelled=data.labelled,
+        statistics=fit_statistics(data.train.inputs[data.inputs[0].name], data.inputs[0]) if fit else None,
     )
 
 

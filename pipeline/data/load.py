@@ -56,6 +56,10 @@ def load_data_set(
             return load_pictures(
                 data, folder, task=task, preset=preset, scratch=scratch, cache=cache, reporter=reporter
             )
+        case "table":
+            from pipeline.data.table_rows import load_table
+
+            return load_table(data, folder, task=task, reporter=reporter)
         case unreachable:
             assert_never(unreachable)
 
@@ -100,8 +104,18 @@ def outside_digests(data: Data, folder: Path) -> dict[str, str]:
             from pipeline.data.pictures import folder_digests
 
             return folder_digests(data, folder)
+        case "table":
+            return _table_digests(data, folder)
         case unreachable:
             assert_never(unreachable)
+
+
+def _table_digests(data: Data, folder: Path) -> dict[str, str]:
+    assert data.table is not None
+    place = folder / data.table
+    if not place.is_file():
+        raise DataError(f"data.table {place}: expected a CSV or Parquet file, found none; it is relative to the recipe")
+    return {f"data.table {data.table}": digest_file(place)}
 
 
 def _factory_digests(data: Data, folder: Path) -> dict[str, str]:

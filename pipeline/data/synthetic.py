@@ -41,6 +41,11 @@ def synthetic_kinds(
     kinds: dict[str, dict[str, NDArray[Any]]] = {"zeros": {}, "maximum": {}, "noise": {}}
     for spec in inputs:
         shape, dtype = (count, *spec.shape), np.dtype(spec.dtype)
+        if spec.columns:
+            rows_by_kind = _table_rows(spec, count, None if real is None else real[spec.name], generator)
+            for kind, rows in rows_by_kind.items():
+                kinds[kind][spec.name] = rows
+            continue
         low, high = _domain(spec, None if real is None else real[spec.name])
         kinds["zeros"][spec.name] = np.full(shape, min(max(0.0, low), high), dtype)
         kinds["maximum"][spec.name] = np.full(shape, high, dtype)
@@ -84,6 +89,26 @@ def synthetic_inputs(
         )[:count]
         for spec in inputs
     }
+
+
+def _table_rows(
+    spec: InputSpec, count: int, real: NDArray[Any] | None, generator: np.random.Generator
+) -> dict[str, NDArray[Any]]:
+    """Rows (count, F) of each kind: every column has its own domain, and a category is a whole number."""
+    ends = [
+        (0.0, len(column.categories) - 1.0)
+        if column.categories
+        else _domain(spec, None if real is None else real[:, index])
+        for index, column in enumerate(spec.columns)
+    ]
+    low, high = np.array(ends).T
+    noise = generator.uniform(low, high, (count, len(ends)))
+    categories = [index for index, column in enumerate(spec.columns) if column.categories]
+    noise[:, categories] = np.rint(noise[:, categories])
+    if spec.missing:
+        noise[generator.random(noise.shape) < _MISSING_SHARE] = np.nan
+    rows = {"zeros": np.clip(0.0, low, high), "maximum": high, "noise": noise}
+    return {kind: np.broadcast_to(values, noise.shape).astype(spec.dtype) for kind, values in rows.items()}
 
 
 def _domain(spec: InputSpec, real: NDArray[Any] | None) -> tuple[float, float]:

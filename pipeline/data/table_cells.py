@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 # Texts that stand for no number, besides the empty cell. They say so only in a column of numbers: among categories,
 # NA may be a country, and none an answer.
@@ -21,6 +25,15 @@ def number_of(text: str) -> float | None:
         return None
     # Python reads `1_000` as a number, and no other program writes it.
     return None if math.isnan(number) or "_" in text else number
+
+
+def numbers_of(cells: Sequence[str]) -> NDArray[np.float64] | None:
+    """The numbers of cells, (N,) float64; None where a cell holds none."""
+    try:
+        numbers = np.array(list(map(float, cells)), dtype=np.float64)
+    except ValueError:
+        return None
+    return None if np.isnan(numbers).any() or any("_" in cell for cell in cells) else numbers
 
 
 def place_of(row: int, column: str) -> str:

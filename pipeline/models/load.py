@@ -28,6 +28,7 @@ from pipeline.models.mlp import MLP
 from pipeline.models.preprocess import Each, ToFloat, Unchanged, standardize
 from pipeline.models.resnet import build_resnet18
 from pipeline.models.spec import ModelSpec
+from pipeline.models.table_features import feature_count, table_features
 from pipeline.models.wrappers import unwrapped
 from pipeline.presets import read_preset
 from pipeline.recipe.model import Model, Preprocessing
@@ -60,7 +61,7 @@ def load_model_spec(model: Model, folder: Path, data: DataInfo) -> ModelSpec:
             build = partial(_fashion, classes=len(data.classes), wide=model.name.endswith("wide"))
         case "mlp":
             _check_input(model.name, data, "any")
-            build = partial(_mlp, features=math.prod(data.inputs[0].shape), classes=len(data.classes))
+            build = partial(_mlp, features=_feature_count(data.inputs[0]), classes=len(data.classes))
         case "resnet18":
             _check_input(model.name, data, "picture")
             build = partial(build_resnet18, channels=data.inputs[0].shape[0], classes=len(data.classes))
@@ -69,15 +70,17 @@ def load_model_spec(model: Model, folder: Path, data: DataInfo) -> ModelSpec:
         case _:
             assert_never(model.name)
     _check_arguments(build, model.arguments)
+    preprocessing, assumed = _seen(model, data)
     return ModelSpec(
         name=model.name,
         build=partial(build, **model.arguments),
-        preprocess=partial(_preprocessing, model.preprocessing or _default(data), data.inputs),
+        preprocess=partial(_preprocessing, preprocessing or Preprocessing(), data.inputs),
         inputs=data.inputs,
         labels=data.classes,
         task=data.task.kind,
         activation=model.activation,
         choice=model.output,
+        assumed=assumed,
     )
 
 
@@ -106,6 +109,10 @@ def _mlp(*, features: int, classes: int, hidden: object, dropout: float = 0.0) -
     if sizes is None or sizes != hidden:
         raise UsageError(f"model.arguments.hidden: expected a list of whole numbers of at least 1, found {hidden!r}")
     return MLP(features=features, hidden=sizes, classes=classes, dropout=dropout)
+
+
+def _feature_count(spec: InputSpec) -> int:
+    return feature_count(spec) if spec.columns else math.prod(spec.shape)
 
 
 def _check_dropout(dropout: object) -> None:
@@ -141,12 +148,23 @@ def _check_input(name: str, data: DataInfo, shape: tuple[int, ...] | Literal["an
         raise UsageError(f"model.name {name}: expected data of {wanted}, found {found} in data set {data.name}")
 
 
-def _default(data: DataInfo) -> Preprocessing:
-    """Where the recipe says nothing: the data set's own statistics, pictures to 0..1, other values as they are."""
+def _seen(model: Model, data: DataInfo) -> tuple[Preprocessing | None, str]:
+    """How a network sees raw values, and, where the recipe does not say it, what was assumed, in words."""
+    spec = data.inputs[0]
+    if model.preprocessing is not None:
+        return model.preprocessing, ""
+    if data.statistics is not None:
+        each = "column of numbers" if spec.columns else "channel"
+        fitted = Preprocessing(mean=data.statistics.mean, std=data.statistics.std)
+        return fitted, f"mean and std of each {each}, fitted on the training split"
+    if spec.columns:
+        return None, "numbers as they are, and a 0 or 1 for each category"
+    if model.factory is not None:
+        return None, "pixels as they are, from 0 to 255" if spec.decoding is not None else "values as they are"
     own = own_preprocessing(data.name)
     if own is not None:
-        return own
-    return _PICTURE if data.inputs[0].decoding is not None else Preprocessing()
+        return own, ""
+    return (_PICTURE, "pixels from 0 to 1") if spec.decoding is not None else (None, "values as they are")
 
 
 def _users_own(model: Model, factory: str, folder: Path, data: DataInfo) -> ModelSpec:
@@ -159,11 +177,8 @@ def _users_own(model: Model, factory: str, folder: Path, data: DataInfo) -> Mode
                 f"model.preprocessing: expected it only for a factory that returns a network, but {factory} returns a "
                 "ModelSpec, which brings its own; remove the section"
             )
-        # Which axes share a size, the data says where the factory does not.
-        named = [
-            replace(one, dynamic_names=other.dynamic_names) if not one.dynamic_names else one
-            for one, other in zip(made.inputs, data.inputs, strict=False)
-        ]
+        # Which axes share a size, and what columns are called, the data says where the factory does not.
+        named = [_named_like(spec, data_spec) for spec, data_spec in zip(made.inputs, data.inputs, strict=False)]
         made = replace(made, inputs=(*named, *made.inputs[len(named) :]))
         _check_against(made, data, factory)
 
@@ -182,7 +197,8 @@ def _users_own(model: Model, factory: str, folder: Path, data: DataInfo) -> Mode
         )
     if not isinstance(made, nn.Module):
         raise UsageError(f"factory {factory}: expected a torch.nn.Module or a ModelSpec, found {type(made).__name__}")
-    preprocess = partial(_preprocessing, model.preprocessing, data.inputs)
+    preprocessing, assumed = _seen(model, data)
+    preprocess = partial(_preprocessing, preprocessing, data.inputs)
     return ModelSpec(
         name=factory.partition(":")[0],
         # Called anew, because a network is built under the seed of the training, and more than once in a build.
@@ -193,7 +209,13 @@ def _users_own(model: Model, factory: str, folder: Path, data: DataInfo) -> Mode
         task=data.task.kind,
         activation=model.activation,
         choice=model.output,
+        assumed=assumed,
     )
+
+
+def _named_like(spec: InputSpec, data_spec: InputSpec) -> InputSpec:
+    columns = spec.columns or (data_spec.columns if spec.shape == data_spec.shape else ())
+    return replace(spec, dynamic_names=spec.dynamic_names or data_spec.dynamic_names, columns=columns)
 
 
 def _with_sizes(build: Callable[[], Any], preprocess: Callable[[], nn.Module], inputs: tuple[InputSpec, ...]) -> Any:
@@ -242,6 +264,9 @@ def _check_against(spec: ModelSpec, data: DataInfo, factory: str) -> None:
 def _preprocessing(settings: Preprocessing | None, inputs: tuple[InputSpec, ...]) -> nn.Module:
     if len(inputs) == 1:
         one = inputs[0]
+        if one.columns:
+            values = settings or Preprocessing()
+            return table_features(one, scale=values.scale, mean=values.mean, std=values.std)
         if settings is None:
             return Unchanged() if one.dtype == "int64" else ToFloat()
         return standardize(scale=settings.scale, mean=settings.mean, std=settings.std, shape=one.shape)

@@ -124,6 +124,8 @@ class ModelSpec:
         choice: paths of those parts of what the network returns that count; empty for all.
         outputs: the outputs in the task of that name, known after the first call of the network; empty in other tasks,
             where the network has one output (B, K).
+        assumed: what `preprocess` assumes of raw values, in words; empty where the model, the recipe or the data set
+            says it.
     """
 
     name: str
@@ -135,6 +137,7 @@ class ModelSpec:
     activation: Activation | None = None
     choice: tuple[str, ...] = ()
     outputs: tuple[OutputSpec, ...] = ()
+    assumed: str = ""
 
     def __post_init__(self) -> None:
         """Check the fields that a user's own spec may get wrong.

@@ -16,7 +16,7 @@ from pipeline.recipe.names import (
 from pipeline.recipe.section import Section
 
 # The keys that say where the data come from; a recipe has exactly one of them.
-DataSource = Literal["name", "factory", "folder"]
+DataSource = Literal["name", "factory", "folder", "table"]
 PictureMode = Literal["L", "RGB"]
 PictureFilter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 PictureFit = Literal["squeeze", "crop", "letterbox"]
@@ -36,17 +36,23 @@ _UNDERSTOOD_BY: dict[str, tuple[DataSource, ...]] = {
     "resize_to": ("folder",),
     "fill": ("folder",),
     "stored_size": ("folder",),
-    "validation_share": ("folder",),
-    "test_share": ("folder",),
+    "targets": ("table",),
+    "split": ("table",),
+    "columns": ("table",),
+    "missing": ("table",),
+    "validation_share": ("folder", "table"),
+    "test_share": ("folder", "table"),
     "skip_unreadable": ("folder",),
     "workers": ("folder",),
 }
+# What a column of a table holds, or the texts of its categories.
+ColumnKind = Literal["number", "category", "ignore"] | Annotated[tuple[str, ...], Field(min_length=1)]
 # Height and width, in pixels.
 PictureSize = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 
 
 class Data(Section):
-    """The data set: built in by `name`, the user's own by `factory`, or pictures in a `folder`."""
+    """The data set: built in by `name`, the user's own by `factory`, pictures in a `folder`, or rows of a `table`."""
 
     name: Annotated[
         DataSetName | None, BeforeValidator(partial(require_known, names=DATA_SETS, own="data.factory"))
@@ -57,6 +63,11 @@ class Data(Section):
         min_length=1,
         description="folder of picture files, relative to the recipe: one sub-folder for each class; or train, "
         "validation and test with these in them; or pictures beside a file of labels; or pictures without labels",
+    )
+    table: str | None = Field(
+        default=None,
+        min_length=1,
+        description="CSV or Parquet file, relative to the recipe, with the names of its columns in the first row",
     )
     path: str | None = Field(
         default=None,
@@ -103,6 +114,27 @@ class Data(Section):
         description="height and width in which pictures are decoded once and kept, in pixels; the input's if not set. "
         "Another `size` then needs no new decoding",
     )
+    targets: tuple[str, ...] = Field(
+        default=(),
+        description="columns of the table that the network learns to give: class names, labels or numbers, as "
+        "task.kind says",
+    )
+    split: str | None = Field(
+        default=None,
+        min_length=1,
+        description="column of the table that says train, validation or test for each row; if not set, rows are "
+        "split by their content, so that copies are in one split",
+    )
+    columns: dict[str, ColumnKind] = Field(
+        default={},
+        description="what columns of the table hold, by name, where finding it out is wrong: number, category, a list "
+        "of the categories, or ignore for a column that the network does not see",
+    )
+    missing: bool = Field(
+        default=False,
+        description="whether values of the table may be missing; the network then sees the mean of a column of "
+        "numbers, and none of the categories",
+    )
     validation_share: float = Field(
         default=0.2, gt=0, lt=1, description="share of the examples held out for selection, where nothing splits them"
     )
@@ -132,9 +164,19 @@ class Data(Section):
         for key, sources in _UNDERSTOOD_BY.items():
             if self.source not in sources and getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"{key}: expected only with {' or '.join(sources)}, found with {self.source}")
+        if self.table is not None:
+            self._check_table()
         if self.validation_share + self.test_share >= 1:
             raise ValueError(
                 "expected validation_share and test_share with a sum under 1, found "
                 f"{self.validation_share:g} and {self.test_share:g}"
             )
         return self
+
+    def _check_table(self) -> None:
+        if not self.targets:
+            raise ValueError("targets: expected the columns of the table that the network learns to give, found none")
+        named = [*self.targets, *([] if self.split is None else [self.split]), *self.columns]
+        twice = sorted({name for name in named if named.count(name) > 1})
+        if twice:
+            raise ValueError(f"targets, split and columns: expected each column once, found twice: {', '.join(twice)}")

@@ -110,6 +110,15 @@ class Recipe(Section):
         return self
 
     @property
+    def fits_statistics(self) -> bool:
+        """Whether mean and scale of the data are fitted: the network is trained here, and nothing says otherwise.
+
+        Data of a built-in set or of a factory keep what they are scaled by anyway.
+        """
+        trained = self.train.epochs > 0 and self.model.weights is None
+        return trained and self.model.preprocessing is None and self.data.source in ("folder", "table")
+
+    @property
     def search_effort(self) -> SearchEffort | Literal["off"]:
         """How long and how finely a build searches."""
         if self.search.effort is not None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline._handlers.columns import table_rows
 from pipeline._handlers.decode import ImageDecoding, InputSpec
 from pipeline._handlers.framing import centre_offset
 
@@ -47,12 +48,14 @@ def picture_file(picture: NDArray[np.uint8], decoding: ImageDecoding) -> bytes |
 def encode_instances(inputs: Sequence[InputSpec], arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """Return a JSON body with every row of the arrays as an instance; float32 values stay exact, and NaN is null."""
     names = [spec.name for spec in inputs]
-    rows = zip(*(_json_values(arrays[name]) for name in names), strict=True)
+    rows = zip(*(_json_values(arrays[spec.name], spec) for spec in inputs), strict=True)
     instances = [row[0] if len(names) == 1 else dict(zip(names, row, strict=True)) for row in rows]
     return json.dumps({"instances": instances}, separators=(",", ":")).encode()
 
 
-def _json_values(array: NDArray[Any]) -> list[Any]:
+def _json_values(array: NDArray[Any], spec: InputSpec) -> list[Any]:
+    if spec.columns:
+        return table_rows(array, spec.columns)
     if array.dtype.kind == "f" and np.isnan(array).any():
         missing = np.isnan(array)
         array = array.astype(object)

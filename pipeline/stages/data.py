@@ -19,6 +19,7 @@ class DataSettings(Section):
 
     data: Data
     task: TaskSettings
+    fit: bool
     preset: str | None = None
     workers: int | None = Field(default=None, exclude=True)
     folder: Path = Field(exclude=True)
@@ -32,6 +33,7 @@ def settings(recipe: Recipe) -> DataSettings:
         data=recipe.data.model_copy(update={"workers": None}),
         workers=recipe.data.workers,
         task=recipe.task,
+        fit=recipe.fits_statistics,
         preset=seen.preset if seen is not None and recipe.data.source == "folder" else None,
         folder=recipe.folder,
     )
@@ -62,7 +64,7 @@ def run(settings: DataSettings, _inputs: Inputs, outputs: Outputs) -> None:
         cache=outputs.cache,
         reporter=outputs.reporter,
     )
-    info = describe(data, settings.task)
+    info = describe(data, settings.task, fit=settings.fit)
     write_split(outputs.path(Kind.TRAIN_DATA, "train.safetensors"), data.train)
     write_split(outputs.path(Kind.VALIDATION_DATA, "validation.safetensors"), data.validation)
     write_split(outputs.path(Kind.TEST_DATA, "test.safetensors"), data.test)

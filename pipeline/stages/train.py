@@ -76,7 +76,7 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     if not data.labelled:
         require_no_labels(data.name, loss=train.loss, variants=settings.variants, epochs=train.epochs)
     spec = load_model_spec(model, settings.folder, data)
-    network = _network(settings, spec, reporter=outputs.reporter)
+    network = _network(settings, spec, fitted=data.statistics is not None, reporter=outputs.reporter)
     examples, validation = read_split(inputs.one(Kind.TRAIN_DATA)), read_split(inputs.one(Kind.VALIDATION_DATA))
     spec = _first_call(
         settings,
@@ -165,11 +165,18 @@ def _source(model: Model) -> str:
     return f"model.name {model.name}" if model.factory is None else f"model.factory {model.factory}"
 
 
-def _network(settings: TrainSettings, spec: ModelSpec, *, reporter: Reporter) -> nn.Module:
-    """Build the network with the weights to start from, and check that the recipe's variants and search suit it."""
+def _network(settings: TrainSettings, spec: ModelSpec, *, fitted: bool, reporter: Reporter) -> nn.Module:
+    """Build the network with the weights to start from, and check that the recipe's variants and search suit it.
+
+    Args:
+        settings: what the stage sees of a recipe.
+        spec: specification of the model.
+        fitted: whether the statistics of the training split were fitted for a network that is trained here.
+        reporter: receives what is assumed, and what cannot be checked.
+    """
     from pipeline.compress.layer_names import check_layer_names
     from pipeline.models.first_call import check_network
-    from pipeline.models.own_weights import require_own_weights
+    from pipeline.models.own_weights import require_own_weights, require_weights_made_here
     from pipeline.models.weights import load_weights
     from pipeline.training.augment import Augmentation, require_pictures
     from pipeline.training.loop import build_network
@@ -186,7 +193,17 @@ def _network(settings: TrainSettings, spec: ModelSpec, *, reporter: Reporter) ->
             reporter.log(f"train: {line}")
     elif train.epochs == 0:
         require_own_weights(spec, network, seed=train.seed, reporter=reporter)
+    elif fitted and model.factory is not None and spec.assumed:
+        require_weights_made_here(spec, network, seed=train.seed)
+    if spec.assumed and (fitted or model.weights is not None or train.epochs == 0):
+        reporter.log(f"train: model.preprocessing is not given; the network sees {_assumption(spec, fitted=fitted)}")
     return network
+
+
+def _assumption(spec: ModelSpec, *, fitted: bool) -> str:
+    if fitted:
+        return spec.assumed
+    return f"{spec.assumed}, for nothing is fitted with given weights; if they were trained otherwise, say how"
 
 
 def _first_call(
