@@ -59,7 +59,7 @@ def load_data_set(
         case "table":
             from pipeline.data.table_rows import load_table
 
-            return load_table(data, folder, task=task, reporter=reporter)
+            return load_table(data, folder, task=task, scratch=scratch, reporter=reporter)
         case unreachable:
             assert_never(unreachable)
 
@@ -105,17 +105,11 @@ def outside_digests(data: Data, folder: Path) -> dict[str, str]:
 
             return folder_digests(data, folder)
         case "table":
-            return _table_digests(data, folder)
+            from pipeline.data.table_rows import table_digests
+
+            return table_digests(data, folder)
         case unreachable:
             assert_never(unreachable)
-
-
-def _table_digests(data: Data, folder: Path) -> dict[str, str]:
-    assert data.table is not None
-    place = folder / data.table
-    if not place.is_file():
-        raise DataError(f"data.table {place}: expected a CSV or Parquet file, found none; it is relative to the recipe")
-    return {f"data.table {data.table}": digest_file(place)}
 
 
 def _factory_digests(data: Data, folder: Path) -> dict[str, str]:

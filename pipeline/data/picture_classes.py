@@ -27,27 +27,48 @@ def with_classes(pictures: Pictures, data: Data, folder: Path, preset: str | Non
     Raises:
         DataError: a name of the data is not listed, or there are no names at all.
     """
+    if data.classes is None and not pictures.outputs and preset is not None and (labels := read_preset(preset).labels):
+        return replace(pictures, outputs=labels)
+    outputs, targets = listed_outputs(pictures.outputs, pictures.targets, data, folder)
+    return replace(pictures, outputs=outputs, targets=targets)
+
+
+def listed_outputs(
+    outputs: tuple[str, ...], targets: NDArray[Any] | None, data: Data, folder: Path
+) -> tuple[tuple[str, ...], NDArray[Any] | None]:
+    """Give outputs the names, and the order, that the recipe lists.
+
+    Args:
+        outputs: names that the data have; none where there are no targets.
+        targets: targets for them, as a split stores them; None where there are none.
+        data: section of the recipe.
+        folder: folder of the recipe.
+
+    Returns:
+        The listed names, or those of the data where none are listed, and the targets for them.
+
+    Raises:
+        DataError: a name of the data is not listed, or there are no names at all.
+    """
     if data.classes is None:
-        if not pictures.outputs and preset is not None and (labels := read_preset(preset).labels):
-            return replace(pictures, outputs=labels)
-        if not pictures.outputs:
+        if not outputs:
             raise DataError(
                 "data.classes: expected the names of the network's outputs, which nothing else tells without labels; "
                 "give a list, or a text file with a name on each line"
             )
-        return pictures
+        return outputs, targets
     names = data.classes if isinstance(data.classes, tuple) else _read_names(folder / data.classes)
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"data.classes: expected each name once, found {twice} twice")
-    unknown = [name for name in pictures.outputs if name not in set(names)]
+    unknown = [name for name in outputs if name not in set(names)]
     if unknown:
         raise DataError(
             f"data.classes: expected every class of the data among its {len(names)} names, found {len(unknown)} in the "
             f"data alone{examples(unknown)}"
         )
-    places = np.array([names.index(name) for name in pictures.outputs], dtype=np.int64)
-    return replace(pictures, outputs=tuple(names), targets=_moved(pictures.targets, places, len(names)))
+    places = np.array([names.index(name) for name in outputs], dtype=np.int64)
+    return tuple(names), _moved(targets, places, len(names))
 
 
 def _moved(targets: NDArray[Any] | None, places: NDArray[np.int64], outputs: int) -> NDArray[Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,7 @@ def choose_splits(
     held_out = {name: share for name, share in shares.items() if name in missing}
     chosen = split_by_content(
         [digests[index] for index in open_rows],
-        _groups(pictures, open_rows),
+        [] if pictures.targets is None else target_groups(pictures.targets[np.array(open_rows, dtype=np.int64)]),
         seed=seed,
         shares={**held_out, "train": 1 - sum(held_out.values())},
     )
@@ -77,11 +78,14 @@ def choose_splits(
     return [split for split in splits if split is not None]
 
 
-def _groups(pictures: Pictures, rows: Sequence[int]) -> list[NDArray[np.int64]]:
-    """Positions among some rows of the pictures of each class, or with each label; none where targets are numbers."""
-    if pictures.targets is None or pictures.targets.dtype.kind == "f":
+def target_groups(targets: NDArray[Any]) -> list[NDArray[np.int64]]:
+    """The indices of the examples of each class, or with each label; none where targets are numbers.
+
+    Args:
+        targets: targets as a split stores them, (N,) or (N, K).
+    """
+    if targets.dtype.kind == "f":
         return []
-    targets = pictures.targets[np.array(rows, dtype=np.int64)]
     if targets.ndim == 1:
         return [np.flatnonzero(targets == index) for index in np.unique(targets)]
     return [np.flatnonzero(targets[:, index]) for index in range(targets.shape[1])]

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline._handlers.columns import Column
 from pipeline._handlers.decode import InputSpec
-from pipeline.data.content_split import TEST, TRAIN, VALIDATION, content_digests, split_by_digest
-from pipeline.data.dataset import SPLITS, DataSet, Split
+from pipeline.data.dataset import SPLITS, DataSet, SplitName
+from pipeline.data.picture_classes import listed_outputs
+from pipeline.data.picture_files import SPLIT_FOLDERS
+from pipeline.data.picture_splits import split_by_content, target_groups
+from pipeline.data.split_arrays import split_arrays
 from pipeline.data.table_cells import place_of
 from pipeline.data.table_columns import ColumnFinder, ColumnKind, FoundColumn
 from pipeline.data.table_files import read_header, read_pieces
-from pipeline.data.table_values import row_contents, row_numbers
+from pipeline.data.table_values import row_digests, row_numbers
 from pipeline.data.target_columns import read_targets
 from pipeline.engine.artifacts import digest_file
 from pipeline.engine.stage import Reporter
@@ -28,16 +33,6 @@ from pipeline.recipe.task import TaskSettings
 
 # Name of the input that takes a row.
 FEATURES = "features"
-# What a column of splits may say.
-_SPLIT_NAMES = {
-    "train": TRAIN,
-    "training": TRAIN,
-    "validation": VALIDATION,
-    "valid": VALIDATION,
-    "val": VALIDATION,
-    "dev": VALIDATION,
-    "test": TEST,
-}
 # Number of columns that are shown one by one.
 _SHOWN_COLUMNS = 40
 
@@ -51,13 +46,24 @@ class _Places:
     split: int | None
 
 
-def load_table(data: Data, folder: Path, *, task: TaskSettings, reporter: Reporter) -> DataSet:
+@dataclass(frozen=True, kw_only=True)
+class _Rows:
+    """The rows of a table: values (N, F), digests of these (N), cells of each target and of the split, if any."""
+
+    values: NDArray[np.float32]
+    digests: list[str]
+    targets: list[list[str]]
+    splits: list[str]
+
+
+def load_table(data: Data, folder: Path, *, task: TaskSettings, scratch: Path, reporter: Reporter) -> DataSet:
     """Read a table, show what its columns hold, and split its rows.
 
     Args:
-        data: section of the recipe, with `table` and `targets`.
+        data: section of the recipe, with `table`.
         folder: folder of the recipe.
         task: settings of the task, which say what targets are.
+        scratch: folder for the files of splits that are too large for memory.
         reporter: receives a line for each column.
 
     Returns:
@@ -71,24 +77,17 @@ def load_table(data: Data, folder: Path, *, task: TaskSettings, reporter: Report
     path = folder / data.table
     header = read_header(path)
     places = _find_places(path, header, data)
-    found = _find_columns(path, header, places, data)
+    found, count = _find_columns(path, header, places, data)
     for line in _lines(found):
         reporter.log(f"data: {line}")
-    columns = [each.column for each in found]
-    rows, digests, targets, named_splits = _read_rows(
-        path, header, places, columns, seed=data.seed, missing=data.missing
-    )
-    labels, names = read_targets(
-        {header[place]: cells for place, cells in zip(places.targets, targets, strict=True)}, task, where=str(path)
-    )
-    splits = (
-        split_by_digest(digests, validation=data.validation_share, test=data.test_share)
-        if places.split is None
-        else _declared_splits(path, header[places.split], named_splits)
-    )
-    for line in _copies(digests, splits):
+    columns = tuple(each.column for each in found)
+    table = _read_rows(path, header, places, columns, count, missing=data.missing)
+    targets = {header[place]: cells for place, cells in zip(places.targets, table.targets, strict=True)}
+    labels, names = read_targets(targets, task, where=str(path)) if targets else (None, ())
+    outputs, labels = listed_outputs(names, labels, data, folder)
+    splits = _choose_splits(path, table, labels, data, column=None if places.split is None else header[places.split])
+    for line in _copies(table.digests, splits):
         reporter.log(f"data: {line}")
-    _require_all_splits(path, splits, data)
     spec = InputSpec(
         name=FEATURES,
         dtype="float32",
@@ -96,20 +95,34 @@ def load_table(data: Data, folder: Path, *, task: TaskSettings, reporter: Report
         low=-math.inf,
         high=math.inf,
         missing=data.missing,
-        columns=tuple(columns),
+        columns=columns,
     )
-    parts = {
-        name: Split(inputs={FEATURES: rows[splits == position]}, labels=labels[splits == position])
-        for position, name in enumerate(SPLITS)
-    }
     return DataSet(
         name=path.stem,
-        classes=names,
+        classes=outputs,
         inputs=(spec,),
-        sources={data.table: digest_file(path)},
+        sources=table_digests(data, folder),
         task=task.kind,
-        **parts,
+        **split_arrays(
+            {FEATURES: table.values}, labels, splits=splits, digests=table.digests, seed=data.seed, scratch=scratch
+        ),
     )
+
+
+def table_digests(data: Data, folder: Path) -> dict[str, str]:
+    """Digests of the files that a table is read from: SHA-256 by name.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    assert data.table is not None
+    files = {f"data.table {data.table}": folder / data.table}
+    if isinstance(data.classes, str):
+        files[f"data.classes {data.classes}"] = folder / data.classes
+    for key, file in files.items():
+        if not file.is_file():
+            raise DataError(f"{key}: expected a file, found none at {file}; it is relative to the recipe")
+    return {key: digest_file(file) for key, file in files.items()}
 
 
 def _find_places(path: Path, header: Sequence[str], data: Data) -> _Places:
@@ -138,7 +151,10 @@ def _find_places(path: Path, header: Sequence[str], data: Data) -> _Places:
     )
 
 
-def _find_columns(path: Path, header: Sequence[str], places: _Places, data: Data) -> tuple[FoundColumn, ...]:
+def _find_columns(
+    path: Path, header: Sequence[str], places: _Places, data: Data
+) -> tuple[tuple[FoundColumn, ...], int]:
+    """Find what the columns hold that the network sees, and count the rows."""
     declared: dict[str, ColumnKind] = {name: kind for name, kind in data.columns.items() if kind != "ignore"}
     rows = 0
     finder = ColumnFinder(path, [header[place] for place in places.features], declared)
@@ -147,7 +163,7 @@ def _find_columns(path: Path, header: Sequence[str], places: _Places, data: Data
         rows += len(piece[0])
     if not rows:
         raise DataError(f"{path}: expected rows below the header, found none")
-    return finder.find(missing=data.missing)
+    return finder.find(missing=data.missing), rows
 
 
 def _lines(found: Sequence[FoundColumn]) -> list[str]:
@@ -163,59 +179,61 @@ def _lines(found: Sequence[FoundColumn]) -> list[str]:
 
 
 def _read_rows(
-    path: Path, header: Sequence[str], places: _Places, columns: Sequence[Column], *, seed: int, missing: bool
-) -> tuple[NDArray[np.float32], NDArray[np.uint64], list[list[str]], list[str]]:
-    """Read the values: rows (N, F), digests of what is in them (N,), cells of each target, and of the splits."""
-    rows: list[NDArray[np.float32]] = []
-    digests: list[NDArray[np.uint64]] = []
+    path: Path, header: Sequence[str], places: _Places, columns: Sequence[Column], count: int, *, missing: bool
+) -> _Rows:
+    values = np.empty((count, len(columns)), dtype=np.float32)
+    digests: list[str] = []
     targets: list[list[str]] = [[] for _ in places.targets]
     splits: list[str] = []
-    first = 0
     for piece in read_pieces(path, header):
+        start = len(digests)
         cells = [piece[place] for place in places.features]
-        values = row_numbers(cells, columns, where=str(path), first_row=first, missing=missing)
-        rows.append(values)
-        digests.append(content_digests(row_contents(values, columns), seed=seed))
+        part = row_numbers(cells, columns, where=str(path), first_row=start, missing=missing)
+        values[start : start + len(part)] = part
+        digests.extend(row_digests(part, columns))
         for target, place in zip(targets, places.targets, strict=True):
             target.extend(piece[place])
         if places.split is not None:
             splits.extend(piece[places.split])
-        first += len(values)
-    return np.concatenate(rows), np.concatenate(digests), targets, splits
+    return _Rows(values=values, digests=digests, targets=targets, splits=splits)
 
 
-def _declared_splits(path: Path, column: str, cells: Sequence[str]) -> NDArray[np.int8]:
-    """The split of each row as its column says, (N,): positions in `SPLITS`."""
-    for row, cell in enumerate(cells):
-        if cell.lower() not in _SPLIT_NAMES:
-            raise DataError(f"{path}: {place_of(row, column)}: expected train, validation or test, found {cell!r}")
-    return np.array([_SPLIT_NAMES[cell.lower()] for cell in cells], dtype=np.int8)
+def _choose_splits(
+    path: Path, table: _Rows, labels: NDArray[Any] | None, data: Data, *, column: str | None
+) -> list[SplitName]:
+    """The split of each row: what its column says, or else by its content.
+
+    Raises:
+        DataError: a cell says something else, or a split gets no rows.
+    """
+    splits: list[SplitName] = []
+    if column is None:
+        shares: dict[SplitName, float] = {"validation": data.validation_share, "test": data.test_share}
+        shares["train"] = 1 - sum(shares.values())
+        groups = [] if labels is None else target_groups(labels)
+        by_content = split_by_content(table.digests, groups, seed=data.seed, shares=shares)
+        splits = [by_content[digest] for digest in table.digests]
+    for row, cell in enumerate(table.splits):
+        if cell.lower() not in SPLIT_FOLDERS:
+            raise DataError(f"{path}: {place_of(row, str(column))}: expected train, validation or test, found {cell!r}")
+        splits.append(SPLIT_FOLDERS[cell.lower()])
+    counts = Counter(splits)
+    if len(counts) < len(SPLITS):
+        found = ", ".join(f"{counts[name]} {name}" for name in SPLITS)
+        remedy = "more different rows" if column is None else f"rows of each in column {column}"
+        raise DataError(f"{path}: expected rows for train, validation and test, found {found}; give {remedy}")
+    return splits
 
 
-def _copies(digests: NDArray[np.uint64], splits: NDArray[np.int8]) -> list[str]:
-    """Say how many rows are copies of others, and which of them sit in two splits."""
-    copies = len(digests) - len(np.unique(digests))
+def _copies(digests: Sequence[str], splits: Sequence[SplitName]) -> list[str]:
+    """Say how many rows are copies of others, and how many of them also sit in the training split."""
+    copies = len(digests) - len(set(digests))
     if not copies:
         return []
-    trained = digests[splits == TRAIN]
-    held_out = {
-        SPLITS[position]: int(np.isin(digests[splits == position], trained).sum()) for position in (VALIDATION, TEST)
-    }
-    across = [f"{count} of {name}" for name, count in held_out.items() if count]
-    where = f"; also in train: {' and '.join(across)}, which makes them easier than new rows" if across else ""
-    return [f"{copies} rows hold the same values as another row, targets aside{where}"]
-
-
-def _require_all_splits(path: Path, splits: NDArray[np.int8], data: Data) -> None:
-    """Refuse a table without rows for a split, and say what to do."""
-    counts = np.bincount(splits, minlength=len(SPLITS))
-    if counts.all():
-        return
-    found = ", ".join(f"{count} {name}" for name, count in zip(SPLITS, counts.tolist(), strict=True))
-    remedy = (
-        "more rows, larger validation_share and test_share, or a column of splits (data.split), for equal rows are "
-        "in one split"
-        if data.split is None
-        else f"rows of each in column {data.split}"
+    trained = {digest for digest, split in zip(digests, splits, strict=True) if split == "train"}
+    across = Counter(
+        split for digest, split in zip(digests, splits, strict=True) if split != "train" and digest in trained
     )
-    raise DataError(f"{path}: expected rows for train, validation and test, found {found}; give {remedy}")
+    where = " and ".join(f"{count} {split}" for split, count in across.items())
+    leak = f"; {where} rows also stand in train, so that figures are too good" if across else ""
+    return [f"{copies} of {len(digests)} rows hold the same values as another row, targets aside{leak}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 
@@ -9,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline._handlers.columns import Column, categories_in_words
-from pipeline.data.content_split import content_digest
 from pipeline.data.table_cells import MISSING_NUMBERS, number_of, numbers_of, place_of
 from pipeline.data.table_files import Piece
 from pipeline.errors import DataError
 
+_DIGEST_BYTES = 16
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -50,10 +51,10 @@ def row_numbers(
     return values
 
 
-def row_contents(values: NDArray[np.float32], columns: Sequence[Column]) -> NDArray[np.uint64]:
-    """What stands in rows, so that equal rows are equal in every bit: (N, F) uint64.
+def row_digests(values: NDArray[np.float32], columns: Sequence[Column]) -> list[str]:
+    """Digest what stands in each row, in hexadecimal digits: copies have one digest.
 
-    What stands for a category depends on its text alone, so that a row keeps its content when categories are added.
+    A category counts by its text alone, so that a row keeps its digest when other categories are added.
 
     Args:
         values: (N, F) from `row_numbers`.
@@ -64,9 +65,17 @@ def row_contents(values: NDArray[np.float32], columns: Sequence[Column]) -> NDAr
         present = ~np.isnan(values[:, index])
         contents[~present, index] = np.iinfo(np.uint64).max
         if column.categories:
-            texts = np.array([content_digest(text.encode(), seed=0) for text in column.categories], dtype=np.uint64)
+            texts = np.frombuffer(b"".join(map(_digest_of_text, column.categories)), dtype="<u8")
             contents[present, index] = texts[values[present, index].astype(np.int64)]
-    return contents
+    rows, width = contents.tobytes(), contents.shape[1] * contents.itemsize
+    return [
+        hashlib.blake2b(rows[start : start + width], digest_size=_DIGEST_BYTES).hexdigest()
+        for start in range(0, len(rows), width)
+    ]
+
+
+def _digest_of_text(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=8).digest()
 
 
 def _number(text: str, _column: Column) -> float | None:

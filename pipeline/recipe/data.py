@@ -28,7 +28,7 @@ _UNDERSTOOD_BY: dict[str, tuple[DataSource, ...]] = {
     "path": ("name", "factory"),
     "validation_size": ("name", "factory"),
     "labels": ("folder",),
-    "classes": ("folder",),
+    "classes": ("folder", "table"),
     "size": ("folder",),
     "mode": ("folder",),
     "resize": ("folder",),
@@ -87,7 +87,7 @@ class Data(Section):
     classes: tuple[str, ...] | str | None = Field(
         default=None,
         description="names of the network's outputs in their order, as a list or as a text file with a name on each "
-        "line, relative to the recipe; needed for pictures without labels, else those of the data, sorted",
+        "line, relative to the recipe; needed for data without labels, else those of the data, sorted",
     )
     size: PictureSize | None = Field(
         default=None,
@@ -174,8 +174,11 @@ class Data(Section):
         return self
 
     def _check_table(self) -> None:
-        if not self.targets:
-            raise ValueError("targets: expected the columns of the table that the network learns to give, found none")
+        if not self.targets and self.classes is None:
+            raise ValueError(
+                "targets: expected the columns of the table that the network learns to give, found none; for a table "
+                "without them, list the names of the network's outputs in classes"
+            )
         named = [*self.targets, *([] if self.split is None else [self.split]), *self.columns]
         twice = sorted({name for name in named if named.count(name) > 1})
         if twice:
