@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import assert_never
 
@@ -11,7 +12,7 @@ from pipeline.engine.argument_files import all_paths, argument_digests
 from pipeline.engine.artifacts import digest_file
 from pipeline.engine.factories import named_digests
 from pipeline.engine.reads import ANY_FILE
-from pipeline.engine.stage import Reporter
+from pipeline.engine.stage import Reporter, Silent
 from pipeline.engine.user_code import import_factory
 from pipeline.errors import DataError, UsageError
 from pipeline.recipe.data import Data
@@ -49,7 +50,7 @@ def load_data_set(
             load, place = BUILT_IN[data.name].load, None if data.path is None else folder / data.path
             return load(validation_size=data.validation_size, seed=data.seed, folder=place, log=reporter.log)
         case "factory":
-            return _from_factory(data, folder)
+            return _from_factory(data, folder, task=task, scratch=scratch, reporter=reporter)
         case "folder":
             from pipeline.data.pictures import load_pictures
 
@@ -64,7 +65,7 @@ def load_data_set(
             assert_never(unreachable)
 
 
-def _from_factory(data: Data, folder: Path) -> DataSet:
+def _from_factory(data: Data, folder: Path, *, task: TaskSettings, scratch: Path, reporter: Reporter) -> DataSet:
     assert data.factory is not None
     place = None if data.path is None else folder / data.path
     if place is not None and not place.exists():
@@ -74,14 +75,22 @@ def _from_factory(data: Data, folder: Path) -> DataSet:
         arguments["path"] = place
     # Without a path the values themselves are compared, wherever they come from.
     covered = [ANY_FILE] if place is None else [place, *all_paths(data.arguments, folder)]
-    data_set = import_factory(data.factory, folder, failure=DataError, covered=covered)(**arguments)
-    if not isinstance(data_set, DataSet):
-        what = type(data_set).__name__
-        raise UsageError(f"factory {data.factory}: expected a pipeline.DataSet (DataSet.from_arrays), found {what}")
+    where = f"factory {data.factory}"
+
+    def read(result: object) -> DataSet:
+        if isinstance(result, DataSet):
+            if data.classes is not None:
+                raise UsageError(f"data.classes: expected none beside the DataSet of {where}, which has its own")
+            return result
+        from pipeline.data.torch_dataset import read_torch_data
+
+        return read_torch_data(result, data, folder, task=task, where=where, scratch=scratch, reporter=reporter)
+
+    data_set: DataSet = import_factory(data.factory, folder, failure=DataError, covered=covered, then=read)(**arguments)
     return data_set
 
 
-def outside_digests(data: Data, folder: Path) -> dict[str, str]:
+def outside_digests(data: Data, folder: Path, *, task: TaskSettings) -> dict[str, str]:
     """Digests of what a build reads from outside its run directory to get its data.
 
     The source of the user's factory; the content of `data.path` and of the files that its arguments name; for a factory
@@ -91,6 +100,7 @@ def outside_digests(data: Data, folder: Path) -> dict[str, str]:
     Args:
         data: the recipe's section.
         folder: of the recipe.
+        task: settings of the task, which say what targets are.
 
     Raises:
         UsageError, DataError: as `load_data_set`, where the factory has to be called.
@@ -99,7 +109,7 @@ def outside_digests(data: Data, folder: Path) -> dict[str, str]:
         case "name":
             return {}  # a built-in set's contents are fixed by checksums in our own source: see `Load`
         case "factory":
-            return _factory_digests(data, folder)
+            return _factory_digests(data, folder, task=task)
         case "folder":
             from pipeline.data.pictures import folder_digests
 
@@ -112,11 +122,13 @@ def outside_digests(data: Data, folder: Path) -> dict[str, str]:
             assert_never(unreachable)
 
 
-def _factory_digests(data: Data, folder: Path) -> dict[str, str]:
+def _factory_digests(data: Data, folder: Path, *, task: TaskSettings) -> dict[str, str]:
     assert data.factory is not None
     digests = named_digests({"data.factory": data.factory}, folder)
     if data.path is None:
-        return digests | {"data": _from_factory(data, folder).digest()}
+        with tempfile.TemporaryDirectory(prefix="pipeline-data-") as scratch:
+            data_set = _from_factory(data, folder, task=task, scratch=Path(scratch), reporter=Silent())
+            return digests | {"data": data_set.digest()}
     place = folder / data.path
     if not place.exists():
         raise DataError(f"data.path {place}: expected a file or folder, found none; it is relative to the recipe")

@@ -1,7 +1,8 @@
-"""Arrays of a whole data set, cut into its splits: in memory, or in files where they are too large for it."""
+"""A whole data set cut into its splits, by what the data say or by content; in files if it is too large for memory."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,74 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.dataset import SPLITS, Split, SplitName, read_split
-from pipeline.data.picture_splits import hash_place
+from pipeline.data.picture_splits import hash_place, split_by_content, target_groups
 from pipeline.engine.array_files import Shape, create_arrays, fits_in_memory, pieces
+from pipeline.errors import DataError
+
+
+def open_splits(
+    given: Sequence[SplitName | None],
+    digests: Sequence[str],
+    labels: NDArray[Any] | None,
+    *,
+    seed: int,
+    shares: Mapping[SplitName, float],
+    where: str,
+) -> list[SplitName]:
+    """The split of each example: what the data say, or else by its content, so that copies are in one split.
+
+    Where validation or test is given to none, it is made of the examples that are given to train.
+
+    Args:
+        given: split of each example as the data say it; None for all where they say nothing.
+        digests: digest of the content of each example.
+        labels: targets (N, ...); None where there are none. Every split gets some of each class, if there are enough.
+        seed: another seed gives another split.
+        shares: shares of validation and test.
+        where: name of the data, for messages.
+
+    Raises:
+        DataError: a split gets no examples.
+    """
+    missing = [name for name in SPLITS if name not in given]
+    chosen = [index for index, split in enumerate(given) if split is None or (missing and split == "train")]
+    held_out = {name: share for name, share in shares.items() if name in missing}
+    by_content = split_by_content(
+        [digests[index] for index in chosen],
+        [] if labels is None else target_groups(labels[np.array(chosen, dtype=np.int64)]),
+        seed=seed,
+        shares={**held_out, "train": 1 - sum(held_out.values())},
+    )
+    splits: list[SplitName] = [split or "train" for split in given]
+    for index in chosen:
+        splits[index] = by_content[digests[index]]
+    counts = Counter(splits)
+    if len(counts) < len(SPLITS):
+        found = ", ".join(f"{counts[name]} {name}" for name in SPLITS)
+        raise DataError(
+            f"{where}: expected examples for train, validation and test, found {found}; more different ones are needed"
+        )
+    return splits
+
+
+def copies(digests: Sequence[str], splits: Sequence[SplitName], *, what: str) -> list[str]:
+    """Say how many examples are copies of others, and how many held-out ones also sit in the training split.
+
+    Args:
+        digests: digest of the content of each example.
+        splits: split of each.
+        what: what such examples are, for the line.
+    """
+    count = len(digests) - len(set(digests))
+    if not count:
+        return []
+    trained = {digest for digest, split in zip(digests, splits, strict=True) if split == "train"}
+    across = Counter(
+        split for digest, split in zip(digests, splits, strict=True) if split != "train" and digest in trained
+    )
+    held_out = " and ".join(f"{number} of {split}" for split, number in across.items())
+    leak = f"; {held_out} also stand in train, so that figures are too good" if across else ""
+    return [f"{count} of {len(digests)} {what}{leak}"]
 
 
 def split_arrays(

@@ -6,7 +6,9 @@ import csv
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import DataError
 
@@ -121,26 +123,31 @@ def _delimiter(line: str) -> str:
 
 
 def _parquet_header(path: Path) -> tuple[str, ...]:
-    return tuple(name.strip() for name in _open_parquet(path).schema_arrow.names)
+    with _opened_parquet(path) as file:
+        return tuple(name.strip() for name in file.schema_arrow.names)
 
 
 def _parquet_pieces(path: Path) -> Iterator[Piece]:
     """Read a Parquet file as the CSV file of the same table: numbers become their shortest exact text."""
-    import pyarrow as pa
+    with _opened_parquet(path) as file:
+        for batch in file.iter_batches(batch_size=_PIECE_ROWS):
+            yield [[(text or "").strip() for text in column.cast("string").to_pylist()] for column in batch.columns]
 
+
+@contextmanager
+def _opened_parquet(path: Path) -> Iterator[Any]:
+    """Open a Parquet file; what pyarrow raises inside the block becomes one line."""
     try:
-        for batch in _open_parquet(path).iter_batches(batch_size=_PIECE_ROWS):
-            yield [[(text or "").strip() for text in column.cast(pa.string()).to_pylist()] for column in batch.columns]
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: expected columns of numbers and texts, found: {error}") from error
-
-
-def _open_parquet(path: Path):  # noqa: ANN202
-    try:
+        import pyarrow as pa
         from pyarrow import parquet
     except ImportError as error:
         raise DataError(
             f"data.table {path}: a Parquet file needs pyarrow; install it with: pip install "
             "'proven-pipeline[parquet]', or save the table as CSV"
         ) from error
-    return parquet.ParquetFile(path)
+    try:
+        with parquet.ParquetFile(path) as file:
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: expected a Parquet file of numbers and texts, found: {reason}") from error

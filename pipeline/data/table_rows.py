@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline._handlers.columns import Column
 from pipeline._handlers.decode import InputSpec
-from pipeline.data.dataset import SPLITS, DataSet, SplitName
+from pipeline.data.dataset import DataSet, SplitName
 from pipeline.data.picture_classes import listed_outputs
 from pipeline.data.picture_files import SPLIT_FOLDERS
-from pipeline.data.picture_splits import split_by_content, target_groups
-from pipeline.data.split_arrays import split_arrays
+from pipeline.data.split_arrays import copies, open_splits, split_arrays
 from pipeline.data.table_cells import place_of
 from pipeline.data.table_columns import ColumnFinder, ColumnKind, FoundColumn
 from pipeline.data.table_files import read_header, read_pieces
@@ -85,8 +82,15 @@ def load_table(data: Data, folder: Path, *, task: TaskSettings, scratch: Path, r
     targets = {header[place]: cells for place, cells in zip(places.targets, table.targets, strict=True)}
     labels, names = read_targets(targets, task, where=str(path)) if targets else (None, ())
     outputs, labels = listed_outputs(names, labels, data, folder)
-    splits = _choose_splits(path, table, labels, data, column=None if places.split is None else header[places.split])
-    for line in _copies(table.digests, splits):
+    splits = open_splits(
+        _given_splits(path, table, column=data.split),
+        table.digests,
+        labels,
+        seed=data.seed,
+        shares={"validation": data.validation_share, "test": data.test_share},
+        where=str(path),
+    )
+    for line in copies(table.digests, splits, what="rows hold the same values as another, targets aside"):
         reporter.log(f"data: {line}")
     spec = InputSpec(
         name=FEATURES,
@@ -141,8 +145,8 @@ def _find_places(path: Path, header: Sequence[str], data: Data) -> _Places:
     features = tuple(place for place, name in enumerate(header) if name not in unseen)
     if not features:
         raise DataError(
-            f"{path}: expected a column besides {', '.join(filter(None, sorted(map(str, unseen))))}, for the network "
-            "to see, found none"
+            f"{path}: expected a column besides {', '.join(sorted(filter(None, unseen)))}, for the network to see, "
+            "found none"
         )
     return _Places(
         features=features,
@@ -198,42 +202,15 @@ def _read_rows(
     return _Rows(values=values, digests=digests, targets=targets, splits=splits)
 
 
-def _choose_splits(
-    path: Path, table: _Rows, labels: NDArray[Any] | None, data: Data, *, column: str | None
-) -> list[SplitName]:
-    """The split of each row: what its column says, or else by its content.
+def _given_splits(path: Path, table: _Rows, *, column: str | None) -> list[SplitName | None]:
+    """The split that each row names; None for all where no column does.
 
     Raises:
-        DataError: a cell says something else, or a split gets no rows.
+        DataError: a cell names no split.
     """
-    splits: list[SplitName] = []
-    if column is None:
-        shares: dict[SplitName, float] = {"validation": data.validation_share, "test": data.test_share}
-        shares["train"] = 1 - sum(shares.values())
-        groups = [] if labels is None else target_groups(labels)
-        by_content = split_by_content(table.digests, groups, seed=data.seed, shares=shares)
-        splits = [by_content[digest] for digest in table.digests]
     for row, cell in enumerate(table.splits):
         if cell.lower() not in SPLIT_FOLDERS:
             raise DataError(f"{path}: {place_of(row, str(column))}: expected train, validation or test, found {cell!r}")
-        splits.append(SPLIT_FOLDERS[cell.lower()])
-    counts = Counter(splits)
-    if len(counts) < len(SPLITS):
-        found = ", ".join(f"{counts[name]} {name}" for name in SPLITS)
-        remedy = "more different rows" if column is None else f"rows of each in column {column}"
-        raise DataError(f"{path}: expected rows for train, validation and test, found {found}; give {remedy}")
-    return splits
-
-
-def _copies(digests: Sequence[str], splits: Sequence[SplitName]) -> list[str]:
-    """Say how many rows are copies of others, and how many of them also sit in the training split."""
-    copies = len(digests) - len(set(digests))
-    if not copies:
-        return []
-    trained = {digest for digest, split in zip(digests, splits, strict=True) if split == "train"}
-    across = Counter(
-        split for digest, split in zip(digests, splits, strict=True) if split != "train" and digest in trained
-    )
-    where = " and ".join(f"{count} {split}" for split, count in across.items())
-    leak = f"; {where} rows also stand in train, so that figures are too good" if across else ""
-    return [f"{copies} of {len(digests)} rows hold the same values as another row, targets aside{leak}"]
+    if column is None:
+        return [None] * len(table.digests)
+    return [SPLIT_FOLDERS[cell.lower()] for cell in table.splits]

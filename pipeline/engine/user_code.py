@@ -70,7 +70,12 @@ def user_modules(folder: Path) -> Iterator[None]:
 
 
 def import_factory(
-    spec: str, folder: Path, *, failure: type[PipelineError] = UsageError, covered: Sequence[Path] = ()
+    spec: str,
+    folder: Path,
+    *,
+    failure: type[PipelineError] = UsageError,
+    covered: Sequence[Path] = (),
+    then: Callable[[Any], Any] = lambda result: result,
 ) -> Callable[..., Any]:
     """Import a function that the recipe names.
 
@@ -79,10 +84,12 @@ def import_factory(
         folder: folder of the recipe; its modules come before installed ones.
         failure: type of the error that is raised when the function itself raises one.
         covered: folders and files that are compared elsewhere; what the code reads from all others is recorded.
+        then: function of what the user's function returns. It may call the user's code again: what that code reads
+            and raises then counts as the function's own.
 
     Returns:
-        The function. On each call it has its folder on `sys.path` again, checks its arguments first, and turns an
-        exception into one line with file and line number.
+        The function, followed by `then`. On each call it has its folder on `sys.path` again, checks its arguments
+        first, and turns an exception into one line with file and line number.
 
     Raises:
         UsageError: there is no such module or function, or importing the module raised.
@@ -105,7 +112,7 @@ def import_factory(
             raise UsageError(f"factory {spec}: expected arguments of {signature}, found: {error}") from error
         with user_modules(folder), observed(spec, folder, covered=covered):
             try:
-                return function(*values, **arguments)
+                return then(function(*values, **arguments))
             except PipelineError:
                 raise
             except Exception as error:

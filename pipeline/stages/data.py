@@ -44,7 +44,7 @@ def outside(settings: DataSettings) -> dict[str, str]:
     from pipeline.data.load import outside_digests
     from pipeline.presets import read_preset
 
-    digests = outside_digests(settings.data, settings.folder)
+    digests = outside_digests(settings.data, settings.folder, task=settings.task)
     if settings.preset is not None:
         digests["model.preprocessing"] = read_preset(settings.preset).to_json()
     return digests

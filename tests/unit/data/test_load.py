@@ -71,20 +71,22 @@ def test_what_can_go_wrong(folder: Path, fields: dict[str, Any], error: type[Pip
 
 def test_files_under_the_path_are_watched_without_calling_the_factory(folder: Path) -> None:
     data = _data(path="files")
-    before = outside_digests(data, folder)
+    before = outside_digests(data, folder, task=Classification())
     assert set(before) == {"data.factory mine.py", "data.factory numpy", "data.path value.txt"}
     (folder / "files" / "value.txt").write_text("4")
     (folder / "files" / "more.txt").write_text("")
-    after = outside_digests(data, folder)
+    after = outside_digests(data, folder, task=Classification())
     assert after["data.path value.txt"] != before["data.path value.txt"]
     assert "data.path more.txt" in after
 
 
 def test_without_a_path_the_values_themselves_are_watched(folder: Path) -> None:
-    before, after = (outside_digests(_data(arguments={"value": value}), folder) for value in (1, 2))
+    before, after = (
+        outside_digests(_data(arguments={"value": value}), folder, task=Classification()) for value in (1, 2)
+    )
     assert before["data"] != after["data"]
     assert before["data.factory mine.py"] == after["data.factory mine.py"]
 
 
 def test_a_built_in_set_is_fixed_by_its_checksums(folder: Path) -> None:
-    assert outside_digests(Data(name="fashion-mnist"), folder) == {}
+    assert outside_digests(Data(name="fashion-mnist"), folder, task=Classification()) == {}
