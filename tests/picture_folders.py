@@ -44,7 +44,14 @@ def two_classes(folder: Path, count: int = 20) -> Path:
     return folder
 
 
-def load(folder: Path, *, task: TaskSettings | None = None, reporter: Reporter | None = None, **keys: Any) -> DataSet:
+def load(
+    folder: Path,
+    *,
+    task: TaskSettings | None = None,
+    preset: str | None = None,
+    reporter: Reporter | None = None,
+    **keys: Any,
+) -> DataSet:
     """Load `folder/pictures` as a recipe with these keys does, with its run directory in `folder/run`."""
     scratch = folder / "run" / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
@@ -52,6 +59,7 @@ def load(folder: Path, *, task: TaskSettings | None = None, reporter: Reporter |
         Data.model_validate({"folder": "pictures", "size": [6, 5], **keys}),
         folder,
         task=task or Classification(),
+        preset=preset,
         scratch=scratch,
         cache=folder / "run" / "cache",
         reporter=reporter or Silent(),

@@ -72,13 +72,16 @@ class Pictures:
         )
 
 
-def find_pictures(folder: Path, labels: str | None, task: TaskSettings, *, shown: str) -> Pictures:
+def find_pictures(
+    folder: Path, labels: str | None, task: TaskSettings, *, targets: Sequence[str] = (), shown: str
+) -> Pictures:
     """Find the pictures of a folder, in the order of their names.
 
     Args:
         folder: the folder.
         labels: file of labels, relative to the folder; None where the layout says the classes, or nothing does.
         task: settings of the task, which say how labels are read.
+        targets: columns of targets in the file of labels; all that are left if none are named.
         shown: name of the folder, for messages.
 
     Raises:
@@ -88,7 +91,7 @@ def find_pictures(folder: Path, labels: str | None, task: TaskSettings, *, shown
         raise DataError(f"data.folder {folder}: expected a folder, found none; it is relative to the recipe")
     names, others = walk(folder)
     if labels is not None:
-        return _with_labels(folder, labels, names, task)
+        return _with_labels(folder, labels, names, task, targets)
     if not names:
         raise DataError(f"{shown}: expected picture files, found none{examples(others)}")
     remarks = [f"files that are no pictures are left out, {len(others)} in all{examples(others)}"] if others else []
@@ -124,8 +127,10 @@ def find_pictures(folder: Path, labels: str | None, task: TaskSettings, *, shown
     )
 
 
-def _with_labels(folder: Path, labels: str, names: tuple[str, ...], task: TaskSettings) -> Pictures:
-    lines = read_labels(folder / labels, task, names=SPLIT_FOLDERS)
+def _with_labels(
+    folder: Path, labels: str, names: tuple[str, ...], task: TaskSettings, targets: Sequence[str]
+) -> Pictures:
+    lines = read_labels(folder / labels, task, names=SPLIT_FOLDERS, targets=targets)
     known = set(names)
     # Tables of pictures often leave the ending out.
     full = {name.rpartition(".")[0]: name for name in names}

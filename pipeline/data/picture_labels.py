@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -37,14 +37,17 @@ class Lines:
     outputs: tuple[str, ...]
 
 
-def read_labels(path: Path, task: TaskSettings, *, names: Mapping[str, SplitName]) -> Lines:
+def read_labels(
+    path: Path, task: TaskSettings, *, names: Mapping[str, SplitName], targets: Sequence[str] = ()
+) -> Lines:
     """Read a file of labels.
 
     Args:
         path: CSV file (UTF-8) with a header. Column `file`, or else the first, holds paths relative to the file's
-            folder; a column `split` says where each picture belongs; all others are targets.
+            folder; a column `split` says where each picture belongs.
         task: settings of the task, which say how targets are read.
         names: splits by the words that mean them.
+        targets: columns of targets; all that are left if none are named.
 
     Raises:
         DataError: the file cannot be read, a path stands there twice or leads out of the folder, or a cell is no value
@@ -63,13 +66,15 @@ def read_labels(path: Path, task: TaskSettings, *, names: Mapping[str, SplitName
                 f"{rows[file] + 2} too"
             )
         rows[file] = row
-    targets, outputs = read_targets(
-        {name: cells for name, cells in columns.items() if name not in (file_column, _SPLIT)}, task, where=str(path)
-    )
+    unknown = [name for name in targets if name not in columns]
+    if unknown:
+        raise DataError(f"data.targets {unknown[0]}: expected a column of {path}, found {', '.join(columns)}")
+    chosen = targets or [name for name in columns if name not in (file_column, _SPLIT)]
+    values, outputs = read_targets({name: columns[name] for name in chosen}, task, where=str(path))
     splits: tuple[SplitName | None, ...] = (None,) * len(files)
     if _SPLIT in columns:
         splits = tuple(_split(cell, path, row, names) for row, cell in enumerate(columns[_SPLIT]))
-    return Lines(files=files, splits=splits, targets=targets, outputs=outputs)
+    return Lines(files=files, splits=splits, targets=values, outputs=outputs)
 
 
 def _split(cell: str, path: Path, row: int, names: Mapping[str, SplitName]) -> SplitName | None:

@@ -59,7 +59,8 @@ def load_pictures(
     assert data.folder is not None
     place, shown = folder / data.folder, f"data.folder {data.folder}"
     spec = picture_input(data, preset)
-    pictures = with_classes(find_pictures(place, data.labels, task, shown=shown), data, folder, preset)
+    pictures = find_pictures(place, data.labels, task, targets=data.targets, shown=shown)
+    pictures = with_classes(pictures, data, folder, preset)
     for remark in pictures.remarks:
         reporter.log(f"data: {remark}")
     by_file, unreadable = content_digests(place, pictures.files)

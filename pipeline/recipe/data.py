@@ -36,7 +36,7 @@ _UNDERSTOOD_BY: dict[str, tuple[DataSource, ...]] = {
     "resize_to": ("folder",),
     "fill": ("folder",),
     "stored_size": ("folder",),
-    "targets": ("table",),
+    "targets": ("folder", "table"),
     "split": ("table",),
     "columns": ("table",),
     "missing": ("table",),
@@ -116,8 +116,8 @@ class Data(Section):
     )
     targets: tuple[str, ...] = Field(
         default=(),
-        description="columns of the table that the network learns to give: class names, labels or numbers, as "
-        "task.kind says",
+        description="columns of the table, or of the file of labels, that the network learns to give: class names, "
+        "labels or numbers, as task.kind says; in a file of labels all that are left if not set",
     )
     split: str | None = Field(
         default=None,

@@ -25,6 +25,13 @@ def test_the_first_column_holds_the_files_unless_another_is_named_so(tmp_path: P
     assert (lines.files, lines.splits) == (("a.png", "b.png"), ("train", "test"))
 
 
+def test_columns_of_targets_may_be_named(tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text("file,kind,remark\na.png,cat,\nb.png,dog,blurred\n")
+    assert read_labels(tmp_path / "l.csv", Classification(), names={}, targets=("kind",)).outputs == ("cat", "dog")
+    with pytest.raises(DataError, match=r"data\.targets sort: expected a column of .*l\.csv, found file, kind, remark"):
+        read_labels(tmp_path / "l.csv", Classification(), names={}, targets=("sort",))
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

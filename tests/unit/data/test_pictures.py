@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline._handlers.decode import decode_image
+from pipeline._handlers.decode import ImageDecoding, InputSpec, decode_image
 from pipeline.data.dataset import Split, read_split, write_split
 from pipeline.data.pictures import folder_digests
 from pipeline.errors import DataError, UsageError
 from pipeline.recipe.data import Data
+from pipeline.recipe.task import MultiLabel, Regression
 from tests.picture_folders import load, picture, pixels, two_classes, write
 from tests.reporters import Lines
 
@@ -120,6 +121,47 @@ def test_pictures_without_labels(tmp_path: Path) -> None:
     data = load(tmp_path, classes=["a", "b"])
     assert data.train.labels is None
     assert sum(map(len, (data.train, data.validation, data.test))) == 12
+
+
+def test_labels_of_other_tasks(tmp_path: Path) -> None:
+    write(tmp_path / "pictures", {f"{index}.png": picture(index) for index in range(12)})
+    rows = [f"{index}.png,{'red;round' if index % 2 else 'red'},{index / 2},{index % 3}" for index in range(12)]
+    write(tmp_path / "pictures", {"l.csv": "\n".join(["file,tags,weight,age", *rows]).encode()})
+    tagged = load(tmp_path, labels="l.csv", targets=["tags"], task=MultiLabel())
+    assert (tagged.task, tagged.classes) == ("multi-label", ("red", "round"))
+    assert tagged.train.labels is not None
+    assert tagged.train.labels.dtype == np.uint8
+    numbers = load(tmp_path, labels="l.csv", targets=["weight", "age"], task=Regression(tolerance=(1,)))
+    assert (numbers.task, numbers.classes) == ("regression", ("weight", "age"))
+    assert numbers.train.labels is not None
+    assert numbers.train.labels.shape == (len(numbers.train), 2)
+    two_classes(tmp_path / "folders")
+    with pytest.raises(DataError, match=r"expected a file of labels for regression, found sub-folders, which name one"):
+        load(tmp_path / "folders", task=Regression(tolerance=(1,)))
+
+
+def test_a_published_network_says_how_pictures_are_seen(tmp_path: Path) -> None:
+    data = load(two_classes(tmp_path, count=4), size=None, preset="torchvision:MobileNet_V2_Weights.IMAGENET1K_V1")
+    assert data.inputs[0].shape == (3, 224, 224)
+    assert data.inputs[0].decoding == ImageDecoding(mode="RGB", resize="bilinear", fit="crop", resize_to=(256, 256))
+    assert data.classes == ("cat", "dog")
+
+
+def test_a_stored_size_keeps_the_part_that_is_seen(tmp_path: Path) -> None:
+    two_classes(tmp_path, count=4)
+    data = load(tmp_path, size=[4, 4], fit="crop", resize_to=[6, 6], stored_size=[8, 8])
+    spec = InputSpec(
+        name="image",
+        dtype="uint8",
+        shape=(3, 8, 8),
+        low=0,
+        high=255,
+        decoding=ImageDecoding(mode="RGB", fit="crop", resize_to=(12, 12)),
+    )
+    stored = decode_image((tmp_path / "pictures" / "cat" / "0.png").read_bytes(), spec)
+    resized = Image.fromarray(stored.transpose(1, 2, 0)).resize((4, 4), Image.Resampling.BILINEAR)
+    rows = [row for split in (data.train, data.validation, data.test) for row in split.inputs["image"]]
+    assert any(np.array_equal(row.transpose(1, 2, 0), np.asarray(resized)) for row in rows)
 
 
 def test_the_size_must_be_said(tmp_path: Path) -> None:
