@@ -209,7 +209,7 @@ def _require_names(row: Mapping[str, Any], where: str, columns: Sequence[Column]
 def _value(value: Any, where: str, column: Column) -> float:
     """Return the number of one value; whether a value may be missing is checked with the whole input."""
     number = type(value) in (int, float)
-    if value is None or (number and math.isnan(value)):
+    if value is None or (type(value) is float and math.isnan(value)):
         return math.nan
     if not column.categories:
         if not number:
@@ -221,7 +221,9 @@ def _value(value: Any, where: str, column: Column) -> float:
         except OverflowError:
             return math.inf  # it is refused with the other infinite values
     # In a table the text of a category may read like a number, and JSON then has a number.
-    texts = [value] if isinstance(value, str) else [str(value), f"{value:g}"] if number else []
+    texts = [value] if isinstance(value, str) else [str(value)] if number else []
+    if type(value) is float and value.is_integer():
+        texts.append(str(int(value)))
     positions = [column.positions[text] for text in texts if text in column.positions]
     return float(positions[0]) if positions else _refuse(value, where, column)
 

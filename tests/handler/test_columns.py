@@ -57,6 +57,7 @@ def test_rows_can_be_written_again() -> None:
         ([1.0, "male"], "wrong number of values: expected 3, one per column: age, sex, deck, found 2"),
         ([1.0, "men", "A"], 'column sex: unknown category: expected female, male, found "men"'),
         ([1.0, 1, "A"], "column sex: unknown category: expected female, male, found 1"),
+        ([1.0, 10**400, "A"], "column sex: unknown category: expected female, male, found 1000"),
         ([1.0, True, "A"], "column sex: unknown category: expected female, male, found true"),
         ([1.0, "male", 3], "column deck: unknown category: expected 1, 2, A, found 3"),
         ([1.0, "male", {}], "column deck: unknown category: expected 1, 2, A, found an object"),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline._handlers.columns import Column
 from pipeline._handlers.decode import InputSpec
 from pipeline.data.synthetic import synthetic_inputs, synthetic_kinds
 
@@ -80,3 +81,18 @@ def test_noise_of_few_values_holds_no_example_that_never_occurs() -> None:
     flags = InputSpec(name="flags", dtype="uint8", shape=(2,), low=0, high=1, occurs=("noise",))
     noise = synthetic_kinds([flags], 50)["noise"]["flags"]
     assert {tuple(row) for row in noise.tolist()} == {(0, 1), (1, 0)}
+
+
+def test_rows_of_a_table_keep_to_the_domain_of_each_column() -> None:
+    columns = (Column(name="a"), Column(name="b", categories=("x", "y", "z")), Column(name="c"))
+    spec = InputSpec(name="rows", dtype="float32", shape=(3,), low=-np.inf, high=np.inf, missing=True, columns=columns)
+    real: dict[str, NDArray[Any]] = {"rows": np.array([[5, 0, 1e6], [7, np.nan, 2e6]], np.float32)}
+    kinds = {kind: arrays["rows"] for kind, arrays in synthetic_kinds([spec], 200, real=real).items()}
+    assert kinds["zeros"][0].tolist() == [5, 0, 1e6], "the value of each column that is nearest to zero"
+    assert kinds["maximum"][-1].tolist() == [7, 2, 2e6]
+    noise = kinds["noise"]
+    assert noise.dtype == np.float32
+    assert set(noise[~np.isnan(noise[:, 1]), 1].tolist()) == {0, 1, 2}
+    assert np.nanmin(noise[:, 2]) >= 1e6
+    assert 0 < np.isnan(noise).mean() < 0.5
+    assert synthetic_kinds([spec], 2)["maximum"]["rows"][0].tolist() == [3, 2, 3], "without real rows"

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import torch
 
+from pipeline._handlers.columns import Column
 from pipeline._handlers.decode import ImageDecoding, InputSpec
 from pipeline.data.dataset import DataInfo
+from pipeline.data.training_statistics import Statistics
 from pipeline.errors import DataError, UsageError
 from pipeline.models.load import load_model_spec
 from pipeline.models.outside import outside_digests
@@ -237,3 +239,65 @@ def test_lazy_layers_have_their_sizes_when_built(tmp_path: Path) -> None:
     assert networks[0].training
     states = [network.state_dict() for network in networks]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+ROWS = InputSpec(
+    name="features",
+    dtype="float32",
+    shape=(3,),
+    low=-9,
+    high=9,
+    columns=(Column(name="a"), Column(name="b", categories=("x", "y")), Column(name="c")),
+)
+FITTED = Statistics(mean=(1.0, 2.0), std=(2.0, 4.0))
+
+
+def _rows(statistics: Statistics | None = None) -> DataInfo:
+    return _info(ROWS, name="t", classes=3).model_copy(update={"statistics": statistics})
+
+
+def test_a_network_for_a_table_sees_standardized_numbers_and_a_value_for_each_category(tmp_path: Path) -> None:
+    spec = load_model_spec(_model(name="mlp", arguments={"hidden": [8]}), tmp_path, _rows(FITTED))
+    assert count_parameters(spec.build()) == 4 * 8 + 8 + 8 * 3 + 3
+    assert spec.preprocess()(torch.tensor([[3.0, 1.0, -2.0]])).tolist() == [[1.0, -1.0, 0.0, 1.0]]
+    assert spec.assumed == "mean and std of each column of numbers, fitted on the training split"
+
+
+@pytest.mark.parametrize(
+    ("fields", "seen", "assumed"),
+    [
+        ({}, [[3.0, -2.0, 0.0, 1.0]], "numbers as they are, and a 0 or 1 for each category"),
+        ({"preprocessing": Preprocessing(scale=2, mean=(1, 0), std=(1, 2))}, [[5.0, -2.0, 0.0, 1.0]], ""),
+    ],
+)
+def test_what_a_network_for_a_table_sees_where_nothing_is_fitted(
+    tmp_path: Path, fields: dict[str, Any], seen: list[list[float]], assumed: str
+) -> None:
+    spec = load_model_spec(_model(name="mlp", arguments={"hidden": [8]}, **fields), tmp_path, _rows())
+    assert spec.preprocess()(torch.tensor([[3.0, 1.0, -2.0]])).tolist() == seen
+    assert spec.assumed == assumed
+
+
+@pytest.mark.parametrize(
+    ("data", "seen", "assumed"),
+    [
+        (_info(PICTURE), 51.0, "pixels as they are, from 0 to 255"),
+        (
+            _info(PICTURE).model_copy(update={"statistics": Statistics(mean=(1.0,), std=(5.0,))}),
+            10.0,
+            "mean and std of",
+        ),
+    ],
+)
+def test_what_a_bare_network_of_the_users_sees(tmp_path: Path, data: DataInfo, seen: float, assumed: str) -> None:
+    (tmp_path / "seen.py").write_text("from torch import nn\ndef build():\n    return nn.Linear(2, 2)\n")
+    spec = load_model_spec(_model(factory="seen:build"), tmp_path, data)
+    pixels = torch.full((1, *PICTURE.shape), 51, dtype=torch.uint8)
+    torch.testing.assert_close(spec.preprocess()(pixels), torch.full((1, *PICTURE.shape), seen))
+    assert spec.assumed.startswith(assumed)
+
+
+def test_built_in_statistics_are_nothing_assumed(tmp_path: Path) -> None:
+    assert load_model_spec(_model(name="fashion-cnn"), tmp_path, _info(PICTURE)).assumed == ""
+    own = load_model_spec(_model(name="fashion-cnn"), tmp_path, _info(PICTURE, name="mine"))
+    assert own.assumed == "pixels from 0 to 1"

@@ -11,7 +11,7 @@ from torch import nn
 
 from pipeline._handlers.decode import InputSpec
 from pipeline.errors import UsageError
-from pipeline.models.own_weights import require_own_weights
+from pipeline.models.own_weights import require_own_weights, require_weights_made_here
 from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import ModelSpec
 from pipeline.training.loop import build_network
@@ -76,3 +76,22 @@ def test_a_missing_number_is_no_random_one() -> None:
         return network
 
     assert required(with_nan) == []
+
+
+@pytest.mark.parametrize("build", [pretrained, with_a_new_head])
+def test_a_network_that_brings_weights_needs_its_preprocessing(build: Callable[[], nn.Module]) -> None:
+    spec = replace(SPEC, build=build)
+    with pytest.raises(UsageError, match=r"model\.preprocessing: expected it with .* weights of its own, .*0\.weight"):
+        require_weights_made_here(spec, build_network(spec, seed=3), seed=3)
+
+
+def constant() -> nn.Module:
+    network = nn.Linear(3, 2)
+    nn.init.zeros_(network.weight)
+    return nn.Sequential(network, nn.BatchNorm1d(2))
+
+
+@pytest.mark.parametrize("build", [seeded, constant, lambda: nn.Linear(3, 2)])
+def test_a_network_whose_weights_are_made_here_needs_none(build: Callable[[], nn.Module]) -> None:
+    spec = replace(SPEC, build=build)
+    require_weights_made_here(spec, build_network(spec, seed=3), seed=3)
