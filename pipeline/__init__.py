@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pipeline._handlers.columns import Column
     from pipeline._handlers.decode import ImageDecoding, InputSpec
     from pipeline.commands.bench.result import BenchResult
     from pipeline.commands.bench.run import bench
@@ -57,6 +58,7 @@ _HOMES = {
     "BuildResult": "pipeline.commands.build_result",
     "Check": "pipeline.engine.probe",
     "CleanResult": "pipeline.commands.clean",
+    "Column": "pipeline._handlers.columns",
     "DataError": "pipeline.errors",
     "DataSet": "pipeline.data.dataset",
     "Diagnosis": "pipeline.commands.doctor",
@@ -109,6 +111,7 @@ __all__ = [
     "BuildResult",
     "Check",
     "CleanResult",
+    "Column",
     "DataError",
     "DataSet",
     "Diagnosis",

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.table_cells import number_of, place_of
 from pipeline.errors import DataError
-from pipeline.recipe.task import TaskSettings
+from pipeline.recipe.task import Classification, MultiLabel, Regression, TaskSettings
 
 # A column of whole numbers holds classes only if there are few of them.
 _MOST_NUMBERED_CLASSES = 1000
@@ -45,20 +45,17 @@ def read_targets(
         DataError: a cell is empty or no value of the task, or the columns are not what the task takes; rows are
             counted as a spreadsheet does, with the header as row 1.
     """
-    kind: str = task.kind
     if not columns:
-        raise DataError(f"{where}: expected a column of targets for {kind}, found none; name it in data.targets")
-    match kind:
-        case "classification":
+        raise DataError(f"{where}: expected a column of targets for {task.kind}, found none; name it in data.targets")
+    match task:
+        case Classification():
             return _classes(columns, where=where)
-        case "multi-label":
+        case MultiLabel():
             return _label_sets(columns, where=where)
-        case "regression":
+        case Regression():
             return _numbers(columns, where=where)
-        case _:
-            raise DataError(
-                f"{where}: data.targets: expected a task of classification, multi-label or regression, found {kind}"
-            )
+        case unreachable:
+            assert_never(unreachable)
 
 
 def _classes(columns: Mapping[str, Sequence[str]], *, where: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:

@@ -50,7 +50,7 @@ RESULTS = [
     "TorchScriptInspection",
     "TrainResult",
 ]
-NOUNS = ["DataSet", "ImageDecoding", "InputSpec", "ModelSpec", "Recipe", "Reporter", "Split"]
+NOUNS = ["Column", "DataSet", "ImageDecoding", "InputSpec", "ModelSpec", "Recipe", "Reporter", "Split"]
 NAMES = sorted([*FUNCTIONS, *ERRORS, *RESULTS, *NOUNS])
 # Importing a module of a package puts it among the package's names, and may hide a public one.
 PROGRAM = """

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +10,17 @@ from numpy.typing import NDArray
 
 from pipeline.data.target_columns import read_targets
 from pipeline.errors import DataError
-from pipeline.recipe.task import TaskSettings
+from pipeline.recipe.task import Classification, MultiLabel, Regression, TaskSettings
+
+TASKS: dict[str, TaskSettings] = {
+    "classification": Classification(),
+    "multi-label": MultiLabel(),
+    "regression": Regression(tolerance=(1.0,)),
+}
 
 
 def read(kind: str, columns: dict[str, list[str]]) -> tuple[NDArray[Any], tuple[str, ...]]:
-    return read_targets(columns, cast("TaskSettings", SimpleNamespace(kind=kind)), where="rows.csv")
+    return read_targets(columns, TASKS[kind], where="rows.csv")
 
 
 def test_texts_become_positions_of_sorted_names() -> None:
