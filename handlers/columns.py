@@ -186,6 +186,14 @@ def categories_in_words(categories: Sequence[str]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
+def columns_in_words(columns: Sequence[Column]) -> str:
+    """List the columns, those of categories with the first of these."""
+    return ", ".join(
+        column.name + (f" ({categories_in_words(column.categories)})" if column.categories else "")
+        for column in columns
+    )
+
+
 def names_in_words(columns: Sequence[Column]) -> str:
     """List the names of the columns, for messages; what is too long is cut off with the whole message."""
     return ", ".join(_shortened(column.name) for column in columns)

@@ -71,6 +71,10 @@ def evidence(archive: Path | str, *, form: Form = "json") -> dict[str, Any] | st
 
 
 def _input(spec: InputSpec) -> str:
+    from pipeline._handlers.columns import columns_in_words
+
     shape = ", ".join(str(size) for size in spec.shape)
     missing = ", NaN for missing ones" if spec.missing else ""
+    if spec.columns:
+        return f"{spec.name}: a row of {len(spec.columns)} columns{missing}: {columns_in_words(spec.columns)}"
     return f"{spec.name}: {spec.dtype} of shape ({shape}), values from {spec.low:g} to {spec.high:g}{missing}"

@@ -193,7 +193,7 @@ def _targets(
 ) -> tuple[NDArray[Any] | None, tuple[str, ...]]:
     """Targets as a split stores them, and the names of the outputs: listed, or the data set's own, or numbers."""
     if not targets:
-        return listed_outputs((), None, data, folder)[1], listed_outputs((), None, data, folder)[0]
+        return None, listed_outputs((), None, data, folder)[0]
     rules = task_of(task)
     raw = np.stack(targets)
     rules.check_targets(where, raw, exactly=False)

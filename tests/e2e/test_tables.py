@@ -97,6 +97,8 @@ def test_every_candidate_is_proven(built: tuple[Path, pipeline.BuildResult]) -> 
     facts = json.loads((folder / "run" / "data" / "data.json").read_text())
     assert [column["name"] for column in facts["inputs"][0]["columns"]] == ["area", "quarter", "built"]
     assert len(facts["statistics"]["mean"]) == 2
+    card = pipeline.evidence(folder / "store" / "houses.mar", form="markdown")
+    assert "features: a row of 3 columns, NaN for missing ones: area, quarter (harbour" in card
 
 
 def test_the_server_answers_by_names_and_in_order(server: ServerState) -> None:

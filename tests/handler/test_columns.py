@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline._handlers.bad_request import BadRequest
-from pipeline._handlers.columns import Column, check_categories, row_values, table_rows
+from pipeline._handlers.columns import Column, check_categories, columns_in_words, row_values, table_rows
 from pipeline._handlers.decode import InputSpec
 
 AGE, SEX, DECK = (
@@ -37,6 +37,10 @@ def spec(columns: tuple[Column, ...] = COLUMNS, **fields: Any) -> InputSpec:
 )
 def test_a_row_by_names_or_in_order_becomes_numbers(row: Any) -> None:
     assert row_values(row, "instance 0", COLUMNS) == [3.0, 1.0, 1.0]
+
+
+def test_columns_are_named_with_their_categories() -> None:
+    assert columns_in_words(COLUMNS) == "age, sex (female, male), deck (1, 2, A)"
 
 
 def test_a_missing_value_is_nan_in_any_column() -> None:
