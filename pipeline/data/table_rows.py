@@ -101,15 +101,18 @@ def load_table(data: Data, folder: Path, *, task: TaskSettings, scratch: Path, r
         missing=data.missing,
         columns=columns,
     )
+    parts = split_arrays(
+        {FEATURES: table.values}, labels, splits=splits, digests=table.digests, seed=data.seed, scratch=scratch
+    )
     return DataSet(
         name=path.stem,
+        train=parts["train"],
+        validation=parts["validation"],
+        test=parts["test"],
         classes=outputs,
         inputs=(spec,),
         sources=table_digests(data, folder),
         task=task.kind,
-        **split_arrays(
-            {FEATURES: table.values}, labels, splits=splits, digests=table.digests, seed=data.seed, scratch=scratch
-        ),
     )
 
 

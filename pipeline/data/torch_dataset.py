@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset, IterableDataset
 
 from pipeline._handlers.decode import ImageDecoding, InputSpec
+from pipeline._handlers.picture_modes import Mode
 from pipeline.data.dataset import DataSet, SplitName
 from pipeline.data.picture_classes import listed_outputs
 from pipeline.data.picture_files import SPLIT_FOLDERS
@@ -96,12 +97,15 @@ def read_torch_data(
     specs = tuple(_spec(key, array, pictures=first.pictures) for key, array in arrays.items())
     for line in (*_remarks(specs, count), *copies(digests, splits, what="examples hold the same inputs as another")):
         reporter.log(f"data: {line}")
+    parts = split_arrays(arrays, labels, splits=splits, digests=digests, seed=data.seed, scratch=scratch)
     return DataSet(
         name=where.rpartition(":")[2],
+        train=parts["train"],
+        validation=parts["validation"],
+        test=parts["test"],
         classes=outputs,
         inputs=specs,
         task=task_of(task).name,
-        **split_arrays(arrays, labels, splits=splits, digests=digests, seed=data.seed, scratch=scratch),
     )
 
 
@@ -220,11 +224,11 @@ def _own_names(dataset: Any) -> tuple[str, ...]:
     return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
 
 
-def _spec(name: str, array: NDArray[Any], *, pictures: Mapping[str, str]) -> InputSpec:
+def _spec(name: str, array: NDArray[Any], *, pictures: Mapping[str, Mode]) -> InputSpec:
     shape, dtype = array.shape[1:], array.dtype.name
     match dtype:
         case "uint8":
-            modes: dict[int, Any] = {1: "L", 3: "RGB"}
+            modes: dict[int, Mode] = {1: "L", 3: "RGB"}
             mode = pictures.get(name) or (modes.get(shape[0]) if len(shape) == 3 else None)
             decoding = None if mode is None else ImageDecoding(mode=mode)
             return InputSpec(name=name, dtype="uint8", shape=shape, low=0, high=255, decoding=decoding)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline._handlers.picture_modes import Mode
 from pipeline.errors import DataError
 
 # Names of an input that comes without one.
@@ -31,7 +32,7 @@ class Example:
 
     inputs: dict[str, NDArray[Any]]
     target: NDArray[Any] | None
-    pictures: dict[str, str] = field(default_factory=dict)
+    pictures: dict[str, Mode] = field(default_factory=dict)
 
     @property
     def facts(self) -> tuple[object, ...]:
@@ -61,7 +62,8 @@ def read_example(item: object, where: str) -> Example:
     values, target = pair[0], pair[1] if len(pair) == 2 else None
     if not isinstance(values, Mapping):
         values = {_PICTURE if isinstance(values, Image.Image) else _VALUES: values}
-    inputs, pictures = {}, {}
+    inputs: dict[str, NDArray[Any]] = {}
+    pictures: dict[str, Mode] = {}
     for name, value in values.items():
         if isinstance(value, Image.Image):
             pictures[str(name)] = "L" if value.mode == "L" else "RGB"

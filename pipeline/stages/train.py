@@ -196,7 +196,7 @@ def _network(settings: TrainSettings, spec: ModelSpec, *, fitted: bool, reporter
     elif fitted and model.factory is not None and spec.assumed:
         require_weights_made_here(spec, network, seed=train.seed)
     if spec.assumed and (fitted or model.weights is not None or train.epochs == 0):
-        reporter.log(f"train: model.preprocessing is not given; the network sees {_assumption(spec, fitted=fitted)}")
+        reporter.log(f"train: model.preprocessing is not given; assumed: {_assumption(spec, fitted=fitted)}")
     return network
 
 

@@ -89,7 +89,7 @@ def test_exported_files_see_the_same(tmp_path: Path) -> None:
     export_onnx(module, file, inputs=[described], example=(ROWS,), opset=20)
     session = import_onnx_runtime().InferenceSession(file, providers=["CPUExecutionProvider"])
     export_torchscript(module, tmp_path / "features.pt", example=(ROWS,))
-    loaded = torch.jit.load(str(tmp_path / "features.pt"))
+    loaded = torch.jit.load(str(tmp_path / "features.pt"))  # type: ignore[no-untyped-call]
     for rows in (ROWS, GAPS, GAPS[:1]):
         expected = module(rows).numpy()
         np.testing.assert_array_equal(session.run(None, {"features": rows.numpy()})[0], expected)
