@@ -36,7 +36,8 @@ learning_rate = 0.01
 [candidates]
 variants = [
   { name = "pruned", passes = [{ kind = "magnitude-pruning", amount = 0.3 }] },
-  { name = "float", passes = [{ kind = "int8-static" }] },
+  { name = "slim", passes = [{ kind = "channel-pruning", amount = 0.25 }, { kind = "fine-tune", epochs = 1 }] },
+  { name = "float", passes = [{ kind = "static-int8" }] },
 ]
 [budget]
 max_accuracy_drop = 0.2
@@ -93,7 +94,8 @@ def ask(server: ServerState, *instances: object) -> httpx.Response:
 def test_every_candidate_is_proven(built: tuple[Path, pipeline.BuildResult]) -> None:
     folder, _ = built
     names = {path.parent.name for path in (folder / "run" / "candidates").glob("*/report.json")}
-    assert {"float.onnx.fp32", "float.torchscript.fp32", "pruned.onnx.fp32", "float.onnx.int8-static"} <= names
+    assert {"float.onnx.fp32", "float.torchscript.fp32", "pruned.onnx.fp32", "slim.onnx.fp32"} <= names
+    assert "float.onnx.int8-static" in names
     facts = json.loads((folder / "run" / "data" / "data.json").read_text())
     assert [column["name"] for column in facts["inputs"][0]["columns"]] == ["area", "quarter", "built"]
     assert len(facts["statistics"]["mean"]) == 2
