@@ -36,7 +36,7 @@ learning_rate = 0.01
 [candidates]
 variants = [
   { name = "pruned", passes = [{ kind = "magnitude-pruning", amount = 0.3 }] },
-  { name = "slim", passes = [{ kind = "channel-pruning", amount = 0.25 }, { kind = "fine-tune", epochs = 1 }] },
+  { name = "slim", passes = [{ kind = "channel-pruning", keep = 0.75 }, { kind = "fine-tune", epochs = 1 }] },
   { name = "float", passes = [{ kind = "static-int8" }] },
 ]
 [budget]
