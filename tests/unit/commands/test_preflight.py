@@ -61,6 +61,11 @@ def test_what_is_there_passes_and_nobodys_code_runs(recipe: Path, monkeypatch: p
         ("data.factory=my_data:lad", 2, r"data\.factory my_data:lad: .*; did you mean load\?"),
         ("train.loss=my_losses:local", 2, r"train\.loss my_losses:local: expected a function local in .*my_losses\.py"),
         ("model.weights=w.pth", 7, r"weights .*w\.pth: expected a file, found none"),
+        (
+            'data={table = "t.csv", targets = ["y"]}',
+            7,
+            r"data\.table .*t\.csv: expected a CSV or Parquet file, found none",
+        ),
         ("data.path=pictures", 7, r"data\.path .*pictures: expected a file or folder, found none"),
         ("package.golden=validaton", 2, r"package\.golden: expected .*validaton; did you mean validation\?"),
         ("train.device=mps", 2, r"train\.device: expected one of this machine, found mps"),

@@ -9,6 +9,8 @@ from pydantic import ValidationError
 
 from pipeline.recipe.data import Data
 
+TABLE = {"table": "t.csv", "targets": ["y"], "columns": {"a": "category", "b": "ignore", "c": ["x", "y"]}}
+
 
 @pytest.mark.parametrize(
     ("fields", "problem"),
@@ -20,6 +22,13 @@ from pipeline.recipe.data import Data
         ({"folder": "p", "path": "q"}, "path: expected only with name or factory, found with folder"),
         ({"folder": "p", "arguments": {"a": 1}}, "arguments: expected only with factory, found with folder"),
         ({"folder": "p", "size": [0, 8]}, "size.0.*greater than or equal to 1"),
+        ({"table": "t"}, "targets: expected the columns of the table that the network learns to give, found none"),
+        ({"table": "t", "targets": ["a"], "split": "a"}, "expected each column once, found twice: a"),
+        ({"table": "t", "targets": ["a"], "columns": {"a": "ignore"}}, "expected each column once, found twice: a"),
+        ({"table": "t", "targets": ["a"], "columns": {"b": "text"}}, "columns.b"),
+        ({"table": "t", "targets": ["a"], "columns": {"b": []}}, "columns.b"),
+        ({"table": "t", "targets": ["a"], "size": [8, 8]}, "size: expected only with folder, found with table"),
+        ({"name": "fashion-mnist", "missing": True}, "missing: expected only with table, found with name"),
         ({"folder": "p", "test_share": 0.9}, "a sum under 1, found 0.2 and 0.9"),
     ],
 )
@@ -28,7 +37,7 @@ def test_a_section_that_contradicts_itself_is_refused(fields: dict[str, Any], pr
         Data.model_validate(fields)
 
 
-@pytest.mark.parametrize("fields", [{"name": "fashion-mnist"}, {"factory": "mine:load"}, {"folder": "pictures"}])
+@pytest.mark.parametrize("fields", [{"name": "fashion-mnist"}, {"factory": "mine:load"}, {"folder": "pictures"}, TABLE])
 def test_what_a_section_says_of_itself_can_be_read_again(fields: dict[str, Any]) -> None:
     data = Data.model_validate(fields)
     assert Data.model_validate(data.model_dump(mode="json")) == data

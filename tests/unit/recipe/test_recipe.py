@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from pipeline.errors import UsageError
 from pipeline.recipe.limits import Budget
 from pipeline.recipe.loading import load_recipe
 from pipeline.recipe.passes import ChannelPruning, DynamicInt8, FineTune, MagnitudePruning, StaticInt8
+from pipeline.recipe.recipe import Recipe
 from pipeline.recipe.task import Classification, MultiLabel, Regression
 from pipeline.stages import package
 from tests.recipe_files import MINIMAL, write
@@ -200,3 +202,26 @@ def test_a_drop_of_the_score_is_the_same_limit_under_another_name(tmp_path: Path
     budget = load_recipe(write(tmp_path, MINIMAL), ["budget.max_score_drop=0.02"]).budget
     assert budget == Budget(max_accuracy_drop=0.02)
     assert set(budget.model_dump()) == {"max_accuracy_drop", "max_confident_flips"}
+
+
+MLP = {"name": "mlp", "arguments": {"hidden": [8]}}
+TABLE = {"table": "t.csv", "targets": ["y"]}
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "train", "fits"),
+    [
+        (MLP, TABLE, {}, True),
+        ({"factory": "nets:build"}, {"folder": "p"}, {}, True),
+        ({"factory": "nets:build"}, TABLE, {"epochs": 0}, False),
+        (MLP | {"weights": "w.pth"}, TABLE, {}, False),
+        (MLP | {"preprocessing": {}}, TABLE, {}, False),
+        (MLP, {"factory": "mine:load"}, {}, False),
+        (MLP, {"name": "fashion-mnist"}, {}, False),
+    ],
+)
+def test_mean_and_scale_are_fitted_where_a_network_is_trained_from_the_start_and_nothing_is_given(
+    model: dict[str, Any], data: dict[str, Any], train: dict[str, Any], fits: bool
+) -> None:
+    recipe = Recipe.model_validate({"name": "r", "model": model, "data": data, "train": train})
+    assert recipe.fits_statistics is fits
