@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
-import numpy as np
-
 from .activation import ACTIVATIONS, Activation
 from .decode import InputSpec
 from .description_checks import (
@@ -164,11 +162,6 @@ class Serving:
     def columns(self) -> int:
         """Return the number of values in an answer, K: those of all outputs together, or one for each label."""
         return sum(spec.size for spec in self.outputs) or len(self.labels)
-
-    def column_name(self, column: int) -> str:
-        """Return the name of the label or output that a column of the answers (N, K) belongs to."""
-        ends = np.cumsum([spec.size for spec in self.outputs]) if self.outputs else np.arange(len(self.labels)) + 1
-        return self.labels[int(np.searchsorted(ends, column, side="right"))]
 
     @property
     def needed(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.data.table_cells import number_of, place_of
 from pipeline.errors import DataError
-from pipeline.recipe.task import Classification, MultiLabel, Regression, TaskSettings
+from pipeline.recipe.task import Classification, MultiLabel, Outputs, Regression, TaskSettings
 
 # A column of whole numbers holds classes only if there are few of them.
 _MOST_NUMBERED_CLASSES = 1000
@@ -30,7 +30,7 @@ def read_targets(
 
     Classification takes one column of class names; whole numbers keep their order, other texts are sorted. Multi-label
     takes columns of 0 and 1, one for each label, or one column with the labels of each row, joined by `;` or `|` or
-    else by spaces, where an empty cell means no label. Regression takes columns of numbers, one for each output.
+    else by spaces, where an empty cell means no label. Regression takes columns of numbers, one for each output; outputs, any columns of numbers.
 
     Args:
         columns: cells of each target column, by its name; all of one length, in the order of the rows below the header.
@@ -52,7 +52,7 @@ def read_targets(
             return _classes(columns, where=where)
         case MultiLabel():
             return _label_sets(columns, where=where)
-        case Regression():
+        case Regression() | Outputs():
             return _numbers(columns, where=where)
         case unreachable:
             assert_never(unreachable)

@@ -88,6 +88,7 @@ def test_the_winner_judged_against_itself_loses_nothing(folder: Path, result: pi
         model,
         model_info=folder / "run" / "train" / "model.json",
         data=folder / "run" / "data" / "test.safetensors",
+        folder=folder,
         scratch=folder,
     )
     assert (quality.drop, quality.lost, quality.gained) == (0, 0, 0)

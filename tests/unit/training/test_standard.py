@@ -19,7 +19,7 @@ TASK = task_named("regression", {"tolerance": [1.0]})
 
 
 def examples(targets: Tensor = TARGETS) -> Examples:
-    return Examples(inputs=(RAW,), labels=targets, pictures=(False,))
+    return Examples(inputs=(RAW,), labels=targets, pictures=(False,), device=torch.device("cpu"))
 
 
 def network(*after: nn.Module) -> nn.Sequential:
