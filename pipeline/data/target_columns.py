@@ -30,7 +30,8 @@ def read_targets(
 
     Classification takes one column of class names; whole numbers keep their order, other texts are sorted. Multi-label
     takes columns of 0 and 1, one for each label, or one column with the labels of each row, joined by `;` or `|` or
-    else by spaces, where an empty cell means no label. Regression takes columns of numbers, one for each output; outputs, any columns of numbers.
+    else by spaces, where an empty cell means no label. Regression takes columns of numbers, one for each output; the
+    task outputs takes any columns of numbers.
 
     Args:
         columns: cells of each target column, by its name; all of one length, in the order of the rows below the header.
