@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 CHECKOUT = Path(__file__).parents[2]
 README = (CHECKOUT / "README.md").read_text()
@@ -53,7 +54,7 @@ def test_the_readmes_own_model_is_built_as_it_stands(tmp_path: Path) -> None:
         name = block.partition("\n")[0].removeprefix("# ")
         (tmp_path / name).write_text(block)
         files[name] = block
-    assert sorted(files) == ["mine.py", "recipe.toml"]
+    assert sorted(files) == ["flowers.toml", "mine.py", "recipe.toml"]
     names: dict[str, Any] = {}
     exec(files["mine.py"], names)  # noqa: S102 - the page's own words
     torch.manual_seed(0)
@@ -64,6 +65,12 @@ def test_the_readmes_own_model_is_built_as_it_stands(tmp_path: Path) -> None:
         ["pipeline", "build", "recipe.toml", "--set", "search.effort=off", "--set", "measure.rounds=6"], tmp_path
     )
     assert "Archive: model_store/pets.mar" in said
+    for number in range(24):
+        colour = ("red", "yellow")[number % 2]
+        folder = tmp_path / "flowers" / ("rose" if colour == "red" else "tulip")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40 + number, 60), colour).save(folder / f"{number}.png")
+    run(["pipeline", "train", "flowers.toml", "--set", "train.epochs=1"], tmp_path)
 
 
 def test_what_the_readme_shows_of_the_demo_is_cut_from_all_of_it() -> None:
