@@ -18,7 +18,7 @@ from pipeline.scoring.sources import Request
 
 # A file of such a name is meant as a picture, whatever it holds.
 _PICTURE_SUFFIXES = frozenset(
-    ".avif .bmp .gif .heic .heif .jfif .jpe .jpeg .jpg .jp2 .png .tif .tiff .webp".split()  # noqa: SIM905
+    ".apng .avif .bmp .gif .heic .heif .jfif .jpe .jpeg .jpg .jp2 .jxl .png .ppm .tga .tif .tiff .webp".split()  # noqa: SIM905
 )
 # The kind of a picture is told by fewer bytes.
 _HEAD_BYTES = 64

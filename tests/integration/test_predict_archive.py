@@ -114,7 +114,7 @@ def test_what_cannot_be_answered_is_a_row_and_the_code_says_so(grey: Archive, tm
     first, second, third = read(tmp_path / "a.csv")
     assert first["label"] in LABELS
     assert "PNG file cannot be decoded: expected a whole PNG file" in second["error"]
-    assert "not a picture: expected a PNG or" in third["error"]
+    assert "not a picture: expected a PNG, JPEG" in third["error"]
     assert second["label"] == third["label"] == ""
 
 

@@ -69,7 +69,7 @@ def test_links_are_followed_and_no_folder_is_entered_twice(folder: Path, tmp_pat
 def test_a_folder_without_pictures_says_what_is_there(tmp_path: Path, files: tuple[str, ...], found: str) -> None:
     for name in files:
         (tmp_path / name).write_text("text")
-    with pytest.raises(DataError, match=rf"expected at least one picture \(a PNG or .*\), found {found}$"):
+    with pytest.raises(DataError, match=rf"expected at least one picture \(a PNG, .*\), found {found}$"):
         open_folder(tmp_path, [GREY])
 
 
