@@ -14,6 +14,7 @@ from pipeline._handlers.description import HANDLER_LIST, SERVING_FILE, SERVING_S
 from pipeline.archive.releases import made_elsewhere, release_of, this_release
 from pipeline.engine.artifacts import digest_bytes
 from pipeline.errors import DataError, FileError
+from pipeline.recipe.task import of_the_build
 from pipeline.tasks.table import task_named
 
 # The module is imported, not only named: a stage that packs depends on the handler's source as on its own.
@@ -83,11 +84,26 @@ def read_serving(path: Path, members: Mapping[str, bytes]) -> Serving:
                 f"schema {schema} of {theirs}; use that release, or build the archive anew"
             )
         serving = Serving.from_json(document)
-        task_named(serving.task, serving.task_settings)
+        _require_task(serving)
     except (DataError, ValueError, RecursionError) as error:
         origin = made_elsewhere(evidence)
         raise FileError(f"{path}: {SERVING_FILE}: expected a valid description, found: {error}{origin}") from error
     return serving
+
+
+def _require_task(serving: Serving) -> None:
+    """Check the settings of the task.
+
+    Raises:
+        DataError: there is no such task, or it has other settings.
+        ValueError: a setting names a function; an archive must not decide which code is imported.
+    """
+    task = task_named(serving.task, serving.task_settings)
+    if ours := [name for name in of_the_build(task.settings) if name in serving.task_settings]:
+        raise ValueError(
+            f"task_settings: expected no {' or '.join(ours)}, which is for the build alone: nothing is imported "
+            "because an archive names it"
+        )
 
 
 def require_known_members(path: Path, members: Mapping[str, bytes], serving: Serving) -> None:

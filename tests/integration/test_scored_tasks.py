@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 import pipeline
 from pipeline._handlers.model_file import load_model, run_chunks
+from pipeline._handlers.outputs import OutputSpec
 from pipeline._handlers.task_answers import TaskName
 from pipeline.archive.mar import Archive
-from pipeline.errors import UsageError
+from pipeline.errors import FileError, UsageError
 from tests.served_models import LABELS, TABLE, build_archive
 
 ROWS = np.random.default_rng(2).uniform(-2, 2, (80, 4)).round(3)
@@ -80,6 +81,43 @@ def test_a_regression_archive(tmp_path: Path) -> None:
     assert found.largest.value == pytest.approx(np.abs(before - after).max(), rel=1e-4)
     assert found.largest.output in LABELS
     assert len(read(tmp_path / "d.csv")) == found.differing
+
+
+def test_an_archive_of_outputs(tmp_path: Path) -> None:
+    tensor = OutputSpec(name="logits", shape=(5,))
+    settings = {"tolerance": 0.5}
+    old, new = (
+        build_archive(
+            tmp_path / str(noise),
+            [TABLE],
+            task="outputs",
+            task_settings=settings,
+            outputs=[tensor],
+            labels=["logits"],
+            noise=noise,
+        )
+        for noise in (0.0, 0.1)
+    )
+    before, after = outputs(old, tmp_path / "old"), outputs(new, tmp_path / "new")
+    np.savez(tmp_path / "data.npz", features=ROWS, labels=np.zeros(len(ROWS)))
+    pipeline.predict_archive(old.path, data=tmp_path / "data.npz", out=tmp_path / "a.csv")
+    rows = read(tmp_path / "a.csv")
+    written = np.array([[row[f"logits[{place}]"] for place in range(5)] for row in rows], dtype=np.float32)
+    assert np.abs(written - before).max() < 1e-5
+    found = pipeline.compare(old.path, new.path, data=tmp_path / "data.npz")
+    assert found.differing == (np.abs(before - after) > 0.5).any(axis=1).sum() > 0
+    assert found.metric is None  # labels say nothing without the builder's own score
+    assert found.largest is not None
+    assert found.largest.output == f"logits[{np.abs(before - after).max(axis=0).argmax()}]"
+
+
+def test_no_function_is_imported_that_an_archive_names(tmp_path: Path) -> None:
+    settings = {"score": "os:abort", "score_range": [0, 1]}
+    tensor = OutputSpec(name="logits", shape=(5,))
+    with pytest.raises(
+        FileError, match="task_settings: expected no score or score_range, which is for the build alone"
+    ):
+        build_archive(tmp_path, [TABLE], task="outputs", task_settings=settings, outputs=[tensor], labels=["logits"])
 
 
 def test_other_settings_of_a_task_are_another_question(tmp_path: Path) -> None:
