@@ -24,8 +24,8 @@ factory = "photos:load"
 [train]
 epochs = 0
 [budget]
-max_accuracy_drop = 0.05
-max_confident_flips = 0.01
+max_accuracy_drop = 0.1
+max_confident_flips = 0.05
 [verify]
 samples = 32
 batch_sizes = [1, 7]

@@ -21,13 +21,13 @@ from tests.unlabelled_build import Unlabelled, build_unlabelled, write_unlabelle
 VARIANTS = """
 [[candidates.variants]]
 name = "slim"
-passes = [{ kind = "channel-pruning", keep = 0.75 }, { kind = "fine-tune", epochs = 6, batch_size = 32 }]
+passes = [{ kind = "channel-pruning", keep = 0.75 }, { kind = "fine-tune", epochs = 10, batch_size = 32 }]
 [[candidates.variants]]
 name = "float"
 passes = [{ kind = "static-int8" }]
 [[candidates.variants]]
 name = "faulty"
-passes = [{ kind = "magnitude-pruning", amount = 0.9 }]
+passes = [{ kind = "magnitude-pruning", amount = 0.97 }]
 """
 AGREEMENT = "agreement with float"
 
@@ -45,7 +45,7 @@ def test_candidates_are_judged_by_agreement_and_one_that_decides_otherwise_is_re
     assert {row.report.quality.metric for row in rows.values()} == {AGREEMENT}
     assert {row.report.quality.float_accuracy for row in rows.values()} == {1.0}
     assert rows["faulty.onnx.fp32"].verdict.text == "over budget"
-    assert rows["faulty.onnx.fp32"].report.quality.drop > 0.05
+    assert rows["faulty.onnx.fp32"].report.quality.drop > 0.1
     for twin in ("slim.onnx.fp32", "float.onnx.int8-static"):
         quality = rows[twin].report.quality
         assert rows[twin].verdict.text == "within budget", twin
@@ -125,6 +125,6 @@ def test_training_without_labels_is_refused(built: Built, tmp_path: Path, overri
 
 
 def test_fine_tuning_on_labels_is_refused_where_there_are_none(built: Built, tmp_path: Path) -> None:
-    recipe = write_unlabelled(tmp_path, built, more=VARIANTS.replace("epochs = 6", "epochs = 6, label_weight = 0.5"))
+    recipe = write_unlabelled(tmp_path, built, more=VARIANTS.replace("epochs = 10", "epochs = 1, label_weight = 0.5"))
     with pytest.raises(UsageError, match=r"variant slim: label_weight = 0\.5: expected 0, because data set photos"):
         pipeline.build(recipe, run_dir=tmp_path / "run", model_store=tmp_path / "store", reporter=Lines())
