@@ -54,13 +54,17 @@ class Several(nn.Module):
         }
 
 
-def several(network: nn.Module | None = None) -> DeployableOfOutputs:
-    """The network behind its preprocessing, with the same weights on every call; or another network in its place."""
+def network() -> Several:
+    """The network with the same weights on every call."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = Several() if network is None else network
-    module = DeployableOfOutputs(preprocess=ToFloat(), network=network, choice=())
-    return module.eval()
+        return Several()
+
+
+def several(inner: nn.Module | None = None) -> DeployableOfOutputs:
+    """The network behind its preprocessing; or another network in its place."""
+    inner = network() if inner is None else inner
+    return DeployableOfOutputs(preprocess=ToFloat(), network=inner, choice=()).eval()
 
 
 def pictures(count: int = 32) -> NDArray[np.float32]:

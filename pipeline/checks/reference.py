@@ -109,7 +109,7 @@ def evaluator(file: Path) -> Model:
     def answer(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         # Numpy warns of inputs on which the runtimes answer infinity or NaN; the comparison says it better.
         with np.errstate(all="ignore"):
-            outputs: list[Any] = session.run(None, dict(inputs))
+            outputs: Any = session.run(None, dict(inputs))
         logits: NDArray[np.float32] = joined([torch.from_numpy(output) for output in outputs]).numpy()
         return logits
 

@@ -86,6 +86,8 @@ def check_first_call(
     model = _deployable(spec, network, source)
     where = f"{source}: {_place(network)}"
     earlier: list[tuple[Tensor, Tensor]] = []
+    returned: object = None
+    rows = 0
     for rows in _ROWS:
         inputs = _tensors(spec, examples, rows)
         kept = [tensor.clone() for tensor in inputs]

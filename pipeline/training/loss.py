@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from pipeline._handlers.activation import Activation
@@ -63,7 +64,7 @@ def load_criterion(
 
 def by_name(outputs_BK: Tensor, outputs: Sequence[OutputSpec]) -> dict[str, Tensor]:
     """Several outputs, each (B, *shape), by name."""
-    parts = outputs_BK.split([output.size for output in outputs], dim=1)
+    parts = torch.split(outputs_BK, [output.size for output in outputs], dim=1)
     return {
         output.name: part.reshape(len(outputs_BK), *output.shape) for output, part in zip(outputs, parts, strict=True)
     }

@@ -247,10 +247,9 @@ def _first_difference(
 def _inside(tolerance: Tolerance) -> Tolerance:
     """The tolerance of values inside a network, whatever their unit, that belongs to a tolerance of its answers."""
     # A value inside may belong to any of several outputs.
-    rounding = max(
-        (limit.absolute / limit.usual_spread for limit in (*tolerance.outputs, tolerance) if limit.usual_spread),
-        default=0.0,
-    )
+    limits = [(limit.absolute, limit.usual_spread) for limit in tolerance.outputs]
+    limits.append((tolerance.absolute, tolerance.usual_spread))
+    rounding = max((absolute / spread for absolute, spread in limits if spread), default=0.0)
     # Values around zero spread over twice the largest one.
     return Tolerance(relative=_INSIDE_RELATIVE, steps=2 * 255 * (tolerance.spread + rounding))
 

@@ -33,7 +33,7 @@ def distillation(
     weights_K = torch.cat(
         [
             torch.full((part.shape[-1],), 1.0 / (len(outputs) * part.shape[-1] * _variance(part)))
-            for part in teacher_VNK.split([output.size for output in outputs], dim=-1)
+            for part in torch.split(teacher_VNK, [output.size for output in outputs], dim=-1)
         ]
     ).to(teacher_VNK.device)
 

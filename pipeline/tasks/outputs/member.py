@@ -199,8 +199,9 @@ class OutputsTask:
         activation: Activation,  # noqa: ARG002
     ) -> NDArray[np.bool_]:
         """Two networks disagree where a value of any output is further away than its tolerance."""
-        agree = np.logical_and.reduce([output.agrees for output in self._beside(outputs, other_outputs)])
-        return np.logical_not(agree)
+        beyond = [~output.agrees for output in self._beside(outputs, other_outputs)]
+        disagreements: NDArray[np.bool_] = np.any(beyond, axis=0)
+        return disagreements
 
     def divergence(self, outputs: NDArray[Any], other_outputs: NDArray[Any], *, activation: Activation) -> float:  # noqa: ARG002
         """The root mean square difference as a share of the first's spread, the mean over outputs."""

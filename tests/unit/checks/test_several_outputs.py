@@ -15,7 +15,7 @@ from pipeline.checks.determinism import require_determinism
 from pipeline.checks.locate.first_difference import locate
 from pipeline.checks.parity import check_parity, failure
 from pipeline.errors import ProofError
-from tests.several_outputs import PICTURES, SMALL, SPECS, Held, Several, pictures, reference, several, written
+from tests.several_outputs import PICTURES, SMALL, SPECS, Held, Several, network, pictures, reference, several, written
 
 # A fault of half a percent of the embedding, which is a ten-millionth of the logits.
 FAULT = 0.005
@@ -24,10 +24,10 @@ FAULT = 0.005
 def damaged(file: Path) -> Held:
     """The network's file with another bias of the smallest output."""
     if file.suffix == ".pt":
-        module = several()
+        other = network()
         with torch.no_grad():
-            module.network.small.bias[1] += FAULT
-        return written(file, module)
+            other.small.bias[1] += FAULT
+        return written(file, several(other))
     held = written(file, several())
     model = onnx.load(file)
     bias = next(tensor for tensor in model.graph.initializer if tensor.name == "network.small.bias")

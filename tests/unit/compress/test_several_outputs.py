@@ -20,16 +20,17 @@ from pipeline.compress.dynamic import quantize
 from pipeline.compress.onnx_dynamic import quantize_file as quantize_dynamic
 from pipeline.compress.onnx_static import quantize_file
 from pipeline.export.onnx import export_onnx
-from tests.several_outputs import PICTURES, SPECS, pictures, several, written
+from tests.several_outputs import PICTURES, SPECS, network, pictures, several, written
 
 EXAMPLE = (torch.from_numpy(pictures(2)),)
 
 
 def test_channels_that_are_an_output_stay_and_the_others_go() -> None:
-    module = several()
+    inner = network()
+    module = several(inner)
     assert [group.layers for group in prunable(module, example=EXAMPLE)] == [("first",)]
     prune(module, keep=0.5, scope="layer", layers={}, round_to=1, importance="l2", example=EXAMPLE)
-    assert (module.network.first.out_channels, module.network.second.out_channels) == (8, 8)
+    assert (inner.first.out_channels, inner.second.out_channels) == (8, 8)
     assert [tuple(tensor.shape[1:]) for tensor in module(*EXAMPLE)] == [spec.shape for spec in SPECS]
 
 

@@ -36,7 +36,8 @@ def test_an_onnx_file_has_the_outputs_by_name(tmp_path: Path) -> None:
 def test_a_torchscript_file_returns_them_in_their_order(tmp_path: Path) -> None:
     written(tmp_path / "model.pt", several())
     with pytest.warns(DeprecationWarning, match=r"torch\.jit\.load"):
-        tensors = torch.jit.load(str(tmp_path / "model.pt"))(torch.from_numpy(pictures(3)))
+        loaded = torch.jit.load(str(tmp_path / "model.pt"))  # type: ignore[no-untyped-call]
+    tensors = loaded(torch.from_numpy(pictures(3)))
     assert [tuple(tensor.shape) for tensor in tensors] == [(3, *spec.shape) for spec in SPECS]
 
 

@@ -26,7 +26,8 @@ def answers() -> NDArray[np.float32]:
     """Logits in thousands beside an embedding in thousandths."""
     draw = np.random.default_rng(0)
     scales = np.repeat([1e3, 1e-3], [4, 6])
-    return (draw.normal(0, 1, (EXAMPLES, 10)) * scales).astype(np.float32)
+    values: NDArray[np.float32] = (draw.normal(0, 1, (EXAMPLES, 10)) * scales).astype(np.float32)
+    return values
 
 
 def task(folder: Path | None = None, **settings: Any) -> Task:
