@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -72,3 +73,13 @@ def test_one_chosen_output_leaves_nothing_of_the_others_in_the_file(tmp_path: Pa
     assert not [
         tensor.name for tensor in graph.initializer if tensor.name.startswith(("network.mask", "network.small"))
     ]
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.pt"])
+def test_two_threads_get_their_own_outputs(tmp_path: Path, name: str) -> None:
+    model = load_model(tmp_path, written(tmp_path / name, several()).runtime, (PICTURES,))
+    batches = [{"pictures": pictures(8)[row : row + 1]} for row in range(8)] * 4
+    alone = [model(batch) for batch in batches]
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        together = list(pool.map(model, batches))
+    assert all(np.array_equal(first, second) for first, second in zip(alone, together, strict=True))
