@@ -345,7 +345,9 @@ def decode_image(body: bytes, spec: InputSpec, budget: PixelBudget | None = None
     except Exception as error:
         raise _damage_error(name, error) from error
     method = _TRANSPOSE.get(orientation)
-    resized = decoding.resized(opened.size[::-1] if orientation in _TURNED else opened.size, size)
+    resized = size  # that of the usual decoding, for which no more calls are made than needed
+    if decoding.fit != "squeeze" or decoding.resize_to is not None:
+        resized = decoding.resized(opened.size[::-1] if orientation in _TURNED else opened.size, size)
     (budget or PixelBudget()).take(name, opened.size, size, weight, resized)
     picture: Image.Image | None = opened
     del opened
@@ -359,7 +361,8 @@ def decode_image(body: bytes, spec: InputSpec, budget: PixelBudget | None = None
             pixels = pixels.transpose(method)
     except Exception as error:  # Pillow raises a dozen unrelated types on damaged files
         raise _damage_error(name, error) from error
-    pixels = frame_picture(pixels, resized, size, resize=decoding.resize, fill=decoding.fill)
+    if pixels.size != size or resized != size:
+        pixels = frame_picture(pixels, resized, size, resize=decoding.resize, fill=decoding.fill)
     array = np.asarray(pixels, dtype=np.uint8)
     if decoding.mode == "L":
         return array.reshape(spec.shape)
