@@ -81,7 +81,7 @@ def shards(folder: Path, state: State, *, suffix: str = ".safetensors") -> Path:
     """Write two files of tensors and their index, as Hugging Face's `save_pretrained` does; returns the index."""
     folder.mkdir(exist_ok=True)
     stem = "model" if suffix == ".safetensors" else "pytorch_model"
-    keys, places = list(state), {}
+    keys, places = list(state), dict[str, str]()
     for number, part in enumerate((keys[:3], keys[3:]), start=1):
         name = f"{stem}-0000{number}-of-00002{suffix}"
         tensors = {key: state[key] for key in part}
@@ -134,7 +134,7 @@ def _cast(network: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
 def _scripted(folder: Path, network: nn.Module) -> Path:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns that TorchScript is deprecated
-        torch.jit.script(network).save(str(folder / "model.pt"))
+        torch.jit.script(network).save(str(folder / "model.pt"))  # type: ignore[no-untyped-call]
     return folder / "model.pt"
 
 

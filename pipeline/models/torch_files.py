@@ -143,7 +143,7 @@ def _read(path: Path, kind: WeightsKind) -> Any:
         case "torch.save":
             with (
                 warnings.catch_warnings(),
-                torch.serialization.safe_globals(list(_STAND_INS)),  # type: ignore[no-untyped-call]
+                torch.serialization.safe_globals(list(_STAND_INS)),
                 path.open("rb") as stream,  # because torch goes by the ending of a path
             ):
                 # torch warns of a pickle protocol other than its own. Such a file is read or refused like any other.

@@ -46,9 +46,9 @@ def train(folder: Path) -> None:
     pixels, labels = torch.from_numpy(split.inputs["pixels"]), torch.from_numpy(split.labels)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
     for _ in range(10):
-        for rows in torch.randperm(len(pixels)).split(32):
+        for rows in torch.split(torch.randperm(len(pixels)), 32):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(network(pixels[rows]), labels[rows]).backward()
+            nn.functional.cross_entropy(network(pixels[rows]), labels[rows]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     torch.save(lightning(network.state_dict()), folder / "digits.ckpt")
 

@@ -88,7 +88,7 @@ def test_settings_of_omegaconf_are_left_out(tmp_path: Path, monkeypatch: pytest.
 
 def test_what_a_user_allows_process_wide_stays_allowed_and_nothing_else_is(tmp_path: Path) -> None:
     torch.save({"state_dict": STATE, "args": argparse.Namespace(lr=0.1), "at": Path("a")}, tmp_path / "w.ckpt")
-    with torch.serialization.safe_globals([argparse.Namespace]):  # type: ignore[no-untyped-call]
+    with torch.serialization.safe_globals([argparse.Namespace]):
         allowed = set(torch.serialization.get_safe_globals())
         assert read_file(tmp_path / "w.ckpt")["state_dict"].keys() == STATE.keys()
         assert set(torch.serialization.get_safe_globals()) == allowed

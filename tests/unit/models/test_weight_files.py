@@ -111,13 +111,14 @@ def test_each_is_named_with_what_to_do(tmp_path: Path, kind: str, suffix: str) -
 
 @pytest.mark.parametrize("suffix", [".bin", ".ckpt", ".pth.tar", ".safetensors", ".onnx", ""])
 def test_the_content_decides_and_not_the_name(tmp_path: Path, suffix: str) -> None:
-    path, net = tmp_path / f"w{suffix}", nn.Sequential(nn.Linear(3, 4, bias=False))
+    layer = nn.Linear(3, 4, bias=False)
+    path, net = tmp_path / f"w{suffix}", nn.Sequential(layer)
     for content, kind in ((saved(STATE), "torch.save"), (safetensors_bytes(STATE), "safetensors")):
         path.write_bytes(content)
         assert weights_kind(path) == kind
-        net[0].weight.data.zero_()
+        layer.weight.data.zero_()
         load_weights(path, net)
-        assert net[0].weight.tolist() == STATE["0.weight"].tolist()
+        assert layer.weight.tolist() == STATE["0.weight"].tolist()
 
 
 @pytest.mark.parametrize("place", ["data.pkl", "data/0"])
