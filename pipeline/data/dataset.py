@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 from safetensors import SafetensorError
-from safetensors.numpy import save_file
 
 from pipeline._handlers.activation import Activation
 from pipeline._handlers.bad_request import BadRequest
@@ -22,7 +21,7 @@ from pipeline._handlers.sizes import require_sizes
 from pipeline.data.free_axis_sizes import with_shared_names
 from pipeline.data.input_checks import check_input
 from pipeline.data.training_statistics import Statistics, fit_statistics
-from pipeline.engine.array_files import fits_in_memory, link_or_copy, pieces, read_arrays
+from pipeline.engine.array_files import fits_in_memory, link_or_copy, pieces, read_arrays, write_arrays
 from pipeline.engine.documents import Document, first_problem
 from pipeline.engine.handler_fields import InputField
 from pipeline.errors import DataError
@@ -353,10 +352,8 @@ def write_split(path: Path, split: Split) -> None:
     if split.file is not None:
         link_or_copy(split.file, path)
         return
-    # There is no metadata, because safetensors writes its keys in random order.
-    arrays = {f"{_INPUT}{name}": np.ascontiguousarray(raw) for name, raw in split.inputs.items()}
-    labels = {} if split.labels is None else {_LABELS: np.ascontiguousarray(split.labels)}
-    save_file({**arrays, **labels}, path)
+    labels = {} if split.labels is None else {_LABELS: split.labels}
+    write_arrays(path, {**{f"{_INPUT}{name}": raw for name, raw in split.inputs.items()}, **labels})
 
 
 def read_split(path: Path) -> Split:

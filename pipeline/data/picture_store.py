@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import shutil
 import subprocess
 import tempfile
@@ -43,6 +44,8 @@ _FEW = 200
 _POLL_S = 0.2
 # Free space that is left alone: manifests, models and reports need room too.
 _SPARE_BYTES = 1 << 26
+# The unit of `st_blocks` in POSIX.
+_BLOCK_BYTES = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +64,7 @@ class Store:
 
 
 def store_pictures(
-    contents: Mapping[str, Path], spec: InputSpec, *, cache: Path, workers: int, reporter: Reporter
+    contents: Mapping[str, Path], spec: InputSpec, *, cache: Path, workers: int, beside: int, reporter: Reporter
 ) -> Store:
     """Decode pictures with the function that serves; what an earlier call decoded is not decoded again.
 
@@ -70,6 +73,7 @@ def store_pictures(
         spec: input whose decoding the pictures get, in the size in which they are stored.
         cache: folder of the store; stores of other pictures, or decoded otherwise, are removed from it.
         workers: number of processes that decode.
+        beside: bytes that the caller will write to the same disk.
         reporter: receives what is decoded and how far it is.
 
     Raises:
@@ -80,6 +84,16 @@ def store_pictures(
     how = digest_bytes(json.dumps([spec.to_json(), _code()], sort_keys=True).encode())[:_DIGITS]
     what = digest_bytes("\n".join(digests).encode())[:_DIGITS]
     path = cache / f"pictures-{how}-{what}{_ENDING}"
+    for former in cache.glob(f"pictures-*{_ENDING}"):
+        if not former.name.startswith(f"pictures-{how}-"):
+            remove(former)
+    kept = path.stat().st_blocks * _BLOCK_BYTES if path.exists() else 0
+    height, width = spec.shape[1:]
+    require_room(
+        cache,
+        len(contents) * math.prod(spec.shape) - kept + beside,
+        what=f"{len(contents)} pictures decoded to {height} x {width}, and their splits",
+    )
     cache.mkdir(parents=True, exist_ok=True)
     rows = {digest: index for index, digest in enumerate(digests)}
     if not _is_whole(path, (len(digests), *spec.shape)):
@@ -89,7 +103,6 @@ def store_pictures(
     done = _intact(path, rows)
     pending = [(rows[digest], digest, str(contents[digest])) for digest in digests if digest not in done]
     if pending:
-        height, width = spec.shape[1:]
         again = f", {len(done)} are decoded already" if done else ""
         reporter.log(f"data: {len(pending)} pictures are decoded to {height} x {width}{again}")
         parts = min(workers, -(-len(pending) // _FEW))
@@ -129,11 +142,6 @@ def require_room(folder: Path, needed: int, *, what: str) -> None:
             f"{folder}: expected {(needed + _SPARE_BYTES) / 1e6:,.0f} MB of free space for {what}, found "
             f"{free / 1e6:,.0f} MB; make room, or choose a --run-dir elsewhere"
         )
-
-
-def stored_bytes(cache: Path) -> int:
-    """The space that former stores take, which is free once they are replaced."""
-    return sum(file.stat().st_blocks * 512 for file in cache.glob(f"pictures-*{_ENDING}"))
 
 
 def remove(path: Path) -> None:

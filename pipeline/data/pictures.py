@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from pipeline.data.picture_files import Pictures, find_pictures, walk
 from pipeline.data.picture_input import picture_input, resize_stored, stored_input
 from pipeline.data.picture_report import copies, imbalance, require_readable
 from pipeline.data.picture_splits import choose_splits, hash_place
-from pipeline.data.picture_store import Store, require_room, store_pictures, stored_bytes
+from pipeline.data.picture_store import Store, store_pictures
 from pipeline.engine.array_files import Shape, create_arrays, pieces
 from pipeline.engine.artifacts import digest_bytes, digest_file
 from pipeline.engine.content_digests import content_digests
@@ -66,9 +67,14 @@ def load_pictures(
     by_file, unreadable = content_digests(place, pictures.files)
     contents = {digest: place / file for file, digest in by_file.items()}
     stored_spec = stored_input(spec, data.stored_size)
-    _require_room(cache, len(contents), len(pictures.files), stored_spec, spec)
-    workers = data.workers or os.cpu_count() or 1
-    store = store_pictures(contents, stored_spec, cache=cache, workers=workers, reporter=reporter)
+    store = store_pictures(
+        contents,
+        stored_spec,
+        cache=cache,
+        workers=data.workers or os.cpu_count() or 1,
+        beside=len(pictures.files) * math.prod(spec.shape),
+        reporter=reporter,
+    )
     unreadable |= {file: store.unreadable[digest] for file, digest in by_file.items() if digest in store.unreadable}
     require_readable(unreadable, place, skip=data.skip_unreadable, reporter=reporter)
     pictures = pictures.take([index for index, file in enumerate(pictures.files) if file not in unreadable])
@@ -125,13 +131,6 @@ def folder_digests(data: Data, folder: Path) -> dict[str, str]:
     if isinstance(data.classes, str):
         documents[f"data.classes {data.classes}"] = digest_file(folder / data.classes)
     return documents
-
-
-def _require_room(cache: Path, contents: int, files: int, stored: InputSpec, spec: InputSpec) -> None:
-    pixels, final = int(np.prod(stored.shape)), int(np.prod(spec.shape))
-    height, width = stored.shape[1:]
-    needed = contents * pixels + files * final - stored_bytes(cache)
-    require_room(cache, needed, what=f"{contents} pictures decoded to {height} x {width}, and their splits")
 
 
 def _write(

@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 # A file is read into memory if it takes at most this part of it. Training holds the file's values once more on its
 # device, and the split for validation beside that.
@@ -132,6 +132,22 @@ def create_arrays(path: Path, shapes: Mapping[str, Shape]) -> dict[str, NDArray[
         name: _map(path, *shapes[name], offset=_LENGTH_BYTES + len(header) + start, writable=True)
         for name, (start, _) in places.items()
     }
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays, mapped ones in pieces; the same arrays give the same bytes.
+
+    Raises:
+        OSError: there is no room for the file.
+    """
+    if any(isinstance(array, np.memmap) for array in arrays.values()):
+        filled = create_arrays(path, {name: (array.dtype, array.shape) for name, array in arrays.items()})
+        for name, array in arrays.items():
+            for rows in pieces(array):
+                filled[name][rows] = array[rows]
+        return
+    # There is no metadata, because safetensors writes its keys in random order.
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
 
 
 def link_or_copy(source: Path, path: Path) -> None:

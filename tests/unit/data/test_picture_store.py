@@ -29,7 +29,7 @@ def _contents(folder: Path, seeds: range) -> dict[str, Path]:
 def _store(
     contents: dict[str, Path], cache: Path, said: Lines | None = None, *, workers: int = 1, spec: InputSpec = SPEC
 ) -> Store:
-    return store_pictures(contents, spec, cache=cache, workers=workers, reporter=said or Lines())
+    return store_pictures(contents, spec, cache=cache, workers=workers, beside=0, reporter=said or Lines())
 
 
 def _require_served(store: Store, contents: dict[str, Path], spec: InputSpec = SPEC) -> None:
@@ -105,4 +105,11 @@ def test_a_full_disk_is_found_before_anything_is_written(tmp_path: Path) -> None
     with pytest.raises(FileError, match=r"none: expected 1,000,067 MB of free space for pictures, found .* make room"):
         require_room(tmp_path / "none", 10**12, what="pictures")
     assert not (tmp_path / "none").exists()
+    with pytest.raises(
+        FileError, match=r"for 1 pictures decoded to 6 x 5, and their splits, found .* choose a --run-dir"
+    ):
+        store_pictures(
+            _contents(tmp_path, range(1)), SPEC, cache=tmp_path / "c", workers=1, beside=10**15, reporter=Lines()
+        )
+    assert not (tmp_path / "c").exists()
     require_room(tmp_path, 10, what="pictures")

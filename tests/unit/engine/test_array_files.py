@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from pipeline.engine import array_files
-from pipeline.engine.array_files import create_arrays, map_arrays, read_arrays
+from pipeline.engine.array_files import create_arrays, map_arrays, pieces, read_arrays, write_arrays
 
 DTYPES = ("bool", "uint8", "int8", "int16", "uint16", "float16", "int32", "uint32", "float32", "float64", "int64")
 
@@ -34,6 +34,19 @@ def test_a_file_filled_in_pieces_has_the_bytes_that_the_library_writes(tmp_path:
     for name, array in arrays.items():
         assert mapped[name].dtype == array.dtype
         np.testing.assert_array_equal(mapped[name], array)
+
+
+def test_mapped_arrays_are_written_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays: dict[str, NDArray[Any]] = {
+        "x": np.arange(1000, dtype=np.float32).reshape(100, 10),
+        "labels": np.arange(100),
+    }
+    write_arrays(tmp_path / "file", arrays)
+    monkeypatch.setattr(array_files, "_PIECE_BYTES", 100)
+    mapped = map_arrays(tmp_path / "file")
+    assert [rows.stop for rows in pieces(mapped["x"])][:2] == [2, 4]
+    write_arrays(tmp_path / "again", mapped)
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "file").read_bytes()
 
 
 def test_a_large_file_is_mapped_and_a_small_one_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
