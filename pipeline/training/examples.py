@@ -24,7 +24,9 @@ from pipeline.tasks.task import Task
 from pipeline.training.augment import moved
 from pipeline.training.history import Metrics
 
+# Evaluation takes as many examples at once, or as many as have this much of float32 values together.
 _EVALUATION_BATCH = 500
+_EVALUATION_BYTES = 1 << 26
 # On a GPU, a split takes at most this part of the memory that is free there: the network needs the rest.
 _DEVICE_SHARE = 4
 
@@ -187,4 +189,6 @@ def _mean_loss(answers: Sequence[Tensor], labels_N: Tensor, criterion: Criterion
 
 def _in_order(examples: Examples) -> Sequence[Tensor]:
     """Indices of all examples in batches for evaluation."""
-    return torch.split(torch.arange(len(examples), device=examples.device), _EVALUATION_BATCH)
+    values = sum(math.prod(inputs.shape[1:]) for inputs in examples.inputs)
+    size = max(1, min(_EVALUATION_BATCH, _EVALUATION_BYTES // (4 * max(1, values))))
+    return torch.split(torch.arange(len(examples), device=examples.device), size)

@@ -20,7 +20,7 @@ from pipeline.models.spec import ModelSpec
 from pipeline.tasks.classification.member import ClassificationTask
 from pipeline.training.augment import Augmentation
 from pipeline.training.distill import distill, read_teacher_logits, write_teacher_logits
-from pipeline.training.examples import to_examples
+from pipeline.training.examples import Examples, _in_order, to_examples
 from pipeline.training.loop import build_network, train_network
 from pipeline.training.loss import of_labels
 
@@ -56,6 +56,13 @@ def test_batches_are_the_same(tmp_path: Path) -> None:
         [expected], [batch] = read.take(indices, moves), mapped.take(indices, moves)
         assert torch.equal(batch, expected)
         assert batch.stride() == expected.stride()
+
+
+@pytest.mark.parametrize(("side", "size"), [(28, 500), (224, 111), (9000, 1)])
+def test_evaluation_takes_fewer_examples_where_they_are_large(side: int, size: int) -> None:
+    pictures = torch.zeros(1).expand(600, 3, side, side)
+    examples = Examples(inputs=(pictures,), labels=None, pictures=(True,), device=torch.device("cpu"))
+    assert len(_in_order(examples)[0]) == size
 
 
 def _trained(folder: Path, *, mapped: bool) -> list[Tensor]:
