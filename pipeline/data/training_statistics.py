@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline._handlers.decode import InputSpec
+from pipeline.engine.array_files import pieces
 from pipeline.engine.documents import Document
 
-_PIECE_BYTES = 1 << 24
 _EQUAL = float(np.finfo(np.float32).eps)
 
 
@@ -31,7 +31,7 @@ def fit_statistics(values: NDArray[Any], spec: InputSpec) -> Statistics | None:
     """Mean and standard deviation of the values of one input, rounded to float32.
 
     Args:
-        values: raw values (N, *shape), which may lie on disk: they are read twice, in pieces. NaN is left out.
+        values: raw values (N, *shape), which may lie on disk: they are read in pieces. NaN is left out.
         spec: the input: pictures (C, H, W), or rows of a table.
 
     Returns:
@@ -46,13 +46,31 @@ def fit_statistics(values: NDArray[Any], spec: InputSpec) -> Statistics | None:
         return None
     if not chosen:
         return None
-    center, count = _moments(values, chosen, np.zeros(len(chosen)), power=1)
-    mean = center / np.maximum(count, 1)
-    square, _ = _moments(values, chosen, mean, power=2)
-    std = np.sqrt(square / np.maximum(count, 1))
+    mean, std = _of_bytes(values) if values.dtype == np.uint8 else _of_numbers(values, chosen)
     # float32 values that are equal have a mean that may differ from them in its last digit.
     constant = std <= _EQUAL * np.abs(mean)
     return Statistics(mean=_rounded(mean), std=_rounded(np.where(constant, 1.0, std)))
+
+
+def _of_bytes(pixels: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The mean and the deviation of each channel of pictures (N, C, H, W) uint8, by counting each of 256 values."""
+    counts = np.zeros((pixels.shape[1], 256))
+    for rows in pieces(pixels):
+        for channel, values in enumerate(np.swapaxes(pixels[rows], 0, 1)):
+            counts[channel] += np.bincount(values.ravel(), minlength=256)
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    levels = np.arange(256.0)
+    mean = shares @ levels
+    variance = (shares * (levels - mean[:, np.newaxis]) ** 2).sum(axis=1)
+    return mean, np.sqrt(variance)
+
+
+def _of_numbers(values: NDArray[Any], chosen: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The mean and the deviation of columns of rows (N, F), or of channels of pictures (N, C, H, W)."""
+    center, count = _moments(values, chosen, np.zeros(len(chosen)), power=1)
+    mean = center / np.maximum(count, 1)
+    square, _ = _moments(values, chosen, mean, power=2)
+    return mean, np.sqrt(square / np.maximum(count, 1))
 
 
 def _moments(
@@ -60,9 +78,9 @@ def _moments(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """The sums of `(value - center) ** power` over examples and places, and the number of values, for each channel."""
     total, count = np.zeros(len(chosen)), np.zeros(len(chosen), dtype=np.int64)
-    rows = max(1, _PIECE_BYTES // max(1, values[:1].nbytes))
-    for start in range(0, len(values), rows):
-        piece = values[start : start + rows, chosen].reshape(len(values[start : start + rows]), len(chosen), -1)
+    for rows in pieces(values):
+        part = values[rows]
+        piece = part[:, chosen].reshape(len(part), len(chosen), -1)
         shifted = (piece.astype(np.float64) - center[:, np.newaxis]) ** power
         total += np.nansum(shifted, axis=(0, 2))
         count += (~np.isnan(shifted)).sum(axis=(0, 2))

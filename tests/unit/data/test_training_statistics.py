@@ -10,8 +10,8 @@ import pytest
 
 from pipeline._handlers.columns import Column
 from pipeline._handlers.decode import ImageDecoding, InputSpec
-from pipeline.data import training_statistics
 from pipeline.data.training_statistics import fit_statistics
+from pipeline.engine import array_files
 
 PICTURE = InputSpec(name="image", dtype="uint8", shape=(3, 4, 5), low=0, high=255, decoding=ImageDecoding(mode="RGB"))
 
@@ -30,13 +30,14 @@ def table(*columns: Column, missing: bool = False) -> InputSpec:
 
 @pytest.mark.parametrize("piece_bytes", [1, 500, 1 << 24])
 def test_channels_of_pictures_in_pieces(monkeypatch: pytest.MonkeyPatch, piece_bytes: int) -> None:
-    monkeypatch.setattr(training_statistics, "_PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr(array_files, "_PIECE_BYTES", piece_bytes)
     pixels = np.random.default_rng(0).integers(0, 200, (17, 3, 4, 5), dtype=np.uint8)
     pixels[:, 1] //= 4
-    fitted = fit_statistics(pixels, PICTURE)
-    assert fitted is not None
-    np.testing.assert_allclose(fitted.mean, pixels.mean(axis=(0, 2, 3)), rtol=1e-7)
-    np.testing.assert_allclose(fitted.std, pixels.std(axis=(0, 2, 3)), rtol=1e-7)
+    for values in (pixels, pixels.astype(np.float32)):
+        fitted = fit_statistics(values, PICTURE)
+        assert fitted is not None
+        np.testing.assert_allclose(fitted.mean, pixels.mean(axis=(0, 2, 3)), rtol=1e-6)
+        np.testing.assert_allclose(fitted.std, pixels.std(axis=(0, 2, 3)), rtol=1e-6)
 
 
 def test_columns_of_numbers_without_categories_and_gaps() -> None:
