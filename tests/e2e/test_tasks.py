@@ -79,7 +79,7 @@ def answers_of(name: str, outputs: NDArray[Any]) -> dict[str, Any]:
     if name == "regression":
         return {"values": [{"name": "progression", "unit": "points", "value": pytest.approx(float(outputs[0]))}]}
     shares = 1 / (1 + np.exp(-outputs.astype(np.float64)))
-    entries = [
+    entries: list[dict[str, Any]] = [
         {"label": label, "class_id": index, "probability": pytest.approx(shares[index])}
         for index, label in enumerate(("even", "loop", "large"))
     ]

@@ -107,7 +107,7 @@ def test_a_webp_file_of_a_huge_canvas_is_refused() -> None:
 @pytest.mark.parametrize(("packed", "found"), [(1, "run lengths"), (2, "run lengths"), (4, "compression 4")])
 def test_packed_bmp_files_are_refused(packed: int, found: str) -> None:
     body = bytearray(encoded("BMP"))
-    assert bmp_without_metadata(bytes(body)) == (body, 1)
+    assert bmp_without_metadata(bytes(body)) == (bytes(body), 1)
     struct.pack_into("<I", body, 30, packed)
     with pytest.raises(BadRequest, match=f"BMP file not taken: .* save the picture as PNG or JPEG, found {found}"):
         decode_image(bytes(body), COLOUR)

@@ -47,7 +47,7 @@ print(most() - before)
 def test_memory_follows_from_the_pixels(
     tmp_path: Path, name: PictureKindName, mode: str, options: dict[str, Any], most: int
 ) -> None:
-    colours = {"P": 3, "CMYK": (165, 165, 165, 0)}
+    colours: dict[str, float | tuple[float, ...]] = {"P": 3, "CMYK": (165, 165, 165, 0)}
     picture = Image.new(mode, (SIDE, SIDE), colours.get(mode, (90, 90, 90, 255)[: len(mode)]))
     if mode == "P":
         picture.putpalette([90] * 768)

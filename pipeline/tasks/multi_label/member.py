@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline._handlers.activation import Activation
+from pipeline._handlers.activation import Activation, label_probabilities
 from pipeline.errors import DataError, UsageError
 from pipeline.recipe.task import MultiLabel, TaskName, TaskSettings
 from pipeline.tasks.coverage import Coverage, coverage
@@ -20,7 +20,6 @@ from pipeline.tasks.multi_label.quality import (
     example_f1,
     judge_quality,
     label_margins,
-    label_probabilities,
 )
 from pipeline.tasks.multi_label.targets import check_labels, check_values, rarest_labels, reshaping
 from pipeline.tasks.quality import QualityReport, score_interval

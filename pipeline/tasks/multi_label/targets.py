@@ -56,7 +56,8 @@ def rarest_labels(labels: NDArray[Any]) -> NDArray[np.int64]:
     counts = labels.sum(axis=0, dtype=np.int64)
     count_of = np.where(labels == 1, counts, np.iinfo(np.int64).max)
     rarest = count_of.argmin(axis=1)
-    return np.where(labels.any(axis=1), rarest, labels.shape[1]).astype(np.int64)
+    groups: NDArray[np.int64] = np.where(labels.any(axis=1), rarest, labels.shape[1]).astype(np.int64)
+    return groups
 
 
 def reshaping(shape: tuple[int, ...], rows: int, labels: int) -> str:

@@ -14,7 +14,7 @@ from pipeline.errors import DataError, ProofError, UsageError
 from pipeline.recipe.task import Regression, TaskName, TaskSettings
 from pipeline.tasks.coverage import Coverage
 from pipeline.tasks.quality import QualityReport, score_interval
-from pipeline.tasks.regression.quality import divergence_between, edge_distances, judge_quality, within
+from pipeline.tasks.regression.quality import all_within, divergence_between, edge_distances, judge_quality
 from pipeline.tasks.regression.targets import check_count, check_numbers, check_values, reshaping
 from pipeline.tasks.words import DecisionWords
 
@@ -166,9 +166,7 @@ class RegressionTask:
         activation: Activation,  # noqa: ARG002 - values
     ) -> NDArray[np.float64]:
         """The score is 1 where all answers are inside the tolerance, else 0."""
-        inside = within(outputs, targets, self._tolerance(outputs.shape[1]))
-        scores: NDArray[np.float64] = inside.all(axis=1).astype(np.float64)
-        return scores
+        return all_within(outputs, targets, self._tolerance(outputs.shape[1])).astype(np.float64)
 
     def interval(self, scores: NDArray[np.float64]) -> tuple[float, float]:
         """Wilson's score interval."""
@@ -182,8 +180,7 @@ class RegressionTask:
         activation: Activation,  # noqa: ARG002 - values
     ) -> NDArray[np.bool_]:
         """Two networks disagree where one of their values lies further apart than the tolerance."""
-        apart: NDArray[np.bool_] = ~within(outputs, other_outputs, self._tolerance(outputs.shape[1])).all(axis=1)
-        return apart
+        return ~all_within(outputs, other_outputs, self._tolerance(outputs.shape[1]))
 
     def divergence(
         self,

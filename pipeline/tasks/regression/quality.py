@@ -28,6 +28,12 @@ def within(outputs: NDArray[Any], targets: NDArray[Any], tolerance: NDArray[np.f
     return inside
 
 
+def all_within(values: NDArray[Any], targets: NDArray[Any], tolerance: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether all values of an example lie within the tolerance of its targets, (N,)."""
+    inside: NDArray[np.bool_] = np.logical_and.reduce(within(values, targets, tolerance), axis=1)
+    return inside
+
+
 def judge_quality(
     *,
     candidate: str,
@@ -59,9 +65,10 @@ def judge_quality(
         ProofError: there are no examples, shapes do not fit, or outputs are NaN or infinite.
     """
     require_answers(candidate, outputs, float_outputs, targets)
-    right, was_right = (within(values, targets, tolerance).all(axis=1) for values in (outputs, float_outputs))
+    right = all_within(outputs, targets, tolerance)
+    was_right = all_within(float_outputs, targets, tolerance)
     scores, float_scores = right.astype(np.float64), was_right.astype(np.float64)
-    apart = ~within(outputs, float_outputs, tolerance).all(axis=1)
+    apart = ~all_within(outputs, float_outputs, tolerance)
     members_NG, groups = _groups(targets, names)
     worst, worst_drop, worst_examples = worst_group(float_scores - scores, members_NG)
     return QualityReport(

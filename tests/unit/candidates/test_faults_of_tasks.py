@@ -20,7 +20,10 @@ RANDOM = np.random.default_rng(0)
 def in_uint8(outputs: NDArray[np.float32], *, lowest: float, highest: float) -> NDArray[np.float32]:
     """Outputs in 255 steps between two ends, as a static int8 network writes them."""
     step = (highest - lowest) / 255
-    return (np.rint((np.clip(outputs, lowest, highest) - lowest) / step) * step + lowest).astype(np.float32)
+    rounded: NDArray[np.float32] = (
+        np.rint((np.clip(outputs, lowest, highest) - lowest) / step) * step + lowest
+    ).astype(np.float32)
+    return rounded
 
 
 def judged(task: TaskName, candidate: NDArray[np.float32], float_outputs: NDArray[np.float32]) -> QualityReport:

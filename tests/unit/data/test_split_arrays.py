@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipeline.data.dataset import SPLITS, SplitName
 from pipeline.data.split_arrays import copies, open_splits, split_arrays
@@ -31,7 +33,7 @@ def test_shares_are_met_on_average_and_another_seed_splits_otherwise() -> None:
 def test_what_the_data_say_counts() -> None:
     given: list[SplitName] = [SPLITS[row % 3] for row in range(200)]
     assert choose(given) == given
-    without_validation: list[SplitName] = [("train", "test")[row % 2] for row in range(200)]  # type: ignore[misc]
+    without_validation: list[SplitName] = ["test" if row % 2 else "train" for row in range(200)]
     splits = choose(without_validation)
     assert [split == "test" for split in splits] == [row % 2 == 1 for row in range(200)]
     assert 5 < splits.count("validation") < 40
@@ -60,7 +62,10 @@ def test_copies_are_counted_also_across_splits() -> None:
 
 @pytest.mark.parametrize("labelled", [True, False])
 def test_files_hold_what_memory_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labelled: bool) -> None:
-    inputs = {"x": np.arange(600, dtype=np.float32).reshape(200, 3), "y": np.arange(200, dtype=np.int64)}
+    inputs: dict[str, NDArray[Any]] = {
+        "x": np.arange(600, dtype=np.float32).reshape(200, 3),
+        "y": np.arange(200, dtype=np.int64),
+    }
     labels = np.arange(200) % 7 if labelled else None
     splits = choose([None] * 200)
 

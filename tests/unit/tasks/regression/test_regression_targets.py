@@ -25,13 +25,15 @@ def test_one_column_may_be_a_row_of_numbers_and_training_data_gives_middle_and_s
     data = make(np.arange(100) * 10)
     train = data.train.labels
     assert train is not None
-    assert (train.shape, train.dtype) == ((60, 1), np.float32)
+    assert train.shape == (60, 1)
+    assert train.dtype == np.float32
     settings = describe(data, Regression(tolerance=(20.0,))).task
     assert isinstance(settings, Regression)
     assert settings.center == pytest.approx(train.mean(axis=0, dtype=np.float64))
     assert settings.scale == pytest.approx(train.std(axis=0, dtype=np.float64))
-    center, scale = task_of(settings).standard(train) or (None, None)
-    assert (center, scale) == (settings.center, settings.scale)
+    standard = task_of(settings).standard(train)
+    assert standard is not None
+    assert [tuple(values) for values in standard] == [settings.center, settings.scale]
     given = describe(data, Regression(tolerance=(20.0,), center=(0.0,), scale=(7.0,))).task
     assert isinstance(given, Regression)
     assert (given.center, given.scale) == ((0.0,), (7.0,))
