@@ -47,7 +47,7 @@ factory = "nets:build"
 epochs = 1
 [[candidates.variants]]
 name = "slim"
-passes = [{{ kind = "channel-pruning", keep = 0.75 }}, {{ kind = "fine-tune", epochs = 1 }}]
+passes = [{{ kind = "channel-pruning", keep = 0.5, round_to = 4 }}, {{ kind = "fine-tune", epochs = 1 }}]
 [[candidates.variants]]
 name = "int8"
 passes = [{{ kind = "static-int8" }}]
