@@ -14,7 +14,7 @@ from pipeline.archive.mar import Archive
 from pipeline.errors import ProofError
 from pipeline.scoring.differences import Difference, Tally
 from pipeline.scoring.shares import examples_needed, share_bound, share_interval
-from pipeline.tasks.quality import score_figures
+from pipeline.tasks.scores import score_figures
 
 # Confidence of the bound that a limit is held against, and of the intervals.
 CONFIDENCE = 0.95

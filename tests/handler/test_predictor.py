@@ -303,7 +303,7 @@ def test_descriptions_survive_json(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"schema": 2}, "schema: expected 1, found 2"),
-        ({"task": "regression"}, "task: expected classification, found 'regression'"),
+        ({"task": "ranking"}, "task: expected classification or multi-label or regression or outputs, found 'ranking'"),
         ({"labels": None}, "serving.json: TypeError"),
         ({"golden": {}}, "serving.json: KeyError: 'file'"),
         ({"runtime": {"kind": "pickle", "file": "model.pkl"}}, "runtime: unknown kind"),

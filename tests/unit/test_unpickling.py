@@ -12,7 +12,11 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted(path for folder in ("pipeline", "handlers", "docker") for path in (ROOT / folder).rglob("*.py"))
 UNPICKLERS = ("pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "pandas")
 # These read a pickle's opcodes and run none of them.
-READS_OPCODES = ["pipeline/inspection/torchscript_archive.py", "pipeline/model_code/pickled.py"]
+READS_OPCODES = [
+    "pipeline/inspection/torchscript_archive.py",
+    "pipeline/model_code/pickled.py",
+    "pipeline/models/pickle_facts.py",
+]
 # A TorchScript file is loaded by torch's C++ reader, which knows tensors and plain values only: here when it was just
 # made and is compared with what it was made from, and in the runtime, whose callers checked its digest.
 LOADS_TORCHSCRIPT = ["handlers/model_file.py", "pipeline/export/torchscript.py"]
@@ -54,7 +58,8 @@ def test_opcodes_are_read_in_known_places() -> None:
 
 
 def test_torchscript_is_loaded_in_known_places() -> None:
-    assert using("jit.load(") == LOADS_TORCHSCRIPT
+    # A message about weights that are a TorchScript file shows a command for files that the user trusts.
+    assert using("jit.load(") == [*LOADS_TORCHSCRIPT, "pipeline/models/weight_files.py"]
 
 
 @pytest.mark.parametrize(

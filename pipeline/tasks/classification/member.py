@@ -16,7 +16,8 @@ from pipeline.recipe.task import Classification, TaskName, TaskSettings
 from pipeline.tasks.classification.quality import divergence_between, judge_quality, near_ties
 from pipeline.tasks.classification.targets import check_labels, reshaping
 from pipeline.tasks.coverage import Coverage, coverage
-from pipeline.tasks.quality import QualityReport, score_interval
+from pipeline.tasks.quality import QualityReport
+from pipeline.tasks.scores import score_interval
 from pipeline.tasks.words import DecisionWords
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from pipeline._handlers.activation import Activation
 from pipeline.errors import ProofError
-from pipeline.tasks.quality import QualityReport, score_figures
+from pipeline.tasks.quality import QualityReport
+from pipeline.tasks.scores import score_figures
 
 # At this margin float was sure of its label: the two most probable classes lie at least half of all probability apart.
 # A candidate that answers otherwise there has learned something else; rounding cannot cause it.

@@ -22,7 +22,8 @@ from pipeline.tasks.multi_label.quality import (
     label_margins,
 )
 from pipeline.tasks.multi_label.targets import check_labels, check_values, rarest_labels, reshaping
-from pipeline.tasks.quality import QualityReport, score_interval
+from pipeline.tasks.quality import QualityReport
+from pipeline.tasks.scores import score_interval
 from pipeline.tasks.words import DecisionWords
 
 if TYPE_CHECKING:

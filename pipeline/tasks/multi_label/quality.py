@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline._handlers.activation import Activation, label_probabilities
-from pipeline.tasks.quality import Figure, QualityReport, require_answers, score_figures, worst_group
+from pipeline.tasks.quality import Figure, QualityReport
+from pipeline.tasks.scores import require_answers, score_figures, worst_group
 
 # The margin of a label is its probability's way from the threshold towards certainty, as a share of the whole way: 0 at
 # the threshold, 1 at a probability of 0 or 1. From this margin on, float was sure of the label; with a threshold of 0.5

@@ -18,7 +18,8 @@ from pipeline.tasks.coverage import Coverage
 from pipeline.tasks.outputs.agreement import OutputAgreement, agreements
 from pipeline.tasks.outputs.quality import judge_quality
 from pipeline.tasks.outputs.score import user_scores
-from pipeline.tasks.quality import AGREEMENT, QualityReport, score_interval
+from pipeline.tasks.quality import AGREEMENT, QualityReport
+from pipeline.tasks.scores import score_interval
 from pipeline.tasks.words import DecisionWords
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.tasks.outputs.agreement import OutputAgreement
-from pipeline.tasks.quality import Figure, QualityReport, score_figures
+from pipeline.tasks.quality import Figure, QualityReport
+from pipeline.tasks.scores import score_figures
 
 
 def judge_quality(

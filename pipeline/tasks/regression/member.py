@@ -13,9 +13,10 @@ from pipeline._handlers.activation import Activation
 from pipeline.errors import DataError, ProofError, UsageError
 from pipeline.recipe.task import Regression, TaskName, TaskSettings
 from pipeline.tasks.coverage import Coverage
-from pipeline.tasks.quality import QualityReport, score_interval
+from pipeline.tasks.quality import QualityReport
 from pipeline.tasks.regression.quality import all_within, divergence_between, edge_distances, judge_quality
 from pipeline.tasks.regression.targets import check_count, check_numbers, check_values, reshaping
+from pipeline.tasks.scores import score_interval
 from pipeline.tasks.words import DecisionWords
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.tasks.quality import Figure, QualityReport, require_answers, score_figures, worst_group
+from pipeline.tasks.quality import Figure, QualityReport
+from pipeline.tasks.scores import require_answers, score_figures, worst_group
 
 # Number of groups of examples, by the size of their targets, each of which is judged by itself: a fault that touches
 # the largest values alone shows in one of five. Each holds a fifth of the examples, or more where targets are equal.

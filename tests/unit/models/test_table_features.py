@@ -82,6 +82,7 @@ def test_settings_that_do_not_fit(settings: dict[str, Sequence[float]], message:
         table_features(spec(AGE, SEX, FARE), **settings)  # type: ignore[arg-type]
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated:DeprecationWarning")
 def test_exported_files_see_the_same(tmp_path: Path) -> None:
     described = spec(AGE, SEX, FARE, DECK, missing=True)
     module = table_features(described, mean=(3.0, 20.0), std=(2.0, 10.0)).eval()

@@ -30,7 +30,7 @@ FLIPS = np.random.default_rng(0).random(5).tolist()
 
 
 def context_in(folder: Path) -> Context:
-    return cast("Context", SimpleNamespace(scratch=folder, reporter=Lines()))
+    return cast("Context", SimpleNamespace(scratch=folder, reporter=Lines(), model=SimpleNamespace(outputs=())))
 
 
 def said_by(context: Context) -> list[str]:

@@ -11,14 +11,8 @@ from numpy.typing import NDArray
 from pipeline.errors import ProofError
 from pipeline.tasks.betting import mean_upper_bound
 from pipeline.tasks.intervals import accuracy_interval, drop_bounds
-from pipeline.tasks.quality import (
-    Figure,
-    QualityReport,
-    require_answers,
-    score_figures,
-    score_interval,
-    worst_group,
-)
+from pipeline.tasks.quality import Figure, QualityReport
+from pipeline.tasks.scores import require_answers, score_figures, score_interval, worst_group
 from tests.builders import quality
 
 FLOAT_SCORES = np.tile([1.0, 0.5, 2 / 3, 0.0, 1.0], 60)
