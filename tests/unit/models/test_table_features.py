@@ -1,22 +1,17 @@
-"""What a network sees of a row: standardized numbers, a value for each category, zeros for gaps; also when exported."""
+"""What a network sees of a row: standardized numbers, a value for each category, zeros for gaps."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from pipeline._handlers.columns import Column
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.onnx_runtime_import import import_onnx_runtime
 from pipeline.errors import UsageError
-from pipeline.export.onnx import export_onnx
-from pipeline.export.torchscript import export_torchscript
 from pipeline.models.preprocess import Affine, ToFloat
 from pipeline.models.table_features import feature_count, table_features
 
@@ -80,18 +75,3 @@ def test_a_table_of_one_kind() -> None:
 def test_settings_that_do_not_fit(settings: dict[str, Sequence[float]], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         table_features(spec(AGE, SEX, FARE), **settings)  # type: ignore[arg-type]
-
-
-@pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated:DeprecationWarning")
-def test_exported_files_see_the_same(tmp_path: Path) -> None:
-    described = spec(AGE, SEX, FARE, DECK, missing=True)
-    module = table_features(described, mean=(3.0, 20.0), std=(2.0, 10.0)).eval()
-    file = tmp_path / "features.onnx"
-    export_onnx(module, file, inputs=[described], example=(ROWS,), opset=20)
-    session = import_onnx_runtime().InferenceSession(file, providers=["CPUExecutionProvider"])
-    export_torchscript(module, tmp_path / "features.pt", example=(ROWS,))
-    loaded = torch.jit.load(str(tmp_path / "features.pt"))  # type: ignore[no-untyped-call]
-    for rows in (ROWS, GAPS, GAPS[:1]):
-        expected = module(rows).numpy()
-        np.testing.assert_array_equal(session.run(None, {"features": rows.numpy()})[0], expected)
-        np.testing.assert_array_equal(loaded(rows).numpy(), expected)
