@@ -13,8 +13,9 @@ from .outputs import OutputSpec, split_outputs
 if TYPE_CHECKING:
     from .description import Serving
 
-# No float32, written with the fewest digits that tell it from its neighbours, is longer than this one.
-_LONGEST = -1.1754944e-38
+# No float32, written in JSON with the fewest digits that tell it from its neighbours, is longer than this one: below
+# 1e16 Python writes no exponent.
+_LONGEST = -6843686000000000.0
 # A person is shown so many values of an output.
 _SHOWN = 6
 

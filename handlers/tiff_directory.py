@@ -9,6 +9,8 @@ from .bad_request import BadRequest
 
 # Largest number of fields in a directory. A camera's or a scanner's file has tens of them.
 _MOST_FIELDS = 1024
+# Largest number of values of a field that is read: a strip of a picture takes one, and more blocks are refused anyway.
+_MOST_VALUES = 16_384
 # Number of bytes of a value, by the number of its type.
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 # Letter of `struct` for the types that are whole numbers without a sign.
@@ -36,6 +38,7 @@ class TiffDirectory:
 
         Raises:
             ValueError: the values are no whole numbers, or lie outside the file.
+            BadRequest: there are too many of them.
         """
         entry = self.entries.get(field)
         if entry is None:
@@ -43,6 +46,13 @@ class TiffDirectory:
         _, kind, count = struct.unpack_from(f"{self.order}HHI", entry)
         if kind not in _WHOLE:
             raise ValueError(f"field {field} of type {kind}, which is no whole number")
+        if count > _MOST_VALUES:
+            raise BadRequest(
+                "too many values in a field of a TIFF file",
+                expected=f"at most {_MOST_VALUES}",
+                found=str(count),
+                status=413,
+            )
         content = self._content(field)
         return struct.unpack(f"{self.order}{count}{_WHOLE[kind]}", content)
 

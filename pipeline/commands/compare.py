@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.commands.output_file import require_own_file
 from pipeline.commands.vouched import open_vouched
 from pipeline.engine.stage import Reporter, Silent
 from pipeline.errors import DataError, FileError, UsageError
@@ -74,6 +76,8 @@ def compare(
         raise UsageError(f"--workers: expected 1 or more, found {workers}")
     if out is not None and Path(out).suffix.lower() != ".csv":
         raise UsageError(f"--out: expected a name ending in .csv, found {Path(out).name!r}")
+    if out is not None:
+        require_own_file(Path(out), {"the old archive": Path(old), "the new archive": Path(new), "the data": data})
     archives = []
     for path in (Path(old), Path(new)):
         vouched = open_vouched(
@@ -116,7 +120,7 @@ def _compare(
     from pipeline.scoring.differences import Tally
     from pipeline.tasks.table import task_named
 
-    task = task_named(old.serving.task, old.serving.task_settings, outputs=old.serving.outputs)
+    task = task_named(old.serving.task, _fixed_settings(old.serving), outputs=old.serving.outputs)
     tally = Tally(task=task, old=old.serving, new=new.serving)
     notes = [note for source in sources for note in source.notes]
     for note in notes:
@@ -206,6 +210,29 @@ def _require_comparable(old: Archive, new: Archive) -> None:
         raise UsageError(
             f"{new.path}: expected the labels of {old.path}, in their order, found others: {_first_difference(*pair)}"
         )
+
+
+def _fixed_settings(serving: Serving) -> dict[str, Any]:
+    """Return the settings of the task, with tolerances that are the same for all examples.
+
+    A share is one of the usual spread that the old archive's outputs had in its build, whatever is compared now.
+    """
+    from pipeline.recipe.task import Outputs, share_of_spread
+
+    settings = dict(serving.task_settings)
+    if serving.task != "outputs":
+        return settings
+    tolerance = settings.get("tolerance", Outputs().tolerance)
+    fixed = {}
+    for limit in serving.golden.tolerance.outputs:
+        value = tolerance[limit.name] if isinstance(tolerance, dict) else tolerance
+        # A tolerance is above 0; the smallest one takes equal values alone.
+        fixed[limit.name] = (
+            share_of_spread(value) * limit.usual_spread + limit.absolute or sys.float_info.min
+            if isinstance(value, str)
+            else value
+        )
+    return {**settings, "tolerance": fixed}
 
 
 def _settings(serving: Serving) -> dict[str, Any]:

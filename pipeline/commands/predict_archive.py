@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.commands.output_file import require_own_file
 from pipeline.commands.vouched import open_vouched
 from pipeline.engine.stage import Reporter, Silent
 from pipeline.errors import DataError, UsageError
@@ -132,7 +133,7 @@ def predict_archive(
     """
     path, data, out, reporter = Path(archive), Path(data), Path(out), reporter or Silent()
     form = _form(out)
-    _require_other_files(out, path, data)
+    require_own_file(out, {"the archive": path, "the data": data})
     if workers < 1:
         raise UsageError(f"--workers: expected 1 or more, found {workers}")
     vouched = open_vouched(
@@ -203,12 +204,6 @@ def _form(out: Path) -> Form:
             + ("; pandas turns a .csv into Parquet" if out.suffix.lower() == ".parquet" else "")
         )
     return form
-
-
-def _require_other_files(out: Path, archive: Path, data: Path) -> None:
-    for path, what in ((archive, "the archive"), (data, "the data")):
-        if out.exists() and path.exists() and out.samefile(path):
-            raise UsageError(f"--out: expected a file of its own, found {what}, {path}")
 
 
 def _identity(archive: Archive, source: Source, *, form: Form, columns: Sequence[str], size: int) -> Mapping[str, Any]:

@@ -26,6 +26,7 @@ from pipeline.engine.stage import Reporter, Silent
 from pipeline.errors import FileError, ProofError, UsageError
 from pipeline.formats import FORMATS
 from pipeline.model_code.require import require_safe_file, require_safe_model
+from pipeline.recipe.task import of_the_build
 from pipeline.serving.check import ServedVerification, verify_served
 from pipeline.tasks.quality import JudgedBy, judged_by
 from pipeline.tasks.table import task_named
@@ -225,7 +226,8 @@ def _require_own_description(archive: Archive, evidence: Evidence | None, data: 
         require_description(archive, inputs=evidence.inputs, labels=evidence.labels, source=source)
         require_activation(archive, activation=evidence.activation, source=source)
         packed = archive.serving.task_settings
-        settings = {**packed, **{name: value for name, value in evidence.task_settings.items() if name in packed}}
+        ours = of_the_build(task_named(archive.serving.task, packed, outputs=archive.serving.outputs).settings)
+        settings = {**packed, **{name: value for name, value in evidence.task_settings.items() if name not in ours}}
         require_task(archive, task=evidence.task, settings=settings, source=source)
         require_model(archive, candidate=evidence.candidate, sha256=evidence.packed.sha256, source=source)
     if data is not None and (data / _DATA_INFO).is_file():

@@ -35,10 +35,8 @@ def picture_input(data: Data, preset: str | None = None) -> InputSpec:
         published = read_preset(preset).input_spec()
         assert published.decoding is not None
         size = size or (published.shape[1], published.shape[2])
-        fields = type(data).model_fields
-        settings |= {
-            key: getattr(published.decoding, key) for key, value in settings.items() if value == fields[key].default
-        }
+        given = data.model_fields_set
+        settings |= {key: getattr(published.decoding, key) for key in settings if key not in given}
     if size is None:
         raise UsageError(
             "data.size: expected height and width of the network's input with data.folder, found none; set it, for "

@@ -88,7 +88,8 @@ def _of_preset(name: str, data: DataInfo) -> Preprocessing:
     """The preprocessing of a published network; the pictures of the data must be decoded as that network sees them."""
     preset, spec = read_preset(name), data.inputs[0]
     expected = preset.input_spec(spec.name)
-    if len(data.inputs) != 1 or spec.shape[:1] != expected.shape[:1] or spec.decoding not in (None, expected.decoding):
+    other = spec.decoding is not None and (spec.shape, spec.decoding) != (expected.shape, expected.decoding)
+    if len(data.inputs) != 1 or spec.shape[:1] != expected.shape[:1] or other:
         inputs = ", ".join(f"{spec.name} {spec.shape} by {spec.decoding}" for spec in data.inputs)
         raise UsageError(
             f"model.preprocessing {name}: expected data of one input {expected.shape} by {expected.decoding}, found "

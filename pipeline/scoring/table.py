@@ -84,7 +84,7 @@ class TableSource:
             DataError: the file cannot be read, or a row is too short.
         """
         with _opened(self.path, self.delimiter) as (rows, _):
-            names = next(rows) if self.header else []
+            names = [name.strip() for name in next(rows)] if self.header else []
             if name not in names:
                 raise UsageError(f"{self.path}: expected a column {name}, found {_in_words(names)}")
             place = names.index(name)

@@ -84,6 +84,11 @@ def _from_columns(source: TableSource, serving: Serving, task: Task, columns: Se
         raise DataError(
             f"{source.path}: expected targets of {', '.join(serving.labels[:12])}, found {', '.join(unknown or names)}"
         )
+    if targets.ndim == 2 and names == tuple(columns) and len(names) < len(serving.labels):
+        missing = [label for label in serving.labels if label not in names]
+        raise DataError(
+            f"{source.path}: expected a column of targets for each label, found none for {', '.join(missing[:12])}"
+        )
     places = np.array([serving.labels.index(name) for name in names], dtype=np.int64)
     if targets.ndim == 1:
         classes: NDArray[np.int64] = places[targets]

@@ -65,7 +65,7 @@ def test_it_is_built_served_and_asked_as_the_page_says(tmp_path: Path) -> None:
     shutil.copy(photo, tmp_path / "photo.jpg")
     settings = "--set measure.rounds=6 --set search.effort=off"
     commands = BLOCKS["mobilenet"].replace("build recipe.toml", f"build recipe.toml {settings}")
-    commands = commands.replace("8080", str(port)).replace(".mar\n", f".mar --port {port}\n")
+    commands = commands.replace("8080", str(port))
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

@@ -91,6 +91,13 @@ def test_one_varied_output_is_enough_to_tell_examples_apart() -> None:
     assert tells_nothing_apart(alike, TOLERANCE)
 
 
+def test_an_output_whose_limit_takes_anything_is_not_hidden_by_another() -> None:
+    loose = replace(TOLERANCE.outputs[1], absolute=1e6)
+    assert tells_nothing_apart(
+        answers(), replace(TOLERANCE, outputs=(TOLERANCE.outputs[0], loose, *TOLERANCE.outputs[2:]))
+    )
+
+
 def test_a_lead_of_one_output_over_another_is_no_decision() -> None:
     tolerance = in_outputs(Tolerance(absolute=1.0, same_decision=True), SPECS)
     expected = np.zeros((1, 10), np.float32)

@@ -80,8 +80,11 @@ def test_an_answer_is_known_by_its_fields() -> None:
 
 
 def test_no_answer_is_longer_than_the_longest() -> None:
-    extreme = np.full(8, -1.1754944e-38, np.float32)
-    assert len(json.dumps(ANSWER.tell(model(), extreme))) <= len(json.dumps(longest_answer(model())))
+    longest = len(json.dumps(longest_answer(model())))
+    bits = np.random.default_rng(0).integers(0, 2**32, size=(2000, 8), dtype=np.uint32).view(np.float32)
+    large = -(np.linspace(1e15, 9.9e15, 8000).astype(np.float32).reshape(1000, 8))
+    for extreme in (np.full(8, -1.1754944e-38, np.float32), *large, *bits[np.isfinite(bits).all(axis=1)]):
+        assert len(json.dumps(ANSWER.tell(model(), extreme))) <= longest
 
 
 def test_an_answer_fits_a_table() -> None:

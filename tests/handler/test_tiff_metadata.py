@@ -181,6 +181,7 @@ def test_what_pillow_would_read_otherwise_is_refused(body: bytes, found: str) ->
     [
         (tiff([b""] * 16_385, {256: 1, 257: 16_385, 278: 1}), "found 16385 strips or tiles"),
         (tiff([WIDE], {322: 60_000, 323: 60_000, 259: 5}), "found tiles of 60000 x 60000 in a picture of 9 x 12"),
+        (tiff([WIDE], {258: (8,) * 16_385}), "too many values in a field of a TIFF file"),
         (b"II*\0\x08\0\0\0" + struct.pack("<H", 2000) + bytes(12 * 2000 + 4), "too many fields in a TIFF file"),
     ],
 )

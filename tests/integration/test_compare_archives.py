@@ -82,6 +82,16 @@ def test_differences_are_those_of_the_models(
     assert [row["target"] for row in rows] == [LABELS[label] for label in CLASSES[differs]]
 
 
+def test_differences_are_never_written_over_what_is_compared(tmp_path: Path) -> None:
+    old = build_archive(tmp_path / "old", [TABLE])
+    rows = tmp_path / "rows.csv"
+    rows.write_text("0,1,2,3\n")
+    ended = run("compare", old.path, old.path, "--data", rows, "--out", rows)
+    assert (ended.returncode, ended.stdout) == (UsageError.exit_code, "")
+    assert f"--out: expected a file of its own, found the data, {rows}" in ended.stderr
+    assert rows.read_text() == "0,1,2,3\n"
+
+
 def test_a_limit_is_held_with_95_percent_confidence(old: Archive, new: Archive, data: Path) -> None:
     ended = run("compare", old.path, new.path, "--data", data / "test.safetensors", "--max-differing", "0.01")
     assert ended.returncode == ProofError.exit_code

@@ -111,6 +111,21 @@ def test_an_archive_of_outputs(tmp_path: Path) -> None:
     assert found.largest.output == f"logits[{np.abs(before - after).max(axis=0).argmax()}]"
 
 
+def test_a_share_is_one_of_the_old_archives_own_spread(tmp_path: Path) -> None:
+    tensor = OutputSpec(name="logits", shape=(5,))
+    old, new = (
+        build_archive(tmp_path / str(noise), [TABLE], task="outputs", outputs=[tensor], labels=["logits"], noise=noise)
+        for noise in (0.0, 0.1)
+    )
+    counts = []
+    for count in (len(ROWS), 2):
+        np.save(tmp_path / "rows.npy", ROWS[:count])
+        found = pipeline.compare(old.path, new.path, data=tmp_path / "rows.npy", out=tmp_path / f"{count}.csv")
+        counts.append([int(row["row"]) for row in read(tmp_path / f"{count}.csv")])
+        assert found.differing == len(counts[-1])
+    assert counts[1] == [row for row in counts[0] if row < 2]
+
+
 def test_no_function_is_imported_that_an_archive_names(tmp_path: Path) -> None:
     settings = {"score": "os:abort", "score_range": [0, 1]}
     tensor = OutputSpec(name="logits", shape=(5,))
