@@ -257,10 +257,12 @@ def _first_difference(mine: Sequence[dict[str, Any]], others: Sequence[dict[str,
 def _sources(data: Path, serving: Serving) -> tuple[Source, ...]:
     """Open the data; of a folder of splits the one that was trained on is left out."""
     from pipeline.data.dataset import SPLITS
+    from pipeline.scoring.folder import FolderSource, without_training
     from pipeline.scoring.opening import open_source
 
     if not data.is_dir() or not (splits := sorted(data.glob("*.safetensors"))):
-        return (open_source(data, serving.inputs),)
+        source = open_source(data, serving.inputs)
+        return (without_training(source) if isinstance(source, FolderSource) else source,)
     held_out = [path for path in splits if path.stem != SPLITS[0]]
     if not held_out:
         raise FileError(f"{data}: expected a split such as test.safetensors, found {splits[0].name} alone")

@@ -10,6 +10,8 @@ from torch import Tensor
 # Prefix of the name of an output that has only a place.
 PLACE = "output"
 _MISSING = object()
+# Answers are nested a few levels deep; an object that refers to itself is nested without end.
+_DEEPEST = 16
 
 
 def parts_of(value: object) -> list[tuple[str, Any]]:
@@ -72,7 +74,7 @@ def leaves(value: object, path: str = "") -> Iterator[tuple[str, Any]]:
         value: what a network returned, or a part of it.
         path: path of the part; empty for the whole.
     """
-    parts = parts_of(value)
+    parts = parts_of(value) if path.count(".") < _DEEPEST else []
     if not parts and value is not None and not _is_empty(value):
         yield path, value
     for key, part in parts:

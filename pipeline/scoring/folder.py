@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +23,10 @@ _PICTURE_SUFFIXES = frozenset(
 # The kind of a picture is told by fewer bytes.
 _HEAD_BYTES = 64
 _SHOWN = 3
+# Names of the folders that hold a part of the data.
+_TRAINING = frozenset({"train", "training"})
+_HELD_OUT = frozenset({"val", "valid", "validation", "test", "testing"})
+PARTS = _TRAINING | _HELD_OUT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +97,18 @@ def open_folder(root: Path, inputs: Sequence[InputSpec]) -> FolderSource:
         raise DataError(f"{root}: expected at least one picture ({PICTURE_FILE}), found {_in_words(others)}")
     notes = (f"{root}: left out {_in_words(others)}",) if others else ()
     return FolderSource(root=root, names=tuple(names), digest=digest.hexdigest(), notes=notes)
+
+
+def without_training(source: FolderSource) -> FolderSource:
+    """Return the pictures that were held out, where the folder has one folder for training and others beside it."""
+    parts = {name.partition("/")[0] for name in source.names}
+    trained = {part for part in parts if part.lower() in _TRAINING}
+    names = tuple(name for name in source.names if name.partition("/")[0] not in trained)
+    if not trained or not any(part.lower() in _HELD_OUT for part in parts):
+        return source
+    count = len(source.names) - len(names)
+    note = f"{source.root}: left out {count:,} pictures of training, in {', '.join(sorted(trained))}"
+    return replace(source, names=names, notes=(*source.notes, note))
 
 
 def _regular_files(root: Path) -> Iterator[tuple[str, os.stat_result]]:

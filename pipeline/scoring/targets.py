@@ -13,13 +13,10 @@ from pipeline.data.target_columns import read_targets
 from pipeline.errors import DataError, UsageError
 from pipeline.recipe.task import judged_by_labels
 from pipeline.scoring.arrays import ArraysSource, read_rows
-from pipeline.scoring.folder import FolderSource
+from pipeline.scoring.folder import PARTS, FolderSource
 from pipeline.scoring.sources import Source
 from pipeline.scoring.table import TableSource
 from pipeline.tasks.task import Task
-
-# Folders of these names hold a part of the data, each with the folders of the classes.
-_PARTS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 
 
 def targets_of(source: Source, serving: Serving, task: Task, columns: Sequence[str]) -> NDArray[Any] | None:
@@ -65,7 +62,7 @@ def _classes(names: Sequence[str], labels: Sequence[str]) -> NDArray[np.int64] |
     classes = []
     for name in names:
         folders = name.split("/")[:-1]
-        if folders and folders[0] not in indices and folders[0].lower() in _PARTS:
+        if folders and folders[0] not in indices and folders[0].lower() in PARTS:
             del folders[0]
         if not folders or folders[0] not in indices:
             return None

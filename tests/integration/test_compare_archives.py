@@ -127,6 +127,17 @@ def test_pictures_in_folders_of_their_classes(old: Archive, new: Archive, split:
     assert pipeline.compare(old.path, new.path, data=folder).metric is None
 
 
+def test_pictures_of_training_are_left_out(old: Archive, split: Split, tmp_path: Path) -> None:
+    for number, pixels in enumerate(split.inputs["image"][:12]):
+        path = tmp_path / ("train" if number < 8 else "test") / LABELS[CLASSES[number]] / f"{number:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_png(pixels))
+    compared = pipeline.compare(old.path, old.path, data=tmp_path)
+    assert compared.examples == 4
+    assert compared.metric is not None
+    assert f"{tmp_path}: left out 8 pictures of training, in train" in compared.notes
+
+
 def test_a_table_with_a_column_of_targets(tmp_path: Path) -> None:
     named = InputSpec(
         name="features",
