@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
@@ -53,6 +53,23 @@ class Preset:
         """All facts but the labels as one text: a build runs again where it changed."""
         facts = {"input": self.input_spec().to_json(), "preprocessing": self.preprocessing.model_dump(mode="json")}
         return json.dumps(facts, sort_keys=True)
+
+
+def in_size(spec: InputSpec, size: tuple[int, ...] | None) -> InputSpec:
+    """The same part of pictures as an input shows, in another size.
+
+    Args:
+        spec: an input that is a picture.
+        size: height and width; the input's own if None.
+    """
+    assert spec.decoding is not None
+    if size is None or size == spec.shape[1:]:
+        return spec
+    to = spec.decoding.resize_to
+    if to is not None:
+        ratios = [wanted / own for wanted, own in zip(size, spec.shape[1:], strict=True)]
+        to = (round(to[0] * ratios[0]), round(to[1] * ratios[1]))
+    return replace(spec, shape=(spec.shape[0], *size), decoding=replace(spec.decoding, resize_to=to))
 
 
 def read_preset(name: str) -> Preset:

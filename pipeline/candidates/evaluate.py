@@ -29,7 +29,7 @@ from pipeline.checks.free_axes import Sized, sized_examples
 from pipeline.checks.locate.first_difference import locate
 from pipeline.checks.locate.layers import LayerFinding
 from pipeline.checks.outputs import predict_logits
-from pipeline.checks.parity import ParityReport, check_parity, require_same_decisions
+from pipeline.checks.parity import ParityReport, check_parity, require_same_answers, require_same_decisions
 from pipeline.checks.reference import Reference, module_reference, unoptimized_reference
 from pipeline.compress.onnx_passes import Examples, apply_file_pass
 from pipeline.compress.pass_effect import PassReport
@@ -226,6 +226,9 @@ def evaluate(
     )
     if not spec.lossy and context.task.decides_by_largest:
         require_same_decisions(spec.name, float_logits, logits, parity.tolerance)
+    elif not spec.lossy:
+        disagreements = context.task.disagreements(logits, float_logits, activation=context.model.outputs_are)
+        require_same_answers(spec.name, float_logits, logits, parity.tolerance, disagreements=disagreements)
     quality = judge_on(
         read_split(context.validation),
         context.task,

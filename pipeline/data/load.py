@@ -133,6 +133,8 @@ def _factory_digests(data: Data, folder: Path, *, task: TaskSettings) -> dict[st
     if not place.exists():
         raise DataError(f"data.path {place}: expected a file or folder, found none; it is relative to the recipe")
     digests |= argument_digests("data.arguments", data.arguments, folder)
+    if isinstance(data.classes, str):
+        digests[f"data.classes {data.classes}"] = digest_file(folder / data.classes)
     files = sorted(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else [place]
     return digests | {
         f"data.path {data.path if path == place else path.relative_to(place).as_posix()}": digest_file(path)

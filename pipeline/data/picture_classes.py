@@ -67,6 +67,9 @@ def listed_outputs(
             f"data.classes: expected every class of the data among its {len(names)} names, found {len(unknown)} in the "
             f"data alone{examples(unknown)}"
         )
+    if targets is not None and targets.dtype.kind == "f" and len(names) > len(outputs):
+        absent = [name for name in names if name not in outputs]
+        raise DataError(f"data.classes: expected a column of numbers for each name, found none{examples(absent)}")
     places = np.array([names.index(name) for name in outputs], dtype=np.int64)
     return tuple(names), _moved(targets, places, len(names))
 

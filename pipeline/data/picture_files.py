@@ -11,9 +11,10 @@ A folder is laid out in one of these ways:
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -127,26 +128,35 @@ def find_pictures(
     )
 
 
+def _is_hidden(name: str) -> bool:
+    """Whether a file or one of its folders is hidden: `walk` passes over such files."""
+    return any(part.startswith(".") for part in PurePosixPath(name).parts)
+
+
 def _with_labels(
     folder: Path, labels: str, names: tuple[str, ...], task: TaskSettings, targets: Sequence[str]
 ) -> Pictures:
     lines = read_labels(folder / labels, task, names=SPLIT_FOLDERS, targets=targets)
     known = set(names)
     # Tables of pictures often leave the ending out.
-    full = {name.rpartition(".")[0]: name for name in names}
+    stems = Counter(name.rpartition(".")[0] for name in names)
+    full = {name.rpartition(".")[0]: name for name in names if stems[name.rpartition(".")[0]] == 1}
     files = tuple(name if name in known else full.get(name, name) for name in lines.files)
     # A file that the labels name is taken whatever its ending.
-    absent = [name for name in files if name not in known and not (folder / name).is_file()]
+    absent = [name for name in files if name not in known and (_is_hidden(name) or not (folder / name).is_file())]
     if absent:
         raise DataError(
             f"{folder / labels}: expected paths of pictures, relative to {folder}, found {len(absent)} without a file"
             f"{examples(absent)}"
         )
+    twice = sorted({name for name, times in Counter(files).items() if times > 1})
+    if twice:
+        raise DataError(f"{folder / labels}: expected each picture once, found {len(twice)} twice{examples(twice)}")
     unlabelled = sorted(known - set(files))
     remarks = (f"pictures without a line in {labels} are left out, {len(unlabelled)} in all{examples(unlabelled)}",)
     return Pictures(
         files=files,
-        splits=lines.splits,
+        splits=lines.splits if any(lines.splits) else _given_splits(files, labels),
         targets=lines.targets,
         outputs=lines.outputs,
         remarks=remarks if unlabelled else (),

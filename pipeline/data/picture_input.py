@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from PIL import Image
 from pipeline._handlers.decode import ImageDecoding, InputSpec
 from pipeline._handlers.framing import frame_picture
 from pipeline.errors import UsageError
-from pipeline.presets import read_preset
+from pipeline.presets import in_size, read_preset
 from pipeline.recipe.data import Data
 
 INPUT_NAME = "image"
@@ -35,8 +34,9 @@ def picture_input(data: Data, preset: str | None = None) -> InputSpec:
         published = read_preset(preset).input_spec()
         assert published.decoding is not None
         size = size or (published.shape[1], published.shape[2])
-        given = data.model_fields_set
-        settings |= {key: getattr(published.decoding, key) for key in settings if key not in given}
+        # Another size shows the same part of a picture.
+        decoding = in_size(published, size).decoding
+        settings |= {key: getattr(decoding, key) for key in settings.keys() - data.model_fields_set}
     if size is None:
         raise UsageError(
             "data.size: expected height and width of the network's input with data.folder, found none; set it, for "
@@ -53,23 +53,6 @@ def picture_input(data: Data, preset: str | None = None) -> InputSpec:
         )
     except ValueError as error:
         raise UsageError(f"data: {error}") from error
-
-
-def stored_input(spec: InputSpec, size: tuple[int, int] | None) -> InputSpec:
-    """Return the input as which pictures are decoded and stored: the same part of them, in another size.
-
-    Args:
-        spec: the network's input.
-        size: height and width in which pictures are stored; the input's own if None.
-    """
-    assert spec.decoding is not None
-    if size is None or size == spec.shape[1:]:
-        return spec
-    to = spec.decoding.resize_to
-    if to is not None:
-        ratios = [stored / own for stored, own in zip(size, spec.shape[1:], strict=True)]
-        to = (round(to[0] * ratios[0]), round(to[1] * ratios[1]))
-    return replace(spec, shape=(spec.shape[0], *size), decoding=replace(spec.decoding, resize_to=to))
 
 
 def resize_stored(pictures_NCHW: NDArray[Any], spec: InputSpec) -> NDArray[Any]:

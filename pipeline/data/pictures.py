@@ -14,7 +14,7 @@ from pipeline._handlers.decode import InputSpec, decode_image
 from pipeline.data.dataset import SPLITS, DataSet, Split, SplitName, read_split
 from pipeline.data.picture_classes import with_classes
 from pipeline.data.picture_files import Pictures, find_pictures, walk
-from pipeline.data.picture_input import picture_input, resize_stored, stored_input
+from pipeline.data.picture_input import picture_input, resize_stored
 from pipeline.data.picture_report import copies, imbalance, require_readable
 from pipeline.data.picture_splits import choose_splits, hash_place
 from pipeline.data.picture_store import Store, store_pictures
@@ -23,6 +23,7 @@ from pipeline.engine.artifacts import digest_bytes, digest_file
 from pipeline.engine.content_digests import content_digests
 from pipeline.engine.stage import Reporter
 from pipeline.errors import DataError
+from pipeline.presets import in_size
 from pipeline.recipe.data import Data
 from pipeline.recipe.task import TaskSettings
 from pipeline.tasks.table import task_of
@@ -66,7 +67,7 @@ def load_pictures(
         reporter.log(f"data: {remark}")
     by_file, unreadable = content_digests(place, pictures.files)
     contents = {digest: place / file for file, digest in by_file.items()}
-    stored_spec = stored_input(spec, data.stored_size)
+    stored_spec = in_size(spec, data.stored_size)
     store = store_pictures(
         contents,
         stored_spec,
@@ -83,6 +84,8 @@ def load_pictures(
     splits = choose_splits(pictures, digests, seed=data.seed, shares=shares, shown=shown, reporter=reporter)
     for line in (*copies(pictures, digests, splits), *imbalance(pictures)):
         reporter.log(f"data: {line}")
+    if not pictures.files:
+        raise DataError(f"{shown}: expected at least one picture that can be read, found none")
     if stored_spec.shape != spec.shape:
         reporter.log(f"data: {_difference(contents, store, stored_spec, spec)}")
     written: dict[SplitName, Split] = {}

@@ -85,6 +85,7 @@ def read_torch_data(
             digests.append(digest_of(example))
             if example.target is not None:
                 targets.append(example.target)
+    _require_same_names(datasets, where)
     labels, outputs = _targets(targets, datasets[0][1], data, folder, task=task, where=where)
     splits = open_splits(
         given,
@@ -202,18 +203,33 @@ def _targets(
     raw = np.stack(targets)
     rules.check_targets(where, raw, exactly=False)
     labels = rules.stored(raw)
-    width = int(labels.max()) + 1 if labels.ndim == 1 else labels.shape[1]
-    names = _own_names(dataset)
+    of_one = int(labels.max()) + 1 if rules.name == "classification" else 1
+    width = of_one if labels.ndim == 1 else labels.shape[1]
+    names = own = _own_names(dataset)
     if len(names) < width:
         names = tuple(map(str, range(width)))
     if data.classes is None:
         return labels, names
     listed, _ = listed_outputs((), None, data, folder)
+    if names == own and set(own) <= set(listed):  # the same names in another order: targets follow them
+        return listed_outputs(own, labels, data, folder)[::-1]
     if len(listed) < width:
         raise DataError(
             f"data.classes: expected a name for each of {width} outputs, by the targets of {where}, found {len(listed)}"
         )
     return labels, listed
+
+
+def _require_same_names(datasets: Sequence[tuple[SplitName | None, Any]], where: str) -> None:
+    """Refuse splits whose classes differ: a folder that lacks a class counts the others otherwise."""
+    (first, dataset), *others = datasets
+    expected = _own_names(dataset)
+    for name, other in others:
+        if (found := _own_names(other)) != expected:
+            raise DataError(
+                f"{where}, {name}: expected the classes of {first}, {', '.join(expected) or 'none'}, found "
+                f"{', '.join(found) or 'none'}: the same number would mean another class; give all splits the same"
+            )
 
 
 def _own_names(dataset: Any) -> tuple[str, ...]:
@@ -242,6 +258,12 @@ def _spec(name: str, array: NDArray[Any], *, pictures: Mapping[str, Mode]) -> In
 def _remarks(specs: Sequence[InputSpec], count: int) -> Iterator[str]:
     for spec in specs:
         yield f"{count} examples of input {spec.name}, {spec.dtype} {spec.shape}, read from a torch Dataset"
+        if spec.decoding is not None:
+            yield (
+                f"picture files that clients send for {spec.name} are squeezed to {spec.shape[1]} x {spec.shape[2]}; "
+                "where the Dataset resizes or crops otherwise, use data.folder, or return a pipeline.DataSet with its "
+                "own ImageDecoding"
+            )
         if spec.dtype == "float32" and len(spec.shape) == 3 and spec.shape[0] in (1, 3):
             yield (
                 f"input {spec.name} looks like a picture in fractions, for which a server takes no picture files; let "

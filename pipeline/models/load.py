@@ -30,7 +30,7 @@ from pipeline.models.resnet import build_resnet18
 from pipeline.models.spec import ModelSpec
 from pipeline.models.table_features import feature_count, table_features
 from pipeline.models.wrappers import unwrapped
-from pipeline.presets import read_preset
+from pipeline.presets import in_size, read_preset
 from pipeline.recipe.model import Model, Preprocessing
 
 _PICTURE = Preprocessing(scale=1 / 255)
@@ -88,6 +88,8 @@ def _of_preset(name: str, data: DataInfo) -> Preprocessing:
     """The preprocessing of a published network; the pictures of the data must be decoded as that network sees them."""
     preset, spec = read_preset(name), data.inputs[0]
     expected = preset.input_spec(spec.name)
+    if spec.decoding is not None and len(data.inputs) == 1:
+        expected = in_size(expected, spec.shape[1:])
     other = spec.decoding is not None and (spec.shape, spec.decoding) != (expected.shape, expected.decoding)
     if len(data.inputs) != 1 or spec.shape[:1] != expected.shape[:1] or other:
         inputs = ", ".join(f"{spec.name} {spec.shape} by {spec.decoding}" for spec in data.inputs)

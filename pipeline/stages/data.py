@@ -21,6 +21,8 @@ class DataSettings(Section):
     task: TaskSettings
     fit: bool
     preset: str | None = None
+    # Beside a preset, a key that is set to its default is another recipe than one that is not set.
+    beside_preset: tuple[str, ...] = ()
     workers: int | None = Field(default=None, exclude=True)
     folder: Path = Field(exclude=True)
 
@@ -28,13 +30,15 @@ class DataSettings(Section):
 def settings(recipe: Recipe) -> DataSettings:
     """Return the stage's view of a recipe."""
     seen = recipe.model.preprocessing
+    preset = seen.preset if seen is not None and recipe.data.source == "folder" else None
     return DataSettings(
         # How many processes decode changes nothing in what they decode.
         data=recipe.data.model_copy(update={"workers": None}),
         workers=recipe.data.workers,
         task=recipe.task,
         fit=recipe.fits_statistics,
-        preset=seen.preset if seen is not None and recipe.data.source == "folder" else None,
+        preset=preset,
+        beside_preset=() if preset is None else tuple(sorted(recipe.data.model_fields_set)),
         folder=recipe.folder,
     )
 

@@ -37,10 +37,10 @@ def user_scores(
         UsageError: there is no such function, or it gives something else than a number in the range for each example.
     """
     where = f"task.score {function}"
-    values = import_factory(function, folder)(
+    score = import_factory(function, folder, then=lambda values: np.asarray(values, dtype=np.float64))
+    scores: NDArray[np.float64] = score(
         {name: np.ascontiguousarray(part) for name, part in split_outputs(answers, outputs).items()}, targets
     )
-    scores: NDArray[np.float64] = np.asarray(values, dtype=np.float64)
     low, high = score_range
     if scores.shape != (len(answers),):
         raise UsageError(

@@ -23,6 +23,7 @@ from pipeline.checks.parity import (
     UNOPTIMIZED,
     ParityCheck,
     ParityReport,
+    require_same_answers,
     require_same_decisions,
 )
 from pipeline.checks.reference import module_reference, unoptimized_reference
@@ -176,3 +177,15 @@ def test_a_lossless_file_that_decides_otherwise_on_validation_is_no_lossless_fil
         r"example 2: expected class 0, found 1",
     ):
         require_same_decisions("float.onnx.fp32", expected, turned, tolerance)
+
+
+def test_a_lossless_file_that_answers_otherwise_on_validation_is_none_in_any_task() -> None:
+    expected = np.array([[0.0, 5.0], [3.0, 3.1], [4.0, 0.0]], np.float32)
+    tolerance = fitted(FLOAT32, expected, noise=1e-6)
+    rounded = expected + np.float32(1e-6)
+    everywhere, nowhere = np.ones(3, np.bool_), np.zeros(3, np.bool_)
+    require_same_answers("float.onnx.fp32", expected, rounded, tolerance, disagreements=everywhere)
+    other = expected + np.array([[0, 0], [0, 0], [0, 0.5]], np.float32)
+    require_same_answers("float.onnx.fp32", expected, other, tolerance, disagreements=nowhere)
+    with pytest.raises(ProofError, match=r"found others to 1 of 3 examples; the first is example 2, 0\.5 apart"):
+        require_same_answers("float.onnx.fp32", expected, other, tolerance, disagreements=everywhere)

@@ -60,6 +60,27 @@ def test_labels_name_files_with_or_without_their_ending(tmp_path: Path) -> None:
     }
 
 
+def test_folders_say_the_split_where_labels_do_not(tmp_path: Path) -> None:
+    csv = "file,kind\ntrain/a.png,cat\ntest/b.png,dog\n"
+    assert _find(tmp_path, "train/a.png", "test/b.png", labels="l.csv", **{"l.csv": csv}) == {
+        "train/a.png": ("train", "cat"),
+        "test/b.png": ("test", "dog"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ("1.png,cat\n1,dog\n", "expected each picture once, found 1 twice: 1.png"),
+        ("2,cat\n1,dog\n", "found 1 without a file: 2"),
+        (".hidden/3.png,cat\n1,dog\n", "found 1 without a file: .hidden/3.png"),
+    ],
+)
+def test_a_picture_that_is_named_twice_or_unclearly_is_refused(tmp_path: Path, lines: str, problem: str) -> None:
+    with pytest.raises(DataError, match=problem):
+        _find(tmp_path, "1.png", "2.png", "2.jpg", ".hidden/3.png", labels="l.csv", **{"l.csv": f"file,kind\n{lines}"})
+
+
 def test_what_is_left_out_is_named(tmp_path: Path) -> None:
     write(tmp_path, dict.fromkeys(("cat/a.png", "dog/b.png", "dog/notes.txt"), b""))
     assert find_pictures(tmp_path, None, Classification(), shown="p").remarks == (

@@ -41,6 +41,9 @@ class Named(TensorDataset):
     classes = ["a", "b", "c", "d"]
 
 def named(): return Subset(Named(VALUES, LABELS), range(50))
+class Fewer(TensorDataset):
+    classes = ["a", "c", "d"]
+def other_names(): return {"train": Named(VALUES, LABELS), "test": Fewer(VALUES[:9], LABELS[:9])}
 
 class Other(Dataset):
     def __init__(self, get, size=40): self.get, self.size = get, size
@@ -133,6 +136,12 @@ def test_pictures_in_fractions_are_float32_and_the_log_says_what_that_costs(fold
 def test_names_are_the_data_sets_own_or_listed(folder: Path) -> None:
     assert load(folder, "named")[0].classes == ("a", "b", "c", "d")
     assert load(folder, "named", classes=["x", "y", "z"])[0].classes == ("x", "y", "z")
+    moved, _ = load(folder, "named", classes=["d", "c", "b", "a"])
+    own, _ = load(folder, "named")
+    assert moved.classes == ("d", "c", "b", "a")
+    assert moved.train.labels is not None
+    assert own.train.labels is not None
+    assert moved.train.labels.tolist() == [3 - label for label in own.train.labels]
     data, _ = load(folder, "unlabelled", classes=["x", "y"])
     assert (data.labelled, data.classes) == (False, ("x", "y"))
 
@@ -168,6 +177,7 @@ FORMS = "expected a pipeline.DataSet .*, a map-style torch Dataset, or a dict of
         ("loader", {}, UsageError, f"{FORMS}.*, found DataLoader"),
         ("pair", {}, UsageError, f"{FORMS}.*, found a tuple of TensorDataset, TensorDataset"),
         ("strange", {}, UsageError, f"{FORMS}.*, found a dict of train: TensorDataset, extra: TensorDataset"),
+        ("other_names", {}, DataError, "test: expected the classes of train, a, b, c, d, found a, c, d"),
         ("unlabelled", {}, DataError, "data.classes: expected the names of the network's outputs"),
         ("plain", {"classes": ["x"]}, DataError, "data.classes: expected a name for each of 3 outputs, .* found 1"),
     ],
