@@ -26,6 +26,7 @@ def run(built: Built, writes: Outputs) -> None:
     data = built.run_dir / "data"
     files = {
         Kind.DATA_INFO: data / "data.json",
+        Kind.MODEL_INFO: built.run_dir / "train" / "model.json",
         Kind.TRAIN_DATA: data / "train.safetensors",
         Kind.VALIDATION_DATA: data / "validation.safetensors",
         Kind.WEIGHTS: built.run_dir / "train" / "weights.safetensors",
