@@ -13,9 +13,12 @@ from pipeline.data.picture_files import Pictures, examples
 from pipeline.errors import DataError
 from pipeline.presets import read_preset
 from pipeline.recipe.data import Data
+from pipeline.recipe.task import TaskSettings, takes_any_data
 
 
-def with_classes(pictures: Pictures, data: Data, folder: Path, preset: str | None = None) -> Pictures:
+def with_classes(
+    pictures: Pictures, data: Data, folder: Path, preset: str | None = None, *, task: TaskSettings
+) -> Pictures:
     """Give outputs the names, and the order, that the recipe lists; a network that was trained elsewhere has its own.
 
     Args:
@@ -23,18 +26,19 @@ def with_classes(pictures: Pictures, data: Data, folder: Path, preset: str | Non
         data: section of the recipe.
         folder: folder of the recipe.
         preset: a published network, whose names count where there are no others; None where the recipe names none.
+        task: settings of the task; where the network names its outputs itself, no names are needed.
 
     Raises:
         DataError: a name of the data is not listed, or there are no names at all.
     """
     if data.classes is None and not pictures.outputs and preset is not None and (labels := read_preset(preset).labels):
         return replace(pictures, outputs=labels)
-    outputs, targets = listed_outputs(pictures.outputs, pictures.targets, data, folder)
+    outputs, targets = listed_outputs(pictures.outputs, pictures.targets, data, folder, task=task)
     return replace(pictures, outputs=outputs, targets=targets)
 
 
 def listed_outputs(
-    outputs: tuple[str, ...], targets: NDArray[Any] | None, data: Data, folder: Path
+    outputs: tuple[str, ...], targets: NDArray[Any] | None, data: Data, folder: Path, *, task: TaskSettings
 ) -> tuple[tuple[str, ...], NDArray[Any] | None]:
     """Give outputs the names, and the order, that the recipe lists.
 
@@ -43,6 +47,7 @@ def listed_outputs(
         targets: targets for them, as a split stores them; None where there are none.
         data: section of the recipe.
         folder: folder of the recipe.
+        task: settings of the task; where the network names its outputs itself, no names are needed.
 
     Returns:
         The listed names, or those of the data where none are listed, and the targets for them.
@@ -51,7 +56,7 @@ def listed_outputs(
         DataError: a name of the data is not listed, or there are no names at all.
     """
     if data.classes is None:
-        if not outputs:
+        if not outputs and not takes_any_data(task):
             raise DataError(
                 "data.classes: expected the names of the network's outputs, which nothing else tells without labels; "
                 "give a list, or a text file with a name on each line"

@@ -62,7 +62,7 @@ def load_pictures(
     place, shown = folder / data.folder, f"data.folder {data.folder}"
     spec = picture_input(data, preset)
     pictures = find_pictures(place, data.labels, task, targets=data.targets, shown=shown)
-    pictures = with_classes(pictures, data, folder, preset)
+    pictures = with_classes(pictures, data, folder, preset, task=task)
     for remark in pictures.remarks:
         reporter.log(f"data: {remark}")
     by_file, unreadable = content_digests(place, pictures.files)

@@ -81,7 +81,7 @@ def load_table(data: Data, folder: Path, *, task: TaskSettings, scratch: Path, r
     table = _read_rows(path, header, places, columns, count, missing=data.missing)
     targets = {header[place]: cells for place, cells in zip(places.targets, table.targets, strict=True)}
     labels, names = read_targets(targets, task, where=str(path)) if targets else (None, ())
-    outputs, labels = listed_outputs(names, labels, data, folder)
+    outputs, labels = listed_outputs(names, labels, data, folder, task=task)
     splits = open_splits(
         _given_splits(path, table, column=data.split),
         table.digests,

@@ -198,7 +198,7 @@ def _targets(
 ) -> tuple[NDArray[Any] | None, tuple[str, ...]]:
     """Targets as a split stores them, and the names of the outputs: listed, or the data set's own, or numbers."""
     if not targets:
-        return None, listed_outputs((), None, data, folder)[0]
+        return None, listed_outputs((), None, data, folder, task=task)[0]
     rules = task_of(task)
     raw = np.stack(targets)
     rules.check_targets(where, raw, exactly=False)
@@ -210,9 +210,9 @@ def _targets(
         names = tuple(map(str, range(width)))
     if data.classes is None:
         return labels, names
-    listed, _ = listed_outputs((), None, data, folder)
+    listed, _ = listed_outputs((), None, data, folder, task=task)
     if names == own and set(own) <= set(listed):  # the same names in another order: targets follow them
-        return listed_outputs(own, labels, data, folder)[::-1]
+        return listed_outputs(own, labels, data, folder, task=task)[::-1]
     if len(listed) < width:
         raise DataError(
             f"data.classes: expected a name for each of {width} outputs, by the targets of {where}, found {len(listed)}"

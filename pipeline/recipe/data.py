@@ -174,11 +174,6 @@ class Data(Section):
         return self
 
     def _check_table(self) -> None:
-        if not self.targets and self.classes is None:
-            raise ValueError(
-                "targets: expected the columns of the table that the network learns to give, found none; for a table "
-                "without them, list the names of the network's outputs in classes"
-            )
         named = [*self.targets, *([] if self.split is None else [self.split]), *self.columns]
         twice = sorted({name for name in named if named.count(name) > 1})
         if twice:

@@ -19,7 +19,15 @@ from pipeline.recipe.names import (
 from pipeline.recipe.package import Package, Smoke
 from pipeline.recipe.passes import FineTune
 from pipeline.recipe.section import LONGEST_NAME, NAME, Section
-from pipeline.recipe.task import Classification, Outputs, Regression, TaskSettings, why_no_confidence, why_no_smoothing
+from pipeline.recipe.task import (
+    Classification,
+    Outputs,
+    Regression,
+    TaskSettings,
+    takes_any_data,
+    why_no_confidence,
+    why_no_smoothing,
+)
 from pipeline.recipe.train import Train
 
 
@@ -49,6 +57,16 @@ class Recipe(Section):
             raise ValueError(
                 f"search.goal {self.search.goal} and select.goal {goal}: expected the same, for what is searched is "
                 "what is selected; give one of them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _outputs_of_a_table(self) -> Recipe:
+        data = self.data
+        if data.table is not None and not data.targets and data.classes is None and not takes_any_data(self.task):
+            raise ValueError(
+                "data.targets: expected the columns of the table that the network learns to give, found none; for a "
+                "table without them, list the names of the network's outputs in data.classes"
             )
         return self
 

@@ -12,7 +12,10 @@ from safetensors.numpy import save_file
 
 from pipeline._handlers.decode import InputSpec
 from pipeline.data.dataset import DataSet, Split, check_split, describe, read_info, read_split, write_info, write_split
+from pipeline.data.picture_classes import listed_outputs
 from pipeline.errors import DataError
+from pipeline.recipe.data import Data
+from pipeline.recipe.task import Classification, Outputs
 from pipeline.tasks.classification.member import ClassificationTask
 from pipeline.tasks.quality import AGREEMENT
 
@@ -96,3 +99,10 @@ def test_without_labels_the_float_network_decides_what_is_right() -> None:
         1,
     ]
     assert (labelled.metric(TASK), unlabelled.metric(TASK)) == ("accuracy", AGREEMENT)
+
+
+def test_a_network_that_names_its_outputs_needs_no_names_from_the_data(tmp_path: Path) -> None:
+    data = Data.model_validate({"folder": "p"})
+    assert listed_outputs((), None, data, tmp_path, task=Outputs()) == ((), None)
+    with pytest.raises(DataError, match=r"data\.classes: expected the names of the network's outputs"):
+        listed_outputs((), None, data, tmp_path, task=Classification())

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from pipeline.errors import UsageError
 from pipeline.recipe.limits import Budget
@@ -225,3 +226,10 @@ def test_mean_and_scale_are_fitted_where_a_network_is_trained_from_the_start_and
 ) -> None:
     recipe = Recipe.model_validate({"name": "r", "model": model, "data": data, "train": train})
     assert recipe.fits_statistics is fits
+
+
+def test_a_table_needs_no_targets_where_the_network_names_its_outputs() -> None:
+    document = {"name": "r", "model": {"factory": "mine:net"}, "data": {"table": "t.csv"}, "train": {"epochs": 0}}
+    with pytest.raises(ValidationError, match=r"data\.targets: expected the columns of the table .*, found none"):
+        Recipe.model_validate(document)
+    assert Recipe.model_validate({**document, "task": {"kind": "outputs"}}).data.targets == ()
