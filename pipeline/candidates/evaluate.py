@@ -29,8 +29,9 @@ from pipeline.checks.free_axes import Sized, sized_examples
 from pipeline.checks.locate.first_difference import locate
 from pipeline.checks.locate.layers import LayerFinding
 from pipeline.checks.outputs import predict_logits
-from pipeline.checks.parity import ParityReport, check_parity, require_same_answers, require_same_decisions
+from pipeline.checks.parity import ParityReport, check_parity
 from pipeline.checks.reference import Reference, module_reference, unoptimized_reference
+from pipeline.checks.whole_split import require_lossless
 from pipeline.compress.onnx_passes import Examples, apply_file_pass
 from pipeline.compress.pass_effect import PassReport
 from pipeline.compress.passes import apply_passes
@@ -224,11 +225,8 @@ def evaluate(
     logits = predict_logits(
         file=file, runtime=runtime, inputs=context.model.inputs, data=context.validation, scratch=context.scratch
     )
-    if not spec.lossy and context.task.decides_by_largest:
-        require_same_decisions(spec.name, float_logits, logits, parity.tolerance)
-    elif not spec.lossy:
-        disagreements = context.task.disagreements(logits, float_logits, activation=context.model.outputs_are)
-        require_same_answers(spec.name, float_logits, logits, parity.tolerance, disagreements=disagreements)
+    if not spec.lossy:
+        require_lossless(spec.name, float_logits, logits, parity.tolerance, context.task, context.model.outputs_are)
     quality = judge_on(
         read_split(context.validation),
         context.task,

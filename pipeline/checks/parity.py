@@ -11,10 +11,9 @@ from typing import Any, assert_never
 from urllib.parse import quote
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from pipeline._handlers.compare import Comparison, compare, limits_of, turned_decisions
+from pipeline._handlers.compare import Comparison, compare
 from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.runtimes import RUNTIMES, RuntimeKind
@@ -288,60 +287,6 @@ def _is_onnx(kind: RuntimeKind) -> bool:
             return False
         case unreachable:
             assert_never(unreachable)
-
-
-def require_same_decisions(candidate: str, expected: NDArray[Any], answers: NDArray[Any], tolerance: Tolerance) -> None:
-    """Stop where a lossless file and its source decide differently on labelled data.
-
-    Args:
-        candidate: name of the candidate.
-        expected: answers of its source, (N, K).
-        answers: answers of the candidate, (N, K).
-        tolerance: tolerance of its parity; a decision with no larger lead may turn.
-
-    Raises:
-        ProofError: a decision turned; the message is one line with the example and both decisions.
-    """
-    turned = turned_decisions(expected, answers, tolerance)
-    if turned.size:
-        row = int(turned[0])
-        raise ProofError(
-            f"{candidate}: parity on validation: expected the decisions of its torch module, found {len(turned)} of "
-            f"{len(expected)} turned that are no near ties; the first is example {row}: expected class "
-            f"{int(expected[row].argmax())}, found {int(answers[row].argmax())}"
-        )
-
-
-def require_same_answers(
-    candidate: str,
-    expected: NDArray[Any],
-    answers: NDArray[Any],
-    tolerance: Tolerance,
-    *,
-    disagreements: NDArray[np.bool_],
-) -> None:
-    """Stop where a lossless file and its source answer differently on the whole split, in a task without classes.
-
-    Args:
-        candidate: name of the candidate.
-        expected: answers of its source, (N, K).
-        answers: answers of the candidate, (N, K).
-        tolerance: tolerance of its parity; each row is a call of its own.
-        disagreements: whether the task tells the answers to an example apart, (N,).
-
-    Raises:
-        ProofError: an example is answered otherwise, and by more than rounding; the message is one line.
-    """
-    reference = expected.astype(np.float64)
-    beyond = np.abs(answers.astype(np.float64) - reference) > limits_of(reference, tolerance, batch_size=1)
-    wrong = np.flatnonzero(beyond.any(axis=1) & disagreements)
-    if wrong.size:
-        row = int(wrong[0])
-        raise ProofError(
-            f"{candidate}: parity on validation: expected the answers of its torch module, found others to "
-            f"{len(wrong)} of {len(expected)} examples; the first is example {row}, "
-            f"{np.abs(answers[row].astype(np.float64) - reference[row]).max():.2g} apart"
-        )
 
 
 def failure(report: ParityReport, *, where: str = "") -> str:

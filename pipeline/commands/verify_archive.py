@@ -20,7 +20,8 @@ from pipeline.candidates.spec import FLOAT_NAMES
 from pipeline.checks.golden import GoldenReport, replay_golden
 from pipeline.checks.outputs import predict_logits
 from pipeline.commands.vouched import open_vouched
-from pipeline.data.dataset import SPLITS, Split, check_split, read_info, read_split
+from pipeline.data.dataset import SPLITS, Split, read_info, read_split
+from pipeline.data.input_checks import check_split
 from pipeline.engine.artifacts import digest_file
 from pipeline.engine.stage import Reporter, Silent
 from pipeline.errors import FileError, ProofError, UsageError

@@ -15,11 +15,9 @@ from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, mode
 from safetensors import SafetensorError
 
 from pipeline._handlers.activation import Activation
-from pipeline._handlers.bad_request import BadRequest
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.sizes import require_sizes
 from pipeline.data.free_axis_sizes import with_shared_names
-from pipeline.data.input_checks import check_input
+from pipeline.data.input_checks import check_split
 from pipeline.data.training_statistics import Statistics, fit_statistics
 from pipeline.engine.array_files import fits_in_memory, link_or_copy, pieces, read_arrays, write_arrays
 from pipeline.engine.documents import Document, first_problem
@@ -372,38 +370,6 @@ def read_split(path: Path) -> Split:
     if strange := [key for key in arrays if not key.startswith(_INPUT)]:
         raise DataError(f"{path}: expected a split as the data stage writes it, found a tensor {strange[0]!a} in it")
     return Split(inputs={key.removeprefix(_INPUT): raw for key, raw in arrays.items()}, labels=labels)
-
-
-def check_split(where: str, split: Split, inputs: Sequence[InputSpec], *, outputs: int, task: Task) -> None:
-    """Check a split against the inputs and the task of a model.
-
-    Args:
-        where: name of the split, for messages.
-        split: split that is checked.
-        inputs: specifications of the inputs of one example.
-        outputs: number of the network's outputs.
-        task: task of the network.
-
-    Raises:
-        DataError: the split is empty, of unequal lengths, of the wrong shape or dtype, out of the domain, or its labels
-            do not fit the task.
-    """
-    if split.labels is not None:
-        task.check_targets(where, split.labels, exactly=True)
-    if len(split) == 0:
-        raise DataError(f"{where}: expected at least one example, found none")
-    if split.labels is not None:
-        task.check_values(where, split.labels, outputs=outputs)
-    expected = {spec.name for spec in inputs}
-    if set(split.inputs) != expected:
-        raise DataError(f"{where}: expected inputs {sorted(expected)}, found {sorted(split.inputs)}")
-    alike = f"of input {next(iter(split.inputs))}" if split.labels is None else "labels"
-    for spec in inputs:
-        check_input(f"{where}: input {spec.name}", split.inputs[spec.name], spec, len(split), alike=alike)
-    try:
-        require_sizes({spec.name: split.inputs[spec.name].shape[1:] for spec in inputs}, inputs)
-    except BadRequest as problem:
-        raise DataError(f"{where}: {problem}") from problem
 
 
 def _stored(where: str, labels: NDArray[Any], task: Task) -> NDArray[Any]:

@@ -1,19 +1,57 @@
-"""Check the values of one input of a split against its specification."""
+"""Check a split against the inputs and the task of a model."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline._handlers.bad_request import BadRequest
 from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.domain import occurring
-from pipeline._handlers.sizes import fits_shape
+from pipeline._handlers.sizes import fits_shape, require_sizes
 from pipeline.engine.array_files import pieces
 from pipeline.errors import DataError
+from pipeline.tasks.task import Task
+
+if TYPE_CHECKING:  # it imports this module
+    from pipeline.data.dataset import Split
 
 _MOST_COLUMNS = 12
+
+
+def check_split(where: str, split: Split, inputs: Sequence[InputSpec], *, outputs: int, task: Task) -> None:
+    """Check a split against the inputs and the task of a model.
+
+    Args:
+        where: name of the split, for messages.
+        split: split that is checked.
+        inputs: specifications of the inputs of one example.
+        outputs: number of the network's outputs.
+        task: task of the network.
+
+    Raises:
+        DataError: the split is empty, of unequal lengths, of the wrong shape or dtype, out of the domain, or its labels
+            do not fit the task.
+    """
+    if split.labels is not None:
+        task.check_targets(where, split.labels, exactly=True)
+    if len(split) == 0:
+        raise DataError(f"{where}: expected at least one example, found none")
+    if split.labels is not None:
+        task.check_values(where, split.labels, outputs=outputs)
+    expected = {spec.name for spec in inputs}
+    if set(split.inputs) != expected:
+        raise DataError(f"{where}: expected inputs {sorted(expected)}, found {sorted(split.inputs)}")
+    alike = f"of input {next(iter(split.inputs))}" if split.labels is None else "labels"
+    for spec in inputs:
+        check_input(f"{where}: input {spec.name}", split.inputs[spec.name], spec, len(split), alike=alike)
+    try:
+        require_sizes({spec.name: split.inputs[spec.name].shape[1:] for spec in inputs}, inputs)
+    except BadRequest as problem:
+        raise DataError(f"{where}: {problem}") from problem
 
 
 def check_input(where: str, raw: Any, spec: InputSpec, count: int, *, alike: str) -> None:

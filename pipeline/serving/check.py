@@ -29,7 +29,8 @@ from pipeline._handlers.task_answers import ANSWERS
 from pipeline.archive.golden import answers
 from pipeline.archive.golden_batch import golden_answers
 from pipeline.archive.mar import Archive
-from pipeline.data.dataset import Split, check_split
+from pipeline.data.dataset import Split
+from pipeline.data.input_checks import check_split
 from pipeline.engine.artifacts import digest_bytes
 from pipeline.engine.stage import Reporter, Silent
 from pipeline.errors import ProofError, ServerError

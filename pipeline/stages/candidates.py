@@ -155,12 +155,9 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.candidates.timing import time_side_by_side
     from pipeline.candidates.tune import forget_others
     from pipeline.candidates.unproven import Named
-    from pipeline.data.dataset import read_info, read_split
+    from pipeline.data.dataset import read_info
     from pipeline.engine.documents import read_document, write_document
-    from pipeline.models.first_call import check_training_mode
     from pipeline.models.info import ModelInfo
-    from pipeline.models.weights import load_network
-    from pipeline.recipe.passes import FineTune
     from pipeline.recipe.task import judged_by_labels
     from pipeline.search.make import make_candidates
     from pipeline.tasks.table import task_of
@@ -172,17 +169,7 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     task = task_of(data.task, outputs=model.outputs, folder=settings.folder)
     files = {kind: inputs.one(kind) for kind in (Kind.WEIGHTS, Kind.TRAIN_DATA, Kind.VALIDATION_DATA)}
     weights, validation = files[Kind.WEIGHTS], files[Kind.VALIDATION_DATA]
-    if settings.search is not None or any(
-        isinstance(step, FineTune) for variant in settings.candidates.variants or () for step in variant.passes
-    ):
-        check_training_mode(
-            model,
-            load_network(model, weights),
-            task=task,
-            examples=read_split(validation),
-            source=f"model.{'name' if settings.model.factory is None else 'factory'} "
-            f"{settings.model.factory or settings.model.name}",
-        )
+    _check_training(settings, model, task, weights=weights, validation=validation)
     logits = float_logits(model, weights, validation)
     sized = other_sizes(model, weights, validation)
     for line in sized.lines():
@@ -244,6 +231,29 @@ def _model(settings: CandidatesSettings, data: DataInfo, info: ModelInfo) -> Mod
         shift = settings.shift if searched.shift is None else searched.shift
         require_pictures(Augmentation(shift=shift), model.inputs, section="search")
     return model
+
+
+def _check_training(
+    settings: CandidatesSettings, model: ModelSpec, task: Task, *, weights: Path, validation: Path
+) -> None:
+    """Find out, before anything is made, whether a network that is to be fine-tuned answers in training mode."""
+    from pipeline.data.dataset import read_split
+    from pipeline.models.first_call import check_training_mode
+    from pipeline.models.weights import load_network
+    from pipeline.recipe.passes import FineTune
+
+    passes = [step for variant in settings.candidates.variants or () for step in variant.passes]
+    if settings.search is None and not any(isinstance(step, FineTune) for step in passes):
+        return
+    network = settings.model
+    source = f"model.name {network.name}" if network.factory is None else f"model.factory {network.factory}"
+    check_training_mode(
+        model,
+        load_network(model, weights),
+        task=task,
+        examples=read_split(validation),
+        source=source,
+    )
 
 
 def _eager_source(settings: CandidatesSettings, inputs: Inputs, context: Context) -> EagerSource:

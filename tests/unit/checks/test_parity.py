@@ -15,7 +15,7 @@ from onnx import helper
 from safetensors.numpy import save_file
 from torch import Tensor, nn
 
-from pipeline._handlers.compare import compare, fitted
+from pipeline._handlers.compare import compare
 from pipeline._handlers.tolerance import FLOAT32, INT8_DYNAMIC
 from pipeline.checks.parity import (
     EVALUATOR,
@@ -23,8 +23,6 @@ from pipeline.checks.parity import (
     UNOPTIMIZED,
     ParityCheck,
     ParityReport,
-    require_same_answers,
-    require_same_decisions,
 )
 from pipeline.checks.reference import module_reference, unoptimized_reference
 from pipeline.errors import DataError, ProofError
@@ -163,29 +161,3 @@ def test_the_worst_check_is_a_failed_one(exported: Exported, tmp_path: Path) -> 
     broken = replace(report.checks[3], comparison=replace(report.checks[3].comparison, passed=False))
     mixed = replace(report, checks=(*report.checks[:3], broken, *report.checks[4:]))
     assert mixed.worst is broken
-
-
-def test_a_lossless_file_that_decides_otherwise_on_validation_is_no_lossless_file() -> None:
-    expected = np.array([[0.0, 5.0, 1.0], [3.0, 3.0001, 0.0], [4.0, 0.0, 1.0]], np.float32)
-    near_tie = expected + np.array([[0, 0, 0], [2e-4, 0, 0], [0, 0, 0]], np.float32)
-    tolerance = fitted(FLOAT32, expected, noise=1e-5)
-    require_same_decisions("float.onnx.fp32", expected, near_tie, tolerance)
-    turned = near_tie + np.array([[0, 0, 0], [0, 0, 0], [0, 5, 0]], np.float32)
-    with pytest.raises(
-        ProofError,
-        match=r"^float\.onnx\.fp32: parity on validation: .* found 1 of 3 turned that are no near ties; the first is "
-        r"example 2: expected class 0, found 1",
-    ):
-        require_same_decisions("float.onnx.fp32", expected, turned, tolerance)
-
-
-def test_a_lossless_file_that_answers_otherwise_on_validation_is_none_in_any_task() -> None:
-    expected = np.array([[0.0, 5.0], [3.0, 3.1], [4.0, 0.0]], np.float32)
-    tolerance = fitted(FLOAT32, expected, noise=1e-6)
-    rounded = expected + np.float32(1e-6)
-    everywhere, nowhere = np.ones(3, np.bool_), np.zeros(3, np.bool_)
-    require_same_answers("float.onnx.fp32", expected, rounded, tolerance, disagreements=everywhere)
-    other = expected + np.array([[0, 0], [0, 0], [0, 0.5]], np.float32)
-    require_same_answers("float.onnx.fp32", expected, other, tolerance, disagreements=nowhere)
-    with pytest.raises(ProofError, match=r"found others to 1 of 3 examples; the first is example 2, 0\.5 apart"):
-        require_same_answers("float.onnx.fp32", expected, other, tolerance, disagreements=everywhere)

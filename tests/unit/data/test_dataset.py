@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline._handlers.decode import InputSpec
-from pipeline.data.dataset import DataSet, Split, check_split, describe, read_info, read_split, write_info, write_split
+from pipeline.data.dataset import DataSet, Split, describe, read_info, read_split, write_info, write_split
+from pipeline.data.input_checks import check_split
 from pipeline.errors import DataError
 from pipeline.tasks.classification.member import ClassificationTask
 

@@ -11,7 +11,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from pipeline._handlers.decode import InputSpec
-from pipeline.data.dataset import DataSet, Split, check_split, describe, read_info, read_split, write_info, write_split
+from pipeline.data.dataset import DataSet, Split, describe, read_info, read_split, write_info, write_split
+from pipeline.data.input_checks import check_split
 from pipeline.data.picture_classes import listed_outputs
 from pipeline.errors import DataError
 from pipeline.recipe.data import Data
