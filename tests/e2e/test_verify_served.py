@@ -54,7 +54,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Archive:
     changed[20, 1] += np.float32(0.01)
     model.graph.initializer[0].CopyFrom(numpy_helper.from_array(changed, "weight"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(served_models, "linear_onnx", lambda _: model.SerializeToString())
+        patch.setattr(served_models, "linear_onnx", lambda *_, **__: model.SerializeToString())
         return build_archive(tmp_path_factory.mktemp("other"), [GREY])
 
 
