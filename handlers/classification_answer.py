@@ -80,9 +80,9 @@ class ClassificationAnswer:
             name if place == 1 else f"{name}_{place}" for place in range(1, serving.top + 1) for name in _CLASS_FIELDS
         )
 
-    def cells(self, serving: Serving, answer: Mapping[str, Any]) -> tuple[str | int | float | None, ...]:  # noqa: ARG002
+    def cells(self, serving: Serving, outputs: NDArray[np.float32]) -> tuple[str | int | float | None, ...]:
         """Write the most probable classes one after the other."""
-        return tuple(entry[name] for entry in answer["top"] for name in _CLASS_FIELDS)
+        return tuple(entry[name] for entry in self.tell(serving, outputs)["top"] for name in _CLASS_FIELDS)
 
 
 def read_class(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,9 @@ from .description_checks import checked_number
 if TYPE_CHECKING:
     from .description import Serving
 
+# Probability from which a label is given where the settings name none.
+_THRESHOLD = (0.5,)
+
 
 class MultiLabelAnswer:
     """The labels whose probability reaches their threshold, and the `top` most probable labels of all."""
@@ -29,7 +32,13 @@ class MultiLabelAnswer:
 
     def check(self, settings: Mapping[str, Any], labels: Sequence[str]) -> None:
         """Require one threshold, or one for each label."""
-        thresholds_of(settings, len(labels))
+        listed = settings.get("threshold", _THRESHOLD)
+        if not isinstance(listed, (list, tuple)) or len(listed) not in (1, len(labels)):
+            raise ValueError(
+                f"task_settings.threshold: expected a list of 1 or {len(labels)} numbers, found {ascii(listed)[:100]}"
+            )
+        for value in listed:
+            checked_number(value, "task_settings.threshold", above=0.0, most=1.0)
 
     def tell(self, serving: Serving, outputs: NDArray[np.float32]) -> dict[str, Any]:
         """Turn one instance's outputs, (K,), into the answer that a client gets; the most probable labels come first.
@@ -37,7 +46,8 @@ class MultiLabelAnswer:
         The labels may be none. How many labels `top` holds does not depend on the thresholds.
         """
         shares = label_probabilities(outputs, serving.activation)
-        reached = shares >= thresholds_of(serving.task_settings, len(serving.labels))
+        # `check` found them right when the archive was read.
+        reached = shares >= np.asarray(serving.task_settings.get("threshold", _THRESHOLD), np.float64)
         order: list[int] = np.argsort(-shares, kind="stable").tolist()
         entries = [
             {"label": serving.labels[index], "class_id": index, "probability": float(shares[index])} for index in order
@@ -86,31 +96,10 @@ class MultiLabelAnswer:
         """Name the labels that an example gets, in one cell, and the probability of each label."""
         return ("labels", *(f"probability {label}" for label in serving.labels))
 
-    def cells(self, serving: Serving, answer: Mapping[str, Any]) -> tuple[str | int | float | None, ...]:
-        """Write the labels, joined by semicolons, and the probabilities that the answer tells."""
-        told = {entry["class_id"]: entry["probability"] for entry in (*answer["labels"], *answer["top"])}
-        labels = ";".join(entry["label"] for entry in answer["labels"])
-        return (labels, *(told.get(index) for index in range(len(serving.labels))))
-
-
-def thresholds_of(settings: Mapping[str, Any], labels: int) -> NDArray[np.float64]:
-    """Return the probability from which each label is given, (K,).
-
-    Args:
-        settings: settings of the task in `serving.json`.
-        labels: number of labels, K.
-
-    Raises:
-        ValueError: there is neither one threshold nor one for each label, or one is no probability.
-    """
-    listed = settings.get("threshold", [0.5])
-    if not isinstance(listed, (list, tuple)) or len(listed) not in (1, labels):
-        raise ValueError(
-            f"task_settings.threshold: expected a list of 1 or {labels} numbers, found {ascii(listed)[:100]}"
-        )
-    numbers = [checked_number(value, "task_settings.threshold", above=0.0, most=1.0) for value in listed]
-    thresholds: NDArray[np.float64] = np.broadcast_to(np.array(numbers, np.float64), (labels,))
-    return thresholds
+    def cells(self, serving: Serving, outputs: NDArray[np.float32]) -> tuple[str | int | float | None, ...]:
+        """Write the labels, joined by semicolons, and the probability of each label, given or not."""
+        labels = ";".join(entry["label"] for entry in self.tell(serving, outputs)["labels"])
+        return (labels, *label_probabilities(outputs, serving.activation).tolist())
 
 
 def _entry(entry: Mapping[str, Any]) -> str:

@@ -74,12 +74,13 @@ class OutputsAnswer:
         """Name a column for each value: the output's name, with the place of the value where there are several."""
         return tuple(f"{spec.name}{place}" for spec in serving.outputs for place in _places(spec))
 
-    def cells(self, serving: Serving, answer: Mapping[str, Any]) -> tuple[str | int | float | None, ...]:
+    def cells(self, serving: Serving, outputs: NDArray[np.float32]) -> tuple[str | int | float | None, ...]:
         """Write all values one after the other."""
+        tensors = self.tell(serving, outputs)["outputs"]
         return tuple(
             value
             for spec in serving.outputs
-            for value in np.asarray(answer["outputs"][spec.name], dtype=np.float64).ravel().tolist()
+            for value in np.asarray(tensors[spec.name], dtype=np.float64).ravel().tolist()
         )
 
 

@@ -29,7 +29,13 @@ class RegressionAnswer:
 
     def check(self, settings: Mapping[str, Any], labels: Sequence[str]) -> None:
         """Require no units, one for all outputs, or one for each."""
-        units_of(settings, len(labels))
+        listed = settings.get("units", [])
+        if not isinstance(listed, (list, tuple)) or len(listed) not in (0, 1, len(labels)):
+            raise ValueError(
+                f"task_settings.units: expected a list of none, 1 or {len(labels)} units, found {ascii(listed)[:100]}"
+            )
+        for unit in listed:
+            checked_text(unit, "task_settings.units")
 
     def tell(self, serving: Serving, outputs: NDArray[np.float32]) -> dict[str, Any]:
         """Turn one instance's outputs, (K,), into the answer that a client gets."""
@@ -78,35 +84,22 @@ class RegressionAnswer:
 
     def columns(self, serving: Serving) -> tuple[str, ...]:
         """Name the outputs, with their units."""
-        units = units_of(serving.task_settings, len(serving.labels))
+        units = _units(serving)
         return tuple(f"{name} [{unit}]" if unit else name for name, unit in zip(serving.labels, units, strict=True))
 
-    def cells(self, serving: Serving, answer: Mapping[str, Any]) -> tuple[str | int | float | None, ...]:  # noqa: ARG002
+    def cells(self, serving: Serving, outputs: NDArray[np.float32]) -> tuple[str | int | float | None, ...]:
         """Write the values."""
-        return tuple(entry["value"] for entry in answer["values"])
+        return tuple(entry["value"] for entry in self.tell(serving, outputs)["values"])
 
 
-def units_of(settings: Mapping[str, Any], outputs: int) -> tuple[str, ...]:
-    """Return the unit of each output; empty texts where there are none.
-
-    Args:
-        settings: settings of the task in `serving.json`.
-        outputs: number of outputs.
-
-    Raises:
-        ValueError: there are neither no units, nor one, nor one for each output.
-    """
-    listed = settings.get("units", [])
-    if not isinstance(listed, (list, tuple)) or len(listed) not in (0, 1, outputs):
-        raise ValueError(
-            f"task_settings.units: expected a list of none, 1 or {outputs} units, found {ascii(listed)[:100]}"
-        )
-    units = tuple(checked_text(unit, "task_settings.units") for unit in listed) or ("",)
-    return units * outputs if len(units) == 1 else units
+def _units(serving: Serving) -> tuple[str, ...]:
+    """Return the unit of each output, as `check` found them right; empty texts where there are none."""
+    units = tuple(serving.task_settings.get("units", ())) or ("",)
+    return units * len(serving.labels) if len(units) == 1 else units
 
 
 def _answer(serving: Serving, values: Sequence[float]) -> dict[str, Any]:
-    units = units_of(serving.task_settings, len(serving.labels))
+    units = _units(serving)
     return {
         "values": [
             {"name": name, "value": value, **({"unit": unit} if unit else {})}

@@ -70,8 +70,8 @@ class Answer(Protocol):
     def columns(self, serving: Serving) -> tuple[str, ...]:
         """Name the columns that an answer takes in a table: the same for every answer of a model."""
 
-    def cells(self, serving: Serving, answer: Mapping[str, Any]) -> tuple[Cell, ...]:
-        """Write an answer that `tell` returned as a row of a table, one value for each of `columns`."""
+    def cells(self, serving: Serving, outputs: NDArray[np.float32]) -> tuple[Cell, ...]:
+        """Write one instance's outputs, (K,), as a row of a table, one value for each of `columns`."""
 
 
 ANSWERS: dict[TaskName, Answer] = {

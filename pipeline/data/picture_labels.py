@@ -11,13 +11,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from pipeline.data.dataset import SplitName
-from pipeline.data.table_cells import place_of
+from pipeline.data.table_cells import place_of, separator_of
 from pipeline.data.target_columns import read_targets
 from pipeline.errors import DataError
 from pipeline.recipe.task import TaskSettings
 
 _FILE, _SPLIT = "file", "split"
-_DELIMITERS = ",;\t"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +88,8 @@ def _columns(path: Path) -> dict[str, list[str]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             header = stream.readline()
-            delimiter = max(_DELIMITERS, key=header.count)
             stream.seek(0)
-            lines = [line for line in csv.reader(stream, delimiter=delimiter, strict=True) if any(line)]
+            lines = [line for line in csv.reader(stream, delimiter=separator_of(header), strict=True) if any(line)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise DataError(f"data.labels {path}: expected a CSV file in UTF-8, found: {reason}") from error

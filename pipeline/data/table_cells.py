@@ -1,4 +1,4 @@
-"""Cells of a table: what is a number, what is a missing value, and where a cell stands."""
+"""Cells of a table: what separates them, what is a number or a missing value, and where a cell stands."""
 
 from __future__ import annotations
 
@@ -11,6 +11,13 @@ from numpy.typing import NDArray
 # Texts that stand for no number, besides the empty cell. They say so only in a column of numbers: among categories,
 # NA may be a country, and none an answer.
 MISSING_NUMBERS = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
+_SEPARATORS = ",;\t|"
+
+
+def separator_of(line: str) -> str:
+    """The separator that stands most often in the first line of a table, outside quotes."""
+    outside = "".join(line.split('"')[::2])
+    return max(_SEPARATORS, key=outside.count)
 
 
 def number_of(text: str) -> float | None:

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipeline.data.table_cells import separator_of
 from pipeline.errors import DataError
 
 # Cells of some rows, one sequence for each column in the order of the header; a missing value is an empty text.
 Piece = Sequence[Sequence[str]]
 
 _PIECE_ROWS = 20_000
-_DELIMITERS = (",", ";", "\t", "|")
 _PARQUET = b"PAR1"
 _REMEDIES = {
     b"PK\x03\x04": "a zip file or a spreadsheet; save the sheet as CSV, or unpack the file",
@@ -107,19 +107,13 @@ def _csv_rows(path: Path) -> Iterator[list[str]]:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             line = stream.readline(_HEAD_BYTES)
             stream.seek(0)
-            yield from csv.reader(stream, delimiter=_delimiter(line), strict=True)
+            yield from csv.reader(stream, delimiter=separator_of(line), strict=True)
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path}: expected text in UTF-8, found byte 0x{error.object[error.start]:02x}; save it in UTF-8"
         ) from error
     except (csv.Error, OSError) as error:
         raise DataError(f"{path}: expected CSV, found: {error}") from error
-
-
-def _delimiter(line: str) -> str:
-    """Return the separator that stands most often in the first line, outside quotes."""
-    outside = "".join(line.split('"')[::2])
-    return max(_DELIMITERS, key=outside.count)
 
 
 def _parquet_header(path: Path) -> tuple[str, ...]:

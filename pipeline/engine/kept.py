@@ -60,19 +60,8 @@ def keep_file(source: Path, path: Path) -> None:
     source.replace(path)
 
 
-def keep_bytes(path: Path, content: bytes) -> None:
-    """Write a file in one step, as `keep_file` moves one.
-
-    Args:
-        path: path of the file.
-        content: all bytes of the file.
-    """
-    write_atomically(digest_beside(path), hashlib.sha256(content).hexdigest().encode())
-    write_atomically(path, content)
-
-
 def is_kept(path: Path, log: Log) -> bool:
-    """Whether a file that `keep_file` or `keep_bytes` put in its place is there and whole.
+    """Whether a file that `keep_file` put in its place is there and whole.
 
     Args:
         path: path of the file.

@@ -119,7 +119,9 @@ class ArchiveComparison:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
-        return {**asdict(self), "old": str(self.old), "new": str(self.new), "data": str(self.data)}
+        differences = [difference.to_json() for difference in self.differences]
+        paths = {"old": str(self.old), "new": str(self.new), "data": str(self.data)}
+        return {**asdict(self), **paths, "differences": differences}
 
 
 def conclude(

@@ -56,9 +56,8 @@ class DifferenceFile:
     def add(self, difference: Difference) -> None:
         """Add a row."""
         cells: list[Cell] = [difference.name, difference.target]
-        for serving, answer in ((self._old, difference.old), (self._new, difference.new)):
-            empty: list[Cell] = [None] * len(_columns(serving))
-            cells += empty if answer is None else ANSWERS[serving.task].cells(serving, answer)
+        for serving, answer in ((self._old, difference.old_cells), (self._new, difference.new_cells)):
+            cells += (None,) * len(_columns(serving)) if answer is None else answer
         self._write([*cells, difference.largest, difference.reason])
 
     def finish(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline._handlers.activation import Activation
 from pipeline._handlers.description import Serving
-from pipeline._handlers.task_answers import ANSWERS
+from pipeline._handlers.task_answers import ANSWERS, Cell
 from pipeline.scoring.pool import Answers
 from pipeline.tasks.task import Task
 
@@ -28,6 +28,8 @@ class Difference:
         target: what would be right, in words; None where nobody says.
         old: answer of the old archive, as its server gives it; None where it has none.
         new: answer of the new archive; None where it has none.
+        old_cells: the old answer as a row of a table; None where there is none.
+        new_cells: the new answer as a row of a table; None where there is none.
         old_words: the old answer in short, for a person; `no answer` without one.
         new_words: the new answer in short.
         reason: why one of them has no answer; empty where both have one.
@@ -38,10 +40,16 @@ class Difference:
     target: str | None
     old: Mapping[str, Any] | None
     new: Mapping[str, Any] | None
+    old_cells: tuple[Cell, ...] | None
+    new_cells: tuple[Cell, ...] | None
     old_words: str
     new_words: str
     reason: str
     largest: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values, without the rows of a table, which say the same as the answers."""
+        return {name: value for name, value in asdict(self).items() if name not in ("old_cells", "new_cells")}
 
 
 @dataclass(kw_only=True)
@@ -113,6 +121,8 @@ class Tally:
                 target=None if targets is None else target_in_words(targets[row], self.old),
                 old=_answer(self.old, outputs[row]) if has_old[row] else None,
                 new=_answer(self.new, other[row]) if has_new[row] else None,
+                old_cells=_cells(self.old, outputs[row]) if has_old[row] else None,
+                new_cells=_cells(self.new, other[row]) if has_new[row] else None,
                 old_words=_in_short(self.old, outputs[row]) if has_old[row] else "no answer",
                 new_words=_in_short(self.new, other[row]) if has_new[row] else "no answer",
                 reason=reasons.get(names[row], ""),
@@ -170,6 +180,10 @@ def _output_name(serving: Serving, output: int) -> str:
 
 def _answer(serving: Serving, outputs: NDArray[np.float32]) -> dict[str, Any]:
     return ANSWERS[serving.task].tell(serving, outputs)
+
+
+def _cells(serving: Serving, outputs: NDArray[np.float32]) -> tuple[Cell, ...]:
+    return ANSWERS[serving.task].cells(serving, outputs)
 
 
 def _in_short(serving: Serving, outputs: NDArray[np.float32]) -> str:

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline._handlers.decode import InputSpec
-from pipeline.data.table_cells import number_of
+from pipeline.data.table_cells import number_of, separator_of
 from pipeline.engine.places import os_error_text
 from pipeline.errors import DataError, FileError, UsageError
 from pipeline.scoring.arrays import file_identity
 from pipeline.scoring.sources import Request
 
-_DELIMITERS = ",;\t|"
 # Text of one cell, in characters; longer ones are no number and no category, but may stand in columns left out.
 _MOST_CELL = 1 << 24
 _SHOWN = 12
@@ -114,8 +113,7 @@ def open_table(path: Path, inputs: Sequence[InputSpec]) -> TableSource:
     try:
         with path.open("rb") as file:
             line = file.readline(_MOST_CELL).decode("utf-8-sig", "replace")
-            outside = "".join(line.split('"')[::2])  # what stands between quotes separates nothing
-            delimiter = "\t" if path.suffix.lower() == ".tsv" else max(_DELIMITERS, key=outside.count)
+            delimiter = "\t" if path.suffix.lower() == ".tsv" else separator_of(line)
         with _opened(path, delimiter) as (rows, _):
             first = next(rows, None)
     except OSError as error:

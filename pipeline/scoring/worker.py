@@ -11,7 +11,6 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, assert_never
@@ -110,14 +109,11 @@ def _encoder(form: Form, predictor: Predictor) -> Callable[[Sequence[Outcome]], 
 def _rows(predictor: Predictor, outcomes: Iterable[Outcome]) -> Iterator[Sequence[object]]:
     answer = ANSWERS[predictor.serving.task]
     empty = [None] * len(answer.columns(predictor.serving))
-    # A column for each label needs the probabilities of all, of which a client gets the first few.
-    every = replace(predictor.serving, top=len(predictor.serving.labels))
-    serving = every if predictor.serving.task == "multi-label" else predictor.serving
     for name, outcome in outcomes:
         if isinstance(outcome, str):
             yield name, *empty, outcome
         else:
-            yield name, *answer.cells(serving, answer.tell(serving, outcome)), None
+            yield name, *answer.cells(predictor.serving, outcome), None
 
 
 def _documents(predictor: Predictor, outcomes: Iterable[Outcome]) -> Iterator[bytes]:

@@ -87,7 +87,9 @@ def _search(
     comparison = SpeedComparison(context=context, goal=settings.goal, measure=measure)
     precisions = precisions_for([maker.reports[spec.name] for spec in specs], gains=comparison.gains, reporter=say)
     if context.decisions is not None:
-        say.log("search: networks learn the float network's answers alone, because the data have no labels")
+        say.log(
+            "search: networks learn the float network's answers alone, because they are judged by agreement with it"
+        )
     searched = search(
         timed,
         effort=settings.effort,

@@ -26,7 +26,7 @@ def test_a_network_without_labels_is_searched_served_and_judged_through_the_serv
 ) -> None:
     unlabelled = build_unlabelled(tmp_path, built, more=SEARCH)
     result = unlabelled.result
-    assert "search: networks learn the float network's answers alone, because the data have no labels" in (
+    assert "search: networks learn the float network's answers alone, because they are judged by agreement with it" in (
         unlabelled.said
     )
     assert result.searched

@@ -99,7 +99,7 @@ def test_an_answer_fits_a_table() -> None:
         "mask[1,1]",
         "depth",
     )
-    cells = ANSWER.cells(model(), ANSWER.tell(model(), values()))
+    cells = ANSWER.cells(model(), values())
     assert len(cells) == len(columns)
     assert cells[-1] == 7
 

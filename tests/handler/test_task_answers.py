@@ -24,9 +24,10 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
 
 
 def test_a_classifiers_row_holds_its_most_probable_classes(predictor: Predictor) -> None:
-    answer = predictor.answer(np.array([0.0, 3.0, 1.0, 2.0, -1.0], dtype=np.float32))
+    outputs = np.array([0.0, 3.0, 1.0, 2.0, -1.0], dtype=np.float32)
+    answer = predictor.answer(outputs)
     kind = ANSWERS[predictor.serving.task]
-    columns, cells = kind.columns(predictor.serving), kind.cells(predictor.serving, answer)
+    columns, cells = kind.columns(predictor.serving), kind.cells(predictor.serving, outputs)
     assert columns[:6] == ("label", "class_id", "probability", "label_2", "class_id_2", "probability_2")
     row = dict(zip(columns, cells, strict=True))
     assert (row["label"], row["label_2"], row["label_3"]) == (LABELS[1], LABELS[3], LABELS[2])
@@ -55,9 +56,9 @@ def test_labels_above_their_thresholds_are_answered_with_all_probabilities_up_to
     assert kind.difference(serving, LOGITS, answer) == ""
     assert kind.words(answer) == (f"{LABELS[0]} 0.9526, {LABELS[4]} 0.5000, {LABELS[1]} 0.2689 ({LABELS[2]} 0.6225)")
     assert kind.words({"labels": [], "top": answer["top"][:1]}) == f"no label ({LABELS[0]} 0.9526)"
-    row = dict(zip(kind.columns(serving), kind.cells(serving, answer), strict=True))
+    row = dict(zip(kind.columns(serving), kind.cells(serving, LOGITS), strict=True))
     assert row["labels"] == f"{LABELS[0]};{LABELS[4]};{LABELS[1]}"
-    assert row[f"probability {LABELS[3]}"] is None
+    assert [row[f"probability {label}"] for label in LABELS] == pytest.approx((1 / (1 + np.exp(-LOGITS))).tolist())
     assert len(json.dumps(kind.longest(serving))) >= len(json.dumps(answer))
 
 
@@ -83,7 +84,7 @@ def test_values_are_answered_with_name_and_unit_and_with_the_fewest_digits(tmp_p
     assert kind.words(answer).startswith("price 151.2 EUR, weight -1e-30 kg, ")
     assert kind.difference(serving, outputs, answer) == ""
     assert kind.columns(serving)[:2] == ("price [EUR]", "weight [kg]")
-    assert kind.cells(serving, answer)[0] == 151.2
+    assert kind.cells(serving, outputs)[0] == 151.2
     for longest in (outputs, np.full(5, -6.843686e15, np.float32), np.full(5, -1.1754944e-38, np.float32)):
         assert len(json.dumps(kind.longest(serving))) >= len(json.dumps(kind.tell(serving, longest)))
     other = {"values": [{**answer["values"][0], "value": 151.3}, *answer["values"][1:]]}

@@ -7,11 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.engine.kept import digest_beside, is_kept, keep_bytes, keep_file, read_kept, write_kept
+from pipeline.engine.kept import digest_beside, is_kept, keep_file, read_kept, write_kept
 from tests.damage import flip
 from tests.reporters import Lines
 
 CONTENT = bytes(range(256)) * 4
+
+
+def keep(path: Path) -> None:
+    made = path.with_name("made")
+    made.write_bytes(CONTENT)
+    keep_file(made, path)
 
 
 def test_what_is_kept_is_given_back(tmp_path: Path) -> None:
@@ -21,12 +27,9 @@ def test_what_is_kept_is_given_back(tmp_path: Path) -> None:
         write_kept(tmp_path / "a", content)
         assert read_kept(tmp_path / "a", said.log) == content
     assert not is_kept(tmp_path / "b", said.log)
-    (tmp_path / "made").write_bytes(CONTENT)
-    keep_file(tmp_path / "made", tmp_path / "b")
-    keep_bytes(tmp_path / "c", CONTENT)
-    for name in ("b", "c"):
-        assert is_kept(tmp_path / name, said.log)
-        assert (tmp_path / name).read_bytes() == CONTENT
+    keep(tmp_path / "b")
+    assert is_kept(tmp_path / "b", said.log)
+    assert (tmp_path / "b").read_bytes() == CONTENT
     assert said.said == []
 
 
@@ -38,7 +41,7 @@ def test_every_flipped_bit_is_seen_and_said_once(tmp_path: Path) -> None:
         write_kept(file, CONTENT)
         flip(file, int(draw.integers(8 * file.stat().st_size)))
         assert [read_kept(file, said.log) for _ in range(2)] == [None, None]
-        keep_bytes(beside, CONTENT)
+        keep(beside)
         flip(
             digest_beside(beside) if draw.random() < 0.2 else beside,
             int(draw.integers(8 * 64)),
@@ -60,7 +63,7 @@ def test_what_is_cut_off_is_damaged(tmp_path: Path, length: int) -> None:
 
 def test_a_digest_without_its_file_or_a_file_without_its_digest_is_made_again(tmp_path: Path) -> None:
     said = Lines()
-    keep_bytes(tmp_path / "a", CONTENT)
+    keep(tmp_path / "a")
     (tmp_path / "a").unlink()
     assert not is_kept(tmp_path / "a", said.log)
     assert said.said == []
