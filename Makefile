@@ -7,8 +7,11 @@ PYTHON := $(VENV)/bin/python
 STAMP  := $(VENV)/.set-up
 UV     := $(PYTHON) -m uv
 NEEDED_GB := 8
-# Two files of tests at a time: many of them wait for a server.
-TWO_AT_ONCE := --numprocesses 2 --dist loadfile
+# Two files of tests at a time: many of them wait for a server. A process that ends (see faulthandler_exit_on_timeout in
+# pyproject.toml) ends the run: another one would begin with the same test.
+TWO_AT_ONCE := --numprocesses 2 --dist loadfile --max-worker-restart 0
+# Seconds after which a test that is not slow counts as hung.
+HUNG_S := 600
 
 # A shell that stands in another environment must not redirect the installation. Settings of pip and
 # uv that say where packages come from (mirrors, certificates, proxies) are honoured.
@@ -30,7 +33,7 @@ demo: $(STAMP) ## train, compress, export, verify, archive, serve, and ask the s
 	@VENV=$(VENV) bash scripts/demo
 
 test: $(STAMP) ## run the tests, without the slow ones
-	$(PYTHON) -m pytest $(TWO_AT_ONCE) -m "not slow"
+	$(PYTHON) -m pytest $(TWO_AT_ONCE) -m "not slow" --override-ini faulthandler_timeout=$(HUNG_S)
 
 test-all: $(STAMP) ## run all tests
 	$(PYTHON) -m pytest $(TWO_AT_ONCE)

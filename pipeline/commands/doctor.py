@@ -7,7 +7,6 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from pipeline.data.table import BUILT_IN, BuiltIn
 from pipeline.engine.places import mounted_noexec, require_temp
 from pipeline.engine.probe import MEND_ENVIRONMENT, Check, last_line, probe
+from pipeline.engine.side_by_side import side_by_side
 from pipeline.errors import PipelineError
 from pipeline.serving.defaults import DEFAULT_PORT, DEFAULT_SERVER, HOST
 from pipeline.serving.table import SERVERS
@@ -86,8 +86,7 @@ def doctor(folder: Path | str | None = None, *, port: int = DEFAULT_PORT) -> Dia
         check_state,
         *(partial(check_data, data_set) for data_set in BUILT_IN.values()),
     ]
-    with ThreadPoolExecutor(max_workers=len(checks)) as pool:
-        return Diagnosis(checks=tuple(future.result() for future in [pool.submit(check) for check in checks]))
+    return Diagnosis(checks=tuple(side_by_side(lambda check: check(), checks, at_once=len(checks))))
 
 
 def check_python(version: Sequence[int]) -> Check:

@@ -6,12 +6,12 @@ import contextlib
 import os
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pipeline.engine.artifacts import digest_bytes, digest_file
 from pipeline.engine.manifest import write_atomically
 from pipeline.engine.places import require_folder, user_folder
+from pipeline.engine.side_by_side import side_by_side
 from pipeline.errors import FileError
 
 VARIABLE = "PIPELINE_DIGESTS"
@@ -55,12 +55,12 @@ def content_digests(folder: Path, files: Sequence[str]) -> tuple[dict[str, str],
     digests = {file: known[file][0] for file in facts if file in known and known[file][1] == facts[file]}
     pending = [file for file in facts if file not in digests]
     now = time.time_ns()
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for file, digest, reason in pool.map(lambda file: (file, *_digest(folder / file)), pending):
-            if reason:
-                unreadable[file] = reason
-            else:
-                digests[file] = digest
+    outcomes = side_by_side(lambda file: _digest(folder / file), pending, at_once=os.cpu_count() or 1)
+    for file, (digest, reason) in zip(pending, outcomes, strict=True):
+        if reason:
+            unreadable[file] = reason
+        else:
+            digests[file] = digest
     if pending and may_keep:
         steady = {file: facts[file] for file in digests if max(facts[file][1:3]) < now - _RACY_NS}
         _write(kept, {file: (digests[file], steady[file]) for file in steady})

@@ -171,12 +171,16 @@ def run_child(
             stdout, stderr = process.communicate(timeout=timeout_s)
         except BaseException:
             if own_session:
-                # The whole session is killed, because a child that is left would keep the pipes open.
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                kill_session(process)
             process.kill()
             raise
     return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+
+
+def kill_session(process: subprocess.Popen[str]) -> None:
+    """Kill a process that leads a session of its own, and all others in it, which would keep its pipes open."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def failure(code: int, stderr: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -162,8 +163,12 @@ class TimingProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
-        self._process.communicate()
-        self._errors.close()
+        self._process.wait()
+        # What the user's code started may hold the other ends of the pipes, so nothing more is read from them.
+        for stream in (self._process.stdin, self._process.stdout, self._errors):
+            assert stream is not None
+            with contextlib.suppress(BrokenPipeError):  # it ended before it read its last request
+                stream.close()
 
     def kill(self) -> None:
         """End the process without waiting for its end."""

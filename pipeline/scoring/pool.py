@@ -1,14 +1,18 @@
-"""The processes that answer, as their owner sees them: requests go out as they are wanted, answers come in order."""
+"""The processes that answer, as their owner sees them: requests go out as they are wanted, answers come in order.
+
+No thread takes part. Ctrl-C may come between any two instructions of the main thread, also just after it took a lock
+that other threads need: each would then wait for the other, for ever.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
-import queue
+import selectors
 import subprocess
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
@@ -23,7 +27,8 @@ from pipeline.errors import ProofError
 from pipeline.scoring.forms import Form
 from pipeline.scoring.sources import Request, Source
 
-# Requests under way for each process: while it answers one, the next is being written for it.
+# Requests for each process between the oldest one without an answer and the newest that was handed out: so far a fast
+# process may be ahead of a slow one.
 _AHEAD = 3
 
 
@@ -62,7 +67,6 @@ class Pool:
         self._scratch = tempfile.TemporaryDirectory(prefix="score-")
         folder = Path(self._scratch.name, "unpacked")
         self._processes: list[_Process] = []
-        self._threads = ThreadPoolExecutor(max_workers=workers)
         job = {
             "folder": str(folder),
             "digest": archive.digest,
@@ -80,9 +84,6 @@ class Pool:
         except BaseException:
             self._end()
             raise
-        self._free: queue.SimpleQueue[_Process] = queue.SimpleQueue()
-        for process in self._processes:
-            self._free.put(process)
 
     def __enter__(self) -> Self:
         return self
@@ -98,34 +99,38 @@ class Pool:
         Raises:
             ProofError: a process ended.
         """
-        waiting: deque[Future[Answers]] = deque()
-        for request in requests:
-            waiting.append(self._threads.submit(self._answer, request))
-            if len(waiting) >= _AHEAD * len(self._processes):
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-    def _answer(self, request: Request) -> Answers:
-        process = self._free.get()
-        try:
-            return process.answer(request)
-        finally:
-            self._free.put(process)
+        idle, busy = deque(self._processes), dict[_Process, int]()
+        early: dict[int, Answers] = {}
+        due = 0
+        numbered = enumerate(requests)
+        upcoming = next(numbered, None)
+        while upcoming is not None or busy or early:
+            while upcoming is not None and idle and upcoming[0] < due + _AHEAD * len(self._processes):
+                process, (number, request) = idle.popleft(), upcoming
+                process.ask(request)
+                busy[process] = number
+                upcoming = next(numbered, None)  # the next one is read while this one is answered
+            if due in early:
+                yield early.pop(due)
+                due += 1
+                continue
+            for process in _answering(busy):
+                early[busy.pop(process)] = process.answer()
+                idle.append(process)
 
     def _end(self) -> None:
         for process in self._processes:
             process.end()
-        self._threads.shutdown(cancel_futures=True)
         self._scratch.cleanup()
 
 
 class _Process:
-    """One process, which reads a line for each request."""
+    """One process, which reads a line for each request, and has one request at a time."""
 
     def __init__(self, archive: Archive, job: Mapping[str, Any], log: Path) -> None:
         self._where = f"{archive.path}: candidate {archive.serving.candidate}"
         self._log = log
+        self._request: Request | None = None
         with log.open("w", encoding="utf-8") as words:
             self._process = start_child(
                 confined_command(pipeline.scoring.worker.__name__),
@@ -139,6 +144,10 @@ class _Process:
         self._requests, self._answers = self._process.stdin.buffer, self._process.stdout.buffer
         self._send(job)
 
+    def fileno(self) -> int:
+        """Return the descriptor that can be read from as soon as there is an answer, or none will come."""
+        return self._answers.fileno()
+
     def require_ready(self) -> None:
         """Wait until the process has given the golden answers.
 
@@ -149,31 +158,38 @@ class _Process:
         if "refusal" in head:
             raise ProofError(f"{self._where}: {head['refusal'].removeprefix(self._where.rpartition(': ')[2] + ': ')}")
 
-    def answer(self, request: Request) -> Answers:
+    def ask(self, request: Request) -> None:
+        """Hand over a request; the process has answered all others, so it reads this one at once."""
+        self._request = request
         self._send(request.document)
-        head, content = self._receive(f"it had answered {request}")
+
+    def answer(self) -> Answers:
+        """Return the answers to the request that was handed over last.
+
+        Raises:
+            ProofError: the process ended.
+        """
+        assert self._request is not None
+        head, content = self._receive(f"it had answered {self._request}")
         return Answers(
-            request=request,
+            request=self._request,
             examples=head["examples"],
             reasons=tuple((name, reason) for name, reason in head["reasons"]),
             content=content,
         )
 
     def end(self) -> None:
+        """Kill the process."""
         self._process.kill()
         self._process.wait()
         for stream in (self._requests, self._answers):
-            try:
+            with contextlib.suppress(BrokenPipeError):  # it died before it read its last request
                 stream.close()
-            except BrokenPipeError:  # it died before it read its last request
-                continue
 
     def _send(self, document: Mapping[str, Any]) -> None:
-        try:
+        with contextlib.suppress(BrokenPipeError):  # whoever waits for the answer says what happened
             self._requests.write(json.dumps(document).encode() + b"\n")
             self._requests.flush()
-        except BrokenPipeError:  # whoever waits for the answer says what happened
-            return
 
     def _receive(self, what: str) -> tuple[dict[str, Any], bytes]:
         line = self._answers.readline()
@@ -184,3 +200,11 @@ class _Process:
             reason = failure(code, self._log.read_text(encoding="utf-8", errors="replace"))
             raise ProofError(f"{self._where}: the process that answers ended before {what}: {reason}")
         return head, content
+
+
+def _answering(processes: Iterable[_Process]) -> Sequence[_Process]:
+    """Wait until there is an answer of at least one process, and return those of which there is one."""
+    with selectors.DefaultSelector() as selector:
+        for process in processes:
+            selector.register(process, selectors.EVENT_READ, process)
+        return [key.data for key, _ in selector.select()]

@@ -7,13 +7,13 @@ import itertools
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
 from pipeline._handlers.picture_kinds import PICTURE_KINDS, picture_kind
+from pipeline.engine.side_by_side import side_by_side
 from pipeline.errors import FileError, PipelineError, ServerError, UsageError
 from pipeline.serving.address import prediction_endpoint
 from pipeline.serving.wire import Endpoint, Logits, Prediction
@@ -128,11 +128,10 @@ def predict_many_logits(
         ServerError: the server does not answer, or refuses a body.
     """
     named = list(zip(bodies, names or [f"request {row}" for row in range(len(bodies))], strict=True))
-    with (
-        httpx.Client(timeout=_TIMEOUT, trust_env=False) as client,
-        ThreadPoolExecutor(max_workers=at_once) as pool,
-    ):
-        yield from pool.map(lambda request: _logits(client, endpoint, request[0], content_type, request[1]), named)
+    with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client:
+        yield from side_by_side(
+            lambda request: _logits(client, endpoint, request[0], content_type, request[1]), named, at_once=at_once
+        )
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from pipeline.archive.mar import Archive, read_archive
-from pipeline.engine.process import start_child, terminated_as_interrupt
+from pipeline.engine.process import kill_session, start_child, terminated_as_interrupt
 from pipeline.engine.stage import Reporter, Silent
 from pipeline.errors import ServerError
 from pipeline.model_code.require import require_safe_model
@@ -266,6 +266,9 @@ def _start(
         write_state(state)
     except BaseException:
         if state is None:
+            if process is not None:
+                kill_session(process)
+                process.wait()
             shutil.rmtree(folder, ignore_errors=True)
         else:
             _end(state, process)
@@ -317,5 +320,6 @@ def _end(state: ServerState, started: subprocess.Popen[str] | None = None) -> No
         pids = ", ".join(str(process.pid) for process in alive)
         raise ServerError(f"{state.url}: expected all processes to end, found {pids} still running")
     if started is not None:
+        started.kill()  # it has ended, unless the clock was set meanwhile and it was not known again
         started.wait()
     remove_state(state)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from pipeline._handlers.request import MAX_BODY_BYTES
 from pipeline.archive.golden_batch import golden_answers
 from pipeline.archive.mar import Archive
 from pipeline.archive.members import same_handler
+from pipeline.engine.side_by_side import side_by_side
 from pipeline.errors import ServerError
 from pipeline.serving.client import predict_logits
 from pipeline.serving.encoding import encode_instances
@@ -131,8 +131,11 @@ def prove_workers(
 
 def _ask_at_once(endpoint: Endpoint, body: bytes, content_type: str, *, times: int, timeout_s: float) -> list[Logits]:
     """Ask at once, so that a server that prefers one idle worker still hands each of them a request."""
-    with ThreadPoolExecutor(max_workers=times) as pool:
-        return list(pool.map(lambda _: predict_logits(endpoint, body, content_type, timeout_s=timeout_s), range(times)))
+    return list(
+        side_by_side(
+            lambda _: predict_logits(endpoint, body, content_type, timeout_s=timeout_s), range(times), at_once=times
+        )
+    )
 
 
 def _late(url: str, names: Mapping[int, str], missing: set[int]) -> ServerError:

@@ -46,7 +46,9 @@ def parent(how: str, command: list[str], *, children: int) -> Iterator[tuple[psu
     descendants: list[psutil.Process] = []
     try:
         assert started.stdout.readline() == "started\n"
+        deadline = time.monotonic() + 30
         while len([descendant for descendant in descendants if "-I" not in descendant.cmdline()]) < children:
+            assert time.monotonic() < deadline
             time.sleep(0.01)
             descendants = started.children(recursive=True)
         yield started, descendants
