@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.tolerance import Tolerance
-from pipeline.checks.parity import ParityReport, check_parity, failure
+from pipeline.checks.parity import check_parity
+from pipeline.checks.parity_report import ParityReport, failure
 from pipeline.checks.reference import Reference
 from pipeline.errors import ProofError
 

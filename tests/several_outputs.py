@@ -17,7 +17,8 @@ from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.outputs import OutputSpec
 from pipeline._handlers.runtimes import RUNTIMES
 from pipeline._handlers.tolerance import FLOAT32
-from pipeline.checks.parity import ParityReport, check_parity
+from pipeline.checks.parity import check_parity
+from pipeline.checks.parity_report import ParityReport
 from pipeline.checks.reference import Reference, module_reference
 from pipeline.export.onnx import export_onnx
 from pipeline.export.torchscript import export_torchscript

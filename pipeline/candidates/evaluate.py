@@ -29,7 +29,8 @@ from pipeline.checks.free_axes import Sized, sized_examples
 from pipeline.checks.locate.first_difference import locate
 from pipeline.checks.locate.layers import LayerFinding
 from pipeline.checks.outputs import predict_logits
-from pipeline.checks.parity import ParityReport, check_parity
+from pipeline.checks.parity import check_parity
+from pipeline.checks.parity_report import ParityReport
 from pipeline.checks.reference import Reference, module_reference, unoptimized_reference
 from pipeline.checks.whole_split import require_lossless
 from pipeline.compress.onnx_passes import Examples, apply_file_pass

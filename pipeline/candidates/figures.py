@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline._handlers.description import RuntimeSpec
 from pipeline.candidates.report import CandidateReport, How, ParityFigures, PassFigures
 from pipeline.candidates.spec import CandidateSpec
-from pipeline.checks.parity import ParityReport
+from pipeline.checks.parity_report import ParityReport
 from pipeline.compress.pass_effect import PassReport
 from pipeline.engine.artifacts import digest_file
 from pipeline.recipe.passes import Pass

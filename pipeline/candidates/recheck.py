@@ -8,7 +8,7 @@ from pipeline.candidates.context import Context
 from pipeline.candidates.evaluate import hold_against, make_file, runtime_of
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.checks.locate.layers import LayerFinding
-from pipeline.checks.parity import ParityReport
+from pipeline.checks.parity_report import ParityReport
 from pipeline.checks.reference import Reference, module_reference, remade_reference, unoptimized_reference
 from pipeline.compress.passes import apply_passes
 from pipeline.precision import PRECISIONS

@@ -19,7 +19,7 @@ from pipeline.recipe.passes import Variant
 
 if TYPE_CHECKING:  # an up-to-date build reads rows, and loads no torch for it
     from pipeline.checks.locate.layers import LayerFinding
-    from pipeline.checks.parity import ParityReport
+    from pipeline.checks.parity_report import ParityReport
 
 Refusal = Literal["cannot be made", "not proven"]
 NOT_MADE: Final = "cannot be made"
@@ -128,7 +128,7 @@ def differing(spec: CandidateSpec, parity: ParityReport, finding: LayerFinding) 
         parity: parity report on its file, which failed.
         finding: the layer at fault.
     """
-    from pipeline.checks.parity import failure
+    from pipeline.checks.parity_report import failure
 
     if parity.error:
         verdict: Refusal = NOT_PROVEN if spec.lossy else NOT_MADE

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, assert_never
+from typing import assert_never
 from urllib.parse import quote
 
 import numpy as np
@@ -19,13 +18,11 @@ from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.runtimes import RUNTIMES, RuntimeKind
 from pipeline._handlers.tolerance import FLOAT32, Tolerance
 from pipeline.checks.expectation import Expectation, first_rows, make_expectations, widest
+from pipeline.checks.parity_report import EVALUATOR, SERVED, UNOPTIMIZED, ParityCheck, ParityReport
 from pipeline.checks.reference import Reference, evaluator
 from pipeline.errors import ProofError
 from pipeline.replay.start import Replayed, Run, replay, require_examples
 
-SERVED = "as served"
-UNOPTIMIZED = "with graph optimizations off"
-EVALUATOR = "in onnx's reference evaluator"
 # Each shape is called at least this often: two calls show that a file keeps no state.
 _FEWEST_CALLS = 2
 # The reference evaluator takes some 10 ms for a million multiply-accumulates, and a fault of an operator shows in any
@@ -34,136 +31,6 @@ _EVALUATOR_EXAMPLES = 4
 # This tolerance decides whether an example gets the same answer alone and in a batch: sums may be taken in another
 # order, nothing more. Dynamic int8 differs by a hundred times that, because the other examples shift its scale.
 BATCH_INVARIANT = FLOAT32
-
-
-@dataclass(frozen=True, kw_only=True)
-class ParityCheck:
-    """The comparison of one replay with the reference.
-
-    Args:
-        run: way in which the file ran: `SERVED`, `UNOPTIMIZED` or `EVALUATOR`.
-        inputs: kind of inputs, such as real, zeros, maximum or noise.
-        batch_size: examples per call.
-        call: number of the call, from 1; a runtime may compile something else for the second call.
-        comparison: comparison of the answers.
-    """
-
-    run: str = SERVED
-    inputs: str
-    batch_size: int
-    call: int
-    comparison: Comparison
-
-    @property
-    def strain(self) -> float:
-        """The largest difference as a multiple of its limit; infinite where values cannot be compared."""
-        return self.comparison.strain
-
-    def to_json(self) -> dict[str, Any]:
-        """The check as JSON values."""
-        return {
-            "run": self.run,
-            "inputs": self.inputs,
-            "batch_size": self.batch_size,
-            "call": self.call,
-            **self.comparison.to_json(),
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class ParityReport:
-    """The report on whether a candidate reproduces its reference.
-
-    Args:
-        candidate: name of the candidate.
-        reference: name of what it was compared with.
-        tolerance: tolerance, fitted to the answers of the reference.
-        checks: one check per run, kind of inputs, batch size and call; empty if the file could not be replayed.
-        error: one clause that says why it could not be replayed; empty if it could.
-        batch_invariant: whether an example's answer is the same alone and in a batch. If not, it is served alone.
-        batch_difference: largest difference between the answers alone and in a batch.
-        environment: processor and library versions of the replay.
-        not_run: reasons why a run was left out, by run.
-        left_out: reasons why a kind of made-up inputs proves nothing, by kind: the reference itself has no steady
-            answer to it.
-        noise: largest difference between the reference's answers to real inputs in float32 and in float64; None where
-            it is not known.
-        empty: whether a file that gives the same answer to all real inputs would pass too.
-    """
-
-    candidate: str
-    reference: str
-    tolerance: Tolerance
-    checks: tuple[ParityCheck, ...]
-    error: str = ""
-    batch_invariant: bool = True
-    batch_difference: float = 0.0
-    environment: str = ""
-    not_run: Mapping[str, str] = field(default_factory=dict)
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    noise: float | None = None
-    empty: bool = False
-
-    @property
-    def passed(self) -> bool:
-        """Whether every check passed, and there was at least one."""
-        return not self.error and bool(self.checks) and all(check.comparison.passed for check in self.checks)
-
-    @property
-    def worst(self) -> ParityCheck | None:
-        """The check nearest to or furthest beyond its limit, failed ones first; None if there is none."""
-        return max(self.checks, key=lambda check: (not check.comparison.passed, check.strain), default=None)
-
-    @property
-    def max_absolute(self) -> float:
-        """The largest absolute difference in any check; infinite where values cannot be compared, or none were."""
-        return max((check.comparison.max_absolute for check in self.checks), default=math.inf)
-
-    @property
-    def max_relative(self) -> float:
-        """The largest relative difference in any check; infinite where zero was expected and another value came."""
-        return max((check.comparison.max_relative for check in self.checks), default=math.inf)
-
-    @property
-    def cosine(self) -> float:
-        """The smallest cosine in any check; NaN where values cannot be compared, or none were."""
-        values = [check.comparison.cosine for check in self.checks]
-        return math.nan if not values or any(math.isnan(value) for value in values) else min(values)
-
-    @property
-    def argmax_agreement(self) -> float:
-        """The smallest share of equal decisions in any check."""
-        return min((check.comparison.argmax_agreement for check in self.checks), default=0.0)
-
-    @property
-    def runs(self) -> tuple[str, ...]:
-        """The ways in which the file was run, in order."""
-        return tuple(dict.fromkeys(check.run for check in self.checks))
-
-    def to_json(self) -> dict[str, Any]:
-        """The report as JSON values; a number that JSON cannot express is null."""
-        worst = self.worst
-        return {
-            "passed": self.passed,
-            "candidate": self.candidate,
-            "reference": self.reference,
-            "tolerance": self.tolerance.to_json(),
-            "error": self.error,
-            "worst": worst and worst.to_json(),
-            "max_absolute": _finite(self.max_absolute),
-            "max_relative": _finite(self.max_relative),
-            "cosine": _finite(self.cosine),
-            "argmax_agreement": self.argmax_agreement,
-            "runs": list(self.runs),
-            "not_run": dict(self.not_run),
-            "left_out": dict(self.left_out),
-            "noise": self.noise,
-            "empty": self.empty,
-            "batch_invariant": self.batch_invariant,
-            "batch_difference": _finite(self.batch_difference),
-            "environment": self.environment,
-            "checks": [check.to_json() for check in self.checks],
-        }
 
 
 def check_parity(
@@ -217,10 +84,6 @@ def check_parity(
     sizes = sorted({1, *batch_sizes})
     repeats = max(_FEWEST_CALLS, RUNTIMES[runtime.kind].settled_call) if calls is None else calls
     expectations, left_out = make_expectations(reference, inputs, load_file(samples), sizes, tolerance, macs=macs)
-    runtimes = {SERVED: runtime}
-    # If the reference is the same file without optimizations, this run would compare the file with itself.
-    if _is_onnx(runtime.kind) and runtime.optimization != "none" and not reference.same_file:
-        runtimes[UNOPTIMIZED] = replace(runtime, optimization="none")
     noise = expectations[0].noise
     report = ParityReport(
         candidate=candidate,
@@ -231,36 +94,12 @@ def check_parity(
         noise=max(noise) if isinstance(noise, tuple) else noise,
         empty=expectations[0].tells_nothing_apart,
     )
-    with tempfile.TemporaryDirectory(prefix="parity-", dir=scratch) as name:
-        jobs = [
-            Run(
-                name=f"{expectation.kind}.{size}",
-                data=_write_inputs(expectation, len(answers), Path(name)),
-                batch_size=size,
-                calls=repeats,
-            )
-            for expectation in expectations
-            for size, answers in expectation.expected.items()
-        ]
-        replays: dict[str, Replayed] = {}
-        for run, settings in runtimes.items():
-            try:
-                replays[run] = replay(file=file, runtime=settings, inputs=inputs, runs=jobs, scratch=Path(name))
-            except ProofError as error:
-                return replace(report, error=str(error) if run == SERVED else f"{run}: {error}")
-    checks = [
-        ParityCheck(
-            run=run,
-            inputs=expectation.kind,
-            batch_size=size,
-            call=call + 1,
-            comparison=expectation.hold(replayed.answers[f"{expectation.kind}.{size}", call], size),
-        )
-        for expectation in expectations
-        for size in expectation.expected
-        for run, replayed in replays.items()
-        for call in range(repeats)
-    ]
+    runtimes = _runtimes(runtime, reference)
+    try:
+        replays = _replays(file, runtimes, inputs, expectations, calls=repeats, scratch=scratch)
+    except ProofError as error:
+        return replace(report, error=str(error))
+    checks = _replay_checks(replays, expectations, calls=repeats)
     not_run = {EVALUATOR: skip_evaluator} if skip_evaluator else {}
     if _is_onnx(runtime.kind) and not skip_evaluator:
         try:
@@ -289,39 +128,66 @@ def _is_onnx(kind: RuntimeKind) -> bool:
             assert_never(unreachable)
 
 
-def failure(report: ParityReport, *, where: str = "") -> str:
-    """One clause that names the candidate, the inputs, both values and the limit.
+def _runtimes(runtime: RuntimeSpec, reference: Reference) -> dict[str, RuntimeSpec]:
+    """Return the settings of each replay, by the way in which the file runs."""
+    runtimes = {SERVED: runtime}
+    # If the reference is the same file without optimizations, this run would compare the file with itself.
+    if _is_onnx(runtime.kind) and runtime.optimization != "none" and not reference.same_file:
+        runtimes[UNOPTIMIZED] = replace(runtime, optimization="none")
+    return runtimes
 
-    Args:
-        report: failed report on one candidate.
-        where: layer at which it failed, as one clause; empty if it is not known.
+
+def _replays(
+    file: Path,
+    runtimes: Mapping[str, RuntimeSpec],
+    inputs: Sequence[InputSpec],
+    expectations: Sequence[Expectation],
+    *,
+    calls: int,
+    scratch: Path,
+) -> dict[str, Replayed]:
+    """Replay all inputs at each batch size, in a new process for each way in which the file runs.
+
+    Raises:
+        ProofError: the file cannot be replayed; the text names the way, unless it is that of serving.
     """
-    worst = report.worst
-    if report.error or worst is None:
-        return f"{report.candidate}: parity with {report.reference}: {report.error or 'nothing was compared'}"
-    failed = sum(not check.comparison.passed for check in report.checks)
-    return (
-        f"{report.candidate}: parity with {report.reference} failed on {worst.inputs} inputs at batch size "
-        f"{worst.batch_size}, call {worst.call}, {worst.run}: {worst.comparison.reason} ({failed} of "
-        f"{len(report.checks)} checks failed: {_who_differs(report)}){f'; {where}' if where else ''}"
-    )
+    replays: dict[str, Replayed] = {}
+    with tempfile.TemporaryDirectory(prefix="parity-", dir=scratch) as name:
+        jobs = [
+            Run(
+                name=f"{expectation.kind}.{size}",
+                data=_write_inputs(expectation, len(answers), Path(name)),
+                batch_size=size,
+                calls=calls,
+            )
+            for expectation in expectations
+            for size, answers in expectation.expected.items()
+        ]
+        for run, settings in runtimes.items():
+            try:
+                replays[run] = replay(file=file, runtime=settings, inputs=inputs, runs=jobs, scratch=Path(name))
+            except ProofError as error:
+                raise ProofError(str(error) if run == SERVED else f"{run}: {error}") from error
+    return replays
 
 
-def _who_differs(report: ParityReport) -> str:
-    """Words that say how many checks of each run failed, and on which calls if not on all."""
-    parts = []
-    for run in report.runs:
-        checks = [check for check in report.checks if check.run == run]
-        failed = [check for check in checks if not check.comparison.passed]
-        calls = sorted({check.call for check in failed})
-        all_failed = calls == sorted({check.call for check in checks})
-        only = "" if not failed or all_failed else f", on call {_join(calls)} only"
-        parts.append(f"{run} {len(failed)} of {len(checks)}{only}")
-    return "; ".join(parts)
-
-
-def _join(numbers: Sequence[int]) -> str:
-    return " and ".join(str(number) for number in numbers)
+def _replay_checks(
+    replays: Mapping[str, Replayed], expectations: Sequence[Expectation], *, calls: int
+) -> list[ParityCheck]:
+    """Compare the answers of every call with those of the reference."""
+    return [
+        ParityCheck(
+            run=run,
+            inputs=expectation.kind,
+            batch_size=size,
+            call=call + 1,
+            comparison=expectation.hold(replayed.answers[f"{expectation.kind}.{size}", call], size),
+        )
+        for expectation in expectations
+        for size in expectation.expected
+        for run, replayed in replays.items()
+        for call in range(calls)
+    ]
 
 
 def _write_inputs(expectation: Expectation, rows: int, folder: Path) -> Path:
@@ -363,7 +229,3 @@ def _batch_comparisons(replayed: Replayed, expectations: Sequence[Expectation]) 
             rows = min(len(alone), len(batch))
             comparisons.append(compare(alone[:rows], batch[:rows], limit))
     return comparisons
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -15,7 +15,7 @@ from pipeline.candidates.recheck import recheck, requantize
 from pipeline.candidates.spec import CandidateSpec
 from pipeline.candidates.unproven import Unproven
 from pipeline.checks.locate.layers import LayerFinding
-from pipeline.checks.parity import ParityReport, failure
+from pipeline.checks.parity_report import ParityReport, failure
 from pipeline.commands.opened import open_run
 from pipeline.data.dataset import read_info, read_split
 from pipeline.engine.artifacts import Artifact, Kind, digest_file

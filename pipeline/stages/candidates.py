@@ -25,6 +25,9 @@ from pipeline.search.settings import SearchSettings, search_settings
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from pipeline.candidates.context import Context
     from pipeline.candidates.eager import EagerSource
     from pipeline.candidates.report import CandidateReport
@@ -150,50 +153,14 @@ def make_context(
 
 def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     """Write the samples, eager's timings, and per candidate a model file, a report and fine-tuned weights, if any."""
-    from pipeline.candidates.evaluate import float_logits, other_sizes, write_samples
     from pipeline.candidates.requested import Maker
     from pipeline.candidates.timing import time_side_by_side
     from pipeline.candidates.tune import forget_others
     from pipeline.candidates.unproven import Named
-    from pipeline.data.dataset import read_info
-    from pipeline.engine.documents import read_document, write_document
-    from pipeline.models.info import ModelInfo
-    from pipeline.recipe.task import judged_by_labels
+    from pipeline.engine.documents import write_document
     from pipeline.search.make import make_candidates
-    from pipeline.tasks.table import task_of
-    from pipeline.training.loss import load_criterion
 
-    data = read_info(inputs.one(Kind.DATA_INFO))
-    info = read_document(inputs.one(Kind.MODEL_INFO), ModelInfo)
-    model = _model(settings, data, info)
-    task = task_of(data.task, outputs=model.outputs, folder=settings.folder)
-    files = {kind: inputs.one(kind) for kind in (Kind.WEIGHTS, Kind.TRAIN_DATA, Kind.VALIDATION_DATA)}
-    weights, validation = files[Kind.WEIGHTS], files[Kind.VALIDATION_DATA]
-    _check_training(settings, model, task, weights=weights, validation=validation)
-    logits = float_logits(model, weights, validation)
-    sized = other_sizes(model, weights, validation)
-    for line in sized.lines():
-        outputs.reporter.log(f"candidates: {line}")
-    files[Kind.SAMPLES] = outputs.path(Kind.SAMPLES, "samples.safetensors")
-    write_samples(files[Kind.SAMPLES], validation=validation, logits=logits, count=settings.verify.samples, sized=sized)
-    context = replace(
-        make_context(
-            settings,
-            files,
-            model=model,
-            task=task,
-            scratch=outputs.scratch,
-            cache=outputs.cache,
-            reporter=outputs.reporter,
-        ),
-        criterion=load_criterion(
-            settings.loss, settings.folder, task=task, activation=model.outputs_are, outputs=model.outputs
-        ),
-        decisions=None
-        if data.labelled and judged_by_labels(data.task)
-        else task.targets_of(logits, activation=model.outputs_are),
-        model_key=_model_key(settings, inputs.one(Kind.DATA_INFO)),
-    )
+    context, logits = _training_context(settings, inputs, outputs)
     named = Named(
         formats=settings.named_formats,
         variants=tuple(variant.name for variant in settings.candidates.variants or ()),
@@ -212,6 +179,56 @@ def run(settings: CandidatesSettings, inputs: Inputs, outputs: Outputs) -> None:
     write_document(outputs.path(Kind.EAGER_REPORT, "eager.json"), eager)
     forget_others(context, [spec.passes for spec in result.specs])
     _write_list(result, context, outputs)
+
+
+def _training_context(
+    settings: CandidatesSettings, inputs: Inputs, outputs: Outputs
+) -> tuple[Context, NDArray[np.float32]]:
+    """Load the float model, write the samples, and build the context of candidates with what training needs.
+
+    Returns:
+        The context, and the float network's outputs on validation, (N, K).
+    """
+    from pipeline.candidates.evaluate import float_logits, other_sizes, write_samples
+    from pipeline.data.dataset import read_info
+    from pipeline.engine.documents import read_document
+    from pipeline.models.info import ModelInfo
+    from pipeline.recipe.task import judged_by_labels
+    from pipeline.tasks.table import task_of
+    from pipeline.training.loss import load_criterion
+
+    data = read_info(inputs.one(Kind.DATA_INFO))
+    info = read_document(inputs.one(Kind.MODEL_INFO), ModelInfo)
+    model = _model(settings, data, info)
+    task = task_of(data.task, outputs=model.outputs, folder=settings.folder)
+    files = {kind: inputs.one(kind) for kind in (Kind.WEIGHTS, Kind.TRAIN_DATA, Kind.VALIDATION_DATA)}
+    weights, validation = files[Kind.WEIGHTS], files[Kind.VALIDATION_DATA]
+    _check_training(settings, model, task, weights=weights, validation=validation)
+    logits = float_logits(model, weights, validation)
+    sized = other_sizes(model, weights, validation)
+    for line in sized.lines():
+        outputs.reporter.log(f"candidates: {line}")
+    files[Kind.SAMPLES] = outputs.path(Kind.SAMPLES, "samples.safetensors")
+    write_samples(files[Kind.SAMPLES], validation=validation, logits=logits, count=settings.verify.samples, sized=sized)
+    context = make_context(
+        settings,
+        files,
+        model=model,
+        task=task,
+        scratch=outputs.scratch,
+        cache=outputs.cache,
+        reporter=outputs.reporter,
+    )
+    criterion = load_criterion(
+        settings.loss, settings.folder, task=task, activation=model.outputs_are, outputs=model.outputs
+    )
+    judged = data.labelled and judged_by_labels(data.task)
+    return replace(
+        context,
+        criterion=criterion,
+        decisions=None if judged else task.targets_of(logits, activation=model.outputs_are),
+        model_key=_model_key(settings, inputs.one(Kind.DATA_INFO)),
+    ), logits
 
 
 def _model(settings: CandidatesSettings, data: DataInfo, info: ModelInfo) -> ModelSpec:

@@ -14,7 +14,7 @@ from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.sizes import size_groups
 from pipeline.checks.expectation import REAL, sized_kind
 from pipeline.checks.locate.layers import LayerFinding, locate_onnx, locate_torchscript
-from pipeline.checks.parity import EVALUATOR, ParityCheck, ParityReport
+from pipeline.checks.parity_report import EVALUATOR, ParityCheck, ParityReport
 from pipeline.checks.reference import Reference
 from pipeline.data.synthetic import synthetic_kinds
 

@@ -13,7 +13,7 @@ from pipeline._handlers.tolerance import FLOAT32
 from pipeline.candidates.spec import CandidateSpec, candidate_specs
 from pipeline.candidates.unproven import CandidateList, Named, differing, from_error, way_on
 from pipeline.checks.locate.layers import LayerFinding
-from pipeline.checks.parity import ParityReport
+from pipeline.checks.parity_report import ParityReport
 from pipeline.engine.documents import read_document, write_document
 from pipeline.errors import DataError, ProofError, UsageError
 from pipeline.recipe.candidates import Candidates

@@ -17,13 +17,7 @@ from torch import Tensor, nn
 
 from pipeline._handlers.compare import compare
 from pipeline._handlers.tolerance import FLOAT32, INT8_DYNAMIC
-from pipeline.checks.parity import (
-    EVALUATOR,
-    SERVED,
-    UNOPTIMIZED,
-    ParityCheck,
-    ParityReport,
-)
+from pipeline.checks.parity_report import EVALUATOR, SERVED, UNOPTIMIZED, ParityCheck, ParityReport
 from pipeline.checks.reference import module_reference, unoptimized_reference
 from pipeline.errors import DataError, ProofError
 from tests.onnx_files import LOGITS, VALUES, graph

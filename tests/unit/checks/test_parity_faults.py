@@ -22,7 +22,7 @@ from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.model_file import _quiet_torchscript
 from pipeline._handlers.tolerance import FLOAT32, Tolerance
 from pipeline.checks.locate.first_difference import locate
-from pipeline.checks.parity import EVALUATOR
+from pipeline.checks.parity_report import EVALUATOR
 from pipeline.checks.reference import module_reference
 from pipeline.errors import ProofError
 from tests.onnx_files import LOGITS, VALUES, freeze_batch, graph, one_operator

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from pipeline._handlers.tolerance import FLOAT32
 from pipeline.checks.determinism import require_determinism
 from pipeline.checks.locate.first_difference import locate
-from pipeline.checks.parity import check_parity, failure
+from pipeline.checks.parity import check_parity
+from pipeline.checks.parity_report import failure
 from pipeline.errors import ProofError
 from tests.several_outputs import PICTURES, SMALL, SPECS, Held, Several, network, pictures, reference, several, written
 

@@ -13,7 +13,7 @@ from pipeline.candidates.rank import LayerGain, Ranking
 from pipeline.candidates.spec import candidate_specs
 from pipeline.candidates.unproven import NOT_PROVEN, Unproven, unproven
 from pipeline.checks.locate.layers import LayerFinding
-from pipeline.checks.parity import ParityCheck, ParityReport
+from pipeline.checks.parity_report import ParityCheck, ParityReport
 from pipeline.cli.run_check import run_lines
 from pipeline.commands import verify_run
 from pipeline.recipe.candidates import Candidates

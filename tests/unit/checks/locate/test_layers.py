@@ -21,7 +21,8 @@ from pipeline.checks.locate import layers
 from pipeline.checks.locate.first_difference import failing_batch, locate
 from pipeline.checks.locate.layers import LayerFinding, locate_onnx, locate_torchscript
 from pipeline.checks.locate.onnx_trace import OnnxTrace
-from pipeline.checks.parity import ParityReport, check_parity
+from pipeline.checks.parity import check_parity
+from pipeline.checks.parity_report import ParityReport
 from pipeline.checks.reference import module_reference, unoptimized_reference
 from pipeline.example import my_nets
 from pipeline.export.onnx import export_onnx
