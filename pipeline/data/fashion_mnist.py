@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline._handlers.decode import ImageDecoding, InputSpec
 from pipeline.data.dataset import DataSet, Split
-from pipeline.data.fashion_mnist_files import CONTENTS, NAME, ensure, read_checked
+from pipeline.data.fashion_mnist_files import CONTENTS, NAME, SOURCES, ensure, read_checked
 from pipeline.data.idx import parse
 from pipeline.errors import DataError
 
@@ -65,5 +65,5 @@ def load(
         test=split("t10k", np.arange(len(labels["t10k"]))),
         classes=CLASSES,
         inputs=(image,),
-        sources={name.removesuffix(".gz"): sha256 for name, (sha256, _) in CONTENTS.items()},
+        sources=dict(SOURCES),
     )

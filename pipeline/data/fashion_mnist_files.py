@@ -31,6 +31,8 @@ CONTENTS = {
     "t10k-images-idx3-ubyte.gz": ("5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b", 7_840_016),
     "t10k-labels-idx1-ubyte.gz": ("0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34", 10_008),
 }
+# The same digests by the names that a data set gives them.
+SOURCES = {name.removesuffix(".gz"): sha256 for name, (sha256, _) in CONTENTS.items()}
 SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
 

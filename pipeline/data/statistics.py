@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from pipeline.data import fashion_mnist_files
 from pipeline.recipe.model import Preprocessing
 from pipeline.recipe.names import DataSetName
 
@@ -9,12 +12,14 @@ from pipeline.recipe.names import DataSetName
 PREPROCESSING: dict[DataSetName, Preprocessing] = {
     "fashion-mnist": Preprocessing(scale=1 / 255, mean=(0.2860,), std=(0.3530,)),
 }
+# SHA-256 of the files that they are of, by name: a data set of the user's may have any name.
+_SOURCES: dict[DataSetName, Mapping[str, str]] = {"fashion-mnist": fashion_mnist_files.SOURCES}
 
 
-def own_preprocessing(name: str) -> Preprocessing | None:
+def own_preprocessing(sources: Mapping[str, str]) -> Preprocessing | None:
     """Return the preprocessing of a built-in data set; None for a data set of the user's.
 
     Args:
-        name: name of any data set.
+        sources: SHA-256 of the files that a data set was read from, by name.
     """
-    return next((preprocessing for built_in, preprocessing in PREPROCESSING.items() if built_in == name), None)
+    return next((PREPROCESSING[name] for name, files in _SOURCES.items() if files == sources), None)

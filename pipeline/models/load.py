@@ -164,7 +164,7 @@ def _seen(model: Model, data: DataInfo) -> tuple[Preprocessing | None, str]:
         return None, "numbers as they are, and a 0 or 1 for each category"
     if model.factory is not None:
         return None, "pixels as they are, from 0 to 255" if spec.decoding is not None else "values as they are"
-    own = own_preprocessing(data.name)
+    own = own_preprocessing(data.sources)
     if own is not None:
         return own, ""
     return (_PICTURE, "pixels from 0 to 1") if spec.decoding is not None else (None, "values as they are")

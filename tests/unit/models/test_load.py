@@ -12,6 +12,7 @@ import torch
 from pipeline._handlers.columns import Column
 from pipeline._handlers.decode import ImageDecoding, InputSpec
 from pipeline.data.dataset import DataInfo
+from pipeline.data.fashion_mnist_files import SOURCES
 from pipeline.data.training_statistics import Statistics
 from pipeline.errors import DataError, UsageError
 from pipeline.models.load import load_model_spec
@@ -37,6 +38,9 @@ def _info(*inputs: InputSpec, name: str = "fashion-mnist", classes: int = 10) ->
     )
 
 
+FASHION_MNIST = _info(PICTURE).model_copy(update={"sources": SOURCES})
+
+
 def _model(**fields: Any) -> Model:
     return Model.model_validate(fields)
 
@@ -60,7 +64,7 @@ def test_built_in_architectures(tmp_path: Path, name: str, arguments: dict[str, 
 
 
 def test_fashion_mnist_is_standardized_by_its_own_statistics(tmp_path: Path) -> None:
-    spec = load_model_spec(_model(name="fashion-cnn"), tmp_path, _info(PICTURE))
+    spec = load_model_spec(_model(name="fashion-cnn"), tmp_path, FASHION_MNIST)
     black_and_white = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1)
     seen = spec.preprocess()(black_and_white).flatten()
     assert seen.tolist() == pytest.approx([-0.2860 / 0.3530, (1 - 0.2860) / 0.3530], rel=1e-6)
@@ -298,6 +302,6 @@ def test_what_a_bare_network_of_the_users_sees(tmp_path: Path, data: DataInfo, s
 
 
 def test_built_in_statistics_are_nothing_assumed(tmp_path: Path) -> None:
-    assert load_model_spec(_model(name="fashion-cnn"), tmp_path, _info(PICTURE)).assumed == ""
-    own = load_model_spec(_model(name="fashion-cnn"), tmp_path, _info(PICTURE, name="mine"))
-    assert own.assumed == "pixels from 0 to 1"
+    assert load_model_spec(_model(name="fashion-cnn"), tmp_path, FASHION_MNIST).assumed == ""
+    own = load_model_spec(_model(name="fashion-cnn"), tmp_path, _info(PICTURE, name="fashion-mnist"))
+    assert own.assumed == "pixels from 0 to 1", "a folder may have that name"
