@@ -123,6 +123,11 @@ def outside_digests(data: Data, folder: Path, *, task: TaskSettings) -> dict[str
 
 
 def _factory_digests(data: Data, folder: Path, *, task: TaskSettings) -> dict[str, str]:
+    """Digests of a factory and its data; without a path the data are read for these alone.
+
+    A stage that runs reads them once more: kept from here to there, they would stay in memory, or on a disk, through
+    all of a build whose data did not change.
+    """
     assert data.factory is not None
     digests = named_digests({"data.factory": data.factory}, folder)
     if data.path is None:

@@ -87,7 +87,7 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
         validation=validation,
         reporter=outputs.reporter,
     )
-    task = task_of(data.task, outputs=spec.outputs, folder=settings.folder)
+    task = task_of(data.task, outputs=spec.outputs, folder=settings.folder).trained_on(examples.labels)
     criterion = load_criterion(
         train.loss,
         settings.folder,

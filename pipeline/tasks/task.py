@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,6 +153,9 @@ class Task(Protocol):
 
     def score_sum(self, outputs_BK: Tensor, targets_B: Tensor, *, activation: Activation) -> Tensor:
         """The sum of the scores, a scalar."""
+
+    def trained_on(self, targets: NDArray[Any] | None) -> Self:
+        """The task with the name that the mean score has where a network is trained on such targets."""
 
     def distillation(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,6 +117,10 @@ class ClassificationTask:
     def score_sum(self, outputs_BK: Tensor, targets_B: Tensor, *, activation: Activation) -> Tensor:  # noqa: ARG002
         """The number of right answers."""
         return (outputs_BK.argmax(dim=1) == targets_B).sum()
+
+    def trained_on(self, targets: NDArray[Any] | None) -> Self:  # noqa: ARG002 - it has one name
+        """The task itself."""
+        return self
 
     def distillation(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,6 +126,10 @@ class MultiLabelTask:
         from pipeline.tasks.multi_label.loss import f1_sum
 
         return f1_sum(outputs_BK, targets_B, activation=activation, thresholds=self.settings.threshold)
+
+    def trained_on(self, targets: NDArray[Any] | None) -> Self:  # noqa: ARG002 - it has one name
+        """The task itself."""
+        return self
 
     def distillation(
         self,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 # Torch takes seconds to load, so it is imported only where something is trained.
 
+# Name of the share of outputs, of which every value is inside the tolerance around the labels.
+_WITH_LABELS = "agreement with the labels"
+
 
 @dataclass(frozen=True, kw_only=True)
 class OutputsTask:
@@ -38,11 +41,14 @@ class OutputsTask:
         settings: settings of the recipe.
         outputs: outputs of the network; empty before its first call, when only data are checked.
         folder: folder of the recipe, where the module of the user's score lies.
+        beside_labels: whether outputs are held against labels that are values of theirs, as while a network is trained
+            on these, rather than against float.
     """
 
     settings: Outputs = field(default_factory=Outputs)
     outputs: tuple[OutputSpec, ...] = ()
     folder: Path = field(default_factory=Path)
+    beside_labels: bool = False
     name: ClassVar[TaskName] = "outputs"
     words: ClassVar[DecisionWords] = DecisionWords(
         group="output",
@@ -74,7 +80,9 @@ class OutputsTask:
     @property
     def metric(self) -> str:
         """The name of the mean score."""
-        return AGREEMENT if self.settings.score is None else "score"
+        if self.settings.score is not None:
+            return "score"
+        return _WITH_LABELS if self.beside_labels else AGREEMENT
 
     def check_names(self, where: str, names: Sequence[str], *, key: str) -> None:
         """Accept any names: the network says what its outputs are called."""
@@ -152,6 +160,11 @@ class OutputsTask:
         else:
             total = self.scores(outputs_BK.cpu().numpy(), targets_B.cpu().numpy(), activation=activation).sum()
         return torch.tensor(total, dtype=torch.float32, device=outputs_BK.device)
+
+    def trained_on(self, targets: NDArray[Any] | None) -> Self:
+        """The task, whose score is agreement with the labels where these are values of the outputs, (N, K)."""
+        width = sum(output.size for output in self.outputs)
+        return replace(self, beside_labels=targets is not None and targets.shape[1:] == (width,))
 
     def distillation(
         self,

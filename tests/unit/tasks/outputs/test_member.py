@@ -45,6 +45,13 @@ def judged(outputs: NDArray[np.float32], **settings: Any) -> Any:
     )
 
 
+def test_the_score_of_training_says_what_outputs_are_held_against(tmp_path: Path) -> None:
+    assert task().trained_on(answers()).metric == "agreement with the labels"
+    for labels in (None, np.zeros(EXAMPLES, np.int64), answers()[:, :4]):
+        assert task().trained_on(labels).metric == AGREEMENT
+    assert task(tmp_path, score="mine:score").trained_on(answers()).metric == "score"
+
+
 def test_a_candidate_that_changes_only_the_smallest_output_is_found_by_name() -> None:
     changed = answers()
     changed[:50, 4] += np.float32(1e-3)
