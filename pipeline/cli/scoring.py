@@ -27,11 +27,13 @@ def compare(
     *,
     data: Annotated[
         Path,
-        typer.Option("--data", metavar="DIR|FILE", help="splits of a build, pictures, a table (.csv), or arrays"),
+        typer.Option(
+            "--data", metavar="DIR|FILE", help="splits of a build, pictures, a table (.csv, .parquet) or arrays"
+        ),
     ],
     target: Annotated[
         list[str] | None,
-        typer.Option("--target", metavar="COLUMN", help="of a table: what would be right; may be given again"),
+        typer.Option("--target", metavar="COLUMN", help="of a table or labels.csv: what is right; may be given again"),
     ] = None,
     max_differing: Annotated[
         float | None,

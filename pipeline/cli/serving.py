@@ -136,7 +136,9 @@ def predict(
     data: Annotated[
         Path | None,
         typer.Option(
-            "--data", metavar="FOLDER|FILE", help="pictures, a table (.csv), or arrays: answer them without a server"
+            "--data",
+            metavar="FOLDER|FILE",
+            help="pictures, a table (.csv, .parquet), or arrays: answer them without a server",
         ),
     ] = None,
     out: Annotated[

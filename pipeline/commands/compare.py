@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pipeline.scoring.comparison import ArchiveComparison
     from pipeline.scoring.differences import Difference, Tally
     from pipeline.scoring.sources import Source
+    from pipeline.tasks.task import Task
 
 # So many differing examples are in the result; all of them go into the file that `out` names.
 SHOWN = 20
@@ -49,8 +50,9 @@ def compare(
         old: the `.mar` that is in use.
         new: the `.mar` that might replace it: same task, inputs and labels.
         data: a split as a build writes it, or a folder of them, as for `verify`; or a folder of pictures, a table or
-            arrays. Targets are taken where they are there: labels of a split, or folders with the names of the labels.
-        targets: columns of a table that hold the targets.
+            arrays. Targets are taken where they are there: labels of a split, `labels.csv` in a folder of pictures,
+            which is read as training reads it, or folders with the names of the labels.
+        targets: columns of a table, or of `labels.csv`, that hold the targets.
         max_differing: largest share of decisions that may differ, above 0 and below 1.
         out: `.csv` file for every example that differs, with both answers.
         workers: number of processes that answer, for each archive.
@@ -89,12 +91,10 @@ def compare(
     _require_comparable(*archives)
     for archive in archives:
         require_safe_model(archive.path, archive.serving.runtime, archive.members, allowed_operators=allowed_operators)
-    sources = _sources(data, archives[0].serving)
     return _compare(
         archives[0],
         archives[1],
         data,
-        sources,
         targets=targets,
         limit=max_differing,
         out=None if out is None else Path(out),
@@ -107,7 +107,6 @@ def _compare(
     old: Archive,
     new: Archive,
     data: Path,
-    sources: Sequence[Source],
     *,
     targets: Sequence[str],
     limit: float | None,
@@ -121,6 +120,7 @@ def _compare(
     from pipeline.tasks.table import task_named
 
     task = task_named(old.serving.task, _fixed_settings(old.serving), outputs=old.serving.outputs)
+    sources = _sources(data, old.serving, task, targets)
     tally = Tally(task=task, old=old.serving, new=new.serving)
     notes = [note for source in sources for note in source.notes]
     for note in notes:
@@ -254,15 +254,20 @@ def _first_difference(mine: Sequence[dict[str, Any]], others: Sequence[dict[str,
     return f"number {index}, {key}: {left.get(key)} and {right.get(key)}"
 
 
-def _sources(data: Path, serving: Serving) -> tuple[Source, ...]:
-    """Open the data; of a folder of splits the one that was trained on is left out."""
+def _sources(data: Path, serving: Serving, task: Task, columns: Sequence[str]) -> tuple[Source, ...]:
+    """Open the data; of splits, and of pictures in splits, those that were trained on are left out."""
     from pipeline.data.dataset import SPLITS
-    from pipeline.scoring.folder import FolderSource, without_training
+    from pipeline.recipe.task import judged_by_labels
+    from pipeline.scoring.folder import open_folder, without_training
+    from pipeline.scoring.folder_labels import LABELS_FILE, with_labels
     from pipeline.scoring.opening import open_source
 
-    if not data.is_dir() or not (splits := sorted(data.glob("*.safetensors"))):
-        source = open_source(data, serving.inputs)
-        return (without_training(source) if isinstance(source, FolderSource) else source,)
+    if not data.is_dir():
+        return (open_source(data, serving.inputs),)
+    if not (splits := sorted(data.glob("*.safetensors"))):
+        if judged_by_labels(task.settings) and (data / LABELS_FILE).is_file():
+            return (with_labels(open_folder(data, serving.inputs, labels=LABELS_FILE), task.settings, columns),)
+        return (without_training(open_folder(data, serving.inputs)),)
     held_out = [path for path in splits if path.stem != SPLITS[0]]
     if not held_out:
         raise FileError(f"{data}: expected a split such as test.safetensors, found {splits[0].name} alone")

@@ -107,8 +107,8 @@ def predict_archive(
 
     Args:
         archive: a `.mar` made by `pipeline build`.
-        data: a folder of pictures, with all folders in it; a table (`.csv`, `.tsv`); or arrays (`.npy`, `.npz`,
-            `.safetensors`).
+        data: a folder of pictures, with all folders in it; a table (`.csv`, `.tsv`, `.parquet`); or arrays (`.npy`,
+            `.npz`, `.safetensors`).
         out: file to write, `.csv` or `.jsonl`; it is there only when it is whole.
         workers: number of processes that answer.
         batch_size: largest number of examples in one call of the model, at most the largest proven one, which is the

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.dataset import SplitName
-from pipeline.data.picture_labels import read_labels
+from pipeline.data.picture_labels import RECIPE_KEYS, Keys, read_labels
 from pipeline.errors import DataError
 from pipeline.recipe.task import TaskSettings
 
@@ -54,6 +54,7 @@ class Pictures:
         splits: the split that each file was given to; None for those that are yet to be split.
         targets: targets as a split stores them, (N, ...); None where there are none.
         outputs: names of the network's outputs; empty where there are no targets.
+        columns: columns of the file of labels that hold the targets; empty where there is none.
         remarks: what was left out, in words.
     """
 
@@ -61,6 +62,7 @@ class Pictures:
     splits: tuple[SplitName | None, ...]
     targets: NDArray[Any] | None
     outputs: tuple[str, ...]
+    columns: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
     def take(self, indices: Sequence[int]) -> Pictures:
@@ -74,7 +76,13 @@ class Pictures:
 
 
 def find_pictures(
-    folder: Path, labels: str | None, task: TaskSettings, *, targets: Sequence[str] = (), shown: str
+    folder: Path,
+    labels: str | None,
+    task: TaskSettings,
+    *,
+    targets: Sequence[str] = (),
+    shown: str,
+    keys: Keys = RECIPE_KEYS,
 ) -> Pictures:
     """Find the pictures of a folder, in the order of their names.
 
@@ -84,6 +92,7 @@ def find_pictures(
         task: settings of the task, which say how labels are read.
         targets: columns of targets in the file of labels; all that are left if none are named.
         shown: name of the folder, for messages.
+        keys: what named the file of labels and its columns, for messages.
 
     Raises:
         DataError: there are no pictures, they are laid out in two ways at once, or the labels do not fit.
@@ -92,7 +101,7 @@ def find_pictures(
         raise DataError(f"data.folder {folder}: expected a folder, found none; it is relative to the recipe")
     names, others = walk(folder)
     if labels is not None:
-        return _with_labels(folder, labels, names, task, targets)
+        return _with_labels(folder, labels, names, task, targets, keys)
     if not names:
         raise DataError(f"{shown}: expected picture files, found none{examples(others)}")
     remarks = [f"files that are no pictures are left out, {len(others)} in all{examples(others)}"] if others else []
@@ -134,9 +143,9 @@ def _is_hidden(name: str) -> bool:
 
 
 def _with_labels(
-    folder: Path, labels: str, names: tuple[str, ...], task: TaskSettings, targets: Sequence[str]
+    folder: Path, labels: str, names: tuple[str, ...], task: TaskSettings, targets: Sequence[str], keys: Keys
 ) -> Pictures:
-    lines = read_labels(folder / labels, task, names=SPLIT_FOLDERS, targets=targets)
+    lines = read_labels(folder / labels, task, names=SPLIT_FOLDERS, targets=targets, keys=keys)
     known = set(names)
     # Tables of pictures often leave the ending out.
     stems = Counter(name.rpartition(".")[0] for name in names)
@@ -159,6 +168,7 @@ def _with_labels(
         splits=lines.splits if any(lines.splits) else _given_splits(files, labels),
         targets=lines.targets,
         outputs=lines.outputs,
+        columns=lines.columns,
         remarks=remarks if unlabelled else (),
     )
 

@@ -20,6 +20,22 @@ _FILE, _SPLIT = "file", "split"
 
 
 @dataclass(frozen=True, kw_only=True)
+class Keys:
+    """What named a file of labels and its columns, for messages.
+
+    Args:
+        labels: stands in front of the file's path.
+        targets: stands in front of the name of a column.
+    """
+
+    labels: str = "data.labels "
+    targets: str = "data.targets"
+
+
+RECIPE_KEYS = Keys()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Lines:
     """The lines of a file of labels, in its order.
 
@@ -28,16 +44,23 @@ class Lines:
         splits: the split that each line names; None where the file says nothing.
         targets: targets as a split stores them, (N, ...).
         outputs: names of the network's outputs.
+        columns: names of the columns of targets.
     """
 
     files: tuple[str, ...]
     splits: tuple[SplitName | None, ...]
     targets: NDArray[Any]
     outputs: tuple[str, ...]
+    columns: tuple[str, ...]
 
 
 def read_labels(
-    path: Path, task: TaskSettings, *, names: Mapping[str, SplitName], targets: Sequence[str] = ()
+    path: Path,
+    task: TaskSettings,
+    *,
+    names: Mapping[str, SplitName],
+    targets: Sequence[str] = (),
+    keys: Keys = RECIPE_KEYS,
 ) -> Lines:
     """Read a file of labels.
 
@@ -47,12 +70,13 @@ def read_labels(
         task: settings of the task, which say how targets are read.
         names: splits by the words that mean them.
         targets: columns of targets; all that are left if none are named.
+        keys: what named the file and the columns, for messages.
 
     Raises:
         DataError: the file cannot be read, a path stands there twice or leads out of the folder, or a cell is no value
             of the task.
     """
-    columns = _columns(path)
+    columns = _columns(path, keys.labels)
     file_column = _FILE if _FILE in columns else next(iter(columns))
     files = tuple(PurePosixPath(cell.strip().replace("\\", "/")).as_posix() for cell in columns[file_column])
     rows: dict[str, int] = {}
@@ -67,13 +91,13 @@ def read_labels(
         rows[file] = row
     unknown = [name for name in targets if name not in columns]
     if unknown:
-        raise DataError(f"data.targets {unknown[0]}: expected a column of {path}, found {', '.join(columns)}")
-    chosen = targets or [name for name in columns if name not in (file_column, _SPLIT)]
+        raise DataError(f"{keys.targets} {unknown[0]}: expected a column of {path}, found {', '.join(columns)}")
+    chosen = tuple(targets or (name for name in columns if name not in (file_column, _SPLIT)))
     values, outputs = read_targets({name: columns[name] for name in chosen}, task, where=str(path))
     splits: tuple[SplitName | None, ...] = (None,) * len(files)
     if _SPLIT in columns:
         splits = tuple(_split(cell, path, row, names) for row, cell in enumerate(columns[_SPLIT]))
-    return Lines(files=files, splits=splits, targets=values, outputs=outputs)
+    return Lines(files=files, splits=splits, targets=values, outputs=outputs, columns=chosen)
 
 
 def _split(cell: str, path: Path, row: int, names: Mapping[str, SplitName]) -> SplitName | None:
@@ -83,7 +107,7 @@ def _split(cell: str, path: Path, row: int, names: Mapping[str, SplitName]) -> S
     return names.get(word)
 
 
-def _columns(path: Path) -> dict[str, list[str]]:
+def _columns(path: Path, key: str) -> dict[str, list[str]]:
     """The cells of each column below the header, by its name."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -92,18 +116,18 @@ def _columns(path: Path) -> dict[str, list[str]]:
             lines = [line for line in csv.reader(stream, delimiter=separator_of(header), strict=True) if any(line)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise DataError(f"data.labels {path}: expected a CSV file in UTF-8, found: {reason}") from error
+        raise DataError(f"{key}{path}: expected a CSV file in UTF-8, found: {reason}") from error
     if len(lines) < 2:
-        raise DataError(f"data.labels {path}: expected a header and a line for each picture, found {len(lines)} lines")
+        raise DataError(f"{key}{path}: expected a header and a line for each picture, found {len(lines)} lines")
     names = [name.strip() for name in lines[0]]
     if len(names) < 2 or len(set(names)) != len(names) or not all(names):
         raise DataError(
-            f"data.labels {path}: expected a header with a column of files and columns of targets, each with a name of "
+            f"{key}{path}: expected a header with a column of files and columns of targets, each with a name of "
             f"its own, found {', '.join(names)}"
         )
     for row, line in enumerate(lines[1:]):
         if len(line) != len(names):
             raise DataError(
-                f"data.labels {path}: row {row + 2}: expected {len(names)} cells, as in the header, found {len(line)}"
+                f"{key}{path}: row {row + 2}: expected {len(names)} cells, as in the header, found {len(line)}"
             )
     return {name: [line[index] for line in lines[1:]] for index, name in enumerate(names)}

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 MISSING_NUMBERS = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 _SEPARATORS = ",;\t|"
 
+# Cells of some rows, one sequence for each column; a missing value is an empty text.
+Piece = Sequence[Sequence[str]]
+
 
 def separator_of(line: str) -> str:
     """The separator that stands most often in the first line of a table, outside quotes."""

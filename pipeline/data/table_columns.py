@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline._handlers.columns import MOST_CATEGORIES, Column, categories_in_words
-from pipeline.data.table_cells import MISSING_NUMBERS, number_of, numbers_of, place_of
-from pipeline.data.table_files import Piece
+from pipeline.data.table_cells import MISSING_NUMBERS, Piece, number_of, numbers_of, place_of
 from pipeline.errors import DataError
 
 # What a recipe may declare of a column: its kind, or the texts of its categories in the order of their positions.

@@ -6,18 +6,14 @@ import csv
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from pipeline.data.table_cells import separator_of
+from pipeline.data.parquet_files import is_parquet, read_cells, read_schema
+from pipeline.data.table_cells import Piece, separator_of
 from pipeline.errors import DataError
 
-# Cells of some rows, one sequence for each column in the order of the header; a missing value is an empty text.
-Piece = Sequence[Sequence[str]]
-
 _PIECE_ROWS = 20_000
-_PARQUET = b"PAR1"
+_RECIPE_KEY = "data.table "
 _REMEDIES = {
     b"PK\x03\x04": "a zip file or a spreadsheet; save the sheet as CSV, or unpack the file",
     b"\x1f\x8b": "a file packed by gzip; unpack it",
@@ -33,7 +29,7 @@ def read_header(path: Path) -> tuple[str, ...]:
     Raises:
         DataError: the file cannot be read or is no table, or a column has no name or that of another.
     """
-    names = _parquet_header(path) if _is_parquet(path) else _csv_header(path)
+    names = read_schema(path, what=_RECIPE_KEY)[0] if _is_parquet(path) else _csv_header(path)
     if not names:
         raise DataError(f"{path}: expected a table with a header in its first row, found an empty file")
     if "" in names:
@@ -57,20 +53,24 @@ def read_pieces(path: Path, header: Sequence[str]) -> Iterator[Piece]:
     Raises:
         DataError: the file is damaged, or a row has more or fewer cells than the header.
     """
-    return _parquet_pieces(path) if _is_parquet(path) else _csv_pieces(path, len(header))
+    if _is_parquet(path):
+        return read_cells(path, rows_at_once=_PIECE_ROWS, what=_RECIPE_KEY)
+    return _csv_pieces(path, len(header))
 
 
 def _is_parquet(path: Path) -> bool:
     """Tell a Parquet file by its content, whatever its name is; refuse what is neither text nor Parquet."""
     try:
+        if is_parquet(path):
+            return True
         with path.open("rb") as stream:
-            head = stream.read(len(_PARQUET))
+            head = stream.read(max(map(len, _REMEDIES)))
     except OSError as error:
-        raise DataError(f"data.table {path}: expected a readable file, found: {error.strerror}") from error
+        raise DataError(f"{_RECIPE_KEY}{path}: expected a readable file, found: {error.strerror}") from error
     for magic, content in _REMEDIES.items():
         if head.startswith(magic):
-            raise DataError(f"data.table {path}: expected a CSV or Parquet file, found {content}")
-    return head == _PARQUET
+            raise DataError(f"{_RECIPE_KEY}{path}: expected a CSV or Parquet file, found {content}")
+    return False
 
 
 def _csv_header(path: Path) -> tuple[str, ...]:
@@ -114,34 +114,3 @@ def _csv_rows(path: Path) -> Iterator[list[str]]:
         ) from error
     except (csv.Error, OSError) as error:
         raise DataError(f"{path}: expected CSV, found: {error}") from error
-
-
-def _parquet_header(path: Path) -> tuple[str, ...]:
-    with _opened_parquet(path) as file:
-        return tuple(name.strip() for name in file.schema_arrow.names)
-
-
-def _parquet_pieces(path: Path) -> Iterator[Piece]:
-    """Read a Parquet file as the CSV file of the same table: numbers become their shortest exact text."""
-    with _opened_parquet(path) as file:
-        for batch in file.iter_batches(batch_size=_PIECE_ROWS):
-            yield [[(text or "").strip() for text in column.cast("string").to_pylist()] for column in batch.columns]
-
-
-@contextmanager
-def _opened_parquet(path: Path) -> Iterator[Any]:
-    """Open a Parquet file; what pyarrow raises inside the block becomes one line."""
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError as error:
-        raise DataError(
-            f"data.table {path}: a Parquet file needs pyarrow; install it with: pip install "
-            "'proven-pipeline[parquet]', or save the table as CSV"
-        ) from error
-    try:
-        with parquet.ParquetFile(path) as file:
-            yield file
-    except (pa.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path}: expected a Parquet file of numbers and texts, found: {reason}") from error

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline._handlers.columns import Column, categories_in_words
-from pipeline.data.table_cells import MISSING_NUMBERS, number_of, numbers_of, place_of
-from pipeline.data.table_files import Piece
+from pipeline.data.table_cells import MISSING_NUMBERS, Piece, number_of, numbers_of, place_of
 from pipeline.errors import DataError
 
 _DIGEST_BYTES = 16

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from numpy.typing import NDArray
+
 from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.picture_kinds import PICTURE_FILE, picture_kind
 from pipeline.engine.places import os_error_text
@@ -29,6 +31,23 @@ _HELD_OUT = frozenset({"val", "valid", "validation", "test", "testing"})
 PARTS = _TRAINING | _HELD_OUT
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PictureTargets:
+    """What a file says is right for each of some pictures.
+
+    Args:
+        where: path of the file, for messages.
+        values: targets as a split stores them, (N, ...), in the order of the pictures.
+        outputs: names of the outputs that they are of.
+        columns: names of the columns that they stand in.
+    """
+
+    where: str
+    values: NDArray[Any]
+    outputs: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class FolderSource:
     """Pictures by their paths below a folder, sorted.
@@ -38,12 +57,14 @@ class FolderSource:
         names: paths of the pictures, relative to the folder, with slashes.
         digest: SHA-256 over the paths, sizes and times of change of the pictures.
         notes: lines on what was left out.
+        targets: what a file in the folder says is right; None where none was read.
     """
 
     root: Path
     names: tuple[str, ...]
     digest: str
     notes: tuple[str, ...]
+    targets: PictureTargets | None = None
     key: Literal["file", "row"] = "file"
     unit: str = "files"
 
@@ -69,11 +90,16 @@ class FolderSource:
             yield Request(names=part, document={"files": part}, done=first + len(part))
 
 
-def open_folder(root: Path, inputs: Sequence[InputSpec]) -> FolderSource:
+def open_folder(root: Path, inputs: Sequence[InputSpec], *, labels: str | None = None) -> FolderSource:
     """List the pictures of a folder.
 
     A file is a picture by its first bytes, or by the ending of its name. Hidden files and folders, whose names begin
     with a dot, are left out.
+
+    Args:
+        root: path of the folder.
+        inputs: inputs of the model.
+        labels: name of a file in the folder that is read beside the pictures; None for none.
 
     Raises:
         UsageError: the model takes no pictures.
@@ -91,7 +117,7 @@ def open_folder(root: Path, inputs: Sequence[InputSpec]) -> FolderSource:
         if Path(name).suffix.lower() in _PICTURE_SUFFIXES or _holds_picture(root / name):
             names.append(name)
             digest.update(f"{name!r} {status.st_size} {status.st_mtime_ns}\n".encode())
-        else:
+        elif name != labels:
             others.append(name)
     if not names:
         raise DataError(f"{root}: expected at least one picture ({PICTURE_FILE}), found {_in_words(others)}")

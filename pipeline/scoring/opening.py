@@ -17,7 +17,7 @@ def open_source(path: Path, inputs: Sequence[InputSpec]) -> Source:
     """Open data by what they are.
 
     Args:
-        path: folder of pictures, CSV or TSV file, or `.npy`, `.npz` or `.safetensors` file.
+        path: folder of pictures, table (CSV, TSV or Parquet), or `.npy`, `.npz` or `.safetensors` file.
         inputs: inputs of the model, in order.
 
     Raises:
@@ -30,12 +30,12 @@ def open_source(path: Path, inputs: Sequence[InputSpec]) -> Source:
     if not path.is_file():
         raise FileError(f"{path}: expected a folder or a file, found none")
     match path.suffix.lower():
-        case ".csv" | ".tsv":
+        case ".csv" | ".tsv" | ".parquet" | ".pq":
             return open_table(path, inputs)
         case ".npy" | ".npz" | ".safetensors":
             return open_arrays(path, inputs)
         case suffix:
             raise UsageError(
-                f"{path}: expected a folder of pictures, a table (.csv, .tsv) or arrays (.npy, .npz, .safetensors), "
-                f"found a file ending in {suffix or 'nothing'}"
+                f"{path}: expected a folder of pictures, a table (.csv, .tsv, .parquet) or arrays (.npy, .npz, "
+                f".safetensors), found a file ending in {suffix or 'nothing'}"
             )

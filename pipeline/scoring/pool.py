@@ -146,7 +146,8 @@ class _Process:
 
     def fileno(self) -> int:
         """Return the descriptor that can be read from as soon as there is an answer, or none will come."""
-        return self._answers.fileno()
+        descriptor: int = self._answers.fileno()
+        return descriptor
 
     def require_ready(self) -> None:
         """Wait until the process has given the golden answers.

@@ -1,26 +1,27 @@
-"""The rows of a CSV table, as a source: read from the beginning to the end once, however long it is."""
+"""The rows of a table, CSV or Parquet, as a source: read from the beginning to the end once, however long it is."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 from pipeline._handlers.decode import InputSpec
-from pipeline.data.table_cells import number_of, separator_of
+from pipeline.data.parquet_files import is_parquet
+from pipeline.data.table_cells import number_of
 from pipeline.engine.places import os_error_text
 from pipeline.errors import DataError, FileError, UsageError
-from pipeline.scoring.arrays import file_identity
+from pipeline.scoring.csv_rows import CsvRows, open_csv
+from pipeline.scoring.parquet_rows import ParquetRows, open_parquet
 from pipeline.scoring.sources import Request
 
-# Text of one cell, in characters; longer ones are no number and no category, but may stand in columns left out.
-_MOST_CELL = 1 << 24
 _SHOWN = 12
+_PARQUET_SUFFIXES = (".parquet", ".pq")
+
+# How the rows of a file are read.
+Rows = CsvRows | ParquetRows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,51 +29,50 @@ class TableSource:
     """Rows of a table whose cells are the values of the only input.
 
     Args:
-        path: CSV file.
-        delimiter: character between two cells.
-        header: whether the first row holds names.
+        rows: the file.
         names: names of the columns that are taken, in the order of the input's values.
         places: places of these columns in a row of the file.
-        width: number of cells of a row of the file.
         notes: lines on how the table is read.
     """
 
-    path: Path
-    delimiter: str
-    header: bool
+    rows: Rows
     names: tuple[str, ...]
     places: tuple[int, ...]
-    width: int
     notes: tuple[str, ...] = ()
     key: Literal["file", "row"] = "row"
-    unit: str = "bytes"
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.rows.path
 
     @property
     def total(self) -> int:
-        """The size of the file, in bytes: nobody knows how many rows there are before they are read."""
-        return self.path.stat().st_size
+        """The size of the file, in its own unit."""
+        return self.rows.total
+
+    @property
+    def unit(self) -> str:
+        """What the file's size is counted in."""
+        return self.rows.unit
 
     @property
     def job(self) -> Mapping[str, Any]:
         """The names of the columns, and the width of a row."""
-        return {"kind": "rows", "columns": self.names, "width": self.width}
+        return {"kind": "rows", "columns": self.names, "width": len(self.rows.first)}
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """The file, its size and its time of change, and how it is read."""
-        return {**file_identity(self.path), "delimiter": self.delimiter, "columns": [*self.names]}
+        return {**self.rows.identity, "columns": [*self.names]}
 
     def requests(self, *, size: int, start: int = 0) -> Iterator[Request]:
-        """Yield consecutive rows, cells as they stand in the file; empty lines are no rows."""
-        with _opened(self.path, self.delimiter) as (rows, position):
+        """Yield consecutive rows, cells as they stand in the file."""
+        with self.rows.opened(self.places, start=start) as (rows, position):
             first = start
-            for _ in islice(rows, start + self.header):
-                pass
             while part := list(islice(rows, size)):
-                # Of a row with more or fewer cells nobody knows which is which: only their number is handed on.
-                cells = [[row[place] for place in self.places] if len(row) == self.width else len(row) for row in part]
                 names = range(first, first + len(part))
-                yield Request(names=names, document={"first": first, "rows": cells}, done=position())
+                yield Request(names=names, document={"first": first, "rows": part}, done=position())
                 first += len(part)
 
     def column(self, name: str) -> list[str]:
@@ -82,16 +82,15 @@ class TableSource:
             UsageError: there is no such column.
             DataError: the file cannot be read, or a row is too short.
         """
-        with _opened(self.path, self.delimiter) as (rows, _):
-            names = [name.strip() for name in next(rows)] if self.header else []
-            if name not in names:
-                raise UsageError(f"{self.path}: expected a column {name}, found {_in_words(names)}")
-            place = names.index(name)
-            cells = []
+        names = [name.strip() for name in self.rows.first] if _has_header(self.rows) else []
+        if name not in names:
+            raise UsageError(f"{self.path}: expected a column {name}, found {_in_words(names)}")
+        cells = []
+        with self.rows.opened([names.index(name)]) as (rows, _):
             for number, row in enumerate(rows):
-                if len(row) != self.width:
-                    raise DataError(f"{self.path}: row {number}: expected {self.width} cells, found {len(row)}")
-                cells.append(row[place])
+                if isinstance(row, int):
+                    raise DataError(f"{self.path}: row {number}: expected {len(names)} cells, found {row}")
+                cells += row
         return cells
 
 
@@ -99,7 +98,7 @@ def open_table(path: Path, inputs: Sequence[InputSpec]) -> TableSource:
     """Read the first row of a table, and find the column of each value of the only input.
 
     An input with columns is matched by name, in any order, and other columns are left out. Any other input of one axis
-    takes one column for each value, in order, with or without a row of names.
+    takes one column for each value, in order, in a CSV file with or without a row of names.
 
     Raises:
         UsageError: the model takes no rows of a table.
@@ -111,20 +110,25 @@ def open_table(path: Path, inputs: Sequence[InputSpec]) -> TableSource:
         takes = "a folder of pictures" if spec.decoding is not None and len(inputs) == 1 else "arrays (.npz)"
         raise UsageError(f"{path}: expected {takes}, since this model takes no rows of a table, found a table")
     try:
-        with path.open("rb") as file:
-            line = file.readline(_MOST_CELL).decode("utf-8-sig", "replace")
-            delimiter = "\t" if path.suffix.lower() == ".tsv" else separator_of(line)
-        with _opened(path, delimiter) as (rows, _):
-            first = next(rows, None)
+        rows = _open_rows(path)
     except OSError as error:
         raise FileError(f"{path}: expected a file that can be read, found: {os_error_text(error)}") from error
-    if first is None:
+    if rows is None:
         raise DataError(f"{path}: expected a row of names and rows of values, found an empty file")
-    return _by_name(path, delimiter, first, spec) if spec.columns else _in_order(path, delimiter, first, spec)
+    return _by_name(rows, spec) if spec.columns else _in_order(rows, spec)
 
 
-def _by_name(path: Path, delimiter: str, names: Sequence[str], spec: InputSpec) -> TableSource:
-    names = [name.strip() for name in names]
+def _open_rows(path: Path) -> Rows | None:
+    """Open a file by what it holds, whatever its name is; return None where it is empty."""
+    if is_parquet(path):
+        return open_parquet(path)
+    if path.suffix.lower() in _PARQUET_SUFFIXES:
+        raise DataError(f"{path}: expected a Parquet file, found another; the name of a CSV file ends in .csv")
+    return open_csv(path)
+
+
+def _by_name(rows: Rows, spec: InputSpec) -> TableSource:
+    path, names = rows.path, [name.strip() for name in rows.first]
     wanted = [column.name for column in spec.columns]
     missing = [name for name in wanted if name not in names]
     if missing:
@@ -134,52 +138,32 @@ def _by_name(path: Path, delimiter: str, names: Sequence[str], spec: InputSpec) 
     others = [name for name in names if name not in wanted]
     notes = (f"{path}: left out {len(others)} columns: {_in_words(others)}",) if others else ()
     places = tuple(names.index(name) for name in wanted)
-    return TableSource(
-        path=path,
-        delimiter=delimiter,
-        header=True,
-        names=tuple(wanted),
-        places=places,
-        width=len(names),
-        notes=notes,
-    )
+    return TableSource(rows=rows, names=tuple(wanted), places=places, notes=notes)
 
 
-def _in_order(path: Path, delimiter: str, first: Sequence[str], spec: InputSpec) -> TableSource:
-    count = spec.shape[0]
+def _in_order(rows: Rows, spec: InputSpec) -> TableSource:
+    path, first, count = rows.path, rows.first, spec.shape[0]
     if len(first) != count:
         raise DataError(
             f"{path}: expected {count} columns, one for each value of input {spec.name}, which has no names of "
             f"columns, found {len(first)}: {_in_words(first)}; leave the others out"
         )
-    header = any(number_of(cell) is None and cell.strip() for cell in first)
+    if isinstance(rows, CsvRows):
+        rows = replace(rows, header=any(number_of(cell) is None and cell.strip() for cell in first))
+    header = _has_header(rows)
     names = tuple(cell.strip() for cell in first) if header else tuple(str(place) for place in range(count))
     notes = (f"{path}: columns are taken in their order: {_in_words(names)}",) if header else ()
-    return TableSource(
-        path=path,
-        delimiter=delimiter,
-        header=header,
-        names=names,
-        places=tuple(range(count)),
-        width=count,
-        notes=notes,
-    )
+    return TableSource(rows=rows, names=names, places=tuple(range(count)), notes=notes)
 
 
-@contextmanager
-def _opened(path: Path, delimiter: str) -> Iterator[tuple[Iterator[list[str]], Callable[[], int]]]:
-    """Open a table: its rows that have a cell, and how far it is read, in bytes; what is not UTF-8 stays what it is."""
-    csv.field_size_limit(_MOST_CELL)
-    with path.open("rb") as file, io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="") as text:
-        yield _rows(path, text, delimiter), file.tell
-
-
-def _rows(path: Path, text: io.TextIOWrapper, delimiter: str) -> Iterator[list[str]]:
-    reader = csv.reader(text, delimiter=delimiter)
-    try:
-        yield from filter(None, reader)
-    except csv.Error as error:
-        raise DataError(f"{path}: line {reader.line_num}: expected a row of a table, found: {error}") from error
+def _has_header(rows: Rows) -> bool:
+    match rows:
+        case CsvRows():
+            return rows.header
+        case ParquetRows():
+            return True
+        case unreachable:
+            assert_never(unreachable)
 
 
 def _in_words(names: Sequence[str]) -> str:

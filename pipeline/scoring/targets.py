@@ -26,14 +26,18 @@ def targets_of(source: Source, serving: Serving, task: Task, columns: Sequence[s
         source: data.
         serving: description of the archive that answers.
         task: its task.
-        columns: columns of a table that hold the targets; none to look for none.
+        columns: columns that hold the targets; of a table, none to look for none.
 
     Raises:
-        UsageError: columns are named for data that are no table.
+        UsageError: columns are named for data that have none.
         DataError: targets are not those of the task, or not of this archive's labels.
     """
-    if columns and not isinstance(source, TableSource):
-        raise UsageError(f"--target: expected a table (.csv) with it, found other data; leave {columns[0]} out")
+    in_columns = isinstance(source, TableSource) or (isinstance(source, FolderSource) and source.targets is not None)
+    if columns and not in_columns:
+        raise UsageError(
+            f"--target: expected a table (.csv, .parquet) or a folder with labels.csv, found other data; leave "
+            f"{columns[0]} out"
+        )
     if not judged_by_labels(task.settings):
         return None
     match source:
@@ -43,7 +47,12 @@ def targets_of(source: Source, serving: Serving, task: Task, columns: Sequence[s
                 raise DataError(f"{where}: expected {source.total} labels, one for each row, found {len(targets)}")
         case TableSource() if columns:
             where = str(source.path)
-            targets = _from_columns(source, serving, task, columns)
+            cells = {name: source.column(name) for name in columns}
+            values, names = read_targets(cells, task.settings, where=where)
+            targets = _of_labels(values, names, columns, serving, where=where)
+        case FolderSource(targets=listed) if listed is not None:
+            where = listed.where
+            targets = _of_labels(listed.values, listed.outputs, listed.columns, serving, where=where)
         case FolderSource():
             where, classes = str(source.root), _classes(source.names, serving.labels)
             if classes is None or task.name != "classification":
@@ -70,21 +79,35 @@ def _classes(names: Sequence[str], labels: Sequence[str]) -> NDArray[np.int64] |
     return np.array(classes, dtype=np.int64)
 
 
-def _from_columns(source: TableSource, serving: Serving, task: Task, columns: Sequence[str]) -> NDArray[Any]:
-    cells = {name: source.column(name) for name in columns}
-    targets, names = read_targets(cells, task.settings, where=str(source.path))
+def _of_labels(
+    targets: NDArray[Any], names: tuple[str, ...], columns: Sequence[str], serving: Serving, *, where: str
+) -> NDArray[Any]:
+    """Return targets whose outputs are the archive's labels, in their order.
+
+    Args:
+        targets: targets as they were read, (N, ...).
+        names: names of the outputs that they are of.
+        columns: names of the columns that they were read from.
+        serving: description of the archive that answers.
+        where: name of the file, for messages.
+
+    Raises:
+        DataError: the archive has other labels.
+    """
     if names == serving.labels:
         return targets
+    if targets.ndim == 2 and sorted(names) == sorted(serving.labels):
+        return targets[:, [names.index(label) for label in serving.labels]]
     unknown = [name for name in names if name not in serving.labels]
     # A table may lack classes that the archive knows, and have them in another order; numbers it has for each output.
     if unknown or targets.dtype.kind == "f":
         raise DataError(
-            f"{source.path}: expected targets of {', '.join(serving.labels[:12])}, found {', '.join(unknown or names)}"
+            f"{where}: expected targets of {', '.join(serving.labels[:12])}, found {', '.join(unknown or names)}"
         )
     if targets.ndim == 2 and names == tuple(columns) and len(names) < len(serving.labels):
         missing = [label for label in serving.labels if label not in names]
         raise DataError(
-            f"{source.path}: expected a column of targets for each label, found none for {', '.join(missing[:12])}"
+            f"{where}: expected a column of targets for each label, found none for {', '.join(missing[:12])}"
         )
     places = np.array([serving.labels.index(name) for name in names], dtype=np.int64)
     if targets.ndim == 1:

@@ -138,6 +138,26 @@ def test_pictures_of_training_are_left_out(old: Archive, split: Split, tmp_path:
     assert f"{tmp_path}: left out 8 pictures of training, in train" in compared.notes
 
 
+def test_pictures_with_a_file_of_labels(old: Archive, new: Archive, split: Split, tmp_path: Path) -> None:
+    lines = ["split,kind,file,camera"]
+    for number, pixels in enumerate(split.inputs["image"][:40]):
+        (tmp_path / f"{number:02d}.png").write_bytes(encode_png(pixels))
+        lines.append(f"{('train', 'test')[number % 2]},{LABELS[CLASSES[number]]},{number:02d},camera {number % 3}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    command = ["compare", old.path, new.path, "--data", tmp_path, "--target"]
+    ended = run(*command, "kind", "--json")
+    assert ended.returncode == 0, ended.stderr
+    document = json.loads(ended.stdout)
+    assert document["examples"] == 20
+    assert document["notes"] == [f"{tmp_path}: left out 20 pictures of training, as labels.csv says"]
+    for name, archive in (("old", old), ("new", new)):
+        right = outputs(archive, split, tmp_path / f"unpacked-{name}")[1:40:2].argmax(axis=1) == CLASSES[1:40:2]
+        assert document["metric"][name] == pytest.approx(right.mean())
+    ended = run(*command, "camera")
+    assert ended.returncode == DataError.exit_code
+    assert f"{tmp_path / 'labels.csv'}: expected targets of {LABELS[0]}, " in ended.stderr
+
+
 def test_a_table_with_a_column_of_targets(tmp_path: Path) -> None:
     named = InputSpec(
         name="features",
@@ -168,6 +188,13 @@ def test_a_table_with_a_column_of_targets(tmp_path: Path) -> None:
     assert found.metric.old == pytest.approx((before == classes).mean())
     with pytest.raises(UsageError, match="expected a column colour, found d, kind, a, b, c"):
         pipeline.compare(archives[0].path, archives[1].path, data=tmp_path / "rows.csv", targets=["colour"])
+    read_csv = pytest.importorskip("pyarrow.csv").read_csv
+    pytest.importorskip("pyarrow.parquet").write_table(read_csv(tmp_path / "rows.csv"), tmp_path / "rows.parquet")
+    same = pipeline.compare(
+        archives[0].path, archives[1].path, data=tmp_path / "rows.parquet", targets=["kind"], out=tmp_path / "same.csv"
+    )
+    assert same.metric == found.metric
+    assert (tmp_path / "same.csv").read_bytes() == (tmp_path / "d.csv").read_bytes()
 
 
 def test_an_answer_that_only_one_of_them_has_is_a_difference(tmp_path: Path) -> None:

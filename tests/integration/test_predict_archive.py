@@ -143,6 +143,25 @@ def test_columns_of_a_table_are_found_by_name(tmp_path: Path) -> None:
     assert third["error"] == "wrong number of cells: expected 5, found 6"
 
 
+def test_a_parquet_file_is_answered_as_the_csv_file_of_the_same_table(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    write_table = pytest.importorskip("pyarrow.parquet").write_table
+    columns = (Column(name="age"), Column(name="sex", categories=("f", "m")), Column(name="x"), Column(name="y"))
+    archive = build_archive(tmp_path, [replace(TABLE, columns=columns)])
+    rows = [
+        (number / 150, ("f", "m", None, "w")[number % 4], number / 700 if number % 5 else None, number, 1)
+        for number in range(-300, 300)
+    ]
+    with (tmp_path / "rows.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("age", "sex", "x", "id", "y"), *rows])
+    arrays = [pa.array([row[place] for row in rows]) for place in range(5)]
+    write_table(pa.table(arrays, names=["age", "sex", "x", "id", "y"]), tmp_path / "rows.parquet", row_group_size=97)
+    for name in ("rows.csv", "rows.parquet"):
+        answers = pipeline.predict_archive(archive.path, data=tmp_path / name, out=tmp_path / f"{name}.jsonl")
+        assert 0 < answers.failed < answers.examples == 600
+    assert (tmp_path / "rows.parquet.jsonl").read_bytes() == (tmp_path / "rows.csv.jsonl").read_bytes()
+
+
 def test_cells_that_are_no_values_are_rows_with_errors(table: Archive, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("a,b,c,d\n1,1,1,1\n1,x,1,1\n1,,1,1\n1,1,1\n1,1,1,9\n")
     answers = pipeline.predict_archive(table.path, data=tmp_path / "rows.csv", out=tmp_path / "a.csv")
@@ -242,9 +261,13 @@ def test_a_killed_run_goes_on_and_two_at_once_are_refused(table: Archive, tmp_pa
 def test_a_full_disk_is_one_clear_line(table: Archive, tmp_path: Path) -> None:
     data = csv_file(tmp_path / "rows.csv", np.tile(ROWS, (20, 1)))
     limit = 400_000
-    command = [sys.executable, "-m", "pipeline", "predict", table.path, "--data", data, "--out", tmp_path / "a.csv"]
+    command = ["predict", str(table.path), "--data", str(data), "--out", str(tmp_path / "a.csv")]
     ended = subprocess.run(
-        ["prlimit", f"--fsize={limit}", *command], capture_output=True, text=True, check=False, timeout=300
+        ["prlimit", f"--fsize={limit}", sys.executable, "-m", "pipeline", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
     assert ended.returncode == FileError.exit_code, ended.stderr
     assert error_line(ended).startswith(f"error: {tmp_path / 'a.csv'}: File too large")
@@ -256,7 +279,7 @@ def test_a_full_disk_is_one_clear_line(table: Archive, tmp_path: Path) -> None:
     ("data", "out", "error", "message"),
     [
         ("gone", "a.csv", FileError, "gone: expected a folder or a file, found none"),
-        ("rows.txt", "a.csv", UsageError, "rows.txt: expected a folder of pictures, a table (.csv, .tsv) or arrays"),
+        ("rows.txt", "a.csv", UsageError, "rows.txt: expected a folder of pictures, a table (.csv, .tsv, .parquet)"),
         ("empty.csv", "a.csv", DataError, "empty.csv: expected at least one example, found none"),
         ("rows.csv", "rows.csv", UsageError, "--out: expected a file of its own, found the data, "),
         ("rows.csv", "gone/a.csv", FileError, "gone: expected a folder to write a.csv to, found: No such file"),
