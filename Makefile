@@ -11,7 +11,7 @@ NEEDED_GB := 8
 # pyproject.toml) ends the run: another one would begin with the same test.
 TWO_AT_ONCE := --numprocesses 2 --dist loadfile --max-worker-restart 0
 # Seconds after which a test that is not slow counts as hung.
-HUNG_S := 600
+HUNG_S := 900
 
 # A shell that stands in another environment must not redirect the installation. Settings of pip and
 # uv that say where packages come from (mirrors, certificates, proxies) are honoured.
