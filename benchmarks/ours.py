@@ -22,6 +22,7 @@ from pipeline.data.dataset import read_info, read_split
 from pipeline.engine.artifacts import Kind
 from pipeline.engine.documents import read_document
 from pipeline.errors import FileError
+from pipeline.models.info import ModelInfo
 from pipeline.models.load import load_model_spec
 from pipeline.models.spec import ModelSpec
 from pipeline.pages.front import Point, pareto_front
@@ -81,6 +82,7 @@ def open_benchmark(run_dir: Path) -> Benchmark:
     recipe, benchmark = run.recipe, run.files
     info = read_info(benchmark[Kind.DATA_INFO, None])
     model = load_model_spec(recipe.model, recipe.folder, info)
+    model = model.as_called(read_document(benchmark[Kind.MODEL_INFO, None], ModelInfo))
     if len(model.inputs) != 1:
         raise FileError(f"{run_dir}: expected a network of one input, found {len(model.inputs)}; others take one here")
     weights = benchmark[Kind.WEIGHTS, None]
@@ -95,6 +97,7 @@ def open_benchmark(run_dir: Path) -> Benchmark:
             settings=recipe.model,
             folder=recipe.folder,
             data_info=benchmark[Kind.DATA_INFO, None],
+            model_info=benchmark[Kind.MODEL_INFO, None],
             weights=weights,
             samples=benchmark[Kind.SAMPLES, None],
         ),

@@ -18,9 +18,11 @@ from safetensors.numpy import load_file
 
 from pipeline.candidates.report import EagerReport, EagerTiming
 from pipeline.data.dataset import read_info
+from pipeline.engine.documents import read_document
 from pipeline.measure.latency import Measurement, Subject
 from pipeline.measure.rounds import Timing
 from pipeline.measure.worker import Call, Prepare, read_job, serve, take_batch
+from pipeline.models.info import ModelInfo
 from pipeline.models.load import load_model_spec
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weights import load_network
@@ -39,6 +41,7 @@ class EagerSource:
         settings: the recipe's `[model]` section.
         folder: folder of the recipe; the user's factories are imported from there.
         data_info: file with the facts of the data set.
+        model_info: file with the facts of the model.
         weights: file with the weights of the float network.
         samples: a samples file; the network is timed on its first inputs.
     """
@@ -46,6 +49,7 @@ class EagerSource:
     settings: Model
     folder: Path
     data_info: Path
+    model_info: Path
     weights: Path
     samples: Path
 
@@ -67,6 +71,7 @@ def eager_subjects(
         "model": source.settings.model_dump(mode="json"),
         "folder": str(source.folder),
         "data_info": str(source.data_info),
+        "model_info": str(source.model_info),
         "weights": str(source.weights),
         "samples": str(source.samples),
         "threads": threads,
@@ -113,6 +118,7 @@ def main() -> None:
     def load() -> Prepare:
         settings = Model.model_validate(job["model"])
         model = load_model_spec(settings, Path(job["folder"]), read_info(Path(job["data_info"])))
+        model = model.as_called(read_document(Path(job["model_info"]), ModelInfo))
         module = model.deployable(load_network(model, Path(job["weights"])))
         if job["layout"] == "channels-last":
             to_layout(module, torch.channels_last)

@@ -144,7 +144,7 @@ def verify_run(
         say.log(f"verify: pipeline clean removed the files of {names}; pipeline build makes them again")
     info = read_info(paths[Kind.DATA_INFO, None])
     described = read_document(paths[Kind.MODEL_INFO, None], ModelInfo)
-    model = load_model_spec(recipe.model, recipe.folder, info).with_outputs(described.outputs)
+    model = load_model_spec(recipe.model, recipe.folder, info).as_called(described)
     verifications = []
     with tempfile.TemporaryDirectory(prefix="pipeline-verify-") as scratch:
         files = {kind: path for (kind, candidate), path in paths.items() if candidate is None}

@@ -74,7 +74,7 @@ def check_first_call(
         reporter: reporter that is told the names and shapes of the outputs in the task `outputs`.
 
     Returns:
-        The specification; in the task `outputs` it names the outputs.
+        The specification; in the task `outputs` it names the outputs, and it knows a single one for two classes.
 
     Raises:
         UsageError: the call raises, changes its inputs, or does not answer with one float32 tensor (B, K) on the CPU;
@@ -113,6 +113,9 @@ def check_first_call(
     if spec.outputs:
         require_servable(spec, model, examples, where=where)
         (reporter or Silent()).log(f"train: {outputs_in_words(spec, returned, rows=rows)}")
+    if spec.single_output:
+        kind = "probability" if spec.activation == "sigmoid" else "logit"
+        (reporter or Silent()).log(f"train: the network's one output counts as the {kind} of class {spec.labels[1]}")
     network.train(training)
     return spec
 

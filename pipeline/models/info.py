@@ -21,6 +21,7 @@ class ModelInfo(Document):
         inputs: specifications of the inputs, in the order in which the model takes them.
         labels: names of the outputs, one for each.
         outputs: the outputs in the task of that name, with their shapes; empty in other tasks.
+        single_output: whether the network tells two classes apart by one output, that of the second.
         activation: activation that the outputs have already passed.
         parameters: number of values in the network's parameters.
         files: SHA-256 of the files that the network was made from, by name, for the evidence.
@@ -36,3 +37,4 @@ class ModelInfo(Document):
     parameters: int
     files: dict[str, str] = Field(default={})
     outputs: tuple[OutputField, ...] = ()
+    single_output: bool = False

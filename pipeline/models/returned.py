@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from pipeline.data.dataset import Split
 from pipeline.data.free_axis_sizes import resized, size_plan
 from pipeline.errors import UsageError
 from pipeline.models.outputs import check_outputs, chosen_output, named_outputs
-from pipeline.models.spec import AnyDeployable, DeployableOfOutputs, ModelSpec, tensors_in
+from pipeline.models.spec import AnyDeployable, DeployableOfOutputs, ModelSpec, of_two_classes, tensors_in
 from pipeline.tasks.task import Task
 
 
@@ -37,13 +38,17 @@ def checked_outputs(
         where: name of the network, for messages.
 
     Returns:
-        The specification, which names the outputs in the task `outputs`; and the outputs in float32.
+        The specification, which names the outputs in the task `outputs` and knows a single one for two classes; and
+        the outputs in float32.
 
     Raises:
         UsageError: the network returned something else.
     """
     if spec.task != "outputs":
         output = chosen_output(returned, spec.choice, where=where)
+        if isinstance(output, Tensor) and _is_single(spec, output, rows=rows):
+            check_outputs(output.reshape(rows, 1), rows=rows, classes=1, task=task, where=where)
+            return replace(spec, single_output=True), [of_two_classes(output, spec.activation)]
         check_outputs(output, rows=rows, classes=len(spec.labels), task=task, where=where)
         assert isinstance(output, Tensor)
         return spec, [output]
@@ -63,6 +68,11 @@ def checked_outputs(
             )
     tensors = [tensor.to(torch.float32) for tensor in tensors_in(returned, spec.choice)]
     return spec.with_outputs(outputs), tensors
+
+
+def _is_single(spec: ModelSpec, output: Tensor, *, rows: int) -> bool:
+    """Whether one output, a logit or a probability, stands for two classes."""
+    return spec.task == "classification" and len(spec.labels) == 2 and tuple(output.shape) in ((rows,), (rows, 1))
 
 
 def require_servable(spec: ModelSpec, model: AnyDeployable, examples: Split, *, where: str) -> None:

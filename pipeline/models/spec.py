@@ -75,6 +75,42 @@ class DeployableOfOutputs(nn.Module):
         return self.network(*values) if isinstance(values, tuple) else self.network(values)
 
 
+class DeployableOfSingleOutput(DeployableOfOutputs):
+    """Preprocessing in front of a network whose only output tells two classes apart: how certain the second one is.
+
+    A column for each class comes out. With 0 beside a logit the softmax of both is the sigmoid of the logit, exactly.
+
+    Args:
+        preprocess: module that maps raw inputs to the network's inputs.
+        network: the network.
+        choice: path of the part that counts; empty for all.
+        activation: activation that the network's output has already passed.
+    """
+
+    def __init__(
+        self, *, preprocess: nn.Module, network: nn.Module, choice: Sequence[str], activation: Activation | None
+    ) -> None:
+        super().__init__(preprocess=preprocess, network=network, choice=choice)
+        self.activation = activation
+
+    def forward(self, *raw: Tensor) -> Tensor:
+        """Map raw (B, *shape) values, in the order of the spec, to logits or probabilities (B, 2) in float32."""
+        [output] = tensors_in(self.answers(*raw), self.choice)
+        return of_two_classes(output, self.activation)
+
+
+def of_two_classes(output: Tensor, activation: Activation | None) -> Tensor:
+    """The logits or probabilities (B, 2) of two classes.
+
+    Args:
+        output: logit or probability of the second class, (B,) or (B, 1).
+        activation: activation that the output has already passed.
+    """
+    second_B1 = output.to(torch.float32).reshape(-1, 1)
+    first_B1 = 1 - second_B1 if activation == "sigmoid" else torch.zeros_like(second_B1)
+    return torch.cat([first_B1, second_B1], dim=1)
+
+
 AnyDeployable = Deployable | DeployableOfSeveral | DeployableOfOutputs
 
 
@@ -124,6 +160,8 @@ class ModelSpec:
         choice: paths of those parts of what the network returns that count; empty for all.
         outputs: the outputs in the task of that name, known after the first call of the network; empty in other tasks,
             where the network has one output (B, K).
+        single_output: whether the network tells two classes apart by one output, known after its first call: the logit
+            or the probability of the second class.
         assumed: what `preprocess` assumes of raw values, in words; empty where the model, the recipe or the data set
             says it.
     """
@@ -137,6 +175,7 @@ class ModelSpec:
     activation: Activation | None = None
     choice: tuple[str, ...] = ()
     outputs: tuple[OutputSpec, ...] = ()
+    single_output: bool = False
     assumed: str = ""
 
     def __post_init__(self) -> None:
@@ -164,9 +203,10 @@ class ModelSpec:
     def outputs_are(self) -> Activation:
         """The activation that the outputs have already passed; `none`, for logits, where it is not declared.
 
+        The probabilities of two classes are those of a softmax, also where a sigmoid made one of them.
         A build ends after its first call of the network if undeclared outputs look like probabilities.
         """
-        return self.activation or "none"
+        return "softmax" if self.single_output and self.activation == "sigmoid" else self.activation or "none"
 
     @property
     def compared(self) -> tuple[OutputSpec, ...]:
@@ -179,6 +219,14 @@ class ModelSpec:
     def columns(self) -> int:
         """Number of values in the answer to an example, K."""
         return sum(output.size for output in self.outputs) or len(self.labels)
+
+    def as_called(self, info: ModelInfo) -> ModelSpec:
+        """The specification that knows what the network's first call showed.
+
+        Args:
+            info: facts of the model that were written after that call.
+        """
+        return replace(self.with_outputs(info.outputs), single_output=info.single_output)
 
     def with_outputs(self, outputs: Sequence[OutputSpec]) -> ModelSpec:
         """The specification that names the outputs of the network's first call; the same one without any."""
@@ -197,6 +245,10 @@ class ModelSpec:
             positional raw inputs in the order of `inputs` to logits (B, K); in the task `outputs`, to a tensor
             (B, *shape) or to a tuple of several.
         """
+        if self.single_output:
+            return DeployableOfSingleOutput(
+                preprocess=self.preprocess(), network=network, choice=self.choice, activation=self.activation
+            ).train(network.training)
         if self.choice or self.task == "outputs":
             return DeployableOfOutputs(preprocess=self.preprocess(), network=network, choice=self.choice).train(
                 network.training
@@ -218,6 +270,7 @@ class ModelSpec:
             inputs=self.inputs,
             labels=self.labels,
             outputs=self.outputs,
+            single_output=self.single_output,
             activation=self.outputs_are,
             parameters=count_parameters(network),
             files=dict(files),

@@ -240,7 +240,7 @@ def _model(settings: CandidatesSettings, data: DataInfo, info: ModelInfo) -> Mod
 
     if not data.labelled:
         require_no_labels(data.name, loss=settings.loss, variants=settings.candidates.variants or ())
-    model = load_model_spec(settings.model, settings.folder, data).with_outputs(info.outputs)
+    model = load_model_spec(settings.model, settings.folder, data).as_called(info)
     if settings.candidates.variants:  # a factory may take long
         check_layer_names(model.build(), settings.candidates.variants)
     searched = settings.search
@@ -280,6 +280,7 @@ def _eager_source(settings: CandidatesSettings, inputs: Inputs, context: Context
         settings=settings.model,
         folder=settings.folder,
         data_info=inputs.one(Kind.DATA_INFO),
+        model_info=inputs.one(Kind.MODEL_INFO),
         weights=context.weights,
         samples=context.samples,
     )

@@ -18,6 +18,7 @@ from pipeline.engine.documents import read_document
 from pipeline.errors import FileError, UsageError
 from pipeline.inspection.graph import graph_cost
 from pipeline.model_code.require import require_safe_model
+from pipeline.models.info import ModelInfo
 from pipeline.models.load import load_model_spec
 from pipeline.models.spec import ModelSpec
 
@@ -100,6 +101,7 @@ def open_target(target: Path | Archive, scratch: Path, *, allowed_operators: Seq
 def _open_run(run: OpenedRun) -> Target:
     recipe = run.recipe
     model = load_model_spec(recipe.model, recipe.folder, read_info(run.files[Kind.DATA_INFO, None]))
+    model = model.as_called(read_document(run.files[Kind.MODEL_INFO, None], ModelInfo))
     checked = {report.name: run.require(run.models[report.name]) for report in run.reports}
     by_variant = {
         report.variant: macs
@@ -129,6 +131,7 @@ def _open_run(run: OpenedRun) -> Target:
                 settings=recipe.model,
                 folder=recipe.folder,
                 data_info=run.files[Kind.DATA_INFO, None],
+                model_info=run.files[Kind.MODEL_INFO, None],
                 weights=run.files[Kind.WEIGHTS, None],
                 samples=run.files[Kind.SAMPLES, None],
             ),

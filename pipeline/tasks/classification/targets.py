@@ -56,7 +56,7 @@ def reshaping(shape: tuple[int, ...], rows: int, classes: int) -> str:
             if classes > 1:
                 return (
                     f"this task tells classes apart, with an output for each: end in a layer of {classes} outputs, or "
-                    'set task.kind: "regression" for numbers, "multi-label" with one label for yes or no'
+                    'set task.kind = "regression" for numbers'
                 )
         case (first, second) if first == rows:
             return (

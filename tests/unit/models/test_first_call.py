@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline._handlers.activation import Activation
 from pipeline._handlers.decode import InputSpec
 from pipeline.data.dataset import Split
 from pipeline.errors import DataError, UsageError
@@ -21,6 +22,7 @@ from pipeline.models.first_call import check_first_call, check_first_step, check
 from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import ModelSpec
 from pipeline.tasks.classification.member import ClassificationTask
+from tests.reporters import Lines
 
 SOURCE = "model.factory nets:build"
 TASK = ClassificationTask()
@@ -119,6 +121,34 @@ def test_a_thousand_outputs_for_two_classes() -> None:
 def test_with_two_classes_a_third_example_shows_which_axis_is_the_batch() -> None:
     transposed = Net(lambda logits, _: logits.T, outputs=2)
     assert "expected one float32 tensor of shape (3, 2)" in raised(UsageError, lambda: called(transposed, classes=2))
+
+
+@pytest.mark.parametrize("ending", [lambda logits, _: logits, lambda logits, _: logits[:, 0]], ids=["(B, 1)", "(B,)"])
+@pytest.mark.parametrize("activation", [None, "sigmoid"])
+def test_one_output_for_two_classes(ending: Callable[..., Any], activation: Activation | None) -> None:
+    network = Net(ending, outputs=1).eval()
+    told = Lines()
+    before = spec(2, activation=activation)
+    found = check_first_call(before, network, task=TASK, examples=EXAMPLES, source=SOURCE, reporter=told)
+    assert found == replace(before, single_output=True)
+    assert found.outputs_are == ("none" if activation is None else "softmax")
+    assert [line.partition("counts as ")[2] for line in told.said] == [
+        f"the {'logit' if activation is None else 'probability'} of class b"
+    ]
+    values = torch.from_numpy(EXAMPLES.inputs["values"])
+    columns_B2 = found.deployable(network)(values)
+    assert columns_B2.shape == (6, 2)
+    output_B = network(values).flatten()
+    torch.testing.assert_close(columns_B2[:, 1], output_B, rtol=0, atol=0)
+    torch.testing.assert_close(columns_B2[:, 0], 1 - output_B if activation else torch.zeros(6), rtol=0, atol=0)
+    if activation is None:
+        torch.testing.assert_close(columns_B2.softmax(1)[:, 1], output_B.sigmoid())
+
+
+def test_one_output_that_cannot_stand_for_two_classes() -> None:
+    assert "expected one float32 tensor of shape (2, 1), examples by classes, found float64 (2, 1)" in raised(
+        UsageError, lambda: called(Net(lambda logits, _: logits.double(), outputs=1), classes=2)
+    )
 
 
 def test_a_right_network_is_left_as_it_was() -> None:
