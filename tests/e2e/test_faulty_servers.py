@@ -49,7 +49,7 @@ def test_another_resize_filter_behind_a_server_that_was_let_through(tmp_path: Pa
     faulty = with_handler(
         archive,
         tmp_path / "tiny.mar",
-        "decode.py",
+        "framing.py",
         '"bilinear": Image.Resampling.BILINEAR',
         '"bilinear": Image.Resampling.NEAREST',
     )
