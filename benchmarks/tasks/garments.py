@@ -26,8 +26,8 @@ def sizes() -> DataSet:
     """Pictures with the width and the height of what they show: (N, 2) float32, in pixels."""
 
     def targets(split: Split) -> NDArray[np.float32]:
-        bright_NHW = split.inputs["image"][:, 0] >= _BRIGHT
-        return np.stack([_extent(bright_NHW.any(axis=axis)) for axis in (1, 2)], axis=1)
+        pictures_NHW = split.inputs["image"][:, 0]
+        return np.stack([_extent(pictures_NHW.max(axis=axis) >= _BRIGHT) for axis in (1, 2)], axis=1)
 
     return _data_set("regression", ("width", "height"), targets)
 
@@ -36,6 +36,7 @@ def words() -> DataSet:
     """Pictures with 0 or 1 for each word: (N, 4) uint8."""
 
     def targets(split: Split) -> NDArray[np.uint8]:
+        assert split.labels is not None
         return np.stack([np.isin(split.labels, classes) for classes in _WORDS.values()], axis=1).astype(np.uint8)
 
     return _data_set("multi-label", tuple(_WORDS), targets)
