@@ -56,7 +56,7 @@ def write_teacher_logits(
     layout = set_layout(model, examples.take(torch.arange(min(2, len(examples)), device=target)))
     examples = replace(examples, layout=layout)
     copies_VN3 = augmentation.copies(len(train)).to(target)
-    shape = (len(copies_VN3), len(train), len(spec.labels))
+    shape = (len(copies_VN3), len(train), spec.columns)
     logits_VNK = create_arrays(file, {_LOGITS: (np.dtype(np.float32), shape)})[_LOGITS]
     for copy, moves_N3 in enumerate(copies_VN3):
         start = 0

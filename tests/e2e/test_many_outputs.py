@@ -86,7 +86,7 @@ def test_it_is_built_served_and_asked_as_the_page_says(folder: Path) -> None:
     }
     ended = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", commands],
-        cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=1800,
+        cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=5000,
     )  # fmt: skip
     assert ended.returncode == 0, f"{ended.stdout}\n{ended.stderr}"
     answer = next(line for line in ended.stdout.splitlines() if line.startswith('{"predictions"'))

@@ -28,7 +28,7 @@ def _run(script: str, folder: Path) -> str:
     }
     command = ["bash", "-euo", "pipefail", "-c", script]
     ended = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=1800
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=5000
     )
     assert ended.returncode == 0, f"{script}\n{ended.stdout}\n{ended.stderr}"
     return ended.stdout

@@ -36,7 +36,7 @@ def run(command: list[str], folder: Path) -> str:
         "VENV": os.path.relpath(bin_folder.parent, folder),
     }
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=1800
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=5000
     )
     assert done.returncode == 0, f"{command[-1]}\n{done.stdout}\n{done.stderr}"
     return done.stdout

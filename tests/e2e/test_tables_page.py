@@ -52,7 +52,7 @@ def test_the_regression_of_the_page(tmp_path: Path) -> None:
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=1800,
+                timeout=5000,
             )
             assert ended.returncode == 0, f"{script}\n{ended.stdout}\n{ended.stderr}"
             spoken += ended.stdout

@@ -74,7 +74,7 @@ def test_it_is_built_served_and_asked_as_the_page_says(tmp_path: Path) -> None:
     try:
         ended = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", commands],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=1800,
+            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=5000,
         )  # fmt: skip
     finally:
         subprocess.run(["pipeline", "stop", "--port", str(port)], env=environment, capture_output=True, check=False)

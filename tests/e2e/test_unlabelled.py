@@ -15,7 +15,7 @@ from tests.unlabelled_build import Unlabelled, build_unlabelled
 SEARCH = """
 [search]
 effort = "quick"
-max_minutes = 1
+max_minutes = 5
 """
 AGREEMENT = "agreement with float"
 

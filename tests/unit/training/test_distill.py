@@ -13,11 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline._handlers.decode import InputSpec
+from pipeline._handlers.outputs import OutputSpec
 from pipeline.data.dataset import Split
 from pipeline.engine.stage import Silent
 from pipeline.errors import UsageError
 from pipeline.models.preprocess import ToFloat
-from pipeline.models.spec import ModelSpec
+from pipeline.models.spec import ModelSpec, joined
 from pipeline.tasks.classification.loss import distillation
 from pipeline.tasks.classification.member import ClassificationTask
 from pipeline.training.augment import Augmentation
@@ -200,3 +201,34 @@ def test_what_the_user_froze_is_fine_tuned_with_the_rest(tmp_path: Path) -> None
     assert trainable == ["head.weight", "head.bias"]
     (line,) = [line for line in lines.said if "no gradient" in line]
     assert line.startswith("fine-tune slim: trunk.1.weight and 3 more got no gradient and stayed as pruned; without ")
+
+
+class Heads(nn.Module):
+    """A network with outputs of 3, 2 x 2 and one value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(6, 8)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        values_BK = self.head(x.flatten(1))
+        return {"scores": values_BK[:, :3], "map": values_BK[:, 3:7].reshape(-1, 2, 2), "level": values_BK[:, 7]}
+
+
+def test_answers_of_several_outputs_are_kept_side_by_side(tmp_path: Path) -> None:
+    outputs = (
+        OutputSpec(name="scores", shape=(3,)),
+        OutputSpec(name="map", shape=(2, 2)),
+        OutputSpec(name="level", shape=()),
+    )
+    spec = replace(SPEC, build=Heads, task="outputs", labels=("anything",)).with_outputs(outputs)
+    teacher, train = Heads().eval(), split(0, 37)
+    write_teacher_logits(
+        tmp_path / "teacher", spec, teacher, train, augmentation=Augmentation(horizontal_flip=True), device="cpu"
+    )
+    logits_VNK = read_teacher_logits(tmp_path / "teacher")
+    assert logits_VNK.shape == (2, 37, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            logits_VNK[0], joined(list(teacher(torch.from_numpy(train.inputs["x"]).float()).values()))
+        )
