@@ -22,7 +22,7 @@ def user_factories(recipe: Recipe, *sections: Literal["model", "data", "task", "
         "model.factory": recipe.model.factory,
         "data.factory": recipe.data.factory,
         "task.score": user_score(recipe.task),
-        "train.loss": recipe.train.loss,
+        "train.loss": recipe.train.loss_factory,
     }
     return {
         setting: factory

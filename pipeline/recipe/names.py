@@ -10,8 +10,15 @@ from typing import Literal, get_args
 NetworkName = Literal["fashion-cnn", "fashion-cnn-wide", "mlp", "resnet18"]
 DataSetName = Literal["fashion-mnist"]
 # A recipe may choose from these names. They are written once, for the recipe and for the code that acts on them.
-OptimizerName = Literal["sgd", "adam", "adamw"]
-ScheduleName = Literal["constant", "cosine", "one-cycle"]
+OptimizerName = Literal["sgd", "adam", "adamw", "rmsprop", "lbfgs"]
+ScheduleName = Literal["constant", "cosine", "one-cycle", "step", "reduce-on-plateau"]
+LossName = Literal["cross-entropy", "bce-with-logits", "mse", "l1", "smooth-l1"]
+# What the forward pass computes in while a network is trained; its weights stay in float32.
+MixedPrecision = Literal["auto", "off", "bf16", "fp16"]
+SamplingName = Literal["shuffled", "balanced"]
+# Which epoch's weights are kept, and the figure on the validation split that decides.
+KeepName = Literal["last", "best"]
+MonitorName = Literal["metric", "loss"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 # Weights or channels are ranked within each layer or over the whole network.
 PruningScope = Literal["layer", "global"]
@@ -20,6 +27,7 @@ ActivationType = Literal["uint8", "int8"]
 SearchEffort = Literal["quick", "deep"]
 NETWORKS: tuple[str, ...] = get_args(NetworkName)
 DATA_SETS: tuple[str, ...] = get_args(DataSetName)
+LOSSES: tuple[str, ...] = get_args(LossName)
 
 # Pattern of a function of the user's, as module:function.
 FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"

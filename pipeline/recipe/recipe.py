@@ -24,8 +24,12 @@ from pipeline.recipe.task import (
     Outputs,
     Regression,
     TaskSettings,
+    losses_of,
     takes_any_data,
+    why_no_balanced_sampling,
+    why_no_class_weights,
     why_no_confidence,
+    why_no_metric,
     why_no_smoothing,
 )
 from pipeline.recipe.train import Train
@@ -102,6 +106,27 @@ class Recipe(Section):
         reason = why_no_smoothing(self.task)
         if reason and self.train.label_smoothing:
             raise ValueError(f"train.label_smoothing: expected none, because {reason}; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _training_of_the_task(self) -> Recipe:
+        train, losses = self.train, losses_of(self.task)
+        if train.loss is not None and train.loss_factory is None and train.loss not in losses:
+            raise ValueError(
+                f"train.loss {train.loss}: expected {', '.join(losses)} in the task {self.task.kind}, or your own as "
+                "module:function"
+            )
+        reason = why_no_class_weights(self.task)
+        if reason and train.class_weights is not None:
+            raise ValueError(f"train.class_weights: expected none, because {reason}; leave them out")
+        reason = why_no_balanced_sampling(self.task)
+        if reason and train.sampling == "balanced":
+            raise ValueError(f"train.sampling balanced: expected shuffled, because {reason}")
+        reason = why_no_metric(self.task)
+        if reason and train.monitor == "metric" and train.monitored_by:
+            raise ValueError(
+                f'train.{train.monitored_by[0]} by the metric: expected train.monitor = "loss", because {reason}'
+            )
         return self
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, assert_never, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from pipeline.recipe.names import FACTORY, meant
+from pipeline.recipe.names import FACTORY, LossName, meant
 from pipeline.recipe.section import Section
 
 # The same as in `handlers.task_answers`, which loads numpy; a test holds the two together.
@@ -172,6 +172,58 @@ def why_no_smoothing(task: TaskSettings) -> str:
             return "the targets of a regression are values, not labels"
         case Outputs():
             return "the task outputs has no loss of its own"
+        case unreachable:
+            assert_never(unreachable)
+
+
+def losses_of(task: TaskSettings) -> tuple[LossName, ...]:
+    """The built-in losses that a task has, its own first, where it has one of its own."""
+    match task:
+        case Classification():
+            return ("cross-entropy", "bce-with-logits")
+        case MultiLabel():
+            return ("bce-with-logits",)
+        case Regression():
+            return ("mse", "l1", "smooth-l1")
+        case Outputs():
+            return ("mse", "l1", "smooth-l1", "cross-entropy", "bce-with-logits")
+        case unreachable:
+            assert_never(unreachable)
+
+
+def why_no_class_weights(task: TaskSettings) -> str:
+    """Why a task has no classes that weigh differently in its loss; empty where it has."""
+    match task:
+        case Classification() | MultiLabel():
+            return ""
+        case Regression():
+            return "the targets of a regression are values, which have no classes"
+        case Outputs():
+            return "what the targets of this task mean is not known; weigh them in a loss of your own"
+        case unreachable:
+            assert_never(unreachable)
+
+
+def why_no_balanced_sampling(task: TaskSettings) -> str:
+    """Why the examples of a task cannot be drawn from all classes alike; empty where they can."""
+    match task:
+        case Classification():
+            return ""
+        case MultiLabel():
+            return "an example has any number of labels, so that drawing more of one label draws more of others"
+        case Regression() | Outputs():
+            return why_no_class_weights(task)
+        case unreachable:
+            assert_never(unreachable)
+
+
+def why_no_metric(task: TaskSettings) -> str:
+    """Why the metric of a task says nothing of how well a network is trained; empty where it does."""
+    match task:
+        case Classification() | MultiLabel() | Regression():
+            return ""
+        case Outputs():
+            return "" if task.score is not None else "without task.score the metric is the agreement with float itself"
         case unreachable:
             assert_never(unreachable)
 

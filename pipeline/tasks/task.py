@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline._handlers.activation import Activation
+from pipeline.recipe.names import LossName
 from pipeline.recipe.task import TaskName, TaskSettings
 from pipeline.tasks.coverage import Coverage
 from pipeline.tasks.quality import QualityReport
@@ -142,10 +143,27 @@ class Task(Protocol):
             targets: what is trained on; the settings may say otherwise.
         """
 
-    def criterion(self, *, activation: Activation, label_smoothing: float) -> Criterion:
-        """The loss that training minimises where the recipe brings no loss of its own."""
+    def criterion(
+        self,
+        *,
+        activation: Activation,
+        label_smoothing: float,
+        loss: LossName | None = None,
+        weights_K: Tensor | None = None,
+    ) -> Criterion:
+        """The loss that training minimises where the recipe brings no loss of its own.
 
-    def loss_name(self, *, label_smoothing: float) -> str:
+        Args:
+            activation: activation that the outputs already have.
+            label_smoothing: share of the target that is spread over all classes.
+            loss: one of the built-in losses that this task has; its own if None.
+            weights_K: weight of each class, where the task has classes; None for the same weight for all.
+
+        Raises:
+            UsageError: this task has no such loss, or none for such outputs.
+        """
+
+    def loss_name(self, *, label_smoothing: float, loss: LossName | None = None) -> str:
         """The name of that loss in words, with its unit."""
 
     def plain_loss(self, outputs_BK: Tensor, targets_B: Tensor, *, activation: Activation) -> Tensor:

@@ -24,6 +24,7 @@ def labels_loss(
     *,
     activation: Activation,
     label_smoothing: float = 0.0,
+    weights_K: Tensor | None = None,
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Tensor:
     """The negative log-likelihood of the labels, in nats: the cross-entropy of logits or probabilities.
@@ -35,8 +36,10 @@ def labels_loss(
         labels_B: class indices.
         activation: activation that the outputs already have.
         label_smoothing: share of the target that is spread over all classes.
+        weights_K: weight of each class; a mean is over the weights of the labels. All count alike if None.
         reduction: reduction over the examples.
     """
+    weights_K = None if weights_K is None else weights_K.to(outputs_BK)
     match activation:
         case "none":
             logits_BK = outputs_BK
@@ -48,11 +51,38 @@ def labels_loss(
             targets_BK = F.one_hot(labels_B, classes).to(outputs_BK) * (1 - label_smoothing) + label_smoothing / classes
             # `F.binary_cross_entropy` raises on NaN, for which the training loop has a better message.
             yes_BK, no_BK = (shares.clamp_min(_SMALLEST).log() for shares in (outputs_BK, 1 - outputs_BK))
-            loss = -(targets_BK * yes_BK + (1 - targets_BK) * no_BK).sum()
+            loss_BK = targets_BK * yes_BK + (1 - targets_BK) * no_BK
+            if weights_K is not None:
+                weights_B = weights_K[labels_B]
+                loss = -(loss_BK.sum(dim=1) * weights_B).sum()
+                return loss / weights_B.sum() if reduction == "mean" else loss
+            loss = -loss_BK.sum()
             return loss / len(labels_B) if reduction == "mean" else loss
         case _:
             assert_never(activation)
-    return F.cross_entropy(logits_BK, labels_B, label_smoothing=label_smoothing, reduction=reduction)
+    return F.cross_entropy(logits_BK, labels_B, weight=weights_K, label_smoothing=label_smoothing, reduction=reduction)
+
+
+def binary_loss(
+    logits_BK: Tensor, labels_B: Tensor, *, label_smoothing: float = 0.0, weights_K: Tensor | None = None
+) -> Tensor:
+    """The binary cross-entropy of each logit with "it is this class", in nats, as a mean over classes and examples.
+
+    It is `torch.nn.BCEWithLogitsLoss` on one-hot targets.
+
+    Args:
+        logits_BK: outputs of the network, without an activation.
+        labels_B: class indices.
+        label_smoothing: share of the target that is spread over all classes.
+        weights_K: weight of the examples of each class, whose mean is over the weights; all count alike if None.
+    """
+    classes = logits_BK.shape[1]
+    targets_BK = F.one_hot(labels_B, classes).to(logits_BK) * (1 - label_smoothing) + label_smoothing / classes
+    loss_B = F.binary_cross_entropy_with_logits(logits_BK, targets_BK, reduction="none").mean(dim=1)
+    if weights_K is None:
+        return loss_B.mean()
+    weights_B = weights_K.to(logits_BK)[labels_B]
+    return (loss_B * weights_B).sum() / weights_B.sum()
 
 
 def distillation(

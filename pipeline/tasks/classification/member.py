@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline._handlers.activation import ACTIVATIONS, Activation
 from pipeline.errors import DataError
+from pipeline.recipe.names import LossName
 from pipeline.recipe.task import Classification, TaskName, TaskSettings
 from pipeline.tasks.classification.quality import divergence_between, judge_quality, near_ties
 from pipeline.tasks.classification.targets import check_labels, reshaping
 from pipeline.tasks.coverage import Coverage, coverage
 from pipeline.tasks.quality import QualityReport
+from pipeline.tasks.refusals import no_such_loss, require_logits
 from pipeline.tasks.scores import score_interval
 from pipeline.tasks.words import DecisionWords
 
@@ -97,16 +99,32 @@ class ClassificationTask:
         """None: outputs are logits or probabilities."""
         return None
 
-    def criterion(self, *, activation: Activation, label_smoothing: float) -> Criterion:
-        """The cross-entropy with the labels."""
-        from pipeline.tasks.classification.loss import labels_loss
+    def criterion(
+        self,
+        *,
+        activation: Activation,
+        label_smoothing: float,
+        loss: LossName | None = None,
+        weights_K: Tensor | None = None,
+    ) -> Criterion:
+        """The cross-entropy with the labels, or the binary one of each class with "it is this one"."""
+        from pipeline.tasks.classification.loss import binary_loss, labels_loss
 
-        return partial(labels_loss, activation=activation, label_smoothing=label_smoothing)
+        match loss:
+            case None | "cross-entropy":
+                return partial(labels_loss, activation=activation, label_smoothing=label_smoothing, weights_K=weights_K)
+            case "bce-with-logits":
+                require_logits(activation)
+                return partial(binary_loss, label_smoothing=label_smoothing, weights_K=weights_K)
+            case "mse" | "l1" | "smooth-l1":
+                raise no_such_loss(loss, self.settings)
+            case _:
+                assert_never(loss)
 
-    def loss_name(self, *, label_smoothing: float) -> str:
+    def loss_name(self, *, label_smoothing: float, loss: LossName | None = None) -> str:
         """The name of the cross-entropy, with its smoothing."""
         smoothing = f" with label smoothing {label_smoothing:g}," if label_smoothing else ""
-        return f"cross-entropy{smoothing} in nats"
+        return f"{'binary ' if loss == 'bce-with-logits' else ''}cross-entropy{smoothing} in nats"
 
     def plain_loss(self, outputs_BK: Tensor, targets_B: Tensor, *, activation: Activation) -> Tensor:
         """The cross-entropy without smoothing, in nats."""

@@ -22,6 +22,7 @@ def labels_loss(
     *,
     activation: Activation,
     label_smoothing: float = 0.0,
+    weights_K: Tensor | None = None,
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Tensor:
     """The binary cross-entropy with the labels, in nats, as a mean over labels: `torch.nn.BCEWithLogitsLoss`.
@@ -31,11 +32,14 @@ def labels_loss(
         labels_BK: 0 or 1 for each label.
         activation: activation that the outputs already have: none, or sigmoid.
         label_smoothing: share of the target that is spread over yes and no.
+        weights_K: weight of the examples that have each label (`pos_weight`); 1 for all if None.
         reduction: reduction over the examples.
     """
+    weights_K = None if weights_K is None else weights_K.to(outputs_BK)
     targets_BK = labels_BK.to(outputs_BK) * (1 - label_smoothing) + label_smoothing / 2
     logits_BK = outputs_BK if activation == "none" else outputs_BK.logit(eps=_EDGE)
-    loss_B = F.binary_cross_entropy_with_logits(logits_BK, targets_BK, reduction="none").mean(dim=1)
+    loss_BK = F.binary_cross_entropy_with_logits(logits_BK, targets_BK, reduction="none", pos_weight=weights_K)
+    loss_B = loss_BK.mean(dim=1)
     return loss_B.mean() if reduction == "mean" else loss_B.sum()
 
 

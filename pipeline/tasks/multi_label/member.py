@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline._handlers.activation import Activation, label_probabilities
 from pipeline.errors import DataError, UsageError
+from pipeline.recipe.names import LossName
 from pipeline.recipe.task import MultiLabel, TaskName, TaskSettings
 from pipeline.tasks.coverage import Coverage, coverage
 from pipeline.tasks.multi_label.quality import (
@@ -23,6 +24,7 @@ from pipeline.tasks.multi_label.quality import (
 )
 from pipeline.tasks.multi_label.targets import check_labels, check_values, rarest_labels, reshaping
 from pipeline.tasks.quality import QualityReport
+from pipeline.tasks.refusals import no_such_loss
 from pipeline.tasks.scores import score_interval
 from pipeline.tasks.words import DecisionWords
 
@@ -104,13 +106,26 @@ class MultiLabelTask:
         """None: outputs are logits or probabilities."""
         return None
 
-    def criterion(self, *, activation: Activation, label_smoothing: float) -> Criterion:
+    def criterion(
+        self,
+        *,
+        activation: Activation,
+        label_smoothing: float,
+        loss: LossName | None = None,
+        weights_K: Tensor | None = None,
+    ) -> Criterion:
         """The binary cross-entropy with the labels."""
         from pipeline.tasks.multi_label.loss import labels_loss
 
-        return partial(labels_loss, activation=activation, label_smoothing=label_smoothing)
+        match loss:
+            case None | "bce-with-logits":
+                return partial(labels_loss, activation=activation, label_smoothing=label_smoothing, weights_K=weights_K)
+            case "cross-entropy" | "mse" | "l1" | "smooth-l1":
+                raise no_such_loss(loss, self.settings)
+            case _:
+                assert_never(loss)
 
-    def loss_name(self, *, label_smoothing: float) -> str:
+    def loss_name(self, *, label_smoothing: float, loss: LossName | None = None) -> str:  # noqa: ARG002 - it has one
         """The name of the binary cross-entropy, with its smoothing."""
         smoothing = f" with label smoothing {label_smoothing:g}," if label_smoothing else ""
         return f"binary cross-entropy{smoothing} in nats"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from pipeline._handlers.activation import Activation
 from pipeline._handlers.outputs import OutputSpec
 from pipeline.errors import DataError, ProofError, UsageError
+from pipeline.recipe.names import LossName
 from pipeline.recipe.task import Outputs, TaskName, TaskSettings
 from pipeline.tasks.coverage import Coverage
 from pipeline.tasks.outputs.agreement import OutputAgreement, agreements
@@ -135,15 +137,22 @@ class OutputsTask:
         """None: what targets mean is not known."""
         return None
 
-    def criterion(self, *, activation: Activation, label_smoothing: float) -> Criterion:  # noqa: ARG002
-        """No loss of labels: `train.loss` brings one."""
-        from pipeline.tasks.outputs.loss import no_loss
+    def criterion(
+        self,
+        *,
+        activation: Activation,  # noqa: ARG002 - outputs are values
+        label_smoothing: float,  # noqa: ARG002
+        loss: LossName | None = None,
+        weights_K: Tensor | None = None,  # noqa: ARG002
+    ) -> Criterion:
+        """The built-in loss that `train.loss` names; without one there is no loss of labels."""
+        from pipeline.tasks.outputs.loss import built_in_loss, no_loss
 
-        return no_loss
+        return no_loss if loss is None else partial(built_in_loss, loss=loss, outputs=self.outputs)
 
-    def loss_name(self, *, label_smoothing: float) -> str:  # noqa: ARG002 - nothing is smoothed
-        """The name of the distance from float's values."""
-        return self.plain_loss_name
+    def loss_name(self, *, label_smoothing: float, loss: LossName | None = None) -> str:  # noqa: ARG002 - nothing is smoothed
+        """The name of the loss; without one, that of the distance from float's values."""
+        return loss or self.plain_loss_name
 
     def plain_loss(self, outputs_BK: Tensor, targets_B: Tensor, *, activation: Activation) -> Tensor:  # noqa: ARG002
         """The mean squared difference from float's values; 0 beside other targets, and NaN where the outputs are."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.tasks.loss import Criterion, Loss
@@ -26,6 +27,19 @@ def squared_error(
     """
     loss_B = ((outputs_BK - targets_BK) / scale_K.to(outputs_BK)).square().mean(dim=1)
     return loss_B.mean() if reduction == "mean" else loss_B.sum()
+
+
+def absolute_error(outputs_BK: Tensor, targets_BK: Tensor, *, scale_K: Tensor, smooth: bool) -> Tensor:
+    """The mean of the absolute errors, each divided by the spread of its targets: `torch.nn.L1Loss` in that unit.
+
+    Args:
+        outputs_BK: outputs of the network, in their units.
+        targets_BK: targets, in the same units.
+        scale_K: spread of the targets of each output.
+        smooth: whether an error below the spread counts by half of its square (`torch.nn.SmoothL1Loss`).
+    """
+    errors_BK = (outputs_BK - targets_BK) / scale_K.to(outputs_BK)
+    return F.smooth_l1_loss(errors_BK, torch.zeros_like(errors_BK)) if smooth else errors_BK.abs().mean()
 
 
 def distillation(teacher_VNK: Tensor, *, scale_K: Tensor, label_weight: float, criterion: Criterion) -> Loss:

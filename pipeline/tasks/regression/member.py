@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Self, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline._handlers.activation import Activation
 from pipeline.errors import DataError, ProofError, UsageError
+from pipeline.recipe.names import LossName
 from pipeline.recipe.task import Regression, TaskName, TaskSettings
 from pipeline.tasks.coverage import Coverage
 from pipeline.tasks.quality import QualityReport
+from pipeline.tasks.refusals import no_such_loss
 from pipeline.tasks.regression.quality import all_within, divergence_between, edge_distances, judge_quality
 from pipeline.tasks.regression.targets import check_count, check_numbers, check_values, reshaping
 from pipeline.tasks.scores import score_interval
@@ -118,13 +121,30 @@ class RegressionTask:
         spread = _each(settings.scale, outputs) if settings.scale else values.std(axis=0)
         return (center, spread) if spread.all() else None
 
-    def criterion(self, *, activation: Activation, label_smoothing: float) -> Criterion:  # noqa: ARG002 - values
-        """The mean squared error in units of the targets' spread."""
-        return self._squared_error
+    def criterion(
+        self,
+        *,
+        activation: Activation,  # noqa: ARG002 - values
+        label_smoothing: float,  # noqa: ARG002
+        loss: LossName | None = None,
+        weights_K: Tensor | None = None,  # noqa: ARG002
+    ) -> Criterion:
+        """The mean error in units of the targets' spread: squared, absolute, or squared below 1 and absolute above."""
+        match loss:
+            case None | "mse":
+                return self._squared_error
+            case "l1" | "smooth-l1":
+                return partial(self._absolute_error, smooth=loss == "smooth-l1")
+            case "cross-entropy" | "bce-with-logits":
+                raise no_such_loss(loss, self.settings)
+            case _:
+                assert_never(loss)
 
-    def loss_name(self, *, label_smoothing: float) -> str:  # noqa: ARG002 - refused by the recipe
-        """The name of the squared error, with its unit."""
-        return "squared error in units of the targets' variance"
+    def loss_name(self, *, label_smoothing: float, loss: LossName | None = None) -> str:  # noqa: ARG002 - refused by the recipe
+        """The name of the error, with its unit."""
+        if loss in (None, "mse"):
+            return "squared error in units of the targets' variance"
+        return f"{'absolute' if loss == 'l1' else 'smooth absolute'} error in units of the targets' spread"
 
     def plain_loss(self, outputs_BK: Tensor, targets_B: Tensor, *, activation: Activation) -> Tensor:  # noqa: ARG002
         """The squared error in units of the targets' variance."""
@@ -260,6 +280,12 @@ class RegressionTask:
         from pipeline.tasks.regression.loss import squared_error
 
         return squared_error(outputs_BK, targets_B, scale_K=self._scale_tensor(outputs_BK.shape[1]))
+
+    def _absolute_error(self, outputs_BK: Tensor, targets_B: Tensor, *, smooth: bool) -> Tensor:
+        from pipeline.tasks.regression.loss import absolute_error
+
+        scale_K = self._scale_tensor(outputs_BK.shape[1])
+        return absolute_error(outputs_BK, targets_B, scale_K=scale_K, smooth=smooth)
 
 
 def _each(values: Sequence[float], outputs: int) -> NDArray[np.float64]:

@@ -64,8 +64,8 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
             "model.preprocessing: mean: expected none beside timm:resnet50, which has its own",
         ),
         (
-            "train.amp=true",
-            "train.amp: unknown key; expected one of epochs, batch_size, optimizer, learning_rate, weight_decay",
+            "train.zzz=true",
+            "train.zzz: unknown key; expected one of epochs, batch_size, optimizer, learning_rate, weight_decay",
         ),
         ("export.zzz=1", "export.zzz: unknown key; expected one of opset"),
         (
