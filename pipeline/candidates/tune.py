@@ -24,7 +24,8 @@ from pipeline.models.spec import inner_network
 from pipeline.models.weights import save_weights
 from pipeline.recipe.passes import FineTune, Pass
 from pipeline.training.augment import Augmentation
-from pipeline.training.distill import distill, read_teacher_logits, write_teacher_logits
+from pipeline.training.distill import Teaching, distill, fine_tuning, read_teacher_logits, write_teacher_logits
+from pipeline.training.settings import Session, TrainingData
 
 _KEY_DIGITS = 16
 _ROOT = Path(__file__).resolve().parents[2]
@@ -64,27 +65,30 @@ def tuned_weights(passes: Sequence[Pass], context: Context, *, name: str) -> Pat
     distill(
         context.model,
         network,
-        task=context.task,
-        teacher_VNK=teacher_VNK,
-        augmentation=augmentation,
-        train=replace(
-            train, labels=train.targets(context.task, teacher_VNK[0].numpy(), activation=context.model.outputs_are)
+        data=TrainingData(
+            task=context.task,
+            train=replace(
+                train, labels=train.targets(context.task, teacher_VNK[0].numpy(), activation=context.model.outputs_are)
+            ),
+            validation=validation if context.decisions is None else replace(validation, labels=context.decisions),
         ),
-        validation=validation if context.decisions is None else replace(validation, labels=context.decisions),
-        metric=train.metric(context.task),
-        epochs=fine_tune.epochs,
-        batch_size=fine_tune.batch_size,
-        learning_rate=fine_tune.learning_rate,
-        temperature=fine_tune.temperature,
-        label_weight=fine_tune.label_weight,
-        criterion=context.criterion
-        or context.task.criterion(activation=context.model.outputs_are, label_smoothing=0.0),
-        seed=fine_tune.seed,
-        device=context.device,
-        scratch=folder,
-        reporter=context.reporter,
-        limit=context.limit,
-        purpose=f"fine-tune {name}",
+        teaching=Teaching(
+            answers=teacher_VNK,
+            temperature=fine_tune.temperature,
+            label_weight=fine_tune.label_weight,
+            criterion=context.criterion
+            or context.task.criterion(activation=context.model.outputs_are, label_smoothing=0.0),
+            metric=train.metric(context.task),
+        ),
+        settings=fine_tuning(
+            epochs=fine_tune.epochs,
+            batch_size=fine_tune.batch_size,
+            learning_rate=fine_tune.learning_rate,
+            augmentation=augmentation,
+            seed=fine_tune.seed,
+            device=context.device,
+        ),
+        session=Session(scratch=folder, reporter=context.reporter, limit=context.limit, purpose=f"fine-tune {name}"),
     )
     save_weights(folder / file.name, network)
     keep_file(folder / file.name, file)

@@ -55,6 +55,10 @@ def train(
     recipe: RecipeArgument = "fashion-cnn",
     run_dir: RunDir = None,
     overrides: Overrides = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option("--resume", metavar="PATH", help="go on from this checkpoint, or from the last in a folder"),
+    ] = None,
     force: Force = False,
 ) -> None:
     """The data and training stages alone."""
@@ -62,7 +66,9 @@ def train(
     from pipeline.commands import train as trainer
 
     with console.Terminal() as terminal:
-        result = trainer.train(recipe, run_dir=run_dir, overrides=overrides or (), force=force, reporter=terminal)
+        result = trainer.train(
+            recipe, run_dir=run_dir, overrides=overrides or (), force=force, resume=resume, reporter=terminal
+        )
     write_answer(str(result.weights))
 
 

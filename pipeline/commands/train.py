@@ -11,9 +11,11 @@ from pipeline.engine.artifacts import Kind
 from pipeline.engine.runner import Outcome, run_stages
 from pipeline.engine.stage import Reporter, Silent
 from pipeline.engine.user_code import user_modules
+from pipeline.errors import FileError, UsageError
 from pipeline.recipe.loading import DEFAULT_RECIPE
 from pipeline.recipe.recipe import Recipe
 from pipeline.stages import TRAINING
+from pipeline.stages.train import STAGE as TRAIN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,7 @@ def train(
     run_dir: Path | str | None = None,
     overrides: Sequence[str] = (),
     force: bool = False,
+    resume: Path | str | None = None,
     reporter: Reporter | None = None,
 ) -> TrainResult:
     """Get the data ready and train the float network, or load the weights that the recipe names.
@@ -52,6 +55,8 @@ def train(
         run_dir: folder to work in; `runs/<recipe>` by default.
         overrides: `section.key=value` strings, for a recipe given by name or path.
         force: whether to run both stages even if they are up to date.
+        resume: checkpoint to go on from, or a folder of them, of which the last whole one is taken; by default an
+            interrupted training goes on from its own.
         reporter: reporter that is told what happens; silent by default.
 
     Returns:
@@ -62,8 +67,9 @@ def train(
     """
     loaded = resolve(recipe, overrides)
     folder = run_folder(loaded, run_dir)
+    files = {} if resume is None else {TRAIN.name: _checkpoint(Path(resume), loaded, force=force)}
     with user_modules(loaded.folder):
-        manifest, outcomes = run_stages(TRAINING, loaded, folder, reporter or Silent(), force=force)
+        manifest, outcomes = run_stages(TRAINING, loaded, folder, reporter or Silent(), force=force, resume=files)
     weights = manifest.one(Kind.WEIGHTS)
     return TrainResult(
         recipe=loaded.name,
@@ -73,3 +79,14 @@ def train(
         history=folder / manifest.one(Kind.TRAINING_HISTORY).path,
         stages=outcomes,
     )
+
+
+def _checkpoint(path: Path, recipe: Recipe, *, force: bool) -> Path:
+    """Check, before the data are read, what can be checked of a checkpoint to go on from."""
+    if force:
+        raise UsageError(f"--resume {path} with --force: expected one of them: force begins anew, resume goes on")
+    if recipe.train.epochs == 0:
+        raise UsageError(f"--resume {path}: expected train.epochs of 1 or more, found 0: nothing is trained")
+    if not path.exists():
+        raise FileError(f"--resume {path}: expected a checkpoint of pipeline train, or a folder of them, found none")
+    return path

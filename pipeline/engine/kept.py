@@ -27,12 +27,13 @@ def write_kept(path: Path, content: bytes) -> None:
     write_atomically(path, _header(content) + content)
 
 
-def read_kept(path: Path, log: Log) -> bytes | None:
+def read_kept(path: Path, log: Log, *, drop: bool = True) -> bytes | None:
     """Read a file that `write_kept` wrote, if it is there and whole.
 
     Args:
         path: path of the file.
         log: called with a line of text if the file is damaged; it then counts as missing.
+        drop: whether a damaged file is removed, and the line logged; else it stays as it is.
 
     Returns:
         The content; None where it has to be made again.
@@ -42,7 +43,8 @@ def read_kept(path: Path, log: Log) -> bytes | None:
     stored = path.read_bytes()
     content = stored[_HEADER_BYTES:]
     if stored[:_HEADER_BYTES] != _header(content):
-        drop_damaged(path, log)
+        if drop:
+            drop_damaged(path, log)
         return None
     return content
 

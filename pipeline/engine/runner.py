@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 from filelock import FileLock, Timeout
 
 from pipeline.engine.artifacts import Artifact, Kind, digest_bytes, digest_file
-from pipeline.engine.cache_key import PartKind, stage_inputs, stage_parts, stale_parts
+from pipeline.engine.cache_key import PartKind, setting_parts, stage_inputs, stage_parts, stale_parts
 from pipeline.engine.manifest import Manifest, StageRecord, read_manifest, write_manifest
 from pipeline.engine.places import no_room, os_error_text
 from pipeline.engine.reads import Recording, difference, recording
@@ -50,14 +50,15 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class _Need:
-    """Whether a stage must run, and the parts of its cache key."""
+    """Whether a stage must run, the parts of its cache key, and the key of its scratch folder."""
 
     parts: dict[str, str]
     reason: str
+    scratch_key: str
 
     @property
     def key(self) -> str:
-        return digest_bytes(json.dumps(self.parts, sort_keys=True).encode())
+        return _digest(self.parts)
 
 
 def check_order(stages: Sequence[Stage[Any]]) -> None:
@@ -84,6 +85,7 @@ def run_stages(
     reporter: Reporter,
     *,
     force: bool = False,
+    resume: Mapping[str, Path] | None = None,
     finish: Callable[[Manifest], None] = lambda _manifest: None,
 ) -> tuple[Manifest, tuple[Outcome, ...]]:
     """Bring every stage of a run directory up to date.
@@ -94,6 +96,7 @@ def run_stages(
         run_dir: run directory, made if missing; it is locked while this function runs.
         reporter: receives log lines and progress.
         force: run every stage from its beginning, whatever is recorded or half done.
+        resume: files to go on from, by the name of the stage, which then runs whatever is recorded.
         finish: called at the end, while the directory is still locked.
 
     Returns:
@@ -123,6 +126,9 @@ def run_stages(
             settings = stage.settings(recipe)
             files = stage_inputs(stage, manifest)
             need = _need(stage, settings, manifest, run_dir, recipe.folder)
+            from_file = (resume or {}).get(stage.name)
+            if from_file is not None:
+                need = replace(need, reason=f"goes on from {from_file}")
             if not need.reason:
                 reporter.log(f"{stage.name}: up to date")
                 outcomes.append(Outcome(stage=stage.name, action="up to date"))
@@ -132,14 +138,24 @@ def run_stages(
                 _forget(run_dir, stage.name)
                 shutil.rmtree(run_dir / CACHE / stage.name, ignore_errors=True)
             started = time.perf_counter()
-            artifacts, reads = _run(stage, settings, files, need.key, run_dir, reporter, recipe.folder)
+            scratch = run_dir / SCRATCH / f"{stage.name}-{need.scratch_key[:_KEY_DIGITS]}"
+            outputs = Outputs(
+                stage=stage.name,
+                folder=run_dir / f".{stage.name}.{os.getpid()}.tmp",
+                scratch=scratch,
+                cache=run_dir / CACHE / stage.name,
+                reporter=reporter,
+                declared={},
+                resume=from_file,
+            )
+            artifacts, reads = _run(stage, settings, files, outputs, run_dir, recipe.folder)
             seconds = time.perf_counter() - started
             record = StageRecord(
                 key=need.key, parts=need.parts, artifacts=artifacts, seconds=round(seconds, 3), reads=reads.digests
             )
             manifest = manifest.with_stage(stage.name, record)
             write_manifest(run_dir, manifest)
-            _forget(run_dir, stage.name)
+            _forget(run_dir, stage.name, keep=None if stage.lasting is None else scratch)
             reporter.log(f"{stage.name}: done in {seconds:.1f} s")
             outcomes.append(Outcome(stage=stage.name, action="ran", reason=need.reason, seconds=seconds))
             if reads.gap and reads.gap not in gaps:
@@ -176,7 +192,7 @@ def plan_stages(stages: Sequence[Stage[Any]], recipe: Recipe, run_dir: Path) -> 
 
 def _need(stage: Stage[Any], settings: Any, manifest: Manifest, run_dir: Path, folder: Path) -> _Need:
     parts = stage_parts(stage, settings, manifest)
-    need = _Need(parts=parts, reason="")
+    need = _Need(parts=parts, reason="", scratch_key=_digest(_lasting_parts(stage, settings, parts)))
     record = manifest.stages.get(stage.name)
     if record is None:
         return replace(need, reason="not built yet")
@@ -198,30 +214,27 @@ def _need(stage: Stage[Any], settings: Any, manifest: Manifest, run_dir: Path, f
     return need
 
 
+def _digest(parts: Mapping[str, str]) -> str:
+    return digest_bytes(json.dumps(parts, sort_keys=True).encode())
+
+
+def _lasting_parts(stage: Stage[Any], settings: Any, parts: Mapping[str, str]) -> Mapping[str, str]:
+    """The parts of a stage's cache key without the settings by which half-done work does not change."""
+    if stage.lasting is None:
+        return parts
+    others = {name: value for name, value in parts.items() if not name.startswith("setting ")}
+    return others | setting_parts(stage.lasting(settings))
+
+
 def _run(
-    stage: Stage[Any],
-    settings: Any,
-    files: Sequence[Artifact],
-    key: str,
-    run_dir: Path,
-    reporter: Reporter,
-    folder: Path,
+    stage: Stage[Any], settings: Any, files: Sequence[Artifact], outputs: Outputs, run_dir: Path, folder: Path
 ) -> tuple[tuple[Artifact, ...], Recording]:
-    temporary = run_dir / f".{stage.name}.{os.getpid()}.tmp"
-    scratch = run_dir / SCRATCH / f"{stage.name}-{key[:_KEY_DIGITS]}"
+    temporary, scratch = outputs.folder, outputs.scratch
     temporary.mkdir()
     if _read_otherwise(scratch, folder):
         shutil.rmtree(scratch)
     scratch.mkdir(parents=True, exist_ok=True)
     inputs = {(artifact.kind, artifact.candidate): run_dir / artifact.path for artifact in files}
-    outputs = Outputs(
-        stage=stage.name,
-        folder=temporary,
-        scratch=scratch,
-        cache=run_dir / CACHE / stage.name,
-        reporter=reporter,
-        declared={},
-    )
     try:
         try:
             with (
@@ -308,10 +321,11 @@ def _sweep(run_dir: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _forget(run_dir: Path, stage: str) -> None:
-    """Remove a finished stage's scratch folders."""
+def _forget(run_dir: Path, stage: str, *, keep: Path | None = None) -> None:
+    """Remove a stage's scratch folders, but one that it may go on from later."""
     for folder in (run_dir / SCRATCH).glob(f"{stage}-*"):
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder != keep:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _environment() -> dict[str, str]:

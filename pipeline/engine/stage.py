@@ -81,11 +81,13 @@ class Outputs:
         stage: name of the stage.
         folder: temporary folder; the runner renames it when the stage has ended.
         scratch: folder that outlives an interruption, under the stage's cache key. What a later call of the same stage
-            finds there was written by the same code from the same inputs.
+            finds there was written by the same code from the same inputs. It outlives the stage's end too, and a change
+            of settings, where the stage says which settings do not count (`Stage.lasting`).
         cache: folder that outlives the stage and a change of its key. Each file in it is named by a digest of all that
             it was made from, code included, and the stage removes files that it no longer needs.
         reporter: receives what the stage says about its work.
         declared: paths of the artifacts; `path` fills it, and the runner reads it.
+        resume: file that the user wants the stage to go on from; None to go on from what lies in the scratch folder.
     """
 
     stage: str
@@ -94,6 +96,7 @@ class Outputs:
     cache: Path
     reporter: Reporter
     declared: dict[tuple[Kind, str | None], Path]
+    resume: Path | None = None
 
     def path(self, kind: Kind, name: str, *, candidate: str | None = None) -> Path:
         """The path to write one artifact to; its folder exists.
@@ -136,6 +139,9 @@ class Stage(Generic[S]):
         run: function that reads files and writes files.
         outside: function that digests, by name, what the stage reads from outside the run directory: the user's
             factories, data and weights, the CPU it is timed on. These digests are part of the cache key.
+        lasting: function that returns the settings without those that a later call may change and still go on from what
+            lies in the scratch folder, which then stays when the stage has ended; None where any change of settings
+            begins anew.
     """
 
     name: str
@@ -145,3 +151,4 @@ class Stage(Generic[S]):
     run: Callable[[S, Inputs, Outputs], None]
     outside: Callable[[S], Mapping[str, str]] = nothing_outside
     may_write: tuple[Kind, ...] = ()
+    lasting: Callable[[S], S] | None = None

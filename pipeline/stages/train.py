@@ -19,11 +19,15 @@ from pipeline.recipe.train import Train
 if TYPE_CHECKING:
     from torch import nn
 
-    from pipeline.data.dataset import Split
+    from pipeline.data.dataset import DataInfo, Split
     from pipeline.models.spec import ModelSpec
     from pipeline.tasks.loss import Criterion
     from pipeline.tasks.task import Task
     from pipeline.training.loop import Trained
+    from pipeline.training.settings import TrainingData
+
+# The number of checkpoints that are kept changes no weights: in the cache key it always stands as this.
+_CHECKPOINTS = Train.model_fields["checkpoints"].default
 
 
 class TrainSettings(Section):
@@ -31,6 +35,7 @@ class TrainSettings(Section):
 
     model: Model
     train: Train
+    checkpoints: int = Field(default=_CHECKPOINTS, exclude=True)
     variants: tuple[Variant, ...] = Field(default=(), exclude=True)
     search_shift: int = Field(default=0, exclude=True)
     factories: dict[str, str] = Field(exclude=True)
@@ -41,12 +46,18 @@ def settings(recipe: Recipe) -> TrainSettings:
     """Return the stage's view of a recipe."""
     return TrainSettings(
         model=recipe.model,
-        train=recipe.train,
+        train=recipe.train.model_copy(update={"checkpoints": _CHECKPOINTS}),
+        checkpoints=recipe.train.checkpoints,
         variants=recipe.candidates.variants or (),
         search_shift=0 if recipe.search_effort == "off" else recipe.search.shift or 0,
         factories=user_factories(recipe, "model", "task", "train"),
         folder=recipe.folder,
     )
+
+
+def lasting(settings: TrainSettings) -> TrainSettings:
+    """Return the settings without the number of epochs: a longer training may go on where a shorter one ended."""
+    return settings.model_copy(update={"train": settings.train.model_copy(update={"epochs": 0})})
 
 
 def outside(settings: TrainSettings) -> dict[str, str]:
@@ -67,8 +78,7 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.models.weights import save_weights
     from pipeline.recipe.task import judged_by_labels
     from pipeline.tasks.table import task_of
-    from pipeline.training.history import draw_learning_curves, write_history
-    from pipeline.training.loss import load_criterion, loss_name
+    from pipeline.training.settings import TrainingData
     from pipeline.training.unlabelled import require_no_labels
 
     model, train = settings.model, settings.train
@@ -88,37 +98,46 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
         reporter=outputs.reporter,
     )
     task = task_of(data.task, outputs=spec.outputs, folder=settings.folder).trained_on(examples.labels)
-    criterion = load_criterion(
-        train.loss,
-        settings.folder,
-        task=task,
-        activation=spec.outputs_are,
-        label_smoothing=train.label_smoothing,
-        outputs=spec.outputs,
-    )
+    criterion = _criterion(settings, spec, task=task, examples=examples)
     _first_step(settings, spec, network, criterion, task=task, examples=examples)
     trained = None
     if data.labelled and (train.epochs or judged_by_labels(data.task)):
-        trained = _train(
-            settings, spec, network, criterion, task=task, train=examples, validation=validation, outputs=outputs
-        )
+        split = TrainingData(task=task, train=examples, validation=validation)
+        origin = _origin(settings, data)
+        trained = _train(settings, spec, network, criterion, data=split, origin=origin, outputs=outputs)
     if train.epochs:  # the activation of a last layer that starts from zeros shows only now
         check_activation(spec, network, task=task, examples=examples, source=_source(model))
     save_weights(outputs.path(Kind.WEIGHTS, "weights.safetensors"), network)
     info = spec.to_info(network, task=task, files=files_behind(model, settings.folder, recorded()))
     write_document(outputs.path(Kind.MODEL_INFO, "model.json"), info)
-    epochs, final = ((), None) if trained is None else (trained.epochs, trained.final)
-    write_history(outputs.path(Kind.TRAINING_HISTORY, "history.json"), epochs, final, task=task)
-    curves = outputs.path(Kind.LEARNING_CURVES, "learning_curves.png")
-    name = loss_name(train.loss, task=task, label_smoothing=train.label_smoothing)
-    draw_learning_curves(curves, epochs, final, task=task, loss=name)
-    outputs.reporter.log(
-        "train: nothing is trained, and candidates are judged by agreement with float"
-        if final is None and data.labelled
-        else "train: nothing is trained, and without labels candidates are judged by agreement with float"
-        if final is None
-        else f"train: validation {task.metric} {final.score:.4f}"
+    _write_history(settings, trained, task=task, labelled=data.labelled, outputs=outputs)
+
+
+def _criterion(settings: TrainSettings, spec: ModelSpec, *, task: Task, examples: Split) -> Criterion:
+    """Return the loss of outputs and labels that training minimises."""
+    from pipeline.training.class_weights import class_weights
+    from pipeline.training.loss import load_criterion
+
+    train, weights_K = settings.train, None
+    if examples.labels is not None:
+        weights_K = class_weights(train.class_weights, task=task.settings, targets=examples.labels, names=spec.labels)
+    return load_criterion(
+        train.loss,
+        settings.folder,
+        task=task,
+        activation=spec.outputs_are,
+        label_smoothing=train.label_smoothing,
+        weights_K=weights_K,
+        outputs=spec.outputs,
     )
+
+
+def _origin(settings: TrainSettings, data: DataInfo) -> dict[str, str]:
+    """Return what a training is made from besides code, by name, for checkpoints that a person names."""
+    from pipeline.engine.cache_key import setting_parts
+
+    parts = {name.removeprefix("setting "): value for name, value in setting_parts(lasting(settings)).items()}
+    return parts | {f"the {name} data": digest for name, digest in data.digests.items()}
 
 
 def _train(
@@ -127,36 +146,60 @@ def _train(
     network: nn.Module,
     criterion: Criterion,
     *,
-    task: Task,
-    train: Split,
-    validation: Split,
+    data: TrainingData,
+    origin: dict[str, str],
     outputs: Outputs,
 ) -> Trained:
     """Train the network in place, and evaluate it on validation; without epochs it is only evaluated."""
-    from pipeline.training.augment import Augmentation
+    from dataclasses import replace
+
     from pipeline.training.loop import train_network
     from pipeline.training.loss import of_labels
+    from pipeline.training.resume import forget_what_cannot_go_on
+    from pipeline.training.settings import Objective, Session, settings_of
 
-    return train_network(
+    training = replace(
+        settings_of(settings.train, untrained=settings.model.weights is None), checkpoints=settings.checkpoints
+    )
+    trained = train_network(
         spec,
         network,
-        task=task,
-        train=train,
-        validation=validation,
-        epochs=settings.train.epochs,
-        batch_size=settings.train.batch_size,
-        optimizer=settings.train.optimizer,
-        learning_rate=settings.train.learning_rate,
-        weight_decay=settings.train.weight_decay,
-        schedule=settings.train.schedule,
-        augmentation=Augmentation(horizontal_flip=settings.train.horizontal_flip, shift=settings.train.shift),
-        seed=settings.train.seed,
-        device=settings.train.device,
-        loss=of_labels(criterion),
-        criterion=criterion,
-        untrained=settings.model.weights is None,
-        scratch=outputs.scratch,
-        reporter=outputs.reporter,
+        data=data,
+        settings=training,
+        objective=Objective(loss=of_labels(criterion), criterion=criterion),
+        session=Session(scratch=outputs.scratch, reporter=outputs.reporter, resume=outputs.resume, origin=origin),
+    )
+    forget_what_cannot_go_on(training, outputs.scratch)
+    return trained
+
+
+def _write_history(
+    settings: TrainSettings, trained: Trained | None, *, task: Task, labelled: bool, outputs: Outputs
+) -> None:
+    """Write the figures of all epochs and their curves, and say how the network does on validation."""
+    from pipeline.training.history import draw_learning_curves, write_history
+    from pipeline.training.loss import loss_name
+
+    train = settings.train
+    epochs, final, kept = ((), None, None) if trained is None else (trained.epochs, trained.final, trained.kept)
+    write_history(outputs.path(Kind.TRAINING_HISTORY, "history.json"), epochs, final, task=task, kept=kept)
+    name = loss_name(
+        train.loss, task=task, label_smoothing=train.label_smoothing, weighted=train.class_weights is not None
+    )
+    curves = outputs.path(Kind.LEARNING_CURVES, "learning_curves.png")
+    draw_learning_curves(curves, epochs, final, task=task, loss=name, kept=kept)
+    if kept is not None:
+        outputs.reporter.log(
+            f"train: epoch {kept} of {len(epochs)} is kept, the best on validation by the "
+            f"{task.metric if train.monitor == 'metric' else 'loss'}: validation chose it, so its figures there are a "
+            "little too good"
+        )
+    outputs.reporter.log(
+        "train: nothing is trained, and candidates are judged by agreement with float"
+        if final is None and labelled
+        else "train: nothing is trained, and without labels candidates are judged by agreement with float"
+        if final is None
+        else f"train: validation {task.metric} {final.score:.4f}"
     )
 
 
@@ -263,4 +306,5 @@ STAGE = Stage(
     settings=settings,
     run=run,
     outside=outside,
+    lasting=lasting,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +15,16 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from pipeline.data.dataset import Split
 from pipeline.engine.array_files import create_arrays, read_arrays
-from pipeline.engine.deadline import UNLIMITED, TimeLimit
 from pipeline.engine.stage import Reporter
 from pipeline.models.spec import ModelSpec
 from pipeline.recipe.names import DeviceName
 from pipeline.tasks.loss import Criterion
-from pipeline.tasks.task import Task
 from pipeline.training.augment import Augmentation, require_pictures
 from pipeline.training.device import choose_device
 from pipeline.training.examples import predict, to_examples
 from pipeline.training.layout import set_layout, to_layout
 from pipeline.training.loop import Trained, train_network
+from pipeline.training.settings import Objective, Optimization, Session, TrainingData, TrainingSettings
 
 # There is nothing to regularise: the float network's answers say more than labels do, and a network cannot learn them
 # by heart in a few epochs.
@@ -74,28 +73,66 @@ def read_teacher_logits(file: Path) -> Tensor:
         return torch.from_numpy(read_arrays(file)[_LOGITS])
 
 
+@dataclass(frozen=True, kw_only=True)
+class Teaching:
+    """What a compressed network learns.
+
+    Args:
+        answers: answers of the teacher, (V, N, K), as `read_teacher_logits` returns them.
+        temperature: number by which logits are divided before they are compared.
+        label_weight: share of the labels' own loss in the whole loss.
+        criterion: loss of the labels.
+        metric: name of the mean score against the labels.
+    """
+
+    answers: Tensor
+    temperature: float
+    label_weight: float
+    criterion: Criterion
+    metric: str
+
+
+def fine_tuning(
+    *,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    augmentation: Augmentation,
+    seed: int,
+    device: DeviceName,
+) -> TrainingSettings:
+    """The settings by which a compressed network is trained.
+
+    Args:
+        epochs: number of passes over the training data.
+        batch_size: examples per step.
+        learning_rate: peak of a one-cycle schedule.
+        augmentation: the same augmentation as for `write_teacher_logits`; an epoch uses one copy of each example.
+        seed: seed of the shuffling and of the choice of copies.
+        device: device to train on.
+    """
+    return TrainingSettings(
+        epochs=epochs,
+        batch_size=batch_size,
+        optimization=Optimization(
+            optimizer="adamw", learning_rate=learning_rate, weight_decay=_WEIGHT_DECAY, schedule="one-cycle"
+        ),
+        augmentation=augmentation,
+        copies=True,
+        seed=seed,
+        device=device,
+        thaw=True,
+    )
+
+
 def distill(
     spec: ModelSpec,
     network: nn.Module,
     *,
-    task: Task,
-    teacher_VNK: Tensor,
-    augmentation: Augmentation,
-    train: Split,
-    validation: Split,
-    metric: str,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    temperature: float,
-    label_weight: float,
-    criterion: Criterion,
-    seed: int,
-    device: DeviceName,
-    scratch: Path,
-    reporter: Reporter,
-    limit: TimeLimit = UNLIMITED,
-    purpose: str,
+    data: TrainingData,
+    teaching: Teaching,
+    settings: TrainingSettings,
+    session: Session,
 ) -> Trained:
     """Train a compressed network in place; afterwards it is on the CPU in evaluation mode.
 
@@ -108,63 +145,27 @@ def distill(
     Args:
         spec: spec of the model, with the preprocessing and the order of the inputs.
         network: compressed network without its preprocessing.
-        task: task of the network.
-        teacher_VNK: answers of the teacher, as `read_teacher_logits` returns them.
-        augmentation: the same augmentation as for `write_teacher_logits`; an epoch uses one copy of each example.
-        train: training split with raw inputs, and labels for `label_weight` and the figures of progress.
-        validation: split with labels for evaluation after each epoch; it is never trained on.
-        metric: name of the mean score against the labels.
-        epochs: number of passes over the training data.
-        batch_size: examples per step.
-        learning_rate: peak of a one-cycle schedule.
-        temperature: number by which logits are divided before they are compared.
-        label_weight: share of the labels' own loss in the whole loss.
-        criterion: loss of the labels.
-        seed: seed of the shuffling and of the choice of copies.
-        device: device to train on.
-        scratch: folder of the checkpoint, which is written after each epoch.
-        reporter: reporter that gets loss and score during training.
-        limit: time limit, which is checked at each report of progress except the last.
-        purpose: purpose of this training, for messages; it begins with the pass's name.
+        data: data with labels for `label_weight` and the figures of progress.
+        teaching: what the network learns.
+        settings: settings, as `fine_tuning` makes them.
+        session: where the checkpoints lie, and who is told; the purpose begins with the pass's name.
 
     Raises:
         UsageError: the loss is no longer finite, or the device is not there.
         TimeIsUpError: the limit is reached.
     """
-    answers_VNK = teacher_VNK.to(choose_device(device))
+    loss = data.task.distillation(
+        teaching.answers.to(choose_device(settings.device)),
+        temperature=teaching.temperature,
+        label_weight=teaching.label_weight,
+        criterion=teaching.criterion,
+        activation=spec.outputs_are,
+    )
+    # There is no criterion: the teacher answered no validation examples.
+    objective = Objective(loss=loss, metric=teaching.metric)
     with _without_dropout(network), _thaw(network):
-        trained = train_network(
-            spec,
-            network,
-            train=train,
-            validation=validation,
-            epochs=epochs,
-            batch_size=batch_size,
-            optimizer="adamw",
-            learning_rate=learning_rate,
-            weight_decay=_WEIGHT_DECAY,
-            schedule="one-cycle",
-            augmentation=augmentation,
-            copies=True,
-            seed=seed,
-            device=device,
-            scratch=scratch,
-            reporter=reporter,
-            limit=limit,
-            task=task,
-            loss=task.distillation(
-                answers_VNK,
-                temperature=temperature,
-                label_weight=label_weight,
-                criterion=criterion,
-                activation=spec.outputs_are,
-            ),
-            metric=metric,
-            criterion=None,  # the teacher answered no validation examples
-            thaw=True,
-            purpose=purpose,
-        )
-        _report_untrained(network, reporter, purpose)
+        trained = train_network(spec, network, data=data, settings=settings, objective=objective, session=session)
+        _report_untrained(network, session.reporter, session.purpose)
     return trained
 
 

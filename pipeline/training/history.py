@@ -68,7 +68,9 @@ class Epoch:
     validation: Metrics
 
 
-def write_history(path: Path, epochs: Sequence[Epoch], final: Metrics | None, *, task: Task) -> None:
+def write_history(
+    path: Path, epochs: Sequence[Epoch], final: Metrics | None, *, task: Task, kept: int | None = None
+) -> None:
     """Write the figures of all epochs as JSON.
 
     Args:
@@ -76,16 +78,26 @@ def write_history(path: Path, epochs: Sequence[Epoch], final: Metrics | None, *,
         epochs: epochs in order; empty where nothing was trained.
         final: figures of the written weights on the validation split; None where it has no labels.
         task: task whose names the figures get.
+        kept: number of the epoch that validation chose; None where the last epoch's weights are kept.
     """
     written = [
         {**asdict(epoch), "train": epoch.train.figures(task), "validation": epoch.validation.figures(task)}
         for epoch in epochs
     ]
     document = {"epochs": written, "final": {"validation": {} if final is None else final.figures(task)}}
-    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    chosen = {} if kept is None else {"kept": {"epoch": kept, "chosen_by": "validation"}}
+    path.write_text(json.dumps(document | chosen, indent=2) + "\n", encoding="utf-8")
 
 
-def draw_learning_curves(path: Path, epochs: Sequence[Epoch], final: Metrics | None, *, task: Task, loss: str) -> None:
+def draw_learning_curves(
+    path: Path,
+    epochs: Sequence[Epoch],
+    final: Metrics | None,
+    *,
+    task: Task,
+    loss: str,
+    kept: int | None = None,
+) -> None:
     """Draw loss and score over epochs as a PNG; the same figures give the same bytes.
 
     Both curves of one picture show the same quantity, and the legend says what else differs between them.
@@ -96,6 +108,7 @@ def draw_learning_curves(path: Path, epochs: Sequence[Epoch], final: Metrics | N
         final: figures of the written weights on the validation split; None where it has no labels to be judged by.
         task: task that names the score.
         loss: name of the loss that is minimised, in words.
+        kept: number of the epoch that validation chose; None where the last epoch's weights are kept.
     """
     figure = Figure(figsize=(10, 4.4), layout="constrained")
     FigureCanvasAgg(figure)
@@ -107,6 +120,8 @@ def draw_learning_curves(path: Path, epochs: Sequence[Epoch], final: Metrics | N
                 values = [_number(getattr(getattr(epoch, split), name)) for epoch in epochs]
                 axes.plot(numbers, values, marker="o", label=label)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            if kept is not None:
+                axes.axvline(kept, color="C1", linestyle=":", label=f"epoch {kept}: kept, chosen by validation")
         elif final is not None:
             axes.axhline(_number(getattr(final, name)), color="C1", label="validation, nothing trained")
         at_the_end = "unknown without labels" if final is None else f"{_number(getattr(final, name)):.4f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -12,37 +13,49 @@ from pipeline._handlers.activation import Activation
 from pipeline._handlers.outputs import OutputSpec
 from pipeline.engine.user_code import import_factory
 from pipeline.errors import UsageError
+from pipeline.recipe.names import LOSSES, LossName
 from pipeline.tasks.loss import Criterion, Loss
 from pipeline.tasks.task import Task
 
 
 def load_criterion(
-    factory: str | None,
+    loss: str | None,
     folder: Path,
     *,
     task: Task,
     activation: Activation = "none",
     label_smoothing: float = 0.0,
+    weights_K: Tensor | None = None,
     outputs: Sequence[OutputSpec] = (),
 ) -> Criterion:
-    """Load the task's own loss, or the loss that the user's function returns.
+    """Load the task's own loss, another built-in one, or the loss that the user's function returns.
 
     Args:
-        factory: function as `module:function`, called without arguments; None for the task's own loss.
+        loss: name of a built-in loss, or a function as `module:function`, called without arguments; None for the task's
+            own loss.
         folder: folder of the recipe, in which the user's modules are looked up.
         task: task of the network.
         activation: activation that the network's outputs already have. The user's own loss gets them as they are.
         label_smoothing: share of the target that the task's own loss spreads over all classes.
+        weights_K: weight of each class in a built-in loss; None for the same weight for all.
         outputs: the outputs in the task of that name, which the user's own loss gets by name.
 
     Returns:
         A function of outputs and labels. It raises UsageError where the user's loss returns no scalar.
 
     Raises:
-        UsageError: there is no such function, or its result cannot be called.
+        UsageError: the task has no such loss, there is no such function, or its result cannot be called.
     """
-    if factory is None:
-        return task.criterion(activation=activation, label_smoothing=label_smoothing)
+    if loss is None or _is_built_in(loss):
+        return task.criterion(activation=activation, label_smoothing=label_smoothing, loss=loss, weights_K=weights_K)
+    return _user_criterion(loss, folder, outputs)
+
+
+def _is_built_in(loss: str) -> TypeGuard[LossName]:
+    return loss in LOSSES
+
+
+def _user_criterion(factory: str, folder: Path, outputs: Sequence[OutputSpec]) -> Criterion:
     loss = import_factory(factory, folder)()
     if not callable(loss):
         raise UsageError(
@@ -70,11 +83,12 @@ def by_name(outputs_BK: Tensor, outputs: Sequence[OutputSpec]) -> dict[str, Tens
     }
 
 
-def loss_name(factory: str | None, *, task: Task, label_smoothing: float) -> str:
+def loss_name(loss: str | None, *, task: Task, label_smoothing: float, weighted: bool = False) -> str:
     """The name of the loss that training minimises, for people; the arguments are as for `load_criterion`."""
-    if factory is not None:
-        return f"train.loss {factory}"
-    return task.loss_name(label_smoothing=label_smoothing)
+    if loss is None or _is_built_in(loss):
+        name = task.loss_name(label_smoothing=label_smoothing, loss=loss)
+        return f"class-weighted {name}" if weighted else name
+    return f"train.loss {loss}"
 
 
 def of_labels(criterion: Criterion) -> Loss:

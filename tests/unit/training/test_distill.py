@@ -22,8 +22,9 @@ from pipeline.models.spec import ModelSpec, joined
 from pipeline.tasks.classification.loss import distillation
 from pipeline.tasks.classification.member import ClassificationTask
 from pipeline.training.augment import Augmentation
-from pipeline.training.distill import distill, read_teacher_logits, write_teacher_logits
+from pipeline.training.distill import Teaching, distill, fine_tuning, read_teacher_logits, write_teacher_logits
 from pipeline.training.loop import Trained
+from pipeline.training.settings import Session, TrainingData
 from tests.reporters import Lines
 
 SPEC = ModelSpec(
@@ -63,24 +64,22 @@ def tuned(folder: Path, reporter: Any = None, *, flip: bool = True, **changes: A
     student, train = changes.pop("student", network(1)), changes.pop("train", split(0, 257))
     augmentation = Augmentation(horizontal_flip=flip)
     answers = teacher_logits(folder / "teacher", SPEC, network(0).eval(), train, augmentation=augmentation)
-    defaults: dict[str, Any] = {"epochs": 3, "batch_size": 32, "learning_rate": 0.05, "temperature": 4.0}
+    defaults: dict[str, Any] = {"epochs": 3, "batch_size": 32, "learning_rate": 0.05, "seed": 0}
+    defaults |= {"temperature": 4.0, "label_weight": 0.0}
+    chosen = {**defaults, **changes}
     trained = distill(
         SPEC,
         student,
-        task=ClassificationTask(),
-        teacher_VNK=answers,
-        augmentation=augmentation,
-        train=train,
-        validation=split(2, 100),
-        metric="accuracy",
-        label_weight=changes.pop("label_weight", 0.0),
-        seed=changes.pop("seed", 0),
-        device="cpu",
-        scratch=folder,
-        reporter=reporter or Silent(),
-        criterion=F.cross_entropy,
-        purpose="fine-tune slim",
-        **{**defaults, **changes},
+        data=TrainingData(task=ClassificationTask(), train=train, validation=split(2, 100)),
+        teaching=Teaching(
+            answers=answers,
+            temperature=chosen.pop("temperature"),
+            label_weight=chosen.pop("label_weight"),
+            criterion=F.cross_entropy,
+            metric="accuracy",
+        ),
+        settings=fine_tuning(augmentation=augmentation, device="cpu", **chosen),
+        session=Session(scratch=folder, reporter=reporter or Silent(), purpose="fine-tune slim"),
     )
     return student, trained
 

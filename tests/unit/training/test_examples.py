@@ -19,10 +19,11 @@ from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import ModelSpec
 from pipeline.tasks.classification.member import ClassificationTask
 from pipeline.training.augment import Augmentation
-from pipeline.training.distill import distill, read_teacher_logits, write_teacher_logits
+from pipeline.training.distill import Teaching, distill, fine_tuning, read_teacher_logits, write_teacher_logits
 from pipeline.training.examples import Examples, _in_order, to_examples
 from pipeline.training.loop import build_network, train_network
 from pipeline.training.loss import of_labels
+from pipeline.training.settings import Objective, Optimization, Session, TrainingData, TrainingSettings
 
 SPEC = ModelSpec(
     name="m",
@@ -71,21 +72,16 @@ def _trained(folder: Path, *, mapped: bool) -> list[Tensor]:
     train_network(
         SPEC,
         network,
-        task=ClassificationTask(),
-        train=split,
-        validation=split,
-        epochs=2,
-        batch_size=32,
-        optimizer="adamw",
-        learning_rate=0.01,
-        weight_decay=0.0,
-        schedule="one-cycle",
-        loss=of_labels(partial(F.cross_entropy, label_smoothing=0.1)),
-        augmentation=MOVES,
-        seed=0,
-        device="cpu",
-        scratch=folder,
-        reporter=Silent(),
+        data=TrainingData(task=ClassificationTask(), train=split, validation=split),
+        settings=TrainingSettings(
+            epochs=2,
+            batch_size=32,
+            optimization=Optimization(optimizer="adamw", learning_rate=0.01, weight_decay=0.0, schedule="one-cycle"),
+            augmentation=MOVES,
+            device="cpu",
+        ),
+        objective=Objective(loss=of_labels(partial(F.cross_entropy, label_smoothing=0.1))),
+        session=Session(scratch=folder, reporter=Silent()),
     )
     return list(network.state_dict().values())
 
@@ -109,23 +105,12 @@ def test_fine_tuning_gives_the_same_weights(tmp_path: Path) -> None:
         distill(
             SPEC,
             network,
-            task=ClassificationTask(),
-            teacher_VNK=answers,
-            augmentation=MOVES,
-            train=split,
-            validation=split,
-            metric="accuracy",
-            epochs=1,
-            batch_size=32,
-            learning_rate=0.01,
-            temperature=4.0,
-            label_weight=0.5,
-            criterion=F.cross_entropy,
-            seed=0,
-            device="cpu",
-            scratch=folder,
-            reporter=Silent(),
-            purpose="fine-tune slim",
+            data=TrainingData(task=ClassificationTask(), train=split, validation=split),
+            teaching=Teaching(
+                answers=answers, temperature=4.0, label_weight=0.5, criterion=F.cross_entropy, metric="accuracy"
+            ),
+            settings=fine_tuning(epochs=1, batch_size=32, learning_rate=0.01, augmentation=MOVES, seed=0, device="cpu"),
+            session=Session(scratch=folder, reporter=Silent(), purpose="fine-tune slim"),
         )
         weights.append(list(network.state_dict().values()))
     assert all(map(torch.equal, *weights))

@@ -1,0 +1,163 @@
+"""One step of an optimizer: forward pass, loss and gradients of one batch or several, and the change of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pipeline._handlers.activation import Activation
+from pipeline.models.spec import joined
+from pipeline.tasks.loss import Loss
+from pipeline.tasks.task import Task
+from pipeline.training.augment import Augmentation
+from pipeline.training.average import add_to_average
+from pipeline.training.device import random_state, restore_random_state
+from pipeline.training.examples import Examples
+from pipeline.training.state import TrainingState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stepper:
+    """What a step works on.
+
+    Args:
+        state: weights and all that changes with them.
+        model: the model of the state, compiled if the recipe says so.
+        examples: training examples.
+        loss: loss that is minimised.
+        task: task of the network.
+        activation: activation that its outputs already have.
+        augmentation: ways in which training pictures are moved.
+        copy_moves: moves (V, N, 3) of fixed copies of the examples, of which each batch draws; None to draw any moves.
+        clip_norm: largest norm of all gradients together; None for any.
+    """
+
+    state: TrainingState
+    model: nn.Module
+    examples: Examples
+    loss: Loss
+    task: Task
+    activation: Activation
+    augmentation: Augmentation
+    copy_moves: Tensor | None
+    clip_norm: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """The examples of one forward pass.
+
+    Args:
+        indices: their indices, (B,).
+        copies: number of the copy of each, (B,); None without copies.
+        moves: moves of their pictures, (B, 3); None where nothing moves.
+    """
+
+    indices: Tensor
+    copies: Tensor | None
+    moves: Tensor | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepFigures:
+    """Sums over the examples of a step, as scalars on the device.
+
+    Args:
+        loss_sum: sum of the loss that is minimised.
+        score_sum: sum of the task's score.
+    """
+
+    loss_sum: Tensor
+    score_sum: Tensor
+
+
+def take_step(stepper: Stepper, parts: Sequence[Tensor]) -> list[StepFigures]:
+    """Change the weights once.
+
+    Args:
+        stepper: what the step works on.
+        parts: indices of the examples of each batch; the gradients of several add up to those of their union.
+
+    Returns:
+        The figures of each batch, before the step.
+    """
+    optimizer = stepper.state.optimizer
+    if isinstance(optimizer, torch.optim.LBFGS):
+        figures = [_lbfgs_step(stepper, optimizer, parts)]
+    else:
+        figures = _gradient_step(stepper, parts)
+    stepper.state.schedule.after_step()
+    if stepper.state.average is not None:
+        add_to_average(stepper.state.average, stepper.state.model)
+    return figures
+
+
+def _gradient_step(stepper: Stepper, parts: Sequence[Tensor]) -> list[StepFigures]:
+    """The step of an optimizer that needs the gradients once."""
+    optimizer, scaler = stepper.state.optimizer, stepper.state.precision.scaler
+    optimizer.zero_grad()
+    total = sum(len(indices_B) for indices_B in parts)
+    figures = []
+    for indices_B in parts:
+        loss, part = _evaluate(stepper, _draw(stepper, indices_B))
+        # The loss is a mean over its batch: weighted so, the gradients are those of the mean over all batches.
+        weighted = loss if len(parts) == 1 else loss * (len(indices_B) / total)
+        (weighted if scaler is None else scaler.scale(weighted)).backward()  # type: ignore[no-untyped-call]
+        figures.append(part)
+    if stepper.clip_norm is not None:
+        if scaler is not None:
+            scaler.unscale_(optimizer)
+        trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        nn.utils.clip_grad_norm_(trained, stepper.clip_norm)
+    if scaler is None:
+        optimizer.step()
+    else:
+        scaler.step(optimizer)  # it leaves a step out whose gradients overflowed, and lowers the scale
+        scaler.update()
+    return figures
+
+
+def _lbfgs_step(stepper: Stepper, optimizer: torch.optim.LBFGS, parts: Sequence[Tensor]) -> StepFigures:
+    """The step of LBFGS, which evaluates the same batch several times, each time with the same moves and dropout."""
+    (indices_B,) = parts
+    device = stepper.state.precision.device
+    batch, random = _draw(stepper, indices_B), random_state(device)
+    figures: list[StepFigures] = []
+
+    def closure() -> float:
+        restore_random_state(random, device)
+        optimizer.zero_grad()
+        loss, part = _evaluate(stepper, batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        figures.append(part)
+        return loss.item()
+
+    optimizer.step(closure)
+    return figures[0]
+
+
+def _evaluate(stepper: Stepper, batch: Batch) -> tuple[Tensor, StepFigures]:
+    """The loss of a batch, with its graph, and its figures."""
+    raw = stepper.examples.take(batch.indices, batch.moves)
+    precision = stepper.state.precision
+    with precision.forward():
+        outputs_BK = joined(stepper.model(*raw))
+    if precision.dtype is not None:
+        outputs_BK = outputs_BK.float()  # the loss is computed in float32
+    labels_B = stepper.examples.targets[batch.indices]
+    loss = stepper.loss(outputs_BK, labels_B, batch.indices, batch.copies)
+    scores = stepper.task.score_sum(outputs_BK.detach(), labels_B, activation=stepper.activation)
+    return loss, StepFigures(loss_sum=loss.detach() * len(batch.indices), score_sum=scores)
+
+
+def _draw(stepper: Stepper, indices_B: Tensor) -> Batch:
+    """Draw the copy of each example that is used, if there are copies, and the moves of its pictures."""
+    device, count = indices_B.device, len(indices_B)
+    if stepper.copy_moves is not None:
+        copy_B = torch.randint(len(stepper.copy_moves), (count,)).to(device)
+        return Batch(indices=indices_B, copies=copy_B, moves=stepper.copy_moves[copy_B, indices_B])
+    moves_B3 = stepper.augmentation.draw(count)
+    return Batch(indices=indices_B, copies=None, moves=None if moves_B3 is None else moves_B3.to(device))
