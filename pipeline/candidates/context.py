@@ -20,7 +20,7 @@ from pipeline.engine.deadline import UNLIMITED, TimeLimit
 from pipeline.engine.stage import Reporter, Silent
 from pipeline.models.spec import AnyDeployable, ModelSpec
 from pipeline.models.weights import load_network
-from pipeline.recipe.names import DeviceName
+from pipeline.recipe.names import DeviceName, MixedPrecision
 from pipeline.tasks.loss import Criterion
 from pipeline.tasks.task import Task
 from pipeline.training.augment import Augmentation
@@ -52,6 +52,7 @@ class Context:
         model_key: digest of all that the model is made of besides its weights (source, arguments, preprocessing), and
             of the criterion.
         reporter: receives the progress of training.
+        mixed_precision: number format of the forward pass while a network is trained.
         limit: time limit; it is checked whenever training reports its progress, and between two steps of a scan.
     """
 
@@ -72,6 +73,7 @@ class Context:
     decisions: NDArray[Any] | None = None
     criterion: Criterion | None = None
     reporter: Reporter = field(default_factory=Silent)
+    mixed_precision: MixedPrecision = "off"
     limit: TimeLimit = UNLIMITED
 
     def network(self) -> nn.Module:

@@ -87,6 +87,7 @@ def tuned_weights(passes: Sequence[Pass], context: Context, *, name: str) -> Pat
             augmentation=augmentation,
             seed=fine_tune.seed,
             device=context.device,
+            mixed_precision=context.mixed_precision,
         ),
         session=Session(scratch=folder, reporter=context.reporter, limit=context.limit, purpose=f"fine-tune {name}"),
     )
@@ -131,6 +132,7 @@ def _tuned_file(before: Sequence[Pass], fine_tune: FineTune, context: Context) -
     settings = [
         asdict(augmentation_of(fine_tune, context)),
         *(step.model_dump(mode="json") for step in (*before, fine_tune)),
+        *([] if context.mixed_precision == "off" else [context.mixed_precision]),
     ]
     return context.cache / f"{_key(context, *settings)}.safetensors"
 

@@ -6,7 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -17,7 +17,7 @@ from pipeline.formats import FormatName
 from pipeline.recipe.candidates import Candidates, Export
 from pipeline.recipe.limits import Measure, Verify
 from pipeline.recipe.model import Model
-from pipeline.recipe.names import DeviceName
+from pipeline.recipe.names import DeviceName, MixedPrecision
 from pipeline.recipe.recipe import Recipe
 from pipeline.recipe.section import Section
 from pipeline.search.settings import SearchSettings, search_settings
@@ -44,11 +44,14 @@ class CandidatesSettings(Section):
     From the `[train]` section the stage sees only the settings that fine-tuning uses too.
     """
 
+    LATER: ClassVar[frozenset[str]] = frozenset({"mixed_precision"})
+
     model: Model
     horizontal_flip: bool
     shift: int
     loss: str | None
     device: DeviceName
+    mixed_precision: MixedPrecision = "off"
     candidates: Candidates
     search: SearchSettings | None
     export: Export
@@ -69,6 +72,7 @@ def settings(recipe: Recipe) -> CandidatesSettings:
         shift=recipe.train.shift,
         loss=recipe.train.loss,
         device=recipe.train.device,
+        mixed_precision=recipe.train.mixed_precision,
         candidates=recipe.candidates,
         search=search_settings(recipe),
         export=recipe.export,
@@ -145,6 +149,7 @@ def make_context(
         evaluator_macs=settings.verify.reference_evaluator_macs,
         augmentation=Augmentation(horizontal_flip=settings.horizontal_flip, shift=settings.shift),
         device=settings.device,
+        mixed_precision=settings.mixed_precision,
         scratch=scratch,
         cache=scratch if cache is None else cache,
         reporter=reporter,

@@ -17,7 +17,7 @@ from pipeline.data.dataset import Split
 from pipeline.engine.array_files import create_arrays, read_arrays
 from pipeline.engine.stage import Reporter
 from pipeline.models.spec import ModelSpec
-from pipeline.recipe.names import DeviceName
+from pipeline.recipe.names import DeviceName, MixedPrecision
 from pipeline.tasks.loss import Criterion
 from pipeline.training.augment import Augmentation, require_pictures
 from pipeline.training.device import choose_device
@@ -100,6 +100,7 @@ def fine_tuning(
     augmentation: Augmentation,
     seed: int,
     device: DeviceName,
+    mixed_precision: MixedPrecision = "off",
 ) -> TrainingSettings:
     """The settings by which a compressed network is trained.
 
@@ -110,6 +111,7 @@ def fine_tuning(
         augmentation: the same augmentation as for `write_teacher_logits`; an epoch uses one copy of each example.
         seed: seed of the shuffling and of the choice of copies.
         device: device to train on.
+        mixed_precision: number format of the forward pass.
     """
     return TrainingSettings(
         epochs=epochs,
@@ -121,6 +123,7 @@ def fine_tuning(
         copies=True,
         seed=seed,
         device=device,
+        mixed_precision=mixed_precision,
         thaw=True,
     )
 

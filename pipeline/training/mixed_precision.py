@@ -48,7 +48,7 @@ def choose_precision(name: MixedPrecision, device: torch.device, *, reporter: Re
         name: name in the recipe.
         device: device of the training.
         reporter: receives a line where bf16 is slower than float32, and where `auto` has chosen.
-        purpose: purpose of the training, for that line and the message.
+        purpose: purpose of the training, for that line.
 
     Raises:
         UsageError: fp16 is asked for on a device other than CUDA.
@@ -66,7 +66,7 @@ def choose_precision(name: MixedPrecision, device: torch.device, *, reporter: Re
         case "fp16":
             if device.type != "cuda":
                 raise UsageError(
-                    f"{purpose.partition(' ')[0]}.mixed_precision fp16: expected a CUDA device, found {device.type}: "
+                    f"train.mixed_precision fp16: expected a CUDA device, found {device.type}: "
                     f"{why_no_fp16(device.type)}; take bf16 or auto"
                 )
             return _fp16(device)

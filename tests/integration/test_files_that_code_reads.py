@@ -18,7 +18,6 @@ from pipeline.errors import UsageError
 from pipeline.recipe.loading import load_recipe
 from pipeline.stages.data import STAGE as DATA_STAGE
 from pipeline.stages.train import STAGE as TRAIN_STAGE
-from pipeline.training.checkpoint import FILE as CHECKPOINT
 
 CHECKOUT = Path(__file__).parents[2]
 STAGES = (DATA_STAGE, TRAIN_STAGE)
@@ -161,7 +160,7 @@ run_stages((data.STAGE, train.STAGE), load_recipe(sys.argv[2]), Path(sys.argv[3]
 def test_a_killed_training_does_not_go_on_from_a_file_that_is_another_one_now(recipe: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", KILLED, str(CHECKOUT), str(recipe), str(tmp_path / "parts")]
     assert subprocess.run(command, capture_output=True, timeout=300, check=False).returncode == -signal.SIGKILL
-    assert list((tmp_path / "parts").rglob(CHECKPOINT))
+    assert list((tmp_path / "parts").rglob("epoch-*.kept"))
     save_trunk(recipe.parent / "trunk.safetensors", -2.0)
     for name in ("parts", "whole"):
         run_stages(STAGES, load_recipe(recipe), tmp_path / name, Silent())
@@ -182,4 +181,4 @@ def test_a_killed_training_does_not_go_on_from_a_file_that_is_another_one_now(re
 def test_what_the_network_cannot_have_is_refused_before_it_is_trained(recipe: Path, override: str, text: str) -> None:
     with pytest.raises(UsageError, match=text):
         _run(recipe, override)
-    assert not list((recipe.parent / "run").rglob(CHECKPOINT))
+    assert not list((recipe.parent / "run").rglob("epoch-*.kept"))

@@ -160,6 +160,40 @@ def test_scratch_is_handed_to_the_next_call_and_removed_when_done(tmp_path: Path
     assert not list(tmp_path.glob(".scratch/*"))
 
 
+def test_a_stage_may_go_on_with_other_settings_where_it_says_which_do_not_count(tmp_path: Path) -> None:
+    def count(settings: Epochs, _inputs: Inputs, outputs: Outputs) -> None:
+        state = outputs.scratch / "state"
+        before = state.read_text() if state.exists() else ""
+        state.write_text(f"{before}{settings.epochs} ")
+        outputs.path(Kind.WEIGHTS, "w.txt").write_text(state.read_text())
+
+    def lasting(settings: Epochs) -> Epochs:
+        return settings.model_copy(update={"epochs": settings.epochs // 10})
+
+    stage = replace(first(count), lasting=lasting)
+    for epochs, written in ((3, "3 "), (5, "3 5 "), (12, "12 "), (5, "5 ")):
+        assert go(tmp_path, stage, epochs=epochs) == ["ran"]
+        assert (tmp_path / "first" / "w.txt").read_text() == written
+        assert len(list(tmp_path.glob(".scratch/*"))) == 1, "another's folder goes"
+    assert go(tmp_path, stage, epochs=5) == ["up to date"]
+    assert go(tmp_path, stage, epochs=5, force=True) == ["ran"]
+    assert (tmp_path / "first" / "w.txt").read_text() == "5 "
+
+
+def test_a_stage_runs_where_it_is_given_a_file_to_go_on_from(tmp_path: Path) -> None:
+    def resume(_settings: Epochs, _inputs: Inputs, outputs: Outputs) -> None:
+        outputs.path(Kind.WEIGHTS, "w.txt").write_text(str(outputs.resume))
+
+    go(tmp_path, first(resume), second())
+    assert (tmp_path / "first" / "w.txt").read_text() == "None"
+    files = {"first": tmp_path / "mine"}
+    manifest, outcomes = run_stages([first(resume), second()], recipe(), tmp_path, Silent(), resume=files)
+    assert (actions(outcomes), outcomes[0].reason) == (["ran", "ran"], f"goes on from {tmp_path / 'mine'}")
+    assert (tmp_path / "first" / "w.txt").read_text() == str(tmp_path / "mine")
+    assert go(tmp_path, first(resume), second()) == ["up to date", "up to date"]
+    assert manifest.stages["first"].parts
+
+
 def test_remains_of_a_killed_build_are_swept(tmp_path: Path) -> None:
     (tmp_path / ".first.99.tmp").mkdir()
     go(tmp_path, first())

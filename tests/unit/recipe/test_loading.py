@@ -65,7 +65,7 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
         ),
         (
             "train.zzz=true",
-            "train.zzz: unknown key; expected one of epochs, batch_size, optimizer, learning_rate, weight_decay",
+            "train.zzz: unknown key; expected one of epochs, batch_size, accumulate, optimizer, momentum",
         ),
         ("export.zzz=1", "export.zzz: unknown key; expected one of opset"),
         (

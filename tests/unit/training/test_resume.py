@@ -11,20 +11,26 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 from torch.amp import GradScaler
 
+from pipeline.data.dataset import Split
 from pipeline.engine.kept import read_kept
 from pipeline.engine.stage import Silent
 from pipeline.errors import FileError, UsageError
+from pipeline.models.preprocess import ToFloat
+from pipeline.models.spec import ModelSpec
+from pipeline.recipe.task import Regression
 from pipeline.recipe.train import EarlyStopping, Lbfgs, Plateau, StepDecay
+from pipeline.tasks.regression.member import RegressionTask
 from pipeline.training import loop
 from pipeline.training.checkpoint import checkpoint_files, load_checkpoint
 from pipeline.training.loss import of_labels
 from pipeline.training.mixed_precision import Precision
 from pipeline.training.resume import forget_what_cannot_go_on
-from pipeline.training.settings import Objective, Selection, TrainingSettings
+from pipeline.training.settings import Objective, Selection, TrainingData, TrainingSettings
 from tests.reporters import Lines
-from tests.tiny_training import Interrupted, same, settings, train
+from tests.tiny_training import SPEC, Interrupted, points, same, settings, train
 
 OPTIMIZERS: list[dict[str, Any]] = [
     {"optimizer": "sgd"},
@@ -43,7 +49,7 @@ SCHEDULES: list[dict[str, Any]] = [
     {"schedule": "one-cycle", "warm_up": 1.5},
     {"schedule": "reduce-on-plateau", "plateau": Plateau(patience=0, factor=0.5, min_gain=0.05), "warm_up": 0.5},
 ]
-# Each optimizer with a schedule that steps by itself and one that validation moves, and each schedule with an optimizer.
+# Each optimizer with a schedule that steps by itself and one that validation moves, and two with every schedule.
 PAIRS = [
     *[(optimizer, SCHEDULES[number]) for optimizer in OPTIMIZERS for number in (1, 4)],
     *[(optimizer, schedule) for optimizer in (OPTIMIZERS[0], OPTIMIZERS[3]) for schedule in SCHEDULES],
@@ -95,6 +101,36 @@ def test_everything_else_that_a_recipe_may_say(
     training = settings(optimization, **{"epochs": 4, "batch_size": 64, **changes})
     objective = Objective(loss=of_labels(F.cross_entropy), criterion=F.cross_entropy)
     _cut_after_each_epoch(tmp_path, training, objective=objective)
+
+
+def test_numbers_in_units_of_their_spread(tmp_path: Path) -> None:
+    """The last layer answers in other units while it is trained; averaged and best weights do, too."""
+    task = RegressionTask(settings=Regression(tolerance=(1.0,), center=(150.0,), scale=(3.0,)))
+    spec = ModelSpec(
+        name="m",
+        build=lambda: nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 1)),
+        preprocess=ToFloat,
+        inputs=SPEC.inputs,
+        labels=("value",),
+        task="regression",
+    )
+
+    def split(seed: int, count: int) -> Split:
+        raw = points(seed, count).inputs["x"]
+        return Split(inputs={"x": raw}, labels=(150 + 2 * raw.sum(axis=1, keepdims=True)).astype(np.float32))
+
+    criterion = task.criterion(activation="none", label_smoothing=0.0, loss="smooth-l1")
+    more: dict[str, Any] = {
+        "spec": spec,
+        "data": TrainingData(task=task, train=split(1, 257), validation=split(2, 100)),
+        "objective": Objective(loss=of_labels(criterion), criterion=criterion),
+    }
+    training = settings(epochs=4, untrained=True, ema_decay=0.8, selection=BEST)
+    network, trained = train(tmp_path / "whole", training, **more)
+    assert trained.final.score > 0.5
+    answers = network.eval()(torch.from_numpy(points(2, 100).inputs["x"]))
+    assert float(answers.detach().mean()) == pytest.approx(150, abs=1)
+    _cut_after_each_epoch(tmp_path, training, **more)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "rmsprop"])
