@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from pipeline.engine.documents import read_document
 from pipeline.engine.manifest import Manifest
 from pipeline.engine.places import folder_bytes
 from pipeline.engine.runner import Outcome
+from pipeline.errors import FileError
 from pipeline.model_code.require import unlisted_operators
 from pipeline.pages.front import Cost, Point, pareto_front
 from pipeline.recipe.limits import Budget
@@ -71,6 +73,7 @@ class BuildResult:
         unlisted_operators: operators that the winner calls and that `verify`, `bench` and `serve` allow only when they
             are named.
         stages: what each stage did.
+        kept_epoch: epoch whose weights the float network has because validation chose it; None where nothing chose.
     """
 
     recipe: str
@@ -90,6 +93,7 @@ class BuildResult:
     archive_sha256: str
     unlisted_operators: tuple[str, ...]
     stages: tuple[Outcome, ...]
+    kept_epoch: int | None = None
 
     @property
     def run_bytes(self) -> int:
@@ -178,6 +182,7 @@ class BuildResult:
             "archive_sha256": self.archive_sha256,
             "unlisted_operators": list(self.unlisted_operators),
             "stages": [asdict(outcome) for outcome in self.stages],
+            "kept_epoch": self.kept_epoch,
         }
 
 
@@ -229,7 +234,18 @@ def read_result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tupl
         archive_sha256=manifest.one(Kind.ARCHIVE).sha256,
         unlisted_operators=unlisted_operators(run_dir / winner.path, reports[selection.selected].runtime.kind),
         stages=outcomes,
+        kept_epoch=_kept_epoch(run_dir / manifest.one(Kind.TRAINING_HISTORY).path),
     )
+
+
+def _kept_epoch(history: Path) -> int | None:
+    try:
+        kept = json.loads(history.read_bytes()).get("kept")
+        return None if kept is None else int(kept["epoch"])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise FileError(
+            f"{history}: expected the history of a training, found: {error}; run pipeline build again"
+        ) from error
 
 
 def _row(

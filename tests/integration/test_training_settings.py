@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import pipeline
+from pipeline import cli
 from pipeline.engine.stage import Silent
 from pipeline.errors import FileError, UsageError
 from tests.reporters import Lines
@@ -140,6 +141,21 @@ def test_training_goes_on_from_a_checkpoint_that_is_named(folder: Path) -> None:
     assert result.weights_sha256 == whole.weights_sha256
     again = pipeline.train(recipe, run_dir=folder / "cut", resume=files[0].parent)
     assert again.weights_sha256 == whole.weights_sha256
+
+
+def test_the_command_takes_it_and_sets_the_exit_code(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    recipe = write(folder, 'epochs = 4\nschedule = "constant"\n')
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.train(recipe, run_dir=folder / "cut", reporter=Cut())
+    (scratch,) = (folder / "cut" / ".scratch").iterdir()
+    command = ["train", str(recipe), "--run-dir", str(folder / "new"), "--resume"]
+    assert cli._run([*command, str(scratch)]) == 0
+    ended = capfd.readouterr()
+    assert ended.out.strip() == str(folder / "new" / "train" / "weights.safetensors")
+    assert "continues after epoch 3 of 4" in ended.err
+    assert cli._run([*command, str(scratch), "--set", "train.batch_size=60"]) == 2
+    assert "with train.batch_size = 60, found 50; give the recipe" in capfd.readouterr().err
+    assert cli._run([*command, str(folder / "nowhere")]) == 3
 
 
 def test_a_checkpoint_that_does_not_fit_is_refused_before_anything_is_lost(folder: Path) -> None:
