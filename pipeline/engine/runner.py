@@ -138,16 +138,7 @@ def run_stages(
                 _forget(run_dir, stage.name)
                 shutil.rmtree(run_dir / CACHE / stage.name, ignore_errors=True)
             started = time.perf_counter()
-            scratch = run_dir / SCRATCH / f"{stage.name}-{need.scratch_key[:_KEY_DIGITS]}"
-            outputs = Outputs(
-                stage=stage.name,
-                folder=run_dir / f".{stage.name}.{os.getpid()}.tmp",
-                scratch=scratch,
-                cache=run_dir / CACHE / stage.name,
-                reporter=reporter,
-                declared={},
-                resume=from_file,
-            )
+            outputs = _outputs(stage, need, run_dir, reporter, resume=from_file)
             artifacts, reads = _run(stage, settings, files, outputs, run_dir, recipe.folder)
             seconds = time.perf_counter() - started
             record = StageRecord(
@@ -155,7 +146,7 @@ def run_stages(
             )
             manifest = manifest.with_stage(stage.name, record)
             write_manifest(run_dir, manifest)
-            _forget(run_dir, stage.name, keep=None if stage.lasting is None else scratch)
+            _forget(run_dir, stage.name, keep=None if stage.lasting is None else outputs.scratch)
             reporter.log(f"{stage.name}: done in {seconds:.1f} s")
             outcomes.append(Outcome(stage=stage.name, action="ran", reason=need.reason, seconds=seconds))
             if reads.gap and reads.gap not in gaps:
@@ -224,6 +215,18 @@ def _lasting_parts(stage: Stage[Any], settings: Any, parts: Mapping[str, str]) -
         return parts
     others = {name: value for name, value in parts.items() if not name.startswith("setting ")}
     return others | setting_parts(stage.lasting(settings))
+
+
+def _outputs(stage: Stage[Any], need: _Need, run_dir: Path, reporter: Reporter, *, resume: Path | None) -> Outputs:
+    return Outputs(
+        stage=stage.name,
+        folder=run_dir / f".{stage.name}.{os.getpid()}.tmp",
+        scratch=run_dir / SCRATCH / f"{stage.name}-{need.scratch_key[:_KEY_DIGITS]}",
+        cache=run_dir / CACHE / stage.name,
+        reporter=reporter,
+        declared={},
+        resume=resume,
+    )
 
 
 def _run(

@@ -20,8 +20,9 @@ def make_average(model: nn.Module, decay: float) -> AveragedModel:
         UsageError: the model cannot be copied.
     """
     try:
+        update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         # The running statistics of batch norms are averaged with the weights that they belong to.
-        return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+        return AveragedModel(model, multi_avg_fn=update, use_buffers=True)
     except Exception as error:
         raise UsageError(
             f"train.ema_decay: expected a network that copy.deepcopy can copy, found {type(error).__name__}: {error}; "

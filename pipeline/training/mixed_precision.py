@@ -94,6 +94,6 @@ def _computes_bfloat16(device: torch.device) -> bool:
         case "cpu":
             return computes_bfloat16()
         case "cuda":
-            return torch.cuda.is_bf16_supported(including_emulation=False)
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
         case _:
             return False  # what MPS makes of it is not measured

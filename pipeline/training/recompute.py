@@ -45,9 +45,9 @@ def recomputed(network: nn.Module, names: Sequence[str]) -> Iterator[None]:
 
 
 def _module(network: nn.Module, name: str) -> nn.Module:
-    modules = dict(network.named_modules())
+    modules: dict[str, nn.Module] = dict(network.named_modules())
     module = modules.get(name)
-    if name and module is not None and "forward" not in vars(module) and not isinstance(module, torch.jit.ScriptModule):
+    if name and module is not None and "forward" not in vars(module):
         return module
     names = [known for known in modules if known]
     hint = meant(name, names) or f"; there are {', '.join(names[:8])}"

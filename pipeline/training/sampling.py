@@ -47,7 +47,8 @@ def make_sampler(sampling: SamplingName, labels_N: Tensor) -> Sampler:
             return Sampler(count=len(labels_N))
         case "balanced":
             labels_N = labels_N.cpu()
-            by_class = tuple(torch.nonzero(labels_N == label).flatten() for label in labels_N.unique())
+            counts = torch.bincount(labels_N)
+            by_class = tuple(torch.nonzero(labels_N == label).flatten() for label in torch.nonzero(counts).flatten())
             return Sampler(count=len(labels_N), by_class=by_class)
         case _:
             assert_never(sampling)

@@ -99,7 +99,8 @@ def make_schedule(
         steps_per_epoch: number of the optimizer's steps in one of them.
         monitor: figure by which `reduce-on-plateau` goes; the metric should rise, the loss fall.
     """
-    warm_up = round(settings.warm_up * steps_per_epoch)
+    # At least one step is left for the schedule.
+    warm_up = min(round(settings.warm_up * steps_per_epoch), epochs * steps_per_epoch - 1)
     steps = epochs * steps_per_epoch - warm_up
     rate = settings.learning_rate
     after_warm_up: LRScheduler

@@ -135,7 +135,7 @@ def _lbfgs_step(stepper: Stepper, optimizer: torch.optim.LBFGS, parts: Sequence[
         figures.append(part)
         return loss.item()
 
-    optimizer.step(closure)
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
     return figures[0]
 
 

@@ -48,16 +48,13 @@ def test_a_weighted_loss_is_torchs(activation: Activation) -> None:
     logits, labels = torch.randn(6, 4), torch.tensor([0, 1, 2, 3, 1, 0])
     weights_K = torch.tensor([1.0, 2.0, 0.0, 4.0])
     criterion = ClassificationTask().criterion(activation=activation, label_smoothing=0.0, weights_K=weights_K)
-    match activation:
-        case "none":
-            outputs, expected = logits, F.cross_entropy(logits, labels, weight=weights_K)
-        case "softmax":
-            outputs, expected = logits.softmax(1), F.cross_entropy(logits, labels, weight=weights_K)
-        case "sigmoid":
-            targets = F.one_hot(labels, 4).float()
-            losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(1)
-            outputs = logits.sigmoid()
-            expected = (losses * weights_K[labels]).sum() / weights_K[labels].sum()
+    if activation == "sigmoid":
+        targets = F.one_hot(labels, 4).float()
+        losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(1)
+        outputs, expected = logits.sigmoid(), (losses * weights_K[labels]).sum() / weights_K[labels].sum()
+    else:
+        outputs = logits if activation == "none" else logits.softmax(1)
+        expected = F.cross_entropy(logits, labels, weight=weights_K)
     assert criterion(outputs, labels).item() == pytest.approx(expected.item(), rel=1e-5)
 
 

@@ -70,6 +70,13 @@ def test_a_warm_up_rises_in_a_line_to_where_the_schedule_begins(schedule: str) -
         assert warm[49:51] == pytest.approx([0.1, 0.01]), "epochs count from the first"
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "one-cycle"])
+def test_a_warm_up_leaves_the_schedule_a_step(schedule: str) -> None:
+    values = rates(schedule=schedule, warm_up=1.99, epochs=2)
+    assert values[:19] == sorted(values[:19])
+    assert len(values) == 20
+
+
 def test_a_plateau_is_not_looked_for_while_the_rate_rises() -> None:
     values = rates(schedule="reduce-on-plateau", plateau=Plateau(patience=0, factor=0.5), warm_up=3, figures=[0.5] * 10)
     assert max(values) == values[30] == pytest.approx(0.1)
