@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from pipeline.engine.artifacts import Kind
 from pipeline.errors import StageError
@@ -22,6 +22,17 @@ class Reporter(Protocol):
 
     def progress(self, task: str, completed: int, total: int, detail: str = "") -> None:
         """Show how far a task is, in whole steps; `detail` holds figures such as loss and accuracy."""
+
+
+@runtime_checkable
+class ScalarReporter(Reporter, Protocol):
+    """A reporter that receives the figures of a training, too, such as one that writes curves for other tools."""
+
+    def scalars(self, task: str, epochs: Sequence[Mapping[str, float]]) -> None:
+        """Receive the figures of all epochs that a training has completed, by name, the first epoch first.
+
+        They come after each epoch and when an interrupted training goes on, so the same ones come more than once.
+        """
 
 
 class Silent:

@@ -177,7 +177,8 @@ def _write_history(
     settings: TrainSettings, trained: Trained | None, *, task: Task, labelled: bool, outputs: Outputs
 ) -> None:
     """Write the figures of all epochs and their curves, and say how the network does on validation."""
-    from pipeline.training.history import draw_learning_curves, write_history
+    from pipeline.training.curves import draw_learning_curves
+    from pipeline.training.history import write_history
     from pipeline.training.loss import loss_name
 
     train = settings.train

@@ -12,6 +12,7 @@ from pipeline._handlers.activation import Activation
 from pipeline.recipe.names import LossName
 from pipeline.recipe.task import TaskName, TaskSettings
 from pipeline.tasks.coverage import Coverage
+from pipeline.tasks.metrics import TaskMetrics, WrongAnswer
 from pipeline.tasks.quality import QualityReport
 from pipeline.tasks.words import DecisionWords
 
@@ -47,6 +48,10 @@ class Task(Protocol):
     @property
     def plain_loss_name(self) -> str:
         """The name of `plain_loss`, such as cross-entropy."""
+
+    @property
+    def error_name(self) -> str:
+        """What the error of a wrong answer is, with its unit; `wrong_answers` sorts by it."""
 
     @property
     def decides_by_largest(self) -> bool:
@@ -247,3 +252,22 @@ class Task(Protocol):
         Raises:
             ProofError: there are no examples, shapes do not fit, or outputs are NaN or infinite.
         """
+
+    # What is reported besides, in numpy.
+
+    def metrics(
+        self, outputs: NDArray[Any], targets: NDArray[Any], *, names: Sequence[str], activation: Activation
+    ) -> TaskMetrics:
+        """Compute the metrics that the field reports for such a task; no limit is held against them.
+
+        Args:
+            outputs: outputs of a network, (N, K), finite, with N of 1 or more.
+            targets: targets of the examples.
+            names: names of the outputs.
+            activation: activation that the outputs already have.
+        """
+
+    def wrong_answers(
+        self, outputs: NDArray[Any], targets: NDArray[Any], *, names: Sequence[str], activation: Activation, count: int
+    ) -> tuple[WrongAnswer, ...]:
+        """The answers that are most wrong, the worst first, at most `count`; the arguments are as in `metrics`."""

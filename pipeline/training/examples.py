@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from pipeline._handlers.activation import Activation
 from pipeline.data.dataset import Split
 from pipeline.models.spec import ModelSpec, joined
+from pipeline.recipe.task import judged_by_labels
 from pipeline.tasks.loss import Criterion
 from pipeline.tasks.task import Task
 from pipeline.training.augment import moved
@@ -122,13 +123,13 @@ def batches(order: Tensor, batch_size: int) -> Sequence[Tensor]:
     return cut
 
 
-def predict(model: nn.Module, examples: Examples, moves_N3: Tensor) -> Iterator[Tensor]:
+def predict(model: nn.Module, examples: Examples, moves_N3: Tensor | None = None) -> Iterator[Tensor]:
     """Compute logits of a deployable model in evaluation mode; its mode is restored afterwards.
 
     Args:
         model: model that maps raw inputs to logits (B, K).
         examples: examples on the model's device.
-        moves_N3: moves of the pictures of each example.
+        moves_N3: moves of the pictures of each example; None to leave them unmoved.
 
     Yields:
         Logits (B, K) of one batch after the other, on the CPU.
@@ -137,7 +138,7 @@ def predict(model: nn.Module, examples: Examples, moves_N3: Tensor) -> Iterator[
     model.eval()
     for part in _in_order(examples):
         with torch.inference_mode():
-            logits_BK = joined(model(*examples.take(part, moves_N3[part])))
+            logits_BK = joined(model(*examples.take(part, None if moves_N3 is None else moves_N3[part])))
         yield logits_BK.cpu()
     model.train(training)
 
@@ -149,6 +150,7 @@ def evaluate(
     task: Task,
     criterion: Criterion | None,
     batch_size: int,
+    names: Sequence[str],
     activation: Activation = "none",
 ) -> Metrics:
     """Compute losses and score of a deployable model in evaluation mode; its mode is restored afterwards.
@@ -159,6 +161,7 @@ def evaluate(
         task: task of the model.
         criterion: loss of the labels that training minimises; None where it minimises something else.
         batch_size: batch size of training; a loss may depend on it.
+        names: names of the outputs, for further metrics.
         activation: activation that the outputs already have.
     """
     training = model.training
@@ -174,7 +177,18 @@ def evaluate(
             answers.append(outputs_BK)
     model.train(training)
     loss = None if criterion is None else _mean_loss(answers, examples.targets, criterion, batch_size)
-    return Metrics(loss=loss, score=score / len(examples), plain_loss=plain_loss / len(examples))
+    others = _further_metrics(torch.cat(answers), examples.targets, task=task, names=names, activation=activation)
+    return Metrics(loss=loss, score=score / len(examples), plain_loss=plain_loss / len(examples), others=others)
+
+
+def _further_metrics(
+    outputs_NK: Tensor, labels_N: Tensor, *, task: Task, names: Sequence[str], activation: Activation
+) -> dict[str, float]:
+    """The task's metrics besides its score, by name; none where outputs are not finite."""
+    if not judged_by_labels(task.settings) or not outputs_NK.isfinite().all():
+        return {}
+    outputs, labels = outputs_NK.float().cpu().numpy(), labels_N.cpu().numpy()
+    return task.metrics(outputs, labels, names=names, activation=activation).curves
 
 
 def _mean_loss(answers: Sequence[Tensor], labels_N: Tensor, criterion: Criterion, batch_size: int) -> float | None:

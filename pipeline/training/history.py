@@ -1,24 +1,16 @@
-"""Write the history of a training for people: figures per epoch as JSON, and learning curves as a picture."""
+"""The history of a training: figures per epoch, in words, as JSON, and for whoever draws curves."""
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-
+from pipeline.engine.stage import Reporter, ScalarReporter
 from pipeline.tasks.task import Task
-
-# Labels of the curves. With dropout or augmentation, training is the harder exercise, and its curve may lie above.
-_CURVES = {
-    "train": "train: mean over the epoch, with its dropout and augmentation",
-    "validation": "validation: after the epoch, without",
-}
+from pipeline.training.scalars import epoch_scalars
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +23,13 @@ class Metrics:
         score: mean of the task's score, such as the accuracy.
         plain_loss: mean of the task's own loss, such as the cross-entropy in nats, which is reported whatever is
             minimised; None while training.
+        others: further metrics of the task, such as macro F1, by name; empty while training.
     """
 
     loss: float | None
     score: float
     plain_loss: float | None = None
+    others: Mapping[str, float] = field(default_factory=dict)
 
     def words(self, task: Task, *, metric: str | None = None) -> str:
         """The figures in words for people, with the names of a task; the mean score may have another name."""
@@ -47,7 +41,7 @@ class Metrics:
 
     def figures(self, task: Task) -> dict[str, float]:
         """The figures that are known, by the names of a task."""
-        values = {"loss": self.loss, task.metric: self.score, task.plain_loss_name: self.plain_loss}
+        values = {"loss": self.loss, task.metric: self.score, task.plain_loss_name: self.plain_loss, **self.others}
         return {name.replace("-", "_").replace(" ", "_"): value for name, value in values.items() if value is not None}
 
 
@@ -68,6 +62,30 @@ class Epoch:
     validation: Metrics
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How long an epoch took. It stands in no file, because it differs between two equal runs.
+
+    Args:
+        examples: number of examples that were trained on.
+        training_s: time that training on them took, in seconds.
+        epoch_s: time of the whole epoch with its evaluation, in seconds.
+    """
+
+    examples: int
+    training_s: float
+    epoch_s: float
+
+    def words(self, *, epochs_left: int) -> str:
+        """The time in words, with the rate, and the time that as many more epochs take at this pace."""
+        rate = f"{self.epoch_s:.1f} s, {self.examples / self.training_s:,.0f} examples/s"
+        if not epochs_left:
+            return rate
+        minutes, seconds = divmod(round(self.epoch_s * epochs_left), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{rate}, {f'{hours}:{minutes:02}' if hours else minutes}:{seconds:02} left"
+
+
 def write_history(
     path: Path, epochs: Sequence[Epoch], final: Metrics | None, *, task: Task, kept: int | None = None
 ) -> None:
@@ -80,59 +98,38 @@ def write_history(
         task: task whose names the figures get.
         kept: number of the epoch that validation chose; None where the last epoch's weights are kept.
     """
-    written = [
-        {**asdict(epoch), "train": epoch.train.figures(task), "validation": epoch.validation.figures(task)}
-        for epoch in epochs
-    ]
+    written = [_document(epoch, task) for epoch in epochs]
     document = {"epochs": written, "final": {"validation": {} if final is None else final.figures(task)}}
     chosen = {} if kept is None else {"kept": {"epoch": kept, "chosen_by": "validation"}}
     path.write_text(json.dumps(document | chosen, indent=2) + "\n", encoding="utf-8")
 
 
-def draw_learning_curves(
-    path: Path,
-    epochs: Sequence[Epoch],
-    final: Metrics | None,
-    *,
-    task: Task,
-    loss: str,
-    kept: int | None = None,
+def log_epoch(
+    reporter: Reporter, epochs: Sequence[Epoch], *, purpose: str, task: Task, metric: str, total: int, pace: Pace
 ) -> None:
-    """Draw loss and score over epochs as a PNG; the same figures give the same bytes.
-
-    Both curves of one picture show the same quantity, and the legend says what else differs between them.
+    """Log one line on the last completed epoch, and give the figures of all to a reporter that takes them.
 
     Args:
-        path: path of the file.
-        epochs: epochs in order; without any, only the line of the final figures is drawn.
-        final: figures of the written weights on the validation split; None where it has no labels to be judged by.
-        task: task that names the score.
-        loss: name of the loss that is minimised, in words.
-        kept: number of the epoch that validation chose; None where the last epoch's weights are kept.
+        reporter: reporter of the training.
+        epochs: completed epochs in order, at least one.
+        purpose: purpose of the training, for messages.
+        task: task whose names the figures get.
+        metric: name of the mean score, for messages.
+        total: number of epochs of the whole training, if nothing ends it earlier.
+        pace: how long the epoch took.
     """
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    numbers = [epoch.epoch for epoch in epochs]
-    for place, (name, title) in enumerate((("loss", "loss"), ("score", task.metric))):
-        axes = figure.add_subplot(1, 2, place + 1)
-        if epochs:
-            for split, label in _CURVES.items():
-                values = [_number(getattr(getattr(epoch, split), name)) for epoch in epochs]
-                axes.plot(numbers, values, marker="o", label=label)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            if kept is not None:
-                axes.axvline(kept, color="C1", linestyle=":", label=f"epoch {kept}: kept, chosen by validation")
-        elif final is not None:
-            axes.axhline(_number(getattr(final, name)), color="C1", label="validation, nothing trained")
-        at_the_end = "unknown without labels" if final is None else f"{_number(getattr(final, name)):.4f}"
-        axes.set_title(f"{title}, on validation at the end {at_the_end}")
-        axes.set_xlabel("epoch")
-        axes.set_ylabel(loss if name == "loss" else "mean over examples")
-        axes.grid(visible=True, alpha=0.3)
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    figure.savefig(path, format="png", dpi=100, metadata={"Software": None})
+    epoch = epochs[-1]
+    before, then = (metrics.words(task, metric=metric) for metrics in (epoch.train, epoch.validation))
+    speed = pace.words(epochs_left=total - epoch.epoch)
+    reporter.log(f"{purpose}: epoch {epoch.epoch}/{total}, {before}; validation {then}; {speed}")
+    report_scalars(reporter, epochs, purpose=purpose, task=task)
 
 
-def _number(value: float | None) -> float:
-    """The value, or NaN where there is none: matplotlib leaves NaN out."""
-    return math.nan if value is None else value
+def report_scalars(reporter: Reporter, epochs: Sequence[Epoch], *, purpose: str, task: Task) -> None:
+    """Give the figures of all completed epochs to a reporter that takes them; the arguments are as in `log_epoch`."""
+    if isinstance(reporter, ScalarReporter):
+        reporter.scalars(purpose, [epoch_scalars(_document(epoch, task)) for epoch in epochs])
+
+
+def _document(epoch: Epoch, task: Task) -> dict[str, Any]:
+    return {**asdict(epoch), "train": epoch.train.figures(task), "validation": epoch.validation.figures(task)}

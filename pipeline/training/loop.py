@@ -19,7 +19,7 @@ from pipeline.training.average import make_average
 from pipeline.training.compiled import Compiled
 from pipeline.training.device import choose_device, repeatable
 from pipeline.training.examples import Examples, batches, evaluate, to_examples
-from pipeline.training.history import Epoch, Metrics
+from pipeline.training.history import Epoch, Metrics, Pace, log_epoch, report_scalars
 from pipeline.training.layout import set_layout, to_layout
 from pipeline.training.memory import keep_freed_memory
 from pipeline.training.mixed_precision import choose_precision
@@ -211,11 +211,13 @@ def _train(run: _Run) -> None:
     """Train all epochs that a checkpoint does not hold yet; each is evaluated and followed by a checkpoint."""
     state, settings, session = run.state, run.settings, run.session
     go_on(state, settings, session)
+    report_scalars(session.reporter, state.epochs, purpose=session.purpose, task=run.data.task)
     for number in range(len(state.epochs) + 1, settings.epochs + 1):
         if is_over(state.epochs, settings.selection.early_stopping, settings.selection.monitor):
             break
         started = time.perf_counter()
         while_training = _train_epoch(run, number)
+        training_s = time.perf_counter() - started
         after = _judge(run.spec, state.judged_model, run.held_out, run.data, settings, run.objective)
         run.check_finite(after, f"on validation after epoch {number}")
         rate = state.schedule.learning_rate
@@ -223,10 +225,16 @@ def _train(run: _Run) -> None:
         state.add_epoch(epoch, settings.selection)
         state.schedule.after_epoch(monitored(after, settings.selection.monitor))
         save(state, settings, session, metric=run.metric)
-        seconds = time.perf_counter() - started
-        session.reporter.log(
-            f"{session.purpose}: epoch {number}/{settings.epochs}, {run.words(while_training)}; "
-            f"validation {run.words(after)}; {seconds:.1f} s"
+        log_epoch(
+            session.reporter,
+            state.epochs,
+            purpose=session.purpose,
+            task=run.data.task,
+            metric=run.metric,
+            total=settings.epochs,
+            pace=Pace(
+                examples=len(run.stepper.examples), training_s=training_s, epoch_s=time.perf_counter() - started
+            ),
         )
     if len(state.epochs) < settings.epochs:
         _tell_of_early_stopping(state.epochs, settings, session.reporter, session.purpose)
@@ -236,6 +244,7 @@ def _train_epoch(run: _Run, number: int) -> Metrics:
     """Pass once over the examples in a new order; loss and score are those of the changing weights."""
     stepper, settings, session = run.stepper, run.settings, run.session
     device = stepper.examples.device
+    started = time.perf_counter()
     run.state.model.train()
     for module in run.state.network.modules() if settings.thaw else ():
         if isinstance(module, _BatchNorm):
@@ -256,7 +265,8 @@ def _train_epoch(run: _Run, number: int) -> Metrics:
             so_far = Metrics(loss=loss_sum.item() / seen, score=score_sum.item() / seen)
             run.check_finite(so_far, f"at epoch {number}, step {done}")
             completed, total = (number - 1) * len(order) + done, settings.epochs * len(order)
-            detail = f"epoch {number}/{settings.epochs}, {run.words(so_far)}"
+            rate = seen / (time.perf_counter() - started)
+            detail = f"epoch {number}/{settings.epochs}, {run.words(so_far)}, {rate:,.0f} examples/s"
             session.reporter.progress(session.purpose, completed, total, detail)
             if completed < total:
                 session.limit.check()
@@ -282,6 +292,7 @@ def _judge(
         task=data.task,
         criterion=objective.criterion,
         batch_size=settings.batch_size,
+        names=spec.labels,
         activation=spec.outputs_are,
     )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -48,6 +48,8 @@ class Terminal:
             BarColumn(bar_width=24),
             TextColumn("{task.completed}/{task.total} {task.fields[detail]}", markup=False),
             TimeElapsedColumn(),
+            TextColumn("left", markup=False),
+            TimeRemainingColumn(),
         )
         self._bars = Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
         self._tasks: dict[str, TaskID] = {}

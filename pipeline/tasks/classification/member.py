@@ -14,9 +14,11 @@ from pipeline._handlers.activation import ACTIVATIONS, Activation
 from pipeline.errors import DataError
 from pipeline.recipe.names import LossName
 from pipeline.recipe.task import Classification, TaskName, TaskSettings
+from pipeline.tasks.classification.metrics import class_metrics, wrong_answers
 from pipeline.tasks.classification.quality import divergence_between, judge_quality, near_ties
 from pipeline.tasks.classification.targets import check_labels, reshaping
 from pipeline.tasks.coverage import Coverage, coverage
+from pipeline.tasks.metrics import TaskMetrics, WrongAnswer
 from pipeline.tasks.quality import QualityReport
 from pipeline.tasks.refusals import no_such_loss, require_logits
 from pipeline.tasks.scores import score_interval
@@ -45,6 +47,7 @@ class ClassificationTask:
         "0.1 apart; worst class: its own drop in points; KL in nats;\n",
     )
     plain_loss_name: ClassVar[str] = "cross-entropy"
+    error_name: ClassVar[str] = "cross-entropy in nats"
     decides_by_largest: ClassVar[bool] = True
     has_units: ClassVar[bool] = False
     activations: ClassVar[tuple[Activation, ...]] = ACTIVATIONS
@@ -222,3 +225,20 @@ class ClassificationTask:
             activation=activation,
             confidence=confidence,
         )
+
+    def metrics(
+        self,
+        outputs: NDArray[Any],
+        targets: NDArray[Any],
+        *,
+        names: Sequence[str],
+        activation: Activation,  # noqa: ARG002 - as in `scores`
+    ) -> TaskMetrics:
+        """Precision, recall and F1 by class and averaged, the confusion matrix, and the top-5 accuracy."""
+        return class_metrics(outputs, targets, names=names, metric=self.metric)
+
+    def wrong_answers(
+        self, outputs: NDArray[Any], targets: NDArray[Any], *, names: Sequence[str], activation: Activation, count: int
+    ) -> tuple[WrongAnswer, ...]:
+        """The wrong answers whose right class has the smallest probability."""
+        return wrong_answers(outputs, targets, names=names, activation=activation, count=count)

@@ -15,6 +15,8 @@ from pipeline.errors import DataError, UsageError
 from pipeline.recipe.names import LossName
 from pipeline.recipe.task import MultiLabel, TaskName, TaskSettings
 from pipeline.tasks.coverage import Coverage, coverage
+from pipeline.tasks.metrics import TaskMetrics, WrongAnswer
+from pipeline.tasks.multi_label.metrics import label_metrics, wrong_answers
 from pipeline.tasks.multi_label.quality import (
     decisions,
     divergence_between,
@@ -52,6 +54,7 @@ class MultiLabelTask:
         "examples that have it, in points; KL in nats;\n",
     )
     plain_loss_name: ClassVar[str] = "binary cross-entropy"
+    error_name: ClassVar[str] = "binary cross-entropy in nats"
     decides_by_largest: ClassVar[bool] = False
     has_units: ClassVar[bool] = False
     activations: ClassVar[tuple[Activation, ...]] = ("none", "sigmoid")
@@ -222,6 +225,19 @@ class MultiLabelTask:
             metric=self.metric,
             confidence=confidence,
         )
+
+    def metrics(
+        self, outputs: NDArray[Any], targets: NDArray[Any], *, names: Sequence[str], activation: Activation
+    ) -> TaskMetrics:
+        """Precision, recall and F1 by label and averaged."""
+        return label_metrics(self._given(outputs, activation), targets, names=names, metric=self.metric)
+
+    def wrong_answers(
+        self, outputs: NDArray[Any], targets: NDArray[Any], *, names: Sequence[str], activation: Activation, count: int
+    ) -> tuple[WrongAnswer, ...]:
+        """The answers with a wrong label that have the largest binary cross-entropy."""
+        shares, thresholds = label_probabilities(outputs, activation), self._thresholds(len(names))
+        return wrong_answers(shares, targets, names=names, thresholds=thresholds, count=count)
 
     def _given(self, outputs: NDArray[Any], activation: Activation) -> NDArray[np.bool_]:
         return decisions(outputs, activation, self._thresholds(outputs.shape[1]))

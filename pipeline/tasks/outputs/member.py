@@ -17,6 +17,7 @@ from pipeline.errors import DataError, ProofError, UsageError
 from pipeline.recipe.names import LossName
 from pipeline.recipe.task import Outputs, TaskName, TaskSettings
 from pipeline.tasks.coverage import Coverage
+from pipeline.tasks.metrics import TaskMetrics, WrongAnswer, largest_errors
 from pipeline.tasks.outputs.agreement import OutputAgreement, agreements
 from pipeline.tasks.outputs.quality import judge_quality
 from pipeline.tasks.outputs.score import user_scores
@@ -62,6 +63,7 @@ class OutputsTask:
         "as a share of their spread; ",
     )
     plain_loss_name: ClassVar[str] = "squared difference"
+    error_name: ClassVar[str] = "what the score lacks of 1"
     decides_by_largest: ClassVar[bool] = False
     has_units: ClassVar[bool] = False
     activations: ClassVar[tuple[Activation, ...]] = ("none",)
@@ -271,6 +273,34 @@ class OutputsTask:
             float_scores=self.scores(float_outputs, judged, activation=activation),
             outputs=self._beside(outputs, float_outputs),
             confidence=confidence,
+        )
+
+    def metrics(
+        self,
+        outputs: NDArray[Any],
+        targets: NDArray[Any],
+        *,
+        names: Sequence[str],  # noqa: ARG002 - what outputs mean is not known
+        activation: Activation,
+    ) -> TaskMetrics:
+        """The mean score alone."""
+        scores = self.scores(outputs, targets, activation=activation)
+        return TaskMetrics(metric=self.metric, score=float(scores.mean()), examples=len(scores))
+
+    def wrong_answers(
+        self,
+        outputs: NDArray[Any],
+        targets: NDArray[Any],
+        *,
+        names: Sequence[str],  # noqa: ARG002 - what outputs mean is not known
+        activation: Activation,
+        count: int,
+    ) -> tuple[WrongAnswer, ...]:
+        """The answers with the lowest scores below 1."""
+        errors = 1 - self.scores(outputs, targets, activation=activation)
+        return tuple(
+            WrongAnswer(example=row, error=float(errors[row]), right="score 1", answered=f"score {1 - errors[row]:.4g}")
+            for row in largest_errors(errors, errors > 0, count)
         )
 
     def _beside(self, answers: NDArray[Any], reference: NDArray[Any]) -> list[OutputAgreement]:

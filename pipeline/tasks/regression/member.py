@@ -15,8 +15,10 @@ from pipeline.errors import DataError, ProofError, UsageError
 from pipeline.recipe.names import LossName
 from pipeline.recipe.task import Regression, TaskName, TaskSettings
 from pipeline.tasks.coverage import Coverage
+from pipeline.tasks.metrics import TaskMetrics, WrongAnswer
 from pipeline.tasks.quality import QualityReport
 from pipeline.tasks.refusals import no_such_loss
+from pipeline.tasks.regression.metrics import value_metrics, wrong_answers
 from pipeline.tasks.regression.quality import all_within, divergence_between, edge_distances, judge_quality
 from pipeline.tasks.regression.targets import check_count, check_numbers, check_values, reshaping
 from pipeline.tasks.scores import score_interval
@@ -47,6 +49,7 @@ class RegressionTask:
         "the targets' variance; ",
     )
     plain_loss_name: ClassVar[str] = "squared error"
+    error_name: ClassVar[str] = "multiple of the tolerance"
     decides_by_largest: ClassVar[bool] = False
     has_units: ClassVar[bool] = True
     activations: ClassVar[tuple[Activation, ...]] = ("none",)
@@ -248,19 +251,53 @@ class RegressionTask:
         confidence: float = 0.95,
     ) -> QualityReport:
         """Hold the candidate's values against the targets, beside float's; see `judge_quality`."""
-        units = self.settings.units or ("",)
         return judge_quality(
             candidate=candidate,
             outputs=outputs,
             float_outputs=float_outputs,
             targets=targets,
             names=names,
-            units=units * len(names) if len(units) == 1 else units,
+            units=self._units(len(names)),
             tolerance=self._tolerance(len(names)),
             scale=self._scale(len(names)),
             metric=self.metric,
             confidence=confidence,
         )
+
+    def metrics(
+        self,
+        outputs: NDArray[Any],
+        targets: NDArray[Any],
+        *,
+        names: Sequence[str],
+        activation: Activation,  # noqa: ARG002 - values
+    ) -> TaskMetrics:
+        """Mean absolute error, root mean square error and R squared of each output."""
+        return value_metrics(
+            outputs,
+            targets,
+            names=names,
+            units=self._units(len(names)),
+            tolerance=self._tolerance(len(names)),
+            metric=self.metric,
+        )
+
+    def wrong_answers(
+        self,
+        outputs: NDArray[Any],
+        targets: NDArray[Any],
+        *,
+        names: Sequence[str],
+        activation: Activation,  # noqa: ARG002 - values
+        count: int,
+    ) -> tuple[WrongAnswer, ...]:
+        """The answers outside the tolerance with the largest errors as multiples of it."""
+        units, tolerance = self._units(len(names)), self._tolerance(len(names))
+        return wrong_answers(outputs, targets, names=names, units=units, tolerance=tolerance, count=count)
+
+    def _units(self, outputs: int) -> tuple[str, ...]:
+        units = self.settings.units or ("",)
+        return units * outputs if len(units) == 1 else units
 
     def _tolerance(self, outputs: int) -> NDArray[np.float64]:
         if not self.settings.tolerance:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.tasks.classification.member import ClassificationTask
-from pipeline.training.history import Epoch, Metrics, draw_learning_curves, write_history
+from pipeline.training.curves import draw_learning_curves
+from pipeline.training.history import Epoch, Metrics, write_history
 
 TASK = ClassificationTask()
 

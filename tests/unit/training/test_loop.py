@@ -111,7 +111,7 @@ def test_both_curves_show_the_loss_that_is_minimised(tmp_path: Path, smoothing: 
     written = json.loads((tmp_path / "history.json").read_text())["epochs"][-1]
     assert (set(written["train"]), set(written["validation"])) == (
         {"loss", "accuracy"},
-        {"loss", "accuracy", "cross_entropy"},
+        {"loss", "accuracy", "cross_entropy", "macro_precision", "macro_recall", "macro_F1", "weighted_F1"},
     )
     assert trained.final.words(TASK).count("cross-entropy") == (smoothing > 0)
 
