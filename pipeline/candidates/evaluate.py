@@ -40,19 +40,15 @@ from pipeline.data.dataset import read_split
 from pipeline.data.free_axis_sizes import resized
 from pipeline.engine.artifacts import digest_file
 from pipeline.engine.deadline import TimeIsUpError
-from pipeline.engine.documents import read_document
 from pipeline.engine.kept import drop_damaged, read_kept, write_kept
 from pipeline.export.onnx import export_onnx
 from pipeline.export.torchscript import export_torchscript
 from pipeline.formats import FORMATS
 from pipeline.inspection.graph import graph_cost
-from pipeline.models.info import ModelInfo
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weights import load_network
 from pipeline.precision import PRECISIONS
 from pipeline.recipe.passes import FilePass
-from pipeline.tasks.quality import QualityReport
-from pipeline.tasks.table import task_of
 
 _FLOAT_BATCH = 128
 # Name of the weights' file in the folder of a candidate that was fine-tuned.
@@ -247,53 +243,6 @@ def evaluate(
         parity=parity,
         quality=quality,
     )
-
-
-def served_quality(
-    winner: CandidateReport,
-    winner_file: Path,
-    baseline: CandidateReport,
-    baseline_file: Path,
-    *,
-    model_info: Path,
-    data: Path,
-    folder: Path,
-    scratch: Path,
-) -> tuple[QualityReport, tuple[int, ...]]:
-    """Judge the winner against the float network on a split, both as they are served.
-
-    Args:
-        winner: the candidate to judge.
-        winner_file: its model file.
-        baseline: the float network as a lossless candidate.
-        baseline_file: its model file.
-        model_info: file with the facts of the model: its inputs and labels.
-        data: file of the split.
-        folder: folder of the recipe, where the module of the user's score lies, if there is one.
-        scratch: folder for temporary files.
-
-    Returns:
-        The report; and where the split has no labels, the number of its examples by the class that float decides for.
-    """
-    info = read_document(model_info, ModelInfo)
-    logits = [
-        predict_logits(file=file, runtime=report.runtime, inputs=info.inputs, data=data, scratch=scratch)
-        for report, file in ((winner, winner_file), (baseline, baseline_file))
-    ]
-    split, task = read_split(data), task_of(info.task, outputs=info.outputs, folder=folder)
-    quality = judge_on(
-        split,
-        task,
-        candidate=winner.name,
-        outputs=logits[0],
-        float_outputs=logits[1],
-        names=info.labels,
-        activation=info.activation,
-    )
-    if split.judged(task).labels is not None:
-        return quality, ()
-    targets = split.targets(task, logits[1], activation=info.activation)
-    return quality, task.counts(targets, outputs=len(info.labels))
 
 
 def hold_against(

@@ -23,6 +23,9 @@ class Kind(Enum):
     MODEL_INFO = "model-info"
     TRAINING_HISTORY = "training-history"
     LEARNING_CURVES = "learning-curves"
+    VALIDATION_METRICS = "validation-metrics"
+    CONFUSION_MATRIX = "confusion-matrix"
+    WORST_EXAMPLES = "worst-examples"
     SAMPLES = "samples"
     CANDIDATE_ORDER = "candidate-order"
     CANDIDATE_MODEL = "candidate-model"
@@ -30,6 +33,7 @@ class Kind(Enum):
     TUNED_WEIGHTS = "tuned-weights"
     EAGER_REPORT = "eager-report"
     SELECTION = "selection"
+    TEST_METRICS = "test-metrics"
     ARCHIVE = "archive"
     SMOKE_REPORT = "smoke-report"
 

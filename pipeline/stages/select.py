@@ -47,9 +47,9 @@ def outside(settings: SelectSettings) -> dict[str, str]:
 def run(settings: SelectSettings, inputs: Inputs, outputs: Outputs) -> None:
     """Write `selection.json`: the winner, why it won, a verdict per candidate, and the winner's quality on test."""
     from pipeline.candidates.choose import choose, explain, judge
-    from pipeline.candidates.evaluate import served_quality
     from pipeline.candidates.report import CandidateReport
     from pipeline.candidates.selection import Selection
+    from pipeline.candidates.served import served_quality
     from pipeline.candidates.spec import baseline_of
     from pipeline.candidates.unproven import CandidateList, Named, ending, way_on
     from pipeline.engine.documents import read_document, write_document
@@ -71,7 +71,7 @@ def run(settings: SelectSettings, inputs: Inputs, outputs: Outputs) -> None:
         named=settings.candidate,
     )
     winner, baseline = reports[choice.selected], reports[baseline_of(reports)]
-    test, decided = served_quality(
+    served = served_quality(
         winner,
         inputs.of_candidate(Kind.CANDIDATE_MODEL, winner.name),
         baseline,
@@ -82,6 +82,7 @@ def run(settings: SelectSettings, inputs: Inputs, outputs: Outputs) -> None:
         scratch=outputs.scratch,
     )
     # The winner is chosen, so it alone is compared here, once.
+    test = served.quality
     verdict = judge(test, settings.budget, lossy=winner.lossy, compared=1)
     if not verdict.allowed:
         outputs.reporter.log(f"select: on test, {explain(winner.name, test, verdict, settings.budget)}")
@@ -93,15 +94,18 @@ def run(settings: SelectSettings, inputs: Inputs, outputs: Outputs) -> None:
         limits=settings.budget,
         test=test,
         test_verdict=verdict,
-        decided={"validation": listed.decided, "test": decided} if decided else {},
+        decided={"validation": listed.decided, "test": served.decided} if served.decided else {},
     )
     write_document(outputs.path(Kind.SELECTION, "selection.json"), selection)
+    if served.metrics is not None:
+        write_document(outputs.path(Kind.TEST_METRICS, "metrics.json"), served.metrics)
 
 
 STAGE = Stage(
     name="select",
     reads=(Kind.CANDIDATE_REPORT, Kind.CANDIDATE_MODEL, Kind.CANDIDATE_ORDER, Kind.MODEL_INFO, Kind.TEST_DATA),
     writes=(Kind.SELECTION,),
+    may_write=(Kind.TEST_METRICS,),
     settings=settings,
     run=run,
     outside=outside,

@@ -77,6 +77,7 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     from pipeline.models.outside import files_behind
     from pipeline.models.weights import save_weights
     from pipeline.recipe.task import judged_by_labels
+    from pipeline.stages.train_report import write_report
     from pipeline.tasks.table import task_of
     from pipeline.training.settings import TrainingData
     from pipeline.training.unlabelled import require_no_labels
@@ -110,6 +111,8 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     save_weights(outputs.path(Kind.WEIGHTS, "weights.safetensors"), network)
     info = spec.to_info(network, task=task, files=files_behind(model, settings.folder, recorded()))
     write_document(outputs.path(Kind.MODEL_INFO, "model.json"), info)
+    if trained is not None:
+        write_report(outputs, spec, network, task=task, validation=validation, device=train.device)
     _write_history(settings, trained, task=task, labelled=data.labelled, outputs=outputs)
 
 
@@ -195,12 +198,17 @@ def _write_history(
             f"{task.metric if train.monitor == 'metric' else 'loss'}: validation chose it, so its figures there are a "
             "little too good"
         )
+    further = (
+        ""
+        if final is None
+        else "".join(f", {name} {value:.4f}" for name, value in final.others.items() if name == "macro F1")
+    )
     outputs.reporter.log(
         "train: nothing is trained, and candidates are judged by agreement with float"
         if final is None and labelled
         else "train: nothing is trained, and without labels candidates are judged by agreement with float"
         if final is None
-        else f"train: validation {task.metric} {final.score:.4f}"
+        else f"train: validation {task.metric} {final.score:.4f}{further}"
     )
 
 
@@ -304,6 +312,7 @@ STAGE = Stage(
     name="train",
     reads=(Kind.DATA_INFO, Kind.TRAIN_DATA, Kind.VALIDATION_DATA),
     writes=(Kind.WEIGHTS, Kind.MODEL_INFO, Kind.TRAINING_HISTORY, Kind.LEARNING_CURVES),
+    may_write=(Kind.VALIDATION_METRICS, Kind.CONFUSION_MATRIX, Kind.WORST_EXAMPLES),
     settings=settings,
     run=run,
     outside=outside,

@@ -8,10 +8,11 @@ no part of an average for one that occurs in neither the targets nor the answers
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from pipeline.engine.documents import Document
 
@@ -211,12 +212,32 @@ class WrongAnswer(Document):
         error: how wrong it is, in the task's own measure (`Task.error_name`); larger is worse.
         right: what is right, in words.
         answered: what was answered, in words.
+        row: the example's values by column, where it is a row of a table; else empty.
     """
 
     example: int
     error: float
     right: str
     answered: str
+    row: dict[str, float | str | None] = Field(default={})
+
+
+class SplitMetrics(Document):
+    """The document `metrics.json` of a stage: metrics on one split.
+
+    Args:
+        split: the split: `validation`, which training and selection look at, or `test`, which is opened once.
+        networks: metrics by name: `float` in training; the winner and the float network, as served, in selection.
+        error_name: what the error of a wrong answer is, with its unit.
+        worst: the answers of the trained network that are most wrong, the worst first; none are told of the test split.
+    """
+
+    title: ClassVar[str] = "the metrics of a split"
+
+    split: Literal["validation", "test"]
+    networks: dict[str, TaskMetrics]
+    error_name: str
+    worst: tuple[WrongAnswer, ...] = ()
 
 
 def largest_errors(errors: NDArray[np.float64], wrong: NDArray[np.bool_], count: int) -> list[int]:

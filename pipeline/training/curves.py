@@ -20,15 +20,19 @@ _CURVES = {
     "validation": "validation: after the epoch, without",
 }
 # Panels side by side, and the size of one, in inches.
-_COLUMNS = 3
+_COLUMNS = 2
 _PANEL = (5.0, 3.7)
 _LEGEND_INCHES = 0.4
+# Errors of values have a unit, and a panel for each output. All other metrics are shares, which one panel holds.
+_ERRORS = ("MAE of ", "RMSE of ")
+_SHARES = "further metrics"
 
 
 def draw_learning_curves(path: Path, epochs: Sequence[Epoch], final: Metrics | None, *, task: Task, loss: str) -> None:
     """Draw loss, score, further metrics and learning rate over epochs as a PNG; the same figures give the same bytes.
 
-    Both curves of a panel show the same quantity, and the legend says what else differs between them.
+    Both curves of a panel show the same quantity, and the legend says what else differs between them. Further metrics
+    are computed on validation alone.
 
     Args:
         path: path of the file.
@@ -37,44 +41,60 @@ def draw_learning_curves(path: Path, epochs: Sequence[Epoch], final: Metrics | N
         task: task that names the score.
         loss: name of the loss that is minimised, in words.
     """
-    others = list(final.others) if final is not None else []
-    panels = 2 + len(others) + bool(epochs)
+    further = _panels([] if final is None else list(final.others))
+    panels = 2 + len(further) + bool(epochs)
     rows = math.ceil(panels / _COLUMNS)
-    columns = min(panels, _COLUMNS)
-    figure = Figure(figsize=(_PANEL[0] * columns, _PANEL[1] * rows + _LEGEND_INCHES), layout="constrained")
+    figure = Figure(figsize=(_PANEL[0] * _COLUMNS, _PANEL[1] * rows + _LEGEND_INCHES), layout="constrained")
     FigureCanvasAgg(figure)
-    for place, name in enumerate(("loss", "score", *others)):
-        axes = figure.add_subplot(rows, columns, place + 1)
+    numbers = [epoch.epoch for epoch in epochs]
+    for place, name in enumerate(("loss", "score")):
+        axes = figure.add_subplot(rows, _COLUMNS, place + 1)
         last = None if final is None else _value(final, name)
-        values = {split: [_value(getattr(epoch, split), name) for epoch in epochs] for split in _CURVES}
-        _draw_panel(axes, [epoch.epoch for epoch in epochs], values, final=last)
-        title = task.metric if name == "score" else name
+        for color, (split, label) in enumerate(_CURVES.items()):
+            values = [_value(getattr(epoch, split), name) for epoch in epochs]
+            _draw(axes, numbers, values, color=color, label=label)
+        if not epochs and last is not None:
+            axes.axhline(last, color="C1", label="validation, nothing trained")
         at_the_end = "unknown without labels" if last is None else f"{last:.4f}"
-        axes.set_title(f"{title}, on validation at the end {at_the_end}", fontsize="medium")
-        axes.set_ylabel(loss if name == "loss" else "mean over examples" if name == "score" else name)
+        axes.set_title(f"{task.metric if name == 'score' else name}, on validation at the end {at_the_end}")
+        _finish(axes, loss if name == "loss" else "mean over examples")
+    for place, (title, names) in enumerate(further.items(), start=3):
+        axes = figure.add_subplot(rows, _COLUMNS, place)
+        for color, name in enumerate(names, start=3):
+            last = math.nan if final is None else _value(final, name)
+            values = [_value(epoch.validation, name) for epoch in epochs] or [last]
+            _draw(axes, numbers or [0], values, color=color, label=f"{name}, at the end {last:.4g}")
+        axes.set_title(f"{title}, on validation")
+        axes.legend(fontsize="small")
+        _finish(axes, "mean over examples" if title != _SHARES else "share")
     if epochs:
-        axes = figure.add_subplot(rows, columns, panels)
-        axes.plot([epoch.epoch for epoch in epochs], [epoch.learning_rate for epoch in epochs], marker="o", color="C2")
-        axes.set_title("learning rate, at the last step of an epoch", fontsize="medium")
+        axes = figure.add_subplot(rows, _COLUMNS, panels)
+        _draw(axes, numbers, [epoch.learning_rate for epoch in epochs], color=2, label="")
+        axes.set_title("learning rate, at the last step of an epoch")
         axes.set_ylim(bottom=0)
-        _finish(axes)
+        _finish(axes, "learning rate")
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figure.savefig(path, format="png", dpi=100, metadata={"Software": None})
 
 
-def _draw_panel(axes: Axes, numbers: Sequence[int], values: dict[str, list[float]], *, final: float | None) -> None:
-    for place, (split, label) in enumerate(_CURVES.items()):
-        # The label stays where a split has no such figure: the first panel makes the legend of all.
-        if numbers:
-            axes.plot(numbers, values[split], marker="o", color=f"C{place}", label=label)
-    if not numbers and final is not None:
-        axes.axhline(final, color="C1", label="validation, nothing trained")
-    _finish(axes)
+def _panels(names: Sequence[str]) -> dict[str, list[str]]:
+    """The names of further metrics by the title of the panel that shows them."""
+    panels: dict[str, list[str]] = {}
+    for name in names:
+        outputs = [name.removeprefix(error) for error in _ERRORS if name.startswith(error)]
+        panels.setdefault(f"errors of {outputs[0]}" if outputs else _SHARES, []).append(name)
+    return panels
 
 
-def _finish(axes: Axes) -> None:
+def _draw(axes: Axes, numbers: Sequence[int], values: Sequence[float], *, color: int, label: str) -> None:
+    if numbers:
+        axes.plot(numbers, values, marker="o", markersize=4, color=f"C{color}", label=label)
+
+
+def _finish(axes: Axes, unit: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
+    axes.set_ylabel(unit)
     axes.grid(visible=True, alpha=0.3)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +19,10 @@ from pipeline.engine.stage import Reporter
 from pipeline.models.spec import ModelSpec
 from pipeline.recipe.names import DeviceName, MixedPrecision
 from pipeline.tasks.loss import Criterion
+from pipeline.training.answers import on_device
 from pipeline.training.augment import Augmentation, require_pictures
 from pipeline.training.device import choose_device
-from pipeline.training.examples import predict, to_examples
-from pipeline.training.layout import set_layout, to_layout
+from pipeline.training.examples import predict
 from pipeline.training.loop import Trained, train_network
 from pipeline.training.settings import Objective, Optimization, Session, TrainingData, TrainingSettings
 
@@ -49,20 +49,15 @@ def write_teacher_logits(
         UsageError: there is no picture to move, or the device is not there.
     """
     require_pictures(augmentation, spec.inputs, section="fine-tune")
-    target = choose_device(device)
-    examples = to_examples(spec, train, target)
-    model = spec.deployable(teacher).to(target)
-    layout = set_layout(model, examples.take(torch.arange(min(2, len(examples)), device=target)))
-    examples = replace(examples, layout=layout)
-    copies_VN3 = augmentation.copies(len(train)).to(target)
-    shape = (len(copies_VN3), len(train), spec.columns)
-    logits_VNK = create_arrays(file, {_LOGITS: (np.dtype(np.float32), shape)})[_LOGITS]
-    for copy, moves_N3 in enumerate(copies_VN3):
-        start = 0
-        for logits_BK in predict(model, examples, moves_N3):
-            logits_VNK[copy, start : start + len(logits_BK)] = logits_BK.numpy()
-            start += len(logits_BK)
-    to_layout(teacher.cpu(), torch.contiguous_format)
+    with on_device(spec, teacher, train, device=device) as (model, examples):
+        copies_VN3 = augmentation.copies(len(train)).to(examples.device)
+        shape = (len(copies_VN3), len(train), spec.columns)
+        logits_VNK = create_arrays(file, {_LOGITS: (np.dtype(np.float32), shape)})[_LOGITS]
+        for copy, moves_N3 in enumerate(copies_VN3):
+            start = 0
+            for logits_BK in predict(model, examples, moves_N3):
+                logits_VNK[copy, start : start + len(logits_BK)] = logits_BK.numpy()
+                start += len(logits_BK)
 
 
 def read_teacher_logits(file: Path) -> Tensor:

@@ -232,9 +232,7 @@ def _train(run: _Run) -> None:
             task=run.data.task,
             metric=run.metric,
             total=settings.epochs,
-            pace=Pace(
-                examples=len(run.stepper.examples), training_s=training_s, epoch_s=time.perf_counter() - started
-            ),
+            pace=Pace(examples=len(run.stepper.examples), training_s=training_s, epoch_s=time.perf_counter() - started),
         )
     if len(state.epochs) < settings.epochs:
         _tell_of_early_stopping(state.epochs, settings, session.reporter, session.purpose)

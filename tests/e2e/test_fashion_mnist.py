@@ -9,7 +9,7 @@ import pytest
 
 import pipeline
 from pipeline.archive.mar import read_archive
-from pipeline.candidates.evaluate import served_quality
+from pipeline.candidates.served import served_quality
 from pipeline.data.dataset import read_split
 from pipeline.inspection.onnx_model import OnnxInspection
 from pipeline.serving.address import endpoint_of
@@ -81,7 +81,7 @@ def test_the_server_names_real_pictures_as_the_model_does(folder: Path, result: 
 def test_the_winner_judged_against_itself_loses_nothing(folder: Path, result: pipeline.BuildResult) -> None:
     float_row = next(row.report for row in result.candidates if row.report.name == "float.onnx.fp32")
     model = folder / "run" / "candidates" / float_row.name / "model.onnx"
-    quality, _ = served_quality(
+    quality = served_quality(
         float_row,
         model,
         float_row,
@@ -90,7 +90,7 @@ def test_the_winner_judged_against_itself_loses_nothing(folder: Path, result: pi
         data=folder / "run" / "data" / "test.safetensors",
         folder=folder,
         scratch=folder,
-    )
+    ).quality
     assert (quality.drop, quality.lost, quality.gained) == (0, 0, 0)
     assert 0 < quality.drop_upper < 0.001
 
