@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,12 @@ from pipeline.model_code.require import unlisted_operators
 from pipeline.pages.front import Cost, Point, pareto_front
 from pipeline.recipe.limits import Budget
 from pipeline.tasks.coverage import Coverage
+from pipeline.tasks.metrics import SplitMetrics
 from pipeline.tasks.quality import QualityReport
 from pipeline.tasks.table import task_of
 from pipeline.tasks.words import DecisionWords
+
+_PICTURES = (Kind.LEARNING_CURVES, Kind.CONFUSION_MATRIX, Kind.WORST_EXAMPLES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +70,9 @@ class BuildResult:
         test: the winner against float on the test set, opened for this report alone.
         test_verdict: whether it is inside its limits there too.
         coverage: by split, the classes of which it holds nothing or too little; no figure on it speaks of them.
+        metrics: metrics by split, as the field reports them: of the trained network on validation, and of the winner
+            and of float on test; empty where the data have no labels to judge by.
+        pictures: pictures of the training: learning curves, confusion matrix, and examples that are most wrong.
         words: words in which reports tell of the task's decisions.
         archive: the `.mar` in the model store.
         archive_sha256: SHA-256 of that file.
@@ -94,6 +100,8 @@ class BuildResult:
     unlisted_operators: tuple[str, ...]
     stages: tuple[Outcome, ...]
     kept_epoch: int | None = None
+    metrics: Mapping[SplitName, SplitMetrics] = field(default_factory=dict)
+    pictures: tuple[Path, ...] = ()
 
     @property
     def run_bytes(self) -> int:
@@ -177,6 +185,8 @@ class BuildResult:
             "searched": self.searched is not None,
             "test": self.test.model_dump(mode="json"),
             "test_verdict": self.test_verdict.model_dump(mode="json"),
+            "metrics": {split: metrics.model_dump(mode="json") for split, metrics in self.metrics.items()},
+            "pictures": [str(path) for path in self.pictures],
             "coverage": {split: asdict(coverage) for split, coverage in self.coverage.items()},
             "archive": str(self.archive),
             "archive_sha256": self.archive_sha256,
@@ -235,6 +245,8 @@ def read_result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tupl
         unlisted_operators=unlisted_operators(run_dir / winner.path, reports[selection.selected].runtime.kind),
         stages=outcomes,
         kept_epoch=_kept_epoch(run_dir / manifest.one(Kind.TRAINING_HISTORY).path),
+        metrics=_metrics(run_dir, manifest),
+        pictures=tuple(run_dir / artifact.path for artifact in manifest.artifacts() if artifact.kind in _PICTURES),
     )
 
 
@@ -246,6 +258,15 @@ def _kept_epoch(history: Path) -> int | None:
         raise FileError(
             f"{history}: expected the history of a training, found: {error}; run pipeline build again"
         ) from error
+
+
+def _metrics(run_dir: Path, manifest: Manifest) -> dict[SplitName, SplitMetrics]:
+    documents = [
+        read_document(run_dir / artifact.path, SplitMetrics)
+        for artifact in manifest.artifacts()
+        if artifact.kind in (Kind.VALIDATION_METRICS, Kind.TEST_METRICS)
+    ]
+    return {document.split: document for document in documents}
 
 
 def _row(

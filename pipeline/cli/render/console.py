@@ -19,6 +19,7 @@ from rich.text import Text
 
 from pipeline.candidates.choose import WITHIN
 from pipeline.cli.render.decisions import decision_legend, decision_table, figure_table, figures_line, points
+from pipeline.cli.render.metric_tables import metric_lines, metric_table
 from pipeline.cli.render.plain_console import PIPE_WIDTH, plain_console, show
 from pipeline.recipe.names import SLIM
 from pipeline.visible import visible
@@ -134,6 +135,10 @@ def _draw_result(console: Console, result: BuildResult) -> None:
     sure = lossy and lossy[0].report.quality.confident_flips is not None
     if sure and (note := flips_note(result.limits, lossy[0].report.quality.examples)):
         console.print(note)
+    if (metrics := metric_table(result)) is not None:
+        console.print(metrics)
+    for line in metric_lines(result):
+        console.print(line, style="dim")
     console.print("Selected ", Text(visible(result.selected), style="bold"), visible(f": {result.why}."), sep="")
     console.print(
         f"{test_lines(result)}\nArchive: {result.archive}\n{_unlisted(result)}"
