@@ -45,6 +45,10 @@ AllowOperator = Annotated[
         help="that an archive's model may call although it may do more than compute; may be given again",
     ),
 ]
+TensorBoard = Annotated[
+    Path | None,
+    typer.Option("--tensorboard", metavar="DIR", help="also write training's curves there, as event files"),
+]
 Force = Annotated[bool, typer.Option("--force", help="run every stage, whatever is up to date")]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.answer import say, write_answer
-from pipeline.cli.app import Force, Json, ModelStore, Overrides, RecipeArgument, RunDir, app, print_json
+from pipeline.cli.app import Force, Json, ModelStore, Overrides, RecipeArgument, RunDir, TensorBoard, app, print_json
 from pipeline.engine.places import DEFAULT_MODEL_STORE
 
 
@@ -21,6 +21,8 @@ def build(
     plan: Annotated[bool, typer.Option("--plan", help="say what would run, and change nothing")] = False,
     force: Force = False,
     strict: Annotated[bool, typer.Option("--strict", help="exit 5 where the test set denies the budget")] = False,
+    *,
+    tensorboard: TensorBoard = None,
     as_json: Json = False,
 ) -> None:
     """Train, compress, export, verify, measure, select, package, and try the archive in a real server."""
@@ -42,6 +44,7 @@ def build(
             overrides=overrides or (),
             force=force,
             strict=strict,
+            tensorboard=tensorboard,
             reporter=terminal,
         )
     if as_json:
@@ -60,6 +63,7 @@ def train(
         typer.Option("--resume", metavar="PATH", help="go on from this checkpoint, or from the last in a folder"),
     ] = None,
     force: Force = False,
+    tensorboard: TensorBoard = None,
 ) -> None:
     """The data and training stages alone."""
     from pipeline.cli.render import console
@@ -67,7 +71,13 @@ def train(
 
     with console.Terminal() as terminal:
         result = trainer.train(
-            recipe, run_dir=run_dir, overrides=overrides or (), force=force, resume=resume, reporter=terminal
+            recipe,
+            run_dir=run_dir,
+            overrides=overrides or (),
+            force=force,
+            resume=resume,
+            tensorboard=tensorboard,
+            reporter=terminal,
         )
     write_answer(str(result.weights))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.candidates.choose import explain
 from pipeline.commands.build_result import BuildResult, read_result, read_selection
+from pipeline.commands.event_files import EventFiles
 from pipeline.commands.preflight import check_store, resolve, run_folder
 from pipeline.commands.trade_off import draw, is_drawn
 from pipeline.engine.artifacts import Kind, digest_bytes, digest_file
@@ -31,6 +32,7 @@ def build(
     overrides: Sequence[str] = (),
     force: bool = False,
     strict: bool = False,
+    tensorboard: Path | str | None = None,
     reporter: Reporter | None = None,
 ) -> BuildResult:
     """Train or load, compress, export, verify, measure, select, package and try out.
@@ -43,6 +45,8 @@ def build(
         force: whether to run every stage even if it is up to date.
         strict: whether to fail where the test set does not confirm that the winner is inside its limits, instead of
             saying so in the result.
+        tensorboard: folder for event files of the figures of training and fine-tuning, which TensorBoard draws; none
+            by default.
         reporter: reporter that is told what happens; silent by default.
 
     Returns:
@@ -69,8 +73,12 @@ def build(
         if not is_drawn(folder):
             draw(results[0])
 
+    reporter = reporter or Silent()
+    events = None if tensorboard is None else EventFiles(Path(tensorboard), reporter)
     with user_modules(loaded.folder):
-        _, outcomes = run_stages(BUILD, loaded, folder, reporter or Silent(), force=force, finish=publish)
+        manifest, outcomes = run_stages(BUILD, loaded, folder, events or reporter, force=force, finish=publish)
+    if events is not None:
+        events.complete(folder / manifest.one(Kind.TRAINING_HISTORY).path)
     return replace(results[0], stages=outcomes)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.commands.event_files import EventFiles
 from pipeline.commands.preflight import resolve, run_folder
 from pipeline.engine.artifacts import Kind
 from pipeline.engine.runner import Outcome, run_stages
@@ -46,6 +47,7 @@ def train(
     overrides: Sequence[str] = (),
     force: bool = False,
     resume: Path | str | None = None,
+    tensorboard: Path | str | None = None,
     reporter: Reporter | None = None,
 ) -> TrainResult:
     """Get the data ready and train the float network, or load the weights that the recipe names.
@@ -57,6 +59,7 @@ def train(
         force: whether to run both stages even if they are up to date.
         resume: checkpoint to go on from, or a folder of them, of which the last whole one is taken; by default an
             interrupted training goes on from its own.
+        tensorboard: folder for event files of the training's figures, which TensorBoard draws; none by default.
         reporter: reporter that is told what happens; silent by default.
 
     Returns:
@@ -68,15 +71,20 @@ def train(
     loaded = resolve(recipe, overrides)
     folder = run_folder(loaded, run_dir)
     files = {} if resume is None else {TRAIN.name: _checkpoint(Path(resume), loaded, force=force)}
+    reporter = reporter or Silent()
+    events = None if tensorboard is None else EventFiles(Path(tensorboard), reporter)
     with user_modules(loaded.folder):
-        manifest, outcomes = run_stages(TRAINING, loaded, folder, reporter or Silent(), force=force, resume=files)
+        manifest, outcomes = run_stages(TRAINING, loaded, folder, events or reporter, force=force, resume=files)
+    history = folder / manifest.one(Kind.TRAINING_HISTORY).path
+    if events is not None:
+        events.complete(history)
     weights = manifest.one(Kind.WEIGHTS)
     return TrainResult(
         recipe=loaded.name,
         run_dir=folder,
         weights=folder / weights.path,
         weights_sha256=weights.sha256,
-        history=folder / manifest.one(Kind.TRAINING_HISTORY).path,
+        history=history,
         stages=outcomes,
     )
 

@@ -18,6 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from pipeline.commands.event_files import EventFiles, read_steps
 from pipeline.commands.init import FILES, init_project
 from pipeline.data import fashion_mnist_files as files
 from pipeline.data.dataset import read_info, read_split
@@ -284,6 +285,7 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
+from pipeline.commands.event_files import EventFiles
 from pipeline.recipe.loading import load_recipe
 from pipeline.engine.runner import run_stages
 from pipeline.engine.stage import Silent
@@ -294,21 +296,26 @@ class Deadly(Silent):
         if task == "train" and completed >= int(sys.argv[4]):
             os.kill(os.getpid(), signal.SIGKILL)
 
-run_stages((data.STAGE, train.STAGE), load_recipe(sys.argv[2]), Path(sys.argv[3]), Deadly())
+reporter = EventFiles(Path(sys.argv[5]), Deadly())
+run_stages((data.STAGE, train.STAGE), load_recipe(sys.argv[2]), Path(sys.argv[3]), reporter)
 """
 
 
 def test_a_killed_training_continues_to_bitwise_the_same_weights(recipe: Path, tmp_path: Path) -> None:
     """15 steps an epoch: killed in the second of four, continued here, and compared with a run in one go."""
     command = [sys.executable, "-c", KILLED, str(CHECKOUT), str(recipe), str(tmp_path / "parts"), "25"]
+    command.append(str(tmp_path / "curves-parts"))
     assert subprocess.run(command, capture_output=True, timeout=300, check=False).returncode == -signal.SIGKILL
     assert len(list((tmp_path / "parts").rglob("epoch-0001-accuracy-*.kept"))) == 1
     assert not (tmp_path / "parts" / "train").exists()
     told = Lines()
     for name in ("parts", "whole"):
-        run_stages(STAGES, load_recipe(recipe), tmp_path / name, told)
+        run_stages(STAGES, load_recipe(recipe), tmp_path / name, EventFiles(tmp_path / f"curves-{name}", told))
     assert told.said.count("train: continues after epoch 1 of 4") == 1
-    for name in ("weights.safetensors", "history.json", "learning_curves.png", "model.json"):
+    curves = read_steps(tmp_path / "curves-parts" / "train")
+    assert list(curves) == [1, 2, 3, 4]
+    assert curves == read_steps(tmp_path / "curves-whole" / "train")
+    for name in ("weights.safetensors", "history.json", "learning_curves.png", "metrics.json", "model.json"):
         assert (tmp_path / "whole" / "train" / name).read_bytes() == (tmp_path / "parts" / "train" / name).read_bytes()
 
 
