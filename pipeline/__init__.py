@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipeline.commands.bench.run import bench
     from pipeline.commands.build import build
     from pipeline.commands.build_result import BuildResult
+    from pipeline.commands.capture import CaptureResult, capture
     from pipeline.commands.clean import CleanResult, clean
     from pipeline.commands.compare import compare
     from pipeline.commands.decode_image import decode_image
@@ -56,6 +57,7 @@ _HOMES = {
     "ArchiveVerification": "pipeline.commands.verify_archive",
     "BenchResult": "pipeline.commands.bench.result",
     "BuildResult": "pipeline.commands.build_result",
+    "CaptureResult": "pipeline.commands.capture",
     "Check": "pipeline.engine.probe",
     "CleanResult": "pipeline.commands.clean",
     "Column": "pipeline._handlers.columns",
@@ -84,6 +86,7 @@ _HOMES = {
     "UsageError": "pipeline.errors",
     "bench": "pipeline.commands.bench.run",
     "build": "pipeline.commands.build",
+    "capture": "pipeline.commands.capture",
     "clean": "pipeline.commands.clean",
     "compare": "pipeline.commands.compare",
     "decode_image": "pipeline.commands.decode_image",
@@ -109,6 +112,7 @@ __all__ = [
     "ArchiveVerification",
     "BenchResult",
     "BuildResult",
+    "CaptureResult",
     "Check",
     "CleanResult",
     "Column",
@@ -137,6 +141,7 @@ __all__ = [
     "UsageError",
     "bench",
     "build",
+    "capture",
     "clean",
     "compare",
     "decode_image",

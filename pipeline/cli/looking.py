@@ -1,4 +1,4 @@
-"""Commands that look and change nothing: inspect, doctor."""
+"""Commands that look and change nothing of what was made: inspect, capture, doctor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli.answer import say
-from pipeline.cli.app import Json, app, print_json
+from pipeline.cli.app import Json, Overrides, RecipeArgument, RunDir, app, print_json
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -31,6 +31,33 @@ def inspect(
         print_json(inspection.to_json())
     else:
         say(*_lines(inspection))
+
+
+@app.command()
+def capture(
+    recipe: RecipeArgument = "fashion-cnn",
+    *,
+    modules: Annotated[list[str], typer.Option("--module", metavar="NAME", help="of the network; may be given again")],
+    file: Annotated[Path, typer.Option("--input", metavar="FILE", help="a picture, a folder of them, a table, arrays")],
+    examples: Annotated[int, typer.Option("--examples", min=1, help="how many of the input's first examples")] = 1,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help=".npz or .safetensors; pictures lie beside it")] = (
+        Path("capture.npz")
+    ),
+    run_dir: RunDir = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Write what modules inside the trained network give for an input, as arrays and as pictures."""
+    from pipeline.commands.capture import capture as record
+
+    result = record(
+        recipe, modules=modules, file=file, examples=examples, out=out, run_dir=run_dir, overrides=overrides or ()
+    )
+    if as_json:
+        print_json(result.to_json())
+    else:
+        say(*(f"{name}: {' x '.join(map(str, shape))}" for name, shape in result.shapes.items()))
+        say(result.file, *result.pictures)
 
 
 @app.command()

@@ -13,6 +13,7 @@ import pipeline
 FUNCTIONS = [
     "bench",
     "build",
+    "capture",
     "clean",
     "compare",
     "decode_image",
@@ -38,6 +39,7 @@ RESULTS = [
     "ArchiveVerification",
     "BenchResult",
     "BuildResult",
+    "CaptureResult",
     "Check",
     "CleanResult",
     "Diagnosis",
