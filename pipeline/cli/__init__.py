@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from pipeline.cli import building, cleaning, looking, measuring, proving, scoring, serving
+from pipeline.cli import building, cleaning, looking, measuring, proving, recipe_keys, scoring, serving
 from pipeline.cli.answer import drop_answer, flush_answer, reserve_for
 from pipeline.cli.app import app
 from pipeline.engine.places import no_room, os_error_text
@@ -17,7 +17,18 @@ from pipeline.engine.user_code import faults_of_the_user
 from pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, FileError, PipelineError, UsageError
 from pipeline.visible import visible
 
-__all__ = ["app", "building", "cleaning", "looking", "main", "measuring", "proving", "scoring", "serving"]
+__all__ = [
+    "app",
+    "building",
+    "cleaning",
+    "looking",
+    "main",
+    "measuring",
+    "proving",
+    "recipe_keys",
+    "scoring",
+    "serving",
+]
 
 # These options give up a proof, or work that was done: who wants one of them knows its name.
 _NEVER_SUGGESTED = ("--accept-host", "--force", "--no-served")
