@@ -11,8 +11,7 @@ from rich.table import Table
 from pipeline.visible import visible
 
 if TYPE_CHECKING:
-    from pipeline.commands.build_result import BuildResult
-    from pipeline.tasks.metrics import GroupMetrics, TaskMetrics, WrongAnswer
+    from pipeline.tasks.metrics import GroupMetrics, SplitMetrics, TaskMetrics, WrongAnswer
 
 # Of more classes, only those with the lowest F1 are shown; of more outputs, only the first.
 _MOST_ROWS = 20
@@ -21,15 +20,19 @@ _WORST, _MOST_COLUMNS = 5, 6
 _LONGEST_NAME = 28
 
 
-def metric_table(result: BuildResult) -> Table | None:
-    """Draw the metrics of the winner on test beside those of float; None where the data have no labels."""
-    test = result.metrics.get("test")
-    if test is None:
-        return None
-    winner, baseline = test.networks[result.selected], test.networks[result.baseline]
-    if winner.groups:
-        return _group_table(winner, baseline, group=result.words.group)
-    return _output_table(winner, baseline) if winner.outputs else None
+def metric_table(test: SplitMetrics, *, winner: str, baseline: str, group: str) -> Table | None:
+    """Draw the metrics of the winner on test beside those of float; None where the task has none by class or output.
+
+    Args:
+        test: metrics on the test split.
+        winner: name of the winner.
+        baseline: name of the float candidate.
+        group: what a class or label is called in the task.
+    """
+    of_winner, of_float = test.networks[winner], test.networks[baseline]
+    if of_winner.groups:
+        return _group_table(of_winner, of_float, group=group)
+    return _output_table(of_winner, of_float) if of_winner.outputs else None
 
 
 def _group_table(winner: TaskMetrics, baseline: TaskMetrics, *, group: str) -> Table:
@@ -75,23 +78,22 @@ def _output_table(winner: TaskMetrics, baseline: TaskMetrics) -> Table:
     return table
 
 
-def metric_lines(result: BuildResult) -> Iterator[str]:
-    """Yield lines on top-5, on what is left out of the table, on the worst examples of validation, and on pictures."""
-    test = result.metrics.get("test")
-    if test is not None:
-        winner, baseline = test.networks[result.selected], test.networks[result.baseline]
-        if winner.top5_accuracy is not None:
-            yield f"top-5 accuracy on test {winner.top5_accuracy:.4f} (float {_share(baseline.top5_accuracy)})."
-        rows = max(len(winner.groups), len(winner.outputs))
-        if rows > _MOST_ROWS:
-            which = "with the lowest F1" if winner.groups else "first"
-            yield f"The {_MOST_ROWS} {which} of {rows:,} are shown; all are in --json."
-    validation = result.metrics.get("validation")
-    if validation is not None and validation.worst:
+def left_out_metrics(test: SplitMetrics, *, winner: str, baseline: str) -> Iterator[str]:
+    """Yield lines on what the table of test does not hold; the arguments are as in `metric_table`."""
+    of_winner, of_float = test.networks[winner], test.networks[baseline]
+    if of_winner.top5_accuracy is not None:
+        yield f"top-5 accuracy on test {of_winner.top5_accuracy:.4f} (float {_share(of_float.top5_accuracy)})."
+    rows = max(len(of_winner.groups), len(of_winner.outputs))
+    if rows > _MOST_ROWS:
+        which = "with the lowest F1" if of_winner.groups else "first"
+        yield f"The {_MOST_ROWS} {which} of {rows:,} are shown; all are in --json."
+
+
+def worst_lines(validation: SplitMetrics) -> Iterator[str]:
+    """Yield lines on the answers on validation that are most wrong; none where all are right."""
+    if validation.worst:
         yield f"Most wrong on validation, by {validation.error_name}, as trained:"
         yield from (f"  {_worst_line(answer)}" for answer in validation.worst[:_WORST])
-    if result.pictures:
-        yield f"Pictures of the training: {', '.join(map(str, result.pictures))}"
 
 
 def _worst_line(answer: WrongAnswer) -> str:
