@@ -19,7 +19,7 @@ from rich.text import Text
 
 from pipeline.candidates.choose import WITHIN
 from pipeline.cli.render.decisions import decision_legend, decision_table, figure_table, figures_line, points
-from pipeline.cli.render.metric_tables import left_out_metrics, metric_table, worst_lines
+from pipeline.cli.render.metric_tables import draw_metrics
 from pipeline.cli.render.plain_console import PIPE_WIDTH, plain_console, show
 from pipeline.recipe.names import SLIM
 from pipeline.visible import visible
@@ -135,31 +135,13 @@ def _draw_result(console: Console, result: BuildResult) -> None:
     sure = lossy and lossy[0].report.quality.confident_flips is not None
     if sure and (note := flips_note(result.limits, lossy[0].report.quality.examples)):
         console.print(note)
-    _draw_metrics(console, result)
+    draw_metrics(console, result)
     console.print("Selected ", Text(visible(result.selected), style="bold"), visible(f": {result.why}."), sep="")
     console.print(
         f"{test_lines(result)}\nArchive: {result.archive}\n{_unlisted(result)}"
         f"Picture of the trade-off: {result.run_dir / 'pareto.png'}\n"
         f"{result.run_dir} takes {result.run_bytes / 1e6:,.1f} MB; `pipeline clean` keeps its winner and the evidence."
     )
-
-
-def _draw_metrics(console: Console, result: BuildResult) -> None:
-    """Draw the metrics of the field, which no limit is held against, and say where the pictures of the training lie."""
-    lines: list[str] = []
-    if "test" in result.metrics:
-        names = {"winner": result.selected, "baseline": result.baseline}
-        table = metric_table(result.metrics["test"], **names, group=result.words.group)
-        if table is not None:
-            console.print(table)
-        lines += left_out_metrics(result.metrics["test"], **names)
-    if "validation" in result.metrics:
-        lines += worst_lines(result.metrics["validation"])
-    if result.pictures:
-        names = ", ".join(path.name for path in result.pictures)
-        lines.append(f"Pictures of the training: {names} in {result.pictures[0].parent}")
-    for line in lines:
-        console.print(line, style="dim")
 
 
 def _unlisted(result: BuildResult) -> str:

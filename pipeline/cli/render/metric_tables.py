@@ -11,6 +11,9 @@ from rich.table import Table
 from pipeline.visible import visible
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipeline.commands.build_result import BuildResult
     from pipeline.tasks.metrics import GroupMetrics, SplitMetrics, TaskMetrics, WrongAnswer
 
 # Of more classes, only those with the lowest F1 are shown; of more outputs, only the first.
@@ -18,6 +21,24 @@ _MOST_ROWS = 20
 # Number of wrong answers that are told here, and of columns of a table's row.
 _WORST, _MOST_COLUMNS = 5, 6
 _LONGEST_NAME = 28
+
+
+def draw_metrics(console: Console, result: BuildResult) -> None:
+    """Draw the metrics of the field, which no limit is held against, and say where the pictures of the training lie."""
+    lines: list[str] = []
+    if "test" in result.metrics:
+        names = {"winner": result.selected, "baseline": result.baseline}
+        table = metric_table(result.metrics["test"], **names, group=result.words.group)
+        if table is not None:
+            console.print(table)
+        lines += left_out_metrics(result.metrics["test"], **names)
+    if "validation" in result.metrics:
+        lines += worst_lines(result.metrics["validation"])
+    if result.pictures:
+        names = ", ".join(path.name for path in result.pictures)
+        lines.append(f"Pictures of the training: {names} in {result.pictures[0].parent}")
+    for line in lines:
+        console.print(line, style="dim")
 
 
 def metric_table(test: SplitMetrics, *, winner: str, baseline: str, group: str) -> Table | None:
