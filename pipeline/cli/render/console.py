@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from pipeline.candidates.choose import WITHIN
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 # Share of its own examples that a class loses where it is named beside a verdict within the budget.
 _MUCH = 0.25
+# Width of a time, such as 0:01:20, in characters.
+_TIME = 7
 
 
 class Terminal:
@@ -48,9 +50,10 @@ class Terminal:
             TextColumn("  {task.description}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.completed}/{task.total} {task.fields[detail]}", markup=False),
-            TimeElapsedColumn(),
+            # In a narrow terminal the figures are cut off rather than the times.
+            TimeElapsedColumn(table_column=Column(min_width=_TIME, no_wrap=True)),
+            TimeRemainingColumn(table_column=Column(min_width=_TIME, no_wrap=True)),
             TextColumn("left", markup=False),
-            TimeRemainingColumn(),
         )
         self._bars = Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
         self._tasks: dict[str, TaskID] = {}
