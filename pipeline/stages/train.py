@@ -111,7 +111,7 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     save_weights(outputs.path(Kind.WEIGHTS, "weights.safetensors"), network)
     info = spec.to_info(network, task=task, files=files_behind(model, settings.folder, recorded()))
     write_document(outputs.path(Kind.MODEL_INFO, "model.json"), info)
-    if trained is not None:
+    if trained is not None and judged_by_labels(data.task):
         write_report(outputs, spec, network, task=task, validation=validation, device=train.device)
     _write_history(settings, trained, task=task, labelled=data.labelled, outputs=outputs)
 

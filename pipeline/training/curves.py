@@ -28,7 +28,15 @@ _ERRORS = ("MAE of ", "RMSE of ")
 _SHARES = "further metrics"
 
 
-def draw_learning_curves(path: Path, epochs: Sequence[Epoch], final: Metrics | None, *, task: Task, loss: str) -> None:
+def draw_learning_curves(
+    path: Path,
+    epochs: Sequence[Epoch],
+    final: Metrics | None,
+    *,
+    task: Task,
+    loss: str,
+    kept: int | None = None,
+) -> None:
     """Draw loss, score, further metrics and learning rate over epochs as a PNG; the same figures give the same bytes.
 
     Both curves of a panel show the same quantity, and the legend says what else differs between them. Further metrics
@@ -40,6 +48,7 @@ def draw_learning_curves(path: Path, epochs: Sequence[Epoch], final: Metrics | N
         final: figures of the written weights on the validation split; None where it has no labels to be judged by.
         task: task that names the score.
         loss: name of the loss that is minimised, in words.
+        kept: number of the epoch that validation chose; None where the last epoch's weights are kept.
     """
     further = _panels([] if final is None else list(final.others))
     panels = 2 + len(further) + bool(epochs)
@@ -53,6 +62,8 @@ def draw_learning_curves(path: Path, epochs: Sequence[Epoch], final: Metrics | N
         for color, (split, label) in enumerate(_CURVES.items()):
             values = [_value(getattr(epoch, split), name) for epoch in epochs]
             _draw(axes, numbers, values, color=color, label=label)
+        if kept is not None:
+            axes.axvline(kept, color="C1", linestyle=":", label=f"epoch {kept}: kept, chosen by validation")
         if not epochs and last is not None:
             axes.axhline(last, color="C1", label="validation, nothing trained")
         at_the_end = "unknown without labels" if last is None else f"{last:.4f}"
