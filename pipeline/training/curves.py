@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +23,11 @@ _CURVES = {
 # Panels side by side, and the size of one, in inches.
 _COLUMNS = 2
 _PANEL = (5.0, 3.7)
-_LEGEND_INCHES = 0.4
+# Room for the legend of all, and above and below a panel, in inches; sides and gaps as shares of a figure or a panel.
+_LEGEND_INCHES, _TITLE_INCHES, _AXIS_INCHES = 0.4, 0.35, 0.5
+_SIDES = {"left": 0.085, "right": 0.985, "wspace": 0.22, "hspace": 0.36}
+# A longer unit has several lines along its axis, in characters.
+_UNIT_CHARACTERS = 42
 # Errors of values have a unit, and a panel for each output. All other metrics are shares, which one panel holds.
 _ERRORS = ("MAE of ", "RMSE of ")
 _SHARES = "further metrics"
@@ -53,8 +58,12 @@ def draw_learning_curves(
     further = _panels([] if final is None else list(final.others))
     panels = 2 + len(further) + bool(epochs)
     rows = math.ceil(panels / _COLUMNS)
-    figure = Figure(figsize=(_PANEL[0] * _COLUMNS, _PANEL[1] * rows + _LEGEND_INCHES), layout="constrained")
+    legend = _LEGEND_INCHES * (1 if kept is None else 1.6)
+    height = _PANEL[1] * rows + legend
+    figure = Figure(figsize=(_PANEL[0] * _COLUMNS, height))
     FigureCanvasAgg(figure)
+    # Matplotlib's own layouts draw everything twice or more, which takes longer than a small training.
+    figure.subplots_adjust(**_SIDES, bottom=(legend + _AXIS_INCHES) / height, top=1 - _TITLE_INCHES / height)
     numbers = [epoch.epoch for epoch in epochs]
     for place, name in enumerate(("loss", "score")):
         axes = figure.add_subplot(rows, _COLUMNS, place + 1)
@@ -67,7 +76,9 @@ def draw_learning_curves(
         if not epochs and last is not None:
             axes.axhline(last, color="C1", label="validation, nothing trained")
         at_the_end = "unknown without labels" if last is None else f"{last:.4f}"
-        axes.set_title(f"{task.metric if name == 'score' else name}, on validation at the end {at_the_end}")
+        axes.set_title(
+            f"{task.metric if name == 'score' else name}, on validation at the end {at_the_end}", fontsize="medium"
+        )
         _finish(axes, loss if name == "loss" else "mean over examples")
     for place, (title, names) in enumerate(further.items(), start=3):
         axes = figure.add_subplot(rows, _COLUMNS, place)
@@ -75,16 +86,16 @@ def draw_learning_curves(
             last = math.nan if final is None else _value(final, name)
             values = [_value(epoch.validation, name) for epoch in epochs] or [last]
             _draw(axes, numbers or [0], values, color=color, label=f"{name}, at the end {last:.4g}")
-        axes.set_title(f"{title}, on validation")
+        axes.set_title(f"{title}, on validation", fontsize="medium")
         axes.legend(fontsize="small")
         _finish(axes, "mean over examples" if title != _SHARES else "share")
     if epochs:
         axes = figure.add_subplot(rows, _COLUMNS, panels)
         _draw(axes, numbers, [epoch.learning_rate for epoch in epochs], color=2, label="")
-        axes.set_title("learning rate, at the last step of an epoch")
+        axes.set_title("learning rate, at the last step of an epoch", fontsize="medium")
         axes.set_ylim(bottom=0)
         _finish(axes, "learning rate")
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="lower center", ncols=2)
     figure.savefig(path, format="png", dpi=100, metadata={"Software": None})
 
 
@@ -105,7 +116,8 @@ def _draw(axes: Axes, numbers: Sequence[int], values: Sequence[float], *, color:
 def _finish(axes: Axes, unit: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
-    axes.set_ylabel(unit)
+    axes.set_ylabel(textwrap.fill(unit, _UNIT_CHARACTERS))
+    axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 4))
     axes.grid(visible=True, alpha=0.3)
 
 
