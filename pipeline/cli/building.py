@@ -87,6 +87,7 @@ def report(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="of a finished build")],
     model_store: ModelStore = DEFAULT_MODEL_STORE,
     svg: Annotated[Path | None, typer.Option("--svg", help="also save the table as a picture")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="also save it as one page, with pictures")] = None,
     as_json: Json = False,
 ) -> None:
     """Show the table of a finished build again."""
@@ -96,6 +97,10 @@ def report(
     result = read_report(run_dir, model_store=model_store)
     if svg is not None:
         console.save_picture(result, svg)
+    if html is not None:
+        from pipeline.cli.render.page import save_page
+
+        save_page(result, html)
     if as_json:
         print_json(result.to_json())
     else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 import pipeline
 from pipeline.cli.render.console import print_result
+from pipeline.cli.render.page import save_page
 from pipeline.commands.event_files import read_steps
 from pipeline.errors import DataError, FileError, UsageError
 from tests.example_build import Built
@@ -77,6 +80,19 @@ def test_the_report_shows_metrics_and_pictures(built: Built, capsys: pytest.Capt
     assert sorted(path.name for path in built.result.pictures) == names
     for path in built.result.pictures:
         assert Image.open(path).width > 400
+
+
+def test_the_report_as_a_page_holds_its_pictures_and_loads_nothing(built: Built, tmp_path: Path) -> None:
+    save_page(built.result, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    pictures = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
+    assert len(pictures) == 4
+    assert [base64.b64decode(picture)[:4] for picture in pictures] == [b"\x89PNG"] * 4
+    assert "Selected" in page
+    assert "macro average" in page
+    assert not re.search(r"<script|<link|https?://", page)
+    with pytest.raises(FileError, match=r"--html .*: expected to write the page there, found: No such file"):
+        save_page(built.result, tmp_path / "nowhere" / "report.html")
 
 
 def test_curves_of_what_was_trained_before_are_written_when_they_are_asked_for(built: Built, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def print_plan(outcomes: Sequence[Outcome]) -> None:
 
 def print_result(result: BuildResult) -> None:
     """Print the table, what each pass did, the winner, and where the archive is."""
-    show(lambda console: _draw_result(console, result))
+    show(lambda console: draw_result(console, result))
 
 
 def _threads(result: BuildResult) -> str:
@@ -103,13 +103,14 @@ def _threads(result: BuildResult) -> str:
 def save_picture(result: BuildResult, path: Path) -> None:
     """Save the same as a picture of a terminal, SVG."""
     console = plain_console(width=PIPE_WIDTH, record=True, file=io.StringIO(), force_terminal=True)
-    _draw_result(console, result)
+    draw_result(console, result)
     # Rich's template fetches a font from the web; the viewer's own font is good enough.
     svg = console.export_svg(title=f"pipeline build {result.recipe}")
     path.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")
 
 
-def _draw_result(console: Console, result: BuildResult) -> None:
+def draw_result(console: Console, result: BuildResult) -> None:
+    """Draw the whole report of a build."""
     console.print(result_table(result))
     console.print(
         f"parity: the difference that came closest to its limit, and that limit; drop: points of "
