@@ -20,6 +20,7 @@ LIGHT = (
     "pipeline.cli.looking",
     "pipeline.cli.measuring",
     "pipeline.cli.proving",
+    "pipeline.cli.recipe_keys",
     "pipeline.cli.run_check",
     "pipeline.cli.scoring",
     "pipeline.cli.serving",
@@ -35,6 +36,7 @@ LIGHT = (
     "pipeline.engine.places",
     "pipeline.engine.probe",
     "pipeline.engine.process",
+    "pipeline.recipe.keys",
     "pipeline.recipe.recipe",
     "pipeline.engine.runner",
     "pipeline.serving.table",
@@ -95,7 +97,7 @@ def test_the_probe_would_notice() -> None:
     assert loaded_by("numpy") == ["numpy"]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["build", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["build", "--help"], ["recipe", "--help"]])
 def test_help_answers_without_anything_heavy(arguments: list[str]) -> None:
     program = f"""
 import atexit, sys

@@ -17,6 +17,14 @@ from pipeline import cli
             "Invalid value for '--format': 'yaml' is not one of 'json', 'slsa', 'cyclonedx', 'markdown'",
         ),
         (["evidence"], "Missing argument 'ARCHIVE'"),
+        (["capture", "--module", "head"], "Missing option '--input'"),
+        (
+            ["recipe", "trains"],
+            (
+                "recipe trains: expected a section of a recipe (model, data, task, train, candidates, export, verify, "
+                "measure, budget, search, select, package, smoke), found none; did you mean train?"
+            ),
+        ),
         (
             ["serve", "--host", "10.0.0.1"],  # not --accept-host
             (
