@@ -194,13 +194,12 @@ def micro_average(
     *, right: NDArray[np.int64], examples: NDArray[np.int64], answers: NDArray[np.int64]
 ) -> AverageMetrics:
     """Precision, recall and F1 over all decisions about all labels; the arguments are as in `group_metrics`."""
-    sums = [np.array([int(values.sum())], np.int64) for values in (right, examples, answers)]
-    both, had, given = sums
+    all_right, all_examples, all_answers = (values.sum(keepdims=True) for values in (right, examples, answers))
     return AverageMetrics(
         name="micro",
-        precision=float(_shares(both, given)[0]),
-        recall=float(_shares(both, had)[0]),
-        f1=float(_shares(2 * both, had + given)[0]),
+        precision=float(_shares(all_right, all_answers)[0]),
+        recall=float(_shares(all_right, all_examples)[0]),
+        f1=float(_shares(2 * all_right, all_examples + all_answers)[0]),
     )
 
 

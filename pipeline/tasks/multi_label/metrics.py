@@ -23,25 +23,27 @@ from pipeline.tasks.multi_label.quality import example_f1
 _SMALLEST = float(np.finfo(np.float32).tiny)
 
 
-def label_metrics(given: NDArray[np.bool_], labels: NDArray[Any], *, names: Sequence[str], metric: str) -> TaskMetrics:
+def label_metrics(
+    answers: NDArray[np.bool_], labels: NDArray[Any], *, names: Sequence[str], metric: str
+) -> TaskMetrics:
     """Compute precision, recall and F1 by label and averaged.
 
     Args:
-        given: labels that examples get, (N, K).
+        answers: labels that examples get, (N, K).
         labels: labels that they have, (N, K), 0 or 1.
         names: names of the K labels.
         metric: name of the mean score, which is the mean F1 over examples.
     """
-    had = labels == 1
+    present = labels == 1
     counts = {
-        "right": (given & had).sum(axis=0, dtype=np.int64),
-        "examples": had.sum(axis=0, dtype=np.int64),
-        "answers": given.sum(axis=0, dtype=np.int64),
+        "right": (answers & present).sum(axis=0, dtype=np.int64),
+        "examples": present.sum(axis=0, dtype=np.int64),
+        "answers": answers.sum(axis=0, dtype=np.int64),
     }
     groups = group_metrics(names, **counts)
     return TaskMetrics(
         metric=metric,
-        score=float(example_f1(given, labels).mean()),
+        score=float(example_f1(answers, labels).mean()),
         examples=len(labels),
         groups=groups,
         averages=(macro_average(groups), weighted_average(groups), micro_average(**counts)),
@@ -65,15 +67,18 @@ def wrong_answers(
         thresholds: probability from which each label is given, (K,).
         count: largest number of answers to return.
     """
-    given, had = shares >= thresholds, labels == 1
-    errors = -np.log(np.maximum(np.where(had, shares, 1 - shares), _SMALLEST)).sum(axis=1)
+    answers, present = shares >= thresholds, labels == 1
+    errors = -np.log(np.maximum(np.where(present, shares, 1 - shares), _SMALLEST)).sum(axis=1)
+
+    def words(row: int, chosen_K: NDArray[np.bool_]) -> str:
+        return ", ".join(f"{names[place]} ({shares[row, place]:.2g})" for place in np.flatnonzero(chosen_K)) or "-"
+
     return tuple(
         WrongAnswer(
             example=row,
             error=float(errors[row]),
-            right=", ".join(f"{names[place]} ({shares[row, place]:.2g})" for place in np.flatnonzero(had[row])) or "-",
-            answered=", ".join(f"{names[place]} ({shares[row, place]:.2g})" for place in np.flatnonzero(given[row]))
-            or "-",
+            right=words(row, present[row]),
+            answered=words(row, answers[row]),
         )
-        for row in largest_errors(errors, (given != had).any(axis=1), count)
+        for row in largest_errors(errors, (answers != present).any(axis=1), count)
     )

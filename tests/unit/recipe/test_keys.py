@@ -63,19 +63,19 @@ def test_types_units_and_defaults_are_those_of_the_models(monkeypatch: pytest.Mo
 
 
 def test_every_key_is_described_and_every_number_has_a_unit() -> None:
-    told = [key for group in recipe_keys() for key in group.keys]
-    assert len(told) > 100
-    assert [key.name for key in told if not key.description and not key.name.endswith(".kind")] == []
-    numbers = [key for key in told if "number" in re.sub(r'"[^"]*"', "", key.type)]
+    entries = [key for group in recipe_keys() for key in group.keys]
+    assert len(entries) > 100
+    assert [key.name for key in entries if not key.description and not key.name.endswith(".kind")] == []
+    numbers = [key for key in entries if "number" in re.sub(r'"[^"]*"', "", key.type)]
     assert [key.name for key in numbers if not key.unit] == []
 
 
 def test_no_key_of_a_recipe_is_left_out() -> None:
     recipe = load_recipe("fashion-cnn").model_dump(exclude={"folder"})
-    told = {key.name for group in recipe_keys() for key in group.keys}
+    entries = {key.name for group in recipe_keys() for key in group.keys}
     names = {name for name, value in recipe.items() if not isinstance(value, dict)}
     names |= {f"{section}.{name}" for section, value in recipe.items() if isinstance(value, dict) for name in value}
-    assert names - told == set()
+    assert names - entries == set()
 
 
 def test_the_page_is_what_the_models_say() -> None:

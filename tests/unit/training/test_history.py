@@ -29,10 +29,10 @@ class Curves(Lines):
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: list[tuple[str, list[dict[str, float]]]] = []
+        self.received: list[tuple[str, list[dict[str, float]]]] = []
 
     def scalars(self, task: str, epochs: Sequence[Mapping[str, float]]) -> None:
-        self.told.append((task, [dict(epoch) for epoch in epochs]))
+        self.received.append((task, [dict(epoch) for epoch in epochs]))
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
@@ -93,4 +93,4 @@ def test_an_epoch_is_one_line_and_its_figures_go_to_who_takes_them() -> None:
         "top_5_accuracy/validation": 1.0,
         "learning_rate": 0.1,
     }
-    assert curves.told == [("train", [figures]), ("train", [figures, figures])]
+    assert curves.received == [("train", [figures]), ("train", [figures, figures])]
