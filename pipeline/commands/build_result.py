@@ -16,7 +16,7 @@ from pipeline.candidates.spec import baseline_of
 from pipeline.candidates.speed import SpeedUp, speed_ups
 from pipeline.candidates.unproven import CandidateList, Unproven
 from pipeline.data.dataset import SplitName, read_info
-from pipeline.engine.artifacts import Kind
+from pipeline.engine.artifacts import TRAINING_PICTURES, Kind
 from pipeline.engine.documents import read_document
 from pipeline.engine.manifest import Manifest
 from pipeline.engine.places import folder_bytes
@@ -30,8 +30,6 @@ from pipeline.tasks.metrics import SplitMetrics
 from pipeline.tasks.quality import QualityReport
 from pipeline.tasks.table import task_of
 from pipeline.tasks.words import DecisionWords
-
-_PICTURES = (Kind.LEARNING_CURVES, Kind.CONFUSION_MATRIX, Kind.WORST_EXAMPLES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,7 +244,9 @@ def read_result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tupl
         stages=outcomes,
         kept_epoch=_kept_epoch(run_dir / manifest.one(Kind.TRAINING_HISTORY).path),
         metrics=_metrics(run_dir, manifest),
-        pictures=tuple(run_dir / artifact.path for artifact in manifest.artifacts() if artifact.kind in _PICTURES),
+        pictures=tuple(
+            run_dir / artifact.path for artifact in manifest.artifacts() if artifact.kind in TRAINING_PICTURES
+        ),
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.commands.event_files import EventFiles
 from pipeline.commands.preflight import resolve, run_folder
-from pipeline.engine.artifacts import Kind
+from pipeline.engine.artifacts import TRAINING_PICTURES, Kind
 from pipeline.engine.runner import Outcome, run_stages
 from pipeline.engine.stage import Reporter, Silent
 from pipeline.engine.user_code import user_modules
@@ -29,6 +29,8 @@ class TrainResult:
         weights: file of the float network's weights (safetensors).
         weights_sha256: SHA-256 of that file.
         history: file of losses and accuracies by epoch, and of the last figures (JSON).
+        metrics: file of the metrics on validation (JSON); None where the data have no labels to judge by.
+        pictures: learning curves, and where there are such the confusion matrix and the examples that are most wrong.
         stages: what each stage did.
     """
 
@@ -38,6 +40,8 @@ class TrainResult:
     weights_sha256: str
     history: Path
     stages: tuple[Outcome, ...]
+    metrics: Path | None = None
+    pictures: tuple[Path, ...] = ()
 
 
 def train(
@@ -86,6 +90,13 @@ def train(
         weights_sha256=weights.sha256,
         history=history,
         stages=outcomes,
+        metrics=next(
+            (folder / artifact.path for artifact in manifest.artifacts() if artifact.kind is Kind.VALIDATION_METRICS),
+            None,
+        ),
+        pictures=tuple(
+            folder / artifact.path for artifact in manifest.artifacts() if artifact.kind in TRAINING_PICTURES
+        ),
     )
 
 

@@ -43,6 +43,10 @@ class Kind(Enum):
         return self in (Kind.CANDIDATE_MODEL, Kind.CANDIDATE_REPORT, Kind.TUNED_WEIGHTS)
 
 
+# Pictures of a training, which a person looks at.
+TRAINING_PICTURES = (Kind.LEARNING_CURVES, Kind.CONFUSION_MATRIX, Kind.WORST_EXAMPLES)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
     """One file in a run directory.
