@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -11,14 +11,11 @@ from pipeline.cli.answer import say
 from pipeline.cli.app import app
 from pipeline.errors import UsageError
 
-if TYPE_CHECKING:
-    from typer import Context
-
 
 class _WithKeys(TyperCommand):
     """A command whose help ends in all keys of a recipe. Inherited, because typer asks a command for its help."""
 
-    def get_help(self, ctx: Context) -> str:
+    def get_help(self, ctx: Any) -> str:
         """Return the help, and the keys behind it; the models are loaded only now."""
         from pipeline.recipe.keys import key_lines, recipe_keys
 

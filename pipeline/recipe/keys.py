@@ -176,8 +176,8 @@ def _type(annotation: Any, metadata: Sequence[Any] = ()) -> str:
         return _type(inner, [*own, *metadata])
     if origin in (Union, types.UnionType):
         kinds = [_type(part, metadata) for part in parts if part is not types.NoneType]
-        names = all(get_origin(part) is Literal for part in parts if part is not types.NoneType)
-        return (" | " if names else " or ").join(dict.fromkeys(kinds))
+        fixed = all(get_origin(part) is Literal for part in parts if part is not types.NoneType)
+        return (" | " if fixed else " or ").join(dict.fromkeys(kinds))
     if origin is Literal:
         return " | ".join(json.dumps(part) for part in parts)
     if origin is tuple:
@@ -189,9 +189,8 @@ def _type(annotation: Any, metadata: Sequence[Any] = ()) -> str:
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return "table"
     names = {bool: "true | false", int: "whole number", float: "number", str: "text"}
-    return " ".join(
-        filter(None, [_pattern(metadata) or names.get(annotation, "value"), " and ".join(_bounds(metadata))])
-    )
+    kind = _pattern(metadata) or names.get(annotation, "value")
+    return f"{kind} {' and '.join(_bounds(metadata))}".rstrip()
 
 
 def _pattern(metadata: Sequence[Any]) -> str:

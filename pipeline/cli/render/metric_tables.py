@@ -35,8 +35,8 @@ def draw_metrics(console: Console, result: BuildResult) -> None:
     if "validation" in result.metrics:
         lines += worst_lines(result.metrics["validation"])
     if result.pictures:
-        names = ", ".join(path.name for path in result.pictures)
-        lines.append(f"Pictures of the training: {names} in {result.pictures[0].parent}")
+        pictures = ", ".join(path.name for path in result.pictures)
+        lines.append(f"Pictures of the training: {pictures} in {result.pictures[0].parent}")
     for line in lines:
         console.print(line, style="dim")
 

@@ -71,7 +71,10 @@ def wrong_answers(
     errors = -np.log(np.maximum(np.where(present, shares, 1 - shares), _SMALLEST)).sum(axis=1)
 
     def words(row: int, chosen_K: NDArray[np.bool_]) -> str:
-        return ", ".join(f"{names[place]} ({shares[row, place]:.2g})" for place in np.flatnonzero(chosen_K)) or "-"
+        return (
+            ", ".join(f"{names[place]} ({shares[row, place]:.2g})" for place in np.flatnonzero(chosen_K).tolist())
+            or "-"
+        )
 
     return tuple(
         WrongAnswer(

@@ -13,8 +13,9 @@ import torch.nn.functional as F
 
 from pipeline.errors import UsageError
 from pipeline.training.augment import Augmentation
+from pipeline.training.curves import draw_learning_curves
 from pipeline.training.examples import Examples, batches
-from pipeline.training.history import draw_learning_curves, write_history
+from pipeline.training.history import write_history
 from pipeline.training.loop import build_network
 from pipeline.training.loss import of_labels
 from pipeline.training.settings import Objective, TrainingData

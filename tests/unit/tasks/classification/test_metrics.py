@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, top_k_accuracy_score
 
-from pipeline._handlers.activation import ACTIVATIONS
+from pipeline._handlers.activation import ACTIVATIONS, Activation
 from pipeline.tasks.classification.member import ClassificationTask
 from pipeline.tasks.classification.metrics import class_metrics, top_accuracy
 from pipeline.tasks.metrics import MOST_CONFUSION_CLASSES
@@ -56,7 +56,7 @@ def test_five_classes_have_no_top_5_and_very_many_no_matrix() -> None:
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_the_answers_that_are_most_wrong(activation: str) -> None:
+def test_the_answers_that_are_most_wrong(activation: Activation) -> None:
     shares = np.array([[0.9, 0.1], [0.6, 0.4], [0.99, 0.01], [0.3, 0.7]])
     outputs = np.log(shares) if activation == "none" else shares
     wrong = TASK.wrong_answers(outputs, np.ones(4, np.int64), names=("cat", "dog"), activation=activation, count=2)
