@@ -6,6 +6,8 @@ import base64
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,15 @@ from pipeline.cli.render.page import save_page
 from pipeline.commands.event_files import read_steps
 from pipeline.errors import DataError, FileError, UsageError
 from tests.example_build import Built
+
+# What TensorBoard itself sees in a folder of event files.
+TENSORBOARD = """
+import json, sys
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+events = EventAccumulator(sys.argv[1])
+events.Reload()
+print(json.dumps([[event.step, event.value] for event in events.Scalars(sys.argv[2])]))
+"""
 
 
 def size_of(picture: Path) -> tuple[int, int]:
@@ -108,6 +119,9 @@ def test_curves_of_what_was_trained_before_are_written_when_they_are_asked_for(b
     assert list(steps) == [1, 2, 3]
     final = json.loads(result.history.read_text())["final"]["validation"]
     assert steps[3]["loss/validation"] == pytest.approx(final["loss"])
+    command = [sys.executable, "-c", TENSORBOARD, str(curves / "train"), "loss/validation"]
+    seen = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    assert json.loads(seen.stdout) == [[step, figures["loss/validation"]] for step, figures in steps.items()]
 
 
 def test_activations_are_captured_as_arrays_and_pictures(built: Built, tmp_path: Path) -> None:
