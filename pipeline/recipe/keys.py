@@ -25,6 +25,7 @@ _UNITS_OF_KEYS = {
     "_s": "seconds",
     "_minutes": "minutes",
     ".seed": "no unit",
+    ".seeds": "no unit",
     ".opset": "no unit",
     ".fill": "grey level",
     ".round_to": "channels",
@@ -35,6 +36,7 @@ _UNITS_IN_DESCRIPTIONS = {
     r"in the output's own unit|of the targets of each output": "that of the output",
     r"in pixels|pixels each way|most pixels": "pixels",
     r"\bdegrees\b": "degrees",
+    r"^alpha:": "no unit",
     r"\bshare\b|as a fraction|probability": "fraction",
     r"^(passes over|epochs|number of last epochs)": "epochs",
     r"^batches": "batches",
@@ -161,6 +163,8 @@ def _default(field: FieldInfo) -> str:
 
 
 def _toml(value: Any) -> str:
+    if isinstance(value, Section):
+        return "{}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, float):

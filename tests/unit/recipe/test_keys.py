@@ -39,11 +39,12 @@ class Sample(Section):
     weights: dict[str, float] = Field(default={}, description="by name")
     inner: Inner = Inner()
     parts: tuple[Inner, ...] = Field(default=(), description="a list")
+    other: Inner = Field(default=Inner(), description="a table")
 
 
 def test_types_units_and_defaults_are_those_of_the_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keys, "Recipe", Sample)
-    top, inner, parts = recipe_keys()
+    top, inner, parts, _ = recipe_keys()
     assert [(key.name, key.type, key.unit, key.default) for key in top.keys] == [
         ("count", "whole number ≥ 1", "count", "required"),
         ("size", "[whole number ≥ 1, whole number ≥ 1]", "pixels", "not set"),
@@ -54,6 +55,7 @@ def test_types_units_and_defaults_are_those_of_the_models(monkeypatch: pytest.Mo
         ("flag", "true | false", "", "false"),
         ("weights", "table of number", "no unit", "{}"),
         ("parts", "list of table", "", "[]"),
+        ("other", "table", "", "{}"),
     ]
     assert (inner.name, inner.title, parts.name) == ("inner", "What lies inside.", "parts[]")
     assert [key.name for key in (*inner.keys, *parts.keys)] == ["inner.rate", "parts[].rate"]
