@@ -115,9 +115,8 @@ def _trained(recipe: Recipe, folder: Path) -> tuple[Path, Path]:
     The source of this package may be another since then: weights are weights.
     """
     manifest = read_manifest(folder)
-    problem = (
-        "none yet" if manifest is None else next(filter(None, (_change(s, recipe, manifest) for s in TRAINING)), "")
-    )
+    problems = ["none"] if manifest is None else [_change(stage, recipe, manifest) for stage in TRAINING]
+    problem = next(filter(None, problems), "")
     if manifest is None or problem:
         raise FileError(f"{folder}: expected a finished training of this recipe, found {problem}; run pipeline train")
     paths = []
