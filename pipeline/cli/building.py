@@ -79,8 +79,6 @@ def train(
             tensorboard=tensorboard,
             reporter=terminal,
         )
-        files = [*([] if result.metrics is None else [result.metrics]), *result.pictures]
-        terminal.log(f"train: {', '.join(path.name for path in files)} in {result.history.parent}")
     write_answer(str(result.weights))
 
 

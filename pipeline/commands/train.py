@@ -83,6 +83,9 @@ def train(
     if events is not None:
         events.complete(history)
     weights = manifest.one(Kind.WEIGHTS)
+    metrics = [folder / artifact.path for artifact in manifest.artifacts() if artifact.kind is Kind.VALIDATION_METRICS]
+    pictures = [folder / artifact.path for artifact in manifest.artifacts() if artifact.kind in TRAINING_PICTURES]
+    reporter.log(f"train: {', '.join(path.name for path in (*metrics, *pictures))} in {history.parent}")
     return TrainResult(
         recipe=loaded.name,
         run_dir=folder,
@@ -90,13 +93,8 @@ def train(
         weights_sha256=weights.sha256,
         history=history,
         stages=outcomes,
-        metrics=next(
-            (folder / artifact.path for artifact in manifest.artifacts() if artifact.kind is Kind.VALIDATION_METRICS),
-            None,
-        ),
-        pictures=tuple(
-            folder / artifact.path for artifact in manifest.artifacts() if artifact.kind in TRAINING_PICTURES
-        ),
+        metrics=metrics[0] if metrics else None,
+        pictures=tuple(pictures),
     )
 
 

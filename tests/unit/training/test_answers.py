@@ -28,7 +28,8 @@ def test_answers_are_those_in_evaluation_mode(training: bool) -> None:
     network = SPEC.build().train(training)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     outputs = answers(SPEC, network, Split(inputs={"x": raw}, labels=None), device="cpu")
-    assert (outputs.dtype, outputs.shape) == (np.float32, (1203, 3))
+    assert outputs.dtype == np.float32
+    assert outputs.shape == (1203, 3)
     assert network.training is training
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert all(value.is_contiguous() for value in network.state_dict().values())
