@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
-from pipeline.recipe.model import PRESET_SOURCES, Preprocessing
-from pipeline.recipe.names import meant
+from pipeline.recipe.model import Preprocessing
+from pipeline.recipe.names import PUBLISHERS, meant
 
 if TYPE_CHECKING:
     from pipeline._handlers.decode import ImageDecoding, InputSpec
@@ -90,7 +90,7 @@ def read_preset(name: str) -> Preset:
         case "timm":
             return _from_timm(name, member)
         case _:
-            raise UsageError(f"preset {name!a}: expected {' or '.join(PRESET_SOURCES)}, a colon and a name")
+            raise UsageError(f"preset {name!a}: expected {' or '.join(PUBLISHERS)}, a colon and a name")
 
 
 def _from_torchvision(name: str, member: str) -> Preset:
@@ -128,20 +128,39 @@ def _torchvision_problem(enum: str) -> str:
     module = models.quantization if "Quantized" in enum else models
     known = [name for name in dir(module) if name.endswith("Weights")]
     if enum not in known:
-        return f"expected weights of torchvision {_version('torchvision')}, found {enum!a}{meant(enum, known)}"
+        return f"expected weights of torchvision {installed_version('torchvision')}, found {enum!a}{meant(enum, known)}"
     members = ", ".join(weights.name for weights in getattr(module, enum))
     return f"expected one of {enum}'s: {members}; write it as torchvision:{enum}.NAME"
 
 
-def _from_timm(name: str, member: str) -> Preset:
+def import_timm(where: str) -> Any:
+    """The package timm, which an extra of this package installs.
+
+    Args:
+        where: setting that needs it, for the message.
+
+    Raises:
+        UsageError: it cannot be imported.
+    """
     try:
-        timm = importlib.import_module("timm")
-        data = importlib.import_module("timm.data")
+        return importlib.import_module("timm")
     except ImportError as error:
         raise UsageError(
-            f"preset {name!a}: expected the package timm, found none that can be imported ({error}); install it with "
+            f"{where}: expected the package timm, found none that can be imported ({error}); install it with "
             "this package's extra: pip install 'proven-pipeline[timm]'"
         ) from error
+
+
+def installed_version(distribution: str) -> str:
+    """Installed version of a package."""
+    from importlib.metadata import version
+
+    return version(distribution)
+
+
+def _from_timm(name: str, member: str) -> Preset:
+    timm = import_timm(f"preset {name!a}")
+    data = importlib.import_module("timm.data")
     try:
         configuration = timm.models.get_pretrained_cfg(member)
     except RuntimeError as error:  # the network is known, and the tag of its weights is not
@@ -150,7 +169,7 @@ def _from_timm(name: str, member: str) -> Preset:
         raise UsageError(f"preset {name!a}: expected one of {tags}, found {member}") from error
     if configuration is None:
         raise UsageError(
-            f"preset {name!a}: expected a model of timm {_version('timm')}, found {member!a}"
+            f"preset {name!a}: expected a model of timm {installed_version('timm')}, found {member!a}"
             f"{meant(member, timm.list_models())}"
         )
     seen: dict[str, Any] = data.resolve_data_config(pretrained_cfg=configuration.to_dict())
@@ -211,9 +230,3 @@ def _preset(
         preprocessing=Preprocessing(scale=1 / 255, mean=tuple(mean), std=tuple(std)),
         labels=tuple(labels),
     )
-
-
-def _version(distribution: str) -> str:
-    from importlib.metadata import version
-
-    return version(distribution)
