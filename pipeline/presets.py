@@ -93,14 +93,27 @@ def read_preset(name: str) -> Preset:
             raise UsageError(f"preset {name!a}: expected {' or '.join(PUBLISHERS)}, a colon and a name")
 
 
-def _from_torchvision(name: str, member: str) -> Preset:
+def torchvision_weights(name: str, member: str, *, setting: str) -> Any:
+    """The weights of torchvision of a name, as its enumeration has them; nothing is fetched.
+
+    Args:
+        name: name in the recipe, for the message.
+        member: name in torchvision, such as `MobileNet_V2_Weights.IMAGENET1K_V1`.
+        setting: setting that names them, for the message.
+
+    Raises:
+        UsageError: torchvision knows no such weights.
+    """
     from torchvision.models import get_weight
 
-    enum, _, _ = member.partition(".")
     try:
-        weights = get_weight(member)
+        return get_weight(member)
     except (KeyError, ValueError) as error:
-        raise UsageError(f"preset {name!a}: {_torchvision_problem(enum)}") from error
+        raise UsageError(f"{setting} {name!a}: {_torchvision_problem(member.partition('.')[0])}") from error
+
+
+def _from_torchvision(name: str, member: str) -> Preset:
+    weights = torchvision_weights(name, member, setting="preset")
     seen = weights.transforms()
     sizes: list[list[int]] = [getattr(seen, "crop_size", []), getattr(seen, "resize_size", [])]
     if type(seen).__name__ != "ImageClassification" or [len(size) for size in sizes] != [1, 1]:

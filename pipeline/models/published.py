@@ -60,11 +60,6 @@ def published_builder(
     return build
 
 
-def package_version(name: str) -> str:
-    """The version of the package that a published network comes from; another version may build another network."""
-    return installed_version(name.partition(":")[0])
-
-
 def build_torchvision(name: str, *, channels: int, classes: int, **arguments: Any) -> nn.Module:
     """Build a freshly initialised network of torchvision; for 3 channels and 1000 classes it is its own.
 
