@@ -18,7 +18,14 @@ _OF_VALUES = ("mse", "l1", "smooth-l1")
 
 def conflicts(train: Train) -> list[str]:
     """Every combination of settings that means nothing, as a text: what, expected, the reason, what to do."""
-    return [*_of_optimizer(train), *_of_lbfgs(train), *_of_schedule(train), *_of_loss(train), *_of_freezing(train), *_of_the_rest(train)]
+    return [
+        *_of_optimizer(train),
+        *_of_lbfgs(train),
+        *_of_schedule(train),
+        *_of_loss(train),
+        *_of_freezing(train),
+        *_of_the_rest(train),
+    ]
 
 
 def _of_optimizer(train: Train) -> Iterator[str]:

@@ -86,8 +86,8 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     if not data.labelled:
         require_no_labels(data.name, loss=train.loss, variants=settings.variants, epochs=train.epochs)
     spec = load_model_spec(model, settings.folder, data)
-    network = _network(settings, spec, fitted=data.statistics is not None, reporter=outputs.reporter)
     examples, validation = read_split(inputs.one(Kind.TRAIN_DATA)), read_split(inputs.one(Kind.VALIDATION_DATA))
+    network = _network(settings, spec, examples, fitted=data.statistics is not None, reporter=outputs.reporter)
     spec = _first_call(
         settings,
         spec,
@@ -208,21 +208,27 @@ def _source(model: Model) -> str:
     return f"model.name {model.name}" if model.factory is None else f"model.factory {model.factory}"
 
 
-def _network(settings: TrainSettings, spec: ModelSpec, *, fitted: bool, reporter: Reporter) -> nn.Module:
+def _network(
+    settings: TrainSettings, spec: ModelSpec, examples: Split, *, fitted: bool, reporter: Reporter
+) -> nn.Module:
     """Build the network with the weights to start from, and check that the recipe's variants and search suit it.
 
     Args:
         settings: what the stage sees of a recipe.
         spec: specification of the model.
+        examples: training examples, with which the last layer is found where it is made anew.
         fitted: whether the statistics of the training split were fitted for a network that is trained here.
         reporter: receives what is assumed, and what cannot be checked.
     """
     from pipeline.compress.layer_names import check_layer_names
     from pipeline.models.first_call import check_network
+    from pipeline.models.head import find_head
     from pipeline.models.own_weights import require_own_weights, require_weights_made_here
+    from pipeline.models.published_weights import weights_place
     from pipeline.models.weights import load_weights
     from pipeline.training.augment import Augmentation, require_pictures
     from pipeline.training.loop import build_network
+    from pipeline.training.settings import freezing_of
 
     model, train = settings.model, settings.train
     network = build_network(spec, seed=train.seed)
@@ -232,12 +238,17 @@ def _network(settings: TrainSettings, spec: ModelSpec, *, fitted: bool, reporter
     for section, shift in (("fine-tune", max(shifts, default=0)), ("search", settings.search_shift)):
         require_pictures(Augmentation(shift=shift), spec.inputs, section=section)
     if model.weights is not None:
-        for line in load_weights(settings.folder / model.weights, network, key=model.weights_key):
+        head = find_head(spec, network, examples, source=_source(model)) if model.head == "replace" else None
+        place = weights_place(model.weights, settings.folder)
+        for line in load_weights(place, network, key=model.weights_key, new_head=head):
             reporter.log(f"train: {line}")
     elif train.epochs == 0:
         require_own_weights(spec, network, seed=train.seed, reporter=reporter)
     elif fitted and model.factory is not None and spec.assumed:
         require_weights_made_here(spec, network, seed=train.seed)
+    freezing = freezing_of(train)
+    freezing.check(network)
+    freezing.start_epoch(network, 1)
     if spec.assumed and (fitted or model.weights is not None or train.epochs == 0):
         reporter.log(f"train: model.preprocessing is not given; assumed: {_assumption(spec, fitted=fitted)}")
     return network

@@ -52,8 +52,8 @@ class Freezing:
             ]
             if trained:
                 raise UsageError(
-                    f"train.unfreeze_after.{name}: expected a frozen module, found {name}.{trained[0]} trained from the "
-                    "start; add it to train.freeze, or leave it out"
+                    f"train.unfreeze_after.{name}: expected a frozen module, found {name}.{trained[0]} trained from "
+                    "the start; add it to train.freeze, or leave it out"
                 )
 
     def prepare(self, network: nn.Module) -> None:

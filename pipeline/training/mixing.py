@@ -24,16 +24,12 @@ class Mix:
     """How each example of a batch was mixed with another one.
 
     Args:
-        partner_B: place in the batch of the other one, int64 on the CPU.
+        partner: place in the batch of the other one, (B,) int64 on the CPU.
         share: share of the example itself; the rest is the other one's.
     """
 
-    partner_B: Tensor
+    partner: Tensor
     share: float
-
-    def main(self, labels_B: Tensor) -> Tensor:
-        """Of each mixed example, the labels of that one which has the larger share."""
-        return labels_B if self.share >= 0.5 else labels_B[self.partner_B.to(labels_B.device)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,14 +67,14 @@ class Mixing:
         share = float(Beta(torch.tensor(alpha), torch.tensor(alpha)).sample())
         partner_B = torch.arange(len(inputs[0])).roll(1)
         if key == "mixup":
-            return tuple(_mixed(values, share) for values in inputs), Mix(partner_B=partner_B, share=share)
+            return tuple(_mixed(values, share) for values in inputs), Mix(partner=partner_B, share=share)
         centre_2 = torch.rand(2)
         half_2 = torch.full((2,), (1 - share) ** 0.5 / 2)
         box_14 = torch.cat([centre_2 - half_2, centre_2 + half_2]).clamp(0, 1)[None]
         cut = tuple(_pasted(values, box_14) for values in inputs)
         # At the edge a part of the rectangle lies outside, and pixels are whole: what was really put in counts.
         inside = boxes(box_14, inputs[0].shape[-2:]).float().mean()
-        return cut, Mix(partner_B=partner_B, share=1 - float(inside))
+        return cut, Mix(partner=partner_B, share=1 - float(inside))
 
 
 def mixed_loss(loss: Loss, mix: Mix | None) -> Loss:
@@ -92,12 +88,17 @@ def mixed_loss(loss: Loss, mix: Mix | None) -> Loss:
         return loss
 
     def mixed(outputs_BK: Tensor, labels_B: Tensor, indices_B: Tensor, copy_B: Tensor | None) -> Tensor:
-        partner_B = mix.partner_B.to(labels_B.device)
+        partner_B = mix.partner.to(labels_B.device)
         own = loss(outputs_BK, labels_B, indices_B, copy_B)
         others = loss(outputs_BK, labels_B[partner_B], indices_B[partner_B], copy_B)
         return mix.share * own + (1 - mix.share) * others
 
     return mixed
+
+
+def main_labels(labels_B: Tensor, mix: Mix | None) -> Tensor:
+    """The labels of a batch; of mixed examples those of the one with the larger share, by which scores are counted."""
+    return labels_B if mix is None or mix.share >= 0.5 else labels_B[mix.partner.to(labels_B.device)]
 
 
 def _mixed(pictures_BCHW: Tensor, share: float) -> Tensor:
