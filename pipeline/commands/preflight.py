@@ -14,6 +14,7 @@ from pipeline.candidates.spec import candidate_specs
 from pipeline.engine.factories import user_factories
 from pipeline.errors import DataError, FileError, UsageError
 from pipeline.measure.host import computes
+from pipeline.models.published_weights import weights_place
 from pipeline.models.weight_index import find_weights
 from pipeline.precision import PRECISIONS
 from pipeline.recipe.loading import load_recipe
@@ -62,7 +63,7 @@ def check_recipe(recipe: Recipe) -> None:
     for setting, factory in user_factories(recipe).items():
         _check_factory(setting, factory, recipe.folder)
     if recipe.model.weights is not None:
-        find_weights(recipe.folder / recipe.model.weights)
+        find_weights(weights_place(recipe.model.weights, recipe.folder))
     if recipe.data.path is not None and not (place := recipe.folder / recipe.data.path).exists():
         raise DataError(f"data.path {place}: expected a file or folder, found none; it is relative to the recipe")
     if recipe.data.folder is not None and not (place := recipe.folder / recipe.data.folder).is_dir():

@@ -23,6 +23,7 @@ class Kind(Enum):
     MODEL_INFO = "model-info"
     TRAINING_HISTORY = "training-history"
     LEARNING_CURVES = "learning-curves"
+    AUGMENTATION_SHEET = "augmentation-sheet"
     SAMPLES = "samples"
     CANDIDATE_ORDER = "candidate-order"
     CANDIDATE_MODEL = "candidate-model"

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 NetworkName = Literal["fashion-cnn", "fashion-cnn-wide", "mlp", "resnet18", "resnet50", "mobilenet-v2"]
 InitialisationName = Literal["kaiming", "xavier", "orthogonal"]
 HeadName = Literal["keep", "replace"]
-DataSetName = Literal["fashion-mnist"]
+DataSetName = Literal["fashion-mnist", "cifar-10", "toy", "blobs"]
 # A recipe may choose from these names. They are written once, for the recipe and for the code that acts on them.
 OptimizerName = Literal["sgd", "adam", "adamw", "rmsprop", "lbfgs"]
 ScheduleName = Literal["constant", "cosine", "one-cycle", "step", "reduce-on-plateau"]

@@ -100,6 +100,7 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     task = task_of(data.task, outputs=spec.outputs, folder=settings.folder).trained_on(examples.labels)
     criterion = _criterion(settings, spec, task=task, examples=examples)
     _first_step(settings, spec, network, criterion, task=task, examples=examples)
+    _sheet(settings, spec, examples, outputs)
     trained = None
     if data.labelled and (train.epochs or judged_by_labels(data.task)):
         split = TrainingData(task=task, train=examples, validation=validation)
@@ -201,6 +202,19 @@ def _write_history(
         if final is None
         else f"train: validation {task.metric} {final.score:.4f}"
     )
+
+
+def _sheet(settings: TrainSettings, spec: ModelSpec, examples: Split, outputs: Outputs) -> None:
+    """Draw what augmentation makes of training pictures, before they are trained on."""
+    from pipeline.training.augment import require_pictures
+    from pipeline.training.augmentation_sheet import draw_augmentation
+    from pipeline.training.settings import augmentation_of
+
+    augmentation = augmentation_of(settings.train)
+    if settings.train.epochs and augmentation.keys:
+        require_pictures(augmentation, spec.inputs, section="train")
+        path = outputs.path(Kind.AUGMENTATION_SHEET, "augmentation.png")
+        draw_augmentation(path, spec, examples, augmentation, seed=settings.train.seed)
 
 
 def _source(model: Model) -> str:
@@ -314,6 +328,7 @@ STAGE = Stage(
     name="train",
     reads=(Kind.DATA_INFO, Kind.TRAIN_DATA, Kind.VALIDATION_DATA),
     writes=(Kind.WEIGHTS, Kind.MODEL_INFO, Kind.TRAINING_HISTORY, Kind.LEARNING_CURVES),
+    may_write=(Kind.AUGMENTATION_SHEET,),
     settings=settings,
     run=run,
     outside=outside,

@@ -17,7 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.training.colour import ColourJitter
-from pipeline.training.rand_augment import rand_augment
 
 # The shares of the area and the ratios of torchvision's RandomErasing (Zhong et al., arXiv:1708.04896).
 _ERASED = (0.02, 0.33)
@@ -60,7 +59,7 @@ class Transforms:
     def byte_keys(self) -> tuple[str, ...]:
         """The settings that change pictures and know values from 0 to 255 alone."""
         return tuple(
-            name for name in (*self.colour_keys, "brightness", "contrast", "rand_augment") if getattr(self, name)
+            name for name in ("brightness", "contrast", *self.colour_keys, "rand_augment") if getattr(self, name)
         )
 
     @property
@@ -110,6 +109,8 @@ class _Draw:
         if self.jitter is not None:
             pictures_BCHW = self.jitter.apply(pictures_BCHW)
         if self.transforms.rand_augment:
+            from pipeline.training.rand_augment import rand_augment  # torchvision's transforms take a while to import
+
             pictures_BCHW = rand_augment(
                 pictures_BCHW,
                 operations=self.transforms.rand_augment,

@@ -1,0 +1,100 @@
+"""Draw training pictures as training sees them: wrong augmentation is seen, not read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline._handlers.decode import InputSpec
+from pipeline.data.dataset import Split
+from pipeline.models.spec import ModelSpec
+from pipeline.training.augment import Augmentation
+from pipeline.training.examples import Examples, to_examples
+from pipeline.training.mixing import Mix
+
+# A row for each picture: first as it is, then in so many looks.
+_ROWS = 8
+_LOOKS = 7
+_INCHES = 1.15
+
+
+def draw_augmentation(path: Path, spec: ModelSpec, train: Split, augmentation: Augmentation, *, seed: int) -> None:
+    """Draw a few training pictures beside what augmentation makes of them, as a PNG; the same seed, the same bytes.
+
+    Args:
+        path: path of the file.
+        spec: spec of the model, with at least one input that is a picture; the first of these is drawn.
+        train: training split; its first examples are drawn.
+        augmentation: augmentation that changes at least something.
+        seed: seed of the draws, which leave torch's random state as it was.
+    """
+    # What is mixed is mixed with the row above.
+    examples = to_examples(spec, train.take(slice(_ROWS)), torch.device("cpu"))
+    place = examples.pictures.index(True)
+    looks = [
+        (examples.take(torch.arange(len(examples)))[place], None),
+        *_looks(examples, augmentation, place, seed=seed),
+    ]
+    figure = Figure(figsize=(_INCHES * len(looks), 0.8 + _INCHES * len(examples)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(examples), len(looks), squeeze=False)
+    for column, (pictures_BCHW, mix) in enumerate(looks):
+        for row, picture_CHW in enumerate(pictures_BCHW):
+            axis = axes[row, column]
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.imshow(_shown(picture_CHW, spec.inputs[place]), cmap="gray", vmin=0, vmax=1)
+            if row == 0:
+                axis.set_title(_column(column, mix), fontsize=7)
+    figure.suptitle(
+        f"Training pictures, and {_LOOKS} looks of each: {', '.join(_words(augmentation))}", fontsize=8, wrap=True
+    )
+    figure.savefig(path, format="png", dpi=100, metadata={"Software": None})
+
+
+def _looks(examples: Examples, augmentation: Augmentation, place: int, *, seed: int) -> list[tuple[Tensor, Mix | None]]:
+    """Look at the same examples several times, as epochs of a training do."""
+    looks = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for _ in range(_LOOKS):
+            moves_B3 = augmentation.draw(len(examples))
+            inputs, mix = augmentation.apply(examples.take(torch.arange(len(examples)), moves_B3), examples.pictures)
+            looks.append((inputs[place], mix))
+    return looks
+
+
+def _shown(picture_CHW: Tensor, spec: InputSpec) -> NDArray[Any]:
+    """Values from 0 to 1 as (H, W, 3), or (H, W) of the first channel where there are not three."""
+    low, high = spec.low, spec.high
+    if low is None or high is None or not np.isfinite([low, high]).all() or low >= high:
+        low, high = float(picture_CHW.min()), float(picture_CHW.max())
+    values_CHW = ((picture_CHW.float() - low) / max(high - low, 1e-9)).clamp(0, 1).numpy()
+    shown: NDArray[Any] = values_CHW.transpose(1, 2, 0) if len(values_CHW) == 3 else values_CHW[0]
+    return shown
+
+
+def _column(column: int, mix: Mix | None) -> str:
+    if column == 0:
+        return "as it is"
+    return f"look {column}" if mix is None else f"look {column}\n{mix.share:.2f} + {1 - mix.share:.2f} of above"
+
+
+def _words(augmentation: Augmentation) -> list[str]:
+    """The settings that change pictures, with their values."""
+    words = []
+    for key in augmentation.keys:
+        holder = next(
+            part for part in (augmentation, augmentation.transforms, augmentation.mixing) if hasattr(part, key)
+        )
+        value = getattr(holder, key)
+        shown = " to ".join(f"{number:g}" for number in value) if isinstance(value, tuple) else f"{value:g}"
+        words.append(key if value is True else f"{key} {shown}")
+    return words
