@@ -22,6 +22,7 @@ from pipeline.engine.reads import observed
 from pipeline.engine.user_code import import_factory
 from pipeline.errors import UsageError
 from pipeline.models.built_in import network_builder
+from pipeline.models.ensemble import ensemble_spec
 from pipeline.models.initialise import initialise
 from pipeline.models.preprocess import Each, ToFloat, Unchanged, standardize
 from pipeline.models.spec import ModelSpec
@@ -48,6 +49,8 @@ def load_model_spec(model: Model, folder: Path, data: DataInfo) -> ModelSpec:
     Raises:
         UsageError: no such architecture or factory, wrong arguments, or a model that does not fit the data.
     """
+    if model.ensemble is not None:
+        return ensemble_spec(load_model_spec(model.member(), folder, data), count=model.ensemble.size)
     if model.preprocessing is not None and model.preprocessing.preset is not None:
         model = model.model_copy(update={"preprocessing": _of_preset(model.preprocessing.preset, data)})
     if model.factory is not None:

@@ -88,6 +88,11 @@ class Ensemble(Section):
                 raise ValueError(f"{key}: expected two or more different members, found {shown}")
         return self
 
+    @property
+    def size(self) -> int:
+        """Number of members."""
+        return len(self.seeds or self.weights)
+
 
 def _network(name: object) -> object:
     """A name of a network; that of a published one is looked up where its package is loaded.
@@ -166,6 +171,14 @@ class Model(Section):
                 "the place of what was initialised; leave one out, or replace the head"
             )
         return self
+
+    def member(self, weights: str | None = None) -> Model:
+        """The section for one member of the ensemble.
+
+        Args:
+            weights: weights of that member; those of the section if None.
+        """
+        return self.model_copy(update={"ensemble": None, "weights": weights or self.weights})
 
     @property
     def built_in(self) -> NetworkName | None:
