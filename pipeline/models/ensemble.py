@@ -64,9 +64,10 @@ def ensemble_spec(member: ModelSpec, *, count: int) -> ModelSpec:
         UsageError: a member answers with something else than one tensor.
     """
     if member.choice or member.task == "outputs":
+        several = "model.output" if member.choice else "the task outputs"
         raise UsageError(
-            f"model.ensemble: expected a network that answers with one tensor, which can be averaged, found {member.name}"
-            f" with {'model.output' if member.choice else 'the task outputs'}; average in a network of your own"
+            f"model.ensemble: expected a network that answers with one tensor, of which a mean can be taken, found "
+            f"{member.name} with {several}; take the mean in a network of your own"
         )
     return replace(member, build=partial(_build, member.build, count=count, several=len(member.inputs) > 1))
 

@@ -98,7 +98,7 @@ def load_weights(
         raise DataError(
             f"weights {path}: expected the {len(expected)} tensors of {type(network).__name__}, found"
             f"{f' in {weights.name}' if weights.name else ''}: {'; '.join(_differences(weights, expected))}; "
-            f"{keys_advice(weights, network)}"
+            f"{keys_advice(weights, network)}{_of_other_classes(weights, expected)}"
         )
     # If a file names no versions and all keys and shapes are the network's, its tensors are of the network's own
     # version. torch takes such a file for the oldest version, and some modules refuse that. A safetensors file never
@@ -153,6 +153,20 @@ def _differences(weights: WeightSet, expected: dict[str, Tensor]) -> list[str]:
     if shapes:
         problems.append(f"of another shape: {some(shapes)}")
     return problems
+
+
+def _of_other_classes(weights: WeightSet, expected: dict[str, Tensor]) -> str:
+    """Advice where nothing but the number of outputs differs; empty where something else does."""
+    differing = [
+        (tuple(weights.tensors[key].shape), tuple(value.shape))
+        for key, value in expected.items()
+        if key in weights.tensors and weights.tensors[key].shape != value.shape
+    ]
+    outputs = {(shape[:1], wanted[:1]) for shape, wanted in differing}
+    same = all(shape[1:] == wanted[1:] for shape, wanted in differing)
+    if not same or len(outputs) != 1 or weights.tensors.keys() != expected.keys():
+        return ""
+    return ', or set model.head = "replace", which makes the last layer anew for other classes'
 
 
 def _upgrades(weights: WeightSet, network: nn.Module) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from pipeline.training.mixing import Mix
 _ROWS = 8
 _LOOKS = 7
 _INCHES = 1.15
+_TITLE_INCHES, _TITLE_CHARACTERS = 0.75, 130
 
 
 def draw_augmentation(path: Path, spec: ModelSpec, train: Split, augmentation: Augmentation, *, seed: int) -> None:
@@ -35,28 +38,39 @@ def draw_augmentation(path: Path, spec: ModelSpec, train: Split, augmentation: A
         augmentation: augmentation that changes at least something.
         seed: seed of the draws, which leave torch's random state as it was.
     """
-    # What is mixed is mixed with the row above.
     examples = to_examples(spec, train.take(slice(_ROWS)), torch.device("cpu"))
     place = examples.pictures.index(True)
-    looks = [
-        (examples.take(torch.arange(len(examples)))[place], None),
-        *_looks(examples, augmentation, place, seed=seed),
-    ]
-    figure = Figure(figsize=(_INCHES * len(looks), 0.8 + _INCHES * len(examples)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(examples), len(looks), squeeze=False)
-    for column, (pictures_BCHW, mix) in enumerate(looks):
-        for row, picture_CHW in enumerate(pictures_BCHW):
-            axis = axes[row, column]
-            axis.set_xticks([])
-            axis.set_yticks([])
-            axis.imshow(_shown(picture_CHW, spec.inputs[place]), cmap="gray", vmin=0, vmax=1)
-            if row == 0:
-                axis.set_title(_column(column, mix), fontsize=7)
-    figure.suptitle(
-        f"Training pictures, and {_LOOKS} looks of each: {', '.join(_words(augmentation))}", fontsize=8, wrap=True
+    originals_BCHW = examples.take(torch.arange(len(examples)))[place]
+    looks = [(originals_BCHW, None), *_looks(examples, augmentation, place, seed=seed)]
+    sheet, (height, width) = _sheet(
+        [[_shown(picture, spec.inputs[place]) for picture in pictures] for pictures, _ in looks]
     )
+    figure = Figure(figsize=(_INCHES * len(looks), _INCHES * len(examples) * height / width + _TITLE_INCHES))
+    FigureCanvasAgg(figure)
+    share = 1 - _TITLE_INCHES / figure.get_figheight()
+    # One picture of all: an axis for each takes seconds to draw.
+    axes = figure.add_axes((0.0, 0.0, 1.0, share))
+    axes.set_axis_off()
+    axes.imshow(sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
+    for column, (_, mix) in enumerate(looks):
+        middle = (column + 0.5) / len(looks)
+        figure.text(middle, share + 0.003, _column(column, mix), fontsize=7, ha="center", va="bottom")
+    mixed = "; what is mixed in is the look above it" if augmentation.mixing.keys else ""
+    title = f"Training pictures, and {_LOOKS} looks of each: {', '.join(_words(augmentation))}{mixed}"
+    figure.text(0.5, 0.995, fill(title, _TITLE_CHARACTERS), fontsize=8, ha="center", va="top")
     figure.savefig(path, format="png", dpi=100, metadata={"Software": None})
+
+
+def _sheet(columns: Sequence[Sequence[NDArray[Any]]]) -> tuple[NDArray[Any], tuple[int, int]]:
+    """Pictures side by side with white gaps, as one picture, and the height and width of each with its gap."""
+    gap = max(1, max(columns[0][0].shape[:2]) // 16)
+    pad = ((gap, 0), (gap, 0), *((0, 0),) * (columns[0][0].ndim - 2))
+    rows = [
+        np.concatenate([np.pad(column[row], pad, constant_values=1.0) for column in columns], axis=1)
+        for row in range(len(columns[0]))
+    ]
+    sheet = np.concatenate(rows)
+    return sheet, (len(rows[0]), sheet.shape[1] // len(columns))
 
 
 def _looks(examples: Examples, augmentation: Augmentation, place: int, *, seed: int) -> list[tuple[Tensor, Mix | None]]:
@@ -84,7 +98,7 @@ def _shown(picture_CHW: Tensor, spec: InputSpec) -> NDArray[Any]:
 def _column(column: int, mix: Mix | None) -> str:
     if column == 0:
         return "as it is"
-    return f"look {column}" if mix is None else f"look {column}\n{mix.share:.2f} + {1 - mix.share:.2f} of above"
+    return f"look {column}" if mix is None else f"look {column}\n{mix.share:.2f} + {1 - mix.share:.2f} above"
 
 
 def _words(augmentation: Augmentation) -> list[str]:
