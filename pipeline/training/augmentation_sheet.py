@@ -88,7 +88,7 @@ def _looks(examples: Examples, augmentation: Augmentation, place: int, *, seed: 
 def _shown(picture_CHW: Tensor, spec: InputSpec) -> NDArray[Any]:
     """Values from 0 to 1 as (H, W, 3), or (H, W) of the first channel where there are not three."""
     low, high = spec.low, spec.high
-    if low is None or high is None or not np.isfinite([low, high]).all() or low >= high:
+    if not np.isfinite([low, high]).all() or low >= high:
         low, high = float(picture_CHW.min()), float(picture_CHW.max())
     values_CHW = ((picture_CHW.float() - low) / max(high - low, 1e-9)).clamp(0, 1).numpy()
     shown: NDArray[Any] = values_CHW.transpose(1, 2, 0) if len(values_CHW) == 3 else values_CHW[0]

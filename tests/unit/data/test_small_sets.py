@@ -14,11 +14,10 @@ from pipeline.errors import DataError
 
 def test_toy_has_five_rows_to_learn_from_and_two_to_be_asked() -> None:
     data = load_toy(validation_size=10_000, seed=0)
-    assert (
-        data.train.inputs["features"].tolist()
-        == np.float32([[-1.2, 3.1], [-0.9, 2.9], [-0.5, 2.6], [2.3, -1.1], [2.7, -1.5]]).tolist()
-    )
-    assert data.test.inputs["features"].tolist() == np.float32([[-0.8, 2.8], [2.6, -1.6]]).tolist()
+    train = [[-1.2, 3.1], [-0.9, 2.9], [-0.5, 2.6], [2.3, -1.1], [2.7, -1.5]]
+    np.testing.assert_array_equal(data.train.inputs["features"], np.array(train, dtype=np.float32))
+    test = [[-0.8, 2.8], [2.6, -1.6]]
+    np.testing.assert_array_equal(data.test.inputs["features"], np.array(test, dtype=np.float32))
     assert data.train.labels is not None
     assert data.test.labels is not None
     assert (data.train.labels.tolist(), data.test.labels.tolist()) == ([0, 0, 0, 1, 1], [0, 1])
