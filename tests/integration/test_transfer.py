@@ -100,3 +100,26 @@ def test_the_recipes_of_the_pages_are_ones(tmp_path: Path) -> None:
         path = tmp_path / title.strip()
         path.write_text(block(page, title).removeprefix(title))
         load_recipe(path)
+
+
+@pytest.mark.slow
+def test_fine_tuning_reaches_what_training_froze(recipe: Path) -> None:
+    passes = '{ kind = "channel-pruning", keep = 0.75 }, { kind = "fine-tune", epochs = 1, batch_size = 8 }'
+    overrides = (
+        *SMALL,
+        "train.unfreeze_after={}",
+        f'candidates.variants=[{{ name = "slim", passes = [{passes}] }}]',
+        'candidates.formats=["onnx"]',
+        "measure.rounds=6",
+        "measure.block_ms=5",
+        "verify.samples=8",
+        "verify.batch_sizes=[1, 2]",
+        "smoke.pictures=2",
+    )
+    folder = recipe.parent
+    built = pipeline.build(recipe, run_dir=folder / "run", model_store=folder / "store", overrides=overrides)
+    whole = load_file(built.run_dir / "train" / "weights.safetensors")
+    tuned = load_file(next((built.run_dir / "candidates").glob("slim.*/*.safetensors")))
+    for key in ("features.1.conv.0.0.weight", "features.1.conv.0.1.running_mean"):
+        # Pruning alone leaves the numbers of those channels that stay.
+        assert not set(tuned[key].flatten().tolist()) <= set(whole[key].flatten().tolist()), key
