@@ -62,8 +62,10 @@ def check_recipe(recipe: Recipe) -> None:
     """
     for setting, factory in user_factories(recipe).items():
         _check_factory(setting, factory, recipe.folder)
-    if recipe.model.weights is not None:
-        find_weights(weights_place(recipe.model.weights, recipe.folder))
+    model = recipe.model
+    for weights in (model.weights, *(() if model.ensemble is None else model.ensemble.weights)):
+        if weights is not None:
+            find_weights(weights_place(weights, recipe.folder))
     if recipe.data.path is not None and not (place := recipe.folder / recipe.data.path).exists():
         raise DataError(f"data.path {place}: expected a file or folder, found none; it is relative to the recipe")
     if recipe.data.folder is not None and not (place := recipe.folder / recipe.data.folder).is_dir():

@@ -205,9 +205,8 @@ def _train(
     from pipeline.training.resume import forget_what_cannot_go_on
     from pipeline.training.settings import Objective, Session, settings_of
 
-    training = replace(
-        settings_of(settings.train, untrained=settings.model.weights is None), checkpoints=settings.checkpoints
-    )
+    untrained = settings.model.weights is None or settings.model.head == "replace"
+    training = replace(settings_of(settings.train, untrained=untrained), checkpoints=settings.checkpoints)
     scratch = outputs.scratch / f"member-{number}" if number else outputs.scratch
     scratch.mkdir(exist_ok=True)
     trained = train_network(
