@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from itertools import zip_longest
+from typing import Any
 
 from pipeline.training.history import Epoch, Metrics
 
@@ -29,15 +30,14 @@ def _mean(epochs: Sequence[Epoch]) -> Epoch:
 
 
 def _mean_metrics(metrics: Sequence[Metrics]) -> Metrics:
-    return replace(
-        metrics[0],
-        loss=_mean_value([figures.loss for figures in metrics]),
-        score=sum(figures.score for figures in metrics) / len(metrics),
-        plain_loss=_mean_value([figures.plain_loss for figures in metrics]),
-    )
+    means = {field.name: _mean_value([getattr(each, field.name) for each in metrics]) for field in fields(Metrics)}
+    return Metrics(**means)
 
 
-def _mean_value(values: Sequence[float | None]) -> float | None:
-    """The mean; None where a value is unknown."""
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if len(known) == len(values) else None
+def _mean_value(values: Sequence[Any]) -> Any:
+    """The mean of numbers, or of the numbers under each name; None where a value is unknown."""
+    if any(value is None for value in values):
+        return None
+    if isinstance(values[0], Mapping):
+        return {name: _mean_value([value[name] for value in values]) for name in values[0]}
+    return sum(values) / len(values)

@@ -112,7 +112,7 @@ def test_fine_tuning_reaches_what_training_froze(recipe: Path) -> None:
         'candidates.formats=["onnx"]',
         "measure.rounds=6",
         "measure.block_ms=5",
-        "verify.samples=8",
+        "verify.samples=32",
         "verify.batch_sizes=[1, 2]",
         "smoke.pictures=2",
     )
