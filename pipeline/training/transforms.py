@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.training.colour import ColourJitter
+from pipeline.training.colour import ColourJitter, parts
 
 # The shares of the area and the ratios of torchvision's RandomErasing (Zhong et al., arXiv:1708.04896).
 _ERASED = (0.02, 0.33)
@@ -141,8 +141,11 @@ def warp(pictures_BCHW: Tensor, theta_B23: Tensor) -> Tensor:
     theta_B23 = theta_B23.to(pictures_BCHW.device)
     scale_23 = torch.tensor([[1, height / width, 1], [width / height, 1, 1]], device=theta_B23.device)
     grid_BHW2 = F.affine_grid(theta_B23 * scale_23, list(pictures_BCHW.shape), align_corners=False)
-    warped_BCHW = F.grid_sample(pictures_BCHW.float(), grid_BHW2, mode="bilinear", align_corners=False)
-    return warped_BCHW if pictures_BCHW.is_floating_point() else warped_BCHW.round().to(pictures_BCHW.dtype)
+    result_BCHW = torch.empty_like(pictures_BCHW)
+    for part in parts(pictures_BCHW):
+        warped_BCHW = F.grid_sample(pictures_BCHW[part].float(), grid_BHW2[part], mode="bilinear", align_corners=False)
+        result_BCHW[part] = warped_BCHW if pictures_BCHW.is_floating_point() else warped_BCHW.round()
+    return result_BCHW
 
 
 def boxes(boxes_B4: Tensor, size: Sequence[int]) -> Tensor:

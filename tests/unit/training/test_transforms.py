@@ -54,6 +54,18 @@ def test_each_picture_is_coloured_by_a_value_of_its_own(what: str, channels: int
         assert largest_difference(result, adjust(picture, value)) <= 1
 
 
+def test_large_pictures_are_changed_part_by_part_to_the_same_values() -> None:
+    large = pictures(5, height=300, width=220)
+    values = torch.linspace(-0.4, 0.4, 5)
+    theta = torch.tensor([[0.5, 0.1, 0.2], [-0.1, 0.5, 0.1]]).repeat(5, 1, 1) * (1 + values[:, None, None])
+    coloured, warped = ColourJitter(contrast=1 + values, hue=values).apply(large), warp(large, theta)
+    for number in range(5):
+        one = slice(number, number + 1)
+        alone = ColourJitter(contrast=1 + values[one], hue=values[one]).apply(large[one])
+        assert torch.equal(coloured[one], alone)
+        assert torch.equal(warped[one], warp(large[one], theta[one]))
+
+
 @pytest.mark.parametrize(
     "settings",
     [
