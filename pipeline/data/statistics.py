@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipeline.data import fashion_mnist_files
+from pipeline.data import cifar10_files, fashion_mnist_files
 from pipeline.recipe.model import Preprocessing
 from pipeline.recipe.names import DataSetName
 
@@ -26,4 +26,6 @@ def own_preprocessing(sources: Mapping[str, str]) -> Preprocessing | None:
     Args:
         sources: SHA-256 of the files that a data set was read from, by name.
     """
+    if list(sources) == [cifar10_files.FILE]:  # its publisher gives another digest than SHA-256, which is checked
+        return PREPROCESSING["cifar-10"]
     return next((PREPROCESSING[name] for name, files in _SOURCES.items() if files == sources), None)
