@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
-from pipeline.recipe.model import PRESET_SOURCES, Preprocessing
-from pipeline.recipe.names import meant
+from pipeline.recipe.model import Preprocessing
+from pipeline.recipe.names import PUBLISHERS, meant
 
 if TYPE_CHECKING:
     from pipeline._handlers.decode import ImageDecoding, InputSpec
@@ -90,17 +90,30 @@ def read_preset(name: str) -> Preset:
         case "timm":
             return _from_timm(name, member)
         case _:
-            raise UsageError(f"preset {name!a}: expected {' or '.join(PRESET_SOURCES)}, a colon and a name")
+            raise UsageError(f"preset {name!a}: expected {' or '.join(PUBLISHERS)}, a colon and a name")
+
+
+def torchvision_weights(name: str, member: str, *, setting: str) -> Any:
+    """The weights of torchvision of a name, as its enumeration has them; nothing is fetched.
+
+    Args:
+        name: name in the recipe, for the message.
+        member: name in torchvision, such as `MobileNet_V2_Weights.IMAGENET1K_V1`.
+        setting: setting that names them, for the message.
+
+    Raises:
+        UsageError: torchvision knows no such weights.
+    """
+    from torchvision.models import get_weight
+
+    try:
+        return get_weight(member)
+    except (KeyError, ValueError) as error:
+        raise UsageError(f"{setting} {name!a}: {_torchvision_problem(member.partition('.')[0])}") from error
 
 
 def _from_torchvision(name: str, member: str) -> Preset:
-    from torchvision.models import get_weight
-
-    enum, _, _ = member.partition(".")
-    try:
-        weights = get_weight(member)
-    except (KeyError, ValueError) as error:
-        raise UsageError(f"preset {name!a}: {_torchvision_problem(enum)}") from error
+    weights = torchvision_weights(name, member, setting="preset")
     seen = weights.transforms()
     sizes: list[list[int]] = [getattr(seen, "crop_size", []), getattr(seen, "resize_size", [])]
     if type(seen).__name__ != "ImageClassification" or [len(size) for size in sizes] != [1, 1]:
@@ -128,20 +141,39 @@ def _torchvision_problem(enum: str) -> str:
     module = models.quantization if "Quantized" in enum else models
     known = [name for name in dir(module) if name.endswith("Weights")]
     if enum not in known:
-        return f"expected weights of torchvision {_version('torchvision')}, found {enum!a}{meant(enum, known)}"
+        return f"expected weights of torchvision {installed_version('torchvision')}, found {enum!a}{meant(enum, known)}"
     members = ", ".join(weights.name for weights in getattr(module, enum))
     return f"expected one of {enum}'s: {members}; write it as torchvision:{enum}.NAME"
 
 
-def _from_timm(name: str, member: str) -> Preset:
+def import_timm(where: str) -> Any:
+    """The package timm, which an extra of this package installs.
+
+    Args:
+        where: setting that needs it, for the message.
+
+    Raises:
+        UsageError: it cannot be imported.
+    """
     try:
-        timm = importlib.import_module("timm")
-        data = importlib.import_module("timm.data")
+        return importlib.import_module("timm")
     except ImportError as error:
         raise UsageError(
-            f"preset {name!a}: expected the package timm, found none that can be imported ({error}); install it with "
+            f"{where}: expected the package timm, found none that can be imported ({error}); install it with "
             "this package's extra: pip install 'proven-pipeline[timm]'"
         ) from error
+
+
+def installed_version(distribution: str) -> str:
+    """Installed version of a package."""
+    from importlib.metadata import version
+
+    return version(distribution)
+
+
+def _from_timm(name: str, member: str) -> Preset:
+    timm = import_timm(f"preset {name!a}")
+    data = importlib.import_module("timm.data")
     try:
         configuration = timm.models.get_pretrained_cfg(member)
     except RuntimeError as error:  # the network is known, and the tag of its weights is not
@@ -150,7 +182,7 @@ def _from_timm(name: str, member: str) -> Preset:
         raise UsageError(f"preset {name!a}: expected one of {tags}, found {member}") from error
     if configuration is None:
         raise UsageError(
-            f"preset {name!a}: expected a model of timm {_version('timm')}, found {member!a}"
+            f"preset {name!a}: expected a model of timm {installed_version('timm')}, found {member!a}"
             f"{meant(member, timm.list_models())}"
         )
     seen: dict[str, Any] = data.resolve_data_config(pretrained_cfg=configuration.to_dict())
@@ -211,9 +243,3 @@ def _preset(
         preprocessing=Preprocessing(scale=1 / 255, mean=tuple(mean), std=tuple(std)),
         labels=tuple(labels),
     )
-
-
-def _version(distribution: str) -> str:
-    from importlib.metadata import version
-
-    return version(distribution)

@@ -68,7 +68,8 @@ def eager_subjects(
         threads: number of threads that it computes with.
     """
     job = {
-        "model": source.settings.model_dump(mode="json"),
+        # What was not set stays out: beside a published network's preprocessing, numbers of its own are refused.
+        "model": source.settings.model_dump(mode="json", exclude_unset=True),
         "folder": str(source.folder),
         "data_info": str(source.data_info),
         "model_info": str(source.model_info),

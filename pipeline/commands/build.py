@@ -55,7 +55,7 @@ def build(
     Raises:
         PipelineError: see `pipeline.errors` for the tree; the archive is not put into the model store then.
     """
-    loaded = resolve(recipe, overrides)
+    loaded = resolve(recipe, overrides, log=(reporter or Silent()).log)
     folder = run_folder(loaded, run_dir)
     require_temp()
     require_state_folder()  # the server that tries the archive at the end needs it

@@ -107,6 +107,12 @@ class BuildResult:
         return folder_bytes(self.run_dir)
 
     @property
+    def augmentation_sheet(self) -> Path | None:
+        """Picture of training pictures as augmentation leaves them; None where nothing was augmented."""
+        path = self.run_dir / "train" / "augmentation.png"
+        return path if path.is_file() else None
+
+    @property
     def metric(self) -> str:
         """Name of the mean score for what this network is for, such as accuracy."""
         return self.test.metric

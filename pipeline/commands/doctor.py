@@ -84,7 +84,7 @@ def doctor(folder: Path | str | None = None, *, port: int = DEFAULT_PORT) -> Dia
         lambda: check_disk(Path.cwd() if folder is None else Path(folder), NEEDED_DISK_GB),
         check_temp,
         check_state,
-        *(partial(check_data, data_set) for data_set in BUILT_IN.values()),
+        *(partial(check_data, data_set) for data_set in BUILT_IN.values() if data_set.needed),
     ]
     return Diagnosis(checks=tuple(side_by_side(lambda check: check(), checks, at_once=len(checks))))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +14,7 @@ from pipeline.candidates.spec import candidate_specs
 from pipeline.engine.factories import user_factories
 from pipeline.errors import DataError, FileError, UsageError
 from pipeline.measure.host import computes
+from pipeline.models.published_weights import weights_place
 from pipeline.models.weight_index import find_weights
 from pipeline.precision import PRECISIONS
 from pipeline.recipe.loading import load_recipe
@@ -25,8 +26,15 @@ DEFAULT_RUNS = Path("runs")
 _DYNAMIC = {"__getattr__", "globals", "setattr", "exec", "vars"}
 
 
-def resolve(recipe: str | Path | Recipe, overrides: Sequence[str] = ()) -> Recipe:
+def resolve(
+    recipe: str | Path | Recipe, overrides: Sequence[str] = (), *, log: Callable[[str], None] = lambda _: None
+) -> Recipe:
     """Load a recipe and check what can be checked before any work.
+
+    Args:
+        recipe: a built-in name, the path of a TOML file, or a recipe.
+        overrides: `section.key=value` strings, for a recipe given by name or path.
+        log: function that gets a line before published weights are fetched.
 
     Raises:
         UsageError: it has problems.
@@ -43,7 +51,7 @@ def resolve(recipe: str | Path | Recipe, overrides: Sequence[str] = ()) -> Recip
         lacks = f"; no build tries {needs} by itself on this processor, which does not compute in it"
         why = "" if computes(needs) else lacks
         raise UsageError(f"select.candidate: expected one of {', '.join(names)}{others}, found {named}{why}")
-    check_recipe(loaded)
+    check_recipe(loaded, log=log)
     return loaded
 
 
@@ -52,8 +60,12 @@ def run_folder(recipe: Recipe, run_dir: Path | str | None) -> Path:
     return Path(run_dir) if run_dir is not None else DEFAULT_RUNS / recipe.name
 
 
-def check_recipe(recipe: Recipe) -> None:
+def check_recipe(recipe: Recipe, *, log: Callable[[str], None] = lambda _: None) -> None:
     """Check that what a recipe names is there: files, the user's functions, the device.
+
+    Args:
+        recipe: recipe whose relative paths are looked up in its folder.
+        log: function that gets a line before published weights are fetched.
 
     Raises:
         UsageError: a function, the golden inputs or the device are not there.
@@ -61,8 +73,10 @@ def check_recipe(recipe: Recipe) -> None:
     """
     for setting, factory in user_factories(recipe).items():
         _check_factory(setting, factory, recipe.folder)
-    if recipe.model.weights is not None:
-        find_weights(recipe.folder / recipe.model.weights)
+    model = recipe.model
+    for weights in (model.weights, *(() if model.ensemble is None else model.ensemble.weights)):
+        if weights is not None:
+            find_weights(weights_place(weights, recipe.folder, log=log))
     if recipe.data.path is not None and not (place := recipe.folder / recipe.data.path).exists():
         raise DataError(f"data.path {place}: expected a file or folder, found none; it is relative to the recipe")
     if recipe.data.folder is not None and not (place := recipe.folder / recipe.data.folder).is_dir():

@@ -72,7 +72,7 @@ def train(
     Raises:
         PipelineError: see `pipeline.errors` for the tree.
     """
-    loaded = resolve(recipe, overrides)
+    loaded = resolve(recipe, overrides, log=(reporter or Silent()).log)
     folder = run_folder(loaded, run_dir)
     files = {} if resume is None else {TRAIN.name: _checkpoint(Path(resume), loaded, force=force)}
     reporter = reporter or Silent()

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pipeline._handlers.decode import ImageDecoding, InputSpec
 from pipeline.data.dataset import DataSet, Split
 from pipeline.data.fashion_mnist_files import CONTENTS, NAME, SOURCES, ensure, read_checked
+from pipeline.data.held_out import held_out
 from pipeline.data.idx import parse
-from pipeline.errors import DataError
 
 CLASSES = (
     "T-shirt/top",
@@ -48,11 +48,7 @@ def load(
         {part: parse(raw[f"{part}-{what}.gz"], f"{part}-{what}") for part in ("train", "t10k")}
         for what in ("images-idx3-ubyte", "labels-idx1-ubyte")
     )
-    count = len(labels["train"])
-    if not 0 < validation_size < count:
-        raise DataError(f"data.validation_size: expected 1 to {count - 1}, found {validation_size}")
-    order = np.random.default_rng(seed).permutation(count)
-    held_out, trained = np.sort(order[:validation_size]), np.sort(order[validation_size:])
+    trained, kept = held_out(len(labels["train"]), validation_size, seed=seed)
 
     def split(part: str, indices: NDArray[np.int64]) -> Split:
         return Split(inputs={"image": images[part][indices, np.newaxis]}, labels=labels[part][indices].astype(np.int64))
@@ -61,7 +57,7 @@ def load(
     return DataSet(
         name=NAME,
         train=split("train", trained),
-        validation=split("train", held_out),
+        validation=split("train", kept),
         test=split("t10k", np.arange(len(labels["t10k"]))),
         classes=CLASSES,
         inputs=(image,),

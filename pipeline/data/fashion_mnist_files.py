@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+from pipeline.engine.download import CONNECT_TIMEOUT_S, download
 from pipeline.engine.places import user_folder
 from pipeline.engine.process import failure, run_child
 from pipeline.errors import DataError
@@ -36,7 +37,6 @@ SOURCES = {name.removesuffix(".gz"): sha256 for name, (sha256, _) in CONTENTS.it
 SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
 
-CONNECT_TIMEOUT_S = 5.0
 WEB_TIMEOUT_S = 120.0
 DEBIAN_TIMEOUT_S = 180.0
 
@@ -108,8 +108,6 @@ def fetch_from_web(folder: Path) -> None:
     Raises:
         DataError: no mirror answered in time.
     """
-    import httpx
-
     try:
         from torchvision.datasets import FashionMNIST
     except (ImportError, RuntimeError) as error:  # RuntimeError: torch and torchvision of different builds
@@ -119,8 +117,8 @@ def fetch_from_web(folder: Path) -> None:
     for mirror in FashionMNIST.mirrors:
         try:
             for name in CONTENTS:
-                _download(f"{mirror}{name}", folder / name, deadline)
-        except (OSError, httpx.HTTPError) as error:
+                download(f"{mirror}{name}", folder / name, deadline=deadline, limit_s=WEB_TIMEOUT_S)
+        except OSError as error:
             problems.append(f"{mirror}: {error}")
             continue
         return
@@ -223,18 +221,6 @@ def _place(fetch: Callable[[Path], None], folder: Path) -> None:
             raise DataError(fault)
         for file in CONTENTS:
             (fresh / file).replace(folder / file)
-
-
-def _download(url: str, path: Path, deadline: float) -> None:
-    """Copy a URL to a file. The deadline bounds the whole copy, and the connect time-out bounds each wait."""
-    import httpx
-
-    with httpx.stream("GET", url, timeout=CONNECT_TIMEOUT_S, follow_redirects=True) as answer, path.open("wb") as file:
-        answer.raise_for_status()
-        for chunk in answer.iter_raw():
-            file.write(chunk)
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"not done after {WEB_TIMEOUT_S:g} s")
 
 
 def _command(arguments: list[str], folder: Path, deadline: float) -> None:

@@ -26,6 +26,7 @@ class Kind(Enum):
     VALIDATION_METRICS = "validation-metrics"
     CONFUSION_MATRIX = "confusion-matrix"
     WORST_EXAMPLES = "worst-examples"
+    AUGMENTATION_SHEET = "augmentation-sheet"
     SAMPLES = "samples"
     CANDIDATE_ORDER = "candidate-order"
     CANDIDATE_MODEL = "candidate-model"

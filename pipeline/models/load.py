@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, assert_never
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,15 +21,16 @@ from pipeline.engine.argument_files import all_paths
 from pipeline.engine.reads import observed
 from pipeline.engine.user_code import import_factory
 from pipeline.errors import UsageError
-from pipeline.models.fashion import IMAGE_SHAPE, FashionCNN
-from pipeline.models.mlp import MLP
+from pipeline.models.built_in import network_builder
+from pipeline.models.ensemble import ensemble_spec
+from pipeline.models.initialise import initialise
 from pipeline.models.preprocess import Each, ToFloat, Unchanged, standardize
-from pipeline.models.resnet import build_resnet18
 from pipeline.models.spec import ModelSpec
-from pipeline.models.table_features import feature_count, table_features
+from pipeline.models.table_features import table_features
 from pipeline.models.wrappers import unwrapped
 from pipeline.presets import in_size, read_preset
 from pipeline.recipe.model import Model, Preprocessing
+from pipeline.recipe.names import InitialisationName
 
 _PICTURE = Preprocessing(scale=1 / 255)
 
@@ -50,30 +49,17 @@ def load_model_spec(model: Model, folder: Path, data: DataInfo) -> ModelSpec:
     Raises:
         UsageError: no such architecture or factory, wrong arguments, or a model that does not fit the data.
     """
+    if model.ensemble is not None:
+        return ensemble_spec(load_model_spec(model.member(), folder, data), count=model.ensemble.size)
     if model.preprocessing is not None and model.preprocessing.preset is not None:
         model = model.model_copy(update={"preprocessing": _of_preset(model.preprocessing.preset, data)})
     if model.factory is not None:
         return _users_own(model, model.factory, folder, data)
-    build: Callable[..., nn.Module]
-    match model.name:
-        case "fashion-cnn" | "fashion-cnn-wide":
-            _check_input(model.name, data, IMAGE_SHAPE)
-            build = partial(_fashion, classes=len(data.classes), wide=model.name.endswith("wide"))
-        case "mlp":
-            _check_input(model.name, data, "any")
-            build = partial(_mlp, features=_feature_count(data.inputs[0]), classes=len(data.classes))
-        case "resnet18":
-            _check_input(model.name, data, "picture")
-            build = partial(build_resnet18, channels=data.inputs[0].shape[0], classes=len(data.classes))
-        case None:
-            raise UsageError("model: expected exactly one of name, factory, found none")
-        case _:
-            assert_never(model.name)
-    _check_arguments(build, model.arguments)
+    build = network_builder(model, data)
     preprocessing, assumed = _seen(model, data)
     return ModelSpec(
-        name=model.name,
-        build=partial(build, **model.arguments),
+        name=model.name or "",
+        build=_initialised(build, model),
         preprocess=partial(_preprocessing, preprocessing or Preprocessing(), data.inputs),
         inputs=data.inputs,
         labels=data.classes,
@@ -82,6 +68,17 @@ def load_model_spec(model: Model, folder: Path, data: DataInfo) -> ModelSpec:
         choice=model.output,
         assumed=assumed,
     )
+
+
+def _initialised(build: Callable[[], nn.Module], model: Model) -> Callable[[], nn.Module]:
+    """A function that builds a network and initialises it as the recipe says."""
+    if model.initialisation is None:
+        return build
+    return partial(_build_initialised, build, model.initialisation)
+
+
+def _build_initialised(build: Callable[[], nn.Module], name: InitialisationName) -> nn.Module:
+    return initialise(build(), name)
 
 
 def _of_preset(name: str, data: DataInfo) -> Preprocessing:
@@ -99,56 +96,6 @@ def _of_preset(name: str, data: DataInfo) -> Preprocessing:
             "[model.preprocessing] to keep another"
         )
     return preset.preprocessing
-
-
-def _fashion(*, classes: int, wide: bool, dropout: float = 0.0) -> nn.Module:
-    _check_dropout(dropout)
-    return FashionCNN(classes=classes, wide=wide, dropout=dropout)
-
-
-def _mlp(*, features: int, classes: int, hidden: object, dropout: float = 0.0) -> nn.Module:
-    _check_dropout(dropout)
-    sizes = [size for size in hidden if type(size) is int and size >= 1] if isinstance(hidden, list) else None
-    if sizes is None or sizes != hidden:
-        raise UsageError(f"model.arguments.hidden: expected a list of whole numbers of at least 1, found {hidden!r}")
-    return MLP(features=features, hidden=sizes, classes=classes, dropout=dropout)
-
-
-def _feature_count(spec: InputSpec) -> int:
-    return feature_count(spec) if spec.columns else math.prod(spec.shape)
-
-
-def _check_dropout(dropout: object) -> None:
-    if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
-        raise UsageError(f"model.arguments.dropout: expected a number from 0 to below 1, found {dropout!r}")
-
-
-def _check_arguments(build: Callable[..., nn.Module], arguments: dict[str, Any]) -> None:
-    """Report unknown and missing arguments, then wrong values by building once without memory."""
-    parameters = inspect.signature(build).parameters
-    # Those that the data fixes are no arguments of the recipe.
-    offered = [name for name in parameters if not (isinstance(build, partial) and name in build.keywords)]
-    needed = [name for name in offered if parameters[name].default is inspect.Parameter.empty]
-    problems = [f"unknown {name}" for name in arguments if name not in offered]
-    problems += [f"missing {name}" for name in needed if name not in arguments]
-    if problems:
-        raise UsageError(f"model.arguments: expected {', '.join(offered)}; found: {', '.join(problems)}")
-    with torch.device("meta"):
-        build(**arguments)
-
-
-def _check_input(name: str, data: DataInfo, shape: tuple[int, ...] | Literal["any", "picture"]) -> None:
-    found = ", ".join(f"{one.name} {one.shape} {one.dtype}" for one in data.inputs)
-    given = data.inputs[0].shape
-    match shape:
-        case "any":
-            fits, wanted = True, "one input"
-        case "picture":
-            fits, wanted = len(given) == 3, "one input of shape (C, H, W)"
-        case _:
-            fits, wanted = given == shape, f"one input of shape {shape}"
-    if len(data.inputs) != 1 or not fits:
-        raise UsageError(f"model.name {name}: expected data of {wanted}, found {found} in data set {data.name}")
 
 
 def _seen(model: Model, data: DataInfo) -> tuple[Preprocessing | None, str]:
@@ -193,7 +140,7 @@ def _users_own(model: Model, factory: str, folder: Path, data: DataInfo) -> Mode
         build = partial(_with_sizes, partial(recorded, made.build), preprocess, made.inputs)
         return replace(
             made,
-            build=build,
+            build=_initialised(build, model),
             preprocess=preprocess,
             activation=_declared(made, model, factory),
             choice=model.output or made.choice,
@@ -205,7 +152,7 @@ def _users_own(model: Model, factory: str, folder: Path, data: DataInfo) -> Mode
     return ModelSpec(
         name=factory.partition(":")[0],
         # Called anew, because a network is built under the seed of the training, and more than once in a build.
-        build=partial(_with_sizes, partial(function, **model.arguments), preprocess, data.inputs),
+        build=_initialised(partial(_with_sizes, partial(function, **model.arguments), preprocess, data.inputs), model),
         preprocess=preprocess,
         inputs=data.inputs,
         labels=data.classes,

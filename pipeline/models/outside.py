@@ -8,6 +8,8 @@ from pathlib import Path
 from pipeline.engine.argument_files import argument_digests
 from pipeline.engine.artifacts import digest_file
 from pipeline.engine.factories import named_digests
+from pipeline.engine.source import library_versions
+from pipeline.models.published_weights import weights_place
 from pipeline.models.weight_index import find_weights
 from pipeline.presets import read_preset
 from pipeline.recipe.model import Model
@@ -27,7 +29,7 @@ def outside_digests(model: Model, factories: Mapping[str, str], folder: Path) ->
     Raises:
         DataError: there is no such file of weights, it is of another kind, or one that its index names is missing.
     """
-    return named_digests(factories, folder) | _file_digests(model, folder) | _preset_facts(model)
+    return named_digests(factories, folder) | _file_digests(model, folder) | _package_facts(model)
 
 
 def files_behind(model: Model, folder: Path, reads: Mapping[str, str]) -> dict[str, str]:
@@ -51,11 +53,15 @@ def files_behind(model: Model, folder: Path, reads: Mapping[str, str]) -> dict[s
     return dict(sorted(files.items()))
 
 
-def _preset_facts(model: Model) -> dict[str, str]:
-    """What an installed package says of a published network; another version of the package may say something else."""
-    if model.preprocessing is None or model.preprocessing.preset is None:
-        return {}
-    return {"model.preprocessing": read_preset(model.preprocessing.preset).to_json()}
+def _package_facts(model: Model) -> dict[str, str]:
+    """What installed packages say of a published network; another version of a package may say something else."""
+    facts: dict[str, str] = {}
+    if model.published is not None:
+        versions = library_versions([model.published.partition(":")[0]])
+        facts |= {f"model.name {package}": version for package, version in versions.items()}
+    if model.preprocessing is not None and model.preprocessing.preset is not None:
+        facts["model.preprocessing"] = read_preset(model.preprocessing.preset).to_json()
+    return facts
 
 
 def _portable(path: str) -> str:
@@ -64,8 +70,13 @@ def _portable(path: str) -> str:
 
 def _file_digests(model: Model, folder: Path) -> dict[str, str]:
     digests = argument_digests("model.arguments", model.arguments, folder)
-    if model.weights is not None:
-        weights = folder / model.weights
-        for name, file in find_weights(weights).by_name(weights).items():
-            digests[f"model.weights {name}" if name else "model.weights"] = digest_file(file)
+    members = () if model.ensemble is None else model.ensemble.weights
+    settings = {"model.weights": model.weights} | {
+        f"model.ensemble.weights {number}": member for number, member in enumerate(members, start=1)
+    }
+    for setting, named in settings.items():
+        if named is not None:
+            weights = weights_place(named, folder)
+            for name, file in find_weights(weights).by_name(weights).items():
+                digests[f"{setting} {name}" if name else setting] = digest_file(file)
     return digests

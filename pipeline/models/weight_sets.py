@@ -166,7 +166,9 @@ def _nothing(document: Any) -> str:
     )
 
 
-def choose_set(path: Path, sets: Sequence[WeightSet], network: nn.Module, key: str | None) -> WeightSet:
+def choose_set(
+    path: Path, sets: Sequence[WeightSet], network: nn.Module, key: str | None, *, new_head: str | None = None
+) -> WeightSet:
     """Choose the set of weights for a network.
 
     Args:
@@ -174,6 +176,7 @@ def choose_set(path: Path, sets: Sequence[WeightSet], network: nn.Module, key: s
         sets: all sets in the file.
         network: network whose weights are needed.
         key: name of a set in the recipe, or a prefix of keys; None if the recipe names none.
+        new_head: name of the last layer where it is made anew, whatever the file holds of it.
 
     Returns:
         The set under the key. Without a key, the only set that may be the network's, or the most similar set, so that
@@ -189,7 +192,11 @@ def choose_set(path: Path, sets: Sequence[WeightSet], network: nn.Module, key: s
         return sets[0]
     # Averaged weights may lie there under any names, as a list, without buffers or frozen parameters. So the shapes of
     # the tensors decide.
-    parameters = list(network.parameters())
+    parameters = [
+        parameter
+        for name, parameter in network.named_parameters()
+        if new_head is None or not name.startswith(f"{new_head}.")
+    ]
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     shapes = Counter(tuple(value.shape) for value in trained or parameters or network.state_dict().values())
     likely = [part for part in sets if shapes <= Counter(tuple(value.shape) for value in part.tensors.values())]

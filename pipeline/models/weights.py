@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pipeline.errors import DataError
+from pipeline.models.head import with_new_head
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weight_files import some
 from pipeline.models.weight_keys import keys_advice, shared_keys, with_own_keys
@@ -59,7 +60,9 @@ def load_network(model: ModelSpec, weights: Path) -> nn.Module:
     return network.eval()
 
 
-def load_weights(path: Path, network: nn.Module, *, key: str | None = None) -> tuple[str, ...]:
+def load_weights(
+    path: Path, network: nn.Module, *, key: str | None = None, new_head: str | None = None
+) -> tuple[str, ...]:
     """Load weights into a network, strictly.
 
     Args:
@@ -68,6 +71,7 @@ def load_weights(path: Path, network: nn.Module, *, key: str | None = None) -> t
             all of the network's keys have there is dropped.
         network: network of the architecture that the weights belong to; it is changed in place.
         key: place of the set in the file, as a dotted path; needed where the file holds several sets.
+        new_head: name of the last layer, which stays as it was initialised; None where it comes from the file too.
 
     Returns:
         Lines about what was left out and which numbers were converted, for the log.
@@ -77,8 +81,11 @@ def load_weights(path: Path, network: nn.Module, *, key: str | None = None) -> t
             keys, shapes or numbers do not fit.
         UsageError: there is no set under the key.
     """
-    chosen = choose_set(path, read_sets(path), network, key)
+    chosen = choose_set(path, read_sets(path), network, key, new_head=new_head)
     weights, left_out = with_own_keys(path, chosen, network)
+    kept = ""
+    if new_head is not None:
+        weights, kept = with_new_head(weights, network, new_head)
     if weights.others:
         raise DataError(
             f"weights {path}: expected a state dict, bare or under a key of its own; found, beside tensors, keys that "
@@ -91,7 +98,7 @@ def load_weights(path: Path, network: nn.Module, *, key: str | None = None) -> t
         raise DataError(
             f"weights {path}: expected the {len(expected)} tensors of {type(network).__name__}, found"
             f"{f' in {weights.name}' if weights.name else ''}: {'; '.join(_differences(weights, expected))}; "
-            f"{keys_advice(weights, network)}"
+            f"{keys_advice(weights, network)}{_of_other_classes(weights, expected)}"
         )
     # If a file names no versions and all keys and shapes are the network's, its tensors are of the network's own
     # version. torch takes such a file for the oldest version, and some modules refuse that. A safetensors file never
@@ -105,7 +112,7 @@ def load_weights(path: Path, network: nn.Module, *, key: str | None = None) -> t
             f"weights {path}: expected weights that {type(network).__name__} takes, found: {reason}; save them "
             "with the library version that the factory uses"
         ) from error
-    return tuple(f"weights {path.name}: {line}" for line in (left_out, _converted(weights, expected)) if line)
+    return tuple(f"weights {path.name}: {line}" for line in (left_out, kept, _converted(weights, expected)) if line)
 
 
 def _converted(weights: WeightSet, expected: dict[str, Tensor]) -> str:
@@ -146,6 +153,20 @@ def _differences(weights: WeightSet, expected: dict[str, Tensor]) -> list[str]:
     if shapes:
         problems.append(f"of another shape: {some(shapes)}")
     return problems
+
+
+def _of_other_classes(weights: WeightSet, expected: dict[str, Tensor]) -> str:
+    """Advice where nothing but the number of outputs differs; empty where something else does."""
+    differing = [
+        (tuple(weights.tensors[key].shape), tuple(value.shape))
+        for key, value in expected.items()
+        if key in weights.tensors and weights.tensors[key].shape != value.shape
+    ]
+    outputs = {(shape[:1], wanted[:1]) for shape, wanted in differing}
+    same = all(shape[1:] == wanted[1:] for shape, wanted in differing)
+    if not same or len(outputs) != 1 or weights.tensors.keys() != expected.keys():
+        return ""
+    return ', or set model.head = "replace", which makes the last layer anew for other classes'
 
 
 def _upgrades(weights: WeightSet, network: nn.Module) -> bool:

@@ -7,8 +7,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
-NetworkName = Literal["fashion-cnn", "fashion-cnn-wide", "mlp", "resnet18"]
-DataSetName = Literal["fashion-mnist"]
+NetworkName = Literal["fashion-cnn", "fashion-cnn-wide", "mlp", "resnet18", "resnet50", "mobilenet-v2"]
+InitialisationName = Literal["kaiming", "xavier", "orthogonal"]
+HeadName = Literal["keep", "replace"]
+DataSetName = Literal["fashion-mnist", "cifar-10", "toy", "blobs"]
 # A recipe may choose from these names. They are written once, for the recipe and for the code that acts on them.
 OptimizerName = Literal["sgd", "adam", "adamw", "rmsprop", "lbfgs"]
 ScheduleName = Literal["constant", "cosine", "one-cycle", "step", "reduce-on-plateau"]
@@ -29,6 +31,10 @@ NETWORKS: tuple[str, ...] = get_args(NetworkName)
 DATA_SETS: tuple[str, ...] = get_args(DataSetName)
 LOSSES: tuple[str, ...] = get_args(LossName)
 
+# Packages of published networks: a recipe names their networks, their weights, and how these see pictures.
+PUBLISHERS = ("torchvision", "timm")
+# Pattern of a published network or its weights, as package:name.
+PUBLISHED = rf"^({'|'.join(PUBLISHERS)}):[A-Za-z0-9][\w.-]*$"
 # Pattern of a function of the user's, as module:function.
 FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 # Prefix of the names of networks that a search makes; the number behind it is the network's cost in percent of float's.
@@ -52,17 +58,19 @@ def meant(name: str, names: Iterable[str]) -> str:
     return f"; did you mean {near}?" if near else ""
 
 
-def require_known(name: object, names: Sequence[str], *, own: str) -> object:
+def require_known(name: object, names: Sequence[str], *, own: str, others: str = "") -> object:
     """Return a name if it is one that comes with this package.
 
     Args:
         name: name in the recipe.
         names: names that come with this package.
         own: setting that takes the user's own instead.
+        others: other names that may stand there, for the message.
 
     Raises:
         ValueError: the name is not among them.
     """
     if isinstance(name, str) and name not in names:
-        raise ValueError(f"expected {', '.join(names)}, or your own in {own}{meant(name, names)}")
+        known = ", ".join([*names, others] if others else names)
+        raise ValueError(f"expected {known}, or your own in {own}{meant(name, names)}")
     return name

@@ -86,10 +86,45 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _weights_or_training(self) -> Recipe:
-        if self.train.epochs == 0 and self.model.weights is None and self.model.factory is None:
+        model, epochs = self.model, self.train.epochs
+        members = model.ensemble
+        own = model.weights is not None or model.factory is not None or (members is not None and members.weights)
+        if epochs == 0 and not own:
             raise ValueError(
-                f"train.epochs = 0 without model.weights: expected weights, because {self.model.name} is made at "
+                f"train.epochs = 0 without model.weights: expected weights, because {model.name} is made at "
                 "random; give model.weights, or train.epochs of 1 or more"
+            )
+        at_random = next(
+            (
+                f"model.{key}"
+                for key, value in (
+                    ("head = replace", model.head == "replace"),
+                    ("initialisation", model.initialisation),
+                    ("ensemble.seeds", members is not None and members.seeds),
+                )
+                if value
+            ),
+            None,
+        )
+        if epochs == 0 and at_random is not None:
+            raise ValueError(
+                f"{at_random} with train.epochs = 0: expected training, because what is made at random answers at "
+                "random; give train.epochs of 1 or more, or leave it out"
+            )
+        if epochs and members is not None and members.weights:
+            raise ValueError(
+                f"model.ensemble.weights with train.epochs = {epochs}: expected 0, because members from files are "
+                "taken as they are; set train.epochs to 0, or train each member by itself"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _frozen_weights(self) -> Recipe:
+        frozen = [*self.train.freeze, *self.train.unfreeze_after]
+        if frozen and self.model.weights is None and self.model.factory is None:
+            raise ValueError(
+                f"train.freeze {frozen[0]} without model.weights: expected weights, because {self.model.name} is made "
+                "at random and would stay so; give model.weights, or freeze nothing"
             )
         return self
 
@@ -99,6 +134,12 @@ class Recipe(Section):
             raise ValueError(
                 "task.tolerance: expected how far an answer may be from its target and still be right, in the output's "
                 "own unit, because a regression is judged by it; found none"
+            )
+        mixing = self.train.augmentation.mixing
+        if mixing and isinstance(self.task, Regression | Outputs):
+            raise ValueError(
+                f"train.augmentation.{mixing[0]}: expected none in the task {self.task.kind}, because the right values "
+                "of two mixed pictures need not be a mixture of theirs; leave it out"
             )
         reason = why_no_confidence(self.task)
         if reason and "max_confident_flips" in self.budget.model_fields_set:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from pipeline.recipe.augmentation import PictureAugmentation
 from pipeline.recipe.names import (
     FACTORY,
     LOSSES,
@@ -94,6 +95,9 @@ class Train(Section):
             "keep",
             "early_stopping",
             "checkpoints",
+            "augmentation",
+            "freeze",
+            "unfreeze_after",
         }
     )
 
@@ -159,6 +163,15 @@ class Train(Section):
     horizontal_flip: bool = Field(default=False, description="mirror each training picture with probability 1/2")
     shift: int = Field(
         default=0, ge=0, description="move each training picture by up to so many pixels each way, zeros coming in"
+    )
+    augmentation: PictureAugmentation = PictureAugmentation()
+    freeze: tuple[str, ...] = Field(
+        default=(),
+        description="names of modules whose parameters are not trained, and whose batch norms stay as they are",
+    )
+    unfreeze_after: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default={},
+        description="frozen modules that are trained after so many epochs, by name, such as { layer4 = 2 }",
     )
     mixed_precision: MixedPrecision = Field(
         default="off",

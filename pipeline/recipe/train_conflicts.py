@@ -18,7 +18,14 @@ _OF_VALUES = ("mse", "l1", "smooth-l1")
 
 def conflicts(train: Train) -> list[str]:
     """Every combination of settings that means nothing, as a text: what, expected, the reason, what to do."""
-    return [*_of_optimizer(train), *_of_lbfgs(train), *_of_schedule(train), *_of_loss(train), *_of_the_rest(train)]
+    return [
+        *_of_optimizer(train),
+        *_of_lbfgs(train),
+        *_of_schedule(train),
+        *_of_loss(train),
+        *_of_freezing(train),
+        *_of_the_rest(train),
+    ]
 
 
 def _of_optimizer(train: Train) -> Iterator[str]:
@@ -109,6 +116,15 @@ def _of_loss(train: Train) -> Iterator[str]:
         for name, weight in train.class_weights.items():
             if not 0 <= weight < float("inf"):
                 yield f"class_weights.{name} = {weight:g}: expected a finite number of at least 0"
+
+
+def _of_freezing(train: Train) -> Iterator[str]:
+    for name, epochs in train.unfreeze_after.items():
+        if train.epochs and epochs >= train.epochs:
+            yield (
+                f"unfreeze_after.{name} = {epochs}: expected fewer than epochs = {train.epochs}, or it would never be "
+                "trained; lower it, or leave it out"
+            )
 
 
 def _of_the_rest(train: Train) -> Iterator[str]:

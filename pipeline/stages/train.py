@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,53 +68,101 @@ def outside(settings: TrainSettings) -> dict[str, str]:
     return outside_digests(settings.model, settings.factories, settings.folder)
 
 
+@dataclass(frozen=True, kw_only=True)
+class LoadedData:
+    """What a network is trained and validated on, with its facts."""
+
+    info: DataInfo
+    train: Split
+    validation: Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class FloatNetwork:
+    """A float network as the stage leaves it: with its specification, its loss, and how it was trained, if it was."""
+
+    spec: ModelSpec
+    network: nn.Module
+    task: Task
+    criterion: Criterion
+    trained: Trained | None
+
+
 def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     """Build the network, load the weights to start from if any, train, and write weights, facts and history."""
     from pipeline.data.dataset import read_info, read_split
     from pipeline.engine.documents import write_document
     from pipeline.engine.reads import recorded
-    from pipeline.models.detect_activation import check_activation
-    from pipeline.models.load import load_model_spec
     from pipeline.models.outside import files_behind
     from pipeline.models.weights import save_weights
     from pipeline.recipe.task import judged_by_labels
+    from pipeline.stages.ensemble import make_ensemble
     from pipeline.stages.train_report import write_report
-    from pipeline.tasks.table import task_of
-    from pipeline.training.settings import TrainingData
     from pipeline.training.unlabelled import require_no_labels
 
     model, train = settings.model, settings.train
-    data = read_info(inputs.one(Kind.DATA_INFO))
-    if not data.labelled:
-        require_no_labels(data.name, loss=train.loss, variants=settings.variants, epochs=train.epochs)
-    spec = load_model_spec(model, settings.folder, data)
-    network = _network(settings, spec, fitted=data.statistics is not None, reporter=outputs.reporter)
-    examples, validation = read_split(inputs.one(Kind.TRAIN_DATA)), read_split(inputs.one(Kind.VALIDATION_DATA))
+    info = read_info(inputs.one(Kind.DATA_INFO))
+    if not info.labelled:
+        require_no_labels(info.name, loss=train.loss, variants=settings.variants, epochs=train.epochs)
+    data = LoadedData(
+        info=info,
+        train=read_split(inputs.one(Kind.TRAIN_DATA)),
+        validation=read_split(inputs.one(Kind.VALIDATION_DATA)),
+    )
+    make = make_network if model.ensemble is None else make_ensemble
+    result = make(settings, data, outputs)
+    save_weights(outputs.path(Kind.WEIGHTS, "weights.safetensors"), result.network)
+    facts = result.spec.to_info(
+        result.network, task=result.task, files=files_behind(model, settings.folder, recorded())
+    )
+    write_document(outputs.path(Kind.MODEL_INFO, "model.json"), facts)
+    if result.trained is not None and judged_by_labels(info.task):
+        write_report(
+            outputs, result.spec, result.network, task=result.task, validation=data.validation, device=train.device
+        )
+    _write_history(settings, result.trained, task=result.task, labelled=info.labelled, outputs=outputs)
+
+
+def make_network(settings: TrainSettings, data: LoadedData, outputs: Outputs, *, number: int = 0) -> FloatNetwork:
+    """Make one network.
+
+    Args:
+        settings: what the stage sees of a recipe without an ensemble.
+        data: what it is trained and validated on.
+        outputs: where its checkpoints lie, and who is told.
+        number: number of the member of an ensemble, from 1; 0 for a network by itself.
+    """
+    from pipeline.models.detect_activation import check_activation
+    from pipeline.models.load import load_model_spec
+    from pipeline.recipe.task import judged_by_labels
+    from pipeline.tasks.table import task_of
+    from pipeline.training.settings import TrainingData
+
+    info, train = data.info, settings.train
+    spec = load_model_spec(settings.model, settings.folder, info)
+    network = _network(settings, spec, data.train, fitted=info.statistics is not None, reporter=outputs.reporter)
     spec = _first_call(
         settings,
         spec,
         network,
-        task=task_of(data.task),
-        examples=examples,
-        validation=validation,
+        task=task_of(info.task),
+        examples=data.train,
+        validation=data.validation,
         reporter=outputs.reporter,
     )
-    task = task_of(data.task, outputs=spec.outputs, folder=settings.folder).trained_on(examples.labels)
-    criterion = _criterion(settings, spec, task=task, examples=examples)
-    _first_step(settings, spec, network, criterion, task=task, examples=examples)
+    task = task_of(info.task, outputs=spec.outputs, folder=settings.folder).trained_on(data.train.labels)
+    criterion = _criterion(settings, spec, task=task, examples=data.train)
+    _first_step(settings, spec, network, criterion, task=task, examples=data.train)
+    if number <= 1:
+        _sheet(settings, spec, data.train, outputs)
     trained = None
-    if data.labelled and (train.epochs or judged_by_labels(data.task)):
-        split = TrainingData(task=task, train=examples, validation=validation)
-        origin = _origin(settings, data)
-        trained = _train(settings, spec, network, criterion, data=split, origin=origin, outputs=outputs)
+    if info.labelled and (train.epochs or judged_by_labels(info.task)):
+        split = TrainingData(task=task, train=data.train, validation=data.validation)
+        origin = _origin(settings, info)
+        trained = _train(settings, spec, network, criterion, data=split, origin=origin, outputs=outputs, number=number)
     if train.epochs:  # the activation of a last layer that starts from zeros shows only now
-        check_activation(spec, network, task=task, examples=examples, source=_source(model))
-    save_weights(outputs.path(Kind.WEIGHTS, "weights.safetensors"), network)
-    info = spec.to_info(network, task=task, files=files_behind(model, settings.folder, recorded()))
-    write_document(outputs.path(Kind.MODEL_INFO, "model.json"), info)
-    if trained is not None and judged_by_labels(data.task):
-        write_report(outputs, spec, network, task=task, validation=validation, device=train.device)
-    _write_history(settings, trained, task=task, labelled=data.labelled, outputs=outputs)
+        check_activation(spec, network, task=task, examples=data.train, source=_source(settings.model))
+    return FloatNetwork(spec=spec, network=network, task=task, criterion=criterion, trained=trained)
 
 
 def _criterion(settings: TrainSettings, spec: ModelSpec, *, task: Task, examples: Split) -> Criterion:
@@ -152,6 +201,7 @@ def _train(
     data: TrainingData,
     origin: dict[str, str],
     outputs: Outputs,
+    number: int,
 ) -> Trained:
     """Train the network in place, and evaluate it on validation; without epochs it is only evaluated."""
     from dataclasses import replace
@@ -161,18 +211,20 @@ def _train(
     from pipeline.training.resume import forget_what_cannot_go_on
     from pipeline.training.settings import Objective, Session, settings_of
 
-    training = replace(
-        settings_of(settings.train, untrained=settings.model.weights is None), checkpoints=settings.checkpoints
-    )
+    untrained = settings.model.weights is None or settings.model.head == "replace"
+    training = replace(settings_of(settings.train, untrained=untrained), checkpoints=settings.checkpoints)
+    scratch = outputs.scratch / f"member-{number}" if number else outputs.scratch
+    scratch.mkdir(exist_ok=True)
     trained = train_network(
         spec,
         network,
         data=data,
         settings=training,
         objective=Objective(loss=of_labels(criterion), criterion=criterion),
-        session=Session(scratch=outputs.scratch, reporter=outputs.reporter, resume=outputs.resume, origin=origin),
+        session=Session(scratch=scratch, reporter=outputs.reporter, resume=outputs.resume, origin=origin),
     )
-    forget_what_cannot_go_on(training, outputs.scratch)
+    if not number:  # the members of an ensemble are kept until all of them are there
+        forget_what_cannot_go_on(training, scratch)
     return trained
 
 
@@ -212,26 +264,45 @@ def _write_history(
     )
 
 
+def _sheet(settings: TrainSettings, spec: ModelSpec, examples: Split, outputs: Outputs) -> None:
+    """Draw what augmentation makes of training pictures, before they are trained on."""
+    from pipeline.training.augment import require_pictures
+    from pipeline.training.augmentation_sheet import draw_augmentation
+    from pipeline.training.settings import augmentation_of
+
+    augmentation = augmentation_of(settings.train)
+    if settings.train.epochs and augmentation.keys:
+        require_pictures(augmentation, spec.inputs, section="train")
+        path = outputs.path(Kind.AUGMENTATION_SHEET, "augmentation.png")
+        draw_augmentation(path, spec, examples, augmentation, seed=settings.train.seed)
+
+
 def _source(model: Model) -> str:
     """Say where the network comes from, for messages."""
     return f"model.name {model.name}" if model.factory is None else f"model.factory {model.factory}"
 
 
-def _network(settings: TrainSettings, spec: ModelSpec, *, fitted: bool, reporter: Reporter) -> nn.Module:
+def _network(
+    settings: TrainSettings, spec: ModelSpec, examples: Split, *, fitted: bool, reporter: Reporter
+) -> nn.Module:
     """Build the network with the weights to start from, and check that the recipe's variants and search suit it.
 
     Args:
         settings: what the stage sees of a recipe.
         spec: specification of the model.
+        examples: training examples, with which the last layer is found where it is made anew.
         fitted: whether the statistics of the training split were fitted for a network that is trained here.
         reporter: receives what is assumed, and what cannot be checked.
     """
     from pipeline.compress.layer_names import check_layer_names
     from pipeline.models.first_call import check_network
+    from pipeline.models.head import find_head
     from pipeline.models.own_weights import require_own_weights, require_weights_made_here
+    from pipeline.models.published_weights import weights_place
     from pipeline.models.weights import load_weights
     from pipeline.training.augment import Augmentation, require_pictures
     from pipeline.training.loop import build_network
+    from pipeline.training.settings import freezing_of
 
     model, train = settings.model, settings.train
     network = build_network(spec, seed=train.seed)
@@ -241,12 +312,17 @@ def _network(settings: TrainSettings, spec: ModelSpec, *, fitted: bool, reporter
     for section, shift in (("fine-tune", max(shifts, default=0)), ("search", settings.search_shift)):
         require_pictures(Augmentation(shift=shift), spec.inputs, section=section)
     if model.weights is not None:
-        for line in load_weights(settings.folder / model.weights, network, key=model.weights_key):
+        head = find_head(spec, network, examples, source=_source(model)) if model.head == "replace" else None
+        place = weights_place(model.weights, settings.folder)
+        for line in load_weights(place, network, key=model.weights_key, new_head=head):
             reporter.log(f"train: {line}")
     elif train.epochs == 0:
         require_own_weights(spec, network, seed=train.seed, reporter=reporter)
     elif fitted and model.factory is not None and spec.assumed:
         require_weights_made_here(spec, network, seed=train.seed)
+    freezing = freezing_of(train)
+    freezing.check(network)
+    freezing.start_epoch(network, 1)
     if spec.assumed and (fitted or model.weights is not None or train.epochs == 0):
         reporter.log(f"train: model.preprocessing is not given; assumed: {_assumption(spec, fitted=fitted)}")
     return network
@@ -312,7 +388,7 @@ STAGE = Stage(
     name="train",
     reads=(Kind.DATA_INFO, Kind.TRAIN_DATA, Kind.VALIDATION_DATA),
     writes=(Kind.WEIGHTS, Kind.MODEL_INFO, Kind.TRAINING_HISTORY, Kind.LEARNING_CURVES),
-    may_write=(Kind.VALIDATION_METRICS, Kind.CONFUSION_MATRIX, Kind.WORST_EXAMPLES),
+    may_write=(Kind.AUGMENTATION_SHEET, Kind.VALIDATION_METRICS, Kind.CONFUSION_MATRIX, Kind.WORST_EXAMPLES),
     settings=settings,
     run=run,
     outside=outside,

@@ -1,15 +1,21 @@
-"""Augment training pictures: each look moves a picture another way, so that a network sees more pictures."""
+"""Augment training pictures: each look changes a picture another way, so that a network sees more pictures.
+
+Flips and shifts are moves of whole pixels, of which fine-tuning has a fixed number of copies that the teacher answers.
+The other changes, and mixtures of pictures, belong to the training of the float network alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from pipeline._handlers.decode import InputSpec
 from pipeline.errors import UsageError
+from pipeline.training.mixing import Mix, Mixing
+from pipeline.training.transforms import Transforms
 
 # This is the number of shifted copies of each training picture. The teacher answers each copy once; eight are enough
 # that no epoch of a short training repeats one.
@@ -18,22 +24,44 @@ _COPIES = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """The ways in which training pictures may be moved; all pictures of an example are moved together.
+    """The ways in which training pictures may be changed; all pictures of an example are changed alike.
 
     A move is three whole numbers: 1 if mirrored, pixels down, pixels to the right.
 
     Args:
         horizontal_flip: whether pictures are mirrored with probability 1/2.
         shift: largest shift each way, in pixels; all shifts are equally likely, and pixels from outside are 0.
+        transforms: how moved pictures are changed then.
+        mixing: how the pictures of a batch are mixed in the end.
     """
 
     horizontal_flip: bool = False
     shift: int = 0
+    transforms: Transforms = field(default_factory=Transforms)
+    mixing: Mixing = field(default_factory=Mixing)
 
     @property
     def moves(self) -> bool:
         """Whether any picture is moved at all."""
         return self.horizontal_flip or self.shift > 0
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The settings that change pictures, in their order."""
+        moves = [key for key in ("horizontal_flip", "shift") if getattr(self, key)]
+        return (*moves, *self.transforms.keys, *self.mixing.keys)
+
+    def apply(self, inputs: tuple[Tensor, ...], pictures: Sequence[bool]) -> tuple[tuple[Tensor, ...], Mix | None]:
+        """Change the pictures of a batch that were moved already, and mix them.
+
+        Args:
+            inputs: raw values (B, *shape) of each input.
+            pictures: whether each of them is a picture, (B, C, H, W).
+
+        Returns:
+            The inputs in the same types and memory layouts, and how they were mixed; None where they were not.
+        """
+        return self.mixing.apply(self.transforms.apply(inputs, pictures))
 
     def draw(self, count: int) -> Tensor | None:
         """Draw `count` moves, (count, 3) int64, from torch's random state; None if nothing moves."""
@@ -62,7 +90,7 @@ class Augmentation:
 
 
 def require_pictures(augmentation: Augmentation, inputs: Sequence[InputSpec], *, section: str) -> None:
-    """Stop where there is nothing to move.
+    """Stop where there is nothing to change, or where pictures are of another kind than a change needs.
 
     Args:
         augmentation: augmentation that the recipe sets.
@@ -70,12 +98,28 @@ def require_pictures(augmentation: Augmentation, inputs: Sequence[InputSpec], *,
         section: section of the recipe, for the message.
 
     Raises:
-        UsageError: no input is a picture.
+        UsageError: no input is a picture, or pictures are not bytes, or have no colours, or lie beside other inputs.
     """
-    if augmentation.moves and not any(len(spec.shape) == 3 for spec in inputs):
+    if not augmentation.keys:
+        return
+    shapes = ", ".join(f"{spec.name} {spec.dtype} {spec.shape}" for spec in inputs)
+    pictures = [spec for spec in inputs if len(spec.shape) == 3]
+    if augmentation.moves and not pictures:
         shapes = ", ".join(f"{spec.name} {spec.shape}" for spec in inputs)
         key, off = ("shift", "0") if augmentation.shift else ("horizontal_flip", "false")
         raise UsageError(f"{section}.{key}: expected an input of shape (C, H, W), found {shapes}; set it {off}")
+    transforms, mixing = augmentation.transforms, augmentation.mixing
+    for keys, fits, needed in (
+        (transforms.keys, bool(pictures), "an input of shape (C, H, W)"),
+        (transforms.byte_keys, all(spec.dtype == "uint8" for spec in pictures), "pictures of bytes (uint8)"),
+        (transforms.byte_keys, all(spec.shape[0] in (1, 3) for spec in pictures), "pictures of 1 or 3 channels"),
+        (transforms.colour_keys, all(spec.shape[0] == 3 for spec in pictures), "pictures of 3 channels"),
+        (mixing.keys, len(pictures) == len(inputs), "pictures (C, H, W) alone, for nothing else can be mixed"),
+    ):
+        if keys and not fits:
+            raise UsageError(
+                f"{section}.augmentation.{keys[0]}: expected {needed}, found {shapes}; leave {' and '.join(keys)} out"
+            )
 
 
 def moved(pictures_NCHW: Tensor, indices_B: Tensor, moves_B3: Tensor) -> Tensor:

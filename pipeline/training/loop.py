@@ -166,6 +166,7 @@ def _start(
     """Make the objects of a training, before its first step."""
     device, optimization = examples.device, settings.optimization
     precision = choose_precision(settings.mixed_precision, device, reporter=session.reporter, purpose=session.purpose)
+    settings.freezing.prepare(network)
     optimizer = make_optimizer(optimization, network.parameters(), scaled=precision.scaler is not None)
     steps = len(_groups(batches(torch.arange(len(examples)), settings.batch_size), optimization.accumulate))
     state = TrainingState(
@@ -247,6 +248,7 @@ def _train_epoch(run: _Run, number: int) -> Metrics:
     for module in run.state.network.modules() if settings.thaw else ():
         if isinstance(module, _BatchNorm):
             module.training = True
+    settings.freezing.start_epoch(run.state.network, number)
     order = batches(run.sampler.draw().to(device), settings.batch_size)
     loss_sum = torch.zeros((), device=device)
     score_sum = torch.zeros((), dtype=torch.int64, device=device)

@@ -25,6 +25,9 @@ from pipeline.recipe.train import EarlyStopping, Lbfgs, Plateau, StepDecay, Trai
 from pipeline.tasks.loss import Criterion, Loss
 from pipeline.tasks.task import Task
 from pipeline.training.augment import Augmentation
+from pipeline.training.freeze import Freezing
+from pipeline.training.mixing import Mixing
+from pipeline.training.transforms import Transforms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +92,8 @@ class TrainingSettings:
         batch_size: examples in a batch.
         optimization: how the weights change at each step.
         selection: which epoch's weights are kept.
-        augmentation: ways in which training pictures are moved.
+        augmentation: ways in which training pictures are changed.
+        freezing: modules that are not trained, or not at first.
         copies: whether each epoch draws one of the augmentation's fixed copies for each example, instead of any move.
         sampling: how the examples of an epoch are drawn.
         seed: seed of shuffling, augmentation and dropout.
@@ -108,6 +112,7 @@ class TrainingSettings:
     optimization: Optimization
     selection: Selection = field(default_factory=Selection)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    freezing: Freezing = field(default_factory=Freezing)
     copies: bool = False
     sampling: SamplingName = "shuffled"
     seed: int = 0
@@ -198,7 +203,8 @@ def settings_of(train: Train, *, untrained: bool) -> TrainingSettings:
             accumulate=train.accumulate,
         ),
         selection=Selection(keep=train.keep, monitor=train.monitor, early_stopping=train.early_stopping),
-        augmentation=Augmentation(horizontal_flip=train.horizontal_flip, shift=train.shift),
+        augmentation=augmentation_of(train),
+        freezing=freezing_of(train),
         sampling=train.sampling,
         seed=train.seed,
         device=train.device,
@@ -209,3 +215,19 @@ def settings_of(train: Train, *, untrained: bool) -> TrainingSettings:
         untrained=untrained,
         checkpoints=train.checkpoints,
     )
+
+
+def augmentation_of(train: Train) -> Augmentation:
+    """How a recipe's section `[train]` changes training pictures."""
+    changes = train.augmentation
+    return Augmentation(
+        horizontal_flip=train.horizontal_flip,
+        shift=train.shift,
+        transforms=Transforms(**changes.model_dump(exclude={"mixup", "cutmix"})),
+        mixing=Mixing(mixup=changes.mixup, cutmix=changes.cutmix),
+    )
+
+
+def freezing_of(train: Train) -> Freezing:
+    """What a recipe's section `[train]` freezes."""
+    return Freezing(names=train.freeze, unfreeze_after=train.unfreeze_after)

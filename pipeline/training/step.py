@@ -16,6 +16,7 @@ from pipeline.training.augment import Augmentation
 from pipeline.training.average import add_to_average
 from pipeline.training.device import random_state, restore_random_state
 from pipeline.training.examples import Examples
+from pipeline.training.mixing import main_labels, mixed_loss
 from pipeline.training.state import TrainingState
 
 
@@ -30,7 +31,7 @@ class Stepper:
         loss: loss that is minimised.
         task: task of the network.
         activation: activation that its outputs already have.
-        augmentation: ways in which training pictures are moved.
+        augmentation: ways in which training pictures are changed.
         copy_moves: moves (V, N, 3) of fixed copies of the examples, of which each batch draws; None to draw any moves.
         clip_norm: largest norm of all gradients together; None for any.
     """
@@ -141,15 +142,16 @@ def _lbfgs_step(stepper: Stepper, optimizer: torch.optim.LBFGS, parts: Sequence[
 
 def _evaluate(stepper: Stepper, batch: Batch) -> tuple[Tensor, StepFigures]:
     """The loss of a batch, with its graph, and its figures."""
-    raw = stepper.examples.take(batch.indices, batch.moves)
+    examples = stepper.examples
+    raw, mix = stepper.augmentation.apply(examples.take(batch.indices, batch.moves), examples.pictures)
     precision = stepper.state.precision
     with precision.forward():
         outputs_BK = joined(stepper.model(*raw))
     if precision.dtype is not None:
         outputs_BK = outputs_BK.float()  # the loss is computed in float32
-    labels_B = stepper.examples.targets[batch.indices]
-    loss = stepper.loss(outputs_BK, labels_B, batch.indices, batch.copies)
-    scores = stepper.task.score_sum(outputs_BK.detach(), labels_B, activation=stepper.activation)
+    labels_B = examples.targets[batch.indices]
+    loss = mixed_loss(stepper.loss, mix)(outputs_BK, labels_B, batch.indices, batch.copies)
+    scores = stepper.task.score_sum(outputs_BK.detach(), main_labels(labels_B, mix), activation=stepper.activation)
     return loss, StepFigures(loss_sum=loss.detach() * len(batch.indices), score_sum=scores)
 
 

@@ -35,7 +35,7 @@ def _run(script: str, folder: Path) -> str:
 
 
 def _recipe(folder: Path) -> Path:
-    [block] = [block for kind, block in BLOCKS if kind == "toml"]
+    block = next(block for kind, block in BLOCKS if kind == "toml")
     path = folder / block.partition("\n")[0].removeprefix("# ")
     path.write_text(block)
     return path

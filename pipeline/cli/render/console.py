@@ -143,9 +143,15 @@ def draw_result(console: Console, result: BuildResult) -> None:
     console.print("Selected ", Text(visible(result.selected), style="bold"), visible(f": {result.why}."), sep="")
     console.print(
         f"{test_lines(result)}\nArchive: {result.archive}\n{_unlisted(result)}"
-        f"Picture of the trade-off: {result.run_dir / 'pareto.png'}\n"
+        f"Picture of the trade-off: {result.run_dir / 'pareto.png'}\n{_augmented(result)}"
         f"{result.run_dir} takes {result.run_bytes / 1e6:,.1f} MB; `pipeline clean` keeps its winner and the evidence."
     )
+
+
+def _augmented(result: BuildResult) -> str:
+    """Say where augmented training pictures are drawn; empty where nothing was augmented."""
+    sheet = result.augmentation_sheet
+    return "" if sheet is None else f"Training pictures as augmentation leaves them: {sheet}\n"
 
 
 def _unlisted(result: BuildResult) -> str:

@@ -78,7 +78,7 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
         ),
         (
             "model.name=resnet-18",
-            "mlp, resnet18, or your own in model.factory; did you mean resnet18?, found 'resnet-18'",
+            "timm:NAME, or your own in model.factory; did you mean resnet18?, found 'resnet-18'",
         ),
         (
             "data.name=fashion_mnist",

@@ -33,7 +33,10 @@ FIRST = {
 
 @pytest.mark.parametrize("name", builtin_recipes())
 def test_settings_that_came_later_are_not_written_where_they_are_not_used(name: str) -> None:
-    assert set(load_recipe(name).model_dump(mode="json")["train"]) == FIRST
+    recipe = load_recipe(name)
+    written = set(recipe.model_dump(mode="json")["train"])
+    assert written >= FIRST
+    assert written - FIRST <= recipe.train.model_fields_set
 
 
 def test_a_recipe_comes_back_as_it_was_written(tmp_path: Path) -> None:

@@ -82,6 +82,18 @@ def test_what_a_reader_of_the_archive_has_to_allow_is_told(capsys: pytest.Captur
     ) in out
 
 
+def test_the_sheet_of_augmented_pictures_is_named_where_there_is_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = replace(built(candidate()), run_dir=tmp_path)
+    print_result(result)
+    assert "augmentation" not in capsys.readouterr().out
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "augmentation.png").write_bytes(b"")
+    print_result(result)
+    assert "Training pictures as augmentation leaves them:" in capsys.readouterr().out
+
+
 def test_too_few_examples_for_one_confident_flip_are_told_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     few = quality(examples=539)
     print_result(built(candidate(judged=few), candidate("slim38.4", judged=few), searched=("slim38.4",)))

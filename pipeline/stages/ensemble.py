@@ -1,0 +1,89 @@
+"""Makes the members of an ensemble, each as a network by itself is made, and puts them together."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pipeline.engine.stage import Outputs
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.stages.train import FloatNetwork, LoadedData, TrainSettings
+    from pipeline.training.loop import Trained
+
+
+def make_ensemble(settings: TrainSettings, data: LoadedData, outputs: Outputs) -> FloatNetwork:
+    """Make all members, one after the other. An interrupted call goes on with the member that it was at.
+
+    Args:
+        settings: what the stage sees of a recipe with an ensemble.
+        data: what the members are trained and validated on.
+        outputs: where their checkpoints lie, and who is told.
+
+    Returns:
+        The ensemble; its epochs have the means of its members' figures, and its last figures are its own.
+
+    Raises:
+        UsageError: the user names a checkpoint, members cannot be averaged, or there is no layer that a pass names.
+    """
+    from dataclasses import replace
+
+    from pipeline.compress.layer_names import check_layer_names
+    from pipeline.models.ensemble import assemble
+    from pipeline.models.load import load_model_spec
+    from pipeline.stages.train import make_network
+    from pipeline.training.member_epochs import mean_epochs
+
+    if outputs.resume is not None:
+        raise UsageError(
+            f"--resume {outputs.resume}: expected none with model.ensemble, because each member has checkpoints of its "
+            "own; leave it out, and the training goes on where it was"
+        )
+    spec = load_model_spec(settings.model, settings.folder, data.info)
+    check_layer_names(spec.build(), settings.variants)
+    members = []
+    for number, (name, member) in enumerate(_members(settings), start=1):
+        outputs.reporter.log(f"train: member {number}, {name}")
+        members.append(make_network(member, data, outputs, number=number))
+    first = members[0]
+    ensemble = replace(first, spec=spec, network=assemble([member.network for member in members], spec), trained=None)
+    histories = [member.trained for member in members if member.trained is not None]
+    if histories:
+        trained = _evaluate(settings, ensemble, data, outputs)
+        epochs = mean_epochs([history.epochs for history in histories])
+        ensemble = replace(ensemble, trained=replace(trained, epochs=epochs))
+    for folder in outputs.scratch.glob("member-*"):
+        shutil.rmtree(folder)
+    return ensemble
+
+
+def _members(settings: TrainSettings) -> Iterator[tuple[str, TrainSettings]]:
+    """What the stage sees of each member, as of a network by itself, and what is its own, in words."""
+    ensemble, model, train = settings.model.ensemble, settings.model, settings.train
+    assert ensemble is not None
+    # Passes name layers of the ensemble, and not of a member.
+    alone = settings.model_copy(update={"variants": (), "model": model.member()})
+    for seed in ensemble.seeds:
+        yield f"from seed {seed}", alone.model_copy(update={"train": train.model_copy(update={"seed": seed})})
+    for weights in ensemble.weights:
+        yield f"from {weights}", alone.model_copy(update={"model": model.member(weights)})
+
+
+def _evaluate(settings: TrainSettings, ensemble: FloatNetwork, data: LoadedData, outputs: Outputs) -> Trained:
+    """Evaluate the ensemble on validation."""
+    from dataclasses import replace
+
+    from pipeline.training.loop import train_network
+    from pipeline.training.loss import of_labels
+    from pipeline.training.settings import Objective, Session, TrainingData, settings_of
+
+    return train_network(
+        ensemble.spec,
+        ensemble.network,
+        data=TrainingData(task=ensemble.task, train=data.train, validation=data.validation),
+        settings=replace(settings_of(settings.train, untrained=False), epochs=0),
+        objective=Objective(loss=of_labels(ensemble.criterion), criterion=ensemble.criterion),
+        session=Session(scratch=outputs.scratch, reporter=outputs.reporter),
+    )
