@@ -35,8 +35,7 @@ SPEC = ModelSpec(
 )
 def test_the_section_of_the_recipe_arrives_as_it_was(fields: dict[str, Any]) -> None:
     model = Model.model_validate({"name": "mlp", **fields})
-    source = EagerSource(
-        settings=model, folder=Path(), data_info=Path("d"), model_info=Path("m"), weights=Path("w"), samples=Path("s")
-    )
+    files = {name: Path(name) for name in ("folder", "data_info", "model_info", "weights", "samples")}
+    source = EagerSource(settings=model, **files)
     for subject in eager_subjects(source, SPEC, batch_sizes=[1], threads=1):
         assert Model.model_validate(subject.job["model"]) == model
