@@ -115,7 +115,10 @@ def train_network(
     device = choose_device(settings.device)
     examples, held_out = to_examples(spec, data.train, device), to_examples(spec, data.validation, device)
     model = spec.deployable(network).to(device)
-    layout = set_layout(model, examples.take(torch.arange(min(2, len(examples)), device=device)))
+    # Torch's LBFGS looks at all gradients as one vector, which those of pictures laid out channels last cannot be.
+    layout = torch.contiguous_format
+    if settings.optimization.optimizer != "lbfgs":
+        layout = set_layout(model, examples.take(torch.arange(min(2, len(examples)), device=device)))
     examples, held_out = replace(examples, layout=layout), replace(held_out, layout=layout)
     with repeatable(device), keep_freed_memory():
         torch.manual_seed(settings.seed)

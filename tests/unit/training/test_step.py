@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline._handlers.decode import InputSpec
+from pipeline.data.dataset import Split
 from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import ModelSpec
 from pipeline.recipe.train import Lbfgs
@@ -61,6 +64,24 @@ def test_lbfgs_reaches_in_a_few_steps_what_takes_gradients_many(tmp_path: Path) 
     assert losses[-1] < 1e-3
     assert slow.epochs[-1].train.loss is not None
     assert slow.epochs[-1].train.loss > 0.1
+
+
+def test_lbfgs_trains_convolutions(tmp_path: Path) -> None:
+    lbfgs = {"optimizer": "lbfgs", "learning_rate": 1.0, "schedule": "constant", "weight_decay": 0.0}
+    spec = ModelSpec(
+        name="m",
+        build=lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 2), nn.Flatten(), nn.Linear(4, 2)),
+        preprocess=ToFloat,
+        inputs=(InputSpec(name="x", dtype="float32", shape=(2, 4, 4), low=-99, high=99),),
+        labels=("a", "b"),
+    )
+    raw = np.random.default_rng(3).normal(size=(200, 2, 4, 4)).astype(np.float32)
+    split = Split(inputs={"x": raw}, labels=(raw[:, 0].mean(axis=(1, 2)) > 0).astype(np.int64))
+    data = TrainingData(task=TASK, train=split, validation=split)
+    _, trained = train(
+        tmp_path / "a", settings(lbfgs, epochs=4, batch_size=200), spec=spec, data=data, objective=OBJECTIVE
+    )
+    assert trained.final.score > 0.9
 
 
 def test_an_evaluation_of_lbfgs_sees_the_same_dropout_as_the_others_of_its_step(tmp_path: Path) -> None:
