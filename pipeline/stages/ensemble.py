@@ -10,7 +10,8 @@ from pipeline.engine.stage import Outputs
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipeline.stages.train import FloatNetwork, LoadedData, TrainSettings
+    from pipeline.stages.float_network import FloatNetwork, LoadedData
+    from pipeline.stages.train_settings import TrainSettings
     from pipeline.training.loop import Trained
 
 
@@ -33,7 +34,7 @@ def make_ensemble(settings: TrainSettings, data: LoadedData, outputs: Outputs) -
     from pipeline.compress.layer_names import check_layer_names
     from pipeline.models.ensemble import assemble
     from pipeline.models.load import load_model_spec
-    from pipeline.stages.train import make_network
+    from pipeline.stages.float_network import make_network
     from pipeline.training.member_epochs import mean_epochs
 
     if outputs.resume is not None:
