@@ -20,7 +20,7 @@ from pipeline.engine.deadline import UNLIMITED, TimeLimit
 from pipeline.engine.stage import Reporter, Silent
 from pipeline.models.spec import AnyDeployable, ModelSpec
 from pipeline.models.weights import load_network
-from pipeline.recipe.names import DeviceName, MixedPrecision
+from pipeline.recipe.names import DeviceName, MixedPrecision, SamplingName
 from pipeline.tasks.loss import Criterion
 from pipeline.tasks.task import Task
 from pipeline.training.augment import Augmentation
@@ -53,6 +53,7 @@ class Context:
             of the criterion.
         reporter: receives the progress of training.
         mixed_precision: number format of the forward pass while a network is trained.
+        sampling: how the examples of an epoch are drawn while a network is trained.
         limit: time limit; it is checked whenever training reports its progress, and between two steps of a scan.
     """
 
@@ -74,6 +75,7 @@ class Context:
     criterion: Criterion | None = None
     reporter: Reporter = field(default_factory=Silent)
     mixed_precision: MixedPrecision = "off"
+    sampling: SamplingName = "shuffled"
     limit: TimeLimit = UNLIMITED
 
     def network(self) -> nn.Module:

@@ -88,6 +88,7 @@ def tuned_weights(passes: Sequence[Pass], context: Context, *, name: str) -> Pat
             seed=fine_tune.seed,
             device=context.device,
             mixed_precision=context.mixed_precision,
+            sampling=context.sampling,
         ),
         session=Session(scratch=folder, reporter=context.reporter, limit=context.limit, purpose=f"fine-tune {name}"),
     )
@@ -133,6 +134,7 @@ def _tuned_file(before: Sequence[Pass], fine_tune: FineTune, context: Context) -
         asdict(augmentation_of(fine_tune, context)),
         *(step.model_dump(mode="json") for step in (*before, fine_tune)),
         *([] if context.mixed_precision == "off" else [context.mixed_precision]),
+        *([] if context.sampling == "shuffled" else [context.sampling]),
     ]
     return context.cache / f"{_key(context, *settings)}.safetensors"
 

@@ -234,7 +234,7 @@ def _run(
 ) -> tuple[tuple[Artifact, ...], Recording]:
     temporary, scratch = outputs.folder, outputs.scratch
     temporary.mkdir()
-    if _read_otherwise(scratch, folder):
+    if outputs.resume is None and _read_otherwise(scratch, folder):
         shutil.rmtree(scratch)
     scratch.mkdir(parents=True, exist_ok=True)
     inputs = {(artifact.kind, artifact.candidate): run_dir / artifact.path for artifact in files}

@@ -72,6 +72,9 @@ def _weights(value: Any) -> Any:
     return value
 
 
+ClassWeights = Annotated[Literal["balanced"] | dict[str, float] | None, BeforeValidator(_weights)]
+
+
 class Train(Section):
     """Training of the float network."""
 
@@ -152,7 +155,7 @@ class Train(Section):
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1, description="of the cross-entropy: share of the target spread over all classes"
     )
-    class_weights: Annotated[Literal["balanced"] | dict[str, float] | None, BeforeValidator(_weights)] = Field(
+    class_weights: ClassWeights = Field(
         default=None,
         description="weight of each class in the loss, by name (1 for others), or balanced: the rarer, the heavier",
     )

@@ -114,8 +114,8 @@ def _of_loss(train: Train) -> Iterator[str]:
         )
     if isinstance(train.class_weights, dict):
         for name, weight in train.class_weights.items():
-            if not 0 <= weight < float("inf"):
-                yield f"class_weights.{name} = {weight:g}: expected a finite number of at least 0"
+            if not 0 < weight < float("inf"):
+                yield f"class_weights.{name} = {weight:g}: expected a finite number above 0"
 
 
 def _of_freezing(train: Train) -> Iterator[str]:

@@ -17,9 +17,10 @@ from pipeline.formats import FormatName
 from pipeline.recipe.candidates import Candidates, Export
 from pipeline.recipe.limits import Measure, Verify
 from pipeline.recipe.model import Model
-from pipeline.recipe.names import DeviceName, MixedPrecision
+from pipeline.recipe.names import DeviceName, MixedPrecision, SamplingName
 from pipeline.recipe.recipe import Recipe
 from pipeline.recipe.section import Section
+from pipeline.recipe.train import ClassWeights
 from pipeline.search.settings import SearchSettings, search_settings
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class CandidatesSettings(Section):
     From the `[train]` section the stage sees only the settings that fine-tuning uses too.
     """
 
-    LATER: ClassVar[frozenset[str]] = frozenset({"mixed_precision"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"mixed_precision", "class_weights", "sampling"})
 
     model: Model
     horizontal_flip: bool
@@ -52,6 +53,8 @@ class CandidatesSettings(Section):
     loss: str | None
     device: DeviceName
     mixed_precision: MixedPrecision = "off"
+    class_weights: ClassWeights = None
+    sampling: SamplingName = "shuffled"
     candidates: Candidates
     search: SearchSettings | None
     export: Export
@@ -73,6 +76,8 @@ def settings(recipe: Recipe) -> CandidatesSettings:
         loss=recipe.train.loss,
         device=recipe.train.device,
         mixed_precision=recipe.train.mixed_precision,
+        class_weights=recipe.train.class_weights,
+        sampling=recipe.train.sampling,
         candidates=recipe.candidates,
         search=search_settings(recipe),
         export=recipe.export,
@@ -86,7 +91,7 @@ def settings(recipe: Recipe) -> CandidatesSettings:
 
 
 def _model_key(settings: CandidatesSettings, data_info: Path) -> str:
-    """Digest all that the model is made of besides its weights, and the user's loss. Both were loaded before."""
+    """Digest all that the model is made of besides its weights, and its loss. Both were loaded before."""
     from pipeline.engine.artifacts import digest_bytes, digest_file
     from pipeline.engine.reads import recorded
     from pipeline.models.outside import outside_digests
@@ -97,6 +102,8 @@ def _model_key(settings: CandidatesSettings, data_info: Path) -> str:
         outside_digests(model, settings.factories, settings.folder),
         digest_file(data_info),
         recorded(),
+        *([] if settings.loss is None else [settings.loss]),
+        *([] if settings.class_weights is None else [settings.class_weights]),
     ]
     return digest_bytes(json.dumps(parts, sort_keys=True).encode())
 
@@ -150,6 +157,7 @@ def make_context(
         augmentation=Augmentation(horizontal_flip=settings.horizontal_flip, shift=settings.shift),
         device=settings.device,
         mixed_precision=settings.mixed_precision,
+        sampling=settings.sampling,
         scratch=scratch,
         cache=scratch if cache is None else cache,
         reporter=reporter,
@@ -195,11 +203,12 @@ def _training_context(
         The context, and the float network's outputs on validation, (N, K).
     """
     from pipeline.candidates.evaluate import float_logits, other_sizes, write_samples
-    from pipeline.data.dataset import read_info
+    from pipeline.data.dataset import read_info, read_split
     from pipeline.engine.documents import read_document
     from pipeline.models.info import ModelInfo
     from pipeline.recipe.task import judged_by_labels
     from pipeline.tasks.table import task_of
+    from pipeline.training.class_weights import class_weights
     from pipeline.training.loss import load_criterion
 
     data = read_info(inputs.one(Kind.DATA_INFO))
@@ -224,8 +233,18 @@ def _training_context(
         cache=outputs.cache,
         reporter=outputs.reporter,
     )
+    targets = read_split(files[Kind.TRAIN_DATA]).labels
     criterion = load_criterion(
-        settings.loss, settings.folder, task=task, activation=model.outputs_are, outputs=model.outputs
+        settings.loss,
+        settings.folder,
+        task=task,
+        activation=model.outputs_are,
+        weights_K=(
+            None
+            if targets is None
+            else class_weights(settings.class_weights, task=task.settings, targets=targets, names=model.labels)
+        ),
+        outputs=model.outputs,
     )
     judged = data.labelled and judged_by_labels(data.task)
     return replace(

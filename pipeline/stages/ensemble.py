@@ -49,6 +49,7 @@ def make_ensemble(settings: TrainSettings, data: LoadedData, outputs: Outputs) -
         outputs.reporter.log(f"train: member {number}, {name}")
         members.append(make_network(member, data, outputs, number=number))
     first = members[0]
+    spec = replace(first.spec, build=spec.build)  # the first calls of the members showed the same
     ensemble = replace(first, spec=spec, network=assemble([member.network for member in members], spec), trained=None)
     histories = [member.trained for member in members if member.trained is not None]
     if histories:

@@ -87,6 +87,13 @@ def make_network(settings: TrainSettings, data: LoadedData, outputs: Outputs, *,
         split = TrainingData(task=task, train=data.train, validation=data.validation)
         origin = _origin(settings, info)
         trained = _train(settings, spec, network, criterion, data=split, origin=origin, outputs=outputs, number=number)
+    if trained is not None and trained.kept is not None:
+        which = f" of member {number}" if number else ""
+        figure = task.metric if train.monitor == "metric" else "loss"
+        outputs.reporter.log(
+            f"train: epoch {trained.kept} of {len(trained.epochs)}{which} is kept, the best on validation by the "
+            f"{figure}: validation chose it, so its figures there are a little too good"
+        )
     if train.epochs:  # the activation of a last layer that starts from zeros shows only now
         check_activation(spec, network, task=task, examples=data.train, source=_source(settings.model))
     return FloatNetwork(spec=spec, network=network, task=task, criterion=criterion, trained=trained)
@@ -176,6 +183,7 @@ def _network(
     shifts = [step.shift or 0 for variant in settings.variants for step in variant.passes if isinstance(step, FineTune)]
     for section, shift in (("fine-tune", max(shifts, default=0)), ("search", settings.search_shift)):
         require_pictures(Augmentation(shift=shift), spec.inputs, section=section)
+    head = None
     if model.weights is not None:
         head = find_head(spec, network, examples, source=_source(model)) if model.head == "replace" else None
         place = weights_place(model.weights, settings.folder)
@@ -187,6 +195,8 @@ def _network(
         require_weights_made_here(spec, network, seed=train.seed)
     freezing = freezing_of(train)
     freezing.check(network)
+    if head is not None:
+        freezing.require_trained(network, head, why='model.head = "replace" makes it anew')
     freezing.start_epoch(network, 1)
     if spec.assumed and (fitted or model.weights is not None or train.epochs == 0):
         reporter.log(f"train: model.preprocessing is not given; assumed: {_assumption(spec, fitted=fitted)}")

@@ -72,12 +72,6 @@ def _write_history(
     )
     curves = outputs.path(Kind.LEARNING_CURVES, "learning_curves.png")
     draw_learning_curves(curves, epochs, final, task=task, loss=name, kept=kept)
-    if kept is not None:
-        outputs.reporter.log(
-            f"train: epoch {kept} of {len(epochs)} is kept, the best on validation by the "
-            f"{task.metric if train.monitor == 'metric' else 'loss'}: validation chose it, so its figures there are a "
-            "little too good"
-        )
     further = (
         ""
         if final is None

@@ -6,6 +6,7 @@ The files hold no pickled code. Each has a digest in front, by which damage is n
 from __future__ import annotations
 
 import io
+import pickle
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -70,7 +71,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, metric: str, keep: 
     last = checkpoint.epochs[-1]
     words = re.sub(r"[^A-Za-z0-9]+", "-", metric)
     write_kept(folder / f"epoch-{last.epoch:04d}-{words}-{last.validation.score:.4f}.kept", content.getvalue())
-    for file in checkpoint_files(folder)[keep:]:
+    # Later ones are of a longer training that was begun here before.
+    for file in [file for file in checkpoint_files(folder) if _epoch_of(file) <= last.epoch][keep:]:
         file.unlink()
 
 
@@ -110,7 +112,13 @@ def read_checkpoint(path: Path) -> tuple[Path, Checkpoint]:
         except OSError as error:
             raise FileError(f"--resume {file}: expected a checkpoint, found: {error.strerror}") from error
         if content is not None:
-            return file, _parsed(content)
+            try:
+                return file, _parsed(content)
+            except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
+                raise FileError(
+                    f"--resume {file}: expected a checkpoint of pipeline train, found another file; checkpoints are "
+                    "called epoch-..."
+                ) from error
     what = f"found {len(files)} damaged" if files and files[0].exists() else "found none"
     raise FileError(
         f"--resume {path}: expected a checkpoint of pipeline train, or a folder of them, {what}; they lie in the run "

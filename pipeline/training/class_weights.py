@@ -57,7 +57,8 @@ def _balanced(task: TaskSettings, targets: NDArray[Any], outputs: int) -> NDArra
         case MultiLabel():
             # `torch.nn.BCEWithLogitsLoss` recommends examples without the label over those with it.
             having = targets.sum(axis=0, dtype=np.float64)
-            ratios: NDArray[np.float64] = np.where(having > 0, (len(targets) - having) / np.maximum(having, 1), 1.0)
+            both = (having > 0) & (having < len(targets))  # nothing is rare where all examples are alike
+            ratios: NDArray[np.float64] = np.where(both, (len(targets) - having) / np.maximum(having, 1), 1.0)
             return ratios
         case Regression() | Outputs():
             raise AssertionError(f"{task.kind} has no classes")

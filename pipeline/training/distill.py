@@ -17,7 +17,7 @@ from pipeline.data.dataset import Split
 from pipeline.engine.array_files import create_arrays, read_arrays
 from pipeline.engine.stage import Reporter
 from pipeline.models.spec import ModelSpec
-from pipeline.recipe.names import DeviceName, MixedPrecision
+from pipeline.recipe.names import DeviceName, MixedPrecision, SamplingName
 from pipeline.tasks.loss import Criterion
 from pipeline.training.answers import on_device
 from pipeline.training.augment import Augmentation, require_pictures
@@ -96,6 +96,7 @@ def fine_tuning(
     seed: int,
     device: DeviceName,
     mixed_precision: MixedPrecision = "off",
+    sampling: SamplingName = "shuffled",
 ) -> TrainingSettings:
     """The settings by which a compressed network is trained.
 
@@ -107,6 +108,7 @@ def fine_tuning(
         seed: seed of the shuffling and of the choice of copies.
         device: device to train on.
         mixed_precision: number format of the forward pass.
+        sampling: how the examples of an epoch are drawn.
     """
     return TrainingSettings(
         epochs=epochs,
@@ -119,6 +121,7 @@ def fine_tuning(
         seed=seed,
         device=device,
         mixed_precision=mixed_precision,
+        sampling=sampling,
         thaw=True,
     )
 

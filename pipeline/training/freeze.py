@@ -56,6 +56,25 @@ class Freezing:
                     "the start; add it to train.freeze, or leave it out"
                 )
 
+    def require_trained(self, network: nn.Module, name: str, *, why: str) -> None:
+        """Check that a module whose values are drawn at random is trained in some epoch.
+
+        Args:
+            network: network with that module.
+            name: name of the module.
+            why: reason for its values, for the message.
+
+        Raises:
+            UsageError: it stays frozen.
+        """
+        parameters = [f"{name}.{parameter}" for parameter, _ in network.get_submodule(name).named_parameters()]
+        frozen = [parameter for parameter in parameters if self._covers(parameter) and self._after(parameter) is None]
+        if frozen:
+            raise UsageError(
+                f"train.freeze: expected {name} to be trained, because {why}, found {frozen[0]} frozen at its random "
+                "values; leave it out, or add it to train.unfreeze_after"
+            )
+
     def prepare(self, network: nn.Module) -> None:
         """Let those parameters take a gradient that are trained in any epoch, so that an optimizer takes them all."""
         for name, parameter in network.named_parameters():

@@ -45,6 +45,9 @@ def go_on(state: TrainingState, settings: TrainingSettings, session: Session) ->
         )
         forget_checkpoints(folder)
     checkpoint = load_checkpoint(folder, log, up_to=settings.epochs)
+    if checkpoint is not None and checkpoint.planned != settings.epochs and settings.optimization.spans_the_run:
+        forget_checkpoints(folder)  # the file that says so was lost
+        checkpoint = None
     if checkpoint is not None:
         state.restore(checkpoint)
         log(f"{purpose}: continues after epoch {len(state.epochs)} of {settings.epochs}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any, assert_never
 
@@ -99,8 +100,8 @@ def make_schedule(
         steps_per_epoch: number of the optimizer's steps in one of them.
         monitor: figure by which `reduce-on-plateau` goes; the metric should rise, the loss fall.
     """
-    # At least one step is left for the schedule.
-    warm_up = min(round(settings.warm_up * steps_per_epoch), epochs * steps_per_epoch - 1)
+    # It is shorter than the run, so that at least one step is left for the schedule.
+    warm_up = math.floor(settings.warm_up * steps_per_epoch)
     steps = epochs * steps_per_epoch - warm_up
     rate = settings.learning_rate
     after_warm_up: LRScheduler

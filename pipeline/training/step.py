@@ -80,7 +80,8 @@ def take_step(stepper: Stepper, parts: Sequence[Tensor]) -> list[StepFigures]:
 
     Args:
         stepper: what the step works on.
-        parts: indices of the examples of each batch; the gradients of several add up to those of their union.
+        parts: indices of the examples of each batch; the gradients of several add up to those of their union,
+            but that a loss with weights of classes is a weighted mean of each.
 
     Returns:
         The figures of each batch, before the step.

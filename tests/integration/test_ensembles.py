@@ -118,3 +118,28 @@ def test_an_ensemble_is_proven_packed_and_served(recipe: Path) -> None:
     proven = pipeline.verify(built.archive)
     assert isinstance(proven, ArchiveVerification)
     assert proven.sha256 == built.archive_sha256
+
+
+SINGLE = """
+from torch import nn
+
+
+def build():
+    return nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 1))
+"""
+
+
+def test_members_with_one_output_for_two_classes(tmp_path: Path) -> None:
+    (tmp_path / "single.py").write_text(SINGLE)
+    (tmp_path / "single.toml").write_text(
+        '[model]\nfactory = "single:build"\nensemble = { seeds = [1, 2] }\n[data]\nname = "blobs"\n'
+        '[train]\nepochs = 60\nlearning_rate = 0.05\nkeep = "best"\nmonitor = "loss"\n'
+    )
+    told = Lines()
+    trained = pipeline.train(
+        tmp_path / "single.toml", run_dir=tmp_path / "run", overrides=("data.name=toy",), reporter=told
+    )
+    assert json.loads((tmp_path / "run" / "train" / "model.json").read_text())["single_output"] is True
+    assert json.loads(trained.history.read_text())["final"]["validation"]["accuracy"] == 1.0
+    kept = [line for line in told.said if "is kept, the best on validation by the loss" in line]
+    assert [line.partition(" of member ")[2][0] for line in kept] == ["1", "2"]

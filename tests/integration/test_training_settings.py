@@ -188,3 +188,28 @@ def test_how_many_checkpoints_are_kept_changes_no_key(folder: Path) -> None:
     pipeline.train(recipe, run_dir=folder / "run", overrides=["train.checkpoints=1"], reporter=said)
     assert "train: continues after epoch 3 of 5" in said.said
     assert pipeline.train(recipe, run_dir=folder / "run").stages[1].action == "up to date"
+
+
+LOSS = """
+import json
+from pathlib import Path
+from torch import nn
+
+
+def loss():
+    weight = json.loads(Path(__file__).with_name("weight.json").read_text())
+    return lambda outputs, labels: weight * nn.functional.cross_entropy(outputs, labels)
+"""
+
+
+def test_a_checkpoint_that_is_named_is_kept_where_other_files_changed(folder: Path) -> None:
+    (folder / "my_loss.py").write_text(LOSS)
+    (folder / "weight.json").write_text("1.0")
+    recipe = write(folder, 'epochs = 5\nloss = "my_loss:loss"\n')
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.train(recipe, run_dir=folder / "cut", reporter=Cut())
+    mine = next((folder / "cut" / ".scratch").rglob("epoch-0002*.kept"))
+    (folder / "weight.json").write_text("2.0")
+    said = Lines()
+    pipeline.train(recipe, run_dir=folder / "cut", resume=mine, reporter=said)
+    assert f"train: continues after epoch 2 of 5, from {mine}" in said.said

@@ -64,3 +64,8 @@ def test_a_label_that_weighs_more_weighs_more_where_it_is_there() -> None:
     criterion = MultiLabelTask().criterion(activation="none", label_smoothing=0.0, weights_K=weights_K)
     expected = F.binary_cross_entropy_with_logits(logits, labels.float(), pos_weight=weights_K)
     assert criterion(logits, labels).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_a_label_that_all_examples_have_weighs_as_much_as_others() -> None:
+    targets = np.array([[1, 1], [1, 0], [1, 0]], dtype=np.uint8)
+    assert made("balanced", task=MultiLabel(), targets=targets, names=("a", "b")).tolist() == [1.0, 2.0]

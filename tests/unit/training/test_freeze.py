@@ -102,3 +102,11 @@ def test_nothing_is_touched_where_nothing_is_frozen() -> None:
     Freezing().start_epoch(built, 1)
     assert [parameter.requires_grad for parameter in built.parameters()] == [False] * 2 + [True] * 6
     assert not built.get_submodule("middle").training
+
+
+def test_a_layer_that_is_made_anew_is_trained_at_some_time() -> None:
+    why = "it is new"
+    with pytest.raises(UsageError, match=r"train.freeze: expected head to be trained, because it is new, found head"):
+        Freezing(names=("head",)).require_trained(network(), "head", why=why)
+    Freezing(names=("head",), unfreeze_after={"head": 1}).require_trained(network(), "head", why=why)
+    Freezing(names=("trunk",)).require_trained(network(), "head", why=why)

@@ -256,3 +256,29 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
         train(tmp_path / "b", training, resume=damaged)
     with pytest.raises(FileError, match="found none"):
         train(tmp_path / "b", training, resume=tmp_path / "b")
+
+
+def test_a_shorter_training_keeps_checkpoints_of_its_own_beside_those_of_a_longer_one(tmp_path: Path) -> None:
+    few, many = (settings({"schedule": "constant"}, epochs=epochs, checkpoints=1) for epochs in (3, 5))
+    whole, _ = train(tmp_path / "whole", few)
+    train(tmp_path / "parts", many)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "parts", few, reporter=Interrupted(20))  # in the third epoch of 9 batches
+    said = Lines()
+    parts, _ = train(tmp_path / "parts", few, reporter=said)
+    assert said.said[0] == "train: continues after epoch 2 of 3"
+    assert same(whole, parts)
+
+
+def test_a_training_whose_number_of_epochs_was_lost_starts_anew(tmp_path: Path) -> None:
+    train(tmp_path / "a", settings(epochs=3))
+    (tmp_path / "a" / "planned-epochs.kept").write_bytes(b"sha256 no")
+    whole, _ = train(tmp_path / "whole", settings(epochs=5))
+    parts, _ = train(tmp_path / "a", settings(epochs=5))
+    assert same(whole, parts)
+
+
+def test_another_file_of_a_run_is_no_checkpoint(tmp_path: Path) -> None:
+    train(tmp_path / "a", settings())
+    with pytest.raises(FileError, match=r"expected a checkpoint of pipeline train, found another file"):
+        train(tmp_path / "b", settings(), resume=tmp_path / "a" / "planned-epochs.kept")

@@ -96,3 +96,8 @@ def test_one_cycle_leaves_a_momentum_that_the_recipe_sets(momentum: float | None
         optimizer.step()
         schedule.after_step()
     assert {min(momenta), max(momenta)} == seen
+
+
+def test_a_warm_up_is_as_long_in_a_longer_run() -> None:
+    short, longer = (rates(schedule="constant", warm_up=0.96, epochs=epochs) for epochs in (1, 2))
+    assert longer[: len(short)] == short
