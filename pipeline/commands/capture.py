@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 DEFAULT_OUT = Path("capture.npz")
 _ENDINGS = (".npz", ".safetensors")
 # What is a folder, a table or arrays by its ending; every other file is a picture.
-_DATA = (".csv", ".tsv", ".npy", ".npz", ".safetensors")
+_DATA = (".csv", ".tsv", ".parquet", ".pq", ".npy", ".npz", ".safetensors")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +106,7 @@ def capture(
         spec = load_model_spec(loaded.model, loaded.folder, read_info(data))
         network = load_network(spec, weights)
         arrays = capture_activations(spec, network, modules, _inputs(source, spec.inputs, examples))
-    pictures = _write(target, arrays)
+    pictures = _write(target, arrays, source)
     return CaptureResult(file=target, pictures=pictures, shapes={name: array.shape for name, array in arrays.items()})
 
 
@@ -156,7 +157,7 @@ def _inputs(file: Path, inputs: Sequence[InputSpec], examples: int) -> dict[str,
     else:
         source = open_source(file, inputs)
         job = source.job
-        documents = [request.document for request in source.requests(size=examples)][:1]
+        documents = [request.document for request in islice(source.requests(size=examples), 1)]
     read = reader_of(job, inputs)
     instances = []
     for name, example in (pair for document in documents for pair in read(document)):
@@ -171,15 +172,22 @@ def _inputs(file: Path, inputs: Sequence[InputSpec], examples: int) -> dict[str,
         raise UsageError(f"--input {file}: expected examples of one size, found several; take --examples 1") from error
 
 
-def _write(file: Path, arrays: Mapping[str, NDArray[Any]]) -> tuple[Path, ...]:
-    """Write the arrays, and a picture of the first example of each; return the paths of the pictures."""
+def _write(file: Path, arrays: Mapping[str, NDArray[Any]], source: Path) -> tuple[Path, ...]:
+    """Write the arrays, and a picture of the first example of each; return the paths of the pictures.
+
+    Raises:
+        UsageError: a picture would be written over the input.
+        FileError: there is no room, or the place may not be written to.
+    """
     from pipeline.pages.activations import draw_activation
 
     pictures = {}
     for name, array in arrays.items():
         ending = "" if len(arrays) == 1 else f"-{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}"
         first = array[0] if array.ndim else array
-        pictures[file.with_name(f"{file.stem}{ending}.png")] = draw_activation(first, title=name)
+        place = file.with_name(f"{file.stem}{ending}.png")
+        require_own_file(place, {"the input": source, "a picture of the input": source / place.name})
+        pictures[place] = draw_activation(first, title=name)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, _packed(file, arrays))
@@ -197,9 +205,13 @@ def _packed(file: Path, arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
         return save(dict(arrays))
     import io
+    import zipfile
 
     import numpy as np
 
     content = io.BytesIO()
-    np.savez(content, **arrays)  # type: ignore[arg-type]
+    with zipfile.ZipFile(content, "w") as archive:  # as `np.savez`, for which no array may be called `file`
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, array)
     return content.getvalue()

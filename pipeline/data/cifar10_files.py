@@ -21,6 +21,8 @@ FILE = "cifar-10-binary.tar.gz"
 URL = f"https://www.cs.toronto.edu/~kriz/{FILE}"
 # The publisher's page gives this MD5. What is read are records of fixed size, so that nothing depends on who made them.
 MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
+# SHA-256 of the same archive.
+SOURCES = {FILE: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"}
 WEB_TIMEOUT_S = 900.0
 _CHUNK_BYTES = 1 << 20
 

@@ -45,7 +45,7 @@ class Kind(Enum):
 
 
 # Pictures of a training, which a person looks at.
-TRAINING_PICTURES = (Kind.LEARNING_CURVES, Kind.CONFUSION_MATRIX, Kind.WORST_EXAMPLES)
+TRAINING_PICTURES = (Kind.AUGMENTATION_SHEET, Kind.LEARNING_CURVES, Kind.CONFUSION_MATRIX, Kind.WORST_EXAMPLES)
 
 
 @dataclass(frozen=True, kw_only=True)

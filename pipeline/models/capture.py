@@ -60,12 +60,18 @@ def capture_activations(
             f"--module {silent[0]}: expected a module that gives tensors for this input, found that the network does "
             "not call it, or that it returns none; name one inside or around it"
         )
-    return {
-        _key(name, call=call, calls=len(results), part=part, parts=len(tensors)): tensor.numpy()
-        for name, results in calls.items()
-        for call, tensors in enumerate(results, start=1)
-        for part, tensor in enumerate(tensors)
-    }
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, results in calls.items():
+        for call, tensors in enumerate(results, start=1):
+            for part, tensor in enumerate(tensors):
+                key = _key(name, call=call, calls=len(results), part=part, parts=len(tensors))
+                if key in arrays:
+                    raise UsageError(
+                        f"--module {name}: expected arrays of different names, found two called {key}: module {key}, "
+                        f"and a tensor of another module; capture them in two calls"
+                    )
+                arrays[key] = tensor.numpy()
+    return arrays
 
 
 def _keep(keep: Callable[[list[Tensor]], None], _module: nn.Module, _inputs: object, output: object) -> None:

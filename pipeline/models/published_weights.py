@@ -81,7 +81,7 @@ def published(name: str) -> Published:
             f"model.weights {name}: expected weights that timm publishes, found none of that name"
             f"{meant(member, timm.list_pretrained())}"
         )
-    if configuration.url:
+    if not configuration.hf_hub_id:  # timm itself prefers the hub's file, whose keys are its own
         return Published(file=configuration.url.rpartition("/")[2], url=configuration.url)
     hub = importlib.import_module("huggingface_hub")
     return Published(file=f"{member}.safetensors", url=hub.hf_hub_url(configuration.hf_hub_id, _HUB_FILE))

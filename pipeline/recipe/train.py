@@ -175,6 +175,7 @@ class Train(Section):
     unfreeze_after: dict[str, Annotated[int, Field(ge=1)]] = Field(
         default={},
         description="frozen modules that are trained after so many epochs, by name, such as { layer4 = 2 }",
+        json_schema_extra={"unit": "epochs"},
     )
     mixed_precision: MixedPrecision = Field(
         default="off",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # What the pictures show, by file name, in the order of the page. The text above them says the rest.
 _CAPTIONS = {
     "pareto.png": "What the candidates lose and gain",
+    "augmentation.png": "Training pictures as augmentation leaves them",
     "learning_curves.png": "Learning curves of the float network",
     "confusion_matrix.png": "Confusion matrix of the float network on validation",
     "worst_examples.png": "Examples of validation whose answers are most wrong",

@@ -69,3 +69,31 @@ def test_what_cannot_be_captured_is_named(name: str, text: str) -> None:
     with pytest.raises(UsageError, match=rf"--module {name}: expected (the )?{text}"):
         capture_activations(SPEC, network, ["linear", name], ROWS)
     assert not any(module._forward_hooks for module in network.modules())
+
+
+class Block(nn.Module):
+    """A module that gives two tensors, and whose first part has the name of the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_module("0", nn.Linear(2, 2))
+
+    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        return self.get_submodule("0")(rows), rows
+
+
+class Outer(nn.Module):
+    """A network around such a module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = Block()
+
+    def forward(self, rows: Tensor) -> Tensor:
+        answer: Tensor = self.block(rows)[0]
+        return answer
+
+
+def test_two_arrays_of_one_name_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"expected arrays of different names, found two called block\.0"):
+        capture_activations(SPEC, Outer(), ["block", "block.0"], ROWS)
