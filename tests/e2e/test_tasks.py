@@ -87,7 +87,8 @@ def answers_of(name: str, outputs: NDArray[Any]) -> dict[str, Any]:
     return {"labels": [entry for entry in entries if shares[entry["class_id"]] >= 0.5], "top": entries}
 
 
-@pytest.mark.parametrize("name", ["regression", pytest.param("labels", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["regression", "labels"])
 def test_a_task_from_training_to_http(name: str, tmp_path: Path) -> None:
     recipe, task = write_project(name, tmp_path), TASKS[name]
     result = pipeline.build(recipe, run_dir=tmp_path / "run", model_store=tmp_path / "store", overrides=OVERRIDES)

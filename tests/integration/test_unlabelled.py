@@ -40,6 +40,7 @@ def unlabelled(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield build_unlabelled(folder, built, more=VARIANTS)
 
 
+@pytest.mark.slow
 def test_candidates_are_judged_by_agreement_and_one_that_decides_otherwise_is_refused(unlabelled: Unlabelled) -> None:
     rows = {row.report.name: row for row in unlabelled.result.candidates}
     assert {row.report.quality.metric for row in rows.values()} == {AGREEMENT}
@@ -61,6 +62,7 @@ def test_candidates_are_judged_by_agreement_and_one_that_decides_otherwise_is_re
     assert smoke["correct"] == smoke["posted"] - smoke["float_flips"]
 
 
+@pytest.mark.slow
 def test_what_float_decides_is_what_the_splits_hold(unlabelled: Unlabelled) -> None:
     splits = {
         which: read_split(unlabelled.run_dir / "data" / f"{which}.safetensors") for which in ("validation", "test")
@@ -73,6 +75,7 @@ def test_what_float_decides_is_what_the_splits_hold(unlabelled: Unlabelled) -> N
     assert set(unlabelled.result.coverage) == {"validation", "test"}
 
 
+@pytest.mark.slow
 def test_the_archive_says_what_was_proven(unlabelled: Unlabelled) -> None:
     assert pipeline.evidence(unlabelled.result.archive)["judged_by"] == AGREEMENT
     card = pipeline.evidence(unlabelled.result.archive, form="markdown")
@@ -82,6 +85,7 @@ def test_the_archive_says_what_was_proven(unlabelled: Unlabelled) -> None:
     assert inspection.judged_by == AGREEMENT
 
 
+@pytest.mark.slow
 def test_an_archive_is_judged_again_by_the_float_network(unlabelled: Unlabelled) -> None:
     data, archive = unlabelled.run_dir / "data", unlabelled.result.archive
     with pytest.raises(UsageError, match=r"test\.safetensors: expected labels .* as --float-model"):
@@ -97,6 +101,7 @@ def test_an_archive_is_judged_again_by_the_float_network(unlabelled: Unlabelled)
         pipeline.verify(archive, data=data, float_model=faulty)
 
 
+@pytest.mark.slow
 def test_layers_of_a_refused_candidate_are_ranked(unlabelled: Unlabelled) -> None:
     verification = verify_run(unlabelled.run_dir, rank=True, ranking_examples=64)
     verification.require()
@@ -106,6 +111,7 @@ def test_layers_of_a_refused_candidate_are_ranked(unlabelled: Unlabelled) -> Non
     assert ranking.gains[0].accuracy > 0
 
 
+@pytest.mark.slow
 def test_a_second_build_has_nothing_to_do(unlabelled: Unlabelled) -> None:
     steps = plan(unlabelled.recipe, run_dir=unlabelled.run_dir)
     assert {step.action for step in steps} == {"up to date"}
