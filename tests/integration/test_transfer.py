@@ -85,7 +85,7 @@ def test_the_same_recipe_gives_the_same_weights_with_all_kinds_of_augmentation(r
         (("train.unfreeze_after={head=1}",), "train.unfreeze_after: expected names of modules .* found head"),
         (
             ('train.freeze=["features", "classifier"]', "train.unfreeze_after={}"),
-            r"expected parameters to train, found all 158 frozen",
+            r"train.freeze: expected classifier.1 to be trained, because model.head = .replace. makes it anew",
         ),
         (("model.head=keep",), r"of another shape: classifier.1.weight .* or set model.head = .replace."),
     ],
