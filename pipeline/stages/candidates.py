@@ -233,17 +233,18 @@ def _training_context(
         cache=outputs.cache,
         reporter=outputs.reporter,
     )
-    targets = read_split(files[Kind.TRAIN_DATA]).labels
+    weights_K = class_weights(
+        settings.class_weights,
+        task=task.settings,
+        targets=read_split(files[Kind.TRAIN_DATA]).labels,
+        names=model.labels,
+    )
     criterion = load_criterion(
         settings.loss,
         settings.folder,
         task=task,
         activation=model.outputs_are,
-        weights_K=(
-            None
-            if targets is None
-            else class_weights(settings.class_weights, task=task.settings, targets=targets, names=model.labels)
-        ),
+        weights_K=weights_K,
         outputs=model.outputs,
     )
     judged = data.labelled and judged_by_labels(data.task)

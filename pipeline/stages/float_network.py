@@ -101,9 +101,8 @@ def make_network(settings: TrainSettings, data: LoadedData, outputs: Outputs, *,
 
 def _criterion(settings: TrainSettings, spec: ModelSpec, *, task: Task, examples: Split) -> Criterion:
     """Return the loss of outputs and labels that training minimises."""
-    train, weights_K = settings.train, None
-    if examples.labels is not None:
-        weights_K = class_weights(train.class_weights, task=task.settings, targets=examples.labels, names=spec.labels)
+    train = settings.train
+    weights_K = class_weights(train.class_weights, task=task.settings, targets=examples.labels, names=spec.labels)
     return load_criterion(
         train.loss,
         settings.folder,

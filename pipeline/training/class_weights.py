@@ -19,7 +19,7 @@ def class_weights(
     weights: Literal["balanced"] | Mapping[str, float] | None,
     *,
     task: TaskSettings,
-    targets: NDArray[Any],
+    targets: NDArray[Any] | None,
     names: Sequence[str],
 ) -> Tensor | None:
     """The weight of each class in the loss, (K,) float32; None where all count alike.
@@ -27,13 +27,13 @@ def class_weights(
     Args:
         weights: the recipe's setting.
         task: section of the recipe.
-        targets: targets of the training split, in the form that it stores.
+        targets: targets of the training split, in the form that it stores; None where it has none.
         names: names of the classes or labels, by index.
 
     Raises:
         UsageError: a weight is given to a class that the data do not have, or the task has no classes.
     """
-    if weights is None:
+    if weights is None or targets is None:
         return None
     if reason := why_no_class_weights(task):
         raise UsageError(f"train.class_weights: expected none, because {reason}; leave them out")

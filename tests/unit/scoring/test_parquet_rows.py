@@ -10,22 +10,12 @@ from typing import Any
 
 import pytest
 
-from pipeline._handlers.columns import Column
-from pipeline._handlers.decode import InputSpec
 from pipeline.data.parquet_files import MAGIC
 from pipeline.errors import DataError, UsageError
 from pipeline.scoring import parquet_rows
 from pipeline.scoring.table import open_table
+from tests.row_inputs import FLAT, NAMED
 
-FLAT = InputSpec(name="features", dtype="float32", shape=(2,), low=-9.0, high=9.0)
-NAMED = InputSpec(
-    name="features",
-    dtype="float32",
-    shape=(2,),
-    low=-9.0,
-    high=9.0,
-    columns=(Column(name="age"), Column(name="sex", categories=("female", "male"))),
-)
 AGES = [0.1, None, 3.0, 1e-7, 5.25, -2.0, 7.0]
 SEXES = ["male", "female", None, "male ", "w", "male", "female"]
 

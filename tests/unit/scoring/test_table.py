@@ -6,20 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline._handlers.columns import Column
 from pipeline._handlers.decode import ImageDecoding, InputSpec
 from pipeline.errors import DataError, UsageError
 from pipeline.scoring.table import open_table
+from tests.row_inputs import FLAT, NAMED
 
-FLAT = InputSpec(name="features", dtype="float32", shape=(2,), low=-9.0, high=9.0)
-NAMED = InputSpec(
-    name="features",
-    dtype="float32",
-    shape=(2,),
-    low=-9.0,
-    high=9.0,
-    columns=(Column(name="age"), Column(name="sex", categories=("female", "male"))),
-)
 GREY = InputSpec(name="image", dtype="uint8", shape=(1, 2, 2), low=0, high=255, decoding=ImageDecoding(mode="L"))
 
 
