@@ -37,16 +37,16 @@ def go_on(state: TrainingState, settings: TrainingSettings, session: Session) ->
         _go_on_from_the_users(state, session.resume, settings, session)
         return
     folder, log, purpose = session.scratch, session.reporter.log, session.purpose
+    checkpoint = load_checkpoint(folder, log, up_to=settings.epochs)
     planned = planned_epochs(folder, log)
+    if checkpoint is not None:  # it says so itself, where the file beside it was lost
+        planned = checkpoint.planned
     if planned not in (None, settings.epochs) and settings.optimization.spans_the_run:
         log(
             f"{purpose}: starts anew for {settings.epochs} epochs: the schedule {settings.optimization.schedule} spans "
             f"the whole run, so that the learning rates of {planned} epochs are others"
         )
         forget_checkpoints(folder)
-    checkpoint = load_checkpoint(folder, log, up_to=settings.epochs)
-    if checkpoint is not None and checkpoint.planned != settings.epochs and settings.optimization.spans_the_run:
-        forget_checkpoints(folder)  # the file that says so was lost
         checkpoint = None
     if checkpoint is not None:
         state.restore(checkpoint)

@@ -274,8 +274,10 @@ def test_a_training_whose_number_of_epochs_was_lost_starts_anew(tmp_path: Path) 
     train(tmp_path / "a", settings(epochs=3))
     (tmp_path / "a" / "planned-epochs.kept").write_bytes(b"sha256 no")
     whole, _ = train(tmp_path / "whole", settings(epochs=5))
-    parts, _ = train(tmp_path / "a", settings(epochs=5))
+    said = Lines()
+    parts, _ = train(tmp_path / "a", settings(epochs=5), reporter=said)
     assert same(whole, parts)
+    assert "learning rates of 3 epochs are others" in said.said[1]
 
 
 def test_another_file_of_a_run_is_no_checkpoint(tmp_path: Path) -> None:
