@@ -6,11 +6,11 @@ The files hold no pickled code. Each has a digest in front, by which damage is n
 from __future__ import annotations
 
 import io
-import pickle
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -114,7 +114,7 @@ def read_checkpoint(path: Path) -> tuple[Path, Checkpoint]:
         if content is not None:
             try:
                 return file, _parsed(content)
-            except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
+            except (UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
                 raise FileError(
                     f"--resume {file}: expected a checkpoint of pipeline train, found another file; checkpoints are "
                     "called epoch-..."
