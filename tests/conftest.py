@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 
 if TYPE_CHECKING:
     from tests.example_build import Built
@@ -30,10 +32,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
-    """A finished build of the worked example; copy its run directory before changing it."""
-    from tests.example_build import build_example
+    """A finished build of the worked example; copy its run directory before changing it.
 
-    folder = tmp_path_factory.mktemp("built")
+    Of several processes that run tests, the first one builds, and each of the others takes a copy.
+    """
+    from tests.example_build import build_example, copy_of_build
+
+    own, several = tmp_path_factory.getbasetemp(), "PYTEST_XDIST_WORKER" in os.environ
+    shared, folder = (own.parent if several else own) / "shared-build", own / "built"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIPELINE_STATE", str(folder / "state"))
-        yield build_example(folder)
+        with FileLock(shared.with_suffix(".lock")):
+            if not (shared / "finished").exists():
+                build_example(shared)
+                (shared / "finished").touch()
+        yield copy_of_build(shared, folder)

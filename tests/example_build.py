@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,11 +41,20 @@ class Built:
     result: pipeline.BuildResult
 
 
-def build_example(folder: Path) -> Built:
+def build_example(folder: Path) -> None:
     """Write the example into a folder and build it there."""
-    recipe = folder / "example" / "recipe.toml"
-    init_project(recipe.parent)
-    run_dir, model_store = folder / "run", folder / "store"
+    init_project(folder / "example")
+    _build(folder)
+
+
+def copy_of_build(folder: Path, copy: Path) -> Built:
+    """Copy a finished build, where a second build finds every stage up to date."""
+    shutil.copytree(folder, copy, dirs_exist_ok=True)
+    return _build(copy)
+
+
+def _build(folder: Path) -> Built:
+    recipe, run_dir, model_store = folder / "example" / "recipe.toml", folder / "run", folder / "store"
     result = pipeline.build(recipe, run_dir=run_dir, model_store=model_store, overrides=QUICK)
     return Built(recipe=recipe, overrides=QUICK, run_dir=run_dir, model_store=model_store, result=result)
 

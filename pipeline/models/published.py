@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torchvision import models
 
 from pipeline.errors import UsageError
 from pipeline.presets import import_timm, installed_version
@@ -69,6 +68,8 @@ def build_torchvision(name: str, *, channels: int, classes: int, **arguments: An
         classes: number of outputs K; `resnet18` has 11,175,370 parameters for 10 classes and 1 channel.
         arguments: further keyword arguments of the network.
     """
+    from torchvision import models
+
     network: nn.Module = models.get_model(name, num_classes=classes, **arguments)
     if channels != 3:
         _set_channels(network, channels)
@@ -78,6 +79,8 @@ def build_torchvision(name: str, *, channels: int, classes: int, **arguments: An
 def _torchvision(
     name: str, member: str, *, channels: int, size: tuple[int, int], classes: int, arguments: dict[str, Any]
 ) -> Callable[[], nn.Module]:
+    from torchvision import models
+
     known = models.list_models(module=models)
     if member not in known:
         raise UsageError(

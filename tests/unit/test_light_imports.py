@@ -75,8 +75,8 @@ print(*[name for name in sys.argv[1].split(",") if name in sys.modules])
 """
 
 
-def loaded_by(*modules: str) -> list[str]:
-    command = [sys.executable, "-c", PROGRAM, ",".join(HEAVY), *modules]
+def loaded_by(*modules: str, heavy: tuple[str, ...] = HEAVY) -> list[str]:
+    command = [sys.executable, "-c", PROGRAM, ",".join(heavy), *modules]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
@@ -87,6 +87,10 @@ def test_light_files_load_nothing_heavy() -> None:
 def test_seeing_that_a_build_is_up_to_date_loads_no_more_than_numpy() -> None:
     needed = ("pipeline.commands.build", "pipeline.cli.render.console", "pipeline.data.load", "pipeline.measure.host")
     assert loaded_by(*needed, "pipeline.models.outside") == ["numpy"]
+
+
+def test_processes_that_work_with_a_network_load_no_published_ones() -> None:
+    assert loaded_by("pipeline.stages.float_network", "pipeline.candidates.eager", heavy=("torchvision", "timm")) == []
 
 
 def test_areas_load_nothing_by_themselves() -> None:
