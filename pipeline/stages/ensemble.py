@@ -45,7 +45,7 @@ def make_ensemble(settings: TrainSettings, data: LoadedData, outputs: Outputs) -
     spec = load_model_spec(settings.model, settings.folder, data.info)
     check_layer_names(spec.build(), settings.variants)
     members = []
-    for number, (name, member) in enumerate(_members(settings), start=1):
+    for number, (name, member) in enumerate(members_of(settings), start=1):
         outputs.reporter.log(f"train: member {number}, {name}")
         members.append(make_network(member, data, outputs, number=number))
     first = members[0]
@@ -61,10 +61,15 @@ def make_ensemble(settings: TrainSettings, data: LoadedData, outputs: Outputs) -
     return ensemble
 
 
-def _members(settings: TrainSettings) -> Iterator[tuple[str, TrainSettings]]:
-    """What the stage sees of each member, as of a network by itself, and what is its own, in words."""
+def members_of(settings: TrainSettings) -> Iterator[tuple[str, TrainSettings]]:
+    """What the stage sees of each member, as of a network by itself, and what is its own, in words.
+
+    A network without an ensemble is its own and only member, without words.
+    """
     ensemble, model, train = settings.model.ensemble, settings.model, settings.train
-    assert ensemble is not None
+    if ensemble is None:
+        yield "", settings
+        return
     # Passes name layers of the ensemble, and not of a member.
     alone = settings.model_copy(update={"variants": (), "model": model.member()})
     for seed in ensemble.seeds:

@@ -33,7 +33,15 @@ from pipeline.training.class_weights import class_weights
 from pipeline.training.loop import Trained, build_network, train_network
 from pipeline.training.loss import load_criterion, of_labels
 from pipeline.training.resume import forget_what_cannot_go_on
-from pipeline.training.settings import Objective, Session, TrainingData, augmentation_of, freezing_of, settings_of
+from pipeline.training.settings import (
+    Objective,
+    Session,
+    TrainingData,
+    TrainingSettings,
+    augmentation_of,
+    freezing_of,
+    settings_of,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +64,42 @@ class FloatNetwork:
     trained: Trained | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class PreparedNetwork:
+    """A network before its training: checked, with the weights to start from, its specification and its loss."""
+
+    spec: ModelSpec
+    network: nn.Module
+    task: Task
+    criterion: Criterion
+
+
+def prepare_network(settings: TrainSettings, data: LoadedData, reporter: Reporter) -> PreparedNetwork:
+    """Build a network, load the weights to start from, and find out whether it can be trained and served.
+
+    Args:
+        settings: what the stage sees of a recipe without an ensemble.
+        data: what it is trained and validated on.
+        reporter: receives what is assumed, and what cannot be checked.
+    """
+    info = data.info
+    spec = load_model_spec(settings.model, settings.folder, info)
+    network = _network(settings, spec, data.train, fitted=info.statistics is not None, reporter=reporter)
+    spec = _first_call(
+        settings,
+        spec,
+        network,
+        task=task_of(info.task),
+        examples=data.train,
+        validation=data.validation,
+        reporter=reporter,
+    )
+    task = task_of(info.task, outputs=spec.outputs, folder=settings.folder).trained_on(data.train.labels)
+    criterion = _criterion(settings, spec, task=task, examples=data.train)
+    _first_step(settings, spec, network, criterion, task=task, examples=data.train)
+    return PreparedNetwork(spec=spec, network=network, task=task, criterion=criterion)
+
+
 def make_network(settings: TrainSettings, data: LoadedData, outputs: Outputs, *, number: int = 0) -> FloatNetwork:
     """Make one network.
 
@@ -66,20 +110,8 @@ def make_network(settings: TrainSettings, data: LoadedData, outputs: Outputs, *,
         number: number of the member of an ensemble, from 1; 0 for a network by itself.
     """
     info, train = data.info, settings.train
-    spec = load_model_spec(settings.model, settings.folder, info)
-    network = _network(settings, spec, data.train, fitted=info.statistics is not None, reporter=outputs.reporter)
-    spec = _first_call(
-        settings,
-        spec,
-        network,
-        task=task_of(info.task),
-        examples=data.train,
-        validation=data.validation,
-        reporter=outputs.reporter,
-    )
-    task = task_of(info.task, outputs=spec.outputs, folder=settings.folder).trained_on(data.train.labels)
-    criterion = _criterion(settings, spec, task=task, examples=data.train)
-    _first_step(settings, spec, network, criterion, task=task, examples=data.train)
+    prepared = prepare_network(settings, data, outputs.reporter)
+    spec, network, task, criterion = prepared.spec, prepared.network, prepared.task, prepared.criterion
     if number <= 1:
         _sheet(settings, spec, data.train, outputs)
     trained = None
@@ -97,6 +129,12 @@ def make_network(settings: TrainSettings, data: LoadedData, outputs: Outputs, *,
     if train.epochs:  # the activation of a last layer that starts from zeros shows only now
         check_activation(spec, network, task=task, examples=data.train, source=_source(settings.model))
     return FloatNetwork(spec=spec, network=network, task=task, criterion=criterion, trained=trained)
+
+
+def training_settings(settings: TrainSettings) -> TrainingSettings:
+    """Return how a network is trained, as the recipe says."""
+    untrained = settings.model.weights is None or settings.model.head == "replace"
+    return replace(settings_of(settings.train, untrained=untrained), checkpoints=settings.checkpoints)
 
 
 def _criterion(settings: TrainSettings, spec: ModelSpec, *, task: Task, examples: Split) -> Criterion:
@@ -132,8 +170,7 @@ def _train(
     number: int,
 ) -> Trained:
     """Train the network in place, and evaluate it on validation; without epochs it is only evaluated."""
-    untrained = settings.model.weights is None or settings.model.head == "replace"
-    training = replace(settings_of(settings.train, untrained=untrained), checkpoints=settings.checkpoints)
+    training = training_settings(settings)
     scratch = outputs.scratch / f"member-{number}" if number else outputs.scratch
     scratch.mkdir(exist_ok=True)
     trained = train_network(

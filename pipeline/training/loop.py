@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -53,8 +54,20 @@ class Trained:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Run:
-    """A training: what it was told, and the objects that it works on."""
+class TrainingRun:
+    """A training: what it was told, and the objects that it works on.
+
+    Args:
+        spec: spec of the model.
+        data: what it is trained and validated on.
+        settings: how it is trained.
+        objective: what is minimised.
+        session: where the checkpoints lie, and who is told.
+        state: weights and all that changes with them.
+        stepper: what a step works on.
+        sampler: what draws the examples of each epoch.
+        held_out: validation split on the device.
+    """
 
     spec: ModelSpec
     data: TrainingData
@@ -68,12 +81,15 @@ class _Run:
 
     @property
     def metric(self) -> str:
+        """The name of the mean score."""
         return self.objective.metric or self.data.task.metric
 
     def words(self, metrics: Metrics) -> str:
+        """Figures as a person reads them."""
         return metrics.words(self.data.task, metric=self.metric)
 
     def check_finite(self, metrics: Metrics, where: str) -> None:
+        """Stop where the loss is no longer finite."""
         _check_finite(metrics, where, self.settings, self.session.purpose)
 
 
@@ -111,6 +127,66 @@ def train_network(
         FileError: the checkpoint to go on from is damaged.
         TimeIsUpError: the limit is reached.
     """
+    if settings.epochs:
+        with started(spec, network, data=data, settings=settings, objective=objective, session=session) as run:
+            _train(run)
+            run.state.keep_weights()
+            trained = _outcome(run)
+    else:
+        with _placed(spec, network, data, settings, session) as (model, _, held_out):
+            trained = Trained(epochs=(), final=_judge(spec, model, held_out, data, settings, objective))
+    _check_finite(trained.final, "on validation", settings, session.purpose)
+    return trained
+
+
+@contextmanager
+def started(
+    spec: ModelSpec,
+    network: nn.Module,
+    *,
+    data: TrainingData,
+    settings: TrainingSettings,
+    objective: Objective,
+    session: Session,
+) -> Iterator[TrainingRun]:
+    """Get a training ready for its first step; after the block the network is on the CPU in evaluation mode.
+
+    The arguments and errors are those of `train_network`.
+
+    Yields:
+        The objects of the training; random numbers are drawn, and memory is kept, as training does.
+    """
+    with (
+        _placed(spec, network, data, settings, session) as (model, examples, held_out),
+        standardized(
+            model,
+            examples,
+            task=data.task,
+            untrained=settings.untrained,
+            reporter=session.reporter,
+            purpose=session.purpose,
+        ) as trained_model,
+    ):
+        run = _start(
+            spec,
+            network,
+            trained_model,
+            examples,
+            held_out,
+            data=data,
+            settings=settings,
+            objective=objective,
+            session=session,
+        )
+        with recomputed(network, settings.activation_checkpointing):
+            yield run
+
+
+@contextmanager
+def _placed(
+    spec: ModelSpec, network: nn.Module, data: TrainingData, settings: TrainingSettings, session: Session
+) -> Iterator[tuple[nn.Module, Examples, Examples]]:
+    """Put the network behind its preprocessing, and both splits, where the training runs; afterwards take it back."""
     require_pictures(settings.augmentation, spec.inputs, section=session.purpose.partition(" ")[0])
     device = choose_device(settings.device)
     examples, held_out = to_examples(spec, data.train, device), to_examples(spec, data.validation, device)
@@ -122,36 +198,9 @@ def train_network(
     examples, held_out = replace(examples, layout=layout), replace(held_out, layout=layout)
     with repeatable(device), keep_freed_memory():
         torch.manual_seed(settings.seed)
-        if settings.epochs:
-            with standardized(
-                model,
-                examples,
-                task=data.task,
-                untrained=settings.untrained,
-                reporter=session.reporter,
-                purpose=session.purpose,
-            ) as trained_model:
-                run = _start(
-                    spec,
-                    network,
-                    trained_model,
-                    examples,
-                    held_out,
-                    data=data,
-                    settings=settings,
-                    objective=objective,
-                    session=session,
-                )
-                with recomputed(network, settings.activation_checkpointing):
-                    _train(run)
-                run.state.keep_weights()
-            trained = _outcome(run)
-        else:
-            trained = Trained(epochs=(), final=_judge(spec, model, held_out, data, settings, objective))
-        _check_finite(trained.final, "on validation", settings, session.purpose)
+        yield model, examples, held_out
     network.cpu().eval()
     to_layout(network, torch.contiguous_format)
-    return trained
 
 
 def _start(
@@ -165,7 +214,7 @@ def _start(
     settings: TrainingSettings,
     objective: Objective,
     session: Session,
-) -> _Run:
+) -> TrainingRun:
     """Make the objects of a training, before its first step."""
     device, optimization = examples.device, settings.optimization
     precision = choose_precision(settings.mixed_precision, device, reporter=session.reporter, purpose=session.purpose)
@@ -198,7 +247,7 @@ def _start(
         copy_moves=copy_moves,
         clip_norm=optimization.clip_norm,
     )
-    return _Run(
+    return TrainingRun(
         spec=spec,
         data=data,
         settings=settings,
@@ -211,7 +260,7 @@ def _start(
     )
 
 
-def _train(run: _Run) -> None:
+def _train(run: TrainingRun) -> None:
     """Train all epochs that a checkpoint does not hold yet; each is evaluated and followed by a checkpoint."""
     state, settings, session = run.state, run.settings, run.session
     go_on(state, settings, session)
@@ -242,38 +291,54 @@ def _train(run: _Run) -> None:
         _tell_of_early_stopping(state.epochs, settings, session.reporter, session.purpose)
 
 
-def _train_epoch(run: _Run, number: int) -> Metrics:
+def _train_epoch(run: TrainingRun, number: int) -> Metrics:
     """Pass once over the examples in a new order; loss and score are those of the changing weights."""
     stepper, settings, session = run.stepper, run.settings, run.session
     device = stepper.examples.device
     started = time.perf_counter()
-    run.state.model.train()
-    for module in run.state.network.modules() if settings.thaw else ():
-        if isinstance(module, _BatchNorm):
-            module.training = True
-    settings.freezing.start_epoch(run.state.network, number)
-    order = batches(run.sampler.draw().to(device), settings.batch_size)
+    order = start_epoch(run, number)
+    batch_count = sum(map(len, order))
     loss_sum = torch.zeros((), device=device)
     score_sum = torch.zeros((), dtype=torch.int64, device=device)
     seen = done = 0
     so_far = Metrics(loss=math.nan, score=math.nan)
-    for parts in _groups(order, settings.optimization.accumulate):
+    for parts in order:
         for figures in take_step(stepper, parts):
             loss_sum += figures.loss_sum
             score_sum = score_sum + figures.score_sum  # a sum of counts stays a count
         seen += sum(map(len, parts))
         before, done = done, done + len(parts)
         # Figures are not read at every step: reading one waits for the device.
-        if done // _BATCHES_PER_REPORT > before // _BATCHES_PER_REPORT or done == len(order):
+        if done // _BATCHES_PER_REPORT > before // _BATCHES_PER_REPORT or done == batch_count:
             so_far = Metrics(loss=loss_sum.item() / seen, score=score_sum.item() / seen)
             run.check_finite(so_far, f"at epoch {number}, step {done}")
-            completed, total = (number - 1) * len(order) + done, settings.epochs * len(order)
+            completed, total = (number - 1) * batch_count + done, settings.epochs * batch_count
             rate = seen / (time.perf_counter() - started)
             detail = f"epoch {number}/{settings.epochs}, {run.words(so_far)}, {rate:,.0f} examples/s"
             session.reporter.progress(session.purpose, completed, total, detail)
             if completed < total:
                 session.limit.check()
     return so_far
+
+
+def start_epoch(run: TrainingRun, number: int) -> Sequence[Sequence[Tensor]]:
+    """Put the network into the state in which an epoch trains it, and draw its examples in a new order.
+
+    Args:
+        run: the training.
+        number: number of the epoch, from 1.
+
+    Returns:
+        Indices of the examples of each batch, by step of the optimizer.
+    """
+    settings, network = run.settings, run.state.network
+    run.state.model.train()
+    for module in network.modules() if settings.thaw else ():
+        if isinstance(module, _BatchNorm):
+            module.training = True
+    settings.freezing.start_epoch(network, number)
+    order = batches(run.sampler.draw().to(run.stepper.examples.device), settings.batch_size)
+    return _groups(order, settings.optimization.accumulate)
 
 
 def _groups(order: Sequence[Tensor], size: int) -> Sequence[Sequence[Tensor]]:
@@ -300,7 +365,7 @@ def _judge(
     )
 
 
-def _outcome(run: _Run) -> Trained:
+def _outcome(run: TrainingRun) -> Trained:
     """The figures of the weights that are kept."""
     epochs, selection = run.state.epochs, run.settings.selection
     kept = best_epoch(epochs, selection.monitor) if selection.keep == "best" else None

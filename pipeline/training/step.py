@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +20,15 @@ from pipeline.training.device import random_state, restore_random_state
 from pipeline.training.examples import Examples
 from pipeline.training.mixing import main_labels, mixed_loss
 from pipeline.training.state import TrainingState
+
+# The parts of a step: examples are read and changed, then the network learns from them.
+Span = Literal["read", "augment", "forward", "loss", "backward", "optimizer"]
+_NOTHING = nullcontext()
+
+
+def unwatched(_span: Span) -> AbstractContextManager[None]:
+    """A block around a part of a step that nobody watches."""
+    return _NOTHING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +45,8 @@ class Stepper:
         augmentation: ways in which training pictures are changed.
         copy_moves: moves (V, N, 3) of fixed copies of the examples, of which each batch draws; None to draw any moves.
         clip_norm: largest norm of all gradients together; None for any.
+        span: gives the block around each part of a step, for who watches where its time goes. The optimizer's holds
+            the others where it evaluates the batch itself, as LBFGS does.
     """
 
     state: TrainingState
@@ -45,6 +58,7 @@ class Stepper:
     augmentation: Augmentation
     copy_moves: Tensor | None
     clip_norm: float | None
+    span: Callable[[Span], AbstractContextManager[object]] = unwatched
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,24 +105,35 @@ def take_step(stepper: Stepper, parts: Sequence[Tensor]) -> list[StepFigures]:
         figures = [_lbfgs_step(stepper, optimizer, parts)]
     else:
         figures = _gradient_step(stepper, parts)
-    stepper.state.schedule.after_step()
-    if stepper.state.average is not None:
-        add_to_average(stepper.state.average, stepper.state.model)
+    with stepper.span("optimizer"):
+        stepper.state.schedule.after_step()
+        if stepper.state.average is not None:
+            add_to_average(stepper.state.average, stepper.state.model)
     return figures
 
 
 def _gradient_step(stepper: Stepper, parts: Sequence[Tensor]) -> list[StepFigures]:
     """The step of an optimizer that needs the gradients once."""
     optimizer, scaler = stepper.state.optimizer, stepper.state.precision.scaler
-    optimizer.zero_grad()
+    with stepper.span("optimizer"):
+        optimizer.zero_grad()
     total = sum(len(indices_B) for indices_B in parts)
     figures = []
     for indices_B in parts:
         loss, part = _evaluate(stepper, _draw(stepper, indices_B))
         # The loss is a mean over its batch: weighted so, the gradients are those of the mean over all batches.
         weighted = loss if len(parts) == 1 else loss * (len(indices_B) / total)
-        (weighted if scaler is None else scaler.scale(weighted)).backward()  # type: ignore[no-untyped-call]
+        with stepper.span("backward"):
+            (weighted if scaler is None else scaler.scale(weighted)).backward()  # type: ignore[no-untyped-call]
         figures.append(part)
+    with stepper.span("optimizer"):
+        _apply_gradients(stepper)
+    return figures
+
+
+def _apply_gradients(stepper: Stepper) -> None:
+    """Change the weights by the gradients that they have."""
+    optimizer, scaler = stepper.state.optimizer, stepper.state.precision.scaler
     if stepper.clip_norm is not None:
         if scaler is not None:
             scaler.unscale_(optimizer)
@@ -119,7 +144,6 @@ def _gradient_step(stepper: Stepper, parts: Sequence[Tensor]) -> list[StepFigure
     else:
         scaler.step(optimizer)  # it leaves a step out whose gradients overflowed, and lowers the scale
         scaler.update()
-    return figures
 
 
 def _lbfgs_step(stepper: Stepper, optimizer: torch.optim.LBFGS, parts: Sequence[Tensor]) -> StepFigures:
@@ -133,34 +157,41 @@ def _lbfgs_step(stepper: Stepper, optimizer: torch.optim.LBFGS, parts: Sequence[
         restore_random_state(random, device)
         optimizer.zero_grad()
         loss, part = _evaluate(stepper, batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+        with stepper.span("backward"):
+            loss.backward()  # type: ignore[no-untyped-call]
         figures.append(part)
         return loss.item()
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    with stepper.span("optimizer"):
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
     return figures[0]
 
 
 def _evaluate(stepper: Stepper, batch: Batch) -> tuple[Tensor, StepFigures]:
     """The loss of a batch, with its graph, and its figures."""
     examples = stepper.examples
-    raw, mix = stepper.augmentation.apply(examples.take(batch.indices, batch.moves), examples.pictures)
+    with stepper.span("read"):
+        raw = examples.take(batch.indices, batch.moves)
+    with stepper.span("augment"):
+        raw, mix = stepper.augmentation.apply(raw, examples.pictures)
     precision = stepper.state.precision
-    with precision.forward():
+    with stepper.span("forward"), precision.forward():
         outputs_BK = joined(stepper.model(*raw))
     if precision.dtype is not None:
         outputs_BK = outputs_BK.float()  # the loss is computed in float32
-    labels_B = examples.targets[batch.indices]
-    loss = mixed_loss(stepper.loss, mix)(outputs_BK, labels_B, batch.indices, batch.copies)
-    scores = stepper.task.score_sum(outputs_BK.detach(), main_labels(labels_B, mix), activation=stepper.activation)
+    with stepper.span("loss"):
+        labels_B = examples.targets[batch.indices]
+        loss = mixed_loss(stepper.loss, mix)(outputs_BK, labels_B, batch.indices, batch.copies)
+        scores = stepper.task.score_sum(outputs_BK.detach(), main_labels(labels_B, mix), activation=stepper.activation)
     return loss, StepFigures(loss_sum=loss.detach() * len(batch.indices), score_sum=scores)
 
 
 def _draw(stepper: Stepper, indices_B: Tensor) -> Batch:
     """Draw the copy of each example that is used, if there are copies, and the moves of its pictures."""
     device, count = indices_B.device, len(indices_B)
-    if stepper.copy_moves is not None:
-        copy_B = torch.randint(len(stepper.copy_moves), (count,)).to(device)
-        return Batch(indices=indices_B, copies=copy_B, moves=stepper.copy_moves[copy_B, indices_B])
-    moves_B3 = stepper.augmentation.draw(count)
-    return Batch(indices=indices_B, copies=None, moves=None if moves_B3 is None else moves_B3.to(device))
+    with stepper.span("read"):
+        if stepper.copy_moves is not None:
+            copy_B = torch.randint(len(stepper.copy_moves), (count,)).to(device)
+            return Batch(indices=indices_B, copies=copy_B, moves=stepper.copy_moves[copy_B, indices_B])
+        moves_B3 = stepper.augmentation.draw(count)
+        return Batch(indices=indices_B, copies=None, moves=None if moves_B3 is None else moves_B3.to(device))

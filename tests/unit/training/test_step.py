@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,15 @@ from torch import Tensor, nn
 
 from pipeline._handlers.decode import InputSpec
 from pipeline.data.dataset import Split
+from pipeline.engine.stage import Silent
 from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import ModelSpec
 from pipeline.recipe.train import Lbfgs
+from pipeline.training.loop import build_network, start_epoch, started
 from pipeline.training.loss import of_labels
-from pipeline.training.settings import Objective, TrainingData
-from tests.tiny_training import SPEC, TASK, points, settings, train
+from pipeline.training.settings import Objective, Session, TrainingData
+from pipeline.training.step import take_step
+from tests.tiny_training import SPEC, TASK, points, same, settings, train
 
 PLAIN = ModelSpec(
     name="m",
@@ -137,3 +142,30 @@ def test_the_averaged_weights_are_validated_and_kept(tmp_path: Path) -> None:
     labels = torch.from_numpy(points(2, 100).labels)
     assert trained.final.loss == pytest.approx(F.cross_entropy(logits, labels).item(), abs=1e-6)
     assert trained.kept is None
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "lbfgs"])
+def test_a_step_that_is_watched_is_the_same_step(tmp_path: Path, optimizer: str) -> None:
+    training = settings({"optimizer": optimizer, "learning_rate": 0.5, "schedule": "constant", "clip_norm": None})
+    networks, names = [], []
+    for watched in (False, True):
+        network = build_network(PLAIN, seed=0)
+        with started(
+            PLAIN,
+            network,
+            data=DATA,
+            settings=training,
+            objective=OBJECTIVE,
+            session=Session(scratch=tmp_path, reporter=Silent()),
+        ) as run:
+
+            def span(name: str) -> AbstractContextManager[None]:
+                names.append(name)
+                return nullcontext()
+
+            stepper = replace(run.stepper, span=span) if watched else run.stepper
+            for parts in start_epoch(run, 1)[:3]:
+                take_step(stepper, parts)
+        networks.append(network)
+    assert same(*networks)
+    assert set(names) == {"read", "augment", "forward", "loss", "backward", "optimizer"}
