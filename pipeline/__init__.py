@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pipeline.commands.inspect import inspect
     from pipeline.commands.predict import FileAnswer, predict
     from pipeline.commands.predict_archive import ArchiveAnswers, predict_archive
+    from pipeline.commands.profile import ProfileResult, profile
     from pipeline.commands.report import report
     from pipeline.commands.serve import serve
     from pipeline.commands.sign import sign
@@ -72,6 +73,7 @@ _HOMES = {
     "OnnxInspection": "pipeline.inspection.onnx_model",
     "PipelineError": "pipeline.errors",
     "Prediction": "pipeline.serving.wire",
+    "ProfileResult": "pipeline.commands.profile",
     "ProofError": "pipeline.errors",
     "Recipe": "pipeline.recipe.recipe",
     "Reporter": "pipeline.engine.stage",
@@ -96,6 +98,7 @@ _HOMES = {
     "load_recipe": "pipeline.recipe.loading",
     "predict": "pipeline.commands.predict",
     "predict_archive": "pipeline.commands.predict_archive",
+    "profile": "pipeline.commands.profile",
     "report": "pipeline.commands.report",
     "serve": "pipeline.commands.serve",
     "sign": "pipeline.commands.sign",
@@ -127,6 +130,7 @@ __all__ = [
     "OnnxInspection",
     "PipelineError",
     "Prediction",
+    "ProfileResult",
     "ProofError",
     "Recipe",
     "Reporter",
@@ -151,6 +155,7 @@ __all__ = [
     "load_recipe",
     "predict",
     "predict_archive",
+    "profile",
     "report",
     "serve",
     "sign",

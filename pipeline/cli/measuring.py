@@ -1,13 +1,29 @@
-"""Commands that measure: bench."""
+"""Commands that measure: bench, profile."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.cli.app import AllowOperator, Digest, Json, PublicKey, RequireSignature, app, print_json
+from pipeline.cli.answer import say
+from pipeline.cli.app import (
+    AllowOperator,
+    Digest,
+    Json,
+    Overrides,
+    PublicKey,
+    RecipeArgument,
+    RequireSignature,
+    RunDir,
+    app,
+    print_json,
+)
+
+# Torch's profiler writes lines of its own to standard error unless told not to before torch is loaded.
+_QUIET = {"KINETO_LOG_LEVEL": "99", "TORCH_CPP_LOG_LEVEL": "ERROR"}
 
 
 @app.command()
@@ -64,3 +80,66 @@ def bench(
         print_json(result.to_json())
     else:
         show(lambda drawn: bench_table.draw(drawn, result))
+
+
+@app.command()
+def profile(
+    recipe: RecipeArgument = "fashion-cnn",
+    *,
+    inference: Annotated[bool, typer.Option("--inference", help="forward passes of the float network")] = False,
+    batch_size: Annotated[
+        list[int] | None,
+        typer.Option("--batch-size", help="with --inference; may be given again [default: measure.batch_sizes]"),
+    ] = None,
+    wait: Annotated[int, typer.Option("--wait", help="steps before the profiler is started")] = 2,
+    warm_up: Annotated[int, typer.Option("--warm-up", help="steps in which it runs and records nothing")] = 2,
+    steps: Annotated[int, typer.Option("--steps", help="steps that it records; as many are timed without it")] = 10,
+    order: Annotated[str, typer.Option("--sort", metavar="BY", help="self, total, calls or memory")] = "self",
+    by_shape: Annotated[bool, typer.Option("--by-shape", help="a row for each shape of inputs")] = False,
+    rows: Annotated[int, typer.Option("--rows", help="operators in the table")] = 15,
+    operators: Annotated[
+        list[str] | None, typer.Option("--operator", metavar="NAME", help="show only this; may be given again")
+    ] = None,
+    trials: Annotated[
+        bool, typer.Option("--trials/--no-trials", help="also try other settings of training, for the hints")
+    ] = True,
+    compare: Annotated[
+        Path | None, typer.Option("--compare", metavar="OLD", help="an earlier profile, or its folder")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="for the files [default: profile in the run directory]")
+    ] = None,
+    run_dir: RunDir = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Say where the time of training goes, by operator, and which settings would make it shorter."""
+    for variable, value in _QUIET.items():
+        os.environ.setdefault(variable, value)
+
+    from pipeline.cli.render import console
+    from pipeline.commands import profile as profiler
+
+    with console.Terminal() as terminal:
+        result = profiler.profile(
+            recipe,
+            run_dir=run_dir,
+            overrides=overrides or (),
+            inference=inference,
+            batch_sizes=batch_size or (),
+            wait=wait,
+            warm_up=warm_up,
+            steps=steps,
+            trials=trials,
+            out=out,
+            order=order,
+            rows=rows,
+            by_shape=by_shape,
+            operators=operators or (),
+            compare=compare,
+            reporter=terminal,
+        )
+    if as_json:
+        print_json(result.to_json())
+    else:
+        say(*result.text, "", *result.files)

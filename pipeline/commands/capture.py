@@ -9,13 +9,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.commands.finished import change_since, require_unaltered
 from pipeline.commands.output_file import require_own_file
 from pipeline.commands.preflight import resolve, run_folder
-from pipeline.engine.artifacts import Kind, digest_file
-from pipeline.engine.cache_key import input_parts, setting_parts, stale_parts
-from pipeline.engine.manifest import Manifest, read_manifest, write_atomically
+from pipeline.engine.artifacts import Kind
+from pipeline.engine.manifest import read_manifest, write_atomically
 from pipeline.engine.places import no_room, os_error_text
-from pipeline.engine.stage import Stage
 from pipeline.engine.user_code import user_modules
 from pipeline.errors import DataError, FileError, UsageError
 from pipeline.recipe.loading import DEFAULT_RECIPE
@@ -111,34 +110,13 @@ def capture(
 
 
 def _trained(recipe: Recipe, folder: Path) -> tuple[Path, Path]:
-    """Return the files of the data's facts and of the weights, where the training is finished and of this recipe.
-
-    The source of this package may be another since then: weights are weights.
-    """
+    """Return the files of the data's facts and of the weights, where the training is finished and of this recipe."""
     manifest = read_manifest(folder)
-    problems = ["none"] if manifest is None else [_change(stage, recipe, manifest) for stage in TRAINING]
+    problems = ["none"] if manifest is None else [change_since(stage, recipe, manifest) for stage in TRAINING]
     problem = next(filter(None, problems), "")
     if manifest is None or problem:
         raise FileError(f"{folder}: expected a finished training of this recipe, found {problem}; run pipeline train")
-    paths = []
-    for kind in (Kind.DATA_INFO, Kind.WEIGHTS):
-        artifact = manifest.one(kind)
-        paths.append(folder / artifact.path)
-        if digest_file(paths[-1]) != artifact.sha256:
-            raise FileError(f"{paths[-1]}: expected the file that training wrote, found another; run pipeline train")
-    return paths[0], paths[1]
-
-
-def _change(stage: Stage[Any], recipe: Recipe, manifest: Manifest) -> str:
-    """Say what is otherwise than when a stage ran; empty where nothing is."""
-    settings = stage.settings(recipe)
-    record = manifest.stages.get(stage.name)
-    if record is None:
-        return "none"
-    current = setting_parts(settings) | input_parts(stage, manifest)
-    current |= {f"outside {name}": digest for name, digest in stage.outside(settings).items()}
-    stale = stale_parts(record, current, kinds=("setting", "input", "outside"))
-    return f"that {stale[0]} changed" if stale else ""
+    return require_unaltered(folder, manifest, Kind.DATA_INFO), require_unaltered(folder, manifest, Kind.WEIGHTS)
 
 
 def _inputs(file: Path, inputs: Sequence[InputSpec], examples: int) -> dict[str, NDArray[Any]]:

@@ -28,6 +28,8 @@ from pipeline.training.history import Metrics
 # Evaluation takes as many examples at once, or as many as have this much of float32 values together.
 _EVALUATION_BATCH = 500
 _EVALUATION_BYTES = 1 << 26
+# Bytes of pictures with so many channels are brought into the layout channels last one channel after the other.
+_FEW_CHANNELS = 4
 # On a GPU, a split takes at most this part of the memory that is free there: the network needs the rest.
 _DEVICE_SHARE = 4
 
@@ -69,31 +71,41 @@ class Examples:
             moves_B3: moves of their pictures, the same for all pictures of an example; None to leave them unmoved.
         """
         return tuple(
-            _to_layout(_pictures(rows, places_B, moves_B3), self.layout) if is_picture else rows[places_B]
+            _to_layout(_pictures(rows, places_B, moves_B3), self.layout) if is_picture else _chosen(rows, places_B)
             for (rows, places_B), is_picture in zip(self._rows(indices), self.pictures, strict=True)
         )
 
-    def _rows(self, indices_B: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """For each input, rows on the device, and the places of some examples in them."""
+    def _rows(self, indices_B: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """For each input, rows on the device, and the places of some examples in them; None for all in their order."""
         for values in self.inputs:
             if isinstance(values, Tensor):
                 yield values, indices_B
             else:
-                rows = torch.from_numpy(values[indices_B.cpu().numpy()]).to(self.device)
-                yield rows, torch.arange(len(rows), device=self.device)
+                yield torch.from_numpy(values[indices_B.cpu().numpy()]).to(self.device), None
 
 
 def _to_layout(pictures_BCHW: Tensor, layout: torch.memory_format) -> Tensor:
-    if layout is torch.channels_last:
-        return pictures_BCHW.contiguous(memory_format=layout)
-    # For one channel, `contiguous` would leave strides that convolutions take for channels last.
-    return pictures_BCHW.clone(memory_format=layout)
+    if layout is not torch.channels_last:
+        # For one channel, `contiguous` would leave strides that convolutions take for channels last.
+        return pictures_BCHW.clone(memory_format=layout)
+    few_bytes = 1 < pictures_BCHW.shape[1] <= _FEW_CHANNELS and pictures_BCHW.dtype is torch.uint8
+    if few_bytes and pictures_BCHW.device.type == "cpu" and pictures_BCHW.is_contiguous():
+        # Torch's own copy takes 2.7 times as long (32 pictures of 3x224x224 on one thread: 5.8 ms).
+        return torch.stack(pictures_BCHW.unbind(dim=1), dim=-1).permute(0, 3, 1, 2)
+    return pictures_BCHW.contiguous(memory_format=layout)
 
 
-def _pictures(pictures_NCHW: Tensor, indices_B: Tensor, moves_B3: Tensor | None) -> Tensor:
-    if moves_B3 is not None:
-        return moved(pictures_NCHW, indices_B, moves_B3)
-    return pictures_NCHW[indices_B]
+def _pictures(pictures_NCHW: Tensor, places_B: Tensor | None, moves_B3: Tensor | None) -> Tensor:
+    if moves_B3 is None:
+        return _chosen(pictures_NCHW, places_B)
+    if places_B is None:
+        places_B = torch.arange(len(pictures_NCHW), device=pictures_NCHW.device)
+    return moved(pictures_NCHW, places_B, moves_B3)
+
+
+def _chosen(rows: Tensor, places_B: Tensor | None) -> Tensor:
+    """Rows at some places. Indexing with brackets would copy value by value, which takes twelve times as long."""
+    return rows if places_B is None else rows.index_select(0, places_B)
 
 
 def to_examples(spec: ModelSpec, split: Split, device: torch.device) -> Examples:

@@ -59,6 +59,24 @@ def test_batches_are_the_same(tmp_path: Path) -> None:
         assert batch.stride() == expected.stride()
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
+def test_pictures_are_copied_as_torch_would(channels: int, dtype: type[np.generic]) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (20, channels, 6, 5)).astype(dtype)
+    indices = torch.tensor([7, 0, 19, 7])
+    for layout in (torch.channels_last, torch.contiguous_format):
+        expected = torch.from_numpy(values)[indices].clone(memory_format=layout)
+        for inputs in (torch.from_numpy(values), values):
+            examples = Examples(
+                inputs=(inputs,), labels=None, pictures=(True,), device=torch.device("cpu"), layout=layout
+            )
+            [batch] = examples.take(indices)
+            assert torch.equal(batch, expected)
+            assert batch.is_contiguous(memory_format=layout)
+            if channels > 1:
+                assert batch.stride() == expected.stride()
+
+
 @pytest.mark.parametrize(("side", "size"), [(28, 500), (224, 111), (9000, 1)])
 def test_evaluation_takes_fewer_examples_where_they_are_large(side: int, size: int) -> None:
     pictures = torch.zeros(1).expand(600, 3, side, side)
