@@ -36,6 +36,7 @@ def recording(**figures: Any) -> Recording:
             "spans_ms": {"read": 0.4, "augment": 0.6, "forward": 3.0, "backward": 5.0, "optimizer": 1.0},
             "operators": (cost("aten::conv2d", 8000), cost("aten::add_", 2000)),
             "operators_by_shape": (),
+            "trace": "trace",
             **figures,
         }
     )

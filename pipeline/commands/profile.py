@@ -19,7 +19,7 @@ from pipeline.engine.runner import run_stages
 from pipeline.engine.stage import Reporter, Silent
 from pipeline.engine.user_code import faults_of_the_user, user_modules
 from pipeline.errors import FileError, UsageError
-from pipeline.profiling.document import PROFILE_NAME, Mode, Profile, TableOrder, read_profile
+from pipeline.profiling.document import PROFILE_NAME, Mode, Profile, TableOrder, read_profile, trace_paths
 from pipeline.recipe.loading import DEFAULT_RECIPE
 from pipeline.recipe.names import meant
 from pipeline.recipe.recipe import Recipe
@@ -68,7 +68,7 @@ def profile(
     steps: int = DEFAULT_STEPS,
     trials: bool = True,
     out: Path | str | None = None,
-    order: TableOrder = "self",
+    order: str = "self",
     rows: int = DEFAULT_ROWS,
     by_shape: bool = False,
     operators: Sequence[str] = (),
@@ -105,7 +105,7 @@ def profile(
         PipelineError: see `pipeline.errors` for the tree.
     """
     _check_numbers(wait=wait, warm_up=warm_up, steps=steps, rows=rows, batch_sizes=batch_sizes)
-    _check_order(order)
+    table_order = _order(order)
     reporter = reporter or Silent()
     loaded = resolve(recipe, overrides, log=reporter.log)
     _check_mode(loaded, inference=inference, batch_sizes=batch_sizes)
@@ -124,10 +124,10 @@ def profile(
             profiled = _inference(loaded, data, plan, sizes, unfinished, reporter)
         else:
             profiled = _training(loaded, data, plan, unfinished, reporter, trials=trials)
-        text = tuple(profile_lines(profiled, order=order, rows=rows, by_shape=by_shape))
+        text = tuple(profile_lines(profiled, order=table_order, rows=rows, by_shape=by_shape))
         files = _write(unfinished, target, profiled, text)
     if operators:
-        text = tuple(profile_lines(profiled, order=order, rows=rows, by_shape=by_shape, operators=operators))
+        text = tuple(profile_lines(profiled, order=table_order, rows=rows, by_shape=by_shape, operators=operators))
     if old is not None:
         text = (*text, "", *comparison_lines(old, profiled, rows=rows))
     return ProfileResult(folder=target, profile=profiled, text=text, files=files)
@@ -142,10 +142,13 @@ def _check_numbers(*, wait: int, warm_up: int, steps: int, rows: int, batch_size
             raise UsageError(f"{name} {value}: expected {smallest} or more, found {value}{why}")
 
 
-def _check_order(order: str) -> None:
-    orders = get_args(TableOrder)
-    if order not in orders:
-        raise UsageError(f"--sort {order}: expected one of {', '.join(orders)}, found {order}{meant(order, orders)}")
+def _order(name: str) -> TableOrder:
+    """Return what the table is sorted by."""
+    orders: tuple[TableOrder, ...] = get_args(TableOrder)
+    for order in orders:
+        if order == name:
+            return order
+    raise UsageError(f"--sort {name}: expected one of {', '.join(orders)}, found {name}{meant(name, orders)}")
 
 
 def _check_mode(recipe: Recipe, *, inference: bool, batch_sizes: Sequence[int]) -> None:
@@ -172,9 +175,11 @@ def _data(recipe: Recipe, folder: Path, reporter: Reporter) -> LoadedData:
 
     Raises:
         FileError: they are those of another recipe, or were altered.
+        UsageError: they have no labels, and the recipe trains.
     """
     from pipeline.data.dataset import read_info, read_split
     from pipeline.stages.float_network import LoadedData
+    from pipeline.training.unlabelled import require_no_labels
 
     manifest = read_manifest(folder)
     if manifest is None or DATA.name not in manifest.stages:
@@ -188,8 +193,12 @@ def _data(recipe: Recipe, folder: Path, reporter: Reporter) -> LoadedData:
         kind: require_unaltered(folder, manifest, kind)
         for kind in (Kind.DATA_INFO, Kind.TRAIN_DATA, Kind.VALIDATION_DATA)
     }
+    info = read_info(paths[Kind.DATA_INFO])
+    if not info.labelled:
+        settings = train.STAGE.settings(recipe)
+        require_no_labels(info.name, loss=recipe.train.loss, variants=settings.variants, epochs=recipe.train.epochs)
     return LoadedData(
-        info=read_info(paths[Kind.DATA_INFO]),
+        info=info,
         train=read_split(paths[Kind.TRAIN_DATA]),
         validation=read_split(paths[Kind.VALIDATION_DATA]),
     )
@@ -204,8 +213,6 @@ def _training(
     from pipeline.training.loss import of_labels
     from pipeline.training.settings import Objective, TrainingData
 
-    if not data.info.labelled:
-        raise UsageError(f"data {data.info.name}: expected labels to train on, found none; profile with --inference")
     name, settings = next(members_of(train.STAGE.settings(recipe)))
     if name:
         reporter.log(f"profile: the training of the first member, {name}")
@@ -266,6 +273,7 @@ def _folder_for(target: Path) -> Iterator[Path]:
 def _write(unfinished: Path, target: Path, profile: Profile, text: Sequence[str]) -> tuple[Path, ...]:
     """Give the traces their final names, then write the text, and last the profile itself."""
     try:
+        _remove_former(target)
         traces = []
         for path in sorted(path for path in unfinished.rglob("*") if path.is_file()):
             traces.append(target / path.relative_to(unfinished))
@@ -277,3 +285,14 @@ def _write(unfinished: Path, target: Path, profile: Profile, text: Sequence[str]
         message = f"{target}: expected to write the profile there, found: {os_error_text(error)}"
         raise FileError(no_room(error, target) or message) from error
     return (*traces, target / TEXT_NAME, target / PROFILE_NAME)
+
+
+def _remove_former(folder: Path) -> None:
+    """Remove the traces of an earlier profile in the folder; no other file there is touched."""
+    try:
+        former = read_profile(folder)
+    except FileError:
+        return
+    for recording in former.recordings:
+        for path in trace_paths(recording.trace):
+            (folder / path).unlink(missing_ok=True)

@@ -13,6 +13,10 @@ from pipeline.engine.documents import Document, first_problem
 from pipeline.errors import FileError
 
 PROFILE_NAME = "profile.json"
+_TENSORBOARD = "tensorboard"
+_TRACE = ".json"
+# What TensorBoard's plug-in for profiles looks for; before it stands what it shows as the worker's name.
+_TENSORBOARD_TRACE = ".pt.trace.json.gz"
 Mode = Literal["training", "inference"]
 # What the table of operators is sorted by.
 TableOrder = Literal["self", "total", "calls", "memory"]
@@ -56,7 +60,7 @@ class Recording(Document):
         spans_ms: mean time in each part of these steps, in milliseconds.
         operators: costs by operator.
         operators_by_shape: costs by operator and shapes of its inputs.
-        trace: name of the trace's file, beside this one.
+        trace: name of the trace, without the endings of its files.
     """
 
     batch_size: int
@@ -67,7 +71,7 @@ class Recording(Document):
     spans_ms: dict[str, float]
     operators: tuple[OperatorCost, ...]
     operators_by_shape: tuple[OperatorCost, ...]
-    trace: str = ""
+    trace: str
 
     @property
     def median_ms(self) -> float:
@@ -96,7 +100,8 @@ class Trial(Document):
         kind: what was changed.
         setting: the changed setting, as a person writes it.
         batch_size: examples in a batch.
-        rate: examples a second; 0 where it was not tried.
+        rate: examples a second, the median over the turns; 0 where it was not tried.
+        base_rate: examples a second of the training as it is, in the same turns.
         gain: median over the turns of its rate over the rate as it is; 0 where it was not tried.
         left_out: why it was not tried.
     """
@@ -105,8 +110,21 @@ class Trial(Document):
     setting: str
     batch_size: int
     rate: float = 0.0
+    base_rate: float = 0.0
     gain: float = 0.0
     left_out: str = ""
+
+
+class Loading(Document):
+    """What adds to the time in which a step waits for its data.
+
+    Args:
+        augmentation_shares: share of the time of a load that is saved without a setting of augmentation, by setting.
+        mapping_share: share that is saved where the batch is in memory; 0 where all examples are.
+    """
+
+    augmentation_shares: dict[str, float] = Field(default={})
+    mapping_share: float = 0.0
 
 
 class Surroundings(Document):
@@ -147,7 +165,7 @@ class Profile(Document):
         steps: steps that it records.
         surroundings: what the steps ran on and with.
         recordings: a recording for each batch size.
-        augmentation_ms: time that a setting of augmentation adds to a step, in milliseconds, by setting.
+        loading: what adds to the time in which a step waits for its data.
         trials: what was tried otherwise.
         hints: what a person may change, in words.
     """
@@ -162,9 +180,18 @@ class Profile(Document):
     steps: int
     surroundings: Surroundings
     recordings: tuple[Recording, ...]
-    augmentation_ms: dict[str, float] = Field(default={})
+    loading: Loading = Loading()
     trials: tuple[Trial, ...] = ()
     hints: tuple[str, ...] = ()
+
+
+def trace_paths(name: str) -> tuple[Path, Path]:
+    """Paths of a trace and of its copy for TensorBoard, in the folder of the profile.
+
+    Args:
+        name: name of the trace.
+    """
+    return Path(f"{name}{_TRACE}"), Path(_TENSORBOARD, f"{name}{_TENSORBOARD_TRACE}")
 
 
 def read_profile(place: Path) -> Profile:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from pipeline.profiling.document import Recording, Surroundings, Trial, TrialKind
+from pipeline.profiling.document import Loading, Recording, Surroundings, Trial, TrialKind
 from pipeline.profiling.trials import OPTIMIZER_SHARE
 
 # Below these nothing is said: a step that waits so little is not made much faster by a faster loader, and two timings
@@ -15,13 +15,15 @@ GAIN = 1.15
 CALL_GAIN = 1.5
 # A batch that reaches this part of the largest rate is large enough.
 _NEARLY = 0.9
+# What makes up so much of the time in which a step waits is worth a change.
+_MUCH_OF_THE_WAIT = 1 / 3
 
 
 def training_hints(
     recording: Recording,
     surroundings: Surroundings,
     *,
-    augmentation_ms: Mapping[str, float],
+    loading: Loading,
     trials: Sequence[Trial],
 ) -> tuple[str, ...]:
     """Say what may make a training faster.
@@ -29,11 +31,11 @@ def training_hints(
     Args:
         recording: the training's steps.
         surroundings: what they ran on and with.
-        augmentation_ms: time that each setting of augmentation adds to a step, in milliseconds.
+        loading: what adds to the time in which they wait for their data.
         trials: what was tried otherwise.
     """
     return (
-        *_waiting(recording, surroundings, augmentation_ms),
+        *_waiting(recording, surroundings, loading, trials),
         *_batch_size(recording, trials),
         *_precision(surroundings, trials),
         *_optimizer(recording, surroundings, trials),
@@ -61,40 +63,47 @@ def inference_hints(recordings: Sequence[Recording]) -> tuple[str, ...]:
     return (hint,)
 
 
-def _waiting(recording: Recording, surroundings: Surroundings, augmentation_ms: Mapping[str, float]) -> Iterator[str]:
+def _waiting(
+    recording: Recording, surroundings: Surroundings, loading: Loading, trials: Sequence[Trial]
+) -> Iterator[str]:
     share, waiting = recording.loading_share, recording.loading_ms
     if share < WAITING_SHARE:
         return
     reading, changing = recording.spans_ms.get("read", 0.0), recording.spans_ms.get("augment", 0.0)
     line = (
-        f"the step waits {share:.0%} for its data, {waiting:.2f} ms: {reading:.2f} reading, {changing:.2f} "
-        "changing pictures"
+        f"the step waits {share:.0%} for its data, {waiting:.2f} ms: {reading:.2f} reading, {changing:.2f} changing "
+        "pictures"
     )
-    costliest = max(augmentation_ms, key=lambda name: augmentation_ms[name], default="")
-    if costliest and augmentation_ms[costliest] >= waiting / 3:
-        yield f"{line}; {costliest} alone takes {augmentation_ms[costliest]:.2f} ms: leave it out, or make it less"
-    elif surroundings.data.startswith("mapped") and reading >= changing:
+    costs = loading.augmentation_shares
+    costliest = max(costs, key=lambda name: costs[name], default="")
+    larger = _large_enough(trials)
+    if costliest and costs[costliest] >= _MUCH_OF_THE_WAIT:
+        yield f"{line}; without {costliest} {costs[costliest]:.0%} less: leave it out, or make it less"
+    elif loading.mapping_share >= _MUCH_OF_THE_WAIT:
         yield (
-            f"{line}; the examples are {surroundings.data}, because they take more than a quarter of the memory: "
-            "give the process more memory, or make them smaller (data.size)"
+            f"{line}; from memory {loading.mapping_share:.0%} less, but the examples are {surroundings.data}, more "
+            "than a quarter of the memory: give the process more, or make them smaller (data.size)"
         )
-    else:
-        yield f"{line}: a larger train.batch_size reads more examples at once"
+    elif larger is not None:
+        yield f"{line}: {larger.setting} reads more examples at once, {larger.gain:.2f} times as many a second"
+
+
+def _large_enough(trials: Sequence[Trial]) -> Trial | None:
+    """The smallest larger batch that is nearly as fast as the fastest one; None where none is much faster."""
+    tried = [trial for trial in trials if trial.kind == "batch size"]
+    best = max((trial.gain for trial in tried), default=0.0)
+    fast = [trial for trial in tried if trial.gain >= max(GAIN, _NEARLY * best)]
+    return min(fast, key=lambda trial: trial.batch_size, default=None)
 
 
 def _batch_size(recording: Recording, trials: Sequence[Trial]) -> Iterator[str]:
-    tried = [trial for trial in trials if trial.kind == "batch size" and not trial.left_out]
-    best = max((trial.gain for trial in tried), default=0.0)
-    if best < GAIN:
-        return
-    trial = min(
-        (trial for trial in tried if trial.gain >= max(GAIN, _NEARLY * best)), key=lambda trial: trial.batch_size
-    )
-    yield (
-        f"batch {recording.batch_size} trains {1 / trial.gain:.0%} of the examples a second that batch "
-        f"{trial.batch_size} does: try {trial.setting}, {trial.gain:.2f} times as fast (fewer steps an epoch learn "
-        "otherwise: look at the curves, and at train.learning_rate)"
-    )
+    trial = _large_enough(trials)
+    if trial is not None:
+        yield (
+            f"batch {recording.batch_size} trains {1 / trial.gain:.0%} of the examples a second that batch "
+            f"{trial.batch_size} does: try {trial.setting}, {trial.gain:.2f} times as fast (fewer steps an epoch learn "
+            "otherwise: look at the curves, and at train.learning_rate)"
+        )
 
 
 def _precision(surroundings: Surroundings, trials: Sequence[Trial]) -> Iterator[str]:

@@ -86,8 +86,8 @@ def profile_inference(
 def _passes(model: nn.Module, examples: Examples, switch: Switch, size: int) -> Iterator[int]:
     """Answer one batch after the other, from the first example again behind the last one."""
     whole = max(1, len(examples) // size) * size
-    order = (torch.arange(whole, device=examples.device) % len(examples)).split(size)
-    for indices_B in itertools.cycle(order):
+    order = torch.arange(whole, device=examples.device) % len(examples)
+    for indices_B in itertools.cycle(torch.split(order, size)):
         with torch.inference_mode():
             with switch.span("read"):
                 raw = examples.take(indices_B)

@@ -1,51 +1,60 @@
-"""What each setting of augmentation adds to the time in which a step waits for its data."""
+"""What adds to the time in which a step waits for its data: each setting of augmentation, and a file that is mapped."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
+from functools import partial
 from statistics import median
+from typing import Any
 
+import torch
+from numpy import memmap, ndarray
 from torch import Tensor
 
+from pipeline.profiling.document import Loading
 from pipeline.profiling.stopwatch import waiter
 from pipeline.training.augment import Augmentation
+from pipeline.training.examples import Examples
 from pipeline.training.loop import TrainingRun, start_epoch
 from pipeline.training.mixing import Mixing
 from pipeline.training.transforms import Transforms
 
+_TURNS = 5
 
-def augmentation_ms(run: TrainingRun, *, repeats: int) -> dict[str, float]:
-    """Load the same batch with all of the augmentation and without each setting of it.
+
+def measure_loading(run: TrainingRun) -> Loading:
+    """Load the same batch as it is, without each setting of augmentation, and from memory, in turns.
 
     Args:
         run: a started training.
-        repeats: number of times that each is timed; their median counts.
-
-    Returns:
-        The difference in milliseconds, by the name of the setting in a recipe; at least 0.
     """
-    augmentation = run.settings.augmentation
-    if not augmentation.keys:
-        return {}
+    augmentation, examples = run.settings.augmentation, run.stepper.examples
     indices_B = start_epoch(run, 1)[0][0]
-    wait = waiter(run.stepper.examples.device)
 
-    def load(changes: Augmentation) -> None:
-        moves_B3 = changes.draw(len(indices_B))
-        device_moves = None if moves_B3 is None else moves_B3.to(indices_B.device)
-        _apply(run, changes, indices_B, device_moves)
-        wait()
+    def load(changes: Augmentation, held: Examples = examples, places_B: Tensor = indices_B) -> None:
+        moves_B3 = changes.draw(len(places_B))
+        moves_B3 = None if moves_B3 is None else moves_B3.to(places_B.device)
+        changes.apply(held.take(places_B, moves_B3), held.pictures)
 
-    load(augmentation)
-    whole = _median_ms(lambda: load(augmentation), repeats)
-    costs = {}
+    as_it_is = partial(load, augmentation)
+    wait = waiter(examples.device)
+    shares = {}
     for key in augmentation.keys:
-        name, changes = without(augmentation, key)
-        load(changes)
-        costs[name] = max(0.0, whole - _median_ms(lambda changes=changes: load(changes), repeats))  # type: ignore[misc]
-    return costs
+        name, rest = without(augmentation, key)
+        shares[name] = _share_saved(as_it_is, partial(load, rest), wait)
+    if not any(isinstance(values, memmap) for values in examples.inputs):
+        return Loading(augmentation_shares=shares)
+    rows = tuple(
+        torch.from_numpy(values[indices_B.cpu().numpy()]).to(examples.device)
+        if isinstance(values, ndarray)
+        else values.index_select(0, indices_B)
+        for values in examples.inputs
+    )
+    places_B = torch.arange(len(indices_B), device=examples.device)
+    from_memory = partial(load, augmentation, replace(examples, inputs=rows), places_B)
+    return Loading(augmentation_shares=shares, mapping_share=_share_saved(as_it_is, from_memory, wait))
 
 
 def without(augmentation: Augmentation, key: str) -> tuple[str, Augmentation]:
@@ -58,24 +67,26 @@ def without(augmentation: Augmentation, key: str) -> tuple[str, Augmentation]:
     Returns:
         The name of the setting in a recipe, and the other ways.
     """
-    for part, name in ((Transforms, "transforms"), (Mixing, "mixing")):
-        defaults = {field.name: field.default for field in fields(part)}
-        if key in defaults:
-            rest = replace(getattr(augmentation, name), **{key: defaults[key]})
-            return f"train.augmentation.{key}", replace(augmentation, **{name: rest})
-    defaults = {field.name: field.default for field in fields(Augmentation)}
-    return f"train.{key}", replace(augmentation, **{key: defaults[key]})
+    if hasattr(augmentation.transforms, key):
+        transforms: Any = {key: getattr(Transforms(), key)}
+        rest = replace(augmentation, transforms=replace(augmentation.transforms, **transforms))
+        return f"train.augmentation.{key}", rest
+    if hasattr(augmentation.mixing, key):
+        mixing: Any = {key: getattr(Mixing(), key)}
+        return f"train.augmentation.{key}", replace(augmentation, mixing=replace(augmentation.mixing, **mixing))
+    moves: Any = {key: getattr(Augmentation(), key)}
+    return f"train.{key}", replace(augmentation, **moves)
 
 
-def _apply(run: TrainingRun, changes: Augmentation, indices_B: Tensor, moves_B3: Tensor | None) -> None:
-    examples = run.stepper.examples
-    changes.apply(examples.take(indices_B, moves_B3), examples.pictures)
-
-
-def _median_ms(work: Callable[[], None], repeats: int) -> float:
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        work()
-        times.append(1000 * (time.perf_counter() - started))
-    return median(times)
+def _share_saved(as_it_is: Callable[[], None], otherwise: Callable[[], None], wait: Callable[[], None]) -> float:
+    """The share of a load's time that another way saves: the median over turns, at least 0."""
+    shares = []
+    for _ in range(1 + _TURNS):  # the first one warms up
+        seconds = []
+        for load in (as_it_is, otherwise):
+            started = time.perf_counter()
+            load()
+            wait()
+            seconds.append(time.perf_counter() - started)
+        shares.append(1 - seconds[1] / seconds[0])
+    return max(0.0, median(shares[1:]))

@@ -12,15 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile, record_function, schedule
 
-from pipeline.profiling.document import OperatorCost, Recording
+from pipeline.profiling.document import OperatorCost, Recording, trace_paths
 from pipeline.profiling.stopwatch import Stopwatch, waiter
 
-TENSORBOARD = "tensorboard"
-# What TensorBoard's plug-in for profiles looks for; before it stands what it shows as the worker's name.
-_TRACE_ENDING = ".pt.trace.json.gz"
 Watch = Callable[[str], AbstractContextManager[object]]
 
 
@@ -69,7 +65,7 @@ def record_steps(
         device: device of the steps.
         batch_size: examples in a batch.
         folder: existing folder that the trace is written to, and its copy for TensorBoard.
-        name: name of the trace's file, without its ending.
+        name: name of the trace.
 
     Returns:
         The recording.
@@ -92,9 +88,9 @@ def record_steps(
             if number >= plan.wait + plan.warm_up:
                 recorded_s += time.perf_counter() - started
             profiler.step()
-    trace = f"{name}.json"
-    profiler.export_chrome_trace(str(folder / trace))
-    _copy_for_tensorboard(folder / trace, folder / TENSORBOARD / f"{name}{_TRACE_ENDING}")
+    trace, copy = (folder / path for path in trace_paths(name))
+    profiler.export_chrome_trace(str(trace))
+    _copy_for_tensorboard(trace, copy)
     stopwatch = Stopwatch(device)
     switch.watch = stopwatch.block
     step_ms, examples = [], 0
@@ -112,7 +108,7 @@ def record_steps(
         spans_ms={span: 1000 * seconds / plan.steps for span, seconds in stopwatch.seconds.items()},
         operators=tuple(operator_costs(profiler.key_averages(), on_device=on_device)),
         operators_by_shape=tuple(operator_costs(profiler.key_averages(group_by_input_shape=True), on_device=on_device)),
-        trace=trace,
+        trace=name,
     )
 
 
@@ -127,7 +123,7 @@ def operator_costs(events: Iterable[Any], *, on_device: bool) -> Iterator[Operat
         on_device: whether the memory that counts is that of a device.
     """
     for event in events:
-        if event.is_user_annotation or event.device_type != DeviceType.CPU:
+        if event.is_user_annotation or event.device_type.name != "CPU":
             continue
         yield OperatorCost(
             name=event.key,

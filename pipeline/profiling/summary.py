@@ -74,4 +74,6 @@ def _step_lines(recording: Recording, mode: Mode) -> Iterator[str]:
 def _trial(trial: Trial) -> str:
     if trial.left_out:
         return f"{trial.setting}: left out: {trial.left_out}"
-    return f"{trial.setting}: {trial.rate:,.0f} examples/s, {trial.gain:.2f} times as fast"
+    return (
+        f"{trial.setting}: {trial.rate:,.0f} examples/s against {trial.base_rate:,.0f}, {trial.gain:.2f} times as fast"
+    )

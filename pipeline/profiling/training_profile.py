@@ -17,7 +17,7 @@ from pipeline.engine.stage import Reporter, Silent
 from pipeline.models.spec import ModelSpec
 from pipeline.profiling.document import Profile
 from pipeline.profiling.hints import training_hints
-from pipeline.profiling.loading import augmentation_ms
+from pipeline.profiling.loading import measure_loading
 from pipeline.profiling.record import StepSchedule, Switch, record_steps
 from pipeline.profiling.stopwatch import waiter
 from pipeline.profiling.surroundings import surroundings_of
@@ -117,7 +117,7 @@ def profile_training(
             name="trace",
         )
         surroundings = surroundings_of(run.stepper.examples, run.state.precision.dtype, settings)
-        loading = augmentation_ms(run, repeats=3)
+        loading = measure_loading(run)
         grown = (
             torch.cuda.max_memory_allocated(device)
             if device.type == "cuda"
@@ -138,7 +138,7 @@ def profile_training(
         steps=plan.steps,
         surroundings=surroundings,
         recordings=(recording,),
-        augmentation_ms=loading,
+        loading=loading,
         trials=tried,
-        hints=training_hints(recording, surroundings, augmentation_ms=loading, trials=tried),
+        hints=training_hints(recording, surroundings, loading=loading, trials=tried),
     )

@@ -29,6 +29,7 @@ _BATCH_FACTORS = (2, 4, 8)
 _ACCUMULATED = 4
 # What takes longer for each step, or more than this share of the free memory, is left out.
 _LONGEST_STEP_S, _MEMORY_SHARE = 2.0, 0.5
+_NO_MEMORY = "can't allocate memory"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,17 +159,21 @@ def _try(trainer: Trainer, cost: Cost, change: Change, *, threads: int) -> Trial
     factor = change.settings.batch_size / trainer.settings.batch_size
     if why := _too_much(cost, trainer.device, factor):
         return trial.model_copy(update={"left_out": why})
-    gains, rates = [], []
+    base_rates, rates, left_out = [], [], ""
     try:
         for _ in range(_TURNS):
-            base = _rate(trainer, trainer.settings, threads=threads)
+            base_rates.append(_rate(trainer, trainer.settings, threads=threads))
             rates.append(_rate(trainer, change.settings, threads=change.threads))
-            gains.append(rates[-1] / base)
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:  # torch.OutOfMemoryError on a GPU, and a plain one on a CPU
+        if not isinstance(error, torch.OutOfMemoryError) and _NO_MEMORY not in str(error):
+            raise
+        left_out = "there is too little memory"
+    if left_out:
         gc.collect()
         torch.cuda.empty_cache()
-        return trial.model_copy(update={"left_out": "the device has too little memory"})
-    return trial.model_copy(update={"rate": median(rates), "gain": median(gains)})
+        return trial.model_copy(update={"left_out": left_out})
+    gain = median(rate / base for rate, base in zip(rates, base_rates, strict=True))
+    return trial.model_copy(update={"rate": median(rates), "base_rate": median(base_rates), "gain": gain})
 
 
 def _too_much(cost: Cost, device: torch.device, factor: float) -> str:

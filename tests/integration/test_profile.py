@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 import pipeline
+from pipeline import cli
 from pipeline.engine.stage import Silent
 from pipeline.errors import FileError, UsageError
-from tests.command_line import error_line, run
+from tests.command_line import run
 from tests.reporters import Lines
 
 # Each example is a picture; the network is small, so that much augmentation takes longer than it.
@@ -62,6 +63,9 @@ def test_a_run_stays_as_it_was(tmp_path: Path) -> None:
     result = pipeline.profile(
         "toy", run_dir=folder, steps=3, trials=False, by_shape=True, order="calls", compare=folder / "profile"
     )
+    (folder / "profile-inference").mkdir()
+    (folder / "profile-inference" / "trace-batch-7.json").write_text("mine")
+    pipeline.profile("toy", run_dir=folder, inference=True, steps=2, batch_sizes=[4, 2, 4])
     answers = pipeline.profile("toy", run_dir=folder, inference=True, steps=2, overrides=["train.learning_rate=0.5"])
     assert files(folder) == before
     assert [stage.action for stage in pipeline.train("toy", run_dir=folder).stages] == ["up to date", "up to date"]
@@ -81,6 +85,8 @@ def test_a_run_stays_as_it_was(tmp_path: Path) -> None:
         "tensorboard/trace.pt.trace.json.gz",
         "trace.json",
     ]
+    traces = [path.name for path in sorted((folder / "profile-inference").glob("trace-*"))]
+    assert traces == ["trace-batch-1.json", "trace-batch-32.json", "trace-batch-7.json"], "those of 2 and 4 are gone"
     assert [recording.batch_size for recording in answers.profile.recordings] == [1, 32]
     assert all("backward" not in recording.spans_ms for recording in answers.profile.recordings)
 
@@ -101,7 +107,7 @@ def test_a_step_that_waits_for_its_pictures_is_told_and_its_twin_is_not(folder: 
     waiting = write(folder, "[train.augmentation]\nrand_augment = 6\nerasing = 0.1\n", "waiting")
     (hint,) = pipeline.profile(waiting, run_dir=folder / "run", steps=2, trials=False).profile.hints
     assert hint.startswith("the step waits ")
-    assert "train.augmentation.rand_augment alone takes " in hint
+    assert "; without train.augmentation.rand_augment " in hint
     twin = pipeline.profile(write(folder, ""), run_dir=folder / "run", steps=2, trials=False).profile
     assert twin.hints == ()
 
@@ -123,6 +129,8 @@ def test_data_of_another_recipe_are_left_alone(folder: Path) -> None:
     pipeline.profile(recipe, run_dir=folder / "run", steps=1, trials=False, reporter=said)
     assert said.said[0] == "data: not built yet"
     before = files(folder / "run")
+    with pytest.raises(UsageError, match=r"--operator aten::adm: expected an operator that these steps called"):
+        pipeline.profile(recipe, run_dir=folder / "run", steps=1, trials=False, operators=["aten::adm"])
     with pytest.raises(
         FileError, match=r"expected the data of this recipe, found that setting data\.seed changed; run"
     ):
@@ -130,13 +138,19 @@ def test_data_of_another_recipe_are_left_alone(folder: Path) -> None:
     assert files(folder / "run") == before
 
 
-def test_the_command_prints_what_it_writes(tmp_path: Path) -> None:
-    ended = run("profile", "toy", "--no-trials", "--steps", 2, "--rows", 3, "--run-dir", tmp_path / "run")
+def test_the_command_prints_what_it_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    arguments = ["profile", "toy", "--no-trials", "--steps", "2", "--rows", "3", "--run-dir", str(tmp_path / "run")]
+    assert cli._run([*arguments, "--sort", "memory", "--out", str(out)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith((out / "profile.txt").read_text())
+    assert str(out / "profile.json") in shown
+    assert cli._run([*arguments, "--sort", "size"]) == UsageError.exit_code
+
+
+@pytest.mark.slow
+def test_torch_adds_no_lines_of_its_own(tmp_path: Path) -> None:
+    ended = run("profile", "toy", "--no-trials", "--json", "--run-dir", tmp_path / "run")
     assert ended.returncode == 0, ended.stderr
-    shown = (tmp_path / "run" / "profile" / "profile.txt").read_text()
-    assert ended.stdout.startswith(shown)
-    assert "profile.cpp" not in ended.stderr
-    assert "WARNING" not in ended.stderr
-    unknown = run("profile", "toy", "--no-trials", "--operator", "aten::adm", "--run-dir", tmp_path / "run")
-    assert unknown.returncode == UsageError.exit_code
-    assert "--operator aten::adm: expected an operator that these steps called" in error_line(unknown)
+    assert json.loads(ended.stdout)["recipe"] == "toy"
+    assert {line.partition(":")[0] for line in ended.stderr.splitlines()} == {"data", "profile"}

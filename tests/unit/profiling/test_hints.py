@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.profiling.document import Recording, Surroundings, Trial, TrialKind
+from pipeline.profiling.document import Loading, Recording, Surroundings, Trial, TrialKind
 from pipeline.profiling.hints import inference_hints, training_hints
 from tests.profiles import SURROUNDINGS, recording
 
@@ -15,9 +15,9 @@ def hints(
     steps: Recording | None = None,
     *trials: Trial,
     surroundings: Surroundings = SURROUNDINGS,
-    augmentation_ms: dict[str, float] | None = None,
+    **loading: Any,
 ) -> tuple[str, ...]:
-    return training_hints(steps or recording(), surroundings, augmentation_ms=augmentation_ms or {}, trials=trials)
+    return training_hints(steps or recording(), surroundings, loading=Loading(**loading), trials=trials)
 
 
 def trial(kind: TrialKind, setting: str, gain: float, **figures: Any) -> Trial:
@@ -26,22 +26,32 @@ def trial(kind: TrialKind, setting: str, gain: float, **figures: Any) -> Trial:
 
 def test_a_step_that_waits_for_augmentation_names_the_costliest_setting() -> None:
     waiting = recording(spans_ms={"read": 0.5, "augment": 3.5, "forward": 6.0})
-    costs = {"train.augmentation.hue": 0.4, "train.augmentation.rand_augment": 3.0}
-    (hint,) = hints(waiting, augmentation_ms=costs)
+    costs = {"train.augmentation.hue": 0.1, "train.augmentation.rand_augment": 0.75}
+    (hint,) = hints(waiting, augmentation_shares=costs)
     assert hint.startswith("the step waits 40% for its data, 4.00 ms: 0.50 reading, 3.50 changing pictures; ")
-    assert hint.endswith("train.augmentation.rand_augment alone takes 3.00 ms: leave it out, or make it less")
-    assert hints(recording(spans_ms={"read": 0.5, "augment": 1.0, "forward": 8.5}), augmentation_ms=costs) == ()
+    assert hint.endswith("without train.augmentation.rand_augment 75% less: leave it out, or make it less")
+    assert hints(recording(spans_ms={"read": 0.5, "augment": 1.0, "forward": 8.5}), augmentation_shares=costs) == ()
 
 
-def test_a_step_that_waits_for_the_disk_names_the_size_of_the_data() -> None:
+def test_a_step_that_waits_for_the_disk_names_memory_and_the_size_of_the_data() -> None:
     waiting = recording(spans_ms={"read": 4.0, "augment": 0.1, "forward": 6.0})
     mapped = SURROUNDINGS.model_copy(update={"data": "mapped from a file of 31.0 GB"})
-    (hint,) = hints(waiting, surroundings=mapped)
-    assert hint.startswith("the step waits 41% for its data, 4.10 ms: 4.00 reading")
-    assert hint.endswith("give the process more memory, or make them smaller (data.size)")
-    (hint,) = hints(waiting)
-    assert hint.endswith("a larger train.batch_size reads more examples at once")
-    assert hints(recording(), surroundings=mapped) == ()
+    (hint,) = hints(waiting, surroundings=mapped, mapping_share=0.8)
+    assert hint.startswith(
+        "the step waits 41% for its data, 4.10 ms: 4.00 reading, 0.10 changing pictures; from memory"
+    )
+    assert "from memory 80% less, but the examples are mapped from a file of 31.0 GB, more than a quarter" in hint
+    assert hint.endswith("make them smaller (data.size)")
+    assert hints(waiting, surroundings=mapped, mapping_share=0.1) == (), "memory would be no faster"
+    assert hints(recording(), surroundings=mapped, mapping_share=0.1) == (), "it does not wait long"
+
+
+def test_a_step_that_waits_for_few_examples_names_a_larger_batch_where_that_was_faster() -> None:
+    waiting = recording(spans_ms={"read": 4.0, "augment": 0.0, "forward": 6.0})
+    first, second = hints(waiting, trial("batch size", "train.batch_size = 32", 2.5, batch_size=32))
+    assert first.endswith("train.batch_size = 32 reads more examples at once, 2.50 times as many a second")
+    assert second.startswith("batch 8 trains 40% of the examples a second that batch 32 does")
+    assert hints(waiting, trial("batch size", "train.batch_size = 32", 1.0, batch_size=32)) == ()
 
 
 def test_a_small_batch_is_told_by_what_larger_ones_do() -> None:

@@ -15,7 +15,8 @@ SIZE = 64
 
 
 def test_steps_are_recorded_timed_and_traced(tmp_path: Path) -> None:
-    switch, taken = Switch(), []
+    switch = Switch()
+    taken: list[int] = []
 
     def steps() -> Iterator[int]:
         while True:
@@ -36,6 +37,7 @@ def test_steps_are_recorded_timed_and_traced(tmp_path: Path) -> None:
         name="trace",
     )
     assert len(taken) == 1 + 1 + 3 + 3
+    assert recording.trace == "trace"
     assert (recording.examples_per_step, recording.recorded_steps, len(recording.step_ms)) == (4, 3, 3)
     assert set(recording.spans_ms) == {"read", "forward"}
     assert 0 < sum(recording.spans_ms.values()) <= sum(recording.step_ms) / 3
@@ -48,7 +50,7 @@ def test_steps_are_recorded_timed_and_traced(tmp_path: Path) -> None:
     by_shape = {cost.shapes for cost in recording.operators_by_shape if cost.name == "aten::mm"}
     assert by_shape == {f"(4, {SIZE}) ({SIZE}, {SIZE})"}
 
-    trace = json.loads((tmp_path / recording.trace).read_bytes())
+    trace = json.loads((tmp_path / "trace.json").read_bytes())
     names = [event.get("name") for event in trace["traceEvents"]]
     assert names.count("aten::mm") == 3
     assert sum(str(name).startswith("ProfilerStep#") for name in names) >= 3

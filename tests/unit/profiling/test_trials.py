@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -109,3 +110,16 @@ def test_a_compiled_training_is_not_tried_otherwise() -> None:
     said = Lines()
     assert try_otherwise(trainer(compile=True), COST, reporter=said) == ()
     assert "train.compile takes half a minute" in said.said[0]
+
+
+def test_a_batch_that_takes_too_much_memory_after_all_is_left_out() -> None:
+    @contextmanager
+    def large(changed: TrainingSettings) -> Iterator[Iterator[int]]:
+        if changed.batch_size > 8:
+            torch.empty(1 << 60, dtype=torch.uint8)
+        yield itertools.repeat(8)
+
+    subject = Trainer(steps=large, settings=settings(batch_size=8), device=CPU, examples=16, turn_s=0.0)
+    tried = {trial.setting: trial for trial in try_otherwise(subject, COST, reporter=Silent())}
+    assert tried["train.batch_size = 16"].left_out == "there is too little memory"
+    assert tried['train.mixed_precision = "auto"'].gain > 0
