@@ -118,10 +118,12 @@ def test_an_interrupted_profile_leaves_the_former_one(folder: Path) -> None:
             if message.startswith("profile: "):
                 raise KeyboardInterrupt
 
-    recipe = write(folder, "")
+    former = folder / "run" / "profile"
+    former.mkdir(parents=True)
+    (former / "trace.json").write_text("former")
     with pytest.raises(KeyboardInterrupt):
-        pipeline.profile(recipe, run_dir=folder / "run", reporter=Cut())
-    assert list((folder / "run" / "profile").iterdir()) == []
+        pipeline.profile(write(folder, ""), run_dir=folder / "run", reporter=Cut())
+    assert [(path.name, path.read_text()) for path in former.iterdir()] == [("trace.json", "former")]
 
 
 def test_data_of_another_recipe_are_left_alone(folder: Path) -> None:
