@@ -32,6 +32,7 @@ from pipeline.training.augmentation_sheet import draw_augmentation
 from pipeline.training.class_weights import class_weights
 from pipeline.training.loop import Trained, build_network, train_network
 from pipeline.training.loss import load_criterion, of_labels
+from pipeline.training.processes import current_processes
 from pipeline.training.resume import forget_what_cannot_go_on
 from pipeline.training.settings import Objective, Session, TrainingData, augmentation_of, freezing_of, settings_of
 
@@ -80,7 +81,7 @@ def make_network(settings: TrainSettings, data: LoadedData, outputs: Outputs, *,
     task = task_of(info.task, outputs=spec.outputs, folder=settings.folder).trained_on(data.train.labels)
     criterion = _criterion(settings, spec, task=task, examples=data.train)
     _first_step(settings, spec, network, criterion, task=task, examples=data.train)
-    if number <= 1:
+    if number <= 1 and current_processes().leads:
         _sheet(settings, spec, data.train, outputs)
     trained = None
     if info.labelled and (train.epochs or judged_by_labels(info.task)):
@@ -142,7 +143,13 @@ def _train(
         data=data,
         settings=training,
         objective=Objective(loss=of_labels(criterion), criterion=criterion),
-        session=Session(scratch=scratch, reporter=outputs.reporter, resume=outputs.resume, origin=origin),
+        session=Session(
+            scratch=scratch,
+            reporter=outputs.reporter,
+            resume=outputs.resume,
+            origin=origin,
+            processes=current_processes(),
+        ),
     )
     if not number:  # the members of an ensemble are kept until all of them are there
         forget_what_cannot_go_on(training, scratch)
