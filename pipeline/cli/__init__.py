@@ -109,7 +109,7 @@ def _check_launch(arguments: Sequence[str]) -> None:
         UsageError: several processes run a command that is for one.
     """
     command = next((argument for argument in arguments if not argument.startswith("-")), "")
-    if command == "train" or "--help" in arguments:
+    if command == "train" or "--help" in arguments or not (os.environ.get("RANK") and os.environ.get("WORLD_SIZE")):
         return
     launch = read_launch()
     if launch is not None:

@@ -16,7 +16,7 @@ from pipeline.engine.launch import read_launch
 from pipeline.engine.manifest import Manifest, read_manifest
 from pipeline.engine.runner import Outcome, run_stages
 from pipeline.engine.stage import Inputs, Outputs, Reporter, Silent
-from pipeline.engine.user_code import user_modules
+from pipeline.engine.user_code import faults_of_the_user, user_modules
 from pipeline.errors import FileError, UsageError
 from pipeline.recipe.loading import DEFAULT_RECIPE
 from pipeline.recipe.recipe import Recipe
@@ -137,7 +137,7 @@ def _follow(recipe: Recipe, folder: Path, processes: Processes) -> TrainResult:
     """Train with process 0 what it trains, and read what it wrote; nothing is written here."""
     from pipeline.training.job import wait_for_call, wait_for_end
 
-    with user_modules(recipe.folder):
+    with user_modules(recipe.folder), faults_of_the_user(f"stage {TRAIN.name}"):  # the same words as in process 0
         call = wait_for_call(processes)
         if call is not None:
             manifest = _shared_manifest(folder, call)
