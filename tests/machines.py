@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,12 @@ class Machines:
     Args:
         folder: folder for what their commands print.
         namespaces: network namespace of each, by name of the machine.
+        started: commands that were started on each.
     """
 
     folder: Path
     namespaces: Mapping[str, str]
+    started: dict[str, list[subprocess.Popen[bytes]]] = field(default_factory=lambda: defaultdict(list))
 
     def start(
         self, machine: str, command: Sequence[str], *, file: str, environment: Mapping[str, str] | None = None
@@ -37,18 +40,23 @@ class Machines:
             *("unshare", "--uts", "--mount", "sh", "-c", inner, "sh", *command),
         ]
         with (self.folder / file).open("wb") as stream:
-            return subprocess.Popen(whole, stdout=stream, stderr=stream, env={**os.environ, **(environment or {})})
+            process = subprocess.Popen(whole, stdout=stream, stderr=stream, env={**os.environ, **(environment or {})})
+        self.started[machine].append(process)
+        return process
 
     def lose(self, machine: str) -> None:
         """Kill all that runs on a machine, at once."""
         for pid in _pids(self.namespaces[machine]):
             os.kill(pid, signal.SIGKILL)
+        for process in self.started.pop(machine, ()):
+            process.wait()
 
 
 @contextmanager
 def two_machines(folder: Path) -> Iterator[Machines]:
     """Make two machines that reach each other as host-a and host-b; the test is skipped where that is not permitted."""
     namespaces = {name: f"{name}-{os.getpid()}" for name in _ADDRESSES}
+    machines = Machines(folder=folder, namespaces=namespaces)
     first, second = namespaces.values()
     hosts = ["127.0.0.1 localhost", *(f"{address} {name}" for name, address in _ADDRESSES.items())]
     (folder / "hosts").write_text("\n".join(hosts) + "\n", encoding="utf-8")
@@ -60,11 +68,10 @@ def two_machines(folder: Path) -> Iterator[Machines]:
             _ip("-n", namespace, "addr", "add", f"{_ADDRESSES[name]}/24", "dev", "cable")
             for device in ("lo", "cable"):
                 _ip("-n", namespace, "link", "set", device, "up")
-        yield Machines(folder=folder, namespaces=namespaces)
+        yield machines
     finally:
-        for namespace in namespaces.values():
-            for pid in _pids(namespace):
-                os.kill(pid, signal.SIGKILL)
+        for machine, namespace in namespaces.items():
+            machines.lose(machine)
             subprocess.run(["ip", "netns", "del", namespace], check=False, capture_output=True)
 
 
