@@ -51,7 +51,7 @@ class DataParallel:
         with exchange():
             # Parameters that have no part in the answer are no fault: one process leaves them as they are.
             self._wrapped = DistributedDataParallel(self._model, find_unused_parameters=True)
-        self._wrapped.register_comm_hook(None, _added_up)  # type: ignore[no-untyped-call]
+        self._wrapped.register_comm_hook(None, _added_up)
 
     def end_epoch(self, buffers: Iterable[Tensor]) -> None:
         """Take the processes apart again.
@@ -80,7 +80,7 @@ class DataParallel:
         assert self._wrapped is not None
         if gradients:
             return nullcontext()
-        return self._wrapped.no_sync()  # type: ignore[no-untyped-call, no-any-return]
+        return self._wrapped.no_sync()
 
     def answers(self, raw: tuple[Tensor, ...], *, count: int, seed: int) -> Tensor:
         """The answers (B, K) to a whole batch, of which this process computes its part, with its gradient.

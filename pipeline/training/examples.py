@@ -193,7 +193,9 @@ def _answered(model: nn.Module, examples: Examples, processes: Processes) -> Ite
     shares = [parts[rank :: processes.count] for rank in range(processes.count)]
     own = torch.cat([joined(model(*examples.take(part))) for part in shares[processes.rank]])
     gathered = processes.gather(own, [sum(map(len, share)) for share in shares])
-    batches_of = [rows.split([len(part) for part in share]) for rows, share in zip(gathered, shares, strict=True)]
+    batches_of = [
+        torch.split(rows, [len(part) for part in share]) for rows, share in zip(gathered, shares, strict=True)
+    ]
     for number, part in enumerate(parts):
         yield part, batches_of[number % processes.count][number // processes.count]
 

@@ -91,6 +91,7 @@ def _batch_norm(
 ) -> Tensor:
     """Normalize (B, C, ...) by all processes' mean and variance; arguments as `torch.nn.functional.batch_norm` has."""
     assert training
+    result: Tensor
     result, mean_C, variance_C, count = _Normalize.apply(values, eps, counts)  # type: ignore[no-untyped-call]
     if running_mean is not None and running_var is not None:
         with torch.no_grad():

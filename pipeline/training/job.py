@@ -16,6 +16,8 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from pipeline.engine.launch import Launch
 from pipeline.errors import ElsewhereError, UsageError
@@ -98,7 +100,7 @@ def _has_ended(processes: Processes) -> bool:
         return processes.store.check(["done/0"])
 
 
-def _meet(launch: Launch, start: timedelta) -> dist.Store:
+def _meet(launch: Launch, start: timedelta) -> Store:
     """Connect to the store of this start of the job, which no earlier start has written to.
 
     torchrun keeps one store for all starts. So process 0 makes up a name for this one. Each of the others asks for it
@@ -106,7 +108,7 @@ def _meet(launch: Launch, start: timedelta) -> dist.Store:
     """
     address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     try:
-        store, _, _ = next(dist.rendezvous("env://", timeout=start))
+        store, _, _ = next(rendezvous("env://", timeout=start))
         name = _name(store, launch, start)
     except (RuntimeError, ValueError) as error:
         raise UsageError(
@@ -114,10 +116,10 @@ def _meet(launch: Launch, start: timedelta) -> dist.Store:
             f"{start.total_seconds():g} s, found: {first_line(error)}; start as many as WORLD_SIZE says, on machines "
             "that reach each other"
         ) from error
-    return dist.PrefixStore(f"pipeline/{name}", store)
+    return PrefixStore(f"pipeline/{name}", store)
 
 
-def _name(store: dist.Store, launch: Launch, start: timedelta) -> str:
+def _name(store: Store, launch: Launch, start: timedelta) -> str:
     if launch.rank:
         number = secrets.token_hex(8)
         store.set(f"pipeline/hello/{launch.rank}", number)

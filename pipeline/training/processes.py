@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import Store
 
 from pipeline.errors import JobError, UsageError
 
@@ -38,7 +39,7 @@ class Processes:
     rank: int = 0
     count: int = 1
     local_rank: int = 0
-    store: dist.Store | None = None
+    store: Store | None = None
 
     @property
     def alone(self) -> bool:

@@ -7,7 +7,7 @@ import threading
 from datetime import timedelta
 
 import pytest
-import torch.distributed as dist
+from torch.distributed import HashStore  # type: ignore[attr-defined]
 
 from pipeline.engine.launch import Launch
 from pipeline.errors import ElsewhereError, UsageError
@@ -22,7 +22,7 @@ def _launch(rank: int, count: int) -> Launch:
 
 
 def test_all_agree_on_a_name_whatever_an_earlier_start_left_in_the_store() -> None:
-    store = dist.HashStore()
+    store = HashStore()
     store.set("pipeline/hello/1", "stale")
     names: dict[int, str] = {}
 

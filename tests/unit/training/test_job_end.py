@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch.distributed as dist
+from torch.distributed import HashStore  # type: ignore[attr-defined]
 
 from pipeline.engine.launch import Launch
 from pipeline.errors import ElsewhereError, FileError, JobError, PipelineError, UsageError
@@ -29,7 +30,7 @@ def _ends(
     errors: list[BaseException | None], *, hosts: list[str] | None = None, restarts_left: int = 0
 ) -> list[BaseException | None]:
     """What each process ends with; one without an error runs, or, on another host, is not heard of."""
-    count, store = len(errors), dist.HashStore()
+    count, store = len(errors), HashStore()
     places = {rank: Place(host=host, pid=os.getpid()) for rank, host in enumerate(hosts or [HERE] * count)}
 
     def end(rank: int) -> BaseException | None:
@@ -73,7 +74,7 @@ def test_an_unexpected_fault_of_another_process_says_so() -> None:
 def test_a_process_of_this_machine_that_has_ended_is_named_by_the_lowest_other() -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    store = dist.HashStore()
+    store = HashStore()
     places = {0: Place(host=HERE, pid=os.getpid()), 1: Place(host=HERE, pid=gone.pid)}
     for error in (LOST, KeyboardInterrupt()):  # torchrun may have ended this one for it
         end = leave(Processes(rank=0, count=2, store=store), error, places, _launch(0, 2))
@@ -102,7 +103,7 @@ def test_an_interruption_of_all_is_one() -> None:
 
 
 def test_without_the_store_each_knows_its_own_end() -> None:
-    class Gone(dist.HashStore):
+    class Gone(HashStore):  # type: ignore[misc]
         def set(self, *_arguments: object) -> None:
             raise dist.DistNetworkError("gone")
 
