@@ -103,7 +103,7 @@ def test_an_interruption_of_all_is_one() -> None:
 
 
 def test_without_the_store_each_knows_its_own_end() -> None:
-    class Gone(HashStore):  # type: ignore[misc]
+    class Gone(HashStore):
         def set(self, *_arguments: object) -> None:
             raise dist.DistNetworkError("gone")
 

@@ -246,7 +246,7 @@ def test_a_checkpoint_holds_no_code(tmp_path: Path) -> None:
     assert content is not None
     document = torch.load(io.BytesIO(content), weights_only=True)
     state = {"network", "optimizer", "schedule", "random", "scaler", "average", "best"}
-    assert set(document) == state | {"epochs", "origin", "planned"}
+    assert set(document) == state | {"epochs", "origin", "planned", "processes"}
     assert document["network"]._metadata["1"] == {"version": 2}, "torch's versions of modules"
 
 
