@@ -35,7 +35,17 @@ if TYPE_CHECKING:
     from pipeline.data.dataset import DataSet, Split
     from pipeline.engine.probe import Check
     from pipeline.engine.stage import Reporter
-    from pipeline.errors import DataError, FileError, PipelineError, ProofError, ServerError, StageError, UsageError
+    from pipeline.errors import (
+        DataError,
+        ElsewhereError,
+        FileError,
+        JobError,
+        PipelineError,
+        ProofError,
+        ServerError,
+        StageError,
+        UsageError,
+    )
     from pipeline.inspection.model_archive import ArchiveInspection
     from pipeline.inspection.onnx_model import OnnxInspection
     from pipeline.inspection.torchscript_archive import TorchScriptInspection
@@ -65,10 +75,12 @@ _HOMES = {
     "DataError": "pipeline.errors",
     "DataSet": "pipeline.data.dataset",
     "Diagnosis": "pipeline.commands.doctor",
+    "ElsewhereError": "pipeline.errors",
     "FileAnswer": "pipeline.commands.predict",
     "FileError": "pipeline.errors",
     "ImageDecoding": "pipeline._handlers.decode",
     "InputSpec": "pipeline._handlers.decode",
+    "JobError": "pipeline.errors",
     "ModelSpec": "pipeline.models.spec",
     "OnnxInspection": "pipeline.inspection.onnx_model",
     "PipelineError": "pipeline.errors",
@@ -122,10 +134,12 @@ __all__ = [
     "DataError",
     "DataSet",
     "Diagnosis",
+    "ElsewhereError",
     "FileAnswer",
     "FileError",
     "ImageDecoding",
     "InputSpec",
+    "JobError",
     "ModelSpec",
     "OnnxInspection",
     "PipelineError",

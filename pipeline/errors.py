@@ -6,7 +6,9 @@
     ├── StageError               4  a stage broke its contract
     ├── ProofError               5  parity or quality failed
     ├── ServerError              6  the server, or a port
-    └── DataError                7  data or weights not to be had
+    ├── DataError                7  data or weights not to be had
+    ├── JobError                 8  one of several processes that train together has ended
+    └── ElsewhereError           -  another of these processes says what happened, and with which code
 
 A message is one line: what, expected, found, what to do next. `Interrupted` is not an error of
 the tree: Ctrl-C ends with 130.
@@ -58,3 +60,17 @@ class DataError(PipelineError):
     """Data or weights could not be had, or are not what they should be."""
 
     exit_code = 7
+
+
+class JobError(PipelineError):
+    """One of several processes that train together has ended, or is not reached any more."""
+
+    exit_code = 8
+
+
+class ElsewhereError(PipelineError):
+    """The work failed, and another of several processes says why; this one ends in silence with the same exit code."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("another process says what happened")
+        self.exit_code = exit_code

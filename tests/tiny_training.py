@@ -19,6 +19,7 @@ from pipeline.models.spec import ModelSpec
 from pipeline.tasks.classification.member import ClassificationTask
 from pipeline.training.loop import Trained, build_network, train_network
 from pipeline.training.loss import of_labels
+from pipeline.training.processes import current_processes
 from pipeline.training.settings import Objective, Optimization, Session, TrainingData, TrainingSettings
 
 TASK = ClassificationTask()
@@ -77,7 +78,13 @@ def train(
         data=data or TrainingData(task=TASK, train=points(1, 257), validation=points(2, 100)),
         settings=training,
         objective=objective or Objective(loss=of_labels(partial(F.cross_entropy, label_smoothing=0.1))),
-        session=Session(scratch=scratch, reporter=reporter or Silent(), resume=resume, origin=origin or {}),
+        session=Session(
+            scratch=scratch,
+            reporter=reporter or Silent(),
+            resume=resume,
+            origin=origin or {},
+            processes=current_processes(),
+        ),
     )
     return network, trained
 

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pipeline.cli import building, cleaning, looking, measuring, proving, recipe_keys, scoring, serving
 from pipeline.cli.answer import drop_answer, flush_answer, reserve_for
 from pipeline.cli.app import app
+from pipeline.engine.launch import read_launch
 from pipeline.engine.places import no_room, os_error_text
 from pipeline.engine.process import terminated_as_interrupt
 from pipeline.engine.user_code import faults_of_the_user
-from pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, FileError, PipelineError, UsageError
+from pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, ElsewhereError, FileError, PipelineError, UsageError
 from pipeline.visible import visible
 
 __all__ = [
@@ -42,6 +43,9 @@ def main() -> None:
     # busy process, training then took five times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.update(TELEMETRY_OFF)
+    if os.environ.get("RANK"):
+        # Else torch's C++ code writes lines of its own in every process of a job, and more where one has ended.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     code = _run(sys.argv[1:])
     if code == EXIT_INTERRUPTED:
         # Every `finally` has run. Python would take torch apart object by object for seconds, and a person waits.
@@ -59,10 +63,13 @@ def _run(arguments: list[str]) -> int:
     try:
         with terminated_as_interrupt(), faults_of_the_user("this command"):
             reserve_for(arguments)
+            _check_launch(arguments)
             code = app(arguments, standalone_mode=False)
         flush_answer()
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
+    except ElsewhereError as error:
+        return error.exit_code
     except PipelineError as error:
         return _fail(str(error), error.exit_code, debug=debug)
     except BrokenPipeError:
@@ -70,19 +77,48 @@ def _run(arguments: list[str]) -> int:
         drop_answer()
         return EXIT_OK
     except Exception as error:  # noqa: BLE001
-        if (full := no_room(error)) is not None:
-            return _fail(f"{full}{_goes_on(arguments)}", FileError.exit_code, debug=debug)
-        if (failed := _system_error(error)) is not None:
-            text = f"{failed.filename or 'a file'}: {os_error_text(failed)}"
-            return _fail(text, FileError.exit_code, debug=debug)
-        message = getattr(error, "format_message", None)
-        if message is not None:
-            return _fail(_usage(error, message()), UsageError.exit_code, debug=debug)
-        fault = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
-        return _fail(f"unexpected {fault}; run again with --debug and report it", PipelineError.exit_code, debug=debug)
+        text, code = _other_fault(error, arguments)
+        return code if _speaks_elsewhere() else _fail(text, code, debug=debug)
     if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C inside a command into this code
-        return _fail(f"interrupted{_goes_on(arguments)}", EXIT_INTERRUPTED)
+        return code if _speaks_elsewhere() else _fail(f"interrupted{_goes_on(arguments)}", EXIT_INTERRUPTED)
     return code if isinstance(code, int) else EXIT_OK
+
+
+def _other_fault(error: Exception, arguments: Sequence[str]) -> tuple[str, int]:
+    """Say in one line what is no error of ours, and give its exit code."""
+    if (full := no_room(error)) is not None:
+        return f"{full}{_goes_on(arguments)}", FileError.exit_code
+    if (failed := _system_error(error)) is not None:
+        return f"{failed.filename or 'a file'}: {os_error_text(failed)}", FileError.exit_code
+    message = getattr(error, "format_message", None)
+    if message is not None:
+        return _usage(error, message()), UsageError.exit_code
+    fault = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+    return f"unexpected {fault}; run again with --debug and report it", PipelineError.exit_code
+
+
+def _speaks_elsewhere() -> bool:
+    """Whether this is one of several processes with the same command, of which the first of each machine speaks."""
+    return bool(os.environ.get("RANK")) and os.environ.get("LOCAL_RANK", "0") not in ("", "0")
+
+
+def _check_launch(arguments: Sequence[str]) -> None:
+    """Refuse to run a command several times at once, which torchrun would do with it.
+
+    Raises:
+        UsageError: several processes run a command that is for one.
+    """
+    command = next((argument for argument in arguments if not argument.startswith("-")), "")
+    if command == "train" or "--help" in arguments or not (os.environ.get("RANK") and os.environ.get("WORLD_SIZE")):
+        return
+    launch = read_launch()
+    if launch is not None:
+        if launch.local_rank:
+            raise ElsewhereError(UsageError.exit_code)
+        raise UsageError(
+            f"pipeline {command} in {launch.world_size} processes: expected one; several processes train alone: "
+            "`torchrun ... -m pipeline train RECIPE`, then `pipeline build RECIPE` by itself goes on from there"
+        )
 
 
 def _usage(error: Exception, message: str) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from pipeline.cli.answer import say, write_answer
 from pipeline.cli.app import Force, Json, ModelStore, Overrides, RecipeArgument, RunDir, TensorBoard, app, print_json
+from pipeline.engine.launch import read_launch
 from pipeline.engine.places import DEFAULT_MODEL_STORE
 
 
@@ -69,6 +70,10 @@ def train(
     from pipeline.cli.render import console
     from pipeline.commands import train as trainer
 
+    launch = read_launch()
+    if launch is not None and launch.rank:  # process 0 speaks for all
+        trainer.train(recipe, run_dir=run_dir, overrides=overrides or ())
+        return
     with console.Terminal() as terminal:
         result = trainer.train(
             recipe,

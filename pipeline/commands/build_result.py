@@ -78,6 +78,7 @@ class BuildResult:
             are named.
         stages: what each stage did.
         kept_epoch: epoch whose weights the float network has because validation chose it; None where nothing chose.
+        processes: numbers of processes that trained its epochs, each once; empty where it was one.
     """
 
     recipe: str
@@ -98,6 +99,7 @@ class BuildResult:
     unlisted_operators: tuple[str, ...]
     stages: tuple[Outcome, ...]
     kept_epoch: int | None = None
+    processes: tuple[int, ...] = ()
     metrics: Mapping[SplitName, SplitMetrics] = field(default_factory=dict)
     pictures: tuple[Path, ...] = ()
 
@@ -197,6 +199,7 @@ class BuildResult:
             "unlisted_operators": list(self.unlisted_operators),
             "stages": [asdict(outcome) for outcome in self.stages],
             "kept_epoch": self.kept_epoch,
+            "processes": list(self.processes),
         }
 
 
@@ -227,6 +230,7 @@ def read_result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tupl
     info = read_info(run_dir / manifest.one(Kind.DATA_INFO).path)
     baseline = reports[baseline_of(reports)]
     winner = manifest.of_candidates(Kind.CANDIDATE_MODEL)[selection.selected]
+    kept_epoch, processes = _training(run_dir / manifest.one(Kind.TRAINING_HISTORY).path)
     return BuildResult(
         recipe=manifest.recipe,
         run_dir=run_dir,
@@ -248,7 +252,8 @@ def read_result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tupl
         archive_sha256=manifest.one(Kind.ARCHIVE).sha256,
         unlisted_operators=unlisted_operators(run_dir / winner.path, reports[selection.selected].runtime.kind),
         stages=outcomes,
-        kept_epoch=_kept_epoch(run_dir / manifest.one(Kind.TRAINING_HISTORY).path),
+        kept_epoch=kept_epoch,
+        processes=processes,
         metrics=_metrics(run_dir, manifest),
         pictures=tuple(
             run_dir / artifact.path for artifact in manifest.artifacts() if artifact.kind in TRAINING_PICTURES
@@ -256,10 +261,13 @@ def read_result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tupl
     )
 
 
-def _kept_epoch(history: Path) -> int | None:
+def _training(history: Path) -> tuple[int | None, tuple[int, ...]]:
+    """The epoch that validation chose, if it did, and the numbers of processes where they were several."""
     try:
-        kept = json.loads(history.read_bytes()).get("kept")
-        return None if kept is None else int(kept["epoch"])
+        document = json.loads(history.read_bytes())
+        kept, processes = document.get("kept"), document.get("processes", [])
+        counts = {processes} if isinstance(processes, int) else {int(count) for count in processes}
+        return None if kept is None else int(kept["epoch"]), tuple(sorted(counts))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise FileError(
             f"{history}: expected the history of a training, found: {error}; run pipeline build again"

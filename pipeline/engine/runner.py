@@ -87,6 +87,7 @@ def run_stages(
     force: bool = False,
     resume: Mapping[str, Path] | None = None,
     finish: Callable[[Manifest], None] = lambda _manifest: None,
+    wait_s: float = 0,
 ) -> tuple[Manifest, tuple[Outcome, ...]]:
     """Bring every stage of a run directory up to date.
 
@@ -98,6 +99,7 @@ def run_stages(
         force: run every stage from its beginning, whatever is recorded or half done.
         resume: files to go on from, by the name of the stage, which then runs whatever is recorded.
         finish: called at the end, while the directory is still locked.
+        wait_s: longest wait for another build that holds the directory, in seconds.
 
     Returns:
         The manifest, and an outcome per stage.
@@ -108,7 +110,7 @@ def run_stages(
     """
     check_order(stages)
     _make_directory(run_dir)
-    with hold(run_dir):
+    with hold(run_dir, wait_s=wait_s):
         _sweep(run_dir)
         manifest = None if force else read_manifest(run_dir)
         manifest = manifest or Manifest(recipe=recipe.name, environment={})
@@ -300,15 +302,19 @@ def _make_directory(run_dir: Path) -> None:
         raise FileError(f"{run_dir}: expected a folder to write to, found: {error.strerror}") from error
 
 
-def hold(run_dir: Path) -> Any:
+def hold(run_dir: Path, *, wait_s: float = 0) -> Any:
     """Lock a run directory for a `with` block.
+
+    Args:
+        run_dir: run directory, which exists.
+        wait_s: longest wait for another that holds it, in seconds.
 
     Raises:
         StageError: another build holds it.
         FileError: nothing can be written there.
     """
     try:
-        return FileLock(run_dir / ".lock").acquire(timeout=0)
+        return FileLock(run_dir / ".lock").acquire(timeout=wait_s)
     except Timeout as error:
         raise StageError(
             f"{run_dir}: another build is running there; wait for it to end, or give another --run-dir"

@@ -55,7 +55,8 @@ def make_ensemble(settings: TrainSettings, data: LoadedData, outputs: Outputs) -
     if histories:
         trained = _evaluate(settings, ensemble, data, outputs)
         epochs = mean_epochs([history.epochs for history in histories])
-        ensemble = replace(ensemble, trained=replace(trained, epochs=epochs))
+        longest = max(histories, key=lambda history: len(history.epochs))
+        ensemble = replace(ensemble, trained=replace(trained, epochs=epochs, processes=longest.processes))
     for folder in outputs.scratch.glob("member-*"):
         shutil.rmtree(folder)
     return ensemble
@@ -84,6 +85,7 @@ def _evaluate(settings: TrainSettings, ensemble: FloatNetwork, data: LoadedData,
 
     from pipeline.training.loop import train_network
     from pipeline.training.loss import of_labels
+    from pipeline.training.processes import current_processes
     from pipeline.training.settings import Objective, Session, TrainingData, settings_of
 
     return train_network(
@@ -92,5 +94,5 @@ def _evaluate(settings: TrainSettings, ensemble: FloatNetwork, data: LoadedData,
         data=TrainingData(task=ensemble.task, train=data.train, validation=data.validation),
         settings=replace(settings_of(settings.train, untrained=False), epochs=0),
         objective=Objective(loss=of_labels(ensemble.criterion), criterion=ensemble.criterion),
-        session=Session(scratch=outputs.scratch, reporter=outputs.reporter),
+        session=Session(scratch=outputs.scratch, reporter=outputs.reporter, processes=current_processes()),
     )

@@ -32,6 +32,7 @@ from pipeline.training.augmentation_sheet import draw_augmentation
 from pipeline.training.class_weights import class_weights
 from pipeline.training.loop import Trained, build_network, train_network
 from pipeline.training.loss import load_criterion, of_labels
+from pipeline.training.processes import current_processes
 from pipeline.training.resume import forget_what_cannot_go_on
 from pipeline.training.settings import (
     Objective,
@@ -112,7 +113,7 @@ def make_network(settings: TrainSettings, data: LoadedData, outputs: Outputs, *,
     info, train = data.info, settings.train
     prepared = prepare_network(settings, data, outputs.reporter)
     spec, network, task, criterion = prepared.spec, prepared.network, prepared.task, prepared.criterion
-    if number <= 1:
+    if number <= 1 and current_processes().leads:
         _sheet(settings, spec, data.train, outputs)
     trained = None
     if info.labelled and (train.epochs or judged_by_labels(info.task)):
@@ -179,7 +180,13 @@ def _train(
         data=data,
         settings=training,
         objective=Objective(loss=of_labels(criterion), criterion=criterion),
-        session=Session(scratch=scratch, reporter=outputs.reporter, resume=outputs.resume, origin=origin),
+        session=Session(
+            scratch=scratch,
+            reporter=outputs.reporter,
+            resume=outputs.resume,
+            origin=origin,
+            processes=current_processes(),
+        ),
     )
     if not number:  # the members of an ensemble are kept until all of them are there
         forget_what_cannot_go_on(training, scratch)

@@ -9,6 +9,7 @@ from pipeline.engine.stage import Inputs, Outputs, Stage
 from pipeline.stages.train_settings import TrainSettings, lasting, settings
 
 if TYPE_CHECKING:
+    from pipeline.stages.float_network import FloatNetwork, LoadedData
     from pipeline.tasks.task import Task
     from pipeline.training.loop import Trained
 
@@ -22,28 +23,20 @@ def outside(settings: TrainSettings) -> dict[str, str]:
 
 def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     """Build the network, load the weights to start from if any, train, and write weights, facts and history."""
-    from pipeline.data.dataset import read_info, read_split
+    from pipeline.engine.artifacts import digest_file
     from pipeline.engine.documents import write_document
     from pipeline.engine.reads import recorded
     from pipeline.models.outside import files_behind
     from pipeline.models.weights import save_weights
     from pipeline.recipe.task import judged_by_labels
-    from pipeline.stages.ensemble import make_ensemble
-    from pipeline.stages.float_network import LoadedData, make_network
     from pipeline.stages.train_report import write_report
-    from pipeline.training.unlabelled import require_no_labels
+    from pipeline.training.processes import current_processes
 
     model, train = settings.model, settings.train
-    info = read_info(inputs.one(Kind.DATA_INFO))
-    if not info.labelled:
-        require_no_labels(info.name, loss=train.loss, variants=settings.variants, epochs=train.epochs)
-    data = LoadedData(
-        info=info,
-        train=read_split(inputs.one(Kind.TRAIN_DATA)),
-        validation=read_split(inputs.one(Kind.VALIDATION_DATA)),
-    )
-    make = make_network if model.ensemble is None else make_ensemble
-    result = make(settings, data, outputs)
+    data = load(settings, inputs)
+    info = data.info
+    current_processes().call_others(digest_file(inputs.one(Kind.DATA_INFO)))
+    result = take_part(settings, data, outputs)
     save_weights(outputs.path(Kind.WEIGHTS, "weights.safetensors"), result.network)
     facts = result.spec.to_info(
         result.network, task=result.task, files=files_behind(model, settings.folder, recorded())
@@ -56,6 +49,41 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     _write_history(settings, result.trained, task=result.task, labelled=info.labelled, outputs=outputs)
 
 
+def take_part(settings: TrainSettings, data: LoadedData, outputs: Outputs) -> FloatNetwork:
+    """Make the network, or the members of an ensemble: alone, or together with the other processes of a job.
+
+    Args:
+        settings: what the stage sees of a recipe.
+        data: what it is trained and validated on.
+        outputs: where checkpoints lie, and who is told.
+    """
+    from pipeline.stages.ensemble import make_ensemble
+    from pipeline.stages.float_network import make_network
+
+    make = make_network if settings.model.ensemble is None else make_ensemble
+    return make(settings, data, outputs)
+
+
+def load(settings: TrainSettings, inputs: Inputs) -> LoadedData:
+    """Read what the stage trains on.
+
+    Raises:
+        UsageError: something needs labels that there are not.
+    """
+    from pipeline.data.dataset import read_info, read_split
+    from pipeline.stages.float_network import LoadedData
+    from pipeline.training.unlabelled import require_no_labels
+
+    info, train = read_info(inputs.one(Kind.DATA_INFO)), settings.train
+    if not info.labelled:
+        require_no_labels(info.name, loss=train.loss, variants=settings.variants, epochs=train.epochs)
+    return LoadedData(
+        info=info,
+        train=read_split(inputs.one(Kind.TRAIN_DATA)),
+        validation=read_split(inputs.one(Kind.VALIDATION_DATA)),
+    )
+
+
 def _write_history(
     settings: TrainSettings, trained: Trained | None, *, task: Task, labelled: bool, outputs: Outputs
 ) -> None:
@@ -66,7 +94,10 @@ def _write_history(
 
     train = settings.train
     epochs, final, kept = ((), None, None) if trained is None else (trained.epochs, trained.final, trained.kept)
-    write_history(outputs.path(Kind.TRAINING_HISTORY, "history.json"), epochs, final, task=task, kept=kept)
+    processes = () if trained is None else trained.processes
+    write_history(
+        outputs.path(Kind.TRAINING_HISTORY, "history.json"), epochs, final, task=task, kept=kept, processes=processes
+    )
     name = loss_name(
         train.loss, task=task, label_smoothing=train.label_smoothing, weighted=train.class_weights is not None
     )

@@ -46,6 +46,11 @@ class Augmentation:
         return self.horizontal_flip or self.shift > 0
 
     @property
+    def of_batches(self) -> bool:
+        """Whether what becomes of a picture follows from its whole batch, by what is drawn or mixed for that."""
+        return bool(self.transforms.keys or self.mixing.keys)
+
+    @property
     def keys(self) -> tuple[str, ...]:
         """The settings that change pictures, in their order."""
         moves = [key for key in ("horizontal_flip", "shift") if getattr(self, key)]

@@ -17,7 +17,7 @@ import torch
 
 from pipeline.engine.kept import Log, read_kept, write_kept
 from pipeline.errors import FileError, UsageError
-from pipeline.training.history import Epoch, Metrics
+from pipeline.training.history import Epoch, epoch_of
 
 # Checkpoints are named with epoch and metric, such as `epoch-0008-accuracy-0.9123.kept`.
 _NAME = re.compile(r"epoch-(\d+)-.*\.kept")
@@ -40,6 +40,7 @@ class Checkpoint:
         best: state dict of the network at its best epoch; empty where the last is kept.
         origin: what the run is made from, by name.
         planned: number of epochs of the whole run.
+        processes: number of processes that trained each epoch; empty in checkpoints of releases that knew one alone.
     """
 
     network: dict[str, Any]
@@ -52,6 +53,16 @@ class Checkpoint:
     best: dict[str, Any]
     origin: dict[str, str]
     planned: int
+    processes: tuple[int, ...] = ()
+
+    def to_bytes(self) -> bytes:
+        """The checkpoint as the content of a file, which `checkpoint_of` reads."""
+        document = {field.name: getattr(self, field.name) for field in fields(self)}
+        document["epochs"] = [asdict(epoch) for epoch in self.epochs]
+        # It is first written to memory: on a full disk, torch's writer raises an error that does not say so.
+        content = io.BytesIO()
+        torch.save(document, content)
+        return content.getvalue()
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, metric: str, keep: int) -> None:
@@ -63,14 +74,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, metric: str, keep: 
         metric: name of the figure in the file's name.
         keep: number of checkpoints that stay, this one included.
     """
-    document = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
-    document["epochs"] = [asdict(epoch) for epoch in checkpoint.epochs]
-    # The file is first written to memory: on a full disk, torch's writer raises an error that does not say so.
-    content = io.BytesIO()
-    torch.save(document, content)
     last = checkpoint.epochs[-1]
     words = re.sub(r"[^A-Za-z0-9]+", "-", metric)
-    write_kept(folder / f"epoch-{last.epoch:04d}-{words}-{last.validation.score:.4f}.kept", content.getvalue())
+    write_kept(folder / f"epoch-{last.epoch:04d}-{words}-{last.validation.score:.4f}.kept", checkpoint.to_bytes())
     # Later ones are of a longer training that was begun here before.
     for file in [file for file in checkpoint_files(folder) if _epoch_of(file) <= last.epoch][keep:]:
         file.unlink()
@@ -92,7 +98,7 @@ def load_checkpoint(folder: Path, log: Log, *, up_to: int | None = None) -> Chec
             continue
         content = read_kept(file, log)
         if content is not None:
-            return _parsed(content)
+            return checkpoint_of(content)
     return None
 
 
@@ -113,7 +119,7 @@ def read_checkpoint(path: Path) -> tuple[Path, Checkpoint]:
             raise FileError(f"--resume {file}: expected a checkpoint, found: {error.strerror}") from error
         if content is not None:
             try:
-                return file, _parsed(content)
+                return file, checkpoint_of(content)
             except (UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
                 raise FileError(
                     f"--resume {file}: expected a checkpoint of pipeline train, found another file; checkpoints are "
@@ -168,7 +174,7 @@ def adopt_checkpoint(folder: Path, file: Path) -> None:
         if not other.samefile(file):
             other.unlink()
     if not checkpoint_files(folder):
-        completed = len(_parsed(content).epochs)
+        completed = len(checkpoint_of(content).epochs)
         write_kept(folder / f"epoch-{completed:04d}-resumed.kept", content)
 
 
@@ -189,15 +195,8 @@ def _epoch_of(file: Path) -> int:
     return int(match[1])
 
 
-def _parsed(content: bytes) -> Checkpoint:
+def checkpoint_of(content: bytes) -> Checkpoint:
+    """The checkpoint whose `to_bytes` gave this content."""
     document = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    document["epochs"] = tuple(
-        Epoch(
-            epoch=epoch["epoch"],
-            learning_rate=epoch["learning_rate"],
-            train=Metrics(**epoch["train"]),
-            validation=Metrics(**epoch["validation"]),
-        )
-        for epoch in document["epochs"]
-    )
+    document["epochs"] = tuple(map(epoch_of, document["epochs"]))
     return Checkpoint(**document)

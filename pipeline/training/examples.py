@@ -24,6 +24,7 @@ from pipeline.tasks.loss import Criterion
 from pipeline.tasks.task import Task
 from pipeline.training.augment import moved
 from pipeline.training.history import Metrics
+from pipeline.training.processes import ALONE, Processes
 
 # Evaluation takes as many examples at once, or as many as have this much of float32 values together.
 _EVALUATION_BATCH = 500
@@ -164,6 +165,7 @@ def evaluate(
     batch_size: int,
     names: Sequence[str],
     activation: Activation = "none",
+    processes: Processes = ALONE,
 ) -> Metrics:
     """Compute losses and score of a deployable model in evaluation mode; its mode is restored afterwards.
 
@@ -175,14 +177,14 @@ def evaluate(
         batch_size: batch size of training; a loss may depend on it.
         names: names of the outputs, for further metrics.
         activation: activation that the outputs already have.
+        processes: processes that compute the outputs together; each has all of them then.
     """
     training = model.training
     model.eval()
     plain_loss = score = 0.0
     answers = []
     with torch.inference_mode():
-        for part in _in_order(examples):
-            outputs_BK = joined(model(*examples.take(part)))
+        for part, outputs_BK in _answered(model, examples, processes):
             labels_B = examples.targets[part]
             plain_loss += task.plain_loss(outputs_BK, labels_B, activation=activation).item()
             score += task.score_sum(outputs_BK, labels_B, activation=activation).item()
@@ -191,6 +193,23 @@ def evaluate(
     loss = None if criterion is None else _mean_loss(answers, examples.targets, criterion, batch_size)
     others = _further_metrics(torch.cat(answers), examples.targets, task=task, names=names, activation=activation)
     return Metrics(loss=loss, score=score / len(examples), plain_loss=plain_loss / len(examples), others=others)
+
+
+def _answered(model: nn.Module, examples: Examples, processes: Processes) -> Iterator[tuple[Tensor, Tensor]]:
+    """Indices (B,) and outputs (B, K) of all examples, in batches."""
+    parts = _in_order(examples)
+    if processes.alone or len(parts) < processes.count:  # so few are computed as fast as they are exchanged
+        for part in parts:
+            yield part, joined(model(*examples.take(part)))
+        return
+    shares = [parts[rank :: processes.count] for rank in range(processes.count)]
+    own = torch.cat([joined(model(*examples.take(part))) for part in shares[processes.rank]])
+    gathered = processes.gather(own, [sum(map(len, share)) for share in shares])
+    batches_of = [
+        torch.split(rows, [len(part) for part in share]) for rows, share in zip(gathered, shares, strict=True)
+    ]
+    for number, part in enumerate(parts):
+        yield part, batches_of[number % processes.count][number // processes.count]
 
 
 def _further_metrics(

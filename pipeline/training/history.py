@@ -62,6 +62,16 @@ class Epoch:
     validation: Metrics
 
 
+def epoch_of(document: Mapping[str, Any]) -> Epoch:
+    """The epoch whose fields a document holds, as `dataclasses.asdict` gives them."""
+    return Epoch(
+        epoch=document["epoch"],
+        learning_rate=document["learning_rate"],
+        train=Metrics(**document["train"]),
+        validation=Metrics(**document["validation"]),
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pace:
     """How long an epoch took. It stands in no file, because it differs between two equal runs.
@@ -87,7 +97,13 @@ class Pace:
 
 
 def write_history(
-    path: Path, epochs: Sequence[Epoch], final: Metrics | None, *, task: Task, kept: int | None = None
+    path: Path,
+    epochs: Sequence[Epoch],
+    final: Metrics | None,
+    *,
+    task: Task,
+    kept: int | None = None,
+    processes: Sequence[int] = (),
 ) -> None:
     """Write the figures of all epochs as JSON.
 
@@ -97,11 +113,15 @@ def write_history(
         final: figures of the written weights on the validation split; None where it has no labels.
         task: task whose names the figures get.
         kept: number of the epoch that validation chose; None where the last epoch's weights are kept.
+        processes: number of processes that trained each epoch, which is written where there were several: one number
+            where it was the same for all epochs.
     """
     written = [_document(epoch, task) for epoch in epochs]
     document = {"epochs": written, "final": {"validation": {} if final is None else final.figures(task)}}
     chosen = {} if kept is None else {"kept": {"epoch": kept, "chosen_by": "validation"}}
-    path.write_text(json.dumps(document | chosen, indent=2) + "\n", encoding="utf-8")
+    counts = sorted(set(processes))
+    several = {"processes": counts[0] if len(counts) == 1 else list(processes)} if counts not in ([], [1]) else {}
+    path.write_text(json.dumps(document | chosen | several, indent=2) + "\n", encoding="utf-8")
 
 
 def log_epoch(

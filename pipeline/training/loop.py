@@ -18,13 +18,16 @@ from pipeline.models.spec import ModelSpec
 from pipeline.training.augment import require_pictures
 from pipeline.training.average import make_average
 from pipeline.training.compiled import Compiled
+from pipeline.training.data_parallel import DataParallel
 from pipeline.training.device import choose_device, repeatable
 from pipeline.training.examples import Examples, batches, evaluate, to_examples
 from pipeline.training.history import Epoch, Metrics, Pace, log_epoch, report_scalars
 from pipeline.training.layout import set_layout, to_layout
+from pipeline.training.leading import agreed, share_state
 from pipeline.training.memory import keep_freed_memory
 from pipeline.training.mixed_precision import choose_precision
 from pipeline.training.optimize import make_optimizer
+from pipeline.training.processes import Processes, require_place
 from pipeline.training.recompute import recomputed
 from pipeline.training.resume import go_on, save
 from pipeline.training.sampling import Sampler, make_sampler
@@ -46,11 +49,13 @@ class Trained:
         epochs: figures of each epoch.
         final: figures of the trained network on the validation split.
         kept: number of the epoch that validation chose; None where the last epoch's weights are kept.
+        processes: number of processes that trained each epoch.
     """
 
     epochs: tuple[Epoch, ...]
     final: Metrics
     kept: int | None = None
+    processes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +139,8 @@ def train_network(
             trained = _outcome(run)
     else:
         with _placed(spec, network, data, settings, session) as (model, _, held_out):
-            trained = Trained(epochs=(), final=_judge(spec, model, held_out, data, settings, objective))
+            final = _judge(spec, model, held_out, data, settings, objective, session.processes)
+            trained = Trained(epochs=(), final=final)
     _check_finite(trained.final, "on validation", settings, session.purpose)
     return trained
 
@@ -189,6 +195,7 @@ def _placed(
     """Put the network behind its preprocessing, and both splits, where the training runs; afterwards take it back."""
     require_pictures(settings.augmentation, spec.inputs, section=session.purpose.partition(" ")[0])
     device = choose_device(settings.device)
+    require_place(session.processes, examples=len(data.train), device=device)
     examples, held_out = to_examples(spec, data.train, device), to_examples(spec, data.validation, device)
     model = spec.deployable(network).to(device)
     # Torch's LBFGS looks at all gradients as one vector, which those of pictures laid out channels last cannot be.
@@ -219,7 +226,12 @@ def _start(
     device, optimization = examples.device, settings.optimization
     precision = choose_precision(settings.mixed_precision, device, reporter=session.reporter, purpose=session.purpose)
     settings.freezing.prepare(network)
-    optimizer = make_optimizer(optimization, network.parameters(), scaled=precision.scaler is not None)
+    optimizer = make_optimizer(
+        optimization,
+        network.parameters(),
+        scaled=precision.scaler is not None,
+        joined_later=bool(settings.freezing.unfreeze_after),
+    )
     steps = len(_groups(batches(torch.arange(len(examples)), settings.batch_size), optimization.accumulate))
     state = TrainingState(
         model=model,
@@ -235,6 +247,7 @@ def _start(
         precision=precision,
         average=None if settings.ema_decay is None else make_average(model, settings.ema_decay),
     )
+    processes = session.processes
     copy_moves = settings.augmentation.copies(len(examples)).to(device) if settings.copies else None
     stepper = Stepper(
         state=state,
@@ -246,6 +259,7 @@ def _start(
         augmentation=settings.augmentation,
         copy_moves=copy_moves,
         clip_norm=optimization.clip_norm,
+        parallel=None if processes.alone else DataParallel(model, processes, device=device),
     )
     return TrainingRun(
         spec=spec,
@@ -263,7 +277,10 @@ def _start(
 def _train(run: TrainingRun) -> None:
     """Train all epochs that a checkpoint does not hold yet; each is evaluated and followed by a checkpoint."""
     state, settings, session = run.state, run.settings, run.session
-    go_on(state, settings, session)
+    processes = session.processes
+    if processes.leads:
+        go_on(state, settings, session)
+    share_state(state, processes)
     report_scalars(session.reporter, state.epochs, purpose=session.purpose, task=run.data.task)
     for number in range(len(state.epochs) + 1, settings.epochs + 1):
         if is_over(state.epochs, settings.selection.early_stopping, settings.selection.monitor):
@@ -271,13 +288,14 @@ def _train(run: TrainingRun) -> None:
         started = time.perf_counter()
         while_training = _train_epoch(run, number)
         training_s = time.perf_counter() - started
-        after = _judge(run.spec, state.judged_model, run.held_out, run.data, settings, run.objective)
+        after = _judge(run.spec, state.judged_model, run.held_out, run.data, settings, run.objective, processes)
         run.check_finite(after, f"on validation after epoch {number}")
         rate = state.schedule.learning_rate
-        epoch = Epoch(epoch=number, learning_rate=rate, train=while_training, validation=after)
-        state.add_epoch(epoch, settings.selection)
-        state.schedule.after_epoch(monitored(after, settings.selection.monitor))
-        save(state, settings, session, metric=run.metric)
+        epoch = agreed(Epoch(epoch=number, learning_rate=rate, train=while_training, validation=after), processes)
+        state.add_epoch(epoch, settings.selection, processes=processes.count)
+        state.schedule.after_epoch(monitored(epoch.validation, settings.selection.monitor))
+        if processes.leads:
+            save(state, settings, session, metric=run.metric)
         log_epoch(
             session.reporter,
             state.epochs,
@@ -298,6 +316,8 @@ def _train_epoch(run: TrainingRun, number: int) -> Metrics:
     started = time.perf_counter()
     order = start_epoch(run, number)
     batch_count = sum(map(len, order))
+    if stepper.parallel is not None:
+        stepper.parallel.start_epoch()
     loss_sum = torch.zeros((), device=device)
     score_sum = torch.zeros((), dtype=torch.int64, device=device)
     seen = done = 0
@@ -318,6 +338,8 @@ def _train_epoch(run: TrainingRun, number: int) -> Metrics:
             session.reporter.progress(session.purpose, completed, total, detail)
             if completed < total:
                 session.limit.check()
+    if stepper.parallel is not None:
+        stepper.parallel.end_epoch(run.state.buffers)
     return so_far
 
 
@@ -353,6 +375,7 @@ def _judge(
     data: TrainingData,
     settings: TrainingSettings,
     objective: Objective,
+    processes: Processes,
 ) -> Metrics:
     return evaluate(
         model,
@@ -362,6 +385,7 @@ def _judge(
         batch_size=settings.batch_size,
         names=spec.labels,
         activation=spec.outputs_are,
+        processes=processes,
     )
 
 
@@ -369,7 +393,9 @@ def _outcome(run: TrainingRun) -> Trained:
     """The figures of the weights that are kept."""
     epochs, selection = run.state.epochs, run.settings.selection
     kept = best_epoch(epochs, selection.monitor) if selection.keep == "best" else None
-    return Trained(epochs=epochs, final=epochs[(kept or len(epochs)) - 1].validation, kept=kept)
+    return Trained(
+        epochs=epochs, final=epochs[(kept or len(epochs)) - 1].validation, kept=kept, processes=run.state.processes
+    )
 
 
 def _tell_of_early_stopping(

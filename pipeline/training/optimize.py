@@ -13,7 +13,7 @@ SGD_MOMENTUM = 0.9
 
 
 def make_optimizer(
-    settings: Optimization, parameters: Iterable[nn.Parameter], *, scaled: bool = False
+    settings: Optimization, parameters: Iterable[nn.Parameter], *, scaled: bool = False, joined_later: bool = False
 ) -> optim.Optimizer:
     """Build an optimizer over the parameters that require a gradient.
 
@@ -21,6 +21,7 @@ def make_optimizer(
         settings: update rule with its settings.
         parameters: parameters of the network; frozen ones are left out.
         scaled: whether its gradients are scaled, so that a step whose gradients overflow is left out.
+        joined_later: whether some parameters have no gradient in the first steps, but in later ones.
 
     Returns:
         The optimizer, in its fused form where torch has one: one pass over the memory, measurably faster on a CPU.
@@ -36,10 +37,10 @@ def make_optimizer(
             momentum = SGD_MOMENTUM if momentum is None else momentum
             nesterov = momentum > 0 if settings.nesterov is None else settings.nesterov
             # Where the first step overflows, torch's fused form leaves it out, but keeps a momentum that was never
-            # written (torch 2.13, `_fused_sgd` in torch/optim/sgd.py).
-            return optim.SGD(
-                trained, lr=rate, momentum=momentum, nesterov=nesterov, weight_decay=decay, fused=not scaled
-            )
+            # written; and it fails where a parameter joins others that have a momentum (torch 2.13, `_fused_sgd` in
+            # torch/optim/sgd.py).
+            fused = not (scaled or joined_later)
+            return optim.SGD(trained, lr=rate, momentum=momentum, nesterov=nesterov, weight_decay=decay, fused=fused)
         case "rmsprop":
             return optim.RMSprop(trained, lr=rate, momentum=momentum or 0.0, weight_decay=decay)
         case "lbfgs":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from pipeline.errors import UsageError
 from pipeline.recipe.names import meant
+from pipeline.training.global_batch_norm import GlobalBatchNorm
 
 
 @contextmanager
@@ -63,11 +64,12 @@ def _computed_again(module: nn.Module) -> Callable[..., Any]:
     def forward_again(*inputs: Any, **keywords: Any) -> Any:
         if not torch.is_grad_enabled():
             return forward(*inputs, **keywords)
+        batch_norms = GlobalBatchNorm.again()
         return checkpoint(
             forward,
             *inputs,
             use_reentrant=False,
-            context_fn=lambda: (nullcontext(), _buffers_as_they_are(module)),
+            context_fn=lambda: (nullcontext(), _again(module, batch_norms)),
             **keywords,
         )
 
@@ -75,11 +77,17 @@ def _computed_again(module: nn.Module) -> Callable[..., Any]:
 
 
 @contextmanager
-def _buffers_as_they_are(module: nn.Module) -> Iterator[None]:
-    """Restore a module's buffers after the block: a batch norm must not count the batch that it sees again."""
+def _again(module: nn.Module, batch_norms: AbstractContextManager[Any]) -> Iterator[None]:
+    """Restore a module's buffers after the block: a batch norm must not count the batch that it sees again.
+
+    Args:
+        module: module that is computed again.
+        batch_norms: what its batch norms ran in the first time.
+    """
     before = [(buffer, buffer.clone()) for buffer in module.buffers()]
     try:
-        yield
+        with batch_norms:
+            yield
     finally:
         with torch.no_grad():
             for buffer, values in before:

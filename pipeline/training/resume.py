@@ -50,7 +50,8 @@ def go_on(state: TrainingState, settings: TrainingSettings, session: Session) ->
         checkpoint = None
     if checkpoint is not None:
         state.restore(checkpoint)
-        log(f"{purpose}: continues after epoch {len(state.epochs)} of {settings.epochs}")
+        others = _other_processes(state, session)
+        log(f"{purpose}: continues after epoch {len(state.epochs)} of {settings.epochs}{others}")
     elif planned is not None and planned > settings.epochs and not settings.optimization.spans_the_run:
         log(f"{purpose}: starts anew for {settings.epochs} epochs: no checkpoint of so few is kept")
     if planned != settings.epochs:
@@ -79,4 +80,14 @@ def _go_on_from_the_users(state: TrainingState, path: Path, settings: TrainingSe
     adopt_checkpoint(session.scratch, file)
     plan_epochs(session.scratch, epochs)
     state.restore(checkpoint)
-    session.reporter.log(f"{session.purpose}: continues after epoch {completed} of {epochs}, from {file}")
+    others = _other_processes(state, session)
+    session.reporter.log(f"{session.purpose}: continues after epoch {completed} of {epochs}, from {file}{others}")
+
+
+def _other_processes(state: TrainingState, session: Session) -> str:
+    """What it means, in words, that the epochs so far were trained by another number of processes; empty if not so."""
+    before, now = state.processes[-1], session.processes.count
+    if before == now:
+        return ""
+    words = "1 process" if now == 1 else f"{now} processes"
+    return f", with {words} instead of {before}: its weights will differ by rounding from those of training in one go"

@@ -27,6 +27,7 @@ from pipeline.tasks.task import Task
 from pipeline.training.augment import Augmentation
 from pipeline.training.freeze import Freezing
 from pipeline.training.mixing import Mixing
+from pipeline.training.processes import ALONE, Processes
 from pipeline.training.transforms import Transforms
 
 
@@ -168,6 +169,7 @@ class Session:
         resume: checkpoint to go on from, whatever lies in the folder; None to go on from what lies there.
         origin: what the training is made from, by name, such as its settings and the digests of its data; a checkpoint
             of another origin is not gone on from.
+        processes: processes that train together; one of them keeps checkpoints and is told of progress.
     """
 
     scratch: Path
@@ -176,6 +178,7 @@ class Session:
     purpose: str = "train"
     resume: Path | None = None
     origin: Mapping[str, str] = field(default_factory=dict)
+    processes: Processes = ALONE
 
 
 def settings_of(train: Train, *, untrained: bool) -> TrainingSettings:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from pipeline.training.checkpoint import Checkpoint
@@ -33,6 +33,7 @@ class TrainingState:
         average: average of the model over the steps; None without.
         epochs: figures of the completed epochs.
         best: state dict of the network to keep as it was at its best epoch; empty where the last is kept.
+        processes: number of processes that trained each of the completed epochs.
     """
 
     model: nn.Module
@@ -43,6 +44,7 @@ class TrainingState:
     average: AveragedModel | None = None
     epochs: tuple[Epoch, ...] = ()
     best: dict[str, Any] = field(default_factory=dict)
+    processes: tuple[int, ...] = ()
 
     @property
     def judged_model(self) -> nn.Module:
@@ -55,9 +57,22 @@ class TrainingState:
         name = next(name for name, module in self.model.named_modules() if module is self.network)
         return self.judged_model.get_submodule(name)
 
-    def add_epoch(self, epoch: Epoch, selection: Selection) -> None:
-        """Add the figures of an epoch, and remember its weights if they are the best so far and shall be kept."""
+    @property
+    def buffers(self) -> list[Tensor]:
+        """What forward passes change in the model, such as the statistics of batch norms; in its average too."""
+        averaged = () if self.average is None else self.average.module.buffers()
+        return [*self.model.buffers(), *averaged]
+
+    def add_epoch(self, epoch: Epoch, selection: Selection, *, processes: int) -> None:
+        """Add the figures of an epoch, and remember its weights if they are the best so far and shall be kept.
+
+        Args:
+            epoch: figures of the epoch.
+            selection: which epoch's weights are kept.
+            processes: number of processes that trained it.
+        """
         self.epochs = (*self.epochs, epoch)
+        self.processes = (*self.processes, processes)
         if selection.keep == "best" and best_epoch(self.epochs, selection.monitor) == epoch.epoch:
             self.best = copy.deepcopy(self.judged_network.state_dict())
 
@@ -87,6 +102,7 @@ class TrainingState:
             best=self.best,
             origin=dict(origin),
             planned=planned,
+            processes=self.processes,
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -100,4 +116,5 @@ class TrainingState:
             self.average.load_state_dict(checkpoint.average)
         self.best = checkpoint.best
         self.epochs = checkpoint.epochs
+        self.processes = checkpoint.processes or (1,) * len(checkpoint.epochs)
         restore_random_state(checkpoint.random, self.precision.device)

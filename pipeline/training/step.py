@@ -16,9 +16,10 @@ from pipeline.tasks.loss import Loss
 from pipeline.tasks.task import Task
 from pipeline.training.augment import Augmentation
 from pipeline.training.average import add_to_average
+from pipeline.training.data_parallel import DataParallel
 from pipeline.training.device import random_state, restore_random_state
 from pipeline.training.examples import Examples
-from pipeline.training.mixing import main_labels, mixed_loss
+from pipeline.training.mixing import Mix, main_labels, mixed_loss
 from pipeline.training.state import TrainingState
 
 # The parts of a step: examples are read and changed, then the network learns from them.
@@ -47,6 +48,7 @@ class Stepper:
         clip_norm: largest norm of all gradients together; None for any.
         span: gives the block around each part of a step, for who watches where its time goes. The optimizer's holds
             the others where it evaluates the batch itself, as LBFGS does.
+        parallel: the model in several processes, each of which computes a part of every batch; None in one.
     """
 
     state: TrainingState
@@ -59,6 +61,7 @@ class Stepper:
     copy_moves: Tensor | None
     clip_norm: float | None
     span: Callable[[Span], AbstractContextManager[object]] = unwatched
+    parallel: DataParallel | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +72,13 @@ class Batch:
         indices: their indices, (B,).
         copies: number of the copy of each, (B,); None without copies.
         moves: moves of their pictures, (B, 3); None where nothing moves.
+        seed: seed of this process's dropout, where several compute the batch.
     """
 
     indices: Tensor
     copies: Tensor | None
     moves: Tensor | None
+    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,12 +124,14 @@ def _gradient_step(stepper: Stepper, parts: Sequence[Tensor]) -> list[StepFigure
         optimizer.zero_grad()
     total = sum(len(indices_B) for indices_B in parts)
     figures = []
-    for indices_B in parts:
-        loss, part = _evaluate(stepper, _draw(stepper, indices_B))
-        # The loss is a mean over its batch: weighted so, the gradients are those of the mean over all batches.
-        weighted = loss if len(parts) == 1 else loss * (len(indices_B) / total)
-        with stepper.span("backward"):
-            (weighted if scaler is None else scaler.scale(weighted)).backward()  # type: ignore[no-untyped-call]
+    parallel = stepper.parallel
+    for number, indices_B in enumerate(parts, start=1):
+        with nullcontext() if parallel is None else parallel.exchanging(gradients=number == len(parts)):
+            loss, part = _evaluate(stepper, _draw(stepper, indices_B))
+            # The loss is a mean over its batch: weighted so, the gradients are those of the mean over all batches.
+            weighted = loss if len(parts) == 1 else loss * (len(indices_B) / total)
+            with stepper.span("backward"):
+                (weighted if scaler is None else scaler.scale(weighted)).backward()  # type: ignore[no-untyped-call]
         figures.append(part)
     with stepper.span("optimizer"):
         _apply_gradients(stepper)
@@ -169,29 +176,45 @@ def _lbfgs_step(stepper: Stepper, optimizer: torch.optim.LBFGS, parts: Sequence[
 
 def _evaluate(stepper: Stepper, batch: Batch) -> tuple[Tensor, StepFigures]:
     """The loss of a batch, with its graph, and its figures."""
-    examples = stepper.examples
-    with stepper.span("read"):
-        raw = examples.take(batch.indices, batch.moves)
-    with stepper.span("augment"):
-        raw, mix = stepper.augmentation.apply(raw, examples.pictures)
-    precision = stepper.state.precision
+    raw, mix = _inputs(stepper, batch)
+    precision, parallel = stepper.state.precision, stepper.parallel
     with stepper.span("forward"), precision.forward():
-        outputs_BK = joined(stepper.model(*raw))
+        if parallel is None:
+            outputs_BK = joined(stepper.model(*raw))
+        else:
+            outputs_BK = parallel.answers(raw, count=len(batch.indices), seed=batch.seed)
     if precision.dtype is not None:
         outputs_BK = outputs_BK.float()  # the loss is computed in float32
     with stepper.span("loss"):
-        labels_B = examples.targets[batch.indices]
+        labels_B = stepper.examples.targets[batch.indices]
         loss = mixed_loss(stepper.loss, mix)(outputs_BK, labels_B, batch.indices, batch.copies)
         scores = stepper.task.score_sum(outputs_BK.detach(), main_labels(labels_B, mix), activation=stepper.activation)
     return loss, StepFigures(loss_sum=loss.detach() * len(batch.indices), score_sum=scores)
 
 
+def _inputs(stepper: Stepper, batch: Batch) -> tuple[tuple[Tensor, ...], Mix | None]:
+    """The raw inputs that this process computes, changed as in the whole batch, and how that was mixed."""
+    examples, augmentation, parallel = stepper.examples, stepper.augmentation, stepper.parallel
+    indices_B, moves, part = batch.indices, batch.moves, slice(None)
+    if parallel is not None:
+        part = parallel.part(len(indices_B))
+        if not augmentation.of_batches:  # what becomes of an example follows from itself alone
+            indices_B, moves, part = indices_B[part], None if moves is None else moves[part], slice(None)
+    with stepper.span("read"):
+        raw = examples.take(indices_B, moves)
+    with stepper.span("augment"):
+        raw, mix = augmentation.apply(raw, examples.pictures)
+    return tuple(values[part] for values in raw), mix
+
+
 def _draw(stepper: Stepper, indices_B: Tensor) -> Batch:
     """Draw the copy of each example that is used, if there are copies, and the moves of its pictures."""
     device, count = indices_B.device, len(indices_B)
+    seed = 0 if stepper.parallel is None else stepper.parallel.draw_seed()
     with stepper.span("read"):
         if stepper.copy_moves is not None:
             copy_B = torch.randint(len(stepper.copy_moves), (count,)).to(device)
-            return Batch(indices=indices_B, copies=copy_B, moves=stepper.copy_moves[copy_B, indices_B])
+            return Batch(indices=indices_B, copies=copy_B, moves=stepper.copy_moves[copy_B, indices_B], seed=seed)
         moves_B3 = stepper.augmentation.draw(count)
-        return Batch(indices=indices_B, copies=None, moves=None if moves_B3 is None else moves_B3.to(device))
+        moves_B3 = None if moves_B3 is None else moves_B3.to(device)
+        return Batch(indices=indices_B, copies=None, moves=moves_B3, seed=seed)

@@ -32,7 +32,17 @@ FUNCTIONS = [
     "train",
     "verify",
 ]
-ERRORS = ["DataError", "FileError", "PipelineError", "ProofError", "ServerError", "StageError", "UsageError"]
+ERRORS = [
+    "DataError",
+    "ElsewhereError",
+    "FileError",
+    "JobError",
+    "PipelineError",
+    "ProofError",
+    "ServerError",
+    "StageError",
+    "UsageError",
+]
 RESULTS = [
     "ArchiveAnswers",
     "ArchiveComparison",

@@ -184,6 +184,11 @@ def _footnotes(result: BuildResult) -> Iterator[str]:
             f"float has the weights of epoch {result.kept_epoch}, which validation chose: its figures there are a "
             "little too good."
         )
+    if result.processes:
+        yield (
+            f"float was trained by {' or '.join(map(str, result.processes))} processes, each of which took its part of "
+            "every batch."
+        )
 
 
 def _gaps(result: BuildResult, split: SplitName) -> tuple[str, ...]:

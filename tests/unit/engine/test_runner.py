@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from pydantic import BaseModel
 
 from pipeline.engine.artifacts import Kind
 from pipeline.engine.manifest import MANIFEST_NAME, read_manifest, write_manifest
-from pipeline.engine.runner import Outcome, check_order, plan_stages, run_stages
+from pipeline.engine.runner import Outcome, check_order, hold, plan_stages, run_stages
 from pipeline.engine.stage import Inputs, Outputs, Silent, Stage
 from pipeline.errors import FileError, StageError
 from pipeline.recipe.loading import load_recipe
@@ -203,6 +204,14 @@ def test_remains_of_a_killed_build_are_swept(tmp_path: Path) -> None:
 def test_second_build_in_one_directory_is_refused(tmp_path: Path) -> None:
     with FileLock(tmp_path / ".lock"), pytest.raises(StageError, match="another build is running there"):
         go(tmp_path, first())
+
+
+def test_a_build_may_wait_for_another_to_leave_the_directory(tmp_path: Path) -> None:
+    lock = FileLock(tmp_path / ".lock", thread_local=False)
+    lock.acquire()
+    threading.Timer(0.1, lock.release).start()
+    with hold(tmp_path, wait_s=30):
+        assert not lock.is_locked
 
 
 def test_undeclared_kind_is_an_error(tmp_path: Path) -> None:

@@ -45,3 +45,15 @@ def test_an_optimizer_has_the_settings_of_the_recipe(
     assert {key: group[key] for key in expected} == expected
     assert group["lr"] == 0.1
     assert len(group["params"]) == 1, "a frozen parameter is left out"
+
+
+def test_a_parameter_may_join_those_that_have_a_momentum_already() -> None:
+    early, late = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
+    settings = Optimization(optimizer="sgd", learning_rate=0.1, weight_decay=0.0, schedule="constant", nesterov=False)
+    optimizer = make_optimizer(settings, [early, late], joined_later=True)
+    early.grad = torch.ones(1)
+    optimizer.step()
+    early.grad, late.grad = torch.ones(1), torch.ones(1)
+    optimizer.step()
+    assert float(late.detach()) == pytest.approx(0.9)
+    assert float(early.detach()) == pytest.approx(0.9 - 0.19)

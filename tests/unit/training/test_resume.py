@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from pipeline.recipe.task import Regression
 from pipeline.recipe.train import EarlyStopping, Lbfgs, Plateau, StepDecay
 from pipeline.tasks.regression.member import RegressionTask
 from pipeline.training import loop
-from pipeline.training.checkpoint import checkpoint_files, load_checkpoint
+from pipeline.training.checkpoint import checkpoint_files, load_checkpoint, save_checkpoint
 from pipeline.training.loss import of_labels
 from pipeline.training.mixed_precision import Precision
 from pipeline.training.resume import forget_what_cannot_go_on
@@ -182,6 +183,32 @@ def test_fewer_epochs_start_anew_where_no_checkpoint_of_so_few_is_left(tmp_path:
     assert same(whole, parts)
 
 
+def test_a_training_that_several_processes_began_says_that_one_goes_on(tmp_path: Path) -> None:
+    train(tmp_path / "a", settings({"schedule": "constant"}, epochs=1))
+    checkpoint = load_checkpoint(tmp_path / "a", Silent().log)
+    assert checkpoint is not None
+    assert checkpoint.processes == (1,)
+    save_checkpoint(tmp_path / "a", replace(checkpoint, processes=(2,)), metric="accuracy", keep=1)
+    said = Lines()
+    _, trained = train(tmp_path / "a", settings({"schedule": "constant"}, epochs=2), reporter=said)
+    assert trained.processes == (2, 1)
+    assert said.said[0] == (
+        "train: continues after epoch 1 of 2, with 1 process instead of 2: its weights will differ by rounding from "
+        "those of training in one go"
+    )
+
+
+def test_a_checkpoint_of_a_release_that_knew_one_process_is_gone_on_from(tmp_path: Path) -> None:
+    train(tmp_path / "a", settings({"schedule": "constant"}, epochs=1))
+    checkpoint = load_checkpoint(tmp_path / "a", Silent().log)
+    assert checkpoint is not None
+    save_checkpoint(tmp_path / "a", replace(checkpoint, processes=()), metric="accuracy", keep=1)
+    said = Lines()
+    _, trained = train(tmp_path / "a", settings({"schedule": "constant"}, epochs=2), reporter=said)
+    assert trained.processes == (1, 1)
+    assert said.said[0] == "train: continues after epoch 1 of 2"
+
+
 def test_a_damaged_checkpoint_falls_back_to_the_one_before_it(tmp_path: Path) -> None:
     training = settings()
     whole, trained = train(tmp_path / "a", training)
@@ -219,7 +246,7 @@ def test_a_checkpoint_holds_no_code(tmp_path: Path) -> None:
     assert content is not None
     document = torch.load(io.BytesIO(content), weights_only=True)
     state = {"network", "optimizer", "schedule", "random", "scaler", "average", "best"}
-    assert set(document) == state | {"epochs", "origin", "planned"}
+    assert set(document) == state | {"epochs", "origin", "planned", "processes"}
     assert document["network"]._metadata["1"] == {"version": 2}, "torch's versions of modules"
 
 
