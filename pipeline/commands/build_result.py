@@ -77,7 +77,8 @@ class BuildResult:
         unlisted_operators: operators that the winner calls and that `verify`, `bench` and `serve` allow only when they
             are named.
         stages: what each stage did.
-        kept_epoch: epoch whose weights the float network has because validation chose it; None where nothing chose.
+        kept_epochs: epoch whose weights the float network has because validation chose it, of an ensemble one for each
+            member; empty where nothing chose.
     """
 
     recipe: str
@@ -97,9 +98,14 @@ class BuildResult:
     archive_sha256: str
     unlisted_operators: tuple[str, ...]
     stages: tuple[Outcome, ...]
-    kept_epoch: int | None = None
+    kept_epochs: tuple[int, ...] = ()
     metrics: Mapping[SplitName, SplitMetrics] = field(default_factory=dict)
     pictures: tuple[Path, ...] = ()
+
+    @property
+    def kept_epoch(self) -> int | None:
+        """The epoch that validation chose; None where nothing chose, and of an ensemble, whose members have others."""
+        return self.kept_epochs[0] if len(self.kept_epochs) == 1 else None
 
     @property
     def run_bytes(self) -> int:
@@ -197,6 +203,7 @@ class BuildResult:
             "unlisted_operators": list(self.unlisted_operators),
             "stages": [asdict(outcome) for outcome in self.stages],
             "kept_epoch": self.kept_epoch,
+            "kept_epochs": list(self.kept_epochs),
         }
 
 
@@ -248,7 +255,7 @@ def read_result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tupl
         archive_sha256=manifest.one(Kind.ARCHIVE).sha256,
         unlisted_operators=unlisted_operators(run_dir / winner.path, reports[selection.selected].runtime.kind),
         stages=outcomes,
-        kept_epoch=_kept_epoch(run_dir / manifest.one(Kind.TRAINING_HISTORY).path),
+        kept_epochs=_kept_epochs(run_dir / manifest.one(Kind.TRAINING_HISTORY).path),
         metrics=_metrics(run_dir, manifest),
         pictures=tuple(
             run_dir / artifact.path for artifact in manifest.artifacts() if artifact.kind in TRAINING_PICTURES
@@ -256,10 +263,11 @@ def read_result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tupl
     )
 
 
-def _kept_epoch(history: Path) -> int | None:
+def _kept_epochs(history: Path) -> tuple[int, ...]:
     try:
         kept = json.loads(history.read_bytes()).get("kept")
-        return None if kept is None else int(kept["epoch"])
+        numbers = () if kept is None else kept.get("epochs") or [kept["epoch"]]
+        return tuple(map(int, numbers))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise FileError(
             f"{history}: expected the history of a training, found: {error}; run pipeline build again"

@@ -55,7 +55,8 @@ def make_ensemble(settings: TrainSettings, data: LoadedData, outputs: Outputs) -
     if histories:
         trained = _evaluate(settings, ensemble, data, outputs)
         epochs = mean_epochs([history.epochs for history in histories])
-        ensemble = replace(ensemble, trained=replace(trained, epochs=epochs))
+        kept = tuple(number for history in histories for number in history.kept)
+        ensemble = replace(ensemble, trained=replace(trained, epochs=epochs, kept=kept))
     for folder in outputs.scratch.glob("member-*"):
         shutil.rmtree(folder)
     return ensemble

@@ -87,7 +87,7 @@ class Pace:
 
 
 def write_history(
-    path: Path, epochs: Sequence[Epoch], final: Metrics | None, *, task: Task, kept: int | None = None
+    path: Path, epochs: Sequence[Epoch], final: Metrics | None, *, task: Task, kept: Sequence[int] = ()
 ) -> None:
     """Write the figures of all epochs as JSON.
 
@@ -96,11 +96,13 @@ def write_history(
         epochs: epochs in order; empty where nothing was trained.
         final: figures of the written weights on the validation split; None where it has no labels.
         task: task whose names the figures get.
-        kept: number of the epoch that validation chose; None where the last epoch's weights are kept.
+        kept: number of the epoch that validation chose, of an ensemble one for each member; empty where the last
+            epoch's weights are kept.
     """
     written = [_document(epoch, task) for epoch in epochs]
     document = {"epochs": written, "final": {"validation": {} if final is None else final.figures(task)}}
-    chosen = {} if kept is None else {"kept": {"epoch": kept, "chosen_by": "validation"}}
+    numbers = {"epoch": kept[0]} if len(kept) == 1 else {"epochs": list(kept)}
+    chosen = {"kept": {**numbers, "chosen_by": "validation"}} if kept else {}
     path.write_text(json.dumps(document | chosen, indent=2) + "\n", encoding="utf-8")
 
 

@@ -44,12 +44,13 @@ class Trained:
     Args:
         epochs: figures of each epoch.
         final: figures of the trained network on the validation split.
-        kept: number of the epoch that validation chose; None where the last epoch's weights are kept.
+        kept: number of the epoch that validation chose, of an ensemble one for each member; empty where the last
+            epoch's weights are kept.
     """
 
     epochs: tuple[Epoch, ...]
     final: Metrics
-    kept: int | None = None
+    kept: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,8 +304,8 @@ def _judge(
 def _outcome(run: _Run) -> Trained:
     """The figures of the weights that are kept."""
     epochs, selection = run.state.epochs, run.settings.selection
-    kept = best_epoch(epochs, selection.monitor) if selection.keep == "best" else None
-    return Trained(epochs=epochs, final=epochs[(kept or len(epochs)) - 1].validation, kept=kept)
+    kept = (best_epoch(epochs, selection.monitor),) if selection.keep == "best" else ()
+    return Trained(epochs=epochs, final=epochs[(*kept, len(epochs))[0] - 1].validation, kept=kept)
 
 
 def _tell_of_early_stopping(

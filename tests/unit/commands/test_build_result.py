@@ -6,22 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.commands.build_result import _kept_epoch
+from pipeline.commands.build_result import _kept_epochs
 from pipeline.errors import FileError
 from pipeline.tasks.classification.member import ClassificationTask
 from pipeline.training.history import Epoch, Metrics, write_history
 
 
-@pytest.mark.parametrize("kept", [None, 2])
-def test_the_epoch_that_validation_chose(tmp_path: Path, kept: int | None) -> None:
+@pytest.mark.parametrize("kept", [(), (2,), (2, 1, 2)])
+def test_the_epochs_that_validation_chose(tmp_path: Path, kept: tuple[int, ...]) -> None:
     metrics = Metrics(loss=0.5, score=0.75)
     epochs = [Epoch(epoch=number, learning_rate=0.1, train=metrics, validation=metrics) for number in (1, 2)]
     write_history(tmp_path / "history.json", epochs, metrics, task=ClassificationTask(), kept=kept)
-    assert _kept_epoch(tmp_path / "history.json") == kept
+    assert _kept_epochs(tmp_path / "history.json") == kept
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"kept": 3}'])
 def test_a_damaged_history_is_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "history.json").write_text(text)
     with pytest.raises(FileError, match=r"history\.json: expected the history of a training, found: .*run pipeline"):
-        _kept_epoch(tmp_path / "history.json")
+        _kept_epochs(tmp_path / "history.json")
