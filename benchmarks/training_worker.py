@@ -11,8 +11,9 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Literal, assert_never
 
@@ -196,24 +197,29 @@ def _train_by_the_book(job: Job, turns: Turns) -> None:
     train, validation = textbook.load(Path(job.folder), workers=job.workers)
     network = textbook.build()
     optimizer = textbook.adam(network)
-    while not job.turn:
+    if job.turn:
+        epochs = (textbook.train_epoch(network, train, optimizer) for _ in count())
+        _take_turns(chain.from_iterable(epochs), job.turn, turns)
+    while True:
         turns.wait()
         turns.start()
         pictures = sum(textbook.train_epoch(network, train, optimizer))
         turns.end(pictures, accuracy=textbook.accuracy(network, validation))
-    while True:
-        seen, counting = 0, False
-        steps = textbook.train_epoch(network, train, optimizer)
-        turns.wait()
-        for pictures in steps:
-            seen += pictures
-            if not counting and seen >= _LEAD:
-                seen, counting = 0, True
-                turns.start()
-            elif counting and seen >= job.turn:
-                turns.end(seen)
-                seen, counting = 0, False
-                turns.wait()
+
+
+def _take_turns(steps: Iterator[int], pictures: int, turns: Turns) -> None:
+    """Divide steps, each with its number of pictures, into turns; between two, some steps belong to none."""
+    seen, counting = 0, False
+    turns.wait()
+    for step in steps:
+        seen += step
+        if not counting and seen >= _LEAD:
+            seen, counting = 0, True
+            turns.start()
+        elif counting and seen >= pictures:
+            turns.end(seen)
+            turns.wait()
+            seen, counting = 0, False
 
 
 def _multiply(turns: Turns) -> None:

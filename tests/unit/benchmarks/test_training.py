@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from benchmarks.training import step_macs
-from benchmarks.training_worker import BATCH_SIZE, Job, Steps, Turns
+from benchmarks.training_worker import BATCH_SIZE, Job, Steps, Turns, _take_turns
 
 # An epoch of 50,000 pictures has so many batches of 128, and ours reports every tenth and the last.
 PER_EPOCH, EPOCHS = 391, 3
@@ -45,6 +47,18 @@ def test_a_turn_has_a_lead_and_never_spans_two_epochs() -> None:
         assert first // PER_EPOCH == (last - 1) // PER_EPOCH
     waited = [at for name, at in log.events if name == "wait"]
     assert all(first - asked >= 10 for asked, first in zip(waited, started, strict=False))
+
+
+def test_the_textbooks_turns_go_on_over_the_end_of_an_epoch() -> None:
+    log = Log()
+
+    def steps() -> Iterator[int]:
+        for number in range(100):
+            log.now = number + 1
+            yield BATCH_SIZE
+
+    _take_turns(steps(), 20 * BATCH_SIZE, log)
+    assert log.events[:5] == [("wait", 0), ("start", 10), ("end", 30), ("wait", 30), ("start", 40)]
 
 
 def test_a_step_has_three_products_for_a_layer_and_two_for_the_first() -> None:
