@@ -22,19 +22,17 @@ import torch
 
 import pipeline
 from benchmarks import textbook
+from benchmarks.step_products import layers_of, step_products
 from pipeline.engine.process import reserve_stdout
 from pipeline.engine.stage import Silent
 
 RECIPE = "fashion-cnn"
 BATCH_SIZE = 128
-# The matrices that the machine's rate is measured with are as in `pipeline.measure.matrix_product`.
-MATRIX = 512
-_PRODUCTS = 200
 # Pictures that are trained on in a turn before the clock starts: other processes had the caches, and those of a
 # DataLoader went on with a few batches meanwhile.
 _LEAD = 1280
 
-Kind = Literal["ours", "textbook", "matrix product"]
+Kind = Literal["ours", "textbook", "matrix products"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +69,7 @@ class Turn:
     """The figures of a turn.
 
     Args:
-        pictures: number of pictures that were trained on (of matrix products: their number).
+        pictures: number of pictures that were trained on.
         wall_s: time that it took, in seconds.
         cpu_s: processor time of the worker and its own processes, in seconds.
         accuracy: accuracy on validation after it; None after a turn of less than an epoch.
@@ -172,8 +170,8 @@ def main() -> None:
             _train_ours(job, turns)
         case "textbook":
             _train_by_the_book(job, turns)
-        case "matrix product":
-            _multiply(turns)
+        case "matrix products":
+            _multiply(job, turns)
         case unreachable:
             assert_never(unreachable)
 
@@ -222,17 +220,18 @@ def _take_turns(steps: Iterator[int], pictures: int, turns: Turns) -> None:
             seen, counting = 0, False
 
 
-def _multiply(turns: Turns) -> None:
-    left, right = torch.rand(2, MATRIX, MATRIX).unbind()
-    product = torch.empty(MATRIX, MATRIX)
+def _multiply(job: Job, turns: Turns) -> None:
+    products = step_products(layers_of(textbook.build(), torch.zeros(BATCH_SIZE, 1, 28, 28)))
+    steps = job.turn // BATCH_SIZE
     while True:
         turns.wait()
-        for warm in (True, False):
-            turns.start()
-            for _ in range(_PRODUCTS):
-                torch.mm(left, right, out=product)
-            if not warm:
-                turns.end(_PRODUCTS)
+        for product in products:  # the first ones after a turn of others are slower
+            product()
+        turns.start()
+        for _ in range(steps):
+            for product in products:
+                product()
+        turns.end(steps * BATCH_SIZE)
 
 
 if __name__ == "__main__":

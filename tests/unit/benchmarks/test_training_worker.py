@@ -1,10 +1,9 @@
-"""Turns of a training are whole, fall into one epoch each, and are held against what the network computes in a step."""
+"""Turns of a training are whole, and ours fall into one epoch each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmarks.training import step_macs
 from benchmarks.training_worker import BATCH_SIZE, Job, Steps, Turns, _take_turns
 
 # An epoch of 50,000 pictures has so many batches of 128, and ours reports every tenth and the last.
@@ -59,8 +58,3 @@ def test_the_textbooks_turns_go_on_over_the_end_of_an_epoch() -> None:
 
     _take_turns(steps(), 20 * BATCH_SIZE, log)
     assert log.events[:5] == [("wait", 0), ("start", 10), ("end", 30), ("wait", 30), ("start", 40)]
-
-
-def test_a_step_has_three_products_for_a_layer_and_two_for_the_first() -> None:
-    first, second = 28 * 28 * 32 * 9, 14 * 14 * 64 * 32 * 9
-    assert step_macs() == 2 * first + 3 * (second + 3136 * 512 + 512 * 10)
