@@ -120,7 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, help=f"rounds in turns [default: {_ROUNDS}]")
     parser.add_argument("--accuracy", type=float, help="also the time to this accuracy on validation, such as 0.92")
-    parser.add_argument("--epochs", type=int, default=5, help="that ours plans for with --accuracy [default: 5]")
+    parser.add_argument("--epochs", type=int, default=4, help="that ours plans for with --accuracy [default: 4]")
     parser.add_argument("--quick", action="store_true", help="few rounds of short turns: figures mean little")
     arguments = parser.parse_args()
     rounds = arguments.rounds or (_QUICK_ROUNDS if arguments.quick else _ROUNDS)
