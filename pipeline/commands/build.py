@@ -18,10 +18,12 @@ from pipeline.engine.runner import Outcome, plan_stages, run_stages
 from pipeline.engine.stage import Reporter, Silent
 from pipeline.engine.user_code import user_modules
 from pipeline.errors import FileError, ProofError
+from pipeline.models.published_weights import weights_to_fetch
 from pipeline.recipe.loading import DEFAULT_RECIPE
 from pipeline.recipe.recipe import Recipe
 from pipeline.serving.state import require_state_folder
 from pipeline.stages import BUILD
+from pipeline.stages.train import STAGE as TRAIN
 
 
 def build(
@@ -88,9 +90,20 @@ def plan(
     run_dir: Path | str | None = None,
     overrides: Sequence[str] = (),
 ) -> tuple[Outcome, ...]:
-    """Say what a build would run, and why; it changes nothing. The arguments are as for `build`."""
-    loaded = resolve(recipe, overrides)
-    return plan_stages(BUILD, loaded, run_folder(loaded, run_dir))
+    """Say what a build would run, and why; it changes and fetches nothing. The arguments are as for `build`."""
+    loaded = resolve(recipe, overrides, fetch=False)
+    return plan_stages(BUILD, loaded, run_folder(loaded, run_dir), known={TRAIN.name: _to_be_fetched(loaded)})
+
+
+def _to_be_fetched(recipe: Recipe) -> str:
+    """Say which published weights a build fetches first; empty where none are missing on this machine."""
+    named = recipe.model.weights_by_setting
+    missing = [(setting, weights, weights_to_fetch(weights)) for setting, weights in named.items()]
+    return ", ".join(
+        f"{setting} {weights} is not on this machine, and is fetched from {facts.url}"
+        for setting, weights, facts in missing
+        if facts is not None
+    )
 
 
 def _require_test(run_dir: Path, manifest: Manifest) -> None:

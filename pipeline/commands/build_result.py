@@ -77,7 +77,8 @@ class BuildResult:
         unlisted_operators: operators that the winner calls and that `verify`, `bench` and `serve` allow only when they
             are named.
         stages: what each stage did.
-        kept_epoch: epoch whose weights the float network has because validation chose it; None where nothing chose.
+        kept_epochs: epoch whose weights the float network has because validation chose it, of an ensemble one for each
+            member; empty where nothing chose.
         processes: numbers of processes that trained its epochs, each once; empty where it was one.
     """
 
@@ -98,10 +99,15 @@ class BuildResult:
     archive_sha256: str
     unlisted_operators: tuple[str, ...]
     stages: tuple[Outcome, ...]
-    kept_epoch: int | None = None
+    kept_epochs: tuple[int, ...] = ()
     processes: tuple[int, ...] = ()
     metrics: Mapping[SplitName, SplitMetrics] = field(default_factory=dict)
     pictures: tuple[Path, ...] = ()
+
+    @property
+    def kept_epoch(self) -> int | None:
+        """The epoch that validation chose; None where nothing chose, and of an ensemble, whose members have others."""
+        return self.kept_epochs[0] if len(self.kept_epochs) == 1 else None
 
     @property
     def run_bytes(self) -> int:
@@ -199,6 +205,7 @@ class BuildResult:
             "unlisted_operators": list(self.unlisted_operators),
             "stages": [asdict(outcome) for outcome in self.stages],
             "kept_epoch": self.kept_epoch,
+            "kept_epochs": list(self.kept_epochs),
             "processes": list(self.processes),
         }
 
@@ -230,7 +237,7 @@ def read_result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tupl
     info = read_info(run_dir / manifest.one(Kind.DATA_INFO).path)
     baseline = reports[baseline_of(reports)]
     winner = manifest.of_candidates(Kind.CANDIDATE_MODEL)[selection.selected]
-    kept_epoch, processes = _training(run_dir / manifest.one(Kind.TRAINING_HISTORY).path)
+    kept_epochs, processes = _training(run_dir / manifest.one(Kind.TRAINING_HISTORY).path)
     return BuildResult(
         recipe=manifest.recipe,
         run_dir=run_dir,
@@ -252,7 +259,7 @@ def read_result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tupl
         archive_sha256=manifest.one(Kind.ARCHIVE).sha256,
         unlisted_operators=unlisted_operators(run_dir / winner.path, reports[selection.selected].runtime.kind),
         stages=outcomes,
-        kept_epoch=kept_epoch,
+        kept_epochs=kept_epochs,
         processes=processes,
         metrics=_metrics(run_dir, manifest),
         pictures=tuple(
@@ -261,13 +268,14 @@ def read_result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tupl
     )
 
 
-def _training(history: Path) -> tuple[int | None, tuple[int, ...]]:
-    """The epoch that validation chose, if it did, and the numbers of processes where they were several."""
+def _training(history: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The epochs that validation chose, if it did, and the numbers of processes where they were several."""
     try:
         document = json.loads(history.read_bytes())
         kept, processes = document.get("kept"), document.get("processes", [])
+        numbers = () if kept is None else kept.get("epochs") or [kept["epoch"]]
         counts = {processes} if isinstance(processes, int) else {int(count) for count in processes}
-        return None if kept is None else int(kept["epoch"]), tuple(sorted(counts))
+        return tuple(map(int, numbers)), tuple(sorted(counts))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise FileError(
             f"{history}: expected the history of a training, found: {error}; run pipeline build again"

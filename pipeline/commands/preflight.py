@@ -14,7 +14,7 @@ from pipeline.candidates.spec import candidate_specs
 from pipeline.engine.factories import user_factories
 from pipeline.errors import DataError, FileError, UsageError
 from pipeline.measure.host import computes
-from pipeline.models.published_weights import weights_place
+from pipeline.models.published_weights import weights_place, weights_to_fetch
 from pipeline.models.weight_index import find_weights
 from pipeline.precision import PRECISIONS
 from pipeline.recipe.loading import load_recipe
@@ -27,7 +27,11 @@ _DYNAMIC = {"__getattr__", "globals", "setattr", "exec", "vars"}
 
 
 def resolve(
-    recipe: str | Path | Recipe, overrides: Sequence[str] = (), *, log: Callable[[str], None] = lambda _: None
+    recipe: str | Path | Recipe,
+    overrides: Sequence[str] = (),
+    *,
+    log: Callable[[str], None] = lambda _: None,
+    fetch: bool = True,
 ) -> Recipe:
     """Load a recipe and check what can be checked before any work.
 
@@ -35,6 +39,7 @@ def resolve(
         recipe: a built-in name, the path of a TOML file, or a recipe.
         overrides: `section.key=value` strings, for a recipe given by name or path.
         log: function that gets a line before published weights are fetched.
+        fetch: whether published weights are fetched that are not on this machine yet.
 
     Raises:
         UsageError: it has problems.
@@ -51,7 +56,7 @@ def resolve(
         lacks = f"; no build tries {needs} by itself on this processor, which does not compute in it"
         why = "" if computes(needs) else lacks
         raise UsageError(f"select.candidate: expected one of {', '.join(names)}{others}, found {named}{why}")
-    check_recipe(loaded, log=log)
+    check_recipe(loaded, log=log, fetch=fetch)
     return loaded
 
 
@@ -60,12 +65,13 @@ def run_folder(recipe: Recipe, run_dir: Path | str | None) -> Path:
     return Path(run_dir) if run_dir is not None else DEFAULT_RUNS / recipe.name
 
 
-def check_recipe(recipe: Recipe, *, log: Callable[[str], None] = lambda _: None) -> None:
+def check_recipe(recipe: Recipe, *, log: Callable[[str], None] = lambda _: None, fetch: bool = True) -> None:
     """Check that what a recipe names is there: files, the user's functions, the device.
 
     Args:
         recipe: recipe whose relative paths are looked up in its folder.
         log: function that gets a line before published weights are fetched.
+        fetch: whether published weights are fetched that are not on this machine yet; else only their name is checked.
 
     Raises:
         UsageError: a function, the golden inputs or the device are not there.
@@ -73,9 +79,8 @@ def check_recipe(recipe: Recipe, *, log: Callable[[str], None] = lambda _: None)
     """
     for setting, factory in user_factories(recipe).items():
         _check_factory(setting, factory, recipe.folder)
-    model = recipe.model
-    for weights in (model.weights, *(() if model.ensemble is None else model.ensemble.weights)):
-        if weights is not None:
+    for weights in recipe.model.weights_by_setting.values():
+        if fetch or weights_to_fetch(weights) is None:
             find_weights(weights_place(weights, recipe.folder, log=log))
     if recipe.data.path is not None and not (place := recipe.folder / recipe.data.path).exists():
         raise DataError(f"data.path {place}: expected a file or folder, found none; it is relative to the recipe")

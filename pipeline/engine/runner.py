@@ -158,21 +158,30 @@ def run_stages(
     return manifest, tuple(outcomes)
 
 
-def plan_stages(stages: Sequence[Stage[Any]], recipe: Recipe, run_dir: Path) -> tuple[Outcome, ...]:
+def plan_stages(
+    stages: Sequence[Stage[Any]], recipe: Recipe, run_dir: Path, *, known: Mapping[str, str] | None = None
+) -> tuple[Outcome, ...]:
     """What `run_stages` would do, without changing anything.
 
     A stage whose inputs are yet to be made counts as `would run`, though it may turn out up to date when those inputs
     come out the same.
+
+    Args:
+        stages: stages in the order in which they run.
+        recipe: recipe of the build.
+        run_dir: run directory; it need not exist.
+        known: reasons, by the name of the stage, why it would run whatever is recorded; empty where there is none.
     """
     check_order(stages)
     manifest = read_manifest(run_dir) or Manifest(recipe=recipe.name, environment={})
     outcomes: list[Outcome] = []
     pending: dict[Kind, str] = {}
     for stage in stages:
+        reason = (known or {}).get(stage.name, "")
         waits_for = [pending[kind] for kind in stage.reads if kind in pending]
-        if waits_for:
+        if not reason and waits_for:
             reason = f"{waits_for[0]} runs before it"
-        else:
+        elif not reason:
             settings = stage.settings(recipe)
             reason = _need(stage, settings, manifest, run_dir, recipe.folder).reason
         if reason:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -73,14 +74,55 @@ def with_new_head(weights: WeightSet, network: nn.Module, head: str) -> tuple[We
     """
     state = network.state_dict()
     own = [key for key in state if key.startswith(f"{head}.")]
-    # In the file, the head may be another module at the same place: what lies there is left out then.
-    parent = head.rpartition(".")[0]
-    same = any(key.startswith(f"{head}.") and key in state for key in weights.tensors)
-    place = f"{head}." if same or not parent else f"{parent}."
-    left_out = [key for key in weights.tensors if key not in state and key.startswith((f"{head}.", place))]
+    left_out = _others_head(weights, state, head)
     tensors = {key: value for key, value in weights.tensors.items() if key not in left_out}
     taken = len([key for key in tensors if key not in own])
     values = sum(state[key].numel() for key in own)
     rest = f"; left out: {some(left_out)}" if left_out else ""
     line = f"{head} is made anew ({values:,} values), and the other {taken} tensors are the file's{rest}"
     return replace(weights, tensors={**tensors, **{key: state[key] for key in own}}), line
+
+
+def _others_head(weights: WeightSet, state: Mapping[str, Tensor], head: str) -> list[str]:
+    """The keys of a file's own last layer, where that is another module than the network's.
+
+    It lies at the same place, or at the top level under another name, as `fc` in one library is `head` in another.
+    There it counts as the last layer if it is the only module that the network does not have, and takes as many
+    features as the network's last layer does.
+
+    Args:
+        weights: weights of a file under the network's own keys.
+        state: state dict of the network.
+        head: name of the network's last layer.
+    """
+    others = [key for key in weights.tensors if key not in state]
+    parent = head.rpartition(".")[0]
+    same = any(key.startswith(f"{head}.") and key in state for key in weights.tensors)
+    place = f"{head}." if same or not parent else f"{parent}."
+    at_its_place = [key for key in others if key.startswith((f"{head}.", place))]
+    if same or parent or at_its_place or len({key.partition(".")[0] for key in others}) != 1:
+        return at_its_place
+    features = {value.shape[1:] for key, value in state.items() if key.startswith(f"{head}.") and value.ndim > 1}
+    alike = any(
+        value.ndim > 1 and value.shape[1:] in features for key, value in weights.tensors.items() if key in others
+    )
+    return others if alike else []
+
+
+def head_advice(weights: WeightSet, network: nn.Module, head: str) -> str:
+    """Advice where a file has more than the network, beside its last layer; empty where it lacks something too.
+
+    Args:
+        weights: weights, as `with_new_head` returns them.
+        network: network as built.
+        head: name of its last layer.
+    """
+    expected = network.state_dict()
+    others = sorted({key.partition(".")[0] for key in weights.tensors if key not in expected})
+    if not others or expected.keys() - weights.tensors.keys():
+        return ""
+    prefixes = ", ".join(f"{name!r}" for name in others)
+    return (
+        f"the last layer of this network is {head}: if {some(others)} in the file belong to another one, save it "
+        f"without: {{key: value for key, value in state.items() if key.partition('.')[0] not in ({prefixes},)}}"
+    )

@@ -70,13 +70,8 @@ def _portable(path: str) -> str:
 
 def _file_digests(model: Model, folder: Path) -> dict[str, str]:
     digests = argument_digests("model.arguments", model.arguments, folder)
-    members = () if model.ensemble is None else model.ensemble.weights
-    settings = {"model.weights": model.weights} | {
-        f"model.ensemble.weights {number}": member for number, member in enumerate(members, start=1)
-    }
-    for setting, named in settings.items():
-        if named is not None:
-            weights = weights_place(named, folder)
-            for name, file in find_weights(weights).by_name(weights).items():
-                digests[f"{setting} {name}" if name else setting] = digest_file(file)
+    for setting, named in model.weights_by_setting.items():
+        weights = weights_place(named, folder)
+        for name, file in find_weights(weights).by_name(weights).items():
+            digests[f"{setting} {name}" if name else setting] = digest_file(file)
     return digests

@@ -53,6 +53,22 @@ def weights_place(weights: str, folder: Path, *, log: Callable[[str], None] = la
     return _published(weights, log) if re.fullmatch(PUBLISHED, weights) else folder / weights
 
 
+def weights_to_fetch(weights: str) -> Published | None:
+    """The published weights that `model.weights` names and that are not on this machine yet; nothing is fetched.
+
+    Args:
+        weights: setting of the recipe: a path, or the name of published weights.
+
+    Raises:
+        UsageError: the package is not installed or knows no such weights.
+    """
+    if not re.fullmatch(PUBLISHED, weights):
+        return None
+    facts = published(weights)
+    place, _ = _look_for(facts)
+    return facts if place is None else None
+
+
 def cache_folder() -> Path:
     """Folder of fetched weights: the environment's PIPELINE_WEIGHTS, or `~/.cache/pipeline/weights`."""
     return user_folder("weights", VARIABLE)
@@ -89,25 +105,32 @@ def published(name: str) -> Published:
 
 def _published(name: str, log: Callable[[str], None]) -> Path:
     weights, cache = published(name), cache_folder()
-    places = [cache / weights.file, _torch_folder() / weights.file]
-    tried = []
-    for place in places:
-        if not place.is_file():
-            tried.append(f"{place} (no such file)")
-        elif fault := _fault(place):
-            tried.append(f"{place} ({fault})")
-        else:
-            return place
+    place, tried = _look_for(weights)
+    if place is not None:
+        return place
     log(f"fetching {name} from {weights.url}")
     try:
-        _fetch(weights, places[0])
+        _fetch(weights, cache / weights.file)
     except OSError as error:
         tried.append(f"{weights.url} ({error})")
         raise DataError(
             f"model.weights {name}: expected its file on this machine or the web, found neither; tried "
             f"{'; '.join(tried)}; put {weights.file} into {cache}, or name a file of your own in model.weights"
         ) from error
-    return places[0]
+    return cache / weights.file
+
+
+def _look_for(weights: Published) -> tuple[Path | None, list[str]]:
+    """The whole file on this machine, if there is one, and the places where there is none, each with the reason."""
+    tried = []
+    for place in (cache_folder() / weights.file, _torch_folder() / weights.file):
+        if not place.is_file():
+            tried.append(f"{place} (no such file)")
+        elif fault := _fault(place):
+            tried.append(f"{place} ({fault})")
+        else:
+            return place, tried
+    return None, tried
 
 
 def _torch_folder() -> Path:

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pipeline.errors import DataError
-from pipeline.models.head import with_new_head
+from pipeline.models.head import head_advice, with_new_head
 from pipeline.models.spec import ModelSpec
 from pipeline.models.weight_files import some
 from pipeline.models.weight_keys import keys_advice, shared_keys, with_own_keys
@@ -98,7 +98,7 @@ def load_weights(
         raise DataError(
             f"weights {path}: expected the {len(expected)} tensors of {type(network).__name__}, found"
             f"{f' in {weights.name}' if weights.name else ''}: {'; '.join(_differences(weights, expected))}; "
-            f"{keys_advice(weights, network)}{_of_other_classes(weights, expected)}"
+            f"{_advice(weights, network, new_head)}"
         )
     # If a file names no versions and all keys and shapes are the network's, its tensors are of the network's own
     # version. torch takes such a file for the oldest version, and some modules refuse that. A safetensors file never
@@ -153,6 +153,12 @@ def _differences(weights: WeightSet, expected: dict[str, Tensor]) -> list[str]:
     if shapes:
         problems.append(f"of another shape: {some(shapes)}")
     return problems
+
+
+def _advice(weights: WeightSet, network: nn.Module, new_head: str | None) -> str:
+    """What to do where keys or shapes differ."""
+    beside_head = "" if new_head is None else head_advice(weights, network, new_head)
+    return beside_head or f"{keys_advice(weights, network)}{_of_other_classes(weights, network.state_dict())}"
 
 
 def _of_other_classes(weights: WeightSet, expected: dict[str, Tensor]) -> str:

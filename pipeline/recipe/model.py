@@ -181,6 +181,13 @@ class Model(Section):
         return self.model_copy(update={"ensemble": None, "weights": weights or self.weights})
 
     @property
+    def weights_by_setting(self) -> dict[str, str]:
+        """The weights that the section names, by the setting that names them."""
+        members = () if self.ensemble is None else self.ensemble.weights
+        own = {} if self.weights is None else {"model.weights": self.weights}
+        return own | {f"model.ensemble.weights {number}": member for number, member in enumerate(members, start=1)}
+
+    @property
     def built_in(self) -> NetworkName | None:
         """The name of a built-in network; None for another one."""
         return cast("NetworkName", self.name) if self.name in NETWORKS else None

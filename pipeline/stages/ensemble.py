@@ -55,8 +55,9 @@ def make_ensemble(settings: TrainSettings, data: LoadedData, outputs: Outputs) -
     if histories:
         trained = _evaluate(settings, ensemble, data, outputs)
         epochs = mean_epochs([history.epochs for history in histories])
+        kept = tuple(number for history in histories for number in history.kept)
         longest = max(histories, key=lambda history: len(history.epochs))
-        ensemble = replace(ensemble, trained=replace(trained, epochs=epochs, processes=longest.processes))
+        ensemble = replace(ensemble, trained=replace(trained, epochs=epochs, kept=kept, processes=longest.processes))
     for folder in outputs.scratch.glob("member-*"):
         shutil.rmtree(folder)
     return ensemble

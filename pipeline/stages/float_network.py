@@ -120,11 +120,11 @@ def make_network(settings: TrainSettings, data: LoadedData, outputs: Outputs, *,
         split = TrainingData(task=task, train=data.train, validation=data.validation)
         origin = _origin(settings, info)
         trained = _train(settings, spec, network, criterion, data=split, origin=origin, outputs=outputs, number=number)
-    if trained is not None and trained.kept is not None:
+    if trained is not None and trained.kept:
         which = f" of member {number}" if number else ""
         figure = task.metric if train.monitor == "metric" else "loss"
         outputs.reporter.log(
-            f"train: epoch {trained.kept} of {len(trained.epochs)}{which} is kept, the best on validation by the "
+            f"train: epoch {trained.kept[0]} of {len(trained.epochs)}{which} is kept, the best on validation by the "
             f"{figure}: validation chose it, so its figures there are a little too good"
         )
     if train.epochs:  # the activation of a last layer that starts from zeros shows only now

@@ -93,7 +93,7 @@ def _write_history(
     from pipeline.training.loss import loss_name
 
     train = settings.train
-    epochs, final, kept = ((), None, None) if trained is None else (trained.epochs, trained.final, trained.kept)
+    epochs, final, kept = ((), None, ()) if trained is None else (trained.epochs, trained.final, trained.kept)
     processes = () if trained is None else trained.processes
     write_history(
         outputs.path(Kind.TRAINING_HISTORY, "history.json"), epochs, final, task=task, kept=kept, processes=processes

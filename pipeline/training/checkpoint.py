@@ -160,6 +160,12 @@ def checkpoint_files(folder: Path) -> Sequence[Path]:
     return sorted(files, key=_epoch_of, reverse=True)
 
 
+def sweep_checkpoints(folder: Path) -> None:
+    """Remove what a kill left half-written of checkpoints; nobody else may be writing any there."""
+    for file in folder.glob(".epoch-*.kept.*"):
+        file.unlink()
+
+
 def forget_checkpoints(folder: Path, *, keep: int = 0) -> None:
     """Remove all checkpoints of a folder but the last ones."""
     for file in checkpoint_files(folder)[keep:]:

@@ -40,7 +40,7 @@ def draw_learning_curves(
     *,
     task: Task,
     loss: str,
-    kept: int | None = None,
+    kept: Sequence[int] = (),
 ) -> None:
     """Draw loss, score, further metrics and learning rate over epochs as a PNG; the same figures give the same bytes.
 
@@ -53,12 +53,13 @@ def draw_learning_curves(
         final: figures of the written weights on the validation split; None where it has no labels to be judged by.
         task: task that names the score.
         loss: name of the loss that is minimised, in words.
-        kept: number of the epoch that validation chose; None where the last epoch's weights are kept.
+        kept: number of the epoch that validation chose, of an ensemble one for each member; empty where the last
+            epoch's weights are kept.
     """
     further = _panels([] if final is None else list(final.others))
     panels = 2 + len(further) + bool(epochs)
     rows = math.ceil(panels / _COLUMNS)
-    legend = _LEGEND_INCHES * (1 if kept is None else 1.6)
+    legend = _LEGEND_INCHES * (1.6 if kept else 1)
     height = _PANEL[1] * rows + legend
     figure = Figure(figsize=(_PANEL[0] * _COLUMNS, height))
     FigureCanvasAgg(figure)
@@ -71,8 +72,9 @@ def draw_learning_curves(
         for color, (split, label) in enumerate(_CURVES.items()):
             values = [_value(getattr(epoch, split), name) for epoch in epochs]
             _draw(axes, numbers, values, color=color, label=label)
-        if kept is not None:
-            axes.axvline(kept, color="C1", linestyle=":", label=f"epoch {kept}: kept, chosen by validation")
+        for number in sorted({*kept}):
+            which = "" if len(kept) == 1 else f" of {kept.count(number)} of {len(kept)} members"
+            axes.axvline(number, color="C1", linestyle=":", label=f"epoch {number}{which}: kept, chosen by validation")
         if not epochs and last is not None:
             axes.axhline(last, color="C1", label="validation, nothing trained")
         at_the_end = "unknown without labels" if last is None else f"{last:.4f}"

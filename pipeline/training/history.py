@@ -102,7 +102,7 @@ def write_history(
     final: Metrics | None,
     *,
     task: Task,
-    kept: int | None = None,
+    kept: Sequence[int] = (),
     processes: Sequence[int] = (),
 ) -> None:
     """Write the figures of all epochs as JSON.
@@ -112,13 +112,15 @@ def write_history(
         epochs: epochs in order; empty where nothing was trained.
         final: figures of the written weights on the validation split; None where it has no labels.
         task: task whose names the figures get.
-        kept: number of the epoch that validation chose; None where the last epoch's weights are kept.
+        kept: number of the epoch that validation chose, of an ensemble one for each member; empty where the last
+            epoch's weights are kept.
         processes: number of processes that trained each epoch, which is written where there were several: one number
             where it was the same for all epochs.
     """
     written = [_document(epoch, task) for epoch in epochs]
     document = {"epochs": written, "final": {"validation": {} if final is None else final.figures(task)}}
-    chosen = {} if kept is None else {"kept": {"epoch": kept, "chosen_by": "validation"}}
+    numbers = {"epoch": kept[0]} if len(kept) == 1 else {"epochs": list(kept)}
+    chosen = {"kept": {**numbers, "chosen_by": "validation"}} if kept else {}
     counts = sorted(set(processes))
     several = {"processes": counts[0] if len(counts) == 1 else list(processes)} if counts not in ([], [1]) else {}
     path.write_text(json.dumps(document | chosen | several, indent=2) + "\n", encoding="utf-8")

@@ -48,13 +48,14 @@ class Trained:
     Args:
         epochs: figures of each epoch.
         final: figures of the trained network on the validation split.
-        kept: number of the epoch that validation chose; None where the last epoch's weights are kept.
+        kept: number of the epoch that validation chose, of an ensemble one for each member; empty where the last
+            epoch's weights are kept.
         processes: number of processes that trained each epoch.
     """
 
     epochs: tuple[Epoch, ...]
     final: Metrics
-    kept: int | None = None
+    kept: tuple[int, ...] = ()
     processes: tuple[int, ...] = ()
 
 
@@ -392,10 +393,9 @@ def _judge(
 def _outcome(run: TrainingRun) -> Trained:
     """The figures of the weights that are kept."""
     epochs, selection = run.state.epochs, run.settings.selection
-    kept = best_epoch(epochs, selection.monitor) if selection.keep == "best" else None
-    return Trained(
-        epochs=epochs, final=epochs[(kept or len(epochs)) - 1].validation, kept=kept, processes=run.state.processes
-    )
+    kept = (best_epoch(epochs, selection.monitor),) if selection.keep == "best" else ()
+    final = epochs[(*kept, len(epochs))[0] - 1].validation
+    return Trained(epochs=epochs, final=final, kept=kept, processes=run.state.processes)
 
 
 def _tell_of_early_stopping(

@@ -14,6 +14,7 @@ from pipeline.training.checkpoint import (
     planned_epochs,
     read_checkpoint,
     save_checkpoint,
+    sweep_checkpoints,
 )
 from pipeline.training.settings import Session, TrainingSettings
 from pipeline.training.state import TrainingState
@@ -33,6 +34,7 @@ def go_on(state: TrainingState, settings: TrainingSettings, session: Session) ->
             schedule spans them.
         FileError: it is damaged, or not there.
     """
+    sweep_checkpoints(session.scratch)
     if session.resume is not None:
         _go_on_from_the_users(state, session.resume, settings, session)
         return

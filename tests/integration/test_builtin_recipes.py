@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
-import tarfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 import pipeline
-from pipeline.data import cifar10, cifar10_files
-from pipeline.errors import DataError
+from pipeline.commands.build import plan
+from pipeline.errors import DataError, UsageError
+from tests.cifar_files import put_archive
 
 
 @pytest.fixture(autouse=True)
@@ -29,16 +26,7 @@ def _no_web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def few_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An archive of the publisher's form with a few pictures."""
-    path = tmp_path / "data" / "cifar-10" / cifar10_files.FILE
-    path.parent.mkdir(parents=True)
-    with tarfile.open(path, "w:gz") as tar:
-        for seed, member in enumerate((*cifar10.TRAIN, *cifar10.TEST)):
-            values = np.random.default_rng(seed).integers(0, 256, (20, 3073), dtype=np.uint8)
-            values[:, 0] = np.arange(20) % 10
-            facts = tarfile.TarInfo(member)
-            facts.size = values.nbytes
-            tar.addfile(facts, io.BytesIO(values.tobytes()))
-    monkeypatch.setattr(cifar10_files, "MD5", hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest())
+    put_archive(tmp_path / "data", monkeypatch)
 
 
 def figures(run: Path) -> tuple[int, float]:
@@ -73,3 +61,14 @@ def test_what_is_not_to_be_had_is_said_with_what_was_tried_and_where_it_belongs(
         pipeline.train("cifar10-resnet18", run_dir=tmp_path / "run")
     with pytest.raises(DataError, match=r"-11ad3fa6.pth \(no such file\); http.* put resnet50-11ad3fa6.pth"):
         pipeline.train("transfer-resnet50", run_dir=tmp_path / "run")
+
+
+def test_a_plan_fetches_nothing_and_says_what_will_be(tmp_path: Path) -> None:
+    planned = {step.stage: step for step in plan("transfer-resnet50", run_dir=tmp_path / "run")}
+    assert planned["train"].action == "would run"
+    assert planned["train"].reason.startswith(
+        "model.weights torchvision:ResNet50_Weights.IMAGENET1K_V2 is not on this machine, and is fetched from http"
+    )
+    assert not (tmp_path / "weights").exists()
+    with pytest.raises(UsageError, match="did you mean ResNet50_Weights"):
+        plan("transfer-resnet50", overrides=["model.weights=torchvision:ResNet5_Weights.IMAGENET1K_V2"])

@@ -143,3 +143,5 @@ def test_members_with_one_output_for_two_classes(tmp_path: Path) -> None:
     assert json.loads(trained.history.read_text())["final"]["validation"]["accuracy"] == 1.0
     kept = [line for line in told.said if "is kept, the best on validation by the loss" in line]
     assert [line.partition(" of member ")[2][0] for line in kept] == ["1", "2"]
+    epochs = [int(line.split()[2]) for line in kept]
+    assert json.loads(trained.history.read_text())["kept"] == {"epochs": epochs, "chosen_by": "validation"}

@@ -179,11 +179,9 @@ def _footnotes(result: BuildResult) -> Iterator[str]:
     for report in reports:
         yield from (f"{report.name}: not run {run}: {reason}" for run, reason in report.parity.not_run.items())
     yield from unproven_lines(result.unproven)
-    if result.kept_epoch is not None:
-        yield (
-            f"float has the weights of epoch {result.kept_epoch}, which validation chose: its figures there are a "
-            "little too good."
-        )
+    if kept := result.kept_epochs:
+        epochs = f"epoch {kept[0]}" if len(kept) == 1 else f"epochs {', '.join(map(str, kept))} of its members"
+        yield f"float has the weights of {epochs}, which validation chose: its figures there are a little too good."
     if result.processes:
         yield (
             f"float was trained by {' or '.join(map(str, result.processes))} processes, each of which took its part of "

@@ -12,8 +12,8 @@ from pipeline.tasks.classification.member import ClassificationTask
 from pipeline.training.history import Epoch, Metrics, write_history
 
 
-@pytest.mark.parametrize("kept", [None, 2])
-def test_the_epoch_that_validation_chose(tmp_path: Path, kept: int | None) -> None:
+@pytest.mark.parametrize("kept", [(), (2,), (2, 1, 2)])
+def test_the_epochs_that_validation_chose(tmp_path: Path, kept: tuple[int, ...]) -> None:
     metrics = Metrics(loss=0.5, score=0.75)
     epochs = [Epoch(epoch=number, learning_rate=0.1, train=metrics, validation=metrics) for number in (1, 2)]
     write_history(tmp_path / "history.json", epochs, metrics, task=ClassificationTask(), kept=kept)
@@ -26,7 +26,7 @@ def test_how_many_processes_trained_it(tmp_path: Path, processes: tuple[int, ...
     epochs = [Epoch(epoch=number, learning_rate=0.1, train=metrics, validation=metrics) for number in (1, 2)]
     task, path = ClassificationTask(), tmp_path / "history.json"
     write_history(path, epochs, metrics, task=task, processes=processes)
-    assert _training(path) == (None, numbers)
+    assert _training(path) == ((), numbers)
     assert ("processes" in path.read_text()) is bool(numbers)
 
 

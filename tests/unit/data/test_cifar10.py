@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -12,36 +10,13 @@ import pytest
 
 from pipeline.data import cifar10, cifar10_files
 from pipeline.errors import DataError
-
-COUNT = 20
-
-
-def records(seed: int, count: int = COUNT) -> bytes:
-    """Records of the publisher's form: a byte of the class, then red, green and blue values, row by row."""
-    values = np.random.default_rng(seed).integers(0, 256, (count, 3073), dtype=np.uint8)
-    values[:, 0] = np.arange(count) % 10
-    return values.tobytes()
-
-
-def write_archive(folder: Path, *, last: bytes | None = None) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / cifar10_files.FILE
-    with tarfile.open(path, "w:gz") as tar:
-        for seed, member in enumerate((*cifar10.TRAIN, *cifar10.TEST)):
-            content = last if last is not None and member in cifar10.TEST else records(seed)
-            facts = tarfile.TarInfo(member)
-            facts.size = len(content)
-            tar.addfile(facts, io.BytesIO(content))
-    return path
+from tests.cifar_files import COUNT, put_archive, records, write_archive
 
 
 @pytest.fixture
 def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small archive of the publisher's form, in the user's folder."""
-    monkeypatch.setenv("PIPELINE_DATA", str(tmp_path))
-    path = write_archive(tmp_path / "cifar-10")
-    monkeypatch.setattr(cifar10_files, "MD5", hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest())
-    return path
+    return put_archive(tmp_path, monkeypatch)
 
 
 def test_pictures_and_classes_are_the_records(archive: Path) -> None:

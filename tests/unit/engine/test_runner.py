@@ -130,6 +130,9 @@ def test_plan_changes_nothing(tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     assert actions(plan_stages([first(), second()], recipe(), run_dir)) == ["would run", "would run"]
     assert not run_dir.exists()
+    go(run_dir, first(), second())
+    plan = plan_stages([first(), second()], recipe(), run_dir, known={"first": "weights are fetched", "second": ""})
+    assert [outcome.reason for outcome in plan] == ["weights are fetched", "first runs before it"]
 
 
 def test_failing_stage_leaves_its_scratch_and_no_half_written_folder(tmp_path: Path) -> None:

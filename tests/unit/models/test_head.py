@@ -109,3 +109,32 @@ def test_several_sets_are_told_apart_though_none_has_the_networks_head(tmp_path:
     with pytest.raises(DataError, match=r"expected one set of weights for Declared, found 2: model, ema"):
         load_weights(path, Declared(5), new_head="fc")
     load_weights(path, Declared(5), key="ema", new_head="fc")
+
+
+def renamed(network: nn.Module, name: str) -> dict[str, Tensor]:
+    """The tensors of a network under another name of its last layer."""
+    return {key.replace("fc.", f"{name}.", 1): value for key, value in network.state_dict().items()}
+
+
+def test_at_the_top_level_the_files_head_may_have_another_name(tmp_path: Path) -> None:
+    path = tmp_path / "w.pt"
+    source, target = Declared(9), Declared(5)
+    torch.save(renamed(source, "head"), path)
+    (line,) = load_weights(path, target, new_head="fc")
+    assert line.endswith("7 tensors are the file's; left out: head.weight, head.bias")
+    assert torch.equal(target.state_dict()["trunk.0.weight"], source.state_dict()["trunk.0.weight"])
+
+
+def test_what_is_no_other_head_is_refused_with_advice_that_helps(tmp_path: Path) -> None:
+    path, source = tmp_path / "w.pt", Declared(9)
+    beside = {"projection.weight": torch.ones(3, 8), "aux.weight": torch.ones(2, 4)}
+    others = {"one of other features": {"projection.weight": torch.ones(3, 8)}, "two modules": beside}
+    for tensors in others.values():
+        trunk = {key: value for key, value in source.state_dict().items() if key.startswith("trunk")}
+        torch.save(trunk | tensors, path)
+        with pytest.raises(DataError, match=r"the last layer of this network is fc: if .* save it without") as caught:
+            load_weights(path, Declared(5), new_head="fc")
+        # The advice as it stands makes a file that is taken.
+        state = torch.load(path)
+        torch.save(eval(str(caught.value).partition("without: ")[2], {"state": state}), path)  # noqa: S307
+        load_weights(path, Declared(5), new_head="fc")

@@ -53,12 +53,17 @@ def test_history_and_curves_are_the_same_bytes_for_the_same_figures(tmp_path: Pa
 def test_a_kept_epoch_is_told_and_nothing_is_where_the_last_is_kept(tmp_path: Path) -> None:
     metrics = Metrics(loss=0.5, score=0.75)
     epochs = [Epoch(epoch=number, learning_rate=0.1, train=metrics, validation=metrics) for number in (1, 2)]
-    for name, kept in (("last", None), ("best", 1)):
+    for name, kept in (("last", ()), ("best", (1,)), ("members", (2, 1, 2))):
         write_history(tmp_path / f"{name}.json", epochs, metrics, task=TASK, kept=kept)
         draw_learning_curves(tmp_path / f"{name}.png", epochs, metrics, task=TASK, loss="loss", kept=kept)
     assert json.loads((tmp_path / "best.json").read_text())["kept"] == {"epoch": 1, "chosen_by": "validation"}
+    assert json.loads((tmp_path / "members.json").read_text())["kept"] == {
+        "epochs": [2, 1, 2],
+        "chosen_by": "validation",
+    }
     assert set(json.loads((tmp_path / "last.json").read_text())) == {"epochs", "final"}
-    assert (tmp_path / "best.png").read_bytes() != (tmp_path / "last.png").read_bytes()
+    pictures = {(tmp_path / f"{name}.png").read_bytes() for name in ("last", "best", "members")}
+    assert len(pictures) == 3
 
 
 @pytest.mark.parametrize(

@@ -239,6 +239,13 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_it(tmp_path: Path) ->
     assert said.said[2].startswith("train: epoch 1/3, ")
 
 
+def test_what_a_kill_left_half_written_is_removed(tmp_path: Path) -> None:
+    remains = tmp_path / ".epoch-0002-accuracy-0.5000.kept.k1ll3d"
+    remains.write_bytes(b"sha256 ")
+    train(tmp_path, settings(epochs=1))
+    assert list(tmp_path.glob(".*")) == []
+
+
 def test_a_checkpoint_holds_no_code(tmp_path: Path) -> None:
     train(tmp_path / "a", settings(ema_decay=0.9, selection=BEST, checkpoints=1))
     (file,) = (tmp_path / "a").glob("epoch-*")

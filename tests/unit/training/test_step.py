@@ -141,7 +141,7 @@ def test_the_averaged_weights_are_validated_and_kept(tmp_path: Path) -> None:
         logits = averaged(torch.from_numpy(DATA.validation.inputs["x"]))
     labels = torch.from_numpy(points(2, 100).labels)
     assert trained.final.loss == pytest.approx(F.cross_entropy(logits, labels).item(), abs=1e-6)
-    assert trained.kept is None
+    assert trained.kept == ()
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "lbfgs"])
