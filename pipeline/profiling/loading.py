@@ -17,8 +17,8 @@ from pipeline.profiling.document import Loading
 from pipeline.profiling.stopwatch import waiter
 from pipeline.training.augment import Augmentation
 from pipeline.training.examples import Examples
-from pipeline.training.loop import TrainingRun, start_epoch
 from pipeline.training.mixing import Mixing
+from pipeline.training.run import TrainingRun, start_epoch
 from pipeline.training.transforms import Transforms
 
 _TURNS = 5

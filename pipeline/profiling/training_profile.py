@@ -22,7 +22,7 @@ from pipeline.profiling.record import StepSchedule, Switch, record_steps
 from pipeline.profiling.stopwatch import waiter
 from pipeline.profiling.surroundings import surroundings_of
 from pipeline.profiling.trials import Cost, Trainer, try_otherwise
-from pipeline.training.loop import TrainingRun, start_epoch, started
+from pipeline.training.run import TrainingRun, start_epoch, started
 from pipeline.training.settings import Objective, Session, TrainingData, TrainingSettings
 from pipeline.training.step import take_step
 

@@ -15,9 +15,10 @@ from pipeline.models.spec import ModelSpec
 from pipeline.profiling.document import Loading
 from pipeline.profiling.loading import measure_loading, without
 from pipeline.training.augment import Augmentation
-from pipeline.training.loop import build_network, started
+from pipeline.training.loop import build_network
 from pipeline.training.loss import of_labels
 from pipeline.training.mixing import Mixing
+from pipeline.training.run import started
 from pipeline.training.settings import Objective, Session, TrainingData
 from pipeline.training.transforms import Transforms
 from tests.tiny_training import TASK, settings

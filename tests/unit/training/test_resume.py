@@ -24,7 +24,7 @@ from pipeline.models.spec import ModelSpec
 from pipeline.recipe.task import Regression
 from pipeline.recipe.train import EarlyStopping, Lbfgs, Plateau, StepDecay
 from pipeline.tasks.regression.member import RegressionTask
-from pipeline.training import loop
+from pipeline.training import run
 from pipeline.training.checkpoint import checkpoint_files, load_checkpoint, save_checkpoint
 from pipeline.training.loss import of_labels
 from pipeline.training.mixed_precision import Precision
@@ -142,7 +142,7 @@ def test_scaled_gradients(tmp_path: Path, optimizer: str, monkeypatch: pytest.Mo
         scaler = GradScaler("cpu", init_scale=2.0**26, growth_interval=20)
         return Precision(device=device, dtype=torch.float16, scaler=scaler)
 
-    monkeypatch.setattr(loop, "choose_precision", scaled)
+    monkeypatch.setattr(run, "choose_precision", scaled)
     training = settings({"optimizer": optimizer, "clip_norm": 1.0, "learning_rate": 0.02}, epochs=4)
     _cut_after_each_epoch(tmp_path, training)
     checkpoint = load_checkpoint(tmp_path / "parts", Silent().log)

@@ -18,8 +18,9 @@ from pipeline.engine.stage import Silent
 from pipeline.models.preprocess import ToFloat
 from pipeline.models.spec import ModelSpec
 from pipeline.recipe.train import Lbfgs
-from pipeline.training.loop import build_network, start_epoch, started
+from pipeline.training.loop import build_network
 from pipeline.training.loss import of_labels
+from pipeline.training.run import start_epoch, started
 from pipeline.training.settings import Objective, Session, TrainingData
 from pipeline.training.step import take_step
 from tests.tiny_training import SPEC, TASK, points, same, settings, train
