@@ -159,7 +159,7 @@ def train_ways(folder: Path) -> dict[str, Any]:
         outcomes[name] = {
             "epochs": [asdict(epoch) for epoch in trained.epochs],
             "final": asdict(trained.final),
-            "kept": trained.kept,
+            "kept": list(trained.kept),
             "processes": list(trained.processes),
             "weights": hashlib.sha256(weights).hexdigest(),
         }

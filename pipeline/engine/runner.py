@@ -112,8 +112,8 @@ def run_stages(
     _make_directory(run_dir)
     with hold(run_dir, wait_s=wait_s):
         _sweep(run_dir)
-        manifest = None if force else read_manifest(run_dir)
-        manifest = manifest or Manifest(recipe=recipe.name, environment={})
+        recorded = None if force else read_manifest(run_dir)
+        manifest = recorded or Manifest(recipe=recipe.name, environment={})
         manifest = manifest.model_copy(
             update={
                 "recipe": recipe.name,
@@ -154,6 +154,10 @@ def run_stages(
             if reads.gap and reads.gap not in gaps:
                 gaps.add(reads.gap)
                 reporter.log(f"changes of files that libraries in C or Rust read may go unnoticed: {reads.gap}")
+        ran = any(outcome.action == "ran" for outcome in outcomes)
+        if recorded is not None and recorded.folder != manifest.folder and not ran:
+            # The recipe was moved: what reads the run later looks for the user's code there.
+            write_manifest(run_dir, recorded.model_copy(update={"folder": manifest.folder}))
         finish(manifest)
     return manifest, tuple(outcomes)
 

@@ -80,6 +80,19 @@ def test_second_call_runs_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "second" / "a.txt").read_text() == "3!"
 
 
+def test_where_a_moved_recipe_lies_is_written_though_nothing_runs(tmp_path: Path) -> None:
+    for folder in ("before", "after"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "recipe.toml").write_text('name = "r"\n[model]\nname = "mlp"\n[data]\nname = "toy"\n')
+    for folder, action in (("before", "ran"), ("after", "up to date")):
+        moved = load_recipe(tmp_path / folder / "recipe.toml")
+        manifest, outcomes = run_stages((first(), second()), moved, tmp_path / "run", Silent())
+        assert actions(outcomes) == [action] * 2
+        recorded = read_manifest(tmp_path / "run")
+        assert recorded == manifest
+        assert recorded.folder == str(tmp_path / folder)
+
+
 def test_changed_setting_runs_what_depends_on_it_and_says_why(tmp_path: Path) -> None:
     go(tmp_path, first(), second())
     plan = plan_stages([first(), second()], recipe(5), tmp_path)

@@ -134,7 +134,9 @@ def test_numbers_in_units_of_their_spread(tmp_path: Path) -> None:
     _cut_after_each_epoch(tmp_path, training, **more)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "rmsprop"])
+@pytest.mark.parametrize(
+    "optimizer", ["sgd", *(pytest.param(name, marks=pytest.mark.slow) for name in ("adamw", "rmsprop"))]
+)
 def test_scaled_gradients(tmp_path: Path, optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A recipe has them on CUDA alone; the CPU computes the same, slowly. The first steps overflow."""
 
