@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from pipeline.candidates.spec import FLOAT_NAMES, CandidateSpec
 from pipeline.engine.documents import Document
+from pipeline.engine.out_of_memory import no_memory
 from pipeline.engine.places import no_room
 from pipeline.errors import PipelineError, ProofError, UsageError
 from pipeline.formats import FORMATS, FormatName
@@ -153,14 +154,14 @@ def from_error(spec: CandidateSpec, error: Exception, folder: Path, *, has_file:
     Raises:
         Exception: the error itself.
     """
-    if no_room(error, folder) is not None:
+    if no_room(error, folder) is not None or no_memory(error) is not None:
         raise error
     match error:
         case ProofError():
             return unproven(spec, NOT_PROVEN, str(error))
         case UsageError():
             return unproven(spec, NOT_MADE, str(error))
-        case PipelineError() | OSError() | MemoryError():
+        case PipelineError() | OSError():
             raise error
         case _ if spec.lossy:
             text = f"{type(error).__name__}: {str(error)[:300] or 'no more is said'}"

@@ -12,6 +12,7 @@ from pipeline.cli import building, cleaning, looking, measuring, proving, recipe
 from pipeline.cli.answer import drop_answer, flush_answer, reserve_for
 from pipeline.cli.app import app
 from pipeline.engine.launch import read_launch
+from pipeline.engine.out_of_memory import no_memory
 from pipeline.engine.places import no_room, os_error_text
 from pipeline.engine.process import terminated_as_interrupt
 from pipeline.engine.user_code import faults_of_the_user
@@ -88,6 +89,8 @@ def _other_fault(error: Exception, arguments: Sequence[str]) -> tuple[str, int]:
     """Say in one line what is no error of ours, and give its exit code."""
     if (full := no_room(error)) is not None:
         return f"{full}{_goes_on(arguments)}", FileError.exit_code
+    if (short := no_memory(error)) is not None:
+        return short, UsageError.exit_code
     if (failed := _system_error(error)) is not None:
         return f"{failed.filename or 'a file'}: {os_error_text(failed)}", FileError.exit_code
     message = getattr(error, "format_message", None)

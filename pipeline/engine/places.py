@@ -111,21 +111,22 @@ def no_room(error: BaseException, *folders: Path) -> str | None:
     Returns:
         File or folders, how much is free, what to do.
     """
-    for link in _chain(error):
+    for link in chain(error):
         number = _error_number(link)
         if number in _NO_ROOM:
             file = link.filename if isinstance(link, OSError) else None
             places = (Path(os.fsdecode(file)).parent, *folders) if isinstance(file, (str, bytes)) else folders
             free = "" if number == errno.EFBIG else f"; {free_room(*places)}"  # a limit, whatever is free
             return f"{f'{os.fsdecode(file)}: ' if file else ''}{os.strerror(number)}{free}; make room"
-    if any(_SHORT_WRITE.search(str(link)) for link in _chain(error)):
+    if any(_SHORT_WRITE.search(str(link)) for link in chain(error)):
         full = [folder for folder in folders if folder.exists() and shutil.disk_usage(folder).free < _FULL_BYTES]
         if full:
             return f"{os.strerror(errno.ENOSPC)}; {free_room(*full)}; make room"
     return None
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, and all errors that it was raised from."""
     link: BaseException | None = error
     while link is not None:
         yield link

@@ -17,11 +17,12 @@ from filelock import FileLock, Timeout
 from pipeline.engine.artifacts import Artifact, Kind, digest_bytes, digest_file
 from pipeline.engine.cache_key import PartKind, setting_parts, stage_inputs, stage_parts, stale_parts
 from pipeline.engine.manifest import Manifest, StageRecord, read_manifest, write_manifest
+from pipeline.engine.out_of_memory import no_memory
 from pipeline.engine.places import no_room, os_error_text
 from pipeline.engine.reads import Recording, difference, recording
 from pipeline.engine.stage import Inputs, Outputs, Reporter, Stage
 from pipeline.engine.user_code import faults_of_the_user
-from pipeline.errors import FileError, StageError
+from pipeline.errors import FileError, StageError, UsageError
 from pipeline.recipe.recipe import Recipe
 
 SCRATCH = ".scratch"
@@ -263,6 +264,8 @@ def _run(
         except Exception as error:
             if (full := no_room(error, run_dir)) is not None:
                 raise FileError(f"stage {stage.name}: {full}; it goes on from here when it is run again") from error
+            if (short := no_memory(error)) is not None:
+                raise UsageError(f"stage {stage.name}: {short}") from error
             raise
         artifacts = _collect(stage, outputs)
         final = run_dir / stage.name

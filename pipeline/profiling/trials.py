@@ -13,6 +13,7 @@ import psutil
 import torch
 
 from pipeline.engine.array_files import memory_bytes
+from pipeline.engine.out_of_memory import no_memory
 from pipeline.engine.stage import Reporter, Silent
 from pipeline.measure.host import usable_cores
 from pipeline.profiling.document import Trial, TrialKind
@@ -29,7 +30,6 @@ _BATCH_FACTORS = (2, 4, 8)
 _ACCUMULATED = 4
 # What takes longer for each step, or more than this share of the free memory, is left out.
 _LONGEST_STEP_S, _MEMORY_SHARE = 2.0, 0.5
-_NO_MEMORY = "can't allocate memory"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,8 +164,8 @@ def _try(trainer: Trainer, cost: Cost, change: Change, *, threads: int) -> Trial
         for _ in range(_TURNS):
             base_rates.append(_rate(trainer, trainer.settings, threads=threads))
             rates.append(_rate(trainer, change.settings, threads=change.threads))
-    except RuntimeError as error:  # torch.OutOfMemoryError on a GPU, and a plain one on a CPU
-        if not isinstance(error, torch.OutOfMemoryError) and _NO_MEMORY not in str(error):
+    except (RuntimeError, MemoryError) as error:
+        if no_memory(error) is None:
             raise
         left_out = "there is too little memory"
     if left_out:

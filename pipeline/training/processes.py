@@ -15,6 +15,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.distributed_c10d import Store
 
+from pipeline.engine.out_of_memory import no_memory
 from pipeline.errors import JobError, UsageError
 
 # The key under which process 0 leaves what the others shall do.
@@ -145,7 +146,7 @@ def exchange() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # gloo raises nothing more special
-        if isinstance(error, torch.OutOfMemoryError):
+        if no_memory(error) is not None:
             raise
         raise LostError(str(error).strip().partition("\n")[0]) from error
 

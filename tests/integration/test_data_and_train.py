@@ -323,3 +323,19 @@ def test_a_fault_in_the_users_network_is_one_line(recipe: Path) -> None:
     (recipe.parent / "nets.py").write_text("def build():\n    return undefined\n")
     with pytest.raises(UsageError, match=r"factory nets:build: NameError: name 'undefined'.*nets\.py:2\)"):
         _run(recipe)
+
+
+def test_a_network_that_is_too_large_ends_training_with_one_line(tmp_path: Path) -> None:
+    program = (
+        "import resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (3_000_000_000, 3_000_000_000))\n"
+        "sys.argv = ['pipeline', 'train', 'toy', '--set', 'model.arguments.hidden=[60000,60000]', '--run-dir', 'run']\n"
+        "from pipeline.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 2, done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: stage train: out of memory: expected 14.4 GB more, found ")

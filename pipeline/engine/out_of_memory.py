@@ -1,0 +1,43 @@
+"""The message about a machine without memory left, in whatever form a library reports it."""
+
+from __future__ import annotations
+
+import errno
+import re
+
+from pipeline.engine.places import chain
+
+# torch on a CPU ("DefaultCPUAllocator: can't allocate memory"), torch on a GPU, ONNX Runtime, the system.
+_NO_MEMORY = re.compile(
+    r"can't allocate memory|out of memory|Failed to allocate memory|bad_alloc|Cannot allocate memory", re.IGNORECASE
+)
+_ASKED_FOR = re.compile(r"(?:tried to allocate|requested buffer of size|Tried to allocate) ([\d.]+(?: ?[KMGT]iB)?)")
+
+
+def no_memory(error: BaseException) -> str | None:
+    """One line if an error comes from a lack of memory; else None.
+
+    Args:
+        error: error with the errors that it was raised from.
+
+    Returns:
+        How much was asked for where that is known, how much is free, what to do.
+    """
+    import psutil
+
+    for link in chain(error):
+        short = isinstance(link, MemoryError) or (isinstance(link, OSError) and link.errno == errno.ENOMEM)
+        if short or (isinstance(link, RuntimeError) and _NO_MEMORY.search(str(link))):
+            asked = _ASKED_FOR.search(str(link))
+            needed = f"{_readable(asked[1])} more" if asked else "some more"
+            memory = psutil.virtual_memory()
+            return (
+                f"out of memory: expected {needed}, found {memory.available / 1e9:.1f} of this machine's "
+                f"{memory.total / 1e9:.1f} GB free, or a limit on this process; take smaller batches "
+                "(train.batch_size, with train.accumulate for the same step), smaller inputs or a machine with more"
+            )
+    return None
+
+
+def _readable(size: str) -> str:
+    return f"{int(size) / 1e9:.1f} GB" if size.isdigit() else size
