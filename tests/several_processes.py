@@ -119,6 +119,11 @@ def command(arguments: list[str]) -> None:
     main()
 
 
+def commands(arguments: list[list[str]]) -> None:
+    """Run a command of the command line, another one in each process."""
+    command(arguments[int(os.environ["RANK"])])
+
+
 def _enter(folder: Path, environment: Mapping[str, str], target: Callable[..., None], arguments: Any) -> None:
     os.environ |= environment
     for stream, name in ((1, "stdout"), (2, "stderr")):

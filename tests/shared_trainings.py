@@ -43,6 +43,15 @@ class Unused(nn.Sequential):
         self.spare = nn.Parameter(torch.ones(3))
 
 
+class Drawing(nn.Linear):
+    """A layer that draws random numbers while it is validated, and makes nothing of them."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        if not self.training:
+            torch.rand(1)
+        return super().forward(values)
+
+
 def _pictures(seed: int, count: int) -> Split:
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, 2, count)
@@ -142,6 +151,7 @@ WAYS = {
             mixing=Mixing(mixup=0.5, cutmix=0.5),
         ),
     ),
+    "drawing on validation": _way(SGD, replace(PLAIN, build=lambda: Drawing(2, 2))),
     "in units of the targets": _way(SGD, NUMBERS, _NUMBERS, untrained=True),
     DROPOUT: _way(SGD, SPEC),
 }

@@ -102,7 +102,11 @@ def _other_fault(error: Exception, arguments: Sequence[str]) -> tuple[str, int]:
 
 def _speaks_elsewhere() -> bool:
     """Whether this is one of several processes with the same command, of which the first of each machine speaks."""
-    return bool(os.environ.get("RANK")) and os.environ.get("LOCAL_RANK", "0") not in ("", "0")
+    try:
+        launch = read_launch()
+    except UsageError:
+        return False
+    return launch is not None and launch.local_rank > 0
 
 
 def _check_launch(arguments: Sequence[str]) -> None:
@@ -120,7 +124,8 @@ def _check_launch(arguments: Sequence[str]) -> None:
             raise ElsewhereError(UsageError.exit_code)
         raise UsageError(
             f"pipeline {command} in {launch.world_size} processes: expected one; several processes train alone: "
-            "`torchrun ... -m pipeline train RECIPE`, then `pipeline build RECIPE` by itself goes on from there"
+            "`torchrun ... -m pipeline train RECIPE`, then `pipeline build RECIPE` by itself goes on from there; where "
+            "this process is by itself, unset RANK and WORLD_SIZE"
         )
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
+
+import psutil
 
 from pipeline.commands.finished import change_since, require_unaltered
 from pipeline.commands.preflight import resolve, run_folder
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
     from pipeline.stages.float_network import LoadedData
 
 TEXT_NAME = "profile.txt"
+# Folders of profiles that are not finished; the number of their process comes behind it.
+_UNFINISHED = ".unfinished-"
 DEFAULT_WAIT, DEFAULT_WARM_UP, DEFAULT_STEPS, DEFAULT_ROWS = 2, 2, 10, 15
 
 
@@ -262,12 +268,20 @@ def _folder_for(target: Path) -> Iterator[Path]:
     """
     try:
         target.mkdir(parents=True, exist_ok=True)
-        unfinished = tempfile.TemporaryDirectory(prefix=".unfinished-", dir=target)
+        _sweep(target)
+        unfinished = tempfile.TemporaryDirectory(prefix=f"{_UNFINISHED}{os.getpid()}-", dir=target)
     except OSError as error:
         message = f"--out {target}: expected a folder to write to, found: {os_error_text(error)}"
         raise FileError(no_room(error, target) or message) from error
     with unfinished as name:
         yield Path(name)
+
+
+def _sweep(target: Path) -> None:
+    """Remove what a profile that was killed has left."""
+    for path in target.glob(f"{_UNFINISHED}*"):
+        if not psutil.pid_exists(int(path.name.removeprefix(_UNFINISHED).partition("-")[0])):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _write(unfinished: Path, target: Path, profile: Profile, text: Sequence[str]) -> tuple[Path, ...]:
@@ -296,3 +310,4 @@ def _remove_former(folder: Path) -> None:
     for recording in former.recordings:
         for path in trace_paths(recording.trace):
             (folder / path).unlink(missing_ok=True)
+    (folder / PROFILE_NAME).unlink(missing_ok=True)

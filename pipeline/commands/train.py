@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +23,7 @@ from pipeline.recipe.loading import DEFAULT_RECIPE
 from pipeline.recipe.recipe import Recipe
 from pipeline.stages import TRAINING
 from pipeline.stages.train import STAGE as TRAIN
-from pipeline.stages.train import load, take_part
+from pipeline.stages.train import load, shared_parts, take_part
 
 if TYPE_CHECKING:
     from pipeline.training.processes import Processes
@@ -140,17 +141,35 @@ def _follow(recipe: Recipe, folder: Path, processes: Processes) -> TrainResult:
     with user_modules(recipe.folder), faults_of_the_user(f"stage {TRAIN.name}"):  # the same words as in process 0
         call = wait_for_call(processes)
         if call is not None:
-            manifest = _shared_manifest(folder, call)
+            settings = TRAIN.settings(recipe)
+            said = json.loads(call)
+            _require_same(said["parts"], shared_parts(settings))
+            manifest = _shared_manifest(folder, said["data"])
             files = {(artifact.kind, artifact.candidate): folder / artifact.path for artifact in manifest.artifacts()}
             with TemporaryDirectory() as temporary:
                 place = Path(temporary)
-                settings = TRAIN.settings(recipe)
                 outputs = Outputs(
                     stage=TRAIN.name, folder=place, scratch=place, cache=place, reporter=Silent(), declared={}
                 )
                 take_part(settings, load(settings, Inputs(stage=TRAIN.name, files=files)), outputs)
     wait_for_end(processes)
     return _result(recipe, folder, _shared_manifest(folder, None), ())
+
+
+def _require_same(leading: Mapping[str, str], own: Mapping[str, str]) -> None:
+    """Check that this process trains what process 0 trains: they would join answers to other labels unseen.
+
+    Raises:
+        UsageError: a setting, a file or a version differs.
+    """
+    names = sorted(name for name in leading.keys() | own.keys() if leading.get(name) != own.get(name))
+    if names:
+        name = names[0]
+        more = f", and {len(names) - 1} more differ" if names[1:] else ""
+        raise UsageError(
+            f"{name}: expected {leading.get(name, 'none')} as process 0 has it, found {own.get(name, 'none')}{more}; "
+            "run the same command with the same files and versions in all processes"
+        )
 
 
 def _shared_manifest(folder: Path, data_info: str | None) -> Manifest:

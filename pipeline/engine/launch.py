@@ -38,11 +38,12 @@ def read_launch(environment: Mapping[str, str] = os.environ) -> Launch | None:
     Raises:
         UsageError: a variable is missing beside the others, or is no number that fits.
     """
-    if not any(environment.get(name) for name in ("RANK", "WORLD_SIZE")):
+    names = ("RANK", "WORLD_SIZE")
+    if environment.get("WORLD_SIZE") == "1" or not any(environment.get(name) for name in names):
         return None
     missing = [name for name in _NEEDED if not environment.get(name)]
     if missing:
-        found = next(name for name in ("RANK", "WORLD_SIZE") if environment.get(name))
+        found = next(name for name in names if environment.get(name))
         raise UsageError(
             f"{found} = {environment[found]} in the environment: expected {', '.join(missing)} beside it, as torchrun "
             f"sets them, found none; start several processes with torchrun, or unset {found}"
@@ -50,8 +51,6 @@ def read_launch(environment: Mapping[str, str] = os.environ) -> Launch | None:
     world_size = _number(environment, "WORLD_SIZE", lowest=1)
     rank = _number(environment, "RANK", lowest=0, below=world_size)
     _number(environment, "MASTER_PORT", lowest=1, below=1 << 16)
-    if world_size == 1:
-        return None
     restarts = int(environment.get("TORCHELASTIC_MAX_RESTARTS", 0)) - int(
         environment.get("TORCHELASTIC_RESTART_COUNT", 0)
     )

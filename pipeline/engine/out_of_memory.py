@@ -26,8 +26,10 @@ def no_memory(error: BaseException) -> str | None:
     import psutil
 
     for link in chain(error):
-        short = isinstance(link, MemoryError) or (isinstance(link, OSError) and link.errno == errno.ENOMEM)
-        if short or (isinstance(link, RuntimeError) and _NO_MEMORY.search(str(link))):
+        by_kind = isinstance(link, MemoryError) or (isinstance(link, OSError) and link.errno == errno.ENOMEM)
+        # torch.OutOfMemoryError is known by its name: torch is not loaded here.
+        by_text = type(link).__name__ == "OutOfMemoryError" or _NO_MEMORY.search(str(link))
+        if by_kind or (isinstance(link, RuntimeError) and by_text):
             asked = _ASKED_FOR.search(str(link))
             needed = f"{_readable(asked[1])} more" if asked else "some more"
             memory = psutil.virtual_memory()

@@ -56,8 +56,8 @@ def make_ensemble(settings: TrainSettings, data: LoadedData, outputs: Outputs) -
         trained = _evaluate(settings, ensemble, data, outputs)
         epochs = mean_epochs([history.epochs for history in histories])
         kept = tuple(number for history in histories for number in history.kept)
-        longest = max(histories, key=lambda history: len(history.epochs))
-        ensemble = replace(ensemble, trained=replace(trained, epochs=epochs, kept=kept, processes=longest.processes))
+        processes = tuple(count for history in histories for count in history.processes)
+        ensemble = replace(ensemble, trained=replace(trained, epochs=epochs, kept=kept, processes=processes))
     for folder in outputs.scratch.glob("member-*"):
         shutil.rmtree(folder)
     return ensemble

@@ -23,7 +23,6 @@ def outside(settings: TrainSettings) -> dict[str, str]:
 
 def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     """Build the network, load the weights to start from if any, train, and write weights, facts and history."""
-    from pipeline.engine.artifacts import digest_file
     from pipeline.engine.documents import write_document
     from pipeline.engine.reads import recorded
     from pipeline.models.outside import files_behind
@@ -35,7 +34,8 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
     model, train = settings.model, settings.train
     data = load(settings, inputs)
     info = data.info
-    current_processes().call_others(digest_file(inputs.one(Kind.DATA_INFO)))
+    if not current_processes().alone:
+        current_processes().call_others(_call(settings, inputs))
     result = take_part(settings, data, outputs)
     save_weights(outputs.path(Kind.WEIGHTS, "weights.safetensors"), result.network)
     facts = result.spec.to_info(
@@ -47,6 +47,26 @@ def run(settings: TrainSettings, inputs: Inputs, outputs: Outputs) -> None:
             outputs, result.spec, result.network, task=result.task, validation=data.validation, device=train.device
         )
     _write_history(settings, result.trained, task=result.task, labelled=info.labelled, outputs=outputs)
+
+
+def _call(settings: TrainSettings, inputs: Inputs) -> str:
+    """What process 0 tells the others: the digest of the data's facts, and what must be the same in all of them."""
+    import json
+
+    from pipeline.engine.artifacts import digest_file
+
+    return json.dumps({"data": digest_file(inputs.one(Kind.DATA_INFO)), "parts": shared_parts(settings)})
+
+
+def shared_parts(settings: TrainSettings) -> dict[str, str]:
+    """What must be the same in all processes that train together, by name: settings, the user's files, versions."""
+    import torch
+
+    import pipeline
+    from pipeline.engine.cache_key import setting_parts
+
+    versions = {"version of torch": torch.__version__, "version of pipeline": pipeline.__version__}
+    return setting_parts(settings) | outside(settings) | versions
 
 
 def take_part(settings: TrainSettings, data: LoadedData, outputs: Outputs) -> FloatNetwork:

@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from pipeline.errors import UsageError
 from pipeline.models.spec import joined
 from pipeline.training.device import random_state, restore_random_state
 from pipeline.training.global_batch_norm import GlobalBatchNorm
@@ -29,9 +30,19 @@ class DataParallel:
         model: model that maps raw inputs to answers.
         processes: processes that train it.
         device: device of this process.
+
+    Raises:
+        UsageError: part of the model is a TorchScript module, whose batch norms would see this process's part alone.
     """
 
     def __init__(self, model: nn.Module, processes: Processes, *, device: torch.device) -> None:
+        scripted = [name for name, module in model.named_modules() if isinstance(module, torch.jit.ScriptModule)]
+        if scripted:
+            raise UsageError(
+                f"model.factory: expected a network of plain modules for several processes, found {scripted[0]} as "
+                "TorchScript, whose batch norms see the part of one process alone; return it unscripted, or start one "
+                "process"
+            )
         self.processes = processes
         self._model = model
         self._device = device

@@ -23,6 +23,7 @@ from pipeline.recipe.task import judged_by_labels
 from pipeline.tasks.loss import Criterion
 from pipeline.tasks.task import Task
 from pipeline.training.augment import moved
+from pipeline.training.device import random_state, restore_random_state
 from pipeline.training.history import Metrics
 from pipeline.training.processes import ALONE, Processes
 
@@ -183,12 +184,15 @@ def evaluate(
     model.eval()
     plain_loss = score = 0.0
     answers = []
+    # A network may draw random numbers here too; training goes on with its own, whatever share a process evaluates.
+    random = random_state(examples.device)
     with torch.inference_mode():
         for part, outputs_BK in _answered(model, examples, processes):
             labels_B = examples.targets[part]
             plain_loss += task.plain_loss(outputs_BK, labels_B, activation=activation).item()
             score += task.score_sum(outputs_BK, labels_B, activation=activation).item()
             answers.append(outputs_BK)
+    restore_random_state(random, examples.device)
     model.train(training)
     loss = None if criterion is None else _mean_loss(answers, examples.targets, criterion, batch_size)
     others = _further_metrics(torch.cat(answers), examples.targets, task=task, names=names, activation=activation)

@@ -108,7 +108,7 @@ def _meet(launch: Launch, start: timedelta) -> Store:
     """
     address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     try:
-        store, _, _ = next(rendezvous("env://", timeout=start))
+        store = _reached(start)
         name = _name(store, launch, start)
     except (RuntimeError, ValueError) as error:
         raise UsageError(
@@ -119,12 +119,37 @@ def _meet(launch: Launch, start: timedelta) -> Store:
     return PrefixStore(f"pipeline/{name}", store)
 
 
+def _reached(start: timedelta) -> Store:
+    """The store. Torch waits for it where no signal is heard: so a thread does, and this one can be interrupted."""
+    outcome: list[Store | Exception] = []
+
+    def reach() -> None:
+        try:
+            store, _, _ = next(rendezvous("env://", timeout=start))
+            outcome.append(store)
+        except Exception as error:  # noqa: BLE001 - raised below, where it is told
+            outcome.append(error)
+
+    thread = threading.Thread(target=reach, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(_WAIT_S)
+    (found,) = outcome
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
 def _name(store: Store, launch: Launch, start: timedelta) -> str:
     if launch.rank:
         number = secrets.token_hex(8)
         store.set(f"pipeline/hello/{launch.rank}", number)
         answer = f"pipeline/name/{number}"
-        store.wait([answer], start)
+        end = time.monotonic() + start.total_seconds()
+        while not store.check([answer]):
+            if time.monotonic() > end:
+                raise RuntimeError("process 0 did not answer")
+            time.sleep(_POLL_S)
         name = store.get(answer).decode()
         store.set(f"pipeline/{name}/here/{launch.rank}", "")
         return name

@@ -11,13 +11,14 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Literal
 
+import psutil
 import torch.distributed as dist
 
 from pipeline.engine.launch import Launch
-from pipeline.errors import EXIT_INTERRUPTED, ElsewhereError, JobError, PipelineError
+from pipeline.engine.places import no_room, os_error_text
+from pipeline.errors import EXIT_INTERRUPTED, ElsewhereError, FileError, JobError, PipelineError
 from pipeline.training.processes import LostError, Processes
 
 # torchrun ends all others some tenths of a second after one.
@@ -64,7 +65,9 @@ def leave(processes: Processes, error: BaseException, places: Mapping[int, Place
             return ElsewhereError(own.code)
         if processes.leads:
             return error
-        kind = type(error) if isinstance(error, PipelineError) else PipelineError
+        kind: type[PipelineError] = FileError if isinstance(error, OSError) else PipelineError
+        if isinstance(error, PipelineError):
+            kind = type(error)
         return kind(f"{_of(processes.rank, places, processes)}: {own.text}")
     if failed:
         return ElsewhereError(next(iter(failed.values())).code)
@@ -86,6 +89,9 @@ def _note(error: BaseException) -> _Note:
         return _Note(kind="lost", text=first_line(error), code=JobError.exit_code)
     if isinstance(error, PipelineError):
         return _Note(kind="failed", text=str(error), code=error.exit_code)
+    if isinstance(error, OSError):
+        text = no_room(error) or f"{error.filename or 'a file'}: {os_error_text(error)}"
+        return _Note(kind="failed", text=text, code=FileError.exit_code)
     text = f"unexpected {type(error).__name__}: {first_line(error)}; run again with --debug and report it"
     return _Note(kind="failed", text=text, code=PipelineError.exit_code)
 
@@ -94,7 +100,8 @@ def _is_lost(error: BaseException | None) -> bool:
     """Whether an exchange failed: one of ours, or one inside torch, which raises a RuntimeError with gloo's text."""
     while error is not None:
         text = str(error)
-        if isinstance(error, LostError | dist.DistError) or "gloo/transport" in text or "Connection closed" in text:
+        of_torch = isinstance(error, RuntimeError) and ("gloo/transport" in text or "Connection closed" in text)
+        if isinstance(error, LostError | dist.DistError) or of_torch:
             return True
         error = error.__cause__
     return False
@@ -107,6 +114,8 @@ def _notes(processes: Processes, own: _Note, places: Mapping[int, Place]) -> dic
     # Without the store, which ends with the machine that has it, this process knows its own end alone.
     with suppress(RuntimeError):
         store.set(f"note/{processes.rank}", json.dumps(asdict(own)))
+        if dist.is_initialized() and dist.get_backend() == "gloo":  # NCCL's would wait for what was lost
+            dist.destroy_process_group()  # the others wait in an exchange, and read the note as soon as it fails
         end = time.monotonic() + _NOTES_S
         while len(notes) < processes.count and time.monotonic() < end:
             for rank in range(processes.count):
@@ -141,10 +150,9 @@ def _is_near(rank: int, places: Mapping[int, Place], processes: Processes) -> bo
 
 def _runs(pid: int) -> bool:
     try:
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
+        return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.Error:
         return False
-    return state not in ("Z", "X")
 
 
 def _of(rank: int, places: Mapping[int, Place], processes: Processes) -> str:

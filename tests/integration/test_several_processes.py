@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from pipeline.commands import build as builder
 from pipeline.commands.train import train
 from pipeline.errors import JobError, UsageError
-from tests.several_processes import Ended, Job, command, run_job
+from tests.several_processes import Ended, Job, command, commands, run_job
 from tests.shared_trainings import DROPOUT, WAYS, share_ways, train_ways
 
 # Relative difference of any loss of any epoch between one process and several: both add up the same numbers, in another
@@ -120,6 +120,12 @@ def test_what_cannot_be_is_told_once(tmp_path: Path) -> None:
     (line,) = _lines(first)
     assert line.startswith("error: train.batch_size = 1: expected 2 or more for 2 processes")
     assert (second.stdout, second.stderr) == ("", "")
+    each = [[*TOY, "--run-dir", str(tmp_path / "run"), "--set", f"train.seed={rank}"] for rank in range(2)]
+    first, second = run_job(tmp_path / "other", commands, each)
+    assert (first.code, second.code) == (UsageError.exit_code, UsageError.exit_code)
+    (line,) = _lines(second)
+    assert "setting train.seed: expected 0 as process 0 has it, found 1; run the same command" in line
+    assert _lines(first) == []
     first, second = run_job(tmp_path / "build", command, ["build", "toy"])
     assert (first.code, second.code) == (UsageError.exit_code, UsageError.exit_code)
     (line,) = _lines(first)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 
 import pytest
@@ -51,3 +53,16 @@ def test_usage_errors_are_one_clear_line(
     assert ended.value.code == 2
     [line] = capsys.readouterr().err.splitlines()
     assert line in (f"error: {message}", f"error: {message}; see pipeline --help")
+
+
+@pytest.mark.parametrize("variables", [{"RANK": "1", "LOCAL_RANK": "1"}, {"RANK": "0", "WORLD_SIZE": "1"}])
+def test_what_a_shell_has_left_of_a_job_silences_no_command(variables: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "report", "--bogus"],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")

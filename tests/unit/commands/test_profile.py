@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import pipeline
+from pipeline.commands.profile import _folder_for
 from pipeline.engine.documents import write_document
 from pipeline.errors import FileError, UsageError
 from tests.profiles import profile
@@ -61,3 +65,15 @@ def test_the_files_need_a_folder(tmp_path: Path) -> None:
     ):
         pipeline.profile("toy", run_dir=tmp_path / "run", out=tmp_path / "file" / "profile")
     assert not (tmp_path / "run").exists()
+
+
+def test_what_a_killed_profile_left_is_swept_and_a_running_one_kept(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for pid in (ended.pid, os.getpid()):
+        (tmp_path / f".unfinished-{pid}-x").mkdir()
+    with _folder_for(tmp_path) as unfinished:
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+            [f".unfinished-{os.getpid()}-x", unfinished.name]
+        )
+    assert [path.name for path in tmp_path.iterdir()] == [f".unfinished-{os.getpid()}-x"]

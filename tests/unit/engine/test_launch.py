@@ -27,6 +27,7 @@ def test_what_torchrun_says() -> None:
 def test_a_process_by_itself() -> None:
     assert read_launch({}) is None
     assert read_launch(SECOND | {"RANK": "0", "WORLD_SIZE": "1"}) is None
+    assert read_launch({"RANK": "0", "WORLD_SIZE": "1"}) is None
 
 
 @pytest.mark.parametrize("missing", ["RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"])

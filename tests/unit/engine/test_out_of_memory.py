@@ -36,6 +36,7 @@ def test_what_libraries_raise(allocate: Callable[[], None]) -> None:
     ("error", "needed"),
     [
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has ..."), "2.50 GiB more"),
+        (torch.OutOfMemoryError(), "some more"),
         (RuntimeError("Failed to allocate memory for requested buffer of size 16000000000"), "16.0 GB more"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "some more"),
     ],

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch.distributed import HashStore  # type: ignore[attr-defined]
 
 from pipeline.engine.launch import Launch
-from pipeline.errors import ElsewhereError, FileError, JobError, PipelineError, UsageError
+from pipeline.errors import DataError, ElsewhereError, FileError, JobError, PipelineError, UsageError
 from pipeline.training import job_end
 from pipeline.training.job_end import Place, leave
 from pipeline.training.processes import LostError, Processes
@@ -69,6 +69,18 @@ def test_an_unexpected_fault_of_another_process_says_so() -> None:
     _, second = _ends([LOST, KeyError("x")])
     assert type(second) is PipelineError
     assert str(second).endswith("unexpected KeyError: 'x'; run again with --debug and report it")
+
+
+def test_a_file_that_cannot_be_read_is_no_fault_of_ours() -> None:
+    _, second = _ends([LOST, PermissionError(13, "Permission denied", "/shared/run")])
+    assert type(second) is FileError
+    assert str(second).endswith(": /shared/run: Permission denied")
+
+
+def test_a_fault_whose_text_is_like_that_of_a_lost_exchange_is_told_as_it_is() -> None:
+    first, second = _ends([LOST, DataError("my_data:load: OperationalError: Connection closed")])
+    assert isinstance(first, ElsewhereError)
+    assert isinstance(second, DataError)
 
 
 def test_a_process_of_this_machine_that_has_ended_is_named_by_the_lowest_other() -> None:
