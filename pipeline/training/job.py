@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import json
 import os
 import secrets
@@ -130,10 +131,9 @@ def _reached(start: timedelta) -> Store:
         except Exception as error:  # noqa: BLE001 - raised below, where it is told
             outcome.append(error)
 
-    thread = threading.Thread(target=reach, daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(_WAIT_S)
+    _thread.start_new_thread(reach, ())
+    while not outcome:  # no lock is waited for, so that an interruption leaves none behind
+        time.sleep(_POLL_S)
     (found,) = outcome
     if isinstance(found, Exception):
         raise found
