@@ -7,11 +7,10 @@ import re
 
 from pipeline.engine.places import chain
 
-# torch on a CPU ("DefaultCPUAllocator: can't allocate memory"), torch on a GPU, ONNX Runtime, the system.
-_NO_MEMORY = re.compile(
-    r"can't allocate memory|out of memory|Failed to allocate memory|bad_alloc|Cannot allocate memory", re.IGNORECASE
-)
-_ASKED_FOR = re.compile(r"(?:tried to allocate|requested buffer of size|Tried to allocate) ([\d.]+(?: ?[KMGT]iB)?)")
+# torch on a CPU ("DefaultCPUAllocator: can't allocate memory") and on a GPU, ONNX Runtime, C++.
+_NO_MEMORY = re.compile(r"(?:can't|failed to) allocate memory|out of memory|bad_alloc", re.IGNORECASE)
+# Bytes, or a number with a unit, as torch and numpy write it.
+_ASKED_FOR = re.compile(r"(?:to allocate|buffer of size) (\d[\d.]*(?: ?[KMGTP]iB)?)", re.IGNORECASE)
 
 
 def no_memory(error: BaseException) -> str | None:
@@ -27,9 +26,10 @@ def no_memory(error: BaseException) -> str | None:
 
     for link in chain(error):
         by_kind = isinstance(link, MemoryError) or (isinstance(link, OSError) and link.errno == errno.ENOMEM)
-        # torch.OutOfMemoryError is known by its name: torch is not loaded here.
+        # Errors of libraries are known by name and text: the libraries are not loaded here.
+        of_library = isinstance(link, RuntimeError) or type(link).__module__.startswith("onnxruntime.")
         by_text = type(link).__name__ == "OutOfMemoryError" or _NO_MEMORY.search(str(link))
-        if by_kind or (isinstance(link, RuntimeError) and by_text):
+        if by_kind or (of_library and by_text):
             asked = _ASKED_FOR.search(str(link))
             needed = f"{_readable(asked[1])} more" if asked else "some more"
             memory = psutil.virtual_memory()

@@ -30,9 +30,9 @@ class StepSchedule:
         steps: steps that it records.
     """
 
-    wait: int = 2
-    warm_up: int = 2
-    steps: int = 10
+    wait: int
+    warm_up: int
+    steps: int
 
 
 class Switch:

@@ -54,27 +54,13 @@ class GlobalBatchNorm(TorchFunctionMode):
         arguments: tuple[Any, ...] = (),
         keywords: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Compute a batch norm over all processes, and everything else as it is."""
-        if function is F.batch_norm and _trains(*arguments, **(keywords or {})):
+        """Compute a batch norm that trains over all processes, and everything else as it is."""
+        if function is F.batch_norm:
             return _batch_norm(*arguments, **(keywords or {}), counts=self.counts)
         return function(*arguments, **(keywords or {}))
 
 
 _entered: list[GlobalBatchNorm] = []
-
-
-def _trains(
-    _values: Tensor,
-    _running_mean: Tensor | None,
-    _running_var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,  # noqa: FBT001, FBT002 - as in torch
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> bool:
-    del weight, bias, momentum, eps
-    return training
 
 
 def _batch_norm(
@@ -90,8 +76,9 @@ def _batch_norm(
     counts: bool,
 ) -> Tensor:
     """Normalize (B, C, ...) by all processes' mean and variance; arguments as `torch.nn.functional.batch_norm` has."""
-    assert training
     result: Tensor
+    if not training:
+        return F.batch_norm(values, running_mean, running_var, weight, bias, training, momentum, eps)
     result, mean_C, variance_C, count = _Normalize.apply(values, eps, counts)  # type: ignore[no-untyped-call]
     if running_mean is not None and running_var is not None:
         with torch.no_grad():

@@ -34,7 +34,8 @@ class Trained:
         final: figures of the trained network on the validation split.
         kept: number of the epoch that validation chose, of an ensemble one for each member; empty where the last
             epoch's weights are kept.
-        processes: number of processes that trained each epoch.
+        processes: number of processes that trained each epoch; of an ensemble the epochs of all its members, one
+            member after the other.
     """
 
     epochs: tuple[Epoch, ...]

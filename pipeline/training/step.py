@@ -195,16 +195,15 @@ def _evaluate(stepper: Stepper, batch: Batch) -> tuple[Tensor, StepFigures]:
 def _inputs(stepper: Stepper, batch: Batch) -> tuple[tuple[Tensor, ...], Mix | None]:
     """The raw inputs that this process computes, changed as in the whole batch, and how that was mixed."""
     examples, augmentation, parallel = stepper.examples, stepper.augmentation, stepper.parallel
-    indices_B, moves, part = batch.indices, batch.moves, slice(None)
-    if parallel is not None:
-        part = parallel.part(len(indices_B))
-        if not augmentation.of_batches:  # what becomes of an example follows from itself alone
-            indices_B, moves, part = indices_B[part], None if moves is None else moves[part], slice(None)
+    indices_B, moves = batch.indices, batch.moves
+    part = None if parallel is None else parallel.part(len(indices_B))
+    if part is not None and not augmentation.of_batches:  # what becomes of an example follows from itself alone
+        indices_B, moves, part = indices_B[part], None if moves is None else moves[part], None
     with stepper.span("read"):
         raw = examples.take(indices_B, moves)
     with stepper.span("augment"):
         raw, mix = augmentation.apply(raw, examples.pictures)
-    return tuple(values[part] for values in raw), mix
+    return raw if part is None else tuple(values[part] for values in raw), mix
 
 
 def _draw(stepper: Stepper, indices_B: Tensor) -> Batch:
