@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -246,7 +247,8 @@ def check(exported: Exported, file: Path, scratch: Path) -> tuple[ParityReport, 
 def test_from_parity_to_the_layer_on_the_fashion_cnn(exported: Exported, tmp_path: Path) -> None:
     file = with_changed(exported.folder / "float.onnx", tmp_path / "changed.onnx", "network.features.3.bias", 0.8)
     report, finding = check(exported, file, tmp_path)
-    assert finding.text.startswith("features.3 (Conv2d): 0.8 apart, limit 3.6e-05")
+    # The limit follows from the largest value of the layer, which another processor rounds otherwise.
+    assert re.match(r"features\.3 \(Conv2d\): 0\.8 apart, limit 3\.\de-05;", finding.text)
     assert finding.text.endswith("; its bias differs; everything before it agrees")
     with pytest.raises(Exception, match=r"checks failed: .*\); features\.3 \(Conv2d\): 0\.8 apart, .*"):
         require(report, where=finding.text)
