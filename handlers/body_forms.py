@@ -198,6 +198,18 @@ class AnswerRooms:
         return self._rooms[form, extras]
 
 
+def require_small(body: bytes) -> None:
+    """Refuse a body that is too large, whatever its form.
+
+    Raises:
+        BadRequest: it is too large; the status is 413.
+    """
+    if len(body) > MAX_BODY_BYTES:
+        raise BadRequest(
+            "request body too large", expected=f"at most {MAX_BODY_BYTES} bytes", found=f"{len(body)} bytes", status=413
+        )
+
+
 def require_no_encoding(header: str, encodings: str) -> None:
     """Refuse a body that was compressed for the transfer: it is never decompressed here.
 
@@ -216,10 +228,7 @@ def require_no_encoding(header: str, encodings: str) -> None:
 
 def _require_readable(body: bytes, media: str, inputs: Sequence[InputSpec]) -> None:
     """Refuse a body that no form can read: one with too many bytes, with none, or with compressed ones."""
-    if len(body) > MAX_BODY_BYTES:
-        raise BadRequest(
-            "request body too large", expected=f"at most {MAX_BODY_BYTES} bytes", found=f"{len(body)} bytes", status=413
-        )
+    require_small(body)
     if not body:
         raise BadRequest("empty request body", expected=_accepted_bodies(inputs), found="0 bytes")
     if body.startswith(_GZIP) and media != RAW_MEDIA:

@@ -6,32 +6,23 @@ nothing, because importing TorchServe's base handler changes process-wide numeri
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from . import predictor as predictor_module
 from .answer_size import Extras
 from .bad_request import BadRequest, without_trace
-from .batch_answering import answer_requests
-from .body_forms import decode_request, encode_response, require_no_encoding
-from .limits import Deadline
-from .predictor import Predictor, Refusal, reason_of
-from .request import Request
+from .body_forms import require_no_encoding
+from .exchange import DECODED_HEADER, LOGITS_HEADER, WORKER_HEADER, Incoming, Steps, respond
+from .frame import FRAME_MEDIA, Row, pack_responses, unpack_requests
+from .predictor import Predictor, Refusal
 from .request_fields import Field, body_of, distinct_names, require_one_content_type, require_whole_form
 from .torchserve_reading import MAX_FIELDS, read_in_packets
 
-# This header of an answer says which worker answered, so that every single worker can be checked through the server.
-WORKER_HEADER = "X-Pipeline-Worker"
-# The answer to a request with this header also holds the logits, so that answers can be compared to the last digit.
-LOGITS_HEADER = "X-Pipeline-Logits"
-# The answer to a request with this header also holds the SHA-256 of each decoded input, so that decoders can be
-# compared.
-DECODED_HEADER = "X-Pipeline-Decoded"
 # This text begins the one line that says why a worker will not serve; `pipeline serve` looks for it.
 REFUSAL_MARK = "pipeline-refusal: "
 # This text begins the one line of a worker that serves because an operator accepted this host: it says how far off the
@@ -100,43 +91,21 @@ class Handler:
         Returns:
             The JSON of each response.
         """
-        deadline = Deadline(self._predictor.limits.seconds)
-        requests = self._decode_all(rows, context, deadline)
-        good = [request for request in requests if isinstance(request, Request)]
-        answers = iter(answer_requests(self._predictor, good, deadline))
+        read = [_requests_of(row, index, context) for index, row in enumerate(rows)]
+        steps = Steps()
+        responses = iter(respond(self._predictor, [request for row in read for request in row.requests], steps=steps))
         bodies = []
-        for index, request in enumerate(requests):
-            context.set_response_content_type(index, "application/json")
+        for index, row in enumerate(read):
             context.set_response_header(index, WORKER_HEADER, self._worker)
-            answer = next(answers) if isinstance(request, Request) else request
-            if isinstance(answer, BadRequest):
-                context.set_response_status(answer.status, HTTPStatus(answer.status).phrase, index)
-                bodies.append(json.dumps(answer.to_json()).encode())
-            elif not isinstance(request, Request) or isinstance(answer, Exception):
-                context.set_response_status(500, HTTPStatus.INTERNAL_SERVER_ERROR.phrase, index)
-                what = "the model failed" if isinstance(request, Request) else "the request cannot be decoded"
-                bodies.append(json.dumps({"error": what, "found": reason_of(cast("Exception", answer))}).encode())
-            else:
-                bodies.append(encode_response(self._predictor, request, answer, _extras(context, index)))
+            own = [next(responses) for _ in row.requests]
+            context.set_response_content_type(index, FRAME_MEDIA if row.framed else "application/json")
+            if row.framed:
+                bodies.append(pack_responses(own, steps))
+                continue
+            if own[0].status != HTTPStatus.OK:
+                context.set_response_status(own[0].status, HTTPStatus(own[0].status).phrase, index)
+            bodies.append(own[0].body)
         return bodies
-
-    def _decode_all(
-        self, rows: Sequence[Mapping[str, Any]], context: _Context, deadline: Deadline
-    ) -> list[Request | Exception]:
-        """Decode each request, or say what is wrong with it; the smallest come first: no large one delays them."""
-        if len(rows) > 1:  # the other half of the time is for the answers
-            deadline = deadline.share(1)
-        requests: dict[int, Request | Exception] = {}
-        for index in sorted(range(len(rows)), key=lambda index: _size(rows[index])):
-            share = deadline.share(len(rows) - len(requests) - 1)
-            try:
-                requests[index] = _decode(rows[index], index, context, self._predictor, share)
-            except BadRequest as problem:
-                requests[index] = without_trace(problem)
-            except Exception as error:  # TorchServe would fail every request of the batch
-                _LOGGER.exception("request %d of %d cannot be decoded", index, len(rows))
-                requests[index] = without_trace(error)
-        return [requests[index] for index in range(len(rows))]
 
 
 def take_requests_as_sent() -> None:
@@ -162,7 +131,21 @@ def take_requests_as_sent() -> None:
     Service.retrieve_data_for_inference = staticmethod(retrieve_all)
 
 
-def _decode(row: Mapping[str, Any], index: int, context: _Context, predictor: Predictor, deadline: Deadline) -> Request:
+def _requests_of(row: Mapping[str, Any], index: int, context: _Context) -> Row:
+    """Find the request in its fields, or all requests of a frame, or say what is wrong with them."""
+    try:
+        incoming = _read(row, index, context)
+        if incoming.content_type == FRAME_MEDIA:
+            return Row(requests=unpack_requests(incoming.body), framed=True)
+    except BadRequest as problem:
+        return Row(requests=[without_trace(problem)])
+    except Exception as error:  # TorchServe would fail every request of the batch
+        _LOGGER.exception("request %d of its batch cannot be read", index)
+        return Row(requests=[without_trace(error)])
+    return Row(requests=[incoming])
+
+
+def _read(row: Mapping[str, Any], index: int, context: _Context) -> Incoming:
     # TorchServe keeps the headers of a request and those of its fields in one dict; those of a field are a dict in it.
     if len(row) >= MAX_FIELDS:
         raise BadRequest(
@@ -184,15 +167,7 @@ def _decode(row: Mapping[str, Any], index: int, context: _Context, predictor: Pr
     body = body_of(fields)
     require_one_content_type([*content_types, *([] if form else [body.content_type])])
     declared = body.content_type or ("" if form else "".join(content_types[:1]))
-    extras = _extras(context, index)
-    return decode_request(
-        body.value,
-        declared,
-        predictor.serving.inputs,
-        limits=predictor.limits,
-        rooms=lambda form: predictor.answer_rooms.room(form, extras),
-        deadline=deadline,
-    )
+    return Incoming(body=body.value, content_type=declared, extras=_extras(context, index))
 
 
 def _extras(context: _Context, index: int) -> Extras:
@@ -201,11 +176,6 @@ def _extras(context: _Context, index: int) -> Extras:
         logits=_header(context, index, LOGITS_HEADER) is not None,
         decoded=_header(context, index, DECODED_HEADER) is not None,
     )
-
-
-def _size(row: Mapping[str, Any]) -> int:
-    """Count the bytes of a request's fields, except those that the server parsed already."""
-    return sum(len(value) for value in row.values() if isinstance(value, (bytes, bytearray, str)))
 
 
 def _type(headers: Mapping[str, Any], name: str) -> str:

@@ -11,7 +11,7 @@ from pipeline.cli.answer import say
 from pipeline.cli.app import AllowOperator, Digest, Json, ModelStore, PublicKey, RequireSignature, app, print_json
 from pipeline.cli.scoring import answer_archive, require_archive, require_files
 from pipeline.engine.places import DEFAULT_MODEL_STORE
-from pipeline.serving.defaults import DEFAULT_PORT
+from pipeline.serving.defaults import DEFAULT_PORT, DEFAULT_SERVER, ServerName
 
 
 @app.command()
@@ -20,6 +20,9 @@ def serve(
         Path | None, typer.Argument(metavar="ARCHIVE", help="a .mar [default: the model store's]")
     ] = None,
     *,
+    server: Annotated[
+        ServerName, typer.Option("--server", help="torchserve, or asgi: our own, faster and without Java")
+    ] = DEFAULT_SERVER,
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="for predictions, on loopback")] = DEFAULT_PORT,
     workers: Annotated[int, typer.Option("--workers", min=1, help="processes that answer")] = 1,
     detach: Annotated[bool, typer.Option("--detach", help="return when it is ready and leave it running")] = False,
@@ -27,11 +30,9 @@ def serve(
         float, typer.Option("--timeout", min=1, help="longest wait for it to be ready, seconds")
     ] = 120,
     batch_size: Annotated[
-        int, typer.Option("--batch-size", min=1, help="most requests handed to a worker at once")
-    ] = 1,
-    batch_delay_ms: Annotated[
-        int, typer.Option("--batch-delay", metavar="MS", min=1, help="longest wait for a batch to fill, milliseconds")
-    ] = 1,
+        int | None,
+        typer.Option("--batch-size", min=1, help="most requests answered together [default: the largest proven]"),
+    ] = None,
     accept_host: Annotated[
         bool, typer.Option("--accept-host", help="serve although golden answers differ on this machine")
     ] = False,
@@ -49,9 +50,10 @@ def serve(
     ] = False,
     model_store: ModelStore = DEFAULT_MODEL_STORE,
 ) -> None:
-    """Run TorchServe; the address is printed once every worker has given the golden answers.
+    """Run a server; the address is printed once every worker has given the golden answers.
 
-    What runs is this installation's handler, on the archive's data; --trust runs the archive's own.
+    What runs is this installation's handler, on the archive's data; --trust runs the archive's own
+    (TorchServe).
     """
     from pipeline.cli.render import console
     from pipeline.commands.serve import serve as start
@@ -59,6 +61,7 @@ def serve(
     with console.Terminal() as terminal:
         start(
             archive,
+            server=server,
             model_store=model_store,
             digest=digest,
             public_key=public_key,
@@ -68,7 +71,6 @@ def serve(
             detach=detach,
             timeout_s=timeout_s,
             batch_size=batch_size,
-            batch_delay_ms=batch_delay_ms,
             accept_host=accept_host,
             pass_env=pass_env or (),
             trust=trust,

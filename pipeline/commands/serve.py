@@ -10,7 +10,7 @@ from pipeline.engine.places import DEFAULT_MODEL_STORE
 from pipeline.engine.stage import Reporter
 from pipeline.errors import FileError, UsageError
 from pipeline.serving import lifecycle
-from pipeline.serving.defaults import DEFAULT_PORT
+from pipeline.serving.defaults import DEFAULT_PORT, DEFAULT_SERVER, ServerName
 from pipeline.serving.lifecycle import DEFAULT_TIMEOUT_S
 from pipeline.serving.server import ServerState
 
@@ -18,6 +18,7 @@ from pipeline.serving.server import ServerState
 def serve(
     archive: Path | str | None = None,
     *,
+    server: ServerName = DEFAULT_SERVER,
     model_store: Path | str | None = None,
     digest: str | None = None,
     public_key: Path | str | None = None,
@@ -26,8 +27,7 @@ def serve(
     workers: int = 1,
     detach: bool = True,
     timeout_s: float = DEFAULT_TIMEOUT_S,
-    batch_size: int = 1,
-    batch_delay_ms: int = 1,
+    batch_size: int | None = None,
     accept_host: bool = False,
     pass_env: Sequence[str] = (),
     trust: bool = False,
@@ -40,6 +40,7 @@ def serve(
 
     Args:
         archive: a `.mar` made by `pipeline build`; by default the only one of the model store.
+        server: kind of server: TorchServe, or `asgi`, our own, without Java.
         model_store: folder where archives lie; `model_store` by default.
         digest: expected digest of the archive: SHA-256 of its `serving.json` (the digest that builds and servers name)
             or of the file.
@@ -50,8 +51,8 @@ def serve(
         detach: whether to return as soon as it is ready; otherwise it returns when the server has ended, and Ctrl-C
             ends it.
         timeout_s: longest wait for the server to be ready, in seconds.
-        batch_size: largest number of requests handed to a worker at once.
-        batch_delay_ms: longest wait for a batch to fill, in milliseconds.
+        batch_size: most requests answered together, if that is fewer than the largest golden batch; nobody waits for a
+            batch to fill.
         accept_host: whether to serve although golden answers differ on this machine; `status` says by how much.
         pass_env: variables that workers get beyond the harmless ones.
         trust: whether to run the archive's own handler, and its model file unasked; by default this installation's
@@ -78,12 +79,12 @@ def serve(
     )
     return lifecycle.serve(
         vouched.archive,
+        server=server,
         port=port,
         workers=workers,
         detach=detach,
         timeout_s=timeout_s,
         batch_size=batch_size,
-        batch_delay_ms=batch_delay_ms,
         accept_host=accept_host,
         pass_env=pass_env,
         trust=trust,

@@ -89,6 +89,7 @@ def start_child(
     stdin: int | IO[str] = _NOTHING,
     stdout: int | IO[str] = _NOTHING,
     stderr: int | IO[str] = _NOTHING,
+    kept: Sequence[int] = (),
 ) -> subprocess.Popen[str]:
     """Start a program. Every child of this package is started here; none of them reports to a vendor.
 
@@ -102,6 +103,7 @@ def start_child(
         stdin: its standard input, as for `subprocess.Popen`.
         stdout: its standard output, as for `subprocess.Popen`.
         stderr: its standard error, as for `subprocess.Popen`.
+        kept: open files of this process, by number, that stay open in it.
 
     Raises:
         OSError: no process could be started. A tied command that cannot be run ends with code 127 instead.
@@ -126,7 +128,7 @@ def start_child(
             text=True,
             errors="replace",
             start_new_session=own_session,
-            pass_fds=() if reader < 0 else (reader,),
+            pass_fds=kept if reader < 0 else (*kept, reader),
         )
     except BaseException:
         if writer >= 0:
@@ -208,15 +210,23 @@ def describe_signal(number: int) -> str:
     return f"signal {number} ({name}{f': {meaning}' if meaning else ''})"
 
 
+class Terminated(KeyboardInterrupt):
+    """An interrupt by SIGTERM or SIGHUP: somebody wants the program to end in order."""
+
+
 @contextlib.contextmanager
 def terminated_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the block as Ctrl-C does, so that every `finally` in it runs."""
+    """Let SIGTERM and SIGHUP end the block as Ctrl-C does, so that every `finally` in it runs.
+
+    Raises:
+        Terminated: such a signal came.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        raise Terminated
 
     # A signal that is ignored, by `nohup` for example, stays ignored.
     numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-ServerName = Literal["torchserve"]
+ServerName = Literal["torchserve", "asgi"]
 DEFAULT_SERVER: ServerName = "torchserve"
 # Every server listens on loopback alone.
 HOST = "127.0.0.1"

@@ -14,12 +14,13 @@ from pathlib import Path
 import psutil
 
 from pipeline.archive.mar import Archive, read_archive
-from pipeline.engine.process import kill_session, start_child, terminated_as_interrupt
+from pipeline.engine.process import Terminated, kill_session, start_child, terminated_as_interrupt
 from pipeline.engine.stage import Reporter, Silent
 from pipeline.errors import ServerError
 from pipeline.model_code.require import require_safe_model
 from pipeline.serving.address import endpoint_of
 from pipeline.serving.defaults import DEFAULT_PORT, DEFAULT_SERVER, ServerName
+from pipeline.serving.front.log import Events
 from pipeline.serving.ports import choose_port
 from pipeline.serving.server import CONSOLE_FILE, ServerState, ServeSettings, Worker
 from pipeline.serving.server_status import ServerStatus
@@ -35,6 +36,8 @@ from pipeline.serving.table import SERVERS
 from pipeline.serving.workers import notes, prove_workers
 
 DEFAULT_TIMEOUT_S = 120.0
+# Time between two looks at what a server says, in seconds.
+_TELL_S = 0.5
 # Longest time until a process that was killed is gone, in seconds.
 _KILLED_S = 5.0
 
@@ -47,8 +50,7 @@ def serve(
     workers: int = 1,
     detach: bool = False,
     timeout_s: float = DEFAULT_TIMEOUT_S,
-    batch_size: int = 1,
-    batch_delay_ms: int = 1,
+    batch_size: int | None = None,
     accept_host: bool = False,
     pass_env: Sequence[str] = (),
     trust: bool = False,
@@ -64,8 +66,7 @@ def serve(
         workers: number of processes that answer.
         detach: whether the server is left running.
         timeout_s: longest wait for the server to be ready, in seconds.
-        batch_size: most requests handed to a worker at once.
-        batch_delay_ms: longest wait for a batch to fill, in milliseconds.
+        batch_size: most requests answered together, if that is fewer than the largest golden batch.
         accept_host: whether to serve although golden answers differ on this machine; `status` says by how much.
         pass_env: variables that workers get beyond those of `pipeline.engine.environment`.
         trust: whether to run the archive's own handler, and its model file unasked; by default this installation's
@@ -79,7 +80,8 @@ def serve(
     Raises:
         FileError: its model file could do more than compute.
         ServerError: a port is taken, or it did not become ready; nothing is left running.
-        KeyboardInterrupt: it was interrupted or terminated in the foreground; nothing is left running.
+        KeyboardInterrupt: it was interrupted in the foreground, or terminated before it was ready; nothing is left
+            running.
     """
     tell = reporter or Silent()
     deadline = time.monotonic() + timeout_s
@@ -91,7 +93,6 @@ def serve(
             port=choose_port(port),
             workers=workers,
             batch_size=batch_size,
-            batch_delay_ms=batch_delay_ms,
             accept_host=accept_host,
             pass_env=pass_env,
             trust=trust,
@@ -107,11 +108,13 @@ def serve(
                 # A program that goes on is still its parent: without a wait, a server that ended would stay a zombie.
                 threading.Thread(target=process.wait, name=f"wait for {state.url}", daemon=True).start()
                 return state
-            process.wait()
+            _wait(state, process, tell)
             record = read_state(state.port)
             if record is not None and not record.stopping:
                 reason = SERVERS[server].failure(state, process.returncode)
                 raise ServerError(f"{state.url}: expected the server to run, found that it ended: {reason}")
+        except Terminated:
+            tell.log(f"{state.url} was told to end, and answers what it was asked before")
         finally:
             if not detach:
                 _end(state, process)
@@ -125,8 +128,7 @@ def running_server(
     server: ServerName = DEFAULT_SERVER,
     workers: int = 1,
     timeout_s: float = DEFAULT_TIMEOUT_S,
-    batch_size: int = 1,
-    batch_delay_ms: int = 1,
+    batch_size: int | None = None,
     trust: bool = False,
     model_checked: bool = False,
 ) -> Iterator[ServerState]:
@@ -145,9 +147,7 @@ def running_server(
     if not (trust or model_checked):
         _require_safe(archive, ())
     require_state_folder()
-    settings = ServeSettings(
-        port=choose_port(None), workers=workers, batch_size=batch_size, batch_delay_ms=batch_delay_ms, trust=trust
-    )
+    settings = ServeSettings(port=choose_port(None), workers=workers, batch_size=batch_size, trust=trust)
     state, process = _start(archive, server, settings, deadline=deadline, timeout_s=timeout_s, private=True)
     try:
         yield state
@@ -193,6 +193,18 @@ def stop(port: int | None = None) -> list[ServerState]:
         write_state(replace(state, stopping=True))
         _end(state)
     return chosen
+
+
+def _wait(state: ServerState, process: subprocess.Popen[str], tell: Reporter) -> None:
+    """Wait until a server ends, and tell what befalls its workers meanwhile."""
+    events = Events(Path(state.folder))
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_TELL_S)
+        for event in events.new():
+            tell.log(event)
+        if process.returncode is not None:
+            return
 
 
 def _at(port: int | None) -> list[ServerState]:
@@ -301,6 +313,7 @@ def _state(
 def _end(state: ServerState, started: subprocess.Popen[str] | None = None) -> None:
     """End every process of a server and remove what it left; `started` is its first one if this process started it."""
     processes = {process.pid: process for process in leftover_processes(state)}
+    first: psutil.Process | None = None
     if state.alive:
         with contextlib.suppress(psutil.Error):
             first = psutil.Process(state.pid)
@@ -309,7 +322,10 @@ def _end(state: ServerState, started: subprocess.Popen[str] | None = None) -> No
         with contextlib.suppress(psutil.Error):
             # Nobody else asks a private server, and all that it writes lies in its folder: a server's own way to end
             # may take seconds, and Ctrl-C would wait for them.
-            process.kill() if state.private else process.terminate()
+            if state.private:
+                process.kill()
+            elif first is None or process == first:  # the first process ends the others in order
+                process.terminate()
     _, alive = psutil.wait_procs(list(processes.values()), timeout=SERVERS[state.server].drain_s)
     # A worker that the server started while it was being ended is on nobody's list yet.
     for process in {*alive, *leftover_processes(state)}:

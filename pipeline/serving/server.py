@@ -101,8 +101,8 @@ class ServeSettings:
     Args:
         port: port for predictions, on loopback.
         workers: number of processes that answer.
-        batch_size: most requests handed to a worker at once.
-        batch_delay_ms: longest wait for a batch to fill, in milliseconds.
+        batch_size: most requests answered together, if that is fewer than the largest golden batch; nobody waits for a
+            batch to fill.
         accept_host: whether workers may serve although their golden answers differ.
         pass_env: variables that workers get beyond those of `pipeline.engine.environment`.
         trust: whether workers run the archive's own handler; else this installation's.
@@ -110,8 +110,7 @@ class ServeSettings:
 
     port: int
     workers: int = 1
-    batch_size: int = 1
-    batch_delay_ms: int = 1
+    batch_size: int | None = None
     accept_host: bool = False
     pass_env: Sequence[str] = ()
     trust: bool = False

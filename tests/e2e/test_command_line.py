@@ -19,6 +19,7 @@ from PIL import Image
 
 from pipeline.archive.mar import read_archive
 from pipeline.data.dataset import read_split
+from pipeline.serving.front.plan import LISTENER, Plan
 from pipeline.serving.state import read_states
 from tests.command_line import error_line, free_port, run
 from tests.example_build import Built
@@ -211,21 +212,20 @@ def test_serve_predict_stop(built: Built, tmp_path: Path, monkeypatch: pytest.Mo
         "--detach",
         "--batch-size",
         4,
-        "--batch-delay",
-        30,
         "--pass-env",
         "MY_SETTING",
     )
     assert done.returncode == 0, done.stderr
     [state] = read_states()
-    configuration = Path(state.folder, "config.properties").read_text()
-    assert '"batchSize": 4, "maxBatchDelay": 30,' in configuration
+    front = Plan.read(Path(state.folder)).children[0]
+    assert front.command[-2:] == ("4", LISTENER)  # most requests together
     url = f"http://127.0.0.1:{port}/predictions/digits"
     assert url in done.stderr
     [server] = json.loads(run("status", "--json").stdout)
     assert server["ready"] is True
     assert len(server["workers"]) == 2
-    processes = [psutil.Process(pid) for pid in (server["pid"], *(worker["pid"] for worker in server["workers"]))]
+    assert "MY_TOKEN" not in psutil.Process(server["pid"]).environ()
+    processes = [psutil.Process(worker["pid"]) for worker in server["workers"]]
     for process in processes:
         environment = process.environ()
         assert (environment["MY_SETTING"], environment.get("MY_TOKEN")) == ("passed on", None)

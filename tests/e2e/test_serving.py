@@ -1,4 +1,4 @@
-"""A real TorchServe: what it answers, and what it keeps to itself."""
+"""A real server of each kind: what it answers, and what it keeps to itself."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from PIL import Image
 
 from pipeline._handlers.bad_request import BadRequest
 from pipeline._handlers.decode import decode_image
+from pipeline._handlers.exchange import DECODED_HEADER, WORKER_HEADER
 from pipeline._handlers.picture_kinds import PICTURE_FILE
 from pipeline._handlers.request import MAX_BODY_BYTES
-from pipeline._handlers.torchserve_handler import DECODED_HEADER, WORKER_HEADER
 from pipeline.archive.mar import Archive
 from pipeline.errors import ServerError
 from pipeline.serving import lifecycle
@@ -29,7 +29,8 @@ from pipeline.serving.address import prediction_endpoint
 from pipeline.serving.client import predict, predict_bytes, predict_logits
 from pipeline.serving.encoding import encode_png
 from pipeline.serving.server import ServerState
-from pipeline.serving.torchserve.management import management_socket
+from pipeline.serving.table import SERVERS
+from pipeline.serving.torchserve.sockets import INFERENCE_SOCKET, MANAGEMENT_SOCKET
 from tests.served_models import GREY, LABELS, weights
 from tests.server_processes import assert_nothing_left, belonging
 
@@ -49,9 +50,9 @@ def secrets() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def server(archive: Archive) -> Iterator[ServerState]:
-    with lifecycle.running_server(archive.path, workers=2, batch_size=4, batch_delay_ms=100) as state:
+@pytest.fixture(scope="module", params=SERVERS)
+def server(archive: Archive, request: pytest.FixtureRequest) -> Iterator[ServerState]:
+    with lifecycle.running_server(archive.path, server=request.param, workers=2, batch_size=4) as state:
         yield state
     assert_nothing_left(state)
 
@@ -239,18 +240,18 @@ def test_files(url: str, server: ServerState, tmp_path: Path) -> None:
         match=rf"^request: refused with 400: empty request body: expected {PICTURE_FILE}",
     ):
         predict_bytes(prediction_endpoint(url), b"", "image/png")
-    with pytest.raises(ServerError, match="refused with 404: Model not found: other"):
+    with pytest.raises(ServerError, match="refused with 404: no such model: expected tiny, found other"):
         predict_bytes(prediction_endpoint(f"{server.url}/predictions/other"), PICTURES[0], "image/png")
 
 
 def test_predictions_on_loopback_are_all_that_a_port_answers(server: ServerState) -> None:
-    listening = [
+    listening = {
         (connection.laddr.ip.removeprefix("::ffff:"), connection.laddr.port)
         for process in belonging(server)
         for connection in process.net_connections("inet")
         if connection.status == psutil.CONN_LISTEN
-    ]
-    assert listening == [("127.0.0.1", server.port)]
+    }
+    assert listening == {("127.0.0.1", server.port)}
     for method, path in [
         ("GET", "/models"),
         ("GET", "/models/tiny"),
@@ -258,15 +259,20 @@ def test_predictions_on_loopback_are_all_that_a_port_answers(server: ServerState
         ("DELETE", "/models/tiny"),
         ("POST", "/models?url=tiny.mar"),
         ("POST", "/workflows?url=http://127.0.0.1/x.war"),
-        ("GET", "/metrics"),
+        ("GET", "/config"),
+        ("OPTIONS", "/"),
     ]:
         assert httpx.request(method, f"{server.url}{path}").status_code == 404
 
 
 def test_management_is_for_this_user_and_registers_nothing(server: ServerState) -> None:
-    assert management_socket(server).is_socket()
-    assert management_socket(server).parent.stat().st_mode & 0o777 == 0o700
-    with httpx.Client(transport=httpx.HTTPTransport(uds=str(management_socket(server)))) as client:
+    folder = Path(server.folder)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    if server.server != "torchserve":
+        assert not [path for path in folder.rglob("*") if path.is_socket()]
+        return
+    assert (folder / INFERENCE_SOCKET).is_socket()
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(folder / MANAGEMENT_SOCKET))) as client:
         for path in ("/models?url=tiny.mar", "/models?url=http://127.0.0.1/x.mar"):
             assert client.post(f"http://localhost{path}").status_code == 405
         assert client.post("http://localhost/workflows?url=http://127.0.0.1/x.war").status_code >= 400

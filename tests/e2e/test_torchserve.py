@@ -21,7 +21,7 @@ from pipeline.serving.address import endpoint_of
 from pipeline.serving.client import predict_logits
 from pipeline.serving.server import ServerState, Worker
 from pipeline.serving.state import read_states
-from pipeline.serving.torchserve.management import describe_workers, management_socket
+from pipeline.serving.table import SERVERS
 from pipeline.serving.workers import prove_workers
 from tests.served_models import GREY, TABLE, build_archive, weights
 from tests.server_processes import assert_nothing_left, belonging, gone
@@ -71,7 +71,7 @@ def test_a_worker_that_is_replaced_or_hangs_while_it_is_proven(archive: Archive)
     with lifecycle.running_server(archive.path, workers=2) as state:
 
         def describe() -> tuple[Worker, ...]:
-            return describe_workers(management_socket(state), state.model)
+            return SERVERS[state.server].workers(state)
 
         def prove(seconds: float) -> None:
             workers = iter([before])  # the first description is of before
@@ -106,16 +106,16 @@ def test_detached_torchscript_server_lives_until_it_is_stopped(tmp_path: Path) -
     expected = np.array([[1, 0, -1, 2], [0, 0, 0, 0]], np.float32) @ weights(4)
     np.testing.assert_allclose(answer.values, expected, rtol=1e-5, atol=1e-6)
     assert answer.digest == read_archive(table.path).digest
-    assert len(belonging(state)) == 2  # Java and a worker
+    assert len(belonging(state)) == 4  # the first process, the front, Java and a worker
     assert lifecycle.stop(state.port) == [state]
     assert_nothing_left(state)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_in_the_foreground(number: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_interrupted_in_the_foreground(number: signal.Signals, code: int, tmp_path: Path) -> None:
     with started(build_archive(tmp_path, [GREY], name="front"), "foreground") as (process, state):
         process.send_signal(number)
-        assert process.wait(timeout=60) == 130
+        assert process.wait(timeout=60) == code
     assert_nothing_left(state)
 
 

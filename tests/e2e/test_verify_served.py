@@ -33,7 +33,7 @@ PICTURE_FORMS = ["image/png", "application/octet-stream", "application/json"]
 
 @pytest.fixture(scope="module")
 def server(archive: Archive) -> Iterator[ServerState]:
-    with lifecycle.running_server(archive.path, workers=2, batch_size=4, batch_delay_ms=5) as state:
+    with lifecycle.running_server(archive.path, workers=2, batch_size=4) as state:
         yield state
 
 

@@ -19,15 +19,10 @@ import numpy as np
 import pytest
 
 from pipeline._handlers import limits, torchserve_handler
+from pipeline._handlers.exchange import DECODED_HEADER, LOGITS_HEADER, WORKER_HEADER
 from pipeline._handlers.limits import Limits
 from pipeline._handlers.predictor import Predictor, Refusal
-from pipeline._handlers.torchserve_handler import (
-    DECODED_HEADER,
-    LOGITS_HEADER,
-    WORKER_HEADER,
-    Handler,
-    take_requests_as_sent,
-)
+from pipeline._handlers.torchserve_handler import Handler, take_requests_as_sent
 from pipeline._handlers.torchserve_reading import read_in_packets
 from pipeline.serving.encoding import encode_png
 from tests.served_models import GREY, build_archive
@@ -102,7 +97,7 @@ def test_what_a_server_parsed_itself_spoils_no_other(handler: Handler, caplog: p
         "error": "the request cannot be decoded",
         "found": "'int' object has no attribute 'lower'",
     }
-    assert "request 5 of 6 cannot be decoded" in caplog.text
+    assert "request 5 of its batch cannot be read" in caplog.text
 
 
 def test_logits_are_told_on_request(handler: Handler) -> None:

@@ -10,9 +10,9 @@ from pipeline.errors import PipelineError
 from pipeline.serving.torchserve.java import find_java
 
 # A Unix socket's path holds 107 characters. Sockets lie in a private folder, of whose name `mkdtemp` makes up eight;
-# ours is `management.sock`, TorchServe's own are shorter (`.ts.sock.65535`).
+# the paths of ours are shorter there than those of TorchServe's own.
 _SOCKET_PATH_LIMIT = 107
-_SOCKET_PATH_TAIL = len("xxxxxxxx/management.sock")
+_SOCKET_PATH_TAIL = len("xxxxxxxx/java/.ts.sock.65535")
 
 _PROGRAM = """
 from importlib.metadata import version

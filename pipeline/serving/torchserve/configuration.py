@@ -10,26 +10,28 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline._handlers.answer_size import MAX_ANSWER_BYTES
+from pipeline._handlers.description import SERVING_FILE
 from pipeline._handlers.request import MAX_BODY_BYTES
 from pipeline._handlers.torchserve_handler import ACCEPT_HOST
 from pipeline.archive.mar import Archive
 from pipeline.engine.environment import allowed_environment
 from pipeline.engine.places import mounted_noexec, require_temp
 from pipeline.errors import ServerError, UsageError
-from pipeline.serving.defaults import HOST
 from pipeline.serving.ports import choose_port
 from pipeline.serving.server import ServeSettings
 from pipeline.serving.torchserve.checks import unfit_temp
 from pipeline.serving.torchserve.java import Java
-from pipeline.serving.torchserve.management import MANAGEMENT_SOCKET
 from pipeline.serving.torchserve.repairs import torchserve_package, write_repaired_classes
+from pipeline.serving.torchserve.sockets import INFERENCE_SOCKET, MANAGEMENT_SOCKET
 
 LOG_FILE = "server.log"
 _RESPONSE_TIMEOUT_S = 60
-# Largest request, in bytes. TorchServe refuses a larger request with a 413 without a body, and often resets the
-# connection before the client has read it. Up to here the handler refuses what it does not take, and says what the
-# limit is. Each request that waits in the queue may hold as much.
+# Largest frame of requests, in bytes: bodies of `MAX_BODY_BYTES` together, and what says where each begins.
 _MAX_REQUEST_BYTES = 5 * MAX_BODY_BYTES // 4
+# What stands around the answers in a frame.
+_AROUND_ANSWER_BYTES = 65_536
+# Folder for temporary files of TorchServe and its workers; it is made anew each time.
+JAVA_FOLDER = "java"
 # Variables that would change TorchServe, Python or our handler.
 _STEERING = ("PYTHONPATH", ACCEPT_HOST, "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
 _STEERING_PREFIX = "TS_"
@@ -104,13 +106,13 @@ def write_configuration(folder: Path, archive: Archive, settings: ServeSettings)
         "marName": f"{serving.name}.mar",
         "minWorkers": settings.workers,
         "maxWorkers": settings.workers,
-        "batchSize": settings.batch_size,
-        "maxBatchDelay": settings.batch_delay_ms,
+        # The front makes batches, which nobody waits for.
+        "batchSize": 1,
         "responseTimeout": _RESPONSE_TIMEOUT_S,
     }
     properties = {
-        "inference_address": f"http://{HOST}:{settings.port}",
-        # A port would answer every user of this machine, and every page in a browser on it.
+        # A port would answer every user of this machine, and every page in a browser on it. The front alone asks here.
+        "inference_address": f"unix:{folder / INFERENCE_SOCKET}",
         "management_address": f"unix:{folder / MANAGEMENT_SOCKET}",
         # Workers count up from here; ports of the system's own choice are above this range. Nothing listens on one: the
         # names of the workers' sockets end in them.
@@ -130,15 +132,16 @@ def write_configuration(folder: Path, archive: Archive, settings: ServeSettings)
         # Decoding is the handler's: it bounds sizes and names what is wrong.
         "decode_input_request": "false",
         "max_request_size": _MAX_REQUEST_BYTES,
-        "max_response_size": MAX_ANSWER_BYTES,
+        "max_response_size": MAX_ANSWER_BYTES + _AROUND_ANSWER_BYTES,
         "enable_metrics_api": "false",
         "disable_system_metrics": "true",
         "default_workers_per_model": settings.workers,
-        "job_queue_size": max(100, 4 * settings.batch_size * settings.workers),
+        "job_queue_size": max(100, 4 * settings.workers),  # what waits, waits in the front
     }
     lines = "".join(f"{key}={value}\n" for key, value in properties.items())
     (folder / "config.properties").write_text(lines, encoding="utf-8")
     (folder / "log4j2.xml").write_text(_LOGGING.format(log=folder / LOG_FILE), encoding="utf-8")
+    (folder / SERVING_FILE).write_bytes(archive.members[SERVING_FILE])
     write_repaired_classes(folder / "classes")
 
 
@@ -149,7 +152,7 @@ def command(folder: Path, java: Java) -> list[str]:
         str(java.executable),
         f"-Dmodel_server_home={package.parent}",
         f"-Dlog4j.configurationFile={(folder / 'log4j2.xml').as_uri()}",
-        f"-Djava.io.tmpdir={folder}",
+        f"-Djava.io.tmpdir={folder / JAVA_FOLDER}",
         "-XX:-UsePerfData",  # writes to the shared temporary folder
         "-cp",
         f"{folder}/classes:{package}/frontend/*",
@@ -183,8 +186,8 @@ def environment(
     """
     own = {
         "JAVA_HOME": str(java.home),
-        "TMPDIR": str(folder),
-        "TEMP": str(folder),
+        "TMPDIR": str(folder / JAVA_FOLDER),
+        "TEMP": str(folder / JAVA_FOLDER),
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
     }

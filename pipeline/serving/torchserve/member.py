@@ -8,11 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.engine.probe import Check
-from pipeline.serving.server import Command, ServerState, ServeSettings, Worker
+from pipeline.engine.process import module_command, module_environment
+from pipeline.serving.defaults import HOST
+from pipeline.serving.front.board import Board
+from pipeline.serving.front.outside import lives, reason_of_end, workers_of
+from pipeline.serving.front.plan import BOARD_FILE, LISTENER, Child, Plan
+from pipeline.serving.front.together import most_together
+from pipeline.serving.server import CONSOLE_FILE, Command, ServerState, ServeSettings, Worker
 
 if TYPE_CHECKING:  # both need numpy, and the table of servers is read without it
     from pipeline.archive.mar import Archive
     from pipeline.serving.wire import Wire
+
+
+# Longest time for the requests that are under way, in seconds.
+_DRAIN_S = 12.0
 
 
 class TorchServe:
@@ -22,7 +32,7 @@ class TorchServe:
     libraries: tuple[str, ...] = ("ts",)
     programs: tuple[str, ...] = ("java", "python")
     folder_prefix = "pipeline-ts-"
-    drain_s = 5.0  # it does not finish open requests on SIGTERM
+    drain_s = _DRAIN_S + 8.0  # the front ends first; TorchServe has nothing left to answer then
 
     def wire(self) -> Wire:
         """Return its own path and headers."""
@@ -38,20 +48,48 @@ class TorchServe:
 
     def configure(self, folder: Path, archive: Archive, settings: ServeSettings) -> Command:
         """Write model store, configuration, logging and repaired classes, for the Java that there is."""
-        from pipeline.serving.torchserve.configuration import command, environment, write_configuration
+        from pipeline.serving.torchserve.configuration import JAVA_FOLDER, command, environment, write_configuration
         from pipeline.serving.torchserve.java import find_java
+        from pipeline.serving.torchserve.sockets import INFERENCE_SOCKET, MANAGEMENT_SOCKET
 
         java = find_java()
         write_configuration(folder, archive, settings)
-        return Command(
-            arguments=command(folder, java),
-            environment=environment(
-                folder,
-                java,
-                threads=archive.serving.runtime.threads,
-                accept_host=settings.accept_host,
-                passed=settings.pass_env,
+        own_environment = module_environment(threads=1)
+        most = str(most_together(archive, settings))
+        children = (
+            Child(
+                name="front",
+                command=tuple(
+                    module_command(
+                        "pipeline.serving.torchserve.front_process",
+                        str(folder),
+                        most,
+                        LISTENER,
+                    )
+                ),
+                environment=own_environment,
+                rows=tuple(range(settings.workers)),
             ),
+            Child(
+                name="TorchServe",
+                command=tuple(command(folder, java)),
+                environment=environment(
+                    folder,
+                    java,
+                    threads=archive.serving.runtime.threads,
+                    accept_host=settings.accept_host,
+                    passed=settings.pass_env,
+                ),
+                console=CONSOLE_FILE,
+                fresh=(JAVA_FOLDER,),
+                stale=(INFERENCE_SOCKET, MANAGEMENT_SOCKET),
+                alone=True,
+            ),
+        )
+        Plan(host=HOST, port=settings.port, drain_s=_DRAIN_S, children=children).write(folder)
+        Board.create(folder / BOARD_FILE, settings.workers)
+        return Command(
+            arguments=module_command("pipeline.serving.front.supervisor", str(folder)), environment=own_environment
         )
 
     def wait_until_loaded(
@@ -65,10 +103,10 @@ class TorchServe:
         require_no_other_port(state)
 
     def failure(self, state: ServerState, code: int) -> str:
-        """Read the reason from its log, and from what Java says outside of it."""
+        """Read the reason from TorchServe's log, from what Java says outside of it, and from the first process."""
         from pipeline.serving.torchserve.readiness import log_file, server_failure
 
-        return server_failure(log_file(state), code)
+        return server_failure(log_file(state), code, reason_of_end(state))
 
     def accepted_difference(self, state: ServerState) -> str | None:
         """Read the difference as a worker wrote it into the log."""
@@ -77,16 +115,12 @@ class TorchServe:
         return accepted_difference(log_file(state))
 
     def is_healthy(self, state: ServerState) -> bool:
-        """Ask its own `/ping`."""
-        from pipeline.serving.torchserve.management import is_healthy
-
-        return is_healthy(state.url)
+        """Ask whether the front is alive."""
+        return lives(state)
 
     def workers(self, state: ServerState) -> tuple[Worker, ...]:
-        """Ask its management."""
-        from pipeline.serving.torchserve.management import describe_workers, management_socket
-
-        return describe_workers(management_socket(state), state.model)
+        """Read the board, which the front keeps in step with TorchServe's management."""
+        return workers_of(state)
 
     def unfit_temp(self, folder: Path) -> str | None:
         """Say where its sockets' paths would be too long."""

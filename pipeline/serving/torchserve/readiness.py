@@ -13,9 +13,9 @@ from pipeline._handlers.torchserve_handler import ACCEPTED_MARK, REFUSAL_MARK
 from pipeline.engine.places import free_room
 from pipeline.engine.process import describe_signal
 from pipeline.errors import ServerError
-from pipeline.serving.server import CONSOLE_FILE, ServerState, Worker
+from pipeline.serving.front.outside import board_of, reason_of_end
+from pipeline.serving.server import CONSOLE_FILE, ServerState
 from pipeline.serving.torchserve.configuration import LOG_FILE
-from pipeline.serving.torchserve.management import describe_workers, is_healthy, management_socket
 
 _WORKER = re.compile(r"W-(\d+)-")
 _GAVE_UP = re.compile(
@@ -50,12 +50,11 @@ def wait_until_loaded(state: ServerState, process: subprocess.Popen[str], *, dea
     Raises:
         ServerError: the server or a worker ended, or it is not ready in time.
     """
-    log = log_file(state)
+    log, board = log_file(state), board_of(state)
     noticed: float | None = None
-    workers: tuple[Worker, ...] = ()
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            reason = server_failure(log, process.returncode)
+            reason = server_failure(log, process.returncode, reason_of_end(state))
             raise ServerError(f"{state.url}: expected a running server, found: {reason}")
         if failure := startup_failure(log):
             raise ServerError(f"{state.url}: expected a running server, found: {failure}")
@@ -64,18 +63,13 @@ def wait_until_loaded(state: ServerState, process: subprocess.Popen[str], *, dea
         settled = noticed is not None and time.monotonic() - noticed > _LAST_WORDS_S
         if failure := worker_failure(log, settled=settled):
             raise ServerError(failure)
-        # Until then nothing listens, and a question would only wait.
-        if noticed is None and is_healthy(state.url):
-            with contextlib.suppress(ServerError):
-                workers = describe_workers(management_socket(state), state.model)
-            if len(workers) == state.workers and all(worker.status == "READY" for worker in workers):
-                return
+        if noticed is None and board.ready == state.workers:
+            return
         time.sleep(_POLL_S)
     failure = worker_failure(log, settled=True)
-    ready = sum(worker.status == "READY" for worker in workers)
     raise ServerError(
         failure
-        or f"{state.url}: expected {state.workers} ready worker(s) within {timeout_s:g} s, found {ready}; "
+        or f"{state.url}: expected {state.workers} ready worker(s) within {timeout_s:g} s, found {board.ready}; "
         "give it more time or look for what else keeps this machine busy"
     )
 
@@ -146,20 +140,23 @@ def startup_failure(log: Path) -> str | None:
     return None
 
 
-def server_failure(log: Path, code: int) -> str:
-    """Say why the server itself ended: what is known to keep it from running, a signal, or the first error in its log.
+def server_failure(log: Path, code: int, reason: str | None = None) -> str:
+    """Say why the server itself ended: what is known to keep it from running, its own reason, or an error in its log.
 
     Args:
-        log: the server's log; what Java says lies beside it.
-        code: exit code of its process; negative for a signal.
+        log: TorchServe's log; what Java says lies beside it.
+        code: exit code of the first process; negative for a signal.
+        reason: what the first process left behind, if it did.
     """
-    if (reason := startup_failure(log)) is not None:
-        return reason
+    if (known := startup_failure(log)) is not None:
+        return known
     if code < 0:
         return f"it was ended by {describe_signal(-code)}"
+    if reason is not None and "was ended by" in reason:
+        return reason
     lines = [line for line in _lines(log) if not _NOISE.search(line)]
     errors = [line.rpartition("|")[2] for line in lines if _ERROR.search(line)]
-    return (errors or lines or [f"exit code {code}, and nothing in its log"])[0]
+    return (errors or lines or [reason or f"exit code {code}, and nothing in its log"])[0]
 
 
 def _lines(log: Path) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline._handlers.torchserve_handler import DECODED_HEADER, LOGITS_HEADER, WORKER_HEADER
+from pipeline._handlers.exchange import DECODED_HEADER, LOGITS_HEADER, WORKER_HEADER
 from pipeline.serving.wire import Wire
 
 WIRE = Wire(

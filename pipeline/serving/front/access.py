@@ -1,0 +1,73 @@
+"""Who may ask: the token, and the names and pages under which a browser may reach the server.
+
+A page of any site can make a browser on this machine post to a server on loopback, and can give loopback a name of the
+site's own (DNS rebinding). So a request without a token must be for a name of this machine, and from no other page.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from pipeline.serving.front.answer import Answer, refused
+
+_SCHEME = b"bearer "
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """What a request must bring.
+
+    Args:
+        token: the secret of every client; None where none is asked for.
+        hosts: names of this server, beside its addresses and `localhost`.
+    """
+
+    token: str | None = None
+    hosts: Collection[str] = ()
+
+    def refuse(self, headers: Mapping[bytes, bytes]) -> Answer | None:
+        """Return the answer to a request that may not ask; None for one that may.
+
+        Args:
+            headers: the request's headers, by names in lower case.
+        """
+        if self.token is not None:
+            return None if self._has_token(headers) else _NO_TOKEN
+        host = headers.get(b"host", b"").decode("latin-1").lower()
+        if not self._is_ours(host):
+            return refused(
+                421,
+                "a request for another host",
+                expected="an address, localhost, or a name given with --allow-host",
+                found=host or "no host",
+            )
+        origin = headers.get(b"origin")
+        if origin is not None and origin.decode("latin-1").lower().partition("://")[2] != host:
+            return refused(
+                403, "a request from another site's page", expected=f"a page of {host}", found=origin.decode("latin-1")
+            )
+        return None
+
+    def _has_token(self, headers: Mapping[bytes, bytes]) -> bool:
+        given = headers.get(b"authorization", b"")
+        if given[: len(_SCHEME)].lower() != _SCHEME or self.token is None:
+            return False
+        return hmac.compare_digest(given[len(_SCHEME) :].strip(), self.token.encode())
+
+    def _is_ours(self, host: str) -> bool:
+        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
+        if name == "localhost" or name in self.hosts:
+            return True
+        try:
+            ipaddress.ip_address(name.strip("[]"))
+        except ValueError:
+            return False
+        return True
+
+
+_NO_TOKEN = refused(
+    401, "no right token", expected="authorization: Bearer <token>", found="another one or none", challenge=True
+)

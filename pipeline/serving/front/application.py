@@ -1,0 +1,165 @@
+"""The ASGI application that every request enters: who may ask, what is asked for, and what is answered."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from itertools import count
+
+from pipeline._handlers.bad_request import BadRequest
+from pipeline._handlers.exchange import WORKER_HEADER, refusal
+from pipeline._handlers.request import MAX_BODY_BYTES
+from pipeline.serving.front.access import Access
+from pipeline.serving.front.answer import METRICS, TEXT, Answer, json_answer, refused
+from pipeline.serving.front.asked import Asked, incoming
+from pipeline.serving.front.board import STEPS, Board, Row
+from pipeline.serving.front.engine import Engine
+from pipeline.serving.front.exchange import Receive, Scope, Send
+from pipeline.serving.front.exposition import exposition
+
+_LOGGER = logging.getLogger(__name__)
+_WHOLE = STEPS.index("whole")
+_PREDICTIONS, _KSERVE, _PREDICT = "/predictions/", "/v1/models/", ":predict"
+_WORKER = WORKER_HEADER.lower().encode()
+_REQUEST_ID = b"x-request-id"
+_LONGEST_ID = 128
+_RETRY = (b"retry-after", b"1")
+# A golden example is replayed at most so often, in seconds.
+_PROOF_S = 1.0
+
+
+class Front:
+    """The application of one process.
+
+    Args:
+        engine: what answers.
+        board: the board of all processes.
+        row: the row of this one.
+        access: who may ask.
+    """
+
+    def __init__(self, engine: Engine, *, board: Board, row: Row, access: Access) -> None:
+        self._engine = engine
+        self._board = board
+        self._row = row
+        self._access = access
+        self._worker = str(os.getpid()).encode()
+        self._numbers = count(1)
+        self._proven: tuple[float, bool] = (-_PROOF_S, False)
+        # Probes bring no token.
+        self._probes = {"/livez": self._life, "/readyz": self._readiness}
+        self._pages = {"/ping": self._health, "/metrics": self._metrics}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; see the ASGI specification, version 3."""
+        if scope["type"] != "http":
+            raise ValueError(f"expected http, found {scope['type']}: nothing else is answered here")
+        began = time.perf_counter()
+        headers = dict(scope["headers"])
+        try:
+            answer = await self._answer(scope, headers, receive)
+        except BadRequest as problem:
+            response = refusal(problem)
+            answer = Answer(response.status, response.body)
+        except Exception:
+            _LOGGER.exception("%s %s failed", scope["method"], scope["path"])
+            answer = json_answer({"error": "the server failed", "found": "an error, which its log describes"}, 500)
+        self._row.count_status(answer.status)
+        self._row.count_time(_WHOLE, time.perf_counter() - began)
+        worker = self._worker if answer.worker is None else b"%d" % answer.worker
+        lines = [(b"content-type", answer.media), (_WORKER, worker), (_REQUEST_ID, self._id_of(headers))]
+        if answer.status == 503:
+            lines.append(_RETRY)
+        await send({"type": "http.response.start", "status": answer.status, "headers": [*lines, *answer.headers]})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    async def _answer(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> Answer:
+        """Find what is asked for, by its path."""
+        path = scope["path"]
+        if path in self._probes:
+            return await self._probes[path]()
+        may_not = self._access.refuse(headers)
+        if may_not is not None:
+            return may_not
+        if path in self._pages:
+            return await self._pages[path]()
+        name = _model_of(path)
+        if name is None:
+            return refused(404, "no such path", expected=f"{_PREDICTIONS}{self._engine.name}", found=path)
+        if name != self._engine.name:
+            return refused(404, "no such model", expected=self._engine.name, found=name)
+        if scope["method"] != "POST":
+            return refused(405, "another method", expected="POST", found=scope["method"])
+        asked = Asked(
+            headers=headers,
+            content_types=_values(scope, b"content-type"),
+            encodings=_values(scope, b"content-encoding"),
+            body=await _whole_body(receive),
+        )
+        response = await self._engine.respond(incoming(asked))
+        return Answer(response.status, response.body, worker=response.worker)
+
+    async def _life(self) -> Answer:
+        return Answer(200, b"ok\n", TEXT)
+
+    async def _health(self) -> Answer:
+        return json_answer({"status": "Healthy"})
+
+    async def _metrics(self) -> Answer:
+        engine = self._engine
+        text = exposition(self._board, name=engine.name, version=engine.version, digest=engine.digest)
+        return Answer(200, text.encode(), METRICS)
+
+    async def _readiness(self) -> Answer:
+        """Say whether every worker is ready, and a golden answer right."""
+        ready, workers = self._board.ready, len(self._board.rows)
+        if ready == workers:
+            when, right = self._proven
+            if time.monotonic() - when > _PROOF_S:
+                right = await self._engine.answers_golden()
+                self._proven = time.monotonic(), right
+            if right:
+                return json_answer({"ready": True, "workers": workers})
+            return json_answer({"ready": False, "reason": "a golden answer is wrong"}, 503)
+        return json_answer({"ready": False, "reason": f"{ready} of {workers} workers are ready"}, 503)
+
+    def _id_of(self, headers: Mapping[bytes, bytes]) -> bytes:
+        """Return the id that the client gave its request, or a new one."""
+        given = headers.get(_REQUEST_ID)
+        if given is not None and 0 < len(given) <= _LONGEST_ID and given.isascii() and b" " not in given:
+            return given
+        return b"%s-%d" % (self._worker, next(self._numbers))
+
+
+def _model_of(path: str) -> str | None:
+    """Return the name of the model in a path; None where the path is of no known form."""
+    if path.startswith(_PREDICTIONS):
+        return path[len(_PREDICTIONS) :]
+    if path.startswith(_KSERVE) and path.endswith(_PREDICT):
+        return path[len(_KSERVE) : -len(_PREDICT)]
+    return None
+
+
+def _values(scope: Scope, name: bytes) -> tuple[str, ...]:
+    """Return the values of a header that may stand several times."""
+    return tuple(value.decode("latin-1") for key, value in scope["headers"] if key == name)
+
+
+async def _whole_body(receive: Receive) -> bytes:
+    """Receive the body.
+
+    Raises:
+        BadRequest: it is too large.
+    """
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body"):
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > 2 * MAX_BODY_BYTES:
+            raise BadRequest(
+                "request body too large", expected=f"at most {MAX_BODY_BYTES} bytes", found="more", status=413
+            )
+    return body

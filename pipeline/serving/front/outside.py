@@ -1,0 +1,53 @@
+"""What is seen of a server with a front from outside: its workers, whether it lives, and why it ended."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from pipeline.errors import ServerError
+from pipeline.serving.front.board import Board
+from pipeline.serving.front.plan import BOARD_FILE, REASON_FILE
+from pipeline.serving.server import ServerState, Worker
+
+_TIMEOUT_S = 5.0
+
+
+def board_of(state: ServerState) -> Board:
+    """Return the board of a server.
+
+    Raises:
+        ServerError: there is none.
+    """
+    try:
+        return Board(Path(state.folder) / BOARD_FILE)
+    except (OSError, ValueError) as error:
+        raise ServerError(f"{state.folder}: expected the server's board, found: {error}") from error
+
+
+def workers_of(state: ServerState) -> tuple[Worker, ...]:
+    """Return the workers as the board describes them.
+
+    Raises:
+        ServerError: there is no board.
+    """
+    return tuple(
+        Worker(name=str(place), pid=row.pid, status=row.state.name)
+        for place, row in enumerate(board_of(state).rows, start=1)
+    )
+
+
+def lives(state: ServerState) -> bool:
+    """Whether the server answers at all; this says nothing of its workers."""
+    import httpx
+
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(f"{state.url}/livez", timeout=_TIMEOUT_S, trust_env=False).status_code == httpx.codes.OK
+    return False
+
+
+def reason_of_end(state: ServerState) -> str | None:
+    """Read why the server ended by itself; None where it did not say."""
+    with contextlib.suppress(OSError):
+        return (Path(state.folder) / REASON_FILE).read_text(encoding="utf-8")
+    return None

@@ -1,0 +1,200 @@
+"""Servers of both kinds whose processes are killed, and that are asked to end while clients ask them."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+
+from pipeline.archive.mar import Archive
+from pipeline.serving import lifecycle
+from pipeline.serving.defaults import ServerName
+from pipeline.serving.front.log import Events
+from pipeline.serving.server import ServerState
+from pipeline.serving.state import read_states
+from pipeline.serving.table import SERVERS
+from tests.served_models import weights
+from tests.server_processes import assert_nothing_left, belonging
+
+PIXELS = np.random.default_rng(5).integers(0, 256, (4, 1, 8, 6), dtype=np.uint8)
+CLASSES = (PIXELS.reshape(4, -1).astype(np.float32) @ weights(48)).argmax(axis=1).tolist()
+RAW = {"content-type": "application/octet-stream"}
+
+
+class Clients:
+    """Clients that ask again and again, each on a connection that it keeps; wrong answers are counted apart."""
+
+    def __init__(self, url: str, number: int) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self.answered_at = 0.0
+        self._url = url
+        self._ends = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._ask, args=(row,)) for row in range(number)]
+        for thread in self._threads:
+            thread.start()
+
+    def asked(self, times: int) -> bool:
+        """Whether they have asked so often."""
+        return self.outcomes.total() > times
+
+    def end(self) -> Counter[str]:
+        """Let them end; return how often what happened."""
+        self._ends.set()
+        for thread in self._threads:
+            thread.join()
+        return self.outcomes
+
+    def _ask(self, row: int) -> None:
+        picture, expected = PIXELS[row % 4].tobytes(), CLASSES[row % 4]
+        with httpx.Client(trust_env=False, timeout=20, headers=RAW) as client:
+            while not self._ends.is_set():
+                try:
+                    response = client.post(self._url, content=picture)
+                except httpx.ConnectError:
+                    outcome = "refused connection"
+                except httpx.HTTPError:
+                    outcome = "lost"
+                else:
+                    outcome = str(response.status_code)
+                    if response.status_code == 200 and response.json()["class_id"] != expected:
+                        outcome = "wrong answer"
+                with self._lock:
+                    self.outcomes[outcome] += 1
+                    if outcome == "200":
+                        self.answered_at = time.monotonic()
+                if outcome == "refused connection":
+                    time.sleep(0.02)
+
+
+@contextmanager
+def serving(archive: Archive, server: ServerName, *, workers: int = 2) -> Iterator[ServerState]:
+    """A server that is left running, and stopped at the end."""
+    state = lifecycle.serve(archive, server=server, port=None, workers=workers, detach=True)
+    try:
+        yield state
+    finally:
+        if state in read_states():
+            lifecycle.stop(state.port)
+    assert_nothing_left(state)
+
+
+def until(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def replaced(state: ServerState, victim: int) -> bool:
+    """Whether all workers are ready, and another one is in this one's place."""
+    [status] = lifecycle.status(state.port)
+    return status.ready and victim not in {worker.pid for worker in status.workers}
+
+
+def is_ready(state: ServerState) -> bool:
+    return lifecycle.status(state.port)[0].ready
+
+
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest) -> ServerName:
+    name: ServerName = request.param
+    return name
+
+
+def test_a_worker_that_is_killed_comes_back_and_costs_only_what_it_had(archive: Archive, server: ServerName) -> None:
+    with serving(archive, server) as state:
+        events = Events(Path(state.folder))
+        clients = Clients(f"{state.url}/predictions/tiny", 4)
+        try:
+            for _ in range(2):
+                victim = lifecycle.status(state.port)[0].workers[0].pid
+                enough = clients.outcomes.total() + 20
+                psutil.Process(victim).kill()
+                until(partial(clients.asked, enough))  # nobody hangs
+                until(partial(replaced, state, victim))
+        finally:
+            outcomes = clients.end()
+        assert set(outcomes) <= {"200", "503", "lost"}
+        # Four clients, each with one request under way: no more than that is lost each time.
+        assert outcomes["lost"] <= 8
+        assert outcomes["200"] > 100
+        assert httpx.get(f"{state.url}/readyz").status_code == 200
+        assert "pipeline_worker_restarts_total 2" in httpx.get(f"{state.url}/metrics").text
+        if server == "asgi":
+            told = [event for event in events.new() if "was ended by signal 9" in event]
+            assert [event.startswith("worker 1 was ended by signal 9 (SIGKILL") for event in told] == [True, True]
+
+
+def test_without_a_worker_the_answer_is_503_and_soon_a_right_one_again(archive: Archive, server: ServerName) -> None:
+    with serving(archive, server, workers=1) as state:
+        psutil.Process(lifecycle.status(state.port)[0].workers[0].pid).kill()
+        responses: list[httpx.Response] = []
+
+        def ask() -> bool:
+            with suppress(httpx.TransportError):  # a connection may have been on its way to the worker
+                responses.append(httpx.post(f"{state.url}/predictions/tiny", content=PIXELS[0].tobytes(), headers=RAW))
+                if responses[-1].status_code == 503:
+                    assert responses[-1].headers["retry-after"] == "1"
+                    assert set(responses[-1].json()) == {"error", "expected", "found"}
+            return bool(responses) and responses[-1].status_code == 200
+
+        until(ask)
+        assert {response.status_code for response in responses} == {503, 200}
+        assert responses[-1].json()["class_id"] == CLASSES[0]
+
+
+def test_the_program_behind_the_front_comes_back_without_orphans(archive: Archive) -> None:
+    with serving(archive, "torchserve", workers=1) as state:
+        for _ in range(2):
+            [java] = [process for process in belonging(state) if "ModelServer" in " ".join(process.cmdline())]
+            victim = lifecycle.status(state.port)[0].workers[0].pid
+            java.kill()
+            until(partial(replaced, state, victim))
+            response = httpx.post(f"{state.url}/predictions/tiny", content=PIXELS[0].tobytes(), headers=RAW)
+            assert response.json()["class_id"] == CLASSES[0]
+            assert len(belonging(state)) == 4  # the first process, the front, Java and a worker
+            trees = list(Path(state.folder, "java", "models").iterdir())
+            assert len(trees) <= 2
+        events = Events(Path(state.folder)).new()
+        assert [event for event in events if event.startswith("TorchServe was ended by signal 9")] == [*events[:2]]
+
+
+@pytest.mark.parametrize("how", ["stop", "SIGTERM"])
+def test_no_request_is_lost_when_it_is_asked_to_end(archive: Archive, server: ServerName, how: str) -> None:
+    with serving(archive, server) as state:
+        clients = Clients(f"{state.url}/predictions/tiny", 8)
+        try:
+            until(lambda: clients.outcomes["200"] > 50)
+            if how == "stop":
+                lifecycle.stop(state.port)
+            else:
+                psutil.Process(state.pid).send_signal(signal.SIGTERM)
+                until(lambda: not state.alive, 20)
+            ended = time.monotonic()
+        finally:
+            outcomes = clients.end()
+        assert set(outcomes) <= {"200", "refused connection"}
+        assert clients.answered_at < ended
+
+
+def test_one_that_cannot_serve_ends_with_its_reason(archive: Archive) -> None:
+    with serving(archive, "asgi", workers=1) as state:
+        model = Path(state.folder, "model", archive.serving.runtime.file)
+        model.write_bytes(model.read_bytes()[:-1] + b"x")
+        psutil.Process(lifecycle.status(state.port)[0].workers[0].pid).kill()
+        until(lambda: not state.alive)
+        reason = SERVERS["asgi"].failure(state, 1)
+        assert reason.startswith("worker 1 refuses to serve: ")
+        assert archive.serving.runtime.file in reason
