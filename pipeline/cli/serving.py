@@ -11,7 +11,7 @@ from pipeline.cli.answer import say
 from pipeline.cli.app import AllowOperator, Digest, Json, ModelStore, PublicKey, RequireSignature, app, print_json
 from pipeline.cli.scoring import answer_archive, require_archive, require_files
 from pipeline.engine.places import DEFAULT_MODEL_STORE
-from pipeline.serving.defaults import DEFAULT_PORT, DEFAULT_SERVER, ServerName
+from pipeline.serving.defaults import DEFAULT_PORT, DEFAULT_SERVER, HOST, ServerName
 
 
 @app.command()
@@ -23,7 +23,23 @@ def serve(
     server: Annotated[
         ServerName, typer.Option("--server", help="torchserve, or asgi: our own, faster and without Java")
     ] = DEFAULT_SERVER,
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="for predictions, on loopback")] = DEFAULT_PORT,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="for predictions")] = DEFAULT_PORT,
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="to listen on; all but loopback need a token")
+    ] = HOST,
+    token_file: Annotated[
+        Path | None,
+        typer.Option("--token-file", metavar="FILE", help="the secret that clients bring [default: $PIPELINE_TOKEN]"),
+    ] = None,
+    no_auth: Annotated[bool, typer.Option("--no-auth", help="let everybody in who reaches the address")] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option("--allow-host", metavar="NAME", help="a name it is asked under without a token; may be repeated"),
+    ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option("--certificate", metavar="PEM", help="for TLS, with --key")
+    ] = None,
+    key: Annotated[Path | None, typer.Option("--key", metavar="PEM", help="of the certificate")] = None,
     workers: Annotated[int, typer.Option("--workers", min=1, help="processes that answer")] = 1,
     detach: Annotated[bool, typer.Option("--detach", help="return when it is ready and leave it running")] = False,
     timeout_s: Annotated[
@@ -57,6 +73,7 @@ def serve(
     """
     from pipeline.cli.render import console
     from pipeline.commands.serve import serve as start
+    from pipeline.serving.door import read_token
 
     with console.Terminal() as terminal:
         start(
@@ -67,6 +84,12 @@ def serve(
             public_key=public_key,
             require_signature=require_signature,
             port=port,
+            host=host,
+            token=read_token(token_file),
+            no_auth=no_auth,
+            allow_hosts=allow_host or (),
+            certificate=certificate,
+            key=key,
             workers=workers,
             detach=detach,
             timeout_s=timeout_s,

@@ -10,7 +10,8 @@ from pipeline.engine.places import DEFAULT_MODEL_STORE
 from pipeline.engine.stage import Reporter
 from pipeline.errors import FileError, UsageError
 from pipeline.serving import lifecycle
-from pipeline.serving.defaults import DEFAULT_PORT, DEFAULT_SERVER, ServerName
+from pipeline.serving.defaults import DEFAULT_PORT, DEFAULT_SERVER, HOST, ServerName
+from pipeline.serving.door import Door
 from pipeline.serving.lifecycle import DEFAULT_TIMEOUT_S
 from pipeline.serving.server import ServerState
 
@@ -24,6 +25,12 @@ def serve(
     public_key: Path | str | None = None,
     require_signature: bool = False,
     port: int | None = DEFAULT_PORT,
+    host: str = HOST,
+    token: str | None = None,
+    no_auth: bool = False,
+    allow_hosts: Sequence[str] = (),
+    certificate: Path | str | None = None,
+    key: Path | str | None = None,
     workers: int = 1,
     detach: bool = True,
     timeout_s: float = DEFAULT_TIMEOUT_S,
@@ -46,7 +53,13 @@ def serve(
             or of the file.
         public_key: key to check `<archive>.sig` with, PEM; a signature that lies there has to be checked.
         require_signature: whether to refuse to go without a key.
-        port: port for predictions, on loopback; None for a free one.
+        port: port for predictions; None for a free one.
+        host: address of this machine to listen on. Anything but loopback needs a token, or `no_auth`.
+        token: secret that a client must bring as `authorization: Bearer TOKEN`.
+        no_auth: whether everybody who reaches the address may ask.
+        allow_hosts: names under which the server may be asked without a token, beside addresses and `localhost`.
+        certificate: certificate for TLS, PEM; with `key`.
+        key: its key, PEM, without a password.
         workers: number of processes that answer.
         detach: whether to return as soon as it is ready; otherwise it returns when the server has ended, and Ctrl-C
             ends it.
@@ -67,9 +80,12 @@ def serve(
     Raises:
         FileError: there is no archive, a byte of it was altered, digest or signature is not the expected one, or its
             model file could do more than compute.
-        UsageError: it is not clear which archive is meant, or a signature lies beside it and no key was given.
+        UsageError: it is not clear which archive is meant, a signature lies beside it and no key was given, the server
+            would be open to everybody, or one of certificate and key is missing.
         ServerError: a port is taken, or the server did not become ready; nothing is left running.
     """
+    if (certificate is None) is not (key is None):
+        raise UsageError("--certificate, --key: expected both or neither, found one")
     store = DEFAULT_MODEL_STORE if model_store is None else Path(model_store)
     vouched = open_vouched(
         _only_archive(store) if archive is None else Path(archive),
@@ -81,6 +97,8 @@ def serve(
         vouched.archive,
         server=server,
         port=port,
+        door=Door(host=host, token=token, names=tuple(allow_hosts), certificate=_path(certificate), key=_path(key)),
+        no_auth=no_auth,
         workers=workers,
         detach=detach,
         timeout_s=timeout_s,
@@ -91,6 +109,10 @@ def serve(
         allowed_operators=allowed_operators,
         reporter=reporter,
     )
+
+
+def _path(value: Path | str | None) -> Path | None:
+    return None if value is None else Path(value).resolve()
 
 
 def _only_archive(model_store: Path) -> Path:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import urllib.parse
+from dataclasses import replace
+from pathlib import Path
 
 from pipeline.errors import UsageError
 from pipeline.serving.defaults import DEFAULT_PORT, DEFAULT_SERVER, HOST
+from pipeline.serving.door import DOOR_FILE, Door, read_token
 from pipeline.serving.server import ServerState
 from pipeline.serving.state import read_states
 from pipeline.serving.table import SERVERS
@@ -17,7 +20,8 @@ DEFAULT_URL = f"http://{HOST}:{DEFAULT_PORT}"
 def endpoint_of(state: ServerState) -> Endpoint:
     """Return the endpoint to which predictions of a server that was started here are posted."""
     wire = SERVERS[state.server].wire()
-    return Endpoint(url=wire.address(state.url, state.model), wire=wire)
+    door = Door.read(Path(state.folder)) if Path(state.folder, DOOR_FILE).exists() else Door()
+    return Endpoint(url=wire.address(state.url, state.model), wire=wire, token=door.token, trust=door.trust())
 
 
 def prediction_endpoint(url: str | None, *, model: str | None = None) -> Endpoint:
@@ -46,6 +50,7 @@ def prediction_endpoint(url: str | None, *, model: str | None = None) -> Endpoin
         raise UsageError(f"--url {url}: expected http://host:port or {usual.address('http://host:port', '<name>')}")
     base = f"{parts.scheme}://{parts.netloc}"
     path = parts.path.rstrip("/")
+    token = read_token(None)
     local = base.replace("//localhost:", f"//{HOST}:")
     own = next((state for state in states if state.url == local), None)
     if path:
@@ -53,10 +58,13 @@ def prediction_endpoint(url: str | None, *, model: str | None = None) -> Endpoin
         wire = next((wire for wire in wires if wire.names_model(path)), None)
         if wire is None:
             raise UsageError(f"--url {url}: expected the path {usual.address('', '<name>')}, found {path}")
-        return Endpoint(url=f"{base}{path}", wire=wire)
+        if own is not None:
+            return replace(endpoint_of(own), url=f"{base}{path}")
+        return Endpoint(url=f"{base}{path}", wire=wire, token=token)
     if model is not None:
-        wire = usual if own is None else SERVERS[own.server].wire()
-        return Endpoint(url=wire.address(base, model), wire=wire)
+        if own is not None:
+            return replace(endpoint_of(own), url=SERVERS[own.server].wire().address(base, model))
+        return Endpoint(url=usual.address(base, model), wire=usual, token=token)
     if own is not None:
         return endpoint_of(own)
     raise UsageError(

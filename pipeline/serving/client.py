@@ -60,7 +60,7 @@ def predict(
         ServerError: the server does not answer.
     """
     endpoint = prediction_endpoint(url)
-    with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client:
+    with endpoint.client(_TIMEOUT) as client:
         for path in files:
             outcome: tuple[Prediction, ...] | PipelineError
             try:
@@ -78,7 +78,7 @@ def predict_bytes(endpoint: Endpoint, body: bytes, content_type: str) -> tuple[P
     Raises:
         ServerError: the server does not answer, or refuses the body.
     """
-    with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client:
+    with endpoint.client(_TIMEOUT) as client:
         return endpoint.wire.read_predictions(_post(client, endpoint.url, body, content_type, "request"))
 
 
@@ -88,7 +88,7 @@ def predict_logits(endpoint: Endpoint, body: bytes, content_type: str, *, timeou
     `timeout_s` is the longest wait, in seconds.
     """
     timeout = httpx.Timeout(timeout_s, connect=min(_CONNECT_TIMEOUT_S, timeout_s))
-    with httpx.Client(timeout=timeout, trust_env=False) as client:
+    with endpoint.client(timeout) as client:
         return _logits(client, endpoint, body, content_type, "request")
 
 
@@ -105,7 +105,7 @@ def predict_decoded(endpoint: Endpoint, body: bytes, content_type: str, *, name:
         ServerError: the server does not answer, refuses the body, or names no digests.
     """
     wire = endpoint.wire
-    with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client:
+    with endpoint.client(_TIMEOUT) as client:
         return wire.read_decoded(_post(client, endpoint.url, body, content_type, name, wire.headers(decoded=True)))
 
 
@@ -128,7 +128,7 @@ def predict_many_logits(
         ServerError: the server does not answer, or refuses a body.
     """
     named = list(zip(bodies, names or [f"request {row}" for row in range(len(bodies))], strict=True))
-    with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client:
+    with endpoint.client(_TIMEOUT) as client:
         yield from side_by_side(
             lambda request: _logits(client, endpoint, request[0], content_type, request[1]), named, at_once=at_once
         )

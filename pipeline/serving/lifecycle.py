@@ -20,6 +20,7 @@ from pipeline.errors import ServerError
 from pipeline.model_code.require import require_safe_model
 from pipeline.serving.address import endpoint_of
 from pipeline.serving.defaults import DEFAULT_PORT, DEFAULT_SERVER, ServerName
+from pipeline.serving.door import Door
 from pipeline.serving.front.log import Events
 from pipeline.serving.ports import choose_port
 from pipeline.serving.server import CONSOLE_FILE, ServerState, ServeSettings, Worker
@@ -47,6 +48,8 @@ def serve(
     *,
     server: ServerName = DEFAULT_SERVER,
     port: int | None = DEFAULT_PORT,
+    door: Door | None = None,
+    no_auth: bool = False,
     workers: int = 1,
     detach: bool = False,
     timeout_s: float = DEFAULT_TIMEOUT_S,
@@ -62,7 +65,9 @@ def serve(
     Args:
         archive: archive that was read and checked.
         server: name of the kind of server.
-        port: port for predictions, on loopback; None for a free one.
+        port: port for predictions; None for a free one.
+        door: where it listens, and what a client must bring; loopback and nothing by default.
+        no_auth: whether another address than loopback may be open to everybody.
         workers: number of processes that answer.
         detach: whether the server is left running.
         timeout_s: longest wait for the server to be ready, in seconds.
@@ -78,19 +83,24 @@ def serve(
         The record of the server that was started.
 
     Raises:
-        FileError: its model file could do more than compute.
+        FileError: its model file could do more than compute, or the door's certificate cannot be used.
+        UsageError: it would be open to everybody in the network, and nobody said that it may.
         ServerError: a port is taken, or it did not become ready; nothing is left running.
         KeyboardInterrupt: it was interrupted in the foreground, or terminated before it was ready; nothing is left
             running.
     """
     tell = reporter or Silent()
     deadline = time.monotonic() + timeout_s
+    door = door or Door()
+    door.require_closed(no_auth=no_auth)
+    door.tls()
     with terminated_as_interrupt():
         if not trust:
             _require_safe(archive, allowed_operators)
         require_state_folder()
         settings = ServeSettings(
-            port=choose_port(port),
+            port=choose_port(port, door.host),
+            door=door,
             workers=workers,
             batch_size=batch_size,
             accept_host=accept_host,
@@ -252,6 +262,7 @@ def _start(
     state: ServerState | None = None
     process: subprocess.Popen[str] | None = None
     try:
+        settings.door.write(folder)
         command = server.configure(folder, archive, settings)
         with (folder / CONSOLE_FILE).open("w", encoding="utf-8") as console:
             process = start_child(
@@ -307,6 +318,8 @@ def _state(
         folder=str(folder),
         private=private,
         server=server,
+        contact=settings.door.contact,
+        encrypted=settings.door.certificate is not None,
     )
 
 

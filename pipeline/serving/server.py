@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +16,7 @@ import psutil
 
 from pipeline.engine.probe import Check
 from pipeline.serving.defaults import DEFAULT_SERVER, HOST, ServerName
+from pipeline.serving.door import Door
 
 if TYPE_CHECKING:  # both need numpy, and a record of a server is read without it
     from pipeline.archive.mar import Archive
@@ -46,6 +47,8 @@ class ServerState:
         accepted: how its golden answers differ, where an operator accepted this host.
         private: whether a command runs it for itself and ends it, as a build does to try its archive.
         server: kind of server; earlier releases had only one.
+        contact: address under which it is reached from this machine, as it stands in a URL.
+        encrypted: whether it speaks TLS.
     """
 
     port: int
@@ -62,11 +65,13 @@ class ServerState:
     accepted: str | None = None
     private: bool = False
     server: ServerName = DEFAULT_SERVER
+    contact: str = HOST
+    encrypted: bool = False
 
     @property
     def url(self) -> str:
         """The server's address, without a path."""
-        return f"http://{HOST}:{self.port}"
+        return f"{'https' if self.encrypted else 'http'}://{self.contact}:{self.port}"
 
     @property
     def alive(self) -> bool:
@@ -99,7 +104,8 @@ class ServeSettings:
     """How an archive is served.
 
     Args:
-        port: port for predictions, on loopback.
+        port: port for predictions.
+        door: where it listens, and what a client must bring.
         workers: number of processes that answer.
         batch_size: most requests answered together, if that is fewer than the largest golden batch; nobody waits for a
             batch to fill.
@@ -109,6 +115,7 @@ class ServeSettings:
     """
 
     port: int
+    door: Door = field(default_factory=Door)
     workers: int = 1
     batch_size: int | None = None
     accept_host: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import os
 import shutil
@@ -135,6 +136,7 @@ def _read(path: Path) -> ServerState | None:
         # Processes are looked up, and ended, by these numbers: -1 would be all of the user's.
         for name in (state.model, state.version):
             checked_name(name, "name")  # it becomes part of an address
+        ipaddress.ip_address(state.contact.strip("[]"))  # so does this
         whole = (
             state.server in SERVERS
             and 0 < state.port < _PORTS

@@ -6,8 +6,9 @@ The bodies and answers are those of `handlers`, whichever server carries them.
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -136,10 +137,24 @@ class Endpoint:
     Args:
         url: the whole address.
         wire: wire format of the server that answers there.
+        token: what the server wants to be brought; None for nothing.
+        trust: certificates that the client trusts; None for those that everybody does.
     """
 
     url: str
     wire: Wire
+    token: str | None = field(default=None, repr=False)
+    trust: ssl.SSLContext | None = None
+
+    def client(self, timeout: httpx.Timeout) -> httpx.Client:
+        """Make a client for this endpoint.
+
+        Args:
+            timeout: longest waits.
+        """
+        headers = {} if self.token is None else {"authorization": f"Bearer {self.token}"}
+        verify: ssl.SSLContext | bool = True if self.trust is None else self.trust
+        return httpx.Client(timeout=timeout, trust_env=False, headers=headers, verify=verify)
 
 
 def _prediction(document: Mapping[str, Any]) -> Prediction:

@@ -15,7 +15,6 @@ from pipeline.engine.places import require_temp
 from pipeline.engine.probe import MEND_ENVIRONMENT, Check, probe
 from pipeline.engine.process import describe_signal, module_command, module_environment
 from pipeline.errors import ServerError, UsageError
-from pipeline.serving.defaults import HOST
 from pipeline.serving.front.board import Board
 from pipeline.serving.front.outside import board_of, lives, reason_of_end, workers_of
 from pipeline.serving.front.plan import BOARD_FILE, LISTENER, Child, Plan
@@ -77,7 +76,7 @@ class AsgiServer:
             )
             for place in range(settings.workers)
         )
-        Plan(host=HOST, port=settings.port, drain_s=drain_s, children=children).write(folder)
+        Plan(host=settings.door.host, port=settings.port, drain_s=drain_s, children=children).write(folder)
         Board.create(folder / BOARD_FILE, settings.workers)
         return Command(
             arguments=module_command("pipeline.serving.front.supervisor", str(folder)), environment=own_environment

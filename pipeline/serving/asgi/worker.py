@@ -17,6 +17,7 @@ import uvloop
 
 from pipeline._handlers.predictor import Predictor, Refusal
 from pipeline.serving.asgi.settings import ACCEPTED_FILE, MODEL_FOLDER, Settings
+from pipeline.serving.door import Door
 from pipeline.serving.front.access import Access
 from pipeline.serving.front.application import Front
 from pipeline.serving.front.board import Board, WorkerState
@@ -42,20 +43,23 @@ def main(folder: Path, place: int, listener: socket.socket) -> int:
         return REFUSED
     if difference is not None:
         (folder / ACCEPTED_FILE).write_text(difference, encoding="utf-8")
-    return uvloop.run(_serve(settings, predictor, Board(folder / BOARD_FILE), place, listener))
+    return uvloop.run(_serve(folder, settings, predictor, place, listener))
 
 
-async def _serve(settings: Settings, predictor: Predictor, board: Board, place: int, listener: socket.socket) -> int:
+async def _serve(folder: Path, settings: Settings, predictor: Predictor, place: int, listener: socket.socket) -> int:
     loop = asyncio.get_running_loop()
+    board, door = Board(folder / BOARD_FILE), Door.read(folder)
     row = board.rows[place]
-    front = Front(LocalEngine(predictor, row, most=settings.most), board=board, row=row, access=Access())
+    front = Front(LocalEngine(predictor, row, most=settings.most), board=board, row=row, access=Access(door))
 
     def has_more_than_its_part() -> bool:
         row.connections = carrier.connections
         others = [other.connections for other in board.rows if other is not row and other.state is WorkerState.READY]
         return bool(others) and carrier.connections > min(others)
 
-    carrier = Carrier(front, has_more_than_its_part=has_more_than_its_part, count_refusal=row.count_status)
+    carrier = Carrier(
+        front, tls=door.tls(), has_more_than_its_part=has_more_than_its_part, count_refusal=row.count_status
+    )
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)

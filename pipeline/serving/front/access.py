@@ -8,25 +8,24 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipeline.serving.door import Door
 from pipeline.serving.front.answer import Answer, refused
 
 _SCHEME = b"bearer "
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Access:
     """What a request must bring.
 
     Args:
-        token: the secret of every client; None where none is asked for.
-        hosts: names of this server, beside its addresses and `localhost`.
+        door: the server's door.
     """
 
-    token: str | None = None
-    hosts: Collection[str] = ()
+    door: Door
 
     def refuse(self, headers: Mapping[bytes, bytes]) -> Answer | None:
         """Return the answer to a request that may not ask; None for one that may.
@@ -34,7 +33,7 @@ class Access:
         Args:
             headers: the request's headers, by names in lower case.
         """
-        if self.token is not None:
+        if self.door.token is not None:
             return None if self._has_token(headers) else _NO_TOKEN
         host = headers.get(b"host", b"").decode("latin-1").lower()
         if not self._is_ours(host):
@@ -53,13 +52,13 @@ class Access:
 
     def _has_token(self, headers: Mapping[bytes, bytes]) -> bool:
         given = headers.get(b"authorization", b"")
-        if given[: len(_SCHEME)].lower() != _SCHEME or self.token is None:
+        if given[: len(_SCHEME)].lower() != _SCHEME or self.door.token is None:
             return False
-        return hmac.compare_digest(given[len(_SCHEME) :].strip(), self.token.encode())
+        return hmac.compare_digest(given[len(_SCHEME) :].strip(), self.door.token.encode())
 
     def _is_ours(self, host: str) -> bool:
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
-        if name == "localhost" or name in self.hosts:
+        if name == "localhost" or name in self.door.names:
             return True
         try:
             ipaddress.ip_address(name.strip("[]"))

@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 
 from pipeline.errors import ServerError
+from pipeline.serving.door import Door
 from pipeline.serving.front.board import Board
 from pipeline.serving.front.plan import BOARD_FILE, REASON_FILE
 from pipeline.serving.server import ServerState, Worker
@@ -41,8 +42,10 @@ def lives(state: ServerState) -> bool:
     """Whether the server answers at all; this says nothing of its workers."""
     import httpx
 
-    with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(f"{state.url}/livez", timeout=_TIMEOUT_S, trust_env=False).status_code == httpx.codes.OK
+    with contextlib.suppress(httpx.HTTPError, OSError):
+        verify = Door.read(Path(state.folder)).trust() or True
+        answer = httpx.get(f"{state.url}/livez", timeout=_TIMEOUT_S, trust_env=False, verify=verify)
+        return answer.status_code == httpx.codes.OK
     return False
 
 

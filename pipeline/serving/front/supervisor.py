@@ -24,6 +24,7 @@ from typing import IO
 import psutil
 
 from pipeline.engine.process import describe_signal, start_child
+from pipeline.serving.door import Door
 from pipeline.serving.front.board import Board, WorkerState
 from pipeline.serving.front.carrier import Carrier
 from pipeline.serving.front.clean_start import kill_strangers, make_anew
@@ -101,7 +102,7 @@ class Supervisor:
             _Running(child, [part.replace(LISTENER, str(listener.fileno())) for part in child.command])
             for child in self._plan.children
         ]
-        self._unready = Carrier(Unready())
+        self._unready = Carrier(Unready(), tls=Door.read(folder).tls())
         # The process that ends this one when its own parent ends, see `pipeline.engine.tie`.
         self._companions = [process.pid for process in psutil.Process().children()]
 
@@ -251,7 +252,7 @@ def main(folder: Path) -> int:
     # Cleaners of temporary files leave a folder alone that is locked (see tmpfiles.d).
     lock = os.open(folder, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+    with socket.socket(socket.AF_INET6 if ":" in plan.host else socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((plan.host, plan.port))

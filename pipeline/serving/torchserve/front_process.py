@@ -20,6 +20,7 @@ from pathlib import Path
 import uvloop
 
 from pipeline._handlers.description import SERVING_FILE, Serving
+from pipeline.serving.door import Door
 from pipeline.serving.front.access import Access
 from pipeline.serving.front.application import Front
 from pipeline.serving.front.board import Board
@@ -46,7 +47,9 @@ async def _serve(folder: Path, most: int, listener: socket.socket) -> int:
         board=board,
         most=most,
     )
-    carrier = Carrier(Front(relay, board=board, row=row, access=Access()), count_refusal=row.count_status)
+    door = Door.read(folder)
+    front = Front(relay, board=board, row=row, access=Access(door))
+    carrier = Carrier(front, tls=door.tls(), count_refusal=row.count_status)
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)

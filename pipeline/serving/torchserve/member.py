@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from pipeline.engine.probe import Check
 from pipeline.engine.process import module_command, module_environment
-from pipeline.serving.defaults import HOST
 from pipeline.serving.front.board import Board
 from pipeline.serving.front.outside import lives, reason_of_end, workers_of
 from pipeline.serving.front.plan import BOARD_FILE, LISTENER, Child, Plan
@@ -86,7 +85,7 @@ class TorchServe:
                 alone=True,
             ),
         )
-        Plan(host=HOST, port=settings.port, drain_s=_DRAIN_S, children=children).write(folder)
+        Plan(host=settings.door.host, port=settings.port, drain_s=_DRAIN_S, children=children).write(folder)
         Board.create(folder / BOARD_FILE, settings.workers)
         return Command(
             arguments=module_command("pipeline.serving.front.supervisor", str(folder)), environment=own_environment
