@@ -124,6 +124,7 @@ class Links:
     def __init__(self, socket: Path) -> None:
         self._socket = socket
         self._free: list[_Link] = []
+        self._busy: set[_Link] = set()
 
     async def ask(self, method: str, path: str, body: bytes = b"", *, media: str = "", timeout_s: float) -> LinkAnswer:
         """Ask on a connection of its own.
@@ -141,6 +142,7 @@ class Links:
         head = f"{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n"
         request = f"{head}content-type: {media}\r\n\r\n".encode() + body
         link = await self._take()
+        self._busy.add(link)
         try:
             answer = await asyncio.wait_for(link.send(request), timeout_s)
         except TimeoutError as error:
@@ -149,13 +151,15 @@ class Links:
         except BaseException:
             link.close()
             raise
+        finally:
+            self._busy.discard(link)
         if link.open:
             self._free.append(link)
         return answer
 
-    def close(self) -> None:
-        """Close those that nobody uses."""
-        for link in self._free:
+    def drop(self) -> None:
+        """Close all connections; requests that wait on one fail."""
+        for link in (*self._free, *self._busy):
             link.close()
         self._free.clear()
 

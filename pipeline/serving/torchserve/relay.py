@@ -79,8 +79,10 @@ class Relay:
             ready = self._board.ready
             if ready:
                 ready_at = loop.time()
-            elif loop.time() - ready_at > _HOPELESS_S:
-                return
+            else:
+                self._inference.drop()  # TorchServe would keep what it was sent until a worker is back
+                if loop.time() - ready_at > _HOPELESS_S:
+                    return
             self._look_now.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(
@@ -89,6 +91,8 @@ class Relay:
 
     async def _ask(self, batch: Sequence[Incoming]) -> list[Response]:
         """Send a frame, and what had no room in its answer once more, alone."""
+        if not self._board.ready:
+            return [_GONE] * len(batch)
         try:
             answer = await self._inference.ask(
                 "POST", self._path, pack_requests(batch), media=FRAME_MEDIA, timeout_s=_ANSWER_S
