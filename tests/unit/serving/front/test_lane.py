@@ -1,0 +1,152 @@
+"""What waits is answered together, nobody waits for others, and nobody gets another one's answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline._handlers.answer_size import Extras
+from pipeline._handlers.exchange import Incoming, Response
+from pipeline.serving.front.board import STEPS, Board
+from pipeline.serving.front.lane import Lane
+
+
+def request(text: str) -> Incoming:
+    return Incoming(body=text.encode(), content_type="", extras=Extras())
+
+
+def echo(batch: Sequence[Incoming]) -> list[Response]:
+    return [Response(200, incoming.body) for incoming in batch]
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Board:
+    return Board.create(tmp_path / "board", 1)
+
+
+def lane_of(board: Board, work: Any, **settings: Any) -> Lane:
+    return Lane(work, **{"most": 4, "longest_s": 1.0, "row": board.rows[0], **settings})
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(work)
+
+
+def test_a_lone_request_is_answered_at_once_and_those_of_one_turn_together(board: Board) -> None:
+    sizes: list[int] = []
+
+    def work(batch: Sequence[Incoming]) -> list[Response]:
+        sizes.append(len(batch))
+        return echo(batch)
+
+    async def ask() -> list[Response]:
+        lane = lane_of(board, work)
+        await lane.submit(request("alone"))
+        return await asyncio.gather(*(lane.submit(request(str(number))) for number in range(10)))
+
+    answers = run(ask())
+    assert sizes == [1, 4, 4, 2]
+    assert [answer.body for answer in answers] == [str(number).encode() for number in range(10)]
+    assert board.rows[0].times(STEPS.index("queue")).counts[-1] == 0
+    assert sum(board.rows[0].times(STEPS.index("queue")).counts) == 11
+
+
+def test_what_comes_while_a_batch_is_under_way_makes_the_next_one(board: Board) -> None:
+    sizes: list[int] = []
+
+    async def ask() -> list[Response]:
+        gates = [asyncio.Event() for _ in range(4)]
+
+        async def work(batch: Sequence[Incoming]) -> list[Response]:
+            sizes.append(len(batch))
+            await gates[len(sizes) - 1].wait()
+            return echo(batch)
+
+        lane = lane_of(board, work, places=2)
+        futures = []
+        for number in range(8):
+            futures.append(lane.submit(request(str(number))))
+            await asyncio.sleep(0.001)
+        assert sizes == [1, 1]  # a place each; the other six wait
+        for gate in gates:
+            gate.set()
+            await asyncio.sleep(0.001)
+        return await asyncio.gather(*futures)
+
+    assert [answer.body for answer in run(ask())] == [str(number).encode() for number in range(8)]
+    assert sizes == [1, 1, 4, 2]
+
+
+def test_bodies_of_a_batch_have_a_bound_together_and_a_large_one_goes_alone(board: Board) -> None:
+    batches: list[list[int]] = []
+
+    def work(batch: Sequence[Incoming]) -> list[Response]:
+        batches.append([incoming.size for incoming in batch])
+        return echo(batch)
+
+    async def ask() -> None:
+        lane = lane_of(board, work, most_bytes=10)
+        await asyncio.gather(*(lane.submit(request("x" * size)) for size in (4, 6, 1, 30, 2)))
+
+    run(ask())
+    assert batches == [[4, 6], [1], [30], [2]]
+
+
+def test_a_request_that_would_wait_too_long_is_told_so_at_once(board: Board) -> None:
+    async def ask() -> tuple[list[Response], Response]:
+        gate = asyncio.Event()
+
+        async def work(batch: Sequence[Incoming]) -> list[Response]:
+            await gate.wait()
+            return echo(batch)
+
+        lane = lane_of(board, work, most=1, longest_s=0.05)
+        first = [lane.submit(request("a")), lane.submit(request("b"))]
+        await asyncio.sleep(0.1)
+        gate.set()
+        answers = list(await asyncio.gather(*first))
+        gate.clear()
+        # By now a request takes a tenth of a second: behind 5 of them nobody would be answered in time.
+        waiting = [lane.submit(request(str(number))) for number in range(8)]
+        last = waiting[-1]
+        assert last.done()
+        gate.set()
+        await asyncio.gather(*waiting)
+        return answers, last.result()
+
+    (first, late), refused = run(ask())
+    assert (first.status, late.status, refused.status) == (200, 503, 503)
+    assert b"the server is busy" in refused.body
+
+
+def test_a_queue_has_an_end(board: Board) -> None:
+    async def ask() -> list[int]:
+        lane = lane_of(board, echo)
+        futures = [lane.submit(request("x")) for _ in range(1100)]
+        return [answer.status for answer in await asyncio.gather(*futures)]
+
+    statuses = run(ask())
+    assert (statuses.count(200), statuses.count(503), statuses[-1]) == (1024, 76, 503)
+
+
+def test_a_client_that_went_away_costs_nothing_and_a_failure_is_told_to_each(board: Board) -> None:
+    asked: list[bytes] = []
+
+    async def work(batch: Sequence[Incoming]) -> list[Response]:
+        asked.extend(incoming.body for incoming in batch)
+        raise OSError("planted")
+
+    async def ask() -> list[Any]:
+        lane = lane_of(board, work)
+        futures = [lane.submit(request(text)) for text in ("a", "gone", "b")]
+        futures[1].cancel()
+        return await asyncio.gather(*futures, return_exceptions=True)
+
+    first, gone, last = run(ask())
+    assert asked == [b"a", b"b"]
+    assert (str(first), str(last)) == ("planted", "planted")
+    assert isinstance(gone, asyncio.CancelledError)
