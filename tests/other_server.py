@@ -65,7 +65,7 @@ class OtherServer:
                 raise ServerError(f"{state.url}: expected a server within {timeout_s:g} s, found none")
             time.sleep(0.05)
 
-    def failure(self, state: ServerState, code: int) -> str:
+    def failure(self, state: ServerState, code: int | None) -> str:
         return f"exit code {code}, {state.folder}"
 
     def accepted_difference(self, state: ServerState) -> str | None:  # noqa: ARG002 - none is ever accepted

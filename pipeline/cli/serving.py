@@ -11,6 +11,7 @@ from pipeline.cli.answer import say
 from pipeline.cli.app import AllowOperator, Digest, Json, ModelStore, PublicKey, RequireSignature, app, print_json
 from pipeline.cli.scoring import answer_archive, require_archive, require_files
 from pipeline.engine.places import DEFAULT_MODEL_STORE
+from pipeline.errors import ServerError
 from pipeline.serving.defaults import DEFAULT_PORT, DEFAULT_SERVER, HOST, ServerName
 
 
@@ -109,17 +110,20 @@ def status(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show the servers that `pipeline serve` started, and those that a running command has for itself."""
+    """Show the servers that `pipeline serve` started, and those that a running command has for itself.
+
+    The exit code is 6 where one is not ready, or has ended by itself; `stop` and `serve` at its port forget the latter.
+    """
     from pipeline.serving import lifecycle
     from pipeline.serving.address import endpoint_of
 
-    servers = lifecycle.status(port)
+    servers, ended = lifecycle.status(port), lifecycle.ended(port)
+    unready = [endpoint_of(server.state).url for server in servers if not (server.ready or server.state.private)]
     if as_json:
-        print_json([server.to_json() for server in servers])
-        return
-    if not servers:
+        print_json([*(server.to_json() for server in servers), *(gone.to_json() for gone in ended)])
+    elif not (servers or ended):
         say("no server is running")
-    for server in servers:
+    for server in () if as_json else servers:
         state = server.state
         ready = sum(worker.status == "READY" for worker in server.workers)
         word = "ready" if server.ready else "not ready"
@@ -129,6 +133,11 @@ def status(
             + (f"; accepted host: {state.accepted}" if state.accepted else "")
             + ("; of a build or bench that runs now and will end it" if state.private else "")
         )
+    for gone in () if as_json else ended:
+        say(f"{gone.url}: ended: {gone.reason}; its logs: {gone.logs}")
+    if unready or ended:
+        which = ", ".join([*unready, *(gone.url for gone in ended)])
+        raise ServerError(f"{which}: expected a server that is ready, found one that is not, or has ended")
 
 
 @app.command()

@@ -21,6 +21,7 @@ from pipeline.model_code.require import require_safe_model
 from pipeline.serving.address import endpoint_of
 from pipeline.serving.defaults import DEFAULT_PORT, DEFAULT_SERVER, ServerName
 from pipeline.serving.door import Door
+from pipeline.serving.ended import EndedServer, ended_servers, forget_ended
 from pipeline.serving.front.log import Events
 from pipeline.serving.ports import choose_port
 from pipeline.serving.server import CONSOLE_FILE, ServerState, ServeSettings, Worker
@@ -31,6 +32,7 @@ from pipeline.serving.state import (
     read_states,
     remove_state,
     require_state_folder,
+    state_folder,
     write_state,
 )
 from pipeline.serving.table import SERVERS
@@ -186,6 +188,16 @@ def status(port: int | None = None) -> list[ServerStatus]:
     return servers
 
 
+def ended(port: int | None = None) -> list[EndedServer]:
+    """Return the servers that ended by themselves since one was started or stopped at their port.
+
+    Args:
+        port: the port to look at; by default all.
+    """
+    read_states()  # finds those that have ended meanwhile
+    return [server for server in ended_servers(state_folder()) if port in (None, server.port)]
+
+
 def stop(port: int | None = None) -> list[ServerState]:
     """Stop servers: all of their processes, and their temporary folders.
 
@@ -202,6 +214,8 @@ def stop(port: int | None = None) -> list[ServerState]:
     for state in chosen:
         write_state(replace(state, stopping=True))
         _end(state)
+    for server in ended(port):
+        forget_ended(state_folder(), server.port)
     return chosen
 
 
@@ -225,7 +239,7 @@ def _at(port: int | None) -> list[ServerState]:
     """
     states = read_states()
     chosen = [state for state in states if port in (None, state.port)]
-    if port is not None and not chosen:
+    if port is not None and not chosen and not ended(port):
         ports = ", ".join(str(state.port) for state in states) or "none"
         raise ServerError(f"port {port}: expected a server started by `pipeline serve`, found {ports}")
     return chosen

@@ -191,8 +191,13 @@ class Server(Protocol):
         """
         ...
 
-    def failure(self, state: ServerState, code: int) -> str:
-        """Say in one clause why its first process ended with this code (negative for a signal)."""
+    def failure(self, state: ServerState, code: int | None) -> str:
+        """Say in one clause why its first process ended.
+
+        Args:
+            state: record of the server.
+            code: the process's exit code, negative for a signal; None where nobody saw it end.
+        """
         ...
 
     def accepted_difference(self, state: ServerState) -> str | None:

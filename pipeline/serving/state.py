@@ -17,6 +17,7 @@ import psutil
 
 from pipeline._handlers.description_checks import checked_name
 from pipeline.engine.places import require_folder, user_folder
+from pipeline.serving.ended import forget_ended, keep_ended
 from pipeline.serving.server import ServerState
 from pipeline.serving.table import SERVERS
 
@@ -44,9 +45,10 @@ def require_state_folder() -> None:
 
 
 def write_state(state: ServerState) -> None:
-    """Write a server's file, whole or not at all."""
+    """Write a server's file, whole or not at all; what ended at its port before is forgotten."""
     folder = state_folder()
     folder.mkdir(parents=True, exist_ok=True)
+    forget_ended(folder, state.port)
     with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".tmp", delete=False, encoding="utf-8") as stream:
         json.dump({"schema": _SCHEMA, **asdict(state)}, stream)
     Path(stream.name).replace(_path(state.port))
@@ -67,7 +69,7 @@ def read_state(port: int) -> ServerState | None:
 
 
 def read_states() -> list[ServerState]:
-    """Return every server that runs, by port; what is left of those that ended otherwise is removed."""
+    """Return every server that runs, by port; of those that ended otherwise, why and their logs are kept."""
     states = []
     for path in sorted(state_folder().glob("*.json")):
         state = _read(path)
@@ -76,6 +78,8 @@ def read_states() -> list[ServerState]:
         elif state.alive:
             states.append(state)
         elif not leftover_processes(state):
+            if state.ready and not (state.private or state.stopping):
+                keep_ended(state, SERVERS[state.server].failure(state, None), state_folder())
             remove_state(state)
         else:
             states.append(state)

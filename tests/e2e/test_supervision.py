@@ -16,10 +16,12 @@ import numpy as np
 import psutil
 import pytest
 
+from pipeline import cli
 from pipeline.archive.mar import Archive
 from pipeline.serving import lifecycle
 from pipeline.serving.defaults import ServerName
 from pipeline.serving.front.log import Events
+from pipeline.serving.front.plan import EVENTS_FILE
 from pipeline.serving.server import ServerState
 from pipeline.serving.state import read_states
 from pipeline.serving.table import SERVERS
@@ -189,12 +191,21 @@ def test_no_request_is_lost_when_it_is_asked_to_end(archive: Archive, server: Se
         assert clients.answered_at < ended
 
 
-def test_one_that_cannot_serve_ends_with_its_reason(archive: Archive) -> None:
+def test_one_that_cannot_serve_ends_with_its_reason_which_status_keeps(
+    archive: Archive, capsys: pytest.CaptureFixture[str]
+) -> None:
     with serving(archive, "asgi", workers=1) as state:
+        assert cli._run(["status"]) == 0
         model = Path(state.folder, "model", archive.serving.runtime.file)
         model.write_bytes(model.read_bytes()[:-1] + b"x")
         psutil.Process(lifecycle.status(state.port)[0].workers[0].pid).kill()
         until(lambda: not state.alive)
-        reason = SERVERS["asgi"].failure(state, 1)
-        assert reason.startswith("worker 1 refuses to serve: ")
-        assert archive.serving.runtime.file in reason
+        for _ in range(2):
+            assert cli._run(["status", "--port", str(state.port)]) == 6
+            shown = capsys.readouterr().out
+            assert f"{state.url}: ended: worker 1 refuses to serve: " in shown
+            assert archive.serving.runtime.file in shown
+        [ended] = lifecycle.ended(state.port)
+        assert "it is started again in 0.1 s" in Path(ended.logs, EVENTS_FILE).read_text()
+        assert lifecycle.stop(state.port) == []
+        assert (lifecycle.ended(), Path(ended.logs).exists()) == ([], False)

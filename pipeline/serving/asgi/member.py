@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from pipeline.engine.environment import allowed_environment
 from pipeline.engine.places import require_temp
 from pipeline.engine.probe import MEND_ENVIRONMENT, Check, probe
-from pipeline.engine.process import describe_signal, module_command, module_environment
+from pipeline.engine.process import module_command, module_environment
 from pipeline.errors import ServerError, UsageError
 from pipeline.serving.front.board import Board
-from pipeline.serving.front.outside import board_of, lives, reason_of_end, workers_of
+from pipeline.serving.front.outside import board_of, described_end, lives, reason_of_end, workers_of
 from pipeline.serving.front.plan import BOARD_FILE, LISTENER, Child, Plan
 from pipeline.serving.front.together import most_together
 from pipeline.serving.server import Command, ServerState, ServeSettings, Worker
@@ -98,12 +98,9 @@ class AsgiServer:
                 )
             time.sleep(_POLL_S)
 
-    def failure(self, state: ServerState, code: int) -> str:
+    def failure(self, state: ServerState, code: int | None) -> str:
         """Read the reason that it left behind."""
-        reason = reason_of_end(state)
-        if reason is not None:
-            return reason
-        return f"it was ended by {describe_signal(-code)}" if code < 0 else f"exit code {code}, and no reason given"
+        return reason_of_end(state) or described_end(code)
 
     def accepted_difference(self, state: ServerState) -> str | None:
         """Read the difference that a worker left behind."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+from pipeline.engine.process import describe_signal
 from pipeline.errors import ServerError
 from pipeline.serving.door import Door
 from pipeline.serving.front.board import Board
@@ -47,6 +48,17 @@ def lives(state: ServerState) -> bool:
         answer = httpx.get(f"{state.url}/livez", timeout=_TIMEOUT_S, trust_env=False, verify=verify)
         return answer.status_code == httpx.codes.OK
     return False
+
+
+def described_end(code: int | None) -> str:
+    """Say how a first process ended that gave no reason.
+
+    Args:
+        code: its exit code, negative for a signal; None where nobody saw it end.
+    """
+    if code is None:
+        return "it ended, and left no reason behind (it was killed, or the machine was started again)"
+    return f"it was ended by {describe_signal(-code)}" if code < 0 else f"exit code {code}, and no reason given"
 
 
 def reason_of_end(state: ServerState) -> str | None:

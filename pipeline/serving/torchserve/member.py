@@ -101,7 +101,7 @@ class TorchServe:
         wait_until_loaded(state, process, deadline=deadline, timeout_s=timeout_s)
         require_no_other_port(state)
 
-    def failure(self, state: ServerState, code: int) -> str:
+    def failure(self, state: ServerState, code: int | None) -> str:
         """Read the reason from TorchServe's log, from what Java says outside of it, and from the first process."""
         from pipeline.serving.torchserve.readiness import log_file, server_failure
 

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from pipeline._handlers.torchserve_handler import ACCEPTED_MARK, REFUSAL_MARK
 from pipeline.engine.places import free_room
-from pipeline.engine.process import describe_signal
 from pipeline.errors import ServerError
-from pipeline.serving.front.outside import board_of, reason_of_end
+from pipeline.serving.front.outside import board_of, described_end, reason_of_end
 from pipeline.serving.server import CONSOLE_FILE, ServerState
 from pipeline.serving.torchserve.configuration import LOG_FILE
 
@@ -140,20 +139,18 @@ def startup_failure(log: Path) -> str | None:
     return None
 
 
-def server_failure(log: Path, code: int, reason: str | None = None) -> str:
+def server_failure(log: Path, code: int | None, reason: str | None = None) -> str:
     """Say why the server itself ended: what is known to keep it from running, its own reason, or an error in its log.
 
     Args:
         log: TorchServe's log; what Java says lies beside it.
-        code: exit code of the first process; negative for a signal.
+        code: exit code of the first process; negative for a signal, None where nobody saw it end.
         reason: what the first process left behind, if it did.
     """
     if (known := startup_failure(log)) is not None:
         return known
-    if code < 0:
-        return f"it was ended by {describe_signal(-code)}"
-    if reason is not None and "was ended by" in reason:
-        return reason
+    if code is None or code < 0 or (reason is not None and "was ended by" in reason):
+        return reason or described_end(code)
     lines = [line for line in _lines(log) if not _NOISE.search(line)]
     errors = [line.rpartition("|")[2] for line in lines if _ERROR.search(line)]
     return (errors or lines or [reason or f"exit code {code}, and nothing in its log"])[0]
