@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 # These options give up a proof, or work that was done: who wants one of them knows its name.
-_NEVER_SUGGESTED = ("--accept-host", "--force", "--no-served")
+_NEVER_SUGGESTED = ("--accept-host", "--force", "--no-auth", "--no-served")
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def _run(arguments: list[str]) -> int:
         with terminated_as_interrupt(), faults_of_the_user("this command"):
             reserve_for(arguments)
             _check_launch(arguments)
-            code = app(arguments, standalone_mode=False)
+            code = app(arguments, prog_name="pipeline", standalone_mode=False)
         flush_answer()
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
@@ -134,9 +134,6 @@ def _usage(error: Exception, message: str) -> str:
 
     A slip of the pen must not lead to an option that gives up a proof or work that was done.
     """
-    if getattr(error, "option_name", None) == "--host":
-        message = "No such option: --host: a server listens on 127.0.0.1 alone, and others reach it through a proxy"
-        return f"{message}; see README.md"
     possibilities = getattr(error, "possibilities", None)
     if possibilities:
         possibilities[:] = [name for name in possibilities if name not in _NEVER_SUGGESTED]

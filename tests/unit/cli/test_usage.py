@@ -28,15 +28,16 @@ from pipeline import cli
             ),
         ),
         (
-            ["serve", "--host", "10.0.0.1"],  # not --accept-host
+            ["serve", "--host", "10.0.0.1"],
             (
-                "No such option: --host: a server listens on 127.0.0.1 alone, and others reach it through a proxy; "
-                "see README.md"
+                "--host 10.0.0.1: expected a token that clients must bring, found none; name a file with --token-file, "
+                "set PIPELINE_TOKEN, or let everybody in with --no-auth"
             ),
         ),
-        (["serve", "--accept-hosts"], "No such option: --accept-hosts"),
+        (["serve", "--accept-hosts"], "No such option: --accept-hosts (Possible options: --allow-host, --host)"),
+        (["serve", "--no-aut"], "No such option: --no-aut"),
         (["build", "--forse"], "No such option: --forse (Possible options: --set)"),
-        (["serve", "--prot", "8080"], "No such option: --prot (Possible options: --port)"),
+        (["serve", "--prot", "8080"], "No such option: --prot (Possible options: --host, --port)"),
         (
             ["verify", "digits.mar", "--rank"],
             "digits.mar: expected a run directory with --rank, found an archive; leave the option out",

@@ -30,11 +30,12 @@ def test_a_server_that_a_build_runs_for_itself_is_marked_and_left_alone(
     write_state(replace(state, port=8081))
     assert prediction_endpoint(None).url == "http://127.0.0.1:8081/predictions/tiny"
 
-    cli.serving.status()
+    with pytest.raises(ServerError, match=r":8081/predictions/tiny: expected a server that is ready, found"):
+        cli.serving.status()
     shown = capsys.readouterr().out.splitlines()
     marked = [line.endswith("; of a build or bench that runs now and will end it") for line in shown]
     assert (len(shown), marked) == (2, [False, True])
-    cli.serving.status(port=8081)
+    cli.serving.status(port=9999)
     assert len(capsys.readouterr().out.splitlines()) == 1
     with pytest.raises(ServerError, match="port 1: expected a server started by `pipeline serve`, found 8081, 9999"):
         cli.serving.status(port=1)
