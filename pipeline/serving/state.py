@@ -18,6 +18,7 @@ import psutil
 from pipeline._handlers.description_checks import checked_name
 from pipeline.engine.places import require_folder, user_folder
 from pipeline.serving.ended import forget_ended, keep_ended
+from pipeline.serving.front.plan import TOLD_FILE
 from pipeline.serving.server import ServerState
 from pipeline.serving.table import SERVERS
 
@@ -78,7 +79,8 @@ def read_states() -> list[ServerState]:
         elif state.alive:
             states.append(state)
         elif not leftover_processes(state):
-            if state.ready and not (state.private or state.stopping):
+            told = state.stopping or Path(state.folder, TOLD_FILE).exists()
+            if state.ready and not (state.private or told):
                 keep_ended(state, SERVERS[state.server].failure(state, None), state_folder())
             remove_state(state)
         else:

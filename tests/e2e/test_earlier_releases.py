@@ -9,8 +9,8 @@ import pytest
 from pipeline.archive.mar import read_archive
 from pipeline.serving.address import endpoint_of
 from pipeline.serving.client import predict_logits
+from pipeline.serving.golden_question import golden_question
 from pipeline.serving.lifecycle import running_server
-from pipeline.serving.workers import golden_request
 from tests.faulty_archives import made_again
 
 ARCHIVES = sorted(Path(__file__).parents[1].joinpath("data", "archives").glob("*.mar"))
@@ -32,8 +32,8 @@ def evil_twin(path: Path, folder: Path, canary: Path) -> Path:
 def test_what_an_archive_brings_does_not_run(tmp_path: Path) -> None:
     twin, canary = evil_twin(ARCHIVES[0], tmp_path, tmp_path / "ran"), tmp_path / "ran"
     with running_server(twin) as server:  # ready: every worker has given the golden answers
-        body, content_type, _ = golden_request(read_archive(twin))
-        answer = predict_logits(endpoint_of(server), body, content_type)
+        question = golden_question(read_archive(twin))
+        answer = predict_logits(endpoint_of(server), question.body, question.content_type)
     assert answer.digest == read_archive(twin).digest
     assert not canary.exists()
 

@@ -57,12 +57,14 @@ class AsgiServer:
     def configure(self, folder: Path, archive: Archive, settings: ServeSettings) -> Command:
         """Unpack the archive, and write the settings and an empty board."""
         from pipeline.serving.asgi.settings import MODEL_FOLDER, Settings
+        from pipeline.serving.golden_question import golden_question
 
         if settings.trust:
             raise UsageError(
                 "--trust: expected TorchServe, which runs an archive's own handler, found --server asgi; leave out one"
             )
         archive.unpack(folder / MODEL_FOLDER)
+        golden_question(archive, accepted=settings.accept_host).write(folder)
         drain_s = self.drain_s - _MARGIN_S
         Settings(accept_host=settings.accept_host, drain_s=drain_s, most=most_together(archive, settings)).write(folder)
         own_environment = module_environment(threads=archive.serving.runtime.threads)

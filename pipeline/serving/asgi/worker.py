@@ -24,6 +24,7 @@ from pipeline.serving.front.board import Board, WorkerState
 from pipeline.serving.front.carrier import Carrier
 from pipeline.serving.front.local import LocalEngine
 from pipeline.serving.front.plan import BOARD_FILE, REFUSED
+from pipeline.serving.question import Question
 
 _COUNT_S = 0.5
 
@@ -50,7 +51,13 @@ async def _serve(folder: Path, settings: Settings, predictor: Predictor, place: 
     loop = asyncio.get_running_loop()
     board, door = Board(folder / BOARD_FILE), Door.read(folder)
     row = board.rows[place]
-    front = Front(LocalEngine(predictor, row, most=settings.most), board=board, row=row, access=Access(door))
+    front = Front(
+        LocalEngine(predictor, row, most=settings.most),
+        board=board,
+        row=row,
+        access=Access(door),
+        question=Question.read(folder),
+    )
 
     def has_more_than_its_part() -> bool:
         row.connections = carrier.connections

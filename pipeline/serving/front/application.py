@@ -8,8 +8,9 @@ import time
 from collections.abc import Mapping
 from itertools import count
 
+from pipeline._handlers.answer_size import Extras
 from pipeline._handlers.bad_request import BadRequest
-from pipeline._handlers.exchange import WORKER_HEADER, refusal
+from pipeline._handlers.exchange import WORKER_HEADER, Incoming, refusal
 from pipeline._handlers.request import MAX_BODY_BYTES
 from pipeline.serving.front.access import Access
 from pipeline.serving.front.answer import METRICS, TEXT, Answer, json_answer, refused
@@ -18,6 +19,7 @@ from pipeline.serving.front.board import STEPS, Board, Row
 from pipeline.serving.front.engine import Engine
 from pipeline.serving.front.exchange import Receive, Scope, Send
 from pipeline.serving.front.exposition import exposition
+from pipeline.serving.question import Question
 
 _LOGGER = logging.getLogger(__name__)
 _WHOLE = STEPS.index("whole")
@@ -38,13 +40,15 @@ class Front:
         board: the board of all processes.
         row: the row of this one.
         access: who may ask.
+        question: what the engine must answer right to be ready.
     """
 
-    def __init__(self, engine: Engine, *, board: Board, row: Row, access: Access) -> None:
+    def __init__(self, engine: Engine, *, board: Board, row: Row, access: Access, question: Question) -> None:
         self._engine = engine
         self._board = board
         self._row = row
         self._access = access
+        self._question = question
         self._worker = str(os.getpid()).encode()
         self._numbers = count(1)
         self._proven: tuple[float, bool] = (-_PROOF_S, False)
@@ -87,9 +91,9 @@ class Front:
             return await self._pages[path]()
         name = _model_of(path)
         if name is None:
-            return refused(404, "no such path", expected=f"{_PREDICTIONS}{self._engine.name}", found=path)
-        if name != self._engine.name:
-            return refused(404, "no such model", expected=self._engine.name, found=name)
+            return refused(404, "no such path", expected=f"{_PREDICTIONS}{self._engine.serving.name}", found=path)
+        if name != self._engine.serving.name:
+            return refused(404, "no such model", expected=self._engine.serving.name, found=name)
         if scope["method"] != "POST":
             return refused(405, "another method", expected="POST", found=scope["method"])
         asked = Asked(
@@ -109,7 +113,7 @@ class Front:
 
     async def _metrics(self) -> Answer:
         engine = self._engine
-        text = exposition(self._board, name=engine.name, version=engine.version, digest=engine.digest)
+        text = exposition(self._board, name=engine.serving.name, version=engine.serving.version, digest=engine.digest)
         return Answer(200, text.encode(), METRICS)
 
     async def _readiness(self) -> Answer:
@@ -118,12 +122,20 @@ class Front:
         if ready == workers:
             when, right = self._proven
             if time.monotonic() - when > _PROOF_S:
-                right = await self._engine.answers_golden()
+                right = await self._is_right()
                 self._proven = time.monotonic(), right
             if right:
                 return json_answer({"ready": True, "workers": workers})
             return json_answer({"ready": False, "reason": "a golden answer is wrong"}, 503)
         return json_answer({"ready": False, "reason": f"{ready} of {workers} workers are ready"}, 503)
+
+    async def _is_right(self) -> bool:
+        """Ask the engine what it must answer right."""
+        question = self._question
+        response = await self._engine.respond(
+            Incoming(body=question.body, content_type=question.content_type, extras=Extras(logits=True))
+        )
+        return response.status == 200 and question.is_right(response.body, self._engine.serving, self._engine.digest)
 
     def _id_of(self, headers: Mapping[bytes, bytes]) -> bytes:
         """Return the id that the client gave its request, or a new one."""

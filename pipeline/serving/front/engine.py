@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Protocol
 
+from pipeline._handlers.description import Serving
 from pipeline._handlers.exchange import Incoming, Response
 
 
@@ -13,21 +14,15 @@ class Engine(Protocol):
     """A model that is ready to answer.
 
     Attributes:
-        name: the model's name.
-        version: its version.
-        digest: digest of the archive's description.
+        serving: the model's description.
+        digest: digest of this description.
     """
 
-    name: str
-    version: str
+    serving: Serving
     digest: str
 
     def respond(self, incoming: Incoming) -> Awaitable[Response]:
         """Answer a request; a busy engine answers 503 at once. What goes wrong is in the response, not raised."""
-        ...
-
-    async def answers_golden(self) -> bool:
-        """Whether a golden input gets its golden answer now."""
         ...
 
 

@@ -38,8 +38,7 @@ class LocalEngine:
     """
 
     def __init__(self, predictor: Predictor, row: Row, *, most: int) -> None:
-        serving = predictor.serving
-        self.name, self.version, self.digest = serving.name, serving.version, predictor.digest
+        self.serving, self.digest = predictor.serving, predictor.digest
         self._predictor = predictor
         self._row = row
         self._seconds = predictor.limits.seconds
@@ -51,11 +50,6 @@ class LocalEngine:
     def respond(self, incoming: Incoming) -> asyncio.Future[Response]:
         """Answer a request together with those that wait beside it."""
         return (self._brief if self._is_brief(incoming) else self._long).submit(incoming)
-
-    async def answers_golden(self) -> bool:
-        """Replay one golden example."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._predictor.answers_golden)
 
     def _is_brief(self, incoming: Incoming) -> bool:
         """Whether a request is answered in a moment, whatever it holds."""

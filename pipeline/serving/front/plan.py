@@ -11,6 +11,8 @@ PLAN_FILE, BOARD_FILE, EVENTS_FILE = "plan.json", "board", "events.jsonl"
 REASON_FILE = "reason"
 # It is there once all workers were ready.
 PROVEN_FILE = "was-ready"
+# It is there once somebody told the server to end.
+TOLD_FILE = "told-to-end"
 # The first process puts the number of the open port in its place in a command.
 LISTENER = "{listener}"
 # Exit code of a child that must not serve here: another try would end the same way.

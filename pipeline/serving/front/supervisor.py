@@ -37,6 +37,7 @@ from pipeline.serving.front.plan import (
     PROVEN_FILE,
     REASON_FILE,
     REFUSED,
+    TOLD_FILE,
     Child,
     Plan,
 )
@@ -199,6 +200,7 @@ class Supervisor:
         """Ask the children to end, one after the other in their order."""
         if not self._leaving:
             self._leaving = True
+            (self._folder / TOLD_FILE).touch()
             self._unready.ignore()
             self._listener.close()
             self._leaver = self._loop.create_task(self._leave_in_order())

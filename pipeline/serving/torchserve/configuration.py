@@ -17,6 +17,7 @@ from pipeline.archive.mar import Archive
 from pipeline.engine.environment import allowed_environment
 from pipeline.engine.places import mounted_noexec, require_temp
 from pipeline.errors import ServerError, UsageError
+from pipeline.serving.golden_question import golden_question
 from pipeline.serving.ports import choose_port
 from pipeline.serving.server import ServeSettings
 from pipeline.serving.torchserve.checks import unfit_temp
@@ -142,6 +143,7 @@ def write_configuration(folder: Path, archive: Archive, settings: ServeSettings)
     (folder / "config.properties").write_text(lines, encoding="utf-8")
     (folder / "log4j2.xml").write_text(_LOGGING.format(log=folder / LOG_FILE), encoding="utf-8")
     (folder / SERVING_FILE).write_bytes(archive.members[SERVING_FILE])
+    golden_question(archive, accepted=settings.accept_host).write(folder)
     write_repaired_classes(folder / "classes")
 
 

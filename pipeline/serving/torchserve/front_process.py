@@ -26,6 +26,7 @@ from pipeline.serving.front.application import Front
 from pipeline.serving.front.board import Board
 from pipeline.serving.front.carrier import Carrier
 from pipeline.serving.front.plan import ANEW, BOARD_FILE, Plan
+from pipeline.serving.question import Question
 from pipeline.serving.torchserve.relay import Relay
 from pipeline.serving.torchserve.sockets import INFERENCE_SOCKET, MANAGEMENT_SOCKET
 
@@ -48,7 +49,7 @@ async def _serve(folder: Path, most: int, listener: socket.socket) -> int:
         most=most,
     )
     door = Door.read(folder)
-    front = Front(relay, board=board, row=row, access=Access(door))
+    front = Front(relay, board=board, row=row, access=Access(door), question=Question.read(folder))
     carrier = Carrier(front, tls=door.tls(), count_refusal=row.count_status)
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -49,7 +49,7 @@ class Relay:
     def __init__(
         self, serving: Serving, *, digest: str, inference: Path, management: Path, board: Board, most: int
     ) -> None:
-        self.name, self.version, self.digest = serving.name, serving.version, digest
+        self.serving, self.digest = serving, digest
         self._path = f"/predictions/{serving.name}"
         self._inference = Links(inference)
         self._management = Links(management)
@@ -63,12 +63,6 @@ class Relay:
     def respond(self, incoming: Incoming) -> asyncio.Future[Response]:
         """Answer a request; while no worker is ready, the answer is 503 at once."""
         return self._lane.submit(incoming) if self._board.ready else answered(_GONE)
-
-    async def answers_golden(self) -> bool:
-        """Whether TorchServe answers at all: its workers replay the golden batch before they are ready."""
-        with contextlib.suppress(LinkError):
-            return (await self._inference.ask("GET", "/ping", timeout_s=_MANAGEMENT_S)).status == 200
-        return False
 
     async def watch(self) -> None:
         """Keep the board in step with TorchServe's workers; return where none of them comes back."""
@@ -119,7 +113,7 @@ class Relay:
         """Ask TorchServe for its workers, and write on the board how each of them is."""
         workers = []
         try:
-            answer = await self._management.ask("GET", f"/models/{self.name}", timeout_s=_MANAGEMENT_S)
+            answer = await self._management.ask("GET", f"/models/{self.serving.name}", timeout_s=_MANAGEMENT_S)
             workers = [(int(worker["pid"]), worker["status"]) for worker in json.loads(answer.body)[0]["workers"]]
         except (LinkError, ValueError, LookupError, TypeError) as error:
             _LOGGER.debug("TorchServe does not describe its workers: %s", error)
