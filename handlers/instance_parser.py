@@ -27,10 +27,10 @@ _LONGEST_SCALAR = 400
 _TOO_LONG_SCALAR = re.compile(rf"[-+.0-9A-Za-z]{{{_LONGEST_SCALAR + 1}}}")
 # A list may have so many characters for each of its numbers, with the space around it, and so many more in all. Python
 # needs 0.2 ms for an integer of 4,300 digits, the longest that it reads.
-_LONGEST_NUMBER, _LONGEST_SPACE = 64, 65_536
+LONGEST_NUMBER, LONGEST_SPACE = 64, 65_536
 # Largest number of lists in one instance of an input whose sizes a request may choose, whatever it declares. They take
 # some 25 MB.
-_MOST_LISTS = 250_000
+MOST_LISTS = 250_000
 
 
 class Instances:
@@ -212,7 +212,7 @@ class Instances:
             BadRequest: the list does not fit the input.
         """
         numbers, lists = self._most[spec.name]
-        most = min(lists, _MOST_LISTS) if spec.dynamic_axes else lists
+        most = min(lists, MOST_LISTS) if spec.dynamic_axes else lists
         depth, openings, end = 0, 0, len(self._text)
         for bracket in _BRACKET.finditer(self._text, self._place):
             if bracket.group() == "[":
@@ -226,7 +226,7 @@ class Instances:
                     end = bracket.end()
                     break
         commas = self._text.count(",", self._place, end)
-        if commas >= numbers or end - self._place > _LONGEST_NUMBER * (commas + openings) + _LONGEST_SPACE:
+        if commas >= numbers or end - self._place > LONGEST_NUMBER * (commas + openings) + LONGEST_SPACE:
             raise self._wrong_shape(spec, where)
         return end
 
@@ -238,7 +238,7 @@ class Instances:
         )
 
     def _too_many_lists(self, where: str) -> BadRequest:
-        return BadRequest(f"{where}: too many lists", expected=f"at most {_MOST_LISTS}", found="more", status=413)
+        return BadRequest(f"{where}: too many lists", expected=f"at most {MOST_LISTS}", found="more", status=413)
 
     def _string(self) -> str:
         if not self._at('"'):

@@ -35,7 +35,19 @@ def input_array(value: Any, where: str, spec: InputSpec, *, words: bool = True) 
     Raises:
         BadRequest: the shape is another one, or a value is not one that the input takes.
     """
-    array = to_array(value, where, spec, words=words)
+    return as_input(to_array(value, where, spec, words=words), spec)
+
+
+def as_input(array: NDArray[Any], spec: InputSpec) -> NDArray[Any]:
+    """Check every value of an array from a JSON body, and cast it to the input's dtype.
+
+    Args:
+        array: values of any shape, in a dtype that holds whatever JSON may hold.
+        spec: the input.
+
+    Raises:
+        BadRequest: a value is not one that the input takes.
+    """
     if array.dtype.kind == "f" and not np.isinf(array).any():
         with np.errstate(over="ignore"):  # a value too large for float32 becomes infinite and is named below
             array = array.astype(np.float32)
@@ -75,9 +87,26 @@ def to_array(value: Any, where: str, spec: InputSpec, *, words: bool = True) -> 
     if not words:
         with suppress(TypeError, ValueError, OverflowError):
             return _convert_numbers(values, spec).reshape(shape)
-    kinds = set(map(type, values))
-    if list in kinds:
+    if list in set(map(type, values)):
         raise _wrong_shape(value, where, spec)
+    return number_array(values, where, spec).reshape(shape)
+
+
+def number_array(values: Sequence[Any], where: str, spec: InputSpec) -> NDArray[Any]:
+    """Turn numbers without any list around them into an array of one axis.
+
+    Args:
+        values: values of a JSON body.
+        where: the input, for messages.
+        spec: the input.
+
+    Returns:
+        An array of float64 for an input of float32, else of int64 or uint64, whichever holds the values.
+
+    Raises:
+        BadRequest: a value is not a number of the input's kind.
+    """
+    kinds = set(map(type, values))
     numbers = {int, float} if spec.dtype == "float32" else {int}
     if not kinds <= numbers | ({type(None)} if spec.missing else set()):
         raise _wrong_kind(kinds - numbers, where, spec)
@@ -85,7 +114,7 @@ def to_array(value: Any, where: str, spec: InputSpec, *, words: bool = True) -> 
         values = [math.nan if number is None else number for number in values]
     for dtype in (np.float64,) if spec.dtype == "float32" else (np.int64, np.uint64):
         with suppress(OverflowError):
-            return np.array(values, dtype=dtype).reshape(shape)
+            return np.array(values, dtype=dtype)
     raise BadRequest(f"{where}: wrong dtype", expected=_expected_kind(spec), found="a number that 64 bits do not hold")
 
 
