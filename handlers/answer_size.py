@@ -60,15 +60,17 @@ def most_instances(serving: Serving, longest: Mapping[str, Any], extras: Extras)
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerRoom:
-    """The limit on the instances in one answer.
+    """What one answer may hold.
 
     Args:
         most: largest number of instances.
         extras: what each answer holds besides the task's own fields, in words; empty if nothing.
+        tensors: names of the model's tensors, from which a request in the form `tensors` may choose.
     """
 
     most: int
     extras: str = ""
+    tensors: tuple[str, ...] = ()
 
     def require(self, instances: int) -> None:
         """Refuse a request whose answer might be too large, before more of it is decoded.

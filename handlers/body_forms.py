@@ -20,13 +20,15 @@ from .answer_size import AnswerRoom, Extras, longest_answer
 from .bad_request import BadRequest
 from .decode import InputSpec
 from .effort import Effort
-from .json_instances import JsonInstances
+from .json_instances import V1_MEDIA, JsonInstances
 from .limits import Deadline, Limits
 from .picture_body import PictureBody
 from .picture_kinds import describe_bytes, picture_kind
 from .pixel_budget import PixelBudget
 from .raw_body import RAW_MEDIA, RawBody, raw_length
 from .request import MAX_BODY_BYTES, FormName, FormNotTakenError, Request
+from .tensor_answer import output_shapes
+from .tensor_body import TENSORS_MEDIA, TensorBody
 
 if TYPE_CHECKING:
     from .description import Serving
@@ -49,7 +51,7 @@ class BodyForm(Protocol):
 
         Args:
             body: the body as received, neither empty nor too large.
-            media: the declared media type, in lower case without parameters; empty if there was none.
+            media: the declared media type, as `media_type` gives it; empty if there was none.
             inputs: the model's inputs.
             effort: the resources that the request may still use.
 
@@ -86,7 +88,7 @@ class JsonForm(BodyForm, Protocol):
         """
 
 
-JSON_FORMS: dict[FormName, JsonForm] = {"instances": JsonInstances()}
+JSON_FORMS: dict[FormName, JsonForm] = {"instances": JsonInstances(), "tensors": TensorBody()}
 # Messages name the forms in this order.
 FORMS: dict[FormName, BodyForm] = {"picture": PictureBody(), "raw": RawBody(), **JSON_FORMS}
 # This form refuses JSON that begins with no form's key, and says what it expected.
@@ -101,9 +103,13 @@ def form_of(body: bytes, media: str, inputs: Sequence[InputSpec]) -> FormName | 
 
     Args:
         body: the body as received.
-        media: the declared media type, in lower case without parameters; empty if there was none.
+        media: the declared media type, as `media_type` gives it; empty if there was none.
         inputs: the model's inputs.
     """
+    if media.startswith(TENSORS_MEDIA):
+        return "tensors"
+    if media == V1_MEDIA:
+        return "instances"
     if media == "application/json" or media.endswith("+json"):
         return _json_form(_first_key(body))
     picture = picture_kind(body) is not None
@@ -114,6 +120,13 @@ def form_of(body: bytes, media: str, inputs: Sequence[InputSpec]) -> FormName | 
     if media.startswith("image/") or picture:
         return "picture"
     return _json_form(_first_key(body)) if body.lstrip()[:1] == b"{" else None
+
+
+def media_type(content_type: str) -> str:
+    """Return the media type in lower case; without its parameters, unless a form reads them."""
+    content_type = content_type.strip().lower()
+    media = content_type.partition(";")[0].rstrip()
+    return content_type if media == TENSORS_MEDIA else media
 
 
 def decode_request(
@@ -152,7 +165,7 @@ def decode_request(
         json_form = _json_form(next(iter(body), None) if isinstance(body, Mapping) else None)
         return JSON_FORMS[json_form].decode_document(body, inputs, _with_room(effort, json_form, rooms))
     body = bytes(body)
-    media = content_type.partition(";")[0].strip().lower()
+    media = media_type(content_type)
     _require_readable(body, media, inputs)
     form = form_of(body, media, inputs)
     if form is None:
@@ -186,9 +199,12 @@ class AnswerRooms:
 
     def __init__(self, serving: Serving) -> None:
         longest = longest_answer(serving)
+        tensors = tuple(output_shapes(serving))
         choices = [Extras(logits=logits, decoded=decoded) for logits in (False, True) for decoded in (False, True)]
         self._rooms = {
-            (name, extras): AnswerRoom(most=form.most_instances(serving, longest, extras), extras=str(extras))
+            (name, extras): AnswerRoom(
+                most=form.most_instances(serving, longest, extras), extras=str(extras), tensors=tensors
+            )
             for name, form in FORMS.items()
             for extras in choices
         }
@@ -231,7 +247,7 @@ def _require_readable(body: bytes, media: str, inputs: Sequence[InputSpec]) -> N
     require_small(body)
     if not body:
         raise BadRequest("empty request body", expected=_accepted_bodies(inputs), found="0 bytes")
-    if body.startswith(_GZIP) and media != RAW_MEDIA:
+    if body.startswith(_GZIP) and media != RAW_MEDIA and not media.startswith(TENSORS_MEDIA):
         raise _packed_body("a body packed by gzip")
 
 

@@ -44,6 +44,17 @@ class ClassificationAnswer:
         ]
         return {**top[0], "top": top}
 
+    def tensors(self, serving: Serving, outputs: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        """Return the logits (N, K), and label, class index and probability (N,) of the most probable class."""
+        shares = probabilities(outputs, serving.activation)
+        indices = shares.argmax(axis=-1)
+        return {
+            "logits": outputs,
+            "label": np.array([serving.labels[index] for index in indices.tolist()], dtype=np.object_),
+            "class_id": indices.astype(np.int64),
+            "probability": shares.max(axis=-1),
+        }
+
     def longest(self, serving: Serving) -> dict[str, Any]:
         """Return an answer with the longest labels, and with the probabilities that take the most characters."""
         longest = heapq.nlargest(serving.top, serving.labels, key=lambda label: len(json.dumps(label)))

@@ -1,10 +1,14 @@
-"""The form of a JSON body, `{"instances": [...]}`; its answer is `{"predictions": [...]}`."""
+"""The form of a JSON body, `{"instances": [...]}`; its answer is `{"predictions": [...]}`.
+
+It is also the first version of KServe's protocol (`kserve/website`: docs/concepts/architecture/data-plane/
+v1-protocol.md), whose bodies may have the key `inputs` with the same meaning. That key belongs to another form, so a
+server says by the media type `V1_MEDIA` that a body is meant like that.
+"""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -21,7 +25,7 @@ from .effort import Effort
 from .instance_parser import Instances
 from .json_text import SMALL_JSON_BYTES, compact_json, json_text, object_keys, refused_unless_json, strict_decoder
 from .nested_lists import input_array
-from .picture_kinds import PICTURE_FILE
+from .picture_text import picture_of_text
 from .request import MAX_INSTANCES, Request
 from .sizes import require_sizes
 
@@ -29,7 +33,10 @@ if TYPE_CHECKING:
     from .description import Serving
     from .predictor import Predictor
 
-_KEY = "instances"
+# Media type that a server declares for a body that came to an address of KServe's protocol in its first version.
+V1_MEDIA = "application/vnd.kserve-v1+json"
+_KEY, _OTHER_KEY = "instances", "inputs"
+_BEGINS_WITH_OTHER_KEY = re.compile(rf'[ \t\n\r]*\{{[ \t\n\r]*"{_OTHER_KEY}"')
 
 
 class JsonInstances:
@@ -41,11 +48,12 @@ class JsonInstances:
         """Describe an object of one key."""
         return f'application/json {{"{_KEY}": [...]}}'
 
-    def decode(self, body: bytes, media: str, inputs: Sequence[InputSpec], effort: Effort) -> Request:  # noqa: ARG002
+    def decode(self, body: bytes, media: str, inputs: Sequence[InputSpec], effort: Effort) -> Request:
         """Decode each instance of the list; the instances of a large body are parsed one after the other."""
         example = _example(inputs)
         with refused_unless_json(example):
             text = json_text(body, inputs, example)
+        key = _OTHER_KEY if media == V1_MEDIA and _BEGINS_WITH_OTHER_KEY.match(text) else _KEY
         effort = replace(effort, words="true" in text or "false" in text)
         decoder = strict_decoder(inputs)
         sizes = [spec.shape[1] * spec.shape[2] for spec in inputs if spec.decoding is not None]
@@ -54,21 +62,13 @@ class JsonInstances:
         if len(body) <= SMALL_JSON_BYTES:
             with refused_unless_json(example):
                 document = decoder.decode(text)
-            return self.decode_document(document, inputs, effort)
-        instances = Instances(text, _KEY, inputs, decoder, example)
+            return _from_document(document, key, inputs, effort)
+        instances = Instances(text, key, inputs, decoder, example)
         return _from_instances(_read(instances, example), inputs, effort)
 
     def decode_document(self, document: object, inputs: Sequence[InputSpec], effort: Effort) -> Request:
         """Decode each instance of the list."""
-        if not isinstance(document, Mapping) or set(document) != {_KEY}:
-            content = object_keys(document) if isinstance(document, Mapping) else type(document).__name__
-            raise BadRequest("JSON of the wrong form", expected=_example(inputs), found=content)
-        instances = document[_KEY]
-        if not isinstance(instances, list) or not 1 <= len(instances) <= MAX_INSTANCES:
-            raise _wrong_number(
-                f"{len(instances)} of them" if isinstance(instances, list) else type(instances).__name__, inputs
-            )
-        return _from_instances(instances, inputs, effort)
+        return _from_document(document, _KEY, inputs, effort)
 
     def most_instances(self, serving: Serving, longest: Mapping[str, Any], extras: Extras) -> int:
         """Count the instances whose answers fit into the list."""
@@ -77,6 +77,18 @@ class JsonInstances:
     def encode(self, predictor: Predictor, request: Request, logits: NDArray[np.float32], extras: Extras) -> bytes:
         """Write the list of answers, in the order of the instances."""
         return compact_json({"predictions": predictor.answers(request, logits, extras)})
+
+
+def _from_document(document: object, key: str, inputs: Sequence[InputSpec], effort: Effort) -> Request:
+    if not isinstance(document, Mapping) or set(document) != {key}:
+        content = object_keys(document) if isinstance(document, Mapping) else type(document).__name__
+        raise BadRequest("JSON of the wrong form", expected=_example(inputs), found=content)
+    instances = document[key]
+    if not isinstance(instances, list) or not 1 <= len(instances) <= MAX_INSTANCES:
+        raise _wrong_number(
+            f"{len(instances)} of them" if isinstance(instances, list) else type(instances).__name__, inputs
+        )
+    return _from_instances(instances, inputs, effort)
 
 
 def _read(instances: Iterable[Any], example: str) -> Iterator[Any]:
@@ -141,26 +153,10 @@ def _value(value: Any, index: int, spec: InputSpec, inputs: Sequence[InputSpec],
         if spec.decoding is None or set(value) != {"b64"} or not isinstance(value["b64"], str):
             form = "nested lists, or " if spec.decoding else "nested lists: "
             raise BadRequest(f"{where}: wrong form", expected=form + _example(inputs), found=object_keys(value))
-        return decode_image(_from_base64(value["b64"], where, inputs), spec, effort.pixels)
+        return decode_image(picture_of_text(value["b64"], where, _example(inputs)), spec, effort.pixels)
     if isinstance(value, str) and spec.decoding is not None:
         raise BadRequest(f"{where}: wrong form", expected=_example(inputs), found=f"text, {value[:16]!r}...")
     return input_array(value, where, spec, words=effort.words)
-
-
-def _from_base64(text: str, where: str, inputs: Sequence[InputSpec]) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        if text.startswith("data:"):
-            reason = "a data URL; leave out all up to its comma"
-        elif len(text.split(maxsplit=1)) != 1 or text != text.strip():
-            reason = "spaces or line breaks"
-        elif "-" in text or "_" in text:
-            reason = "the alphabet for URLs, with - and _ instead of + and /"
-        else:
-            reason = str(error)
-        expected = f"standard base64 of {PICTURE_FILE}, in one line: {_example(inputs)}"
-        raise BadRequest(f"{where}: not base64", expected=expected, found=reason) from error
 
 
 def _example(inputs: Sequence[InputSpec]) -> str:

@@ -46,14 +46,18 @@ class MultiLabelAnswer:
         The labels may be none. How many labels `top` holds does not depend on the thresholds.
         """
         shares = label_probabilities(outputs, serving.activation)
-        # `check` found them right when the archive was read.
-        reached = shares >= np.asarray(serving.task_settings.get("threshold", _THRESHOLD), np.float64)
+        reached = _reached(serving, shares)
         order: list[int] = np.argsort(-shares, kind="stable").tolist()
         entries = [
             {"label": serving.labels[index], "class_id": index, "probability": float(shares[index])} for index in order
         ]
         given = [entry for index, entry in zip(order, entries, strict=True) if reached[index]]
         return {"labels": given, "top": entries[: serving.top]}
+
+    def tensors(self, serving: Serving, outputs: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        """Return the logits (N, K), whether each label is given (N, K), and the probability of each (N, K)."""
+        shares = label_probabilities(outputs, serving.activation)
+        return {"logits": outputs, "given": _reached(serving, shares), "probability": shares}
 
     def longest(self, serving: Serving) -> dict[str, Any]:
         """Return an answer of all labels, with the probabilities that take the most characters."""
@@ -100,6 +104,12 @@ class MultiLabelAnswer:
         """Write the labels, joined by semicolons, and the probability of each label, given or not."""
         labels = ";".join(entry["label"] for entry in self.tell(serving, outputs)["labels"])
         return (labels, *label_probabilities(outputs, serving.activation).tolist())
+
+
+def _reached(serving: Serving, shares: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell which probabilities (..., K) reach the threshold of their label; `check` found the thresholds right."""
+    reached: NDArray[np.bool_] = shares >= np.asarray(serving.task_settings.get("threshold", _THRESHOLD), np.float64)
+    return reached
 
 
 def _entry(entry: Mapping[str, Any]) -> str:

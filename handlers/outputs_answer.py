@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .outputs import OutputSpec, split_outputs
+from .outputs import OutputSpec, shortest_digits, split_outputs
 
 if TYPE_CHECKING:
     from .description import Serving
@@ -34,10 +34,12 @@ class OutputsAnswer:
 
     def tell(self, serving: Serving, outputs: NDArray[np.float32]) -> dict[str, Any]:
         """Turn one instance's outputs, (K,), into the answer that a client gets."""
-        # The fewest digits that give the same float32 again take half of the characters.
-        written = outputs.astype(np.str_).astype(np.float64)
-        arrays = split_outputs(written[np.newaxis], serving.outputs)
+        arrays = split_outputs(shortest_digits(outputs)[np.newaxis], serving.outputs)
         return {"outputs": {name: values[0].tolist() for name, values in arrays.items()}}
+
+    def tensors(self, serving: Serving, outputs: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        """Return the outputs (N, *shape) by their own names."""
+        return split_outputs(outputs, serving.outputs)
 
     def longest(self, serving: Serving) -> dict[str, Any]:
         """Return an answer with the numbers that take the most characters."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from numpy.typing import NDArray
@@ -14,7 +15,22 @@ MAX_BODY_BYTES = 6_553_500
 MAX_INSTANCES = 1024
 
 # Name of the form of a body, and so of its answer; `handlers.body_forms` has an entry for each.
-FormName = Literal["picture", "raw", "instances"]
+FormName = Literal["picture", "raw", "instances", "tensors"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorWishes:
+    """What a request in the form `tensors` says of its answer.
+
+    Args:
+        id: identifier that the answer repeats; None for none.
+        outputs: for each tensor that the answer shall hold, whether as binary data, by name; empty for all tensors.
+        binary: whether all tensors shall be binary data, where `outputs` is empty.
+    """
+
+    id: str | None = None
+    outputs: Mapping[str, bool] = field(default_factory=dict)
+    binary: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +41,13 @@ class Request:
         instances: one array per input name for each example; arrays have the inputs' dtypes and shapes.
         form: form of the body; the answer is written in it too.
         listed: whether the body was a list of instances; then a message numbers them.
+        wishes: what the request says of its answer, where its form lets it.
     """
 
     instances: tuple[dict[str, NDArray[Any]], ...]
     form: FormName
     listed: bool
+    wishes: TensorWishes = TensorWishes()
 
 
 class FormNotTakenError(Exception):

@@ -18,17 +18,19 @@ class RuntimeFacts:
         library: package that computes the answers.
         ending: ending of the model files that the runtime loads; it decides by the ending how to load a file.
         settled_call: number of the first call of a shape that runs the same code as every later call.
+        platform: name of such a file in the Open Inference Protocol, which has a list of them.
     """
 
     library: str
     ending: str
     settled_call: int
+    platform: str
 
 
 RUNTIMES: dict[RuntimeKind, RuntimeFacts] = {
     # ONNX Runtime optimizes and compiles everything when it loads a file.
-    "onnxruntime": RuntimeFacts(library="onnxruntime", ending=".onnx", settled_call=1),
+    "onnxruntime": RuntimeFacts(library="onnxruntime", ending=".onnx", settled_call=1, platform="onnx_onnxv1"),
     # TorchScript's executor records shapes on the first call, compiles on the second, and runs the result from the
     # third.
-    "torchscript": RuntimeFacts(library="torch", ending=".pt", settled_call=3),
+    "torchscript": RuntimeFacts(library="torch", ending=".pt", settled_call=3, platform="pytorch_torchscript"),
 }

@@ -51,6 +51,13 @@ class Answer(Protocol):
             outputs: the model's outputs for one instance, (K,), finite.
         """
 
+    def tensors(self, serving: Serving, outputs: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        """Turn the outputs for several instances, (N, K), into tensors by name, whose first axis is the instances.
+
+        The network's own outputs come first, and are the only tensors of float32; texts, of object dtype, are labels.
+        The names, dtypes and shapes behind the first axis are the same for all outputs of a model.
+        """
+
     def longest(self, serving: Serving) -> dict[str, Any]:
         """Return an answer that takes at least as many bytes as any other."""
 

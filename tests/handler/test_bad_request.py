@@ -64,7 +64,7 @@ def test_parsed_json_that_is_no_object_is_named(body: object, found: str) -> Non
         (b"[" * 60_000, JSON, GREY, "request body is not JSON: expected"),
         (b"[" * 100_000, JSON, GREY, f"JSON of the wrong form: expected {EXAMPLE}, found [[["),
         (b"[1]", JSON, GREY, f"JSON of the wrong form: expected {EXAMPLE}, found list"),
-        (b'{"inputs": [1]}', JSON, GREY, f"JSON of the wrong form: expected {EXAMPLE}, found an object with the keys"),
+        (b'{"input": [1]}', JSON, GREY, f"JSON of the wrong form: expected {EXAMPLE}, found an object with the keys"),
         (
             b'{"instances": []}',
             JSON,
@@ -203,8 +203,16 @@ def test_base64_in_other_forms_is_told_the_one_that_works(instance: object, foun
         ([{"b64": WHOLE}], "list"),
         (WHOLE, "str"),
         ({"instances": {"b64": WHOLE}}, "dict"),
-        ({"inputs": [{"name": "image", "datatype": "BYTES", "data": [WHOLE]}]}, "an object with the keys ['inputs']"),
         ({"instances": [{"b64": WHOLE}], "parameters": {}}, "an object with the keys ['instances', 'parameters']"),
+        ({"parameters": {}, "instances": [{"b64": WHOLE}]}, "an object with the keys ['instances', 'parameters']"),
+        (
+            {"signature_name": "serving_default", "instances": [1]},
+            "an object with the keys ['instances', 'signature_name']",
+        ),
+        (
+            {"instances": [{"image_bytes": {"b64": WHOLE}, "key": "1"}]},
+            "an object with the keys ['image_bytes', 'key']",
+        ),
     ],
 )
 def test_documents_of_other_servers_are_told_the_form_that_works(document: object, found: str) -> None:
