@@ -74,7 +74,7 @@ def test_only_who_has_the_token_is_let_in(
         assert (answer.status_code, set(answer.json()) >= {"label", "digest"}) == (200, True)
         # Probes of an orchestrator have no token, and learn nothing else.
         assert client.get("/livez").text == "ok\n"
-        assert client.get("/readyz").json() == {"ready": True, "workers": 2}
+        assert client.get("/readyz").json() == {"name": "tiny", "ready": True, "workers": 2}
 
 
 def test_plain_http_is_not_answered(closed: ServerState) -> None:

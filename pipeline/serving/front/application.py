@@ -16,6 +16,8 @@ from pipeline.serving.front.access import Access
 from pipeline.serving.front.answer import METRICS, TEXT, Answer, json_answer, refused
 from pipeline.serving.front.asked import Asked, incoming
 from pipeline.serving.front.board import STEPS, Board, Row
+from pipeline.serving.front.descriptions import descriptions, readiness_paths
+from pipeline.serving.front.dialects import Dialect, predictions
 from pipeline.serving.front.engine import Engine
 from pipeline.serving.front.exchange import Receive, Scope, Send
 from pipeline.serving.front.exposition import exposition
@@ -23,7 +25,6 @@ from pipeline.serving.question import Question
 
 _LOGGER = logging.getLogger(__name__)
 _WHOLE = STEPS.index("whole")
-_PREDICTIONS, _KSERVE, _PREDICT = "/predictions/", "/v1/models/", ":predict"
 _WORKER = WORKER_HEADER.lower().encode()
 _REQUEST_ID = b"x-request-id"
 _LONGEST_ID = 128
@@ -52,9 +53,14 @@ class Front:
         self._worker = str(os.getpid()).encode()
         self._numbers = count(1)
         self._proven: tuple[float, bool] = (-_PROOF_S, False)
+        serving = engine.serving
+        ready = readiness_paths(serving)
         # Probes bring no token.
-        self._probes = {"/livez": self._life, "/readyz": self._readiness}
-        self._pages = {"/ping": self._health, "/metrics": self._metrics}
+        self._probes = {"/livez": self._life, "/v2/health/live": self._life}
+        self._probes |= dict.fromkeys((path for path, open_ in ready.items() if open_), self._readiness)
+        self._questions = {"/metrics": self._metrics} | dict.fromkeys(ready, self._readiness)
+        self._descriptions = descriptions(serving, engine.digest)
+        self._predictions = predictions(serving)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; see the ASGI specification, version 3."""
@@ -87,29 +93,33 @@ class Front:
         may_not = self._access.refuse(headers)
         if may_not is not None:
             return may_not
-        if path in self._pages:
-            return await self._pages[path]()
-        name = _model_of(path)
-        if name is None:
-            return refused(404, "no such path", expected=f"{_PREDICTIONS}{self._engine.serving.name}", found=path)
-        if name != self._engine.serving.name:
-            return refused(404, "no such model", expected=self._engine.serving.name, found=name)
+        if path in self._questions:
+            return await self._questions[path]()
+        if path in self._descriptions:
+            return self._descriptions[path]()
+        dialect = self._predictions.get(path)
+        if dialect is None:
+            return refused(404, "nothing is answered here", expected=" or ".join(self._predictions), found=path)
         if scope["method"] != "POST":
             return refused(405, "another method", expected="POST", found=scope["method"])
+        return await self._predict(dialect, scope, headers, await _whole_body(receive))
+
+    async def _predict(self, dialect: Dialect, scope: Scope, headers: Mapping[bytes, bytes], body: bytes) -> Answer:
+        """Answer a request for predictions in its dialect."""
         asked = Asked(
             headers=headers,
             content_types=_values(scope, b"content-type"),
             encodings=_values(scope, b"content-encoding"),
-            body=await _whole_body(receive),
+            body=body,
         )
-        response = await self._engine.respond(incoming(asked))
-        return Answer(response.status, response.body, worker=response.worker)
+        try:
+            response = await self._engine.respond(incoming(asked, dialect))
+        except BadRequest as problem:
+            response = refusal(problem)
+        return dialect.answer(response)
 
     async def _life(self) -> Answer:
         return Answer(200, b"ok\n", TEXT)
-
-    async def _health(self) -> Answer:
-        return json_answer({"status": "Healthy"})
 
     async def _metrics(self) -> Answer:
         engine = self._engine
@@ -125,7 +135,7 @@ class Front:
                 right = await self._is_right()
                 self._proven = time.monotonic(), right
             if right:
-                return json_answer({"ready": True, "workers": workers})
+                return json_answer({"name": self._engine.serving.name, "ready": True, "workers": workers})
             return json_answer({"ready": False, "reason": "a golden answer is wrong"}, 503)
         return json_answer({"ready": False, "reason": f"{ready} of {workers} workers are ready"}, 503)
 
@@ -143,15 +153,6 @@ class Front:
         if given is not None and 0 < len(given) <= _LONGEST_ID and given.isascii() and b" " not in given:
             return given
         return b"%s-%d" % (self._worker, next(self._numbers))
-
-
-def _model_of(path: str) -> str | None:
-    """Return the name of the model in a path; None where the path is of no known form."""
-    if path.startswith(_PREDICTIONS):
-        return path[len(_PREDICTIONS) :]
-    if path.startswith(_KSERVE) and path.endswith(_PREDICT):
-        return path[len(_KSERVE) : -len(_PREDICT)]
-    return None
 
 
 def _values(scope: Scope, name: bytes) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from pipeline._handlers.bad_request import BadRequest
 from pipeline._handlers.body_forms import require_no_encoding, require_small
 from pipeline._handlers.exchange import DECODED_HEADER, LOGITS_HEADER, Incoming
 from pipeline._handlers.request_fields import body_of, require_one_content_type
+from pipeline.serving.front.dialects import Dialect
 from pipeline.serving.front.form import FORM, fields_of
 
 _LOGITS, _DECODED = LOGITS_HEADER.lower().encode(), DECODED_HEADER.lower().encode()
@@ -33,8 +34,12 @@ class Asked:
     body: bytes
 
 
-def incoming(asked: Asked) -> Incoming:
+def incoming(asked: Asked, dialect: Dialect) -> Incoming:
     """Return what the model is asked; of a form, the field that counts.
+
+    Args:
+        asked: the request.
+        dialect: the dialect of its address.
 
     Raises:
         BadRequest: the headers contradict each other, the body is too large, or the form has no such field.
@@ -50,5 +55,6 @@ def incoming(asked: Asked) -> Incoming:
         raise BadRequest(
             "content type too long", expected=f"at most {_LONGEST_TYPE} characters", found=str(len(content_type))
         )
+    content_type = dialect.content_type(content_type, asked.headers)
     extras = Extras(logits=_LOGITS in asked.headers, decoded=_DECODED in asked.headers)
     return Incoming(body=body, content_type=content_type, extras=extras)
