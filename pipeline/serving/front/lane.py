@@ -75,7 +75,12 @@ class Lane:
         batch = self._next_batch(began)
         if not batch:
             return
-        result = self._work([incoming for incoming, _ in batch])
+        try:
+            result = self._work([incoming for incoming, _ in batch])
+        except Exception as error:  # noqa: BLE001 - each client is told
+            self._fail(error, batch)
+            self._wake()
+            return
         if isinstance(result, Awaitable):
             self._free -= 1
             task = self._loop.create_task(self._finish_later(result, batch, began))
@@ -111,14 +116,17 @@ class Lane:
         try:
             responses = await result
         except Exception as error:  # noqa: BLE001 - each client is told
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(error)
+            self._fail(error, batch)
         else:
             self._finish(responses, batch, began)
         finally:
             self._free += 1
             self._wake()
+
+    def _fail(self, error: Exception, batch: Sequence[tuple[Incoming, asyncio.Future[Response]]]) -> None:
+        for _, future in batch:
+            if not future.done():
+                future.set_exception(error)
 
     def _finish(
         self,

@@ -133,12 +133,18 @@ def test_a_queue_has_an_end(board: Board) -> None:
     assert (statuses.count(200), statuses.count(503), statuses[-1]) == (1024, 76, 503)
 
 
-def test_a_client_that_went_away_costs_nothing_and_a_failure_is_told_to_each(board: Board) -> None:
+@pytest.mark.parametrize("later", [False, True])
+def test_a_client_that_went_away_costs_nothing_and_a_failure_is_told_to_each(board: Board, *, later: bool) -> None:
     asked: list[bytes] = []
 
-    async def work(batch: Sequence[Incoming]) -> list[Response]:
+    def now(batch: Sequence[Incoming]) -> list[Response]:
         asked.extend(incoming.body for incoming in batch)
         raise OSError("planted")
+
+    async def in_time(batch: Sequence[Incoming]) -> list[Response]:
+        return now(batch)
+
+    work = in_time if later else now
 
     async def ask() -> list[Any]:
         lane = lane_of(board, work)
