@@ -23,7 +23,7 @@ unexport UV_PYTHON UV_SYSTEM_PYTHON UV_TARGET UV_PREFIX UV_PROJECT_ENVIRONMENT
 
 COMPILE := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-.PHONY: help set-up demo test test-all check bench peers lock clean
+.PHONY: help set-up demo test test-all check bench bench-serving peers lock clean
 
 help: ## say what there is
 	@echo "usage: make TARGET, where TARGET is"
@@ -51,9 +51,14 @@ bench: $(STAMP) ## time the default recipe's candidates again on this host (a bu
 	@test -f runs/fashion-cnn/smoke/smoke.json || $(PYTHON) -m pipeline build
 	$(PYTHON) -m pipeline bench runs/fashion-cnn
 
+bench-serving: $(STAMP) ## time both servers beside what people write themselves (needs wrk; a build comes first if there is no archive)
+	@test -f model_store/fashion-cnn.mar || $(PYTHON) -m pipeline build
+	@PYTHON=$(PYTHON) VENV=benchmarks/.venv-serving LOCK=benchmarks/serving-requirements.lock bash benchmarks/set-up
+	$(PYTHON) -m benchmarks.serving model_store/fashion-cnn.mar
+
 peers: $(STAMP) ## compare with other tools, in an environment of its own (RUN=DIR: another run; 6 GB more)
 	@test -n "$(RUN)" || test -f runs/fashion-cnn/smoke/smoke.json || $(PYTHON) -m pipeline build
-	@PYTHON=$(PYTHON) bash benchmarks/set-up
+	@PYTHON=$(PYTHON) VENV=benchmarks/.venv LOCK=benchmarks/requirements.lock bash benchmarks/set-up
 	benchmarks/.venv/bin/python -m benchmarks.compare $(or $(RUN),runs/fashion-cnn)
 
 lock: $(STAMP) ## renew requirements.lock, docker/*.lock and benchmarks/requirements.lock after a change of the ranges (UPGRADE=1: newest versions)
@@ -62,9 +67,10 @@ lock: $(STAMP) ## renew requirements.lock, docker/*.lock and benchmarks/requirem
 	$(UV) $(COMPILE) --upgrade --constraints requirements.lock --output-file docker/requirements-torch.lock docker/requirements-torch.in
 	test -z "$(UPGRADE)" || cp requirements.lock benchmarks/requirements.lock # its pins first, then the newest of the rest
 	$(UV) $(COMPILE) --output-file benchmarks/requirements.lock pyproject.toml benchmarks/requirements.in
+	$(UV) $(COMPILE) --upgrade --constraints requirements.lock --output-file benchmarks/serving-requirements.lock benchmarks/serving-requirements.in
 
 clean: ## remove .venv, runs, archives and caches (downloaded data stays; stop a server first: pipeline stop)
-	rm -rf $(VENV) benchmarks/.venv runs dist build model_store/*.mar .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) benchmarks/.venv benchmarks/.venv-serving runs dist build model_store/*.mar .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find pipeline handlers tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp holds the place and the Python it was made for: a checkout that was moved, or whose Python went, sets up again.
