@@ -353,12 +353,15 @@ def _end(state: ServerState, started: subprocess.Popen[str] | None = None) -> No
                 process.kill()
             elif first is None or process == first:  # the first process ends the others in order
                 process.terminate()
-    _, alive = psutil.wait_procs(list(processes.values()), timeout=SERVERS[state.server].drain_s)
-    # A worker that the server started while it was being ended is on nobody's list yet.
-    for process in {*alive, *leftover_processes(state)}:
+    awaited = [*processes.values()] if first is None or state.private else [first]
+    psutil.wait_procs(awaited, timeout=SERVERS[state.server].drain_s)
+    # What ties a server to this process outlives it. A worker that the server started while it was being ended is on
+    # nobody's list yet.
+    rest = {*processes.values(), *leftover_processes(state)}
+    for process in rest:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    _, alive = psutil.wait_procs(alive, timeout=_KILLED_S)
+    _, alive = psutil.wait_procs(list(rest), timeout=_KILLED_S)
     if alive:
         pids = ", ".join(str(process.pid) for process in alive)
         raise ServerError(f"{state.url}: expected all processes to end, found {pids} still running")

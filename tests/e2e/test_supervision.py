@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -25,6 +27,7 @@ from pipeline.serving.front.plan import EVENTS_FILE
 from pipeline.serving.server import ServerState
 from pipeline.serving.state import read_states
 from pipeline.serving.table import SERVERS
+from tests.command_line import free_port
 from tests.served_models import weights
 from tests.server_processes import assert_nothing_left, belonging
 
@@ -189,6 +192,19 @@ def test_no_request_is_lost_when_it_is_asked_to_end(archive: Archive, server: Se
             outcomes = clients.end()
         assert set(outcomes) <= {"200", "refused connection"}
         assert clients.answered_at < ended
+
+
+def test_in_the_foreground_it_ends_as_soon_as_the_server_has(archive: Archive, server: ServerName) -> None:
+    command = [sys.executable, "-m", "pipeline", "serve", str(archive.path), "--server", server]
+    with subprocess.Popen([*command, "--port", str(free_port())], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            assert "is ready" in process.stderr.readline()
+            process.terminate()
+            # Nothing is under way: it does not take the time that requests would have.
+            assert process.wait(SERVERS[server].drain_s / 2) == 0
+        finally:
+            process.kill()
 
 
 def test_one_that_cannot_serve_ends_with_its_reason_which_status_keeps(
