@@ -170,6 +170,8 @@ def test_the_program_behind_the_front_comes_back_without_orphans(archive: Archiv
             response = httpx.post(f"{state.url}/predictions/tiny", content=PIXELS[0].tobytes(), headers=RAW)
             assert response.json()["class_id"] == CLASSES[0]
             assert len(belonging(state)) == 4  # the first process, the front, Java and a worker
+            children = psutil.Process(state.pid).children(recursive=True)
+            assert psutil.STATUS_ZOMBIE not in {process.status() for process in children}
             trees = list(Path(state.folder, "java", "models").iterdir())
             assert len(trees) <= 2
         events = Events(Path(state.folder)).new()

@@ -27,7 +27,7 @@ from pipeline.engine.process import describe_signal, start_child
 from pipeline.serving.door import Door
 from pipeline.serving.front.board import Board, WorkerState
 from pipeline.serving.front.carrier import Carrier
-from pipeline.serving.front.clean_start import kill_strangers, make_anew
+from pipeline.serving.front.clean_start import adopt_orphans, kill_strangers, make_anew, reap_orphans
 from pipeline.serving.front.log import log_to
 from pipeline.serving.front.plan import (
     ANEW,
@@ -111,6 +111,8 @@ class Supervisor:
         """Run the children until the server is ended or cannot go on; return its exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._leave)
+        adopt_orphans()
+        self._loop.add_signal_handler(signal.SIGCHLD, lambda: reap_orphans(self._known()))
         for running in self._running:
             self._start(running)
         watch = self._loop.create_task(self._watch())
@@ -124,8 +126,7 @@ class Supervisor:
             return
         child = running.child
         if child.alone:
-            running_now = [other.process.pid for other in self._running if other.process is not None]
-            kill_strangers([*self._companions, *running_now])
+            kill_strangers(self._known())
         make_anew(self._folder, child)
         for row in (self._board.rows[place] for place in child.rows):
             row.state, row.connections = WorkerState.LOADING, 0
@@ -183,6 +184,10 @@ class Supervisor:
             self._board.rows[place].count_restart()
         _LOGGER.warning("%s; it is started again in %.1f s", reason, pause_s)
         self._loop.call_later(pause_s, self._start, running)
+
+    def _known(self) -> list[int]:
+        """Return the ids of the processes that somebody here waits for."""
+        return [*self._companions, *(other.process.pid for other in self._running if other.process is not None)]
 
     def _was_ready(self) -> bool:
         return (self._folder / PROVEN_FILE).exists()
