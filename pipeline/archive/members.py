@@ -157,7 +157,9 @@ def served_members(members: Mapping[str, bytes], serving: Serving) -> dict[str, 
     sources = handler_sources()
     listed = {name: digest_bytes(content) for name, content in sorted(sources.items())}
     data = {name: members[name] for name in (SERVING_FILE, *serving.needed)}
-    return {**data, **sources, HANDLER_LIST: json.dumps(listed).encode(), MANIFEST: make_manifest(serving)}
+    # Without the archiver's version, which a server does not need: the archiver need not be installed.
+    manifest = dump_manifest(_manifest(serving))
+    return {**data, **sources, HANDLER_LIST: json.dumps(listed).encode(), MANIFEST: manifest}
 
 
 def _manifest(serving: Serving) -> dict[str, Any]:
