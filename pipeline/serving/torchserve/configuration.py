@@ -22,6 +22,7 @@ from pipeline.serving.ports import choose_port
 from pipeline.serving.server import ServeSettings
 from pipeline.serving.torchserve.checks import unfit_temp
 from pipeline.serving.torchserve.java import Java
+from pipeline.serving.torchserve.native import native_library_installed
 from pipeline.serving.torchserve.repairs import torchserve_package, write_repaired_classes
 from pipeline.serving.torchserve.sockets import INFERENCE_SOCKET, MANAGEMENT_SOCKET
 
@@ -83,7 +84,7 @@ def _unfit(folder: Path, prefix: str) -> str | None:
         return "that it cannot be written to"
     if unfit_temp(folder, prefix) is not None:
         return "that its path is too long for a socket's"
-    if mounted_noexec(folder):
+    if mounted_noexec(folder) and not native_library_installed():
         # Without its native library the server talks to its workers through a port, open to all users of this machine.
         return "that it is mounted noexec"
     return None
