@@ -5,16 +5,12 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import httpx
-import numpy as np
 import psutil
 import pytest
 
@@ -24,92 +20,10 @@ from pipeline.serving import lifecycle
 from pipeline.serving.defaults import ServerName
 from pipeline.serving.front.log import Events
 from pipeline.serving.front.plan import EVENTS_FILE
-from pipeline.serving.server import ServerState
-from pipeline.serving.state import read_states
 from pipeline.serving.table import SERVERS
 from tests.command_line import free_port
-from tests.served_models import weights
-from tests.server_processes import assert_nothing_left, belonging
-
-PIXELS = np.random.default_rng(5).integers(0, 256, (4, 1, 8, 6), dtype=np.uint8)
-CLASSES = (PIXELS.reshape(4, -1).astype(np.float32) @ weights(48)).argmax(axis=1).tolist()
-RAW = {"content-type": "application/octet-stream"}
-
-
-class Clients:
-    """Clients that ask again and again, each on a connection that it keeps; wrong answers are counted apart."""
-
-    def __init__(self, url: str, number: int) -> None:
-        self.outcomes: Counter[str] = Counter()
-        self.answered_at = 0.0
-        self._url = url
-        self._ends = threading.Event()
-        self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._ask, args=(row,)) for row in range(number)]
-        for thread in self._threads:
-            thread.start()
-
-    def asked(self, times: int) -> bool:
-        """Whether they have asked so often."""
-        return self.outcomes.total() > times
-
-    def end(self) -> Counter[str]:
-        """Let them end; return how often what happened."""
-        self._ends.set()
-        for thread in self._threads:
-            thread.join()
-        return self.outcomes
-
-    def _ask(self, row: int) -> None:
-        picture, expected = PIXELS[row % 4].tobytes(), CLASSES[row % 4]
-        with httpx.Client(trust_env=False, timeout=20, headers=RAW) as client:
-            while not self._ends.is_set():
-                try:
-                    response = client.post(self._url, content=picture)
-                except httpx.ConnectError:
-                    outcome = "refused connection"
-                except httpx.HTTPError:
-                    outcome = "lost"
-                else:
-                    outcome = str(response.status_code)
-                    if response.status_code == 200 and response.json()["class_id"] != expected:
-                        outcome = "wrong answer"
-                with self._lock:
-                    self.outcomes[outcome] += 1
-                    if outcome == "200":
-                        self.answered_at = time.monotonic()
-                if outcome == "refused connection":
-                    time.sleep(0.02)
-
-
-@contextmanager
-def serving(archive: Archive, server: ServerName, *, workers: int = 2) -> Iterator[ServerState]:
-    """A server that is left running, and stopped at the end."""
-    state = lifecycle.serve(archive, server=server, port=None, workers=workers, detach=True)
-    try:
-        yield state
-    finally:
-        if state in read_states():
-            lifecycle.stop(state.port)
-    assert_nothing_left(state)
-
-
-def until(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def replaced(state: ServerState, victim: int) -> bool:
-    """Whether all workers are ready, and another one is in this one's place."""
-    [status] = lifecycle.status(state.port)
-    return status.ready and victim not in {worker.pid for worker in status.workers}
-
-
-def is_ready(state: ServerState) -> bool:
-    return lifecycle.status(state.port)[0].ready
+from tests.served_clients import CLASSES, PIXELS, RAW, asking, replaced, serving, until
+from tests.server_processes import belonging
 
 
 @pytest.fixture(params=SERVERS)
@@ -121,16 +35,14 @@ def server(request: pytest.FixtureRequest) -> ServerName:
 def test_a_worker_that_is_killed_comes_back_and_costs_only_what_it_had(archive: Archive, server: ServerName) -> None:
     with serving(archive, server) as state:
         events = Events(Path(state.folder))
-        clients = Clients(f"{state.url}/predictions/tiny", 4)
-        try:
+        with asking(f"{state.url}/predictions/tiny", 4) as clients:
             for _ in range(2):
                 victim = lifecycle.status(state.port)[0].workers[0].pid
                 enough = clients.outcomes.total() + 20
                 psutil.Process(victim).kill()
                 until(partial(clients.asked, enough))  # nobody hangs
                 until(partial(replaced, state, victim))
-        finally:
-            outcomes = clients.end()
+        outcomes = clients.outcomes
         assert set(outcomes) <= {"200", "503", "lost"}
         # Four clients, each with one request under way: no more than that is lost each time.
         assert outcomes["lost"] <= 8
@@ -181,8 +93,7 @@ def test_the_program_behind_the_front_comes_back_without_orphans(archive: Archiv
 @pytest.mark.parametrize("how", ["stop", "SIGTERM"])
 def test_no_request_is_lost_when_it_is_asked_to_end(archive: Archive, server: ServerName, how: str) -> None:
     with serving(archive, server) as state:
-        clients = Clients(f"{state.url}/predictions/tiny", 8)
-        try:
+        with asking(f"{state.url}/predictions/tiny", 8) as clients:
             until(lambda: clients.outcomes["200"] > 50)
             if how == "stop":
                 lifecycle.stop(state.port)
@@ -190,9 +101,7 @@ def test_no_request_is_lost_when_it_is_asked_to_end(archive: Archive, server: Se
                 psutil.Process(state.pid).send_signal(signal.SIGTERM)
                 until(lambda: not state.alive, 20)
             ended = time.monotonic()
-        finally:
-            outcomes = clients.end()
-        assert set(outcomes) <= {"200", "refused connection"}
+        assert set(clients.outcomes) <= {"200", "refused connection"}
         assert clients.answered_at < ended
 
 
