@@ -104,20 +104,20 @@ def fields_of(body: bytes, content_type: str) -> list[Field]:
     if not boundary:
         raise BadRequest("a form without a boundary", expected=f"{FORM}; boundary=...", found=content_type)
     form = _Form()
-    parser = MultipartParser(
-        boundary,
-        {
-            "on_part_begin": form.begin,
-            "on_header_field": form.header_field,
-            "on_header_value": form.header_value,
-            "on_header_end": form.header_end,
-            "on_headers_finished": form.headers_finished,
-            "on_part_data": form.data,
-            "on_part_end": form.finish,
-            "on_end": form.end,
-        },
-    )
     try:
+        parser = MultipartParser(  # which refuses a long boundary
+            boundary,
+            {
+                "on_part_begin": form.begin,
+                "on_header_field": form.header_field,
+                "on_header_value": form.header_value,
+                "on_header_end": form.header_end,
+                "on_headers_finished": form.headers_finished,
+                "on_part_data": form.data,
+                "on_part_end": form.finish,
+                "on_end": form.end,
+            },
+        )
         parser.write(body)
         parser.finalize()
     except FormParserError as error:

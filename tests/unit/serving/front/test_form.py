@@ -41,6 +41,9 @@ def test_what_a_client_writes_is_read() -> None:
     ("body", "content_type", "text"),
     [
         (form(part("a", b"1")), "multipart/form-data", "a form without a boundary"),
+        (form(part("a", b"1")), 'multipart/form-data; boundary=""', "a form without a boundary"),
+        (form(part("a", b"1")), f"multipart/form-data; boundary={'b' * 300}", "a form that cannot be read"),
+        (form(part("a", b"1")), "multipart/form-data; boundary=c", "a form that cannot be read"),
         (form(part("a", b"1"), end=b""), TYPE, "a form with a field that is cut"),
         (form(part("a", b"1"))[:-6], TYPE, "a form with a field that is cut"),
         (b"no form", TYPE, "a form that cannot be read"),
