@@ -105,7 +105,7 @@ def send_mutated(port: int, archive: Archive, number: int, *, seed: int, per_sec
 
     async def send(request: MutatedRequest, _: int) -> None:
         client = clients.pop()
-        expected = judge.expected(request.headers, request.body)
+        expected = judge.expected(request.path, request.headers, request.body)
         try:
             reply = await client.ask(post(request.path, request.body, request.headers))
         except (OSError, TimeoutError, LostError) as error:
@@ -142,7 +142,8 @@ def read_replies(reply: bytes, *, bodiless: bool = False) -> tuple[list[int], st
     Returns:
         The statuses, and what is wrong with the answers in one clause; the text is empty if nothing is.
     """
-    statuses, fault = [], ""
+    statuses: list[int] = []
+    fault = ""
     while reply and not fault:
         line = _STATUS_LINE.match(reply)
         head, blank, rest = reply.partition(b"\r\n\r\n")

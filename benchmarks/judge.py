@@ -19,6 +19,7 @@ from pipeline._handlers.predictor import Predictor
 from pipeline._handlers.task_answers import ANSWERS, read_answer
 from pipeline.archive.mar import Archive
 from pipeline.serving.front.asked import Asked, incoming
+from pipeline.serving.front.dialects import predictions
 
 # The answer to a request with this header holds the logits, so that answers are compared to the last digit.
 LOGITS = {LOGITS_HEADER.lower(): "1"}
@@ -37,6 +38,7 @@ class Judge:
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
+        self._dialects = predictions(archive.serving)
         golden = load(archive.members[archive.serving.golden.file])
         batches = [golden[f"logits.{size}"] for size in archive.serving.golden.batch_sizes]
         self.exact = all(np.array_equal(first, second) for first, second in itertools.pairwise(batches))
@@ -45,17 +47,19 @@ class Judge:
             self._predictor = Predictor.load(Path(folder))
             self._predictor.require_self_test()
 
-    def expected(self, headers: Sequence[tuple[str, str]], body: bytes) -> Response:
+    def expected(self, path: str, headers: Sequence[tuple[str, str]], body: bytes) -> Response:
         """Return the answer that a request gets alone.
 
         Args:
+            path: address of predictions.
             headers: its headers, names in lower case.
             body: its body.
         """
         pairs = [(name.encode(), value.encode("latin-1").strip()) for name, value in headers]
         types, encodings = (tuple(value for name, value in headers if name == former) for former in _FORMER)
         try:
-            asked = incoming(Asked(headers=dict(pairs), content_types=types, encodings=encodings, body=body))
+            request = Asked(headers=dict(pairs), content_types=types, encodings=encodings, body=body)
+            asked = incoming(request, self._dialects[path])
         except BadRequest as problem:
             return refusal(problem)
         return respond(self._predictor, [asked])[0]
@@ -87,11 +91,11 @@ class Judge:
             return f"expected {len(wanted)} answers, found {len(answers)}"
         serving = self._archive.serving
         for row, (right, answer) in enumerate(zip(wanted, answers, strict=True)):
-            logits = [np.array([document["logits"]], np.float32) for document in (right, answer)]
-            comparison = compare(*logits, serving.golden.tolerance, batch_size=1)
+            golden, given = (np.array([document["logits"]], np.float32) for document in (right, answer))
+            comparison = compare(golden, given, serving.golden.tolerance, batch_size=1)
             if not comparison.passed:
                 return f"answer {row}: {comparison.reason}"
-            difference = ANSWERS[serving.task].difference(serving, logits[1][0], read_answer(answer)[1])
+            difference = ANSWERS[serving.task].difference(serving, given[0], read_answer(answer)[1])
             if difference or answer["digest"] != right["digest"]:
                 return f"answer {row}: {difference or 'another digest'}"
         return ""

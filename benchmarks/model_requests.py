@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline._handlers.decode import InputSpec
-from pipeline._handlers.picture_kinds import PICTURE_KINDS
+from pipeline._handlers.picture_kinds import PICTURE_KINDS, PictureKindName
 from pipeline.errors import UsageError
 
 JSON, RAW = "application/json", "application/octet-stream"
 BOUNDARY = "a-boundary"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
 # How pictures are saved: kinds with their ways to be written.
-_SAVED: Sequence[tuple[str, str, Mapping[str, Any]]] = (
+_SAVED: Sequence[tuple[PictureKindName, str, Mapping[str, Any]]] = (
     ("PNG", "PNG", {}),
     ("PNG", "PNG, 16 bits", {}),
     ("PNG", "PNG, palette", {}),
@@ -133,5 +133,4 @@ def _picture(random: Random, pixels: NDArray[np.uint8]) -> tuple[str, str, bytes
         picture = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
     buffer = io.BytesIO()
     picture.save(buffer, format=name, **options)
-    kinds: Mapping[str, Any] = PICTURE_KINDS
-    return way, kinds[name].media_type, buffer.getvalue()
+    return way, PICTURE_KINDS[name].media_type, buffer.getvalue()
