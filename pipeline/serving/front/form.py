@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
@@ -9,6 +11,8 @@ from pipeline._handlers.bad_request import BadRequest
 from pipeline._handlers.request_fields import Field, distinct_names
 
 FORM = "multipart/form-data"
+# It warns of each form that it cannot read; a client's fault is no line in our log.
+logging.getLogger("python_multipart").setLevel(logging.ERROR)
 # A form with so many fields is refused: nobody needs as many.
 _MOST_FIELDS = 1000
 _LONGEST_HEADER = 1536
