@@ -363,10 +363,10 @@ def decode_image(body: bytes, spec: InputSpec, budget: PixelBudget | None = None
         raise _damage_error(name, error) from error
     if pixels.size != size or resized != size:
         pixels = frame_picture(pixels, resized, size, resize=decoding.resize, fill=decoding.fill)
-    array = np.asarray(pixels, dtype=np.uint8)
+    array = np.frombuffer(pixels.tobytes(), dtype=np.uint8)
     if decoding.mode == "L":
         return array.reshape(spec.shape)
-    return np.ascontiguousarray(array.transpose(2, 0, 1))
+    return np.ascontiguousarray(array.reshape(*spec.shape[1:], 3).transpose(2, 0, 1))
 
 
 def _damage_error(kind: PictureKindName, error: Exception) -> BadRequest:

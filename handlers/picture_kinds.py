@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, cast
 
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -101,17 +102,33 @@ _NAMES: tuple[str, ...] = tuple(PICTURE_KINDS)
 # Description of a picture file, for messages.
 PICTURE_FILE = f"a {', '.join(_NAMES[:-1])} or {_NAMES[-1]} file"
 _DATA_URL = b"data:image/"
+
+
+def _pattern(signature: Mapping[int, bytes]) -> bytes:
+    """Write a signature as a regular expression."""
+    pattern, end = b"", 0
+    for place, part in sorted(signature.items()):
+        pattern += b".{%d}" % (place - end) + re.escape(part)
+        end = place + len(part)
+    return pattern
+
+
+# One expression holds all signatures, for almost every body is asked. The group that matches is named after the kind.
+_SIGNATURES = re.compile(
+    b"|".join(
+        b"(?P<%s>%s)" % (name.encode(), b"|".join(map(_pattern, kind.signatures)))
+        for name, kind in PICTURE_KINDS.items()
+    ),
+    re.DOTALL,
+)
 # So many characters of a text in base64 hold the signature of every kind.
 _SIGNATURE_TEXT = 24
 
 
 def picture_kind(body: bytes | bytearray) -> PictureKindName | None:
     """Tell the kind of a file by its first bytes; None where it is not a picture of a kind in the table."""
-    for name, kind in PICTURE_KINDS.items():
-        for signature in kind.signatures:
-            if all(body.startswith(part, place) for place, part in signature.items()):
-                return name
-    return None
+    match = _SIGNATURES.match(body)
+    return None if match is None else cast("PictureKindName", match.lastgroup)
 
 
 def describe_bytes(body: bytes) -> str:

@@ -61,8 +61,7 @@ class PixelBudget:
         counted = max(width, _SHORTEST_SIDE) * max(height, _SHORTEST_SIDE) * times
         needed = result[0] * result[1]
         # The model is made for pictures of the input's own size, so such a picture is taken however its pixels count.
-        own = width * height <= needed and max(size) <= max(result)
-        if counted > self._limit and not own:
+        if counted > self._limit and (width * height > needed or max(size) > max(result)):
             thin = f", sides below {_SHORTEST_SIDE} counted as {_SHORTEST_SIDE}" * (min(size) < _SHORTEST_SIDE)
             often = f", each counted {times} times ({reason})" * (times > 1)
             raise BadRequest(

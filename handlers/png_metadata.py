@@ -7,6 +7,8 @@ import zlib
 
 from .picture_metadata import MAX_METADATA, Remainder, read_orientation
 
+# A chunk begins with the length of its content and its name.
+_CHUNK = struct.Struct(">I4s")
 # Beginning of the content of a chunk that can hold an orientation, by name of the chunk. Before PNG had a chunk for
 # EXIF, ImageMagick wrote EXIF data as a text in hexadecimal digits.
 _KEYWORDS = {
@@ -36,7 +38,7 @@ def png_without_metadata(body: bytes) -> tuple[bytes, int]:
     place = 8
     while place + 12 <= len(body):
         remainder.count_block()
-        length, name = struct.unpack_from(">I4s", body, place)
+        length, name = _CHUNK.unpack_from(body, place)
         end = place + 12 + length
         if end > len(body) or name == b"IEND":
             break
@@ -46,6 +48,8 @@ def png_without_metadata(body: bytes) -> tuple[bytes, int]:
             if keyword is not None and length <= MAX_METADATA and body.startswith(keyword, place + 8):
                 metadata[name] = body[place + 8 + len(keyword) : end - 4]
         place = end
+    if not metadata:
+        return remainder.to_bytes(), 1
     exif = metadata.get(b"eXIf")
     if exif is None:
         text = metadata.get(b"tEXt") or _inflate(metadata.get(b"zTXt", b"")[1:])
