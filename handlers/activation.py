@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, assert_never, get_args
 
 import numpy as np
@@ -23,11 +24,32 @@ def probabilities(outputs: NDArray[Any], activation: Activation) -> NDArray[np.f
     values: NDArray[np.float64] = outputs.astype(np.float64)
     match activation:
         case "none":
-            exponentials = np.exp(values - values.max(axis=-1, keepdims=True))
-            shares: NDArray[np.float64] = exponentials / exponentials.sum(axis=-1, keepdims=True)
+            # For a few classes the methods `max` and `sum` take twice as long as these functions, which they call.
+            exponentials = np.exp(values - np.maximum.reduce(values, axis=-1, keepdims=True))
+            shares: NDArray[np.float64] = exponentials / np.add.reduce(exponentials, axis=-1, keepdims=True)
             return shares
         case "softmax" | "sigmoid":
             return values
+        case _:
+            assert_never(activation)
+
+
+def row_probabilities(outputs: Sequence[float], activation: Activation) -> list[float]:
+    """Compute the probabilities of one example, to the last bit as `probabilities`; of few classes, in half the time.
+
+    Args:
+        outputs: outputs of the network, (K,), finite.
+        activation: last operation inside the network.
+    """
+    match activation:
+        case "none":
+            largest = max(outputs)
+            # The exponential and the order of a sum are numpy's own.
+            exponentials: NDArray[np.float64] = np.exp([value - largest for value in outputs])
+            total = float(np.add.reduce(exponentials))
+            return [value / total for value in exponentials.tolist()]
+        case "softmax" | "sigmoid":
+            return list(outputs)
         case _:
             assert_never(activation)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +36,11 @@ def answer_requests(
         request's values, 400 where it lies in their sizes, 413 or 503 where the time was too short; any other exception
         where the fault is ours.
     """
+    if len(requests) == 1:
+        return [_answer_alone(predictor, requests[0], None if deadline is None else deadline.share(0))]
     order = sorted(range(len(requests)), key=lambda index: _size(requests[index]))
-    examples = np.cumsum([len(requests[index].instances) for index in order])
-    together = order[: int((examples <= predictor.batch_size).sum())]
+    ends = list(accumulate(len(requests[index].instances) for index in order))
+    together = order[: bisect_right(ends, predictor.batch_size)]
     answers: dict[int, NDArray[np.float32] | Exception] = {}
     if len(together) > 1:
         share = None if deadline is None else deadline.share(len(requests) - len(together))
@@ -63,8 +67,8 @@ def _answer_together(
     except Exception:  # noqa: BLE001 - each request says what became of it
         _LOGGER.warning("no answer to %d requests together; each is answered alone", len(requests))
         return []
-    ends = np.cumsum([len(request.instances) for request in requests])
-    return list(np.split(logits, ends[:-1]))
+    ends = accumulate(len(request.instances) for request in requests)
+    return [logits[end - len(request.instances) : end] for end, request in zip(ends, requests, strict=True)]
 
 
 def _answer_alone(predictor: Predictor, request: Request, deadline: Deadline | None) -> NDArray[np.float32] | Exception:

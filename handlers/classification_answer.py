@@ -5,12 +5,13 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .activation import probabilities
+from .activation import probabilities, row_probabilities
 
 if TYPE_CHECKING:
     from .description import Serving
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 LONGEST_PROBABILITY = 2.2250738585072014e-308
 # The limit can be small: server and client compute in float64 from the same outputs, which are sent exactly.
 PROBABILITY_ERROR = 1e-6
+# One row of at most so many classes is ordered in less time as a list than as an array.
+_FEW_CLASSES = 32
+# So many probabilities are in memory together: those of 1024 instances may be millions.
+_MOST_VALUES = 1 << 16
 # Fields of one class in an answer.
 _CLASS_FIELDS = ("label", "class_id", "probability")
 
@@ -35,14 +40,24 @@ class ClassificationAnswer:
     def check(self, settings: Mapping[str, Any], labels: Sequence[str]) -> None:
         """Accept any settings: there are none."""
 
+    def write(self, serving: Serving, outputs: NDArray[np.float32]) -> list[str]:
+        """Write the answers to instances, from outputs (N, K); an encoder of JSON takes three times as long."""
+        if len(outputs) == 1 and outputs.size <= _FEW_CLASSES:
+            shares = row_probabilities(outputs.tolist()[0], serving.activation)
+            order = sorted(range(len(shares)), key=shares.__getitem__, reverse=True)
+            return [_text(serving.label_texts, shares, order[: serving.top])]
+        answers: list[str] = []
+        count = max(1, _MOST_VALUES // outputs.shape[1])
+        for start in range(0, len(outputs), count):
+            rows = probabilities(outputs[start : start + count], serving.activation)
+            orders = (-rows).argsort(axis=-1, kind="stable")[:, : serving.top]
+            answers += map(_text, repeat(serving.label_texts), rows.tolist(), orders.tolist())
+        return answers
+
     def tell(self, serving: Serving, outputs: NDArray[np.float32]) -> dict[str, Any]:
-        """Turn one instance's outputs, (K,), into the answer that a client gets."""
-        shares = probabilities(outputs, serving.activation)
-        top = [
-            {"label": serving.labels[index], "class_id": index, "probability": float(shares[index])}
-            for index in np.argsort(-shares, kind="stable")[: serving.top].tolist()
-        ]
-        return {**top[0], "top": top}
+        """Return the answer to one instance, from outputs (K,)."""
+        [answer] = self.write(serving, outputs[np.newaxis])
+        return cast("dict[str, Any]", json.loads(answer))
 
     def tensors(self, serving: Serving, outputs: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
         """Return the logits (N, K), and label, class index and probability (N,) of the most probable class."""
@@ -94,6 +109,18 @@ class ClassificationAnswer:
     def cells(self, serving: Serving, outputs: NDArray[np.float32]) -> tuple[str | int | float | None, ...]:
         """Write the most probable classes one after the other."""
         return tuple(entry[name] for entry in self.tell(serving, outputs)["top"] for name in _CLASS_FIELDS)
+
+
+def _text(labels: Sequence[str], probabilities: Sequence[float], order: Sequence[int]) -> str:
+    """Write the answer to one instance.
+
+    Args:
+        labels: labels of all classes, as JSON has them.
+        probabilities: probabilities of all classes.
+        order: indices of the most probable classes.
+    """
+    top = [f'{{"label":{labels[index]},"class_id":{index},"probability":{probabilities[index]!r}}}' for index in order]
+    return f'{top[0][:-1]},"top":[{",".join(top)}]}}'
 
 
 def read_class(document: Mapping[str, Any]) -> dict[str, Any]:

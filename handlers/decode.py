@@ -18,6 +18,7 @@ import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -237,6 +238,11 @@ class InputSpec:
         if self.dynamic_names:
             return self.dynamic_names[self.dynamic_axes.index(axis)]
         return self.name if len(self.dynamic_axes) == 1 else f"{self.name} axis {axis}"
+
+    @cached_property
+    def byte_size(self) -> int:
+        """Return the number of bytes of one example in the typical size."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
     @property
     def nearest_to_zero(self) -> float:

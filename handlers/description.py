@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, get_args
 
 from .activation import ACTIVATIONS, Activation
@@ -152,6 +154,11 @@ class Serving:
     activation: Activation = "none"
     limits: Limits | None = None
     task_settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def label_texts(self) -> tuple[str, ...]:
+        """Return the labels as JSON has them."""
+        return tuple(map(json.dumps, self.labels))
 
     @property
     def outputs(self) -> tuple[OutputSpec, ...]:

@@ -9,7 +9,8 @@ from .limits import Deadline
 from .pixel_budget import PixelBudget
 
 
-@dataclass(frozen=True, kw_only=True)
+# Frozen objects take four times as long to make, and each request needs one.
+@dataclass(slots=True, kw_only=True)
 class Effort:
     """The resources that a request may still use.
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .activation import label_probabilities
 from .classification_answer import LONGEST_PROBABILITY, PROBABILITY_ERROR, read_class
 from .description_checks import checked_number
+from .json_text import compact_text
 
 if TYPE_CHECKING:
     from .description import Serving
@@ -39,6 +40,10 @@ class MultiLabelAnswer:
             )
         for value in listed:
             checked_number(value, "task_settings.threshold", above=0.0, most=1.0)
+
+    def write(self, serving: Serving, outputs: NDArray[np.float32]) -> list[str]:
+        """Write the answers to instances, from outputs (N, K)."""
+        return [compact_text(self.tell(serving, row)) for row in outputs]
 
     def tell(self, serving: Serving, outputs: NDArray[np.float32]) -> dict[str, Any]:
         """Turn one instance's outputs, (K,), into the answer that a client gets; the most probable labels come first.

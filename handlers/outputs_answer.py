@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .json_text import compact_text
 from .outputs import OutputSpec, shortest_digits, split_outputs
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ class OutputsAnswer:
 
     def check(self, settings: Mapping[str, Any], labels: Sequence[str]) -> None:
         """Accept any settings: they are for judging."""
+
+    def write(self, serving: Serving, outputs: NDArray[np.float32]) -> list[str]:
+        """Write the answers to instances, from outputs (N, K)."""
+        return [compact_text(self.tell(serving, row)) for row in outputs]
 
     def tell(self, serving: Serving, outputs: NDArray[np.float32]) -> dict[str, Any]:
         """Turn one instance's outputs, (K,), into the answer that a client gets."""

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from .answer_size import Extras, most_instances
 from .decode import InputSpec, decode_image
 from .effort import Effort
-from .json_text import compact_json
 from .picture_kinds import PICTURE_FILE
 from .request import FormNotTakenError, Request
 
 if TYPE_CHECKING:
     from .description import Serving
-    from .predictor import Predictor
 
 
 class PictureBody:
@@ -39,6 +36,6 @@ class PictureBody:
         """Count as for a list of answers: each answer is the same."""
         return most_instances(serving, longest, extras)
 
-    def encode(self, predictor: Predictor, request: Request, logits: NDArray[np.float32], extras: Extras) -> bytes:
+    def join(self, answers: Sequence[str]) -> bytes:
         """Write the only answer."""
-        return compact_json(predictor.answers(request, logits, extras)[0])
+        return answers[0].encode()

@@ -16,18 +16,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .answer_size import Extras
 from .arrays import load_arrays
 from .bad_request import BadRequest
 from .body_forms import AnswerRooms
 from .compare import Comparison, compare
+from .decode import InputSpec
 from .description import HANDLER_LIST, SERVING_FILE, Golden, RuntimeSpec, Serving
 from .description_checks import checked_files
 from .golden import proves_nothing, require_golden
 from .golden_pictures import picture_difference, require_pictures
+from .json_text import compact_text
 from .limits import Deadline, Limits, usual_pixels
 from .model_file import Model, describe_cpu, describe_libraries, load_model, run_chunks
-from .request import Request
+from .request import Answered
 from .runtimes import RUNTIMES
 from .sizes import in_shape, size_groups, sizes_in_words
 from .task_answers import ANSWERS
@@ -71,6 +72,7 @@ class Predictor:
         # This is the number of examples in one call. Answers are proven up to the largest golden batch.
         self.batch_size = 1 if serving.runtime.one_by_one else max(serving.golden.batch_sizes)
         self._tail = {"version": serving.version, "digest": digest}
+        self._end = compact_text(self._tail)[1:-1]
 
     @classmethod
     def load(cls, folder: Path) -> Predictor:
@@ -243,7 +245,7 @@ class Predictor:
             logits = self._model({name: array[np.newaxis] for name, array in instances[0].items()})
         else:
             logits = np.empty((len(instances), self.serving.columns), dtype=np.float32)
-            for rows in _same_shapes(instances):
+            for rows in _same_shapes(instances, self.serving.inputs):
                 for start in range(0, len(rows), self.batch_size):
                     if deadline is not None:
                         deadline.check(rows_done)
@@ -253,7 +255,7 @@ class Predictor:
                     }
                     logits[part] = self._model(batch)
                     rows_done += len(part)
-        if not np.isfinite(logits).all():
+        if np.count_nonzero(np.isfinite(logits)) != logits.size:
             raise FloatingPointError(f"candidate {self.serving.candidate} answered with NaN or infinity")
         return logits
 
@@ -281,21 +283,30 @@ class Predictor:
             answer["logits"] = logits.tolist()
         return answer
 
-    def answers(self, request: Request, logits: NDArray[np.float32], extras: Extras) -> list[dict[str, Any]]:
-        """Build the answers to the instances of a request.
+    def write(self, logits: NDArray[np.float32]) -> list[str]:
+        """Write the JSON of the answers to examples, without version and digest, from logits (N, K)."""
+        return ANSWERS[self.serving.task].write(self.serving, logits)
+
+    def complete(self, written: Sequence[str], answered: Answered) -> list[str]:
+        """Add what each answer to a request holds besides the task's own fields.
 
         Args:
-            request: the request that is answered.
-            logits: the model's outputs (N, K), one row per instance.
-            extras: what each answer holds besides the task's own fields.
+            written: what `write` wrote of each instance of the request.
+            answered: the request with its logits.
+
+        Returns:
+            The JSON of each answer.
         """
-        answers = [self.answer(row, with_logits=extras.logits) for row in logits]
+        request, logits, extras = answered
+        if not extras.logits and not extras.decoded:
+            return [f"{answer[:-1]},{self._end}}}" for answer in written]
+        ends = [self._end] * len(written)
+        if extras.logits:
+            ends = [f'{end},"logits":{compact_text(row)}' for end, row in zip(ends, logits.tolist(), strict=True)]
         if extras.decoded:
-            for answer, instance in zip(answers, request.instances, strict=True):
-                answer["decoded"] = {
-                    name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in instance.items()
-                }
-        return answers
+            digests = map(_digests, request.instances)
+            ends = [f'{end},"decoded":{compact_text(names)}' for end, names in zip(ends, digests, strict=True)]
+        return [f"{answer[:-1]},{end}}}" for answer, end in zip(written, ends, strict=True)]
 
 
 def _expected_files(folder: Path, serving: Serving) -> dict[str, str]:
@@ -311,6 +322,11 @@ def _expected_files(folder: Path, serving: Serving) -> dict[str, str]:
     except (OSError, ValueError, RecursionError) as error:
         raise Refusal(f"{folder.name}/{HANDLER_LIST}: expected a readable list, found: {error}") from error
     return {name: digest for name, digest in serving.files.items() if name in serving.needed} | sources
+
+
+def _digests(instance: Mapping[str, NDArray[Any]]) -> dict[str, str]:
+    """Return the SHA-256 of the values of each input, by name."""
+    return {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in instance.items()}
 
 
 def _load(folder: Path, name: str) -> dict[str, NDArray[Any]]:
@@ -329,11 +345,14 @@ def _check_digest(folder: Path, name: str, expected: str) -> None:
         raise Refusal(f"{name}: expected SHA-256 {expected}, found {digest}")
 
 
-def _same_shapes(instances: Sequence[Mapping[str, NDArray[Any]]]) -> list[list[int]]:
+def _same_shapes(instances: Sequence[Mapping[str, NDArray[Any]]], inputs: Sequence[InputSpec]) -> list[list[int]]:
     """Group the row numbers of the instances whose arrays have the same shapes, in order."""
+    free = [spec.name for spec in inputs if spec.dynamic_axes]
+    if not free:
+        return [list(range(len(instances)))]
     groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
     for row, instance in enumerate(instances):
-        groups.setdefault(tuple(array.shape for array in instance.values()), []).append(row)
+        groups.setdefault(tuple(instance[name].shape for name in free), []).append(row)
     return list(groups.values())
 
 

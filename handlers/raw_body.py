@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .answer_size import Extras, most_instances
 from .bad_request import BadRequest
-from .decode import InputSpec
+from .decode import DType, InputSpec
 from .domain import check_values
 from .effort import Effort
-from .json_text import compact_json
 from .request import FormNotTakenError, Request
 
 if TYPE_CHECKING:
     from .description import Serving
-    from .predictor import Predictor
 
 RAW_MEDIA = "application/octet-stream"
+_LITTLE_ENDIAN: dict[DType, np.dtype[Any]] = {name: np.dtype(name).newbyteorder("<") for name in get_args(DType)}
 
 
 def raw_length(inputs: Sequence[InputSpec]) -> int | None:
@@ -29,7 +28,7 @@ def raw_length(inputs: Sequence[InputSpec]) -> int | None:
     spec = inputs[0]
     if len(inputs) != 1 or spec.dynamic_axes:
         return None
-    return math.prod(spec.shape) * np.dtype(spec.dtype).itemsize
+    return spec.byte_size
 
 
 class RawBody:
@@ -52,8 +51,9 @@ class RawBody:
                 expected=f"{length} bytes ({spec.dtype} of shape {list(spec.shape)})",
                 found=f"{len(body)} bytes",
             )
-        dtype = np.dtype(spec.dtype).newbyteorder("<")
-        array = np.frombuffer(body, dtype=dtype).astype(spec.dtype, copy=False).reshape(spec.shape)
+        array: NDArray[Any] = np.ndarray(spec.shape, _LITTLE_ENDIAN[spec.dtype], body)
+        if sys.byteorder == "big":
+            array = array.astype(spec.dtype)
         check_values(array, spec)
         return Request(instances=({spec.name: array},), form="raw", listed=False)
 
@@ -61,6 +61,6 @@ class RawBody:
         """Count as for a list of answers: each answer is the same."""
         return most_instances(serving, longest, extras)
 
-    def encode(self, predictor: Predictor, request: Request, logits: NDArray[np.float32], extras: Extras) -> bytes:
+    def join(self, answers: Sequence[str]) -> bytes:
         """Write the only answer."""
-        return compact_json(predictor.answers(request, logits, extras)[0])
+        return answers[0].encode()

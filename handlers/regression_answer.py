@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .description_checks import checked_text
+from .json_text import compact_text
 
 if TYPE_CHECKING:
     from .description import Serving
@@ -36,6 +37,10 @@ class RegressionAnswer:
             )
         for unit in listed:
             checked_text(unit, "task_settings.units")
+
+    def write(self, serving: Serving, outputs: NDArray[np.float32]) -> list[str]:
+        """Write the answers to instances, from outputs (N, K)."""
+        return [compact_text(self.tell(serving, row)) for row in outputs]
 
     def tell(self, serving: Serving, outputs: NDArray[np.float32]) -> dict[str, Any]:
         """Turn one instance's outputs, (K,), into the answer that a client gets."""

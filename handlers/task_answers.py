@@ -43,8 +43,16 @@ class Answer(Protocol):
             ValueError: a setting does not fit; the text names it.
         """
 
+    def write(self, serving: Serving, outputs: NDArray[np.float32]) -> list[str]:
+        """Write the JSON objects that clients get, without version and digest.
+
+        Args:
+            serving: description of the model that is served.
+            outputs: the model's outputs (N, K), one row per instance, finite.
+        """
+
     def tell(self, serving: Serving, outputs: NDArray[np.float32]) -> dict[str, Any]:
-        """Turn the model's outputs into the answer that a client gets.
+        """Return what `write` writes of one instance.
 
         Args:
             serving: description of the model that is served.
