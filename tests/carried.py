@@ -64,9 +64,11 @@ def carried(application: Application, bounds: Bounds | None = None) -> Iterator[
     try:
         carrier = asyncio.run_coroutine_threadsafe(make(), loop).result(5)
         running = Carried(port=listener.getsockname()[1], carrier=carrier, loop=loop)
-        yield running
-        if carrier.leaving_since is None:
-            running.leave(0.0)
+        try:
+            yield running
+        finally:  # a loop with open connections never closes
+            if carrier.leaving_since is None:
+                running.leave(0.0)
         assert carrier.held == 0
     finally:
         loop.call_soon_threadsafe(loop.stop)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
+HTML = b"text/html; charset=utf-8"
 METRICS = b"text/plain; version=0.0.4; charset=utf-8"
 
 

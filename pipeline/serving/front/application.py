@@ -21,6 +21,7 @@ from pipeline.serving.front.dialects import Dialect, predictions
 from pipeline.serving.front.engine import Engine
 from pipeline.serving.front.exchange import Receive, Scope, Send
 from pipeline.serving.front.exposition import exposition
+from pipeline.serving.front.page import Page
 from pipeline.serving.question import Question
 
 _LOGGER = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ _WHOLE = STEPS.index("whole")
 _WORKER = WORKER_HEADER.lower().encode()
 _REQUEST_ID = b"x-request-id"
 _LONGEST_ID = 128
+_READS = ("GET", "HEAD")
 _RETRY = (b"retry-after", b"1")
 # A golden example is replayed at most so often, in seconds.
 _PROOF_S = 1.0
@@ -50,6 +52,7 @@ class Front:
         self._row = row
         self._access = access
         self._question = question
+        self._page = Page(engine.serving, engine.digest)
         self._worker = str(os.getpid()).encode()
         self._numbers = count(1)
         self._proven: tuple[float, bool] = (-_PROOF_S, False)
@@ -91,6 +94,8 @@ class Front:
         if path in self._probes:
             return await self._probes[path]()
         may_not = self._access.refuse(headers)
+        if path == "/" and scope["method"] in _READS:
+            return self._page_for(headers, may_not)
         if may_not is not None:
             return may_not
         if path in self._questions:
@@ -118,12 +123,18 @@ class Front:
             response = refusal(problem)
         return dialect.answer(response)
 
+    def _page_for(self, headers: Mapping[bytes, bytes], may_not: Answer | None) -> Answer:
+        """Return the page; a browser brings no token by itself, so without one the page asks the person for it."""
+        if may_not is None:
+            return self._page.whole
+        return self._page.empty if self._access.lacks_token(headers) else may_not
+
     async def _life(self) -> Answer:
         return Answer(200, b"ok\n", TEXT)
 
     async def _metrics(self) -> Answer:
-        engine = self._engine
-        text = exposition(self._board, name=engine.serving.name, version=engine.serving.version, digest=engine.digest)
+        serving = self._engine.serving
+        text = exposition(self._board, name=serving.name, version=serving.version, digest=self._engine.digest)
         return Answer(200, text.encode(), METRICS)
 
     async def _readiness(self) -> Answer:

@@ -57,7 +57,7 @@ class LocalEngine:
         if not self._brief_model or len(body) > _BRIEF_BYTES:
             return False
         media = incoming.content_type.partition(";")[0].strip().lower()
-        form = form_of(body, media, self._predictor.serving.inputs)
+        form = form_of(body, media, self.serving.inputs)
         if form == "picture":
             if not body.startswith(_PNG) or len(body) < 24:
                 return False
