@@ -65,7 +65,7 @@ def test_only_who_has_the_token_is_let_in(
     assert closed.url == f"https://127.0.0.1:{closed.port}"
     with httpx.Client(base_url=f"https://{own_address}:{closed.port}", verify=trust, headers=RAW) as client:
         for header in (None, "", "Bearer", f"Bearer {TOKEN[:-1]}", f"Bearer {TOKEN}x", f"Basic {TOKEN}"):
-            for path in ("/predictions/tiny", "/metrics", "/ping", "/", "/predictions/other"):
+            for path in ("/predictions/tiny", "/metrics", "/ping", "/", "/predictions/other", "/v2/models/tiny"):
                 headers = {} if header is None else {"authorization": header}
                 answer = client.post(path, content=PICTURE, headers=headers)
                 assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")

@@ -20,6 +20,7 @@ from pipeline._handlers.request import MAX_BODY_BYTES
 from pipeline.archive.mar import Archive
 from pipeline.serving import lifecycle
 from pipeline.serving.defaults import ServerName
+from pipeline.serving.door import Door
 from pipeline.serving.encoding import encode_png
 from pipeline.serving.front.access import Access
 from pipeline.serving.table import SERVERS
@@ -264,7 +265,7 @@ def test_every_task_has_its_answer(
 def test_the_token_is_asked_for_and_kept_in_the_page(
     browser: Browser, archive: Archive, tmp_path: Path, picture: Path
 ) -> None:
-    with front_of(archive, tmp_path, Access(token=SECRET)) as url:
+    with front_of(archive, tmp_path, Access(Door(token=SECRET))) as url:
         tab = opened(browser, url)
         assert "tiny" not in tab.text("body")
         tab.type("wrong")
@@ -296,7 +297,7 @@ def test_nobody_is_shut_out(
     browser: Browser, archive: Archive, url: str, table_url: str, tmp_path: Path, picture: Path, state: str, dark: bool
 ) -> None:
     axe = Path(found("axe-core")).read_text()
-    with front_of(archive, tmp_path, Access(token=SECRET)) as guarded:
+    with front_of(archive, tmp_path, Access(Door(token=SECRET))) as guarded:
         tab = Tab(browser, dark=dark)
         tab.call("Page.setBypassCSP", enabled=True)  # axe-core is no script of the page
         tab.open({"table": table_url, "door": guarded}.get(state, url) + "/")

@@ -29,7 +29,7 @@ class Access:
 
     def lacks_token(self, headers: Mapping[bytes, bytes]) -> bool:
         """Tell whether a token is asked for and the request brings none, not even a wrong one."""
-        return self.token is not None and b"authorization" not in headers
+        return self.door.token is not None and b"authorization" not in headers
 
     def refuse(self, headers: Mapping[bytes, bytes]) -> Answer | None:
         """Return the answer to a request that may not ask; None for one that may.
