@@ -23,7 +23,7 @@ unexport UV_PYTHON UV_SYSTEM_PYTHON UV_TARGET UV_PREFIX UV_PROJECT_ENVIRONMENT
 
 COMPILE := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-.PHONY: help set-up demo test test-all check bench bench-serving peers lock clean
+.PHONY: help set-up demo test test-all check bench bench-serving peers image lock clean
 
 help: ## say what there is
 	@echo "usage: make TARGET, where TARGET is"
@@ -61,10 +61,13 @@ peers: $(STAMP) ## compare with other tools, in an environment of its own (RUN=D
 	@PYTHON=$(PYTHON) VENV=benchmarks/.venv LOCK=benchmarks/requirements.lock bash benchmarks/set-up
 	benchmarks/.venv/bin/python -m benchmarks.compare $(or $(RUN),runs/fashion-cnn)
 
+image: $(STAMP) ## make the image of docker/ by its own steps, without a container engine, and try it (root; Debian's debootstrap)
+	$(PYTHON) -m pytest tests/e2e/test_image.py -s -rs
+
 lock: $(STAMP) ## renew requirements.lock, docker/*.lock and benchmarks/requirements.lock after a change of the ranges (UPGRADE=1: newest versions)
 	$(UV) $(COMPILE) $(if $(UPGRADE),--upgrade) --all-extras --output-file requirements.lock pyproject.toml
-	$(UV) $(COMPILE) --upgrade --constraints requirements.lock --output-file docker/requirements.lock docker/requirements.in
-	$(UV) $(COMPILE) --upgrade --constraints requirements.lock --output-file docker/requirements-torch.lock docker/requirements-torch.in
+	for name in build requirements requirements-torch requirements-torchserve; do \
+	    $(UV) $(COMPILE) --upgrade --constraints requirements.lock --output-file docker/$$name.lock docker/$$name.in || exit; done
 	test -z "$(UPGRADE)" || cp requirements.lock benchmarks/requirements.lock # its pins first, then the newest of the rest
 	$(UV) $(COMPILE) --output-file benchmarks/requirements.lock pyproject.toml benchmarks/requirements.in
 	$(UV) $(COMPILE) --upgrade --constraints requirements.lock --output-file benchmarks/serving-requirements.lock benchmarks/serving-requirements.in

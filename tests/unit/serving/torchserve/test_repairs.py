@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -39,10 +37,3 @@ def test_another_server_is_refused_before_it_opens_ports() -> None:
             "TorchServe: expected version 0.12, whose gRPC ports can be kept closed, found 0.12.0, whose cannot; "
             "install what requirements.lock pins"
         )
-
-
-def test_the_image_makes_the_same_class(tmp_path: Path) -> None:
-    command = [sys.executable, "docker/frontend.py", str(torchserve_package().parent), str(tmp_path)]
-    subprocess.run(command, check=True)
-    assert (tmp_path / "classes" / SERVER).read_bytes() == without_grpc(installed())
-    assert [library.suffix for library in (tmp_path / "native").iterdir()] == [".so", ".so"]
