@@ -86,6 +86,8 @@ def serve(
     """
     if (certificate is None) is not (key is None):
         raise UsageError("--certificate, --key: expected both or neither, found one")
+    door = Door(host=host, token=token, names=tuple(allow_hosts), certificate=_path(certificate), key=_path(key))
+    door.require_closed(no_auth=no_auth)  # before a large archive is read
     store = DEFAULT_MODEL_STORE if model_store is None else Path(model_store)
     vouched = open_vouched(
         _only_archive(store) if archive is None else Path(archive),
@@ -97,7 +99,7 @@ def serve(
         vouched.archive,
         server=server,
         port=port,
-        door=Door(host=host, token=token, names=tuple(allow_hosts), certificate=_path(certificate), key=_path(key)),
+        door=door,
         no_auth=no_auth,
         workers=workers,
         detach=detach,

@@ -29,7 +29,7 @@ def with_handler(archive: Archive, path: Path, name: str, before: str, after: st
 def test_channels_in_another_order_are_refused_by_the_worker(tmp_path: Path) -> None:
     archive = build_archive(tmp_path / "twin", [COLOUR])
     faulty = with_handler(
-        archive, tmp_path / "tiny.mar", "decode.py", "array.transpose(2, 0, 1)", "array.transpose(2, 0, 1)[::-1]"
+        archive, tmp_path / "tiny.mar", "decode.py", "3).transpose(2, 0, 1)", "3).transpose(2, 0, 1)[::-1]"
     )
     verified = run("verify", faulty.path)
     assert verified.returncode == 0, "its model is right, and its handler is not run here"
@@ -78,8 +78,8 @@ def test_labels_in_another_order_behind_a_server(tmp_path: Path) -> None:
         archive,
         tmp_path / "tiny.mar",
         "classification_answer.py",
-        '"label": serving.labels[index]',
-        '"label": serving.labels[::-1][index]',
+        '"label":{labels[index]}',
+        '"label":{labels[::-1][index]}',
     )
     port = free_port()
     done = run("serve", faulty.path, "--trust", "--port", port, "--detach")
