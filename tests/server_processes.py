@@ -27,6 +27,7 @@ def state_of_this_process(folder: Path, *, port: int) -> ServerState:
 
 
 def belonging(state: ServerState) -> list[psutil.Process]:
+    """Its processes, with the command of each as `info["cmdline"]`: asked later, one may have ended."""
     return [
         process
         for process in psutil.process_iter(["cmdline"])

@@ -21,7 +21,7 @@ from pipeline.serving.defaults import ServerName
 from pipeline.serving.front.log import Events
 from pipeline.serving.front.plan import EVENTS_FILE
 from pipeline.serving.table import SERVERS
-from tests.command_line import free_port
+from tests.command_line import free_port, running
 from tests.served_clients import CLASSES, PIXELS, RAW, asking, replaced, serving, until
 from tests.server_processes import belonging
 
@@ -75,7 +75,7 @@ def test_without_a_worker_the_answer_is_503_and_soon_a_right_one_again(archive: 
 def test_the_program_behind_the_front_comes_back_without_orphans(archive: Archive) -> None:
     with serving(archive, "torchserve", workers=1) as state:
         for _ in range(2):
-            [java] = [process for process in belonging(state) if "ModelServer" in " ".join(process.cmdline())]
+            [java] = [process for process in belonging(state) if "ModelServer" in " ".join(process.info["cmdline"])]
             victim = lifecycle.status(state.port)[0].workers[0].pid
             java.kill()
             until(partial(replaced, state, victim))
@@ -107,15 +107,12 @@ def test_no_request_is_lost_when_it_is_asked_to_end(archive: Archive, server: Se
 
 def test_in_the_foreground_it_ends_as_soon_as_the_server_has(archive: Archive, server: ServerName) -> None:
     command = [sys.executable, "-m", "pipeline", "serve", str(archive.path), "--server", server]
-    with subprocess.Popen([*command, "--port", str(free_port())], stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr is not None
-            assert "is ready" in process.stderr.readline()
-            process.terminate()
-            # Nothing is under way: it does not take the time that requests would have.
-            assert process.wait(SERVERS[server].drain_s / 2) == 0
-        finally:
-            process.kill()
+    with running([*command, "--port", str(free_port())], stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert "is ready" in process.stderr.readline()
+        process.terminate()
+        # Nothing is under way: it does not take the time that requests would have.
+        assert process.wait(SERVERS[server].drain_s / 2) == 0
 
 
 def test_one_that_cannot_serve_ends_with_its_reason_which_status_keeps(

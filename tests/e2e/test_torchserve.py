@@ -23,6 +23,7 @@ from pipeline.serving.server import ServerState, Worker
 from pipeline.serving.state import read_states
 from pipeline.serving.table import SERVERS
 from pipeline.serving.workers import prove_workers
+from tests.command_line import running
 from tests.served_models import GREY, TABLE, build_archive, weights
 from tests.server_processes import assert_nothing_left, belonging, gone
 
@@ -42,16 +43,13 @@ SERVE = (
 @contextlib.contextmanager
 def started(archive: Archive, how: str) -> Iterator[tuple[subprocess.Popen[str], ServerState]]:
     command = [sys.executable, "-c", SERVE, str(archive.path), how]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with running(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        try:
-            line = process.stdout.readline()
-            assert line.startswith("http://127.0.0.1:")
-            assert line.endswith(f"/predictions/{archive.serving.name} is ready, 1 worker(s)\n")
-            (state,) = [one for one in read_states() if one.model == archive.serving.name]
-            yield process, state
-        finally:
-            process.terminate()
+        line = process.stdout.readline()
+        assert line.startswith("http://127.0.0.1:")
+        assert line.endswith(f"/predictions/{archive.serving.name} is ready, 1 worker(s)\n")
+        (state,) = [one for one in read_states() if one.model == archive.serving.name]
+        yield process, state
 
 
 def test_a_worker_that_differs_refuses_and_says_why(tmp_path: Path) -> None:
@@ -128,14 +126,13 @@ def test_stopped_from_elsewhere_the_foreground_ends_well(tmp_path: Path) -> None
 
 def test_killed_while_its_workers_start_it_takes_them_along(tmp_path: Path) -> None:
     archive = build_archive(tmp_path, [GREY], name="early")
-    with subprocess.Popen([sys.executable, "-c", SERVE, str(archive.path), "foreground"]) as process:
-        state: ServerState | None = None
-        worker: list[psutil.Process] = []
-        while not worker:
+    state: ServerState | None = None
+    starting = False
+    with running([sys.executable, "-c", SERVE, str(archive.path), "foreground"]) as process:
+        while not starting:
             assert process.poll() is None
             state = next((one for one in read_states() if one.model == "early"), None)
-            worker = [one for one in belonging(state) if "--sock-name" in one.cmdline()] if state else []
-        process.kill()
+            starting = state is not None and any("--sock-name" in one.info["cmdline"] for one in belonging(state))
     assert state is not None
     assert not state.ready
     deadline = time.monotonic() + 60

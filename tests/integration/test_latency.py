@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -23,6 +22,7 @@ from pipeline.engine.stage import Silent
 from pipeline.errors import StageError
 from pipeline.measure.gain import speed_up
 from pipeline.measure.latency import Measurement, Subject, file_subject, measure_latency
+from tests.command_line import running
 
 INPUTS = [InputSpec(name="x", dtype="float32", shape=(4,), low=-1, high=1)]
 
@@ -142,12 +142,11 @@ def test_timing_processes_end_with_a_killed_build(folder: Path) -> None:
         "measure_latency([sleeps], rounds=2, block_s=0.005, reporter=Silent())\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(Path.cwd())])}
-    with subprocess.Popen([sys.executable, "-c", program], cwd=folder, env=environment) as build:
+    with running([sys.executable, "-c", program], cwd=folder, env=environment) as build:
         while not (folder / "pid").exists():
             assert build.poll() is None
             time.sleep(0.05)
         child = psutil.Process(int((folder / "pid").read_text()))
-        build.kill()
     _, alive = psutil.wait_procs([child], timeout=20)
     for process in alive:
         process.kill()

@@ -25,7 +25,7 @@ from pipeline._handlers.predictor import Predictor
 from pipeline.archive.mar import Archive
 from pipeline.errors import EXIT_INTERRUPTED, DataError, FileError, ProofError, StageError, UsageError
 from pipeline.serving.encoding import encode_png
-from tests.command_line import error_line, run
+from tests.command_line import error_line, run, running
 from tests.reporters import Lines
 from tests.served_models import GREY, LABELS, SEQUENCE, TABLE, build_archive
 
@@ -229,18 +229,17 @@ def test_a_killed_run_goes_on_and_two_at_once_are_refused(table: Archive, tmp_pa
     data = csv_file(tmp_path / "rows.csv", np.tile(ROWS, (130, 1)))
     out, partial_state = tmp_path / "a.csv", tmp_path / "a.csv.partial" / "state.json"
     command = [sys.executable, "-m", "pipeline", "predict", str(table.path), "--data", str(data), "--out", str(out)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with running(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while not partial_state.exists() or json.loads(partial_state.read_bytes())["examples"] == 0:
             assert process.poll() is None
             time.sleep(0.05)
         with pytest.raises(StageError, match=r"a.csv: another process is writing it; wait for it to end"):
             pipeline.predict_archive(table.path, data=data, out=out)
         workers = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGKILL)
     psutil.wait_procs(workers, timeout=10)
     assert not any(worker.is_running() for worker in workers)
     assert not out.exists()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    with running(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         lines = [process.stderr.readline() for _ in range(3)]
         process.send_signal(signal.SIGINT)

@@ -28,6 +28,7 @@ from pipeline.recipe.passes import FineTune
 from pipeline.search.comparison import SpeedComparison
 from pipeline.search.search import aim_for, search
 from pipeline.search.strategy import EFFORTS, Effort
+from tests.command_line import running
 from tests.example_build import Built
 from tests.example_candidates import context_of
 from tests.reporters import Lines
@@ -182,12 +183,11 @@ def test_a_build_searches_and_goes_on_where_it_was_killed(built: Built, tmp_path
     sets = [*built.overrides, *FEW]
     command = [sys.executable, "-m", "pipeline", "build", str(built.recipe), "--run-dir", str(tmp_path / "run")]
     command += [part for one in sets for part in ("--set", one)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+    with running(command, stderr=subprocess.PIPE, cwd=tmp_path) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if line.startswith("fine-tune slim") and "epoch 2/" in line:
                 break
-        process.kill()
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     assert re.search(r"fine-tune slim[\d.]+: continues after epoch \d", done.stderr)

@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,8 @@ _DECODE, _PREDICT, _ENCODE = (STEPS.index(name) for name in ("decode", "predict"
 # Pause between two looks at the workers, in seconds: while all are ready, and while one is not.
 _LOOK_S, _LOOK_AGAIN_S = 5.0, 0.1
 _MANAGEMENT_S = 2.0
+# A TorchServe that does not describe its workers is busy, and behind this time, in seconds, lost.
+_SILENT_S = 10.0
 # Longest time without a ready worker, in seconds; then TorchServe has given its workers up, and is started again.
 _HOPELESS_S = 60.0
 # TorchServe ends a worker that takes longer, in seconds.
@@ -59,6 +61,7 @@ class Relay:
         self._lane = Lane(self._ask, most=most, places=len(board.rows), longest_s=longest_s, row=self._row)
         self._look_now = asyncio.Event()
         self._watched: dict[int, int] = {}  # open files of the workers' processes, by their ids
+        self._ended: set[int] = set()  # workers that ended, and that TorchServe may still name
 
     def respond(self, incoming: Incoming) -> asyncio.Future[Response]:
         """Answer a request; while no worker is ready, the answer is 503 at once."""
@@ -67,9 +70,15 @@ class Relay:
     async def watch(self) -> None:
         """Keep the board in step with TorchServe's workers; return where none of them comes back."""
         loop = asyncio.get_running_loop()
-        ready_at = loop.time()
+        ready_at = described_at = loop.time()
+        self._know_none()  # of an earlier front's workers nobody has seen whether they run
         while True:
-            await self._look()
+            workers = await self._described()
+            if workers is not None:
+                described_at = loop.time()
+                self._write(workers)
+            elif loop.time() - described_at > _SILENT_S:
+                self._know_none()
             ready = self._board.ready
             if ready:
                 ready_at = loop.time()
@@ -78,10 +87,9 @@ class Relay:
                 if loop.time() - ready_at > _HOPELESS_S:
                     return
             self._look_now.clear()
+            well = workers is not None and ready == len(self._board.rows)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(
-                    self._look_now.wait(), _LOOK_S if ready == len(self._board.rows) else _LOOK_AGAIN_S
-                )
+                await asyncio.wait_for(self._look_now.wait(), _LOOK_S if well else _LOOK_AGAIN_S)
 
     async def _ask(self, batch: Sequence[Incoming]) -> list[Response]:
         """Send a frame, and what had no room in its answer once more, alone."""
@@ -109,17 +117,26 @@ class Relay:
             for request, response in zip(batch, responses, strict=True)
         ]
 
-    async def _look(self) -> None:
-        """Ask TorchServe for its workers, and write on the board how each of them is."""
-        workers = []
+    async def _described(self) -> dict[int, str] | None:
+        """Ask TorchServe how its workers are, by their process ids; None where it does not say."""
         try:
             answer = await self._management.ask("GET", f"/models/{self.serving.name}", timeout_s=_MANAGEMENT_S)
-            workers = [(int(worker["pid"]), worker["status"]) for worker in json.loads(answer.body)[0]["workers"]]
+            return {int(worker["pid"]): worker["status"] for worker in json.loads(answer.body)[0]["workers"]}
         except (LinkError, ValueError, LookupError, TypeError) as error:
             _LOGGER.debug("TorchServe does not describe its workers: %s", error)
-        ready = sorted(pid for pid, status in workers if status == "READY" and self._watches(pid))
-        for pid in set(self._watched) - {pid for pid, _ in workers}:
-            self._forget(pid)
+            return None
+
+    def _know_none(self) -> None:
+        """Write on the board that no worker is known to be ready."""
+        for row in self._board.rows:
+            row.pid, row.state = 0, WorkerState.LOADING
+
+    def _write(self, workers: Mapping[int, str]) -> None:
+        """Write on the board how each worker is."""
+        self._ended &= workers.keys()
+        for pid in self._watched.keys() - workers.keys():
+            self._on_end(pid)
+        ready = sorted(pid for pid, status in workers.items() if status == "READY" and self._watches(pid))
         kept = {row.pid for row in self._board.rows if row.pid in ready}
         new = [pid for pid in ready if pid not in kept]
         for row in self._board.rows:
@@ -130,8 +147,8 @@ class Relay:
 
     def _watches(self, pid: int) -> bool:
         """Learn at once when a worker's process ends; tell whether it runs."""
-        if pid in self._watched:
-            return True
+        if pid in self._watched or pid in self._ended:
+            return pid in self._watched
         try:
             process = os.pidfd_open(pid)
         except OSError:
@@ -141,17 +158,14 @@ class Relay:
         return True
 
     def _on_end(self, pid: int) -> None:
-        """Note that a worker ended."""
-        self._forget(pid)
+        """Note, once, that a worker ended."""
+        process = self._watched.pop(pid)
+        asyncio.get_running_loop().remove_reader(process)
+        os.close(process)
+        self._ended.add(pid)
         for row in self._board.rows:
             if row.pid == pid:
                 row.pid, row.state = 0, WorkerState.ABSENT
                 row.count_restart()
         _LOGGER.warning("TorchServe's worker %d ended; TorchServe starts another one", pid)
         self._look_now.set()
-
-    def _forget(self, pid: int) -> None:
-        process = self._watched.pop(pid, None)
-        if process is not None:
-            asyncio.get_running_loop().remove_reader(process)
-            os.close(process)

@@ -1,0 +1,138 @@
+"""What the front knows of TorchServe's workers: real processes, described by a server that is late, or busy."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.serving.front.board import Board
+from pipeline.serving.front.carrier import Carrier
+from pipeline.serving.front.exchange import Receive, Scope, Send
+from pipeline.serving.torchserve import relay
+from pipeline.serving.torchserve.relay import Relay
+from tests.served_models import GREY, build_archive
+
+SLEEP = ["sleep", "600"]
+
+
+class Management:
+    """The part of TorchServe that describes workers."""
+
+    def __init__(self) -> None:
+        self.pids: list[int] = []
+        self.busy = False
+        self.asked = 0
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        self.asked += 1
+        workers = [{"pid": pid, "status": "READY"} for pid in self.pids]
+        body = b"" if self.busy else json.dumps([{"workers": workers}]).encode()
+        await send({"type": "http.response.start", "status": 503 if self.busy else 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    async def asked_again(self) -> None:
+        """Wait until two more descriptions were asked for: what the first said is on the board by then."""
+        enough = self.asked + 2
+        await until(lambda: self.asked >= enough)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - what it waits for is written by others, in memory
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def workers() -> Iterator[list[subprocess.Popen[bytes]]]:
+    processes = [subprocess.Popen(SLEEP) for _ in range(3)]
+    yield processes
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+@contextlib.asynccontextmanager
+async def watching(folder: Path, management: Management) -> AsyncIterator[Board]:
+    """A board of two workers that a relay keeps, and the management that it asks."""
+    archive = build_archive(folder, [GREY])
+    board = Board.create(folder / "board", 2)
+    path = folder / "management"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        listener.settimeout(0)
+        carrier = Carrier(management)
+        carrier.listen(listener)
+        keeper = Relay(archive.serving, digest="d", inference=folder / "none", management=path, board=board, most=1)
+        watch = asyncio.create_task(keeper.watch())
+        try:
+            yield board
+        finally:
+            watch.cancel()
+            await carrier.leave(0.0)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "_LOOK_S", 0.05)
+
+
+def test_a_worker_that_torchserve_still_names_is_lost_once(
+    workers: list[subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    async def check() -> None:
+        management = Management()
+        management.pids = [workers[0].pid, workers[1].pid]
+        async with watching(tmp_path, management) as board:
+            await until(lambda: board.ready == 2)
+            workers[0].kill()  # nobody waits for it yet: its process id stays
+            await until(lambda: board.ready == 1)
+            for _ in range(5):
+                await management.asked_again()
+                assert board.ready == 1
+            management.pids = [workers[1].pid, workers[2].pid]
+            await until(lambda: board.ready == 2)
+            assert sorted(row.pid for row in board.rows) == sorted(management.pids)
+            assert sum(row.restarts for row in board.rows) == 1
+
+    asyncio.run(check())
+
+
+def test_a_worker_that_torchserve_gave_up_is_counted(workers: list[subprocess.Popen[bytes]], tmp_path: Path) -> None:
+    async def check() -> None:
+        management = Management()
+        management.pids = [workers[0].pid, workers[1].pid]
+        async with watching(tmp_path, management) as board:
+            await until(lambda: board.ready == 2)
+            management.pids = [workers[1].pid, workers[2].pid]
+            await until(lambda: {row.pid for row in board.rows} == set(management.pids))
+            assert sum(row.restarts for row in board.rows) == 1
+
+    asyncio.run(check())
+
+
+def test_workers_of_a_busy_torchserve_answer_and_of_a_lost_one_none(
+    workers: list[subprocess.Popen[bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def check() -> None:
+        management = Management()
+        management.pids = [workers[0].pid, workers[1].pid]
+        async with watching(tmp_path, management) as board:
+            await until(lambda: board.ready == 2)
+            management.busy = True
+            await management.asked_again()
+            assert board.ready == 2
+            monkeypatch.setattr(relay, "_SILENT_S", 0.0)
+            await until(lambda: board.ready == 0)
+            management.busy = False
+            await until(lambda: board.ready == 2)
+            assert sum(row.restarts for row in board.rows) == 0
+
+    asyncio.run(check())
