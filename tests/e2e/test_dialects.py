@@ -90,6 +90,14 @@ def test_a_picture_file_as_bytes(server: ServerState, expected: list[dict[str, o
     assert labels == [one["label"] for one in expected]
 
 
+def test_a_file_may_be_put_as_curl_does_with_it(server: ServerState, expected: list[dict[str, object]]) -> None:
+    address = f"{server.url}/predictions/tiny"
+    answer = httpx.put(address, content=encode_png(PIXELS[0]))
+    assert (answer.status_code, answer.json()["label"]) == (200, expected[0]["label"])
+    refused = httpx.request("DELETE", address)
+    assert (refused.status_code, refused.headers["allow"]) == (405, "POST, PUT")
+
+
 def test_refusals_say_all_in_their_error(server: ServerState) -> None:
     address = f"{server.url}/v2/models/tiny/infer"
     body = {"inputs": [{**TENSOR, "datatype": "FP32", "data": PIXELS.ravel().tolist()}]}

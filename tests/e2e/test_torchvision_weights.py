@@ -79,7 +79,8 @@ def test_it_is_built_served_and_asked_as_the_page_says(tmp_path: Path) -> None:
     finally:
         subprocess.run(["pipeline", "stop", "--port", str(port)], env=environment, capture_output=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    answer = json.loads(next(line for line in ended.stdout.splitlines() if line.startswith("{")))
+    # An answer ends without a new line: what the next command says follows it.
+    answer, _ = json.JSONDecoder().raw_decode(next(line for line in ended.stdout.splitlines() if line.startswith("{")))
     assert answer["label"] == torchvision_label(weights, tmp_path / "photo.jpg")
 
 

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import count
 
 from pipeline._handlers.answer_size import Extras
@@ -30,6 +31,8 @@ _WORKER = WORKER_HEADER.lower().encode()
 _REQUEST_ID = b"x-request-id"
 _LONGEST_ID = 128
 _READS = ("GET", "HEAD")
+# TorchServe takes a file by either, and its users send it with `curl -T`, which is PUT.
+_ASKS = ("POST", "PUT")
 _RETRY = (b"retry-after", b"1")
 # A golden example is replayed at most so often, in seconds.
 _PROOF_S = 1.0
@@ -105,8 +108,9 @@ class Front:
         dialect = self._predictions.get(path)
         if dialect is None:
             return refused(404, "nothing is answered here", expected=" or ".join(self._predictions), found=path)
-        if scope["method"] != "POST":
-            return refused(405, "another method", expected="POST", found=scope["method"])
+        if scope["method"] not in _ASKS:
+            other = refused(405, "another method", expected=" or ".join(_ASKS), found=scope["method"])
+            return replace(other, headers=((b"allow", ", ".join(_ASKS).encode()),))
         return await self._predict(dialect, scope, headers, await _whole_body(receive))
 
     async def _predict(self, dialect: Dialect, scope: Scope, headers: Mapping[bytes, bytes], body: bytes) -> Answer:
