@@ -16,12 +16,14 @@ class Bounds:
     Args:
         head_bytes: largest request line and headers.
         body_bytes: largest body; a form around the largest picture fits.
-        held_bytes: bytes of all bodies that are received or wait for an answer.
+        held_bytes: bytes of all requests that are received or wait for an answer.
         connections: most connections; of more, the one that made no progress for the longest time is closed.
         patience_s: time for a request before its speed counts, in seconds.
-        bytes_per_s: lowest speed of a request, from its first byte on, after `patience_s`.
+        bytes_per_s: lowest speed of a request, from its first byte on, after `patience_s`, and of answers that wait to
+            be read, after `write_s`.
         idle_s: time after which a connection without a request is closed, in seconds.
-        write_s: time after which a client that reads nothing of its answer is given up, in seconds.
+        write_s: time for which answers may wait to be read before the speed counts, in seconds; then their client is
+            given up. While they wait, no further one is begun.
         discard_s: longest time for which the rest of a refused request is read, in seconds; its client would otherwise
             lose the answer with the connection.
         leave_s: time that clients have to notice that a server ends, in seconds: a request that comes on an open

@@ -15,36 +15,24 @@ from urllib.parse import unquote
 
 import httptools
 
+from pipeline.serving.front.backlog import Backlog
 from pipeline.serving.front.exchange import Exchange, response_bytes
+from pipeline.serving.front.receiving import Receiving
 
 if TYPE_CHECKING:
     from pipeline.serving.front.carrier import Carrier
 
 _LOGGER = logging.getLogger(__name__)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_AROUND_HEADER = len(": \r\n")
+# Memory that a request takes besides its bytes: clients may send thousands of tiny ones in one piece.
+_AROUND_REQUEST = 2048
+# So many requests of a client may wait for their answers before no more is read. While nothing is read, nobody notices
+# that the client is gone.
+_MOST_WAITING = 16
+# Bytes that are parsed before it is looked how many wait; of a body, all that came.
+_PIECE = 4096
 _JSON = ((b"content-type", b"application/json"),)
 _FAILED = b'{"error":"the server failed","found":"an error, which its log describes"}'
-
-
-class _Receiving:
-    """A request that is being received.
-
-    Args:
-        began: when its first byte came, on the loop's clock, in seconds.
-    """
-
-    __slots__ = ("began", "chunks", "head", "headers", "received", "size", "url", "whole_head")
-
-    def __init__(self, began: float) -> None:
-        self.began = began
-        self.received = 0
-        self.url = b""
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.head = 0
-        self.whole_head = False
-        self.chunks: list[bytes] = []
-        self.size = 0
 
 
 class Connection(asyncio.Protocol):
@@ -65,12 +53,14 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._scheme = "http"
         self._client: tuple[str, int] | None = None
-        self._receiving: _Receiving | None = None
+        self._receiving: Receiving | None = None
         self._whole: deque[Exchange] = deque()  # the first one is being answered
         self._task: asyncio.Task[None] | None = None
         self._deaf = False  # what comes is dropped
         self._lost = False
-        self._unsent = 0
+        self._paused_at: float | None = None  # since when nothing is read, until answers are sent
+        self._unread = b""  # what came before that, and is not parsed
+        self._backlog: Backlog
         self.moved = carrier.loop.time()
 
     # What asyncio calls.
@@ -78,6 +68,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
+        self._backlog = Backlog(self._transport)
         if transport.get_extra_info("sslcontext") is not None:
             self._scheme = "https"
         peer = transport.get_extra_info("peername")
@@ -89,13 +80,33 @@ class Connection(asyncio.Protocol):
         self._deaf = self._lost = True
         self._carrier.remove(self)
         self._drop_request()
-        self._carrier.held -= sum(len(exchange.body) for exchange in self._whole)
+        self._carrier.held -= sum(exchange.held for exchange in self._whole) + len(self._unread)
         self._whole.clear()
+        self._unread = b""
         if self._task is not None:
             self._task.cancel()
 
+    def pause_writing(self) -> None:
+        """Let no further answer be begun: the client does not read those that it has."""
+        self._backlog.close_room()
+
+    def resume_writing(self) -> None:
+        """Let the next answer be begun."""
+        self._backlog.open_room()
+
     def data_received(self, data: bytes) -> None:
-        """Parse what came."""
+        """Parse what came, until so many requests wait that the rest has to."""
+        request = self._receiving
+        size = len(data) if request is not None and request.whole_head else _PIECE
+        for start in range(0, len(data), size):
+            if self._paused_at is not None:
+                self._unread += data[start:]
+                self._carrier.held += len(data) - start
+                return
+            self._parse(data[start : start + size])
+
+    def _parse(self, data: bytes) -> None:
+        """Parse a piece."""
         if self._deaf:
             return
         before = self._receiving
@@ -114,15 +125,19 @@ class Connection(asyncio.Protocol):
                     found=str(error.__context__ or error),
                 )
             return
+        if len(self._whole) > _MOST_WAITING and not self._deaf:
+            self._paused_at = self._loop.time()
+            self._transport.pause_reading()
         request = self._receiving
         if request is None or self._deaf:
             return
         self.moved = self._loop.time()
         request.received += len(data)
-        if request is before and not request.whole_head and request.received > self._bounds.head_bytes:
-            self._refuse_head(request.received)
-        elif len(self._whole) > 1:
-            self._transport.pause_reading()
+        if not request.whole_head:
+            if request is before and request.received > self._bounds.head_bytes:
+                self._refuse_head(request.received)
+            else:
+                self._hold(request, request.received)
 
     def eof_received(self) -> bool:
         """Keep the connection open where an answer is still to be sent; it is the last one."""
@@ -134,21 +149,23 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """Begin a request."""
-        self._receiving = _Receiving(self._loop.time())
+        self._receiving = Receiving(self._loop.time())
 
     def on_url(self, url: bytes) -> None:
         """Add a part of the address."""
-        if self._receiving is not None:
-            self._receiving.url += url
-            self._receiving.head += len(url)
+        request = self._receiving
+        if request is None or self._deaf:
+            return
+        request.add_url(url)
+        if request.head > self._bounds.head_bytes:
+            self._refuse_head(request.head)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Add a header."""
         request = self._receiving
         if request is None or self._deaf:
             return
-        request.headers.append((name.lower(), value))
-        request.head += len(name) + len(value) + _AROUND_HEADER
+        request.add_header(name, value)
         if request.head > self._bounds.head_bytes:
             self._refuse_head(request.head)
 
@@ -158,27 +175,35 @@ class Connection(asyncio.Protocol):
         if request is None or self._deaf:
             return
         request.whole_head = True
+        hosts = 0
         for name, value in request.headers:
-            if name == b"content-length" and not self._room(int(value), held=self._carrier.held):
+            if name == b"host":
+                hosts += 1
+            elif name == b"content-length" and not self._has_room(request, int(value)):
                 return
-            if name == b"expect" and value.lower() == b"100-continue" and not self._whole:
-                self._transport.write(_CONTINUE)
+            elif name == b"expect" and value.lower() == b"100-continue" and not self._whole:
+                self._backlog.send(_CONTINUE)
+        if hosts > 1:  # whoever stands between may have looked at another one
+            self.refuse(400, "several hosts", expected="one host header", found=f"{hosts}")
 
     def on_body(self, chunk: bytes) -> None:
         """Add a part of the body."""
         request = self._receiving
-        if request is None or self._deaf:
+        if request is None or self._deaf or not self._has_room(request, request.size + len(chunk)):
             return
-        if self._room(request.size + len(chunk), held=self._carrier.held - request.size):
-            request.chunks.append(chunk)
-            request.size += len(chunk)
-            self._carrier.held += len(chunk)
+        request.add_body(chunk)
+        self._hold(request, request.head + request.size)
 
     def on_message_complete(self) -> None:
         """Hand a whole request to the application, or queue it behind those that came before."""
-        request, self._receiving = self._receiving, None
+        request = self._receiving
         if request is None or self._deaf:
             return
+        held = request.head + request.size + _AROUND_REQUEST
+        if not self._has_memory(request, held):
+            return
+        self._hold(request, held)
+        self._receiving = None
         version = self._parser.get_http_version()
         path, _, query = request.url.partition(b"?")
         scope = {
@@ -195,10 +220,8 @@ class Connection(asyncio.Protocol):
             "client": self._client,
             "server": None,
         }
-        chunks = request.chunks
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         keep_alive = self._parser.should_keep_alive() and version == "1.1"
-        self._whole.append(Exchange(scope, body, keep_alive=keep_alive))
+        self._whole.append(Exchange(scope, request.body, keep_alive=keep_alive, held=held))
         if self._task is None:
             self._task = self._loop.create_task(self._answer())
 
@@ -211,13 +234,11 @@ class Connection(asyncio.Protocol):
             now: the loop's clock, in seconds.
         """
         bounds, request = self._bounds, self._receiving
-        unsent = self._transport.get_write_buffer_size()
-        if unsent != self._unsent:
-            self._unsent, self.moved = unsent, now
-        if unsent:
-            if now - self.moved > bounds.write_s:
+        if self._backlog.waits():
+            if self._backlog.is_read_too_slowly(now, patience_s=bounds.write_s, bytes_per_s=bounds.bytes_per_s):
                 self._transport.abort()
-        elif request is not None and not self._deaf:
+            return
+        if request is not None and not self._deaf and self._paused_at is None:
             took = now - request.began
             if took > bounds.patience_s and request.received < took * bounds.bytes_per_s:
                 self.refuse(
@@ -252,7 +273,7 @@ class Connection(asyncio.Protocol):
             self._drop_request()
             return
         body = json.dumps({"error": error, "expected": expected, "found": found[:200]}).encode()
-        self._transport.write(response_bytes(status, _JSON, body, close=True))
+        self._backlog.send(response_bytes(status, _JSON, body, close=True))
         self._carrier.count_refusal(status)
         self._end()
 
@@ -262,12 +283,12 @@ class Connection(asyncio.Protocol):
 
     # The rest is our own.
 
-    def _room(self, size: int, *, held: int) -> bool:
+    def _has_room(self, request: Receiving, size: int) -> bool:
         """Refuse a body that is too large, or for which there is no memory; tell whether there is room.
 
         Args:
+            request: its request.
             size: its size, as far as it is known.
-            held: bytes of all others.
         """
         if size > self._bounds.body_bytes:
             self.refuse(
@@ -277,15 +298,25 @@ class Connection(asyncio.Protocol):
                 found=f"{size} bytes",
             )
             return False
-        if held + size > self._bounds.held_bytes:
+        return self._has_memory(request, size)
+
+    def _has_memory(self, request: Receiving, size: int) -> bool:
+        """Refuse a request that would take too many bytes beside all others; tell whether it is taken."""
+        others = self._carrier.held - request.held
+        if others + size > self._bounds.held_bytes:
             self.refuse(
                 503,
                 "too many bytes wait for an answer",
                 expected=f"at most {self._bounds.held_bytes} bytes of all requests together; ask again",
-                found=f"{held} bytes before this request",
+                found=f"{others} bytes before this request",
             )
             return False
         return True
+
+    def _hold(self, request: Receiving, size: int) -> None:
+        """Count a request with so many bytes, in the memory of all of them."""
+        self._carrier.held += size - request.held
+        request.held = size
 
     def _refuse_head(self, size: int) -> None:
         self.refuse(
@@ -298,12 +329,14 @@ class Connection(asyncio.Protocol):
     def _drop_request(self) -> None:
         """Forget the request that is being received."""
         if self._receiving is not None:
-            self._carrier.held -= self._receiving.size
+            self._carrier.held -= self._receiving.held
             self._receiving = None
 
     async def _answer(self) -> None:
         """Answer the requests that are whole, in their order."""
         while self._whole:
+            if self._backlog.room is not None:
+                await self._backlog.room
             exchange = self._whole[0]
             try:
                 await self._carrier.application(exchange.scope, exchange.receive, exchange.send)
@@ -314,16 +347,28 @@ class Connection(asyncio.Protocol):
                 return
             last = self._carrier.leaving_since is not None and len(self._whole) == 1
             close = last or not exchange.keep_alive
-            self._transport.write(exchange.to_bytes(close=close))
+            self._backlog.send(exchange.to_bytes(close=close))
             self.moved = self._loop.time()
-            self._carrier.held -= len(exchange.body)
+            self._carrier.held -= exchange.held
             self._whole.popleft()
             if close:
                 self._end()
                 return
-            if len(self._whole) <= 1:
-                self._transport.resume_reading()
+            if self._paused_at is not None and len(self._whole) < _MOST_WAITING:
+                self._read_again(self._paused_at)
         self._task = None
+
+    def _read_again(self, paused_at: float) -> None:
+        """Read what comes; a request of which nothing was read meanwhile was not slow."""
+        self._paused_at = None
+        if self._receiving is not None:
+            self._receiving.began += self._loop.time() - paused_at
+        unread, self._unread = self._unread, b""
+        if unread:
+            self._carrier.held -= len(unread)
+            self.data_received(unread)
+        if self._paused_at is None:
+            self._transport.resume_reading()
 
     def _end(self) -> None:
         """Send what is written, and close once the client has read it, or after a moment."""

@@ -26,14 +26,16 @@ class Exchange:
         scope: ASGI's scope.
         body: the whole body.
         keep_alive: whether the connection goes on after the response.
+        held: bytes that the request is counted with in the memory of all of them.
     """
 
-    __slots__ = ("_chunks", "_given", "_headers", "_status", "body", "gone", "keep_alive", "scope", "whole")
+    __slots__ = ("_chunks", "_given", "_headers", "_status", "body", "gone", "held", "keep_alive", "scope", "whole")
 
-    def __init__(self, scope: Scope, body: bytes, *, keep_alive: bool) -> None:
+    def __init__(self, scope: Scope, body: bytes, *, keep_alive: bool, held: int) -> None:
         self.scope = scope
         self.body = body
         self.keep_alive = keep_alive
+        self.held = held
         # It is set when the client is gone, once somebody asks for that.
         self.gone: asyncio.Event | None = None
         self.whole = False

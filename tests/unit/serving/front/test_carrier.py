@@ -166,7 +166,7 @@ def test_an_upload_that_is_refused_while_it_is_sent_gets_its_answer() -> None:
 def test_bodies_have_a_bound_together() -> None:
     event = threading.Event()
     application, notes = waiting_for(event)
-    with carried(application, Bounds(body_bytes=5000, held_bytes=6000)) as server:
+    with carried(application, Bounds(body_bytes=5000, held_bytes=9000)) as server:
         with server.connect() as first:
             first.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4000\r\n\r\n" + b"x" * 4000)
             until(lambda: notes() == ["began"])

@@ -1,0 +1,208 @@
+"""Clients that take more than their part, and send nothing wrong: unread answers, tiny pieces, heads without end."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable
+
+import pytest
+
+from pipeline.serving.front.bounds import Bounds
+from pipeline.serving.front.exchange import Receive, Scope, Send
+from tests.carried import Carried, carried, echo, read_all, read_responses, waiting_for
+
+GET = b"GET /p HTTP/1.1\r\nhost: x\r\n\r\n"
+POST = b"POST /p HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
+ANSWER = bytes(200_000)
+
+
+def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+class Large:
+    """An application with large answers, which it counts."""
+
+    def __init__(self) -> None:
+        self.answered = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        self.answered += 1
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": ANSWER})
+
+
+def reads_little(server: Carried) -> socket.socket:
+    """Connect as a client for which the kernel keeps next to nothing."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(5)
+    connection.connect(("127.0.0.1", server.port))
+    return connection
+
+
+def test_no_answer_is_begun_while_those_before_it_are_not_read() -> None:
+    application = Large()
+    with carried(application) as server, reads_little(server) as connection:
+        connection.sendall(GET * 500)
+        until(lambda: application.answered > 0)
+        time.sleep(0.3)
+        began = application.answered
+        assert began < 50  # what the kernel takes, and one more
+        assert sum(len(body) for _, _, body in read_responses(connection, 500)) == 500 * len(ANSWER)
+    assert application.answered == 500
+
+
+def test_a_client_that_sends_on_and_reads_nothing_is_given_up() -> None:
+    with carried(Large(), Bounds(write_s=1.0)) as server, reads_little(server) as connection:
+
+        def sends_on() -> None:
+            for _ in range(50):  # each would add to what waits to be read
+                connection.sendall(GET * 100)
+                time.sleep(0.1)
+
+        with pytest.raises(ConnectionError):
+            sends_on()
+        until(lambda: server.carrier.connections == 0)
+
+
+@pytest.mark.parametrize(("bytes_per_s", "whole"), [(200_000, False), (20_000, True)], ids=["slow", "fast enough"])
+def test_answers_that_are_read_too_slowly_are_given_up(bytes_per_s: int, whole: bool) -> None:
+    """The client reads 10 MB at 100 kB a second for 3 s, and the rest at once."""
+
+    async def flood(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(10_000_000)})
+
+    with carried(flood, Bounds(write_s=1.0, bytes_per_s=bytes_per_s)) as server, reads_little(server) as connection:
+        connection.sendall(POST + b"\r\n")
+        received = 0
+        for _ in range(60):
+            received += len(connection.recv(5000))
+            time.sleep(0.05)
+        received += len(read_all(connection))
+        assert (received > 10_000_000) is whole
+
+
+def test_tiny_pieces_of_a_body_take_little_more_than_their_bytes() -> None:
+    event = threading.Event()
+    application, notes = waiting_for(event)
+    body = b"2\r\nab\r\n" * 100_000 + b"0\r\n\r\n"
+    with carried(application) as server, server.connect() as connection:
+        tracemalloc.start()
+        try:
+            connection.sendall(POST + b"transfer-encoding: chunked\r\n\r\n" + body[:-5])
+            until(lambda: server.carrier.held >= 200_000, 20)
+            memory, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert memory < 2_000_000
+        connection.sendall(body[-5:])
+        until(lambda: notes() == ["began"])
+        event.set()
+        assert read_all(connection).endswith(b"POST /p " + b"ab" * 100_000)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [GET * 100, POST + b"a: " + b"b" * 60_000, POST + b"content-length: 60000\r\n\r\n" + bytes(50_000)],
+    ids=["tiny requests", "an unfinished head", "an unfinished body"],
+)
+def test_all_that_a_request_takes_is_counted(sent: bytes) -> None:
+    event = threading.Event()
+    application, _ = waiting_for(event)
+    with carried(application) as server:
+        with server.connect() as connection:
+            connection.sendall(sent)
+            until(lambda: server.carrier.held > 50_000)
+            event.set()
+        until(lambda: server.carrier.held == 0)
+
+
+@pytest.mark.parametrize("together", [1, 7, 5000])
+def test_of_requests_in_a_row_few_are_taken_in_at_once_and_all_are_answered(together: int) -> None:
+    event = threading.Event()
+    application, notes = waiting_for(event)
+    with carried(application) as server, server.connect() as connection:
+        for _ in range(10_000 // together):
+            connection.sendall(GET * together)
+        until(lambda: notes() == ["began"])
+        time.sleep(0.2)
+        assert server.carrier.held < 700_000  # of 20 MB
+        event.set()
+        connection.shutdown(socket.SHUT_WR)
+        assert read_all(connection).count(b"HTTP/1.1 200") == 10_000 // together * together
+
+
+def test_requests_that_take_too_much_together_are_not_taken() -> None:
+    event = threading.Event()
+    application, notes = waiting_for(event)
+    with carried(application, Bounds(held_bytes=20_000)) as server, server.connect() as connection:
+        connection.sendall(GET)
+        until(lambda: notes() == ["began"])
+        others = [server.connect() for _ in range(20)]
+        for other in others:
+            other.sendall(GET)
+        refused = [other for other in others if _begins(other, b"HTTP/1.1 503")]
+        assert 10 < len(refused) < 15
+        assert server.carrier.held <= 20_000
+        event.set()
+        for other in set(others) - set(refused):
+            assert _begins(other, b"HTTP/1.1 200")
+        for other in others:
+            other.close()
+
+
+def _begins(connection: socket.socket, expected: bytes) -> bool:
+    """Whether an answer begins so; False where none comes in a moment."""
+    connection.settimeout(0.3)
+    try:
+        return connection.recv(len(expected)) == expected
+    except TimeoutError:
+        return False
+
+
+def test_a_request_that_waits_because_nothing_is_read_was_not_slow() -> None:
+    event = threading.Event()
+    application, notes = waiting_for(event)
+    with carried(application, Bounds(patience_s=0.5, bytes_per_s=100_000)) as server, server.connect() as connection:
+        last = POST + b"content-length: 4\r\n\r\n"
+        connection.sendall(GET * 40 + last)
+        until(lambda: notes() == ["began"])
+        time.sleep(2)
+        event.set()
+        time.sleep(0.2)
+        connection.sendall(b"body")
+        assert read_all(connection).count(b"HTTP/1.1 200") == 41
+
+
+def test_an_address_without_end_is_refused_without_a_header_behind_it() -> None:
+    with carried(echo, Bounds(head_bytes=2000)) as server:
+        assert server.ask(b"GET /" + b"x" * 2000 + b" HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 431 ")
+
+
+def test_fields_behind_a_body_are_no_headers() -> None:
+    heads: list[list[tuple[bytes, bytes]]] = []
+
+    async def notes(scope: Scope, receive: Receive, send: Send) -> None:
+        heads.append(scope["headers"])
+        await echo(scope, receive, send)
+
+    with carried(notes) as server:
+        sent = POST + b"transfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nauthorization: Bearer x\r\nhost: other\r\n\r\n"
+        assert server.ask(sent).endswith(b"POST /p x")
+        assert [name for name, _ in heads[0]] == [b"host", b"connection", b"transfer-encoding"]
+
+
+def test_of_two_hosts_none_is_believed() -> None:
+    with carried(echo) as server:
+        response = server.ask(b"GET /p HTTP/1.1\r\nhost: localhost\r\nhost: other\r\n\r\n")
+        assert response.startswith(b"HTTP/1.1 400 ")
+        assert b'"error": "several hosts"' in response
