@@ -234,9 +234,10 @@ class Connection(asyncio.Protocol):
             now: the loop's clock, in seconds.
         """
         bounds, request = self._bounds, self._receiving
+        if self._backlog.is_read_too_slowly(now, patience_s=bounds.write_s, bytes_per_s=bounds.bytes_per_s):
+            self._backlog.tear_off()
+            return
         if self._backlog.waits():
-            if self._backlog.is_read_too_slowly(now, patience_s=bounds.write_s, bytes_per_s=bounds.bytes_per_s):
-                self._transport.abort()
             return
         if request is not None and not self._deaf and self._paused_at is None:
             took = now - request.began
