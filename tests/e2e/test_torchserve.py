@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import signal
 import subprocess
 import sys
@@ -10,9 +11,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import psutil
 import pytest
+from PIL import Image
 
 from pipeline.archive.mar import Archive, read_archive
 from pipeline.errors import ServerError
@@ -22,6 +25,7 @@ from pipeline.serving.client import predict_logits
 from pipeline.serving.server import ServerState, Worker
 from pipeline.serving.state import read_states
 from pipeline.serving.table import SERVERS
+from pipeline.serving.torchserve import configuration
 from pipeline.serving.workers import prove_workers
 from tests.command_line import running
 from tests.served_models import GREY, TABLE, build_archive, weights
@@ -151,3 +155,16 @@ def test_killed_in_the_foreground_it_takes_its_server_along(tmp_path: Path) -> N
         time.sleep(0.1)
     assert [one for one in read_states() if one.model == "front"] == []
     assert_nothing_left(state)
+
+
+def test_its_log_is_turned_over_before_it_is_large(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(configuration, "_LOG_BYTES", 2000)
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((8, 6), np.uint8)).save(buffer, format="TIFF", compression="tiff_lzw")
+    broken = buffer.getvalue().replace(b"\x80\x00", b"\xff\xff", 1)  # libtiff says a line of its own
+    with lifecycle.running_server(archive, workers=1) as state:
+        for _ in range(100):
+            assert httpx.post(f"{state.url}/predictions/tiny", content=broken).status_code == 400
+        logs = {path.name: path.stat().st_size for path in Path(state.folder).glob("server.log*")}
+    assert set(logs) == {"server.log", "server.log.1", "server.log.2"}
+    assert max(logs.values()) < 4000

@@ -27,6 +27,8 @@ from pipeline.serving.torchserve.repairs import torchserve_package, write_repair
 from pipeline.serving.torchserve.sockets import INFERENCE_SOCKET, MANAGEMENT_SOCKET
 
 LOG_FILE = "server.log"
+# The log is turned over before it is larger, in bytes. A broken picture may be a line in it, in a library's own words.
+_LOG_BYTES = 5_000_000
 _RESPONSE_TIMEOUT_S = 60
 # Largest frame of requests, in bytes: bodies of `MAX_BODY_BYTES` together, and what says where each begins.
 _MAX_REQUEST_BYTES = 5 * MAX_BODY_BYTES // 4
@@ -41,9 +43,11 @@ _STEERING_PREFIX = "TS_"
 _LOGGING = """<?xml version="1.0" encoding="UTF-8"?>
 <Configuration status="error">
   <Appenders>
-    <File name="file" fileName="{log}">
+    <RollingFile name="file" fileName="{log}" filePattern="{log}.%i">
       <PatternLayout pattern="%p|%t|%c{{1}}|%m%n"/>
-    </File>
+      <SizeBasedTriggeringPolicy size="{bytes}"/>
+      <DefaultRolloverStrategy max="2"/>
+    </RollingFile>
   </Appenders>
   <Loggers>
     <Logger name="ACCESS_LOG" level="off"/>
@@ -142,7 +146,7 @@ def write_configuration(folder: Path, archive: Archive, settings: ServeSettings)
     }
     lines = "".join(f"{key}={value}\n" for key, value in properties.items())
     (folder / "config.properties").write_text(lines, encoding="utf-8")
-    (folder / "log4j2.xml").write_text(_LOGGING.format(log=folder / LOG_FILE), encoding="utf-8")
+    (folder / "log4j2.xml").write_text(_LOGGING.format(log=folder / LOG_FILE, bytes=_LOG_BYTES), encoding="utf-8")
     (folder / SERVING_FILE).write_bytes(archive.members[SERVING_FILE])
     golden_question(archive, accepted=settings.accept_host).write(folder)
     write_repaired_classes(folder / "classes")
