@@ -9,8 +9,6 @@ from pydantic import BaseModel, ConfigDict
 PLAN_FILE, BOARD_FILE, EVENTS_FILE = "plan.json", "board", "events.jsonl"
 # Why the server ended by itself, in one line.
 REASON_FILE = "reason"
-# It is there once all workers were ready.
-PROVEN_FILE = "was-ready"
 # It is there once somebody told the server to end.
 TOLD_FILE = "told-to-end"
 # The first process puts the number of the open port in its place in a command.

@@ -16,14 +16,12 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections import deque
 from pathlib import Path
 from typing import IO
 
 import psutil
 
-from pipeline.engine.process import describe_signal, start_child
+from pipeline.engine.process import start_child
 from pipeline.serving.door import Door
 from pipeline.serving.front.board import Board, WorkerState
 from pipeline.serving.front.carrier import Carrier
@@ -34,52 +32,21 @@ from pipeline.serving.front.plan import (
     BOARD_FILE,
     EVENTS_FILE,
     LISTENER,
-    PROVEN_FILE,
     REASON_FILE,
     REFUSED,
     TOLD_FILE,
-    Child,
     Plan,
 )
+from pipeline.serving.front.running import Running
 from pipeline.serving.front.unready import Unready
 
 _LOGGER = logging.getLogger("server")
 _BACKLOG = 4096
 _WATCH_S = 0.05
-# Pause before a child is started again, in seconds: it doubles each time, and begins anew after a long life.
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S, _LONG_LIFE_S = 0.1, 10.0, 60.0
 # After so many ends in a row, while no worker was ready, the server cannot serve.
 _MOST_FAILURES = 5
-_LAST_WORDS = 20
 # Beyond the time that children have to end, in seconds.
 _KILL_S = 1.0
-
-
-class _Running:
-    """A child of the plan, and its process.
-
-    Args:
-        child: the child.
-        command: its command.
-    """
-
-    def __init__(self, child: Child, command: list[str]) -> None:
-        self.child = child
-        self.command = command
-        self.process: subprocess.Popen[str] | None = None
-        self.began = 0.0
-        self.pause_s = _FIRST_PAUSE_S
-        self.last_words: deque[str] = deque(maxlen=_LAST_WORDS)
-
-    def reason(self, code: int) -> str:
-        """Say why it ended, in one line."""
-        words = [line for line in self.last_words if line.strip() and not line[0].isspace()]
-        last = words[-1] if words else ""
-        if code == REFUSED:
-            return f"{self.child.name} refuses to serve: {last or 'it gave no reason'}"
-        if code < 0:
-            return f"{self.child.name} was ended by {describe_signal(-code)}"
-        return f"{self.child.name} ended with code {code}: {last or 'without a word'}"
 
 
 class Supervisor:
@@ -98,9 +65,10 @@ class Supervisor:
         self._loop = asyncio.get_running_loop()
         self._code: asyncio.Future[int] = self._loop.create_future()
         self._leaving = False
+        self._proven = False  # whether all workers were ready once
         self._failures = 0
         self._running = [
-            _Running(child, [part.replace(LISTENER, str(listener.fileno())) for part in child.command])
+            Running(child, [part.replace(LISTENER, str(listener.fileno())) for part in child.command])
             for child in self._plan.children
         ]
         self._unready = Carrier(Unready(), tls=Door.read(folder).tls())
@@ -121,17 +89,23 @@ class Supervisor:
         finally:
             watch.cancel()
 
-    def _start(self, running: _Running) -> None:
+    def _start(self, running: Running) -> None:
         if self._leaving:
             return
+        running.begin()
+        try:
+            self._launch(running)
+        except OSError as error:  # a full disk, too many processes
+            self._failures += 1
+            self._start_later(running, f"{running.child.name} cannot be started: {error}")
+
+    def _launch(self, running: Running) -> None:
         child = running.child
         if child.alone:
             kill_strangers(self._known())
         make_anew(self._folder, child)
         for row in (self._board.rows[place] for place in child.rows):
             row.state, row.connections = WorkerState.LOADING, 0
-        running.began = time.monotonic()
-        running.last_words.clear()
         with contextlib.ExitStack() as stack:
             console: IO[str] | int = subprocess.PIPE
             if child.console is not None:
@@ -148,7 +122,7 @@ class Supervisor:
             self._board.rows[place].pid = running.process.pid
         threading.Thread(target=self._listen, args=(running, running.process), daemon=True).start()
 
-    def _listen(self, running: _Running, process: subprocess.Popen[str]) -> None:
+    def _listen(self, running: Running, process: subprocess.Popen[str]) -> None:
         """Log what a child says until it ends; this runs in a thread of its own."""
         if process.stderr is not None:
             with process.stderr as stream:
@@ -157,9 +131,10 @@ class Supervisor:
                     _LOGGER.info(line.rstrip(), extra={"child": running.child.name})
         self._loop.call_soon_threadsafe(self._on_end, running, process.wait())
 
-    def _on_end(self, running: _Running, code: int) -> None:
+    def _on_end(self, running: Running, code: int) -> None:
         """Start a child again, or end where that is hopeless."""
-        served = self._board.ready > 0
+        if not self._note_who_is_ready():
+            self._failures += 1
         for row in (self._board.rows[place] for place in running.child.rows):
             row.state, row.pid = WorkerState.ABSENT, 0
         running.process = None
@@ -171,15 +146,15 @@ class Supervisor:
             for other in self._running:
                 if other.process is not None:
                     other.process.kill()
-        reason = running.reason(code)
-        self._failures = 0 if served else self._failures + 1
-        if code == REFUSED or self._failures >= _MOST_FAILURES or not self._was_ready():
+        self._start_later(running, running.reason(code), hopeless=code == REFUSED)
+
+    def _start_later(self, running: Running, reason: str, *, hopeless: bool = False) -> None:
+        """Start a child again after a pause, or end where that is hopeless."""
+        if hopeless or self._failures >= _MOST_FAILURES or not self._proven:
             _LOGGER.error("%s", reason)
             self._give_up(reason)
             return
-        if time.monotonic() - running.began > _LONG_LIFE_S:
-            running.pause_s = _FIRST_PAUSE_S
-        pause_s, running.pause_s = running.pause_s, min(_LONGEST_PAUSE_S, 2 * running.pause_s)
+        pause_s = running.next_pause()
         for place in running.child.rows:
             self._board.rows[place].count_restart()
         _LOGGER.warning("%s; it is started again in %.1f s", reason, pause_s)
@@ -189,11 +164,9 @@ class Supervisor:
         """Return the ids of the processes that somebody here waits for."""
         return [*self._companions, *(other.process.pid for other in self._running if other.process is not None)]
 
-    def _was_ready(self) -> bool:
-        return (self._folder / PROVEN_FILE).exists()
-
     def _give_up(self, reason: str) -> None:
-        (self._folder / REASON_FILE).write_text(reason, encoding="utf-8")
+        with contextlib.suppress(OSError):  # a full disk; the server has to end all the same
+            (self._folder / REASON_FILE).write_text(reason, encoding="utf-8")
         self._leaving = True
         self._kill()
 
@@ -205,7 +178,8 @@ class Supervisor:
         """Ask the children to end, one after the other in their order."""
         if not self._leaving:
             self._leaving = True
-            (self._folder / TOLD_FILE).touch()
+            with contextlib.suppress(OSError):  # a full disk
+                (self._folder / TOLD_FILE).touch()
             self._unready.ignore()
             self._listener.close()
             self._leaver = self._loop.create_task(self._leave_in_order())
@@ -237,19 +211,29 @@ class Supervisor:
         self._end(1)
 
     async def _watch(self) -> None:
-        """Answer for the workers while none is ready, and note when all are for the first time."""
+        """Answer for the workers while none is ready."""
         answers = False
         while not self._leaving:
-            ready = self._board.ready
-            if ready == len(self._board.rows) and not self._was_ready():
-                (self._folder / PROVEN_FILE).touch()
-            missing = not ready and self._was_ready()
+            ready = self._note_who_is_ready()
+            missing = not ready and self._proven
             if missing and not answers:
                 self._unready.listen(self._listener)
             elif answers and not missing:
                 self._unready.ignore()
             answers = missing
             await asyncio.sleep(_WATCH_S)
+
+    def _note_who_is_ready(self) -> int:
+        """Note which children did what they are for; return the number of workers that are ready."""
+        rows = self._board.rows
+        ready = self._board.ready
+        for running in self._running:
+            spoken_of = [rows[place] for place in running.child.rows] or rows
+            running.was_ready |= any(row.state is WorkerState.READY for row in spoken_of)
+        if ready:
+            self._failures = 0
+        self._proven |= ready == len(rows)
+        return ready
 
 
 def main(folder: Path) -> int:
