@@ -71,6 +71,8 @@ def _places() -> Iterator[tuple[str, Path]]:
 
 def _version(executable: Path, timeout_s: float) -> int | str:
     """Return the version's first number, or why there is none."""
+    if not executable.is_file():
+        return "no such file"
     try:
         process = run_child([str(executable), "-version"], timeout_s=timeout_s)
     except subprocess.TimeoutExpired:
