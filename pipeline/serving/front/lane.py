@@ -51,6 +51,7 @@ class Lane:
         self._awake = False
         self._pace_s = 0.0  # running mean of the time per request
         self._tasks: set[asyncio.Task[None]] = set()
+        self._late: asyncio.TimerHandle | None = None  # it is there while something may wait
 
     def submit(self, incoming: Incoming) -> asyncio.Future[Response]:
         """Queue a request; of one that would wait too long, the answer says so at once."""
@@ -59,6 +60,8 @@ class Lane:
             return answered(busy(expected_s))
         future: asyncio.Future[Response] = self._loop.create_future()
         self._waiting.append((incoming, future, time.perf_counter()))
+        if self._late is None:
+            self._late = self._loop.call_later(self._longest_s, self._refuse_the_late)
         self._wake()
         return future
 
@@ -106,6 +109,19 @@ class Lane:
                 continue
             batch.append((incoming, future))
         return batch
+
+    def _refuse_the_late(self) -> None:
+        """Let nobody wait longer than the longest wait, though no place becomes free: work may hang."""
+        now = time.perf_counter()
+        while self._waiting and now - self._waiting[0][2] >= self._longest_s:
+            _, future, came = self._waiting.popleft()
+            if not future.done():
+                self._row.count_time(_QUEUE, now - came)
+                future.set_result(busy(now - came))
+        self._late = None
+        if self._waiting:
+            rest_s = self._longest_s - (now - self._waiting[0][2])
+            self._late = self._loop.call_later(rest_s, self._refuse_the_late)
 
     async def _finish_later(
         self,

@@ -123,6 +123,29 @@ def test_a_request_that_would_wait_too_long_is_told_so_at_once(board: Board) -> 
     assert b"the server is busy" in refused.body
 
 
+def test_nobody_waits_longer_behind_work_that_hangs(board: Board) -> None:
+    async def ask() -> tuple[bool, list[int], int]:
+        gate = asyncio.Event()
+
+        async def work(batch: Sequence[Incoming]) -> list[Response]:
+            await gate.wait()
+            return echo(batch)
+
+        lane = lane_of(board, work, most=1, longest_s=0.2)
+        first = lane.submit(request("under way"))
+        await asyncio.sleep(0.05)
+        waiting = [lane.submit(request("a"))]
+        await asyncio.sleep(0.1)
+        waiting.append(lane.submit(request("b")))
+        statuses = [answer.status for answer in await asyncio.wait_for(asyncio.gather(*waiting), 5)]
+        hung = not first.done()
+        gate.set()
+        return hung, statuses, (await first).status
+
+    assert run(ask()) == (True, [503, 503], 200)
+    assert sum(board.rows[0].times(STEPS.index("queue")).counts) == 3
+
+
 def test_a_queue_has_an_end(board: Board) -> None:
     async def ask() -> list[int]:
         lane = lane_of(board, echo)
