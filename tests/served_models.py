@@ -69,6 +69,43 @@ def linear_onnx(inputs: Sequence[InputSpec], *, noise: float = 0.0) -> bytes:
     return bytes(model.SerializeToString())
 
 
+def hanging_onnx(spec: InputSpec) -> bytes:
+    """The same for one input of `uint8`; of one whose darkest value is 254, the answer takes thousands of years."""
+    scalar = helper.make_tensor_value_info("total", TensorProto.FLOAT, [])
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["goes_on"], ["on"]), helper.make_node("Add", ["total", "zero"], ["sum"])],
+        "body",
+        [
+            helper.make_tensor_value_info("round", TensorProto.INT64, []),
+            helper.make_tensor_value_info("goes_on", TensorProto.BOOL, []),
+            scalar,
+        ],
+        [helper.make_tensor_value_info("on", TensorProto.BOOL, []), helper.make_tensor_value_info("sum", 1, [])],
+    )
+    model = onnx.load_from_string(linear_onnx([spec]))
+    model.graph.node[-1].output[0] = "linear"
+    model.graph.node.extend(
+        [
+            helper.make_node("ReduceMin", ["all", "pixels"], ["darkest"], keepdims=0),
+            helper.make_node("ReduceMax", ["darkest"], ["lightest"], keepdims=0),  # of the batch
+            helper.make_node("Equal", ["lightest", "nearly_white"], ["hangs"]),
+            helper.make_node("Where", ["hangs", "most", "none"], ["rounds"]),
+            helper.make_node("Loop", ["rounds", "", "zero"], ["nothing"], body=body),
+            helper.make_node("Add", ["linear", "nothing"], ["logits"]),
+        ]
+    )
+    for name, value in {
+        "zero": np.array(0, np.float32),
+        "nearly_white": np.array(254, np.float32),
+        "most": np.array(1 << 60),
+        "none": np.array(0),
+        "pixels": np.array([1]),
+    }.items():
+        model.graph.initializer.append(numpy_helper.from_array(value, name))
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
 def linear_torchscript(spec: InputSpec, path: Path) -> None:
     """The same for one input, scripted and frozen."""
     import torch
@@ -133,6 +170,7 @@ def build_archive(
     sizes: Sequence[int] = (),
     size_shift: float = 0.0,
     noise: float = 0.0,
+    hangs: bool = False,
     labels: Sequence[str] = LABELS,
     task: TaskName = "classification",
     task_settings: Mapping[str, Any] | None = None,
@@ -141,10 +179,12 @@ def build_archive(
 ) -> Archive:
     """Pack a small model; shifts are added to golden answers to make them wrong, `sizes` are of one free axis.
 
-    Noise makes another model.
+    Noise makes another model. One that hangs never answers a nearly white picture.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if kind == "onnxruntime":
+    if hangs:
+        (folder / "model.onnx").write_bytes(hanging_onnx(inputs[0]))
+    elif kind == "onnxruntime":
         (folder / "model.onnx").write_bytes(mean_onnx(inputs[0]) if sizes else linear_onnx(inputs, noise=noise))
     else:
         linear_torchscript(inputs[0], folder / "model.pt")

@@ -17,7 +17,7 @@ from pipeline.engine.process import module_command, module_environment
 from pipeline.errors import ServerError, UsageError
 from pipeline.serving.front.board import Board
 from pipeline.serving.front.outside import board_of, described_end, lives, reason_of_end, workers_of
-from pipeline.serving.front.plan import BOARD_FILE, LISTENER, Child, Plan
+from pipeline.serving.front.plan import BOARD_FILE, LISTENER, LONGEST_WORK_S, Child, Plan
 from pipeline.serving.front.together import most_together
 from pipeline.serving.server import Command, ServerState, ServeSettings, Worker
 
@@ -75,6 +75,7 @@ class AsgiServer:
                 command=tuple(module_command("pipeline.serving.asgi.worker", str(folder), str(place), LISTENER)),
                 environment=environment,
                 rows=(place,),
+                silent_s=LONGEST_WORK_S,
             )
             for place in range(settings.workers)
         )

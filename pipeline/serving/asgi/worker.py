@@ -51,8 +51,9 @@ async def _serve(folder: Path, settings: Settings, predictor: Predictor, place: 
     loop = asyncio.get_running_loop()
     board, door = Board(folder / BOARD_FILE), Door.read(folder)
     row = board.rows[place]
+    engine = LocalEngine(predictor, row, most=settings.most)
     front = Front(
-        LocalEngine(predictor, row, most=settings.most),
+        engine,
         board=board,
         row=row,
         access=Access(door),
@@ -74,6 +75,8 @@ async def _serve(folder: Path, settings: Settings, predictor: Predictor, place: 
     row.state = WorkerState.READY
     while not ending.is_set():
         row.connections = carrier.connections
+        if engine.moves():
+            row.beat()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(ending.wait(), _COUNT_S)
     row.state = WorkerState.LEAVING

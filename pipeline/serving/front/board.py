@@ -19,7 +19,7 @@ BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 # Statuses that are counted; any other one counts as the last.
 STATUSES = (200, 400, 401, 403, 404, 405, 408, 411, 413, 415, 421, 422, 431, 500, 503, 0)
 
-_FIELDS = ("state", "pid", "restarts", "connections", "requests", "batches", "examples")
+_FIELDS = ("state", "pid", "restarts", "connections", "requests", "batches", "examples", "beats")
 _STATUS = len(_FIELDS)
 _TIMES = _STATUS + len(STATUSES)
 _TIME_CELLS = len(BUCKETS) + 2  # one above the largest bound, and the sum
@@ -94,6 +94,20 @@ class Row:
     @connections.setter
     def connections(self, number: int) -> None:
         self._cells[3] = float(number)
+
+    @property
+    def beats(self) -> int:
+        """How often its process has shown that it lives, since it was started."""
+        return int(self._cells[7])
+
+    def beat(self) -> None:
+        """Show that its process lives."""
+        self._cells[7] += 1
+
+    def begin(self) -> None:
+        """Note that its process is being started; counts go on."""
+        self.state, self.connections = WorkerState.LOADING, 0
+        self._cells[7] = 0
 
     def count_batch(self, requests: int, examples: int) -> None:
         """Count a batch that the model answered."""

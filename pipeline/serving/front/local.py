@@ -46,10 +46,16 @@ class LocalEngine:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._brief = Lane(self._answer, most=most, longest_s=self._seconds, row=row)
         self._long = Lane(self._answer_in_thread, most=most, longest_s=self._seconds, row=row)
+        self._begun = self._finished = self._seen = 0  # batches of the second thread
 
     def respond(self, incoming: Incoming) -> asyncio.Future[Response]:
         """Answer a request together with those that wait beside it."""
         return (self._brief if self._is_brief(incoming) else self._long).submit(incoming)
+
+    def moves(self) -> bool:
+        """Whether the second thread is free, or has begun another batch since the last call."""
+        before, self._seen = self._seen, self._begun
+        return self._begun == self._finished or self._begun != before
 
     def _is_brief(self, incoming: Incoming) -> bool:
         """Whether a request is answered in a moment, whatever it holds."""
@@ -74,9 +80,13 @@ class LocalEngine:
     async def _answer_in_thread(self, batch: Sequence[Incoming]) -> list[Response]:
         steps = Steps()
         loop = asyncio.get_running_loop()
-        responses = await loop.run_in_executor(
-            self._thread, respond, self._predictor, batch, Deadline(self._seconds), steps
-        )
+        self._begun += 1
+        try:
+            responses = await loop.run_in_executor(
+                self._thread, respond, self._predictor, batch, Deadline(self._seconds), steps
+            )
+        finally:
+            self._finished += 1
         self._count(batch, steps)
         return responses
 

@@ -13,6 +13,9 @@ REASON_FILE = "reason"
 TOLD_FILE = "told-to-end"
 # The first process puts the number of the open port in its place in a command.
 LISTENER = "{listener}"
+# Longest time for what a worker is handed at once, in seconds; one that takes longer hangs, and is ended. Work is begun
+# for 30 s at most (`package.deadline_s`), and nothing interrupts a call of the model that is begun.
+LONGEST_WORK_S = 60.0
 # Exit code of a child that must not serve here: another try would end the same way.
 REFUSED = 3
 # Exit code of a child that wants all children to be started anew.
@@ -32,6 +35,7 @@ class Child(BaseModel):
         console: file in the private folder that gets what it says; without one, that is logged line by line.
         alone: whether every other process of the server that nobody here started is killed before it starts: such
             processes belonged to the one that ended.
+        silent_s: longest time without a beat on the first of its rows, in seconds; then it hangs, and is killed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,6 +48,7 @@ class Child(BaseModel):
     stale: tuple[str, ...] = ()
     console: str | None = None
     alone: bool = False
+    silent_s: float | None = None
 
 
 class Plan(BaseModel):

@@ -1,7 +1,8 @@
 """The first process of a server: `python -m pipeline.serving.front.supervisor FOLDER`.
 
-It opens the port and runs the children of the plan. A child that ends is started again, after a pause that grows. While
-no worker is ready it answers for them: 503. SIGTERM lets the children answer what came, and end.
+It opens the port and runs the children of the plan. A child that ends is started again, after a pause that grows. One
+that hangs is killed. While no worker is ready it answers for them: 503. SIGTERM lets the children answer what came, and
+end.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ from pipeline.serving.front.unready import Unready
 _LOGGER = logging.getLogger("server")
 _BACKLOG = 4096
 _WATCH_S = 0.05
+# Of a longer time between two looks, this process was not awake for the rest: all of the machine may have stood still.
+_LONGEST_LOOK_S = 1.0
 # After so many ends in a row, while no worker was ready, the server cannot serve.
 _MOST_FAILURES = 5
 # Beyond the time that children have to end, in seconds.
@@ -104,8 +107,8 @@ class Supervisor:
         if child.alone:
             kill_strangers(self._known())
         make_anew(self._folder, child)
-        for row in (self._board.rows[place] for place in child.rows):
-            row.state, row.connections = WorkerState.LOADING, 0
+        for place in child.rows:
+            self._board.rows[place].begin()
         with contextlib.ExitStack() as stack:
             console: IO[str] | int = subprocess.PIPE
             if child.console is not None:
@@ -211,9 +214,13 @@ class Supervisor:
         self._end(1)
 
     async def _watch(self) -> None:
-        """Answer for the workers while none is ready."""
+        """Answer for the workers while none is ready, and kill children that hang."""
         answers = False
+        looked = self._loop.time()
         while not self._leaving:
+            before, looked = looked, self._loop.time()
+            if self._proven:  # until then whoever starts the server decides how long it may take
+                self._kill_the_silent(min(looked - before, _LONGEST_LOOK_S))
             ready = self._note_who_is_ready()
             missing = not ready and self._proven
             if missing and not answers:
@@ -222,6 +229,11 @@ class Supervisor:
                 self._unready.ignore()
             answers = missing
             await asyncio.sleep(_WATCH_S)
+
+    def _kill_the_silent(self, passed_s: float) -> None:
+        for running in self._running:
+            if running.child.rows:
+                running.kill_if_silent(self._board.rows[running.child.rows[0]].beats, passed_s)
 
     def _note_who_is_ready(self) -> int:
         """Note which children did what they are for; return the number of workers that are ready."""

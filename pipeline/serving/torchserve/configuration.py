@@ -17,6 +17,7 @@ from pipeline.archive.mar import Archive
 from pipeline.engine.environment import allowed_environment
 from pipeline.engine.places import mounted_noexec, require_temp
 from pipeline.errors import ServerError, UsageError
+from pipeline.serving.front.plan import LONGEST_WORK_S
 from pipeline.serving.golden_question import golden_question
 from pipeline.serving.ports import choose_port
 from pipeline.serving.server import ServeSettings
@@ -29,7 +30,6 @@ from pipeline.serving.torchserve.sockets import INFERENCE_SOCKET, MANAGEMENT_SOC
 LOG_FILE = "server.log"
 # The log is turned over before it is larger, in bytes. A broken picture may be a line in it, in a library's own words.
 _LOG_BYTES = 5_000_000
-_RESPONSE_TIMEOUT_S = 60
 # Largest frame of requests, in bytes: bodies of `MAX_BODY_BYTES` together, and what says where each begins.
 _MAX_REQUEST_BYTES = 5 * MAX_BODY_BYTES // 4
 # What stands around the answers in a frame.
@@ -114,7 +114,7 @@ def write_configuration(folder: Path, archive: Archive, settings: ServeSettings)
         "maxWorkers": settings.workers,
         # The front makes batches, which nobody waits for.
         "batchSize": 1,
-        "responseTimeout": _RESPONSE_TIMEOUT_S,
+        "responseTimeout": int(LONGEST_WORK_S),
     }
     properties = {
         # A port would answer every user of this machine, and every page in a browser on it. The front alone asks here.

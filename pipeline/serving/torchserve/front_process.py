@@ -59,6 +59,7 @@ async def _serve(folder: Path, most: int, listener: socket.socket) -> int:
     carrier.listen(listener)
     while not ending.is_set():
         row.connections = carrier.connections
+        row.beat()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(ending.wait(), _COUNT_S)
     hopeless = watch.done()

@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # both need numpy, and the table of servers is read without i
 
 # Longest time for the requests that are under way, in seconds.
 _DRAIN_S = 12.0
+# The front runs no model: no work of it takes as long, in seconds.
+_SILENT_S = 20.0
 
 
 class TorchServe:
@@ -68,6 +70,7 @@ class TorchServe:
                 ),
                 environment=own_environment,
                 rows=tuple(range(settings.workers)),
+                silent_s=_SILENT_S,
             ),
             Child(
                 name="TorchServe",

@@ -18,6 +18,7 @@ from pipeline._handlers.limits import DEADLINE_S
 from pipeline.serving.front.board import STEPS, Board, WorkerState
 from pipeline.serving.front.engine import answered
 from pipeline.serving.front.lane import Lane
+from pipeline.serving.front.plan import LONGEST_WORK_S
 from pipeline.serving.torchserve.link import LinkError, Links
 
 _LOGGER = logging.getLogger("front")
@@ -29,8 +30,8 @@ _MANAGEMENT_S = 2.0
 _SILENT_S = 10.0
 # Longest time without a ready worker, in seconds; then TorchServe has given its workers up, and is started again.
 _HOPELESS_S = 60.0
-# TorchServe ends a worker that takes longer, in seconds.
-_ANSWER_S = 65.0
+# TorchServe ends a worker that takes `LONGEST_WORK_S`, and says so, before this time, in seconds.
+_ANSWER_S = LONGEST_WORK_S + 5.0
 _GONE = Response(
     503, b'{"error":"the worker ended","expected":"another one, in a moment; ask again","found":"no answer from it"}'
 )

@@ -40,6 +40,19 @@ def test_what_another_process_counts_is_seen_here_and_outlives_it(tmp_path: Path
     assert other.times(0).counts[BUCKETS.index(0.0005)] == 1
 
 
+def test_a_process_that_is_started_begins_anew_but_for_its_counts(tmp_path: Path) -> None:
+    [row] = Board.create(tmp_path / "board", 1).rows
+    row.state, row.connections = WorkerState.READY, 7
+    row.count_restart()
+    row.count_status(200)
+    row.beat()
+    row.beat()
+    assert row.beats == 2
+    row.begin()
+    assert (row.state, row.connections, row.beats) == (WorkerState.LOADING, 0, 0)
+    assert (row.restarts, row.statuses[200]) == (1, 1)
+
+
 def test_the_text_for_prometheus_is_cumulated_and_whole(tmp_path: Path) -> None:
     board = Board.create(tmp_path / "board", 2)
     for row, seconds in zip(board.rows, (0.0001, 20.0), strict=True):
