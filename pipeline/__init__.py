@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.commands.clean import CleanResult, clean
     from pipeline.commands.compare import compare
     from pipeline.commands.decode_image import decode_image
+    from pipeline.commands.diff import diff
     from pipeline.commands.doctor import Diagnosis, doctor
     from pipeline.commands.evidence import evidence
     from pipeline.commands.inspect import inspect
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         StageError,
         UsageError,
     )
+    from pipeline.inspection.graph_comparison import GraphComparison
     from pipeline.inspection.model_archive import ArchiveInspection
     from pipeline.inspection.onnx_model import OnnxInspection
     from pipeline.inspection.torchscript_archive import TorchScriptInspection
@@ -79,6 +81,7 @@ _HOMES = {
     "FileAnswer": "pipeline.commands.predict",
     "FileError": "pipeline.errors",
     "ImageDecoding": "pipeline._handlers.decode",
+    "GraphComparison": "pipeline.inspection.graph_comparison",
     "InputSpec": "pipeline._handlers.decode",
     "JobError": "pipeline.errors",
     "ModelSpec": "pipeline.models.spec",
@@ -104,6 +107,7 @@ _HOMES = {
     "clean": "pipeline.commands.clean",
     "compare": "pipeline.commands.compare",
     "decode_image": "pipeline.commands.decode_image",
+    "diff": "pipeline.commands.diff",
     "doctor": "pipeline.commands.doctor",
     "evidence": "pipeline.commands.evidence",
     "inspect": "pipeline.commands.inspect",
@@ -137,6 +141,7 @@ __all__ = [
     "ElsewhereError",
     "FileAnswer",
     "FileError",
+    "GraphComparison",
     "ImageDecoding",
     "InputSpec",
     "JobError",
@@ -163,6 +168,7 @@ __all__ = [
     "clean",
     "compare",
     "decode_image",
+    "diff",
     "doctor",
     "evidence",
     "inspect",

@@ -1,4 +1,4 @@
-"""Commands that look and change nothing of what was made: inspect, capture, doctor."""
+"""Commands that look and change nothing of what was made: inspect, diff, capture, doctor."""
 
 from __future__ import annotations
 
@@ -31,6 +31,34 @@ def inspect(
         print_json(inspection.to_json())
     else:
         say(*_lines(inspection))
+
+
+@app.command()
+def diff(
+    before: Annotated[Path, typer.Argument(metavar="A", help="an .onnx, .pt or .mar file")],
+    after: Annotated[Path, typer.Argument(metavar="B", help="another one")],
+    samples: Annotated[
+        Path | None, typer.Option("--samples", metavar="FILE", help="inputs to run both on, as a build's samples")
+    ] = None,
+    no_run: Annotated[bool, typer.Option("--no-run", help="compare what the files hold, and run neither")] = False,
+    every: Annotated[bool, typer.Option("--all", help="show every layer, not only those that differ")] = False,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="also save it as one page")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say how two model files differ, layer by layer: width, number format, time, outputs."""
+    from pipeline.cli.render.plain_console import show
+    from pipeline.commands.diff import diff as compare_files
+    from pipeline.commands.diff import save_page
+
+    comparison = compare_files(before, after, samples=samples, run=not no_run)
+    if html is not None:
+        save_page(comparison, html, others={"A": before, "B": after})
+    if as_json:
+        print_json(comparison.to_json())
+        return
+    from pipeline.cli.render.graph_table import draw_comparison
+
+    show(lambda console: draw_comparison(console, comparison, every=every))
 
 
 @app.command()

@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.candidates.choose import explain
 from pipeline.commands.build_result import BuildResult, read_result, read_selection
 from pipeline.commands.event_files import EventFiles
+from pipeline.commands.graph_file import is_compared, write_graph
 from pipeline.commands.preflight import check_store, resolve, run_folder
 from pipeline.commands.trade_off import draw, is_drawn
 from pipeline.engine.artifacts import Kind, digest_bytes, digest_file
@@ -57,7 +58,8 @@ def build(
     Raises:
         PipelineError: see `pipeline.errors` for the tree; the archive is not put into the model store then.
     """
-    loaded = resolve(recipe, overrides, log=(reporter or Silent()).log)
+    say = reporter or Silent()
+    loaded = resolve(recipe, overrides, log=say.log)
     folder = run_folder(loaded, run_dir)
     require_temp()
     require_state_folder()  # the server that tries the archive at the end needs it
@@ -74,11 +76,12 @@ def build(
         results.append(read_result(folder, manifest, archive, ()))
         if not is_drawn(folder):
             draw(results[0])
+        if not is_compared(folder):
+            write_graph(results[0], manifest, say)
 
-    reporter = reporter or Silent()
-    events = None if tensorboard is None else EventFiles(Path(tensorboard), reporter)
+    events = None if tensorboard is None else EventFiles(Path(tensorboard), say)
     with user_modules(loaded.folder):
-        manifest, outcomes = run_stages(BUILD, loaded, folder, events or reporter, force=force, finish=publish)
+        manifest, outcomes = run_stages(BUILD, loaded, folder, events or say, force=force, finish=publish)
     if events is not None:
         events.complete(folder / manifest.one(Kind.TRAINING_HISTORY).path)
     return replace(results[0], stages=outcomes)

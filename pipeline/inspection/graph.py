@@ -50,6 +50,7 @@ class NodeCost:
     Args:
         name: name of the user's module where the exporter recorded it, else of the node.
         operator: name of the ONNX operator.
+        output: name of its first output.
         learned: names of the initializers that count as its parameters.
         weight: name of the weight among them; empty if the node multiplies activations only.
         macs: multiply-accumulates for one example; None where shapes do not follow from the file.
@@ -57,6 +58,7 @@ class NodeCost:
 
     name: str
     operator: str
+    output: str
     learned: tuple[str, ...]
     weight: str
     macs: int | None
@@ -128,7 +130,12 @@ def graph_cost(model: onnx.ModelProto) -> GraphCost:
             weight = next((name for name in learned if len(tensors[name].dims) > 1), "")
             costs.append(
                 NodeCost(
-                    name=module_name(node), operator=node.op_type, learned=tuple(learned), weight=weight, macs=macs
+                    name=module_name(node),
+                    operator=node.op_type,
+                    output=node.output[0],
+                    learned=tuple(learned),
+                    weight=weight,
+                    macs=macs,
                 )
             )
     return GraphCost(nodes=tuple(costs), parameters=parameters)

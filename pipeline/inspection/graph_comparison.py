@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pipeline.engine.documents import Document
 
@@ -178,6 +178,10 @@ class GraphComparison(Document):
     def first(self) -> LayerRow | None:
         """The first layer that differs; None where none does."""
         return next((row for row in self.rows if row.first), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """The comparison as JSON values."""
+        return self.model_dump(mode="json")
 
     def file(self, side: Side) -> GraphFile:
         """One of the two files."""
