@@ -42,6 +42,16 @@ def graph(path: Path, nodes: list[onnx.NodeProto], outputs: Mapping[str, int], *
     return path
 
 
+def shaped(file: Path, *shape: int | str) -> Path:
+    """Say the shape of the output, without which ONNX's checker takes no file."""
+    model = onnx.load(file)
+    kind = model.graph.output[0].type.tensor_type
+    value = helper.make_tensor_value_info("logits", kind.elem_type, ["batch", *(shape or (3,))])
+    model.graph.output[0].CopyFrom(value)
+    onnx.save(model, file)
+    return file
+
+
 def change_initializer(file: Path, initializer: str, change: float) -> None:
     """Add to the first value of one initializer of a file."""
     model = onnx.load(file)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.inspection.layers import graph_layers, own_name
@@ -97,7 +99,7 @@ def scoped(operator: str, inputs: list[str], output: str, module: str, kind: str
     return node
 
 
-def model(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray]) -> onnx.ModelProto:  # type: ignore[type-arg]
+def model(nodes: list[onnx.NodeProto], constants: Mapping[str, NDArray[Any]]) -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes,
         "test",
@@ -126,7 +128,7 @@ def static() -> onnx.ModelProto:
         *around("p"),
         scoped("Sigmoid", ["p_back"], "z", "act", "Sigmoid"),
     ]
-    constants = {
+    constants: dict[str, NDArray[Any]] = {
         "scale": np.array(0.1, np.float32),
         "zero": np.array(0, np.int8),
         "fc.weight_quantized": np.ones((4, 4), np.int8),
