@@ -13,6 +13,7 @@ from pipeline.graphs.attribution import group_times
 from pipeline.graphs.matching import Match, fused_hosts, layer_names, match_layers
 from pipeline.graphs.opened import SCRIPT_TIMES, Arrays, OpenedGraph, fitting, made_up, measured_file
 from pipeline.graphs.rows import RowSide, make_row, with_first
+from pipeline.graphs.script_layers import recorded
 from pipeline.inspection.graph_comparison import CallTime, GraphComparison, GraphFile, LayerTime
 from pipeline.inspection.layers import GraphLayer
 from pipeline.measure.layer_times import Difference, FileTimes, MeasuredFile, measure_layers
@@ -60,10 +61,15 @@ def compare_graphs(
     Raises:
         FileError: the folder cannot be written to.
     """
+    if run:
+        known = examples or made_up(before) or made_up(after)
+        before = recorded(before, after.layers, known, scratch)
+        after = recorded(after, before.layers, known, scratch)
     sides = (_side(before), _side(after))
     for place, side in enumerate(sides):
         _prepare(side, scratch / str(place), examples, run=run)
-    matches = match_layers(before.layers, after.layers)
+    both = bool(before.layers and after.layers)
+    matches = match_layers(before.layers, after.layers) if both else ()
     hosts = fused_hosts(matches, before.layers, after.layers)
     partners, notes = _partners(sides, matches, hosts)
     differences, count, problem = _measure(sides, partners, scratch)
@@ -106,10 +112,10 @@ def _prepare(side: _Side, folder: Path, examples: Arrays | None, *, run: bool) -
     """Find inputs for a file that may be run, or say why it is not."""
     if not run:
         side.note = _NOT_ASKED
-    elif side.graph.model is None:
-        side.note = SCRIPT_TIMES
     elif side.graph.refusal:
         side.note = side.graph.refusal
+    elif side.graph.model is None:
+        side.note = SCRIPT_TIMES
     else:
         side.made_up = not fitting(side.graph, examples)
         arrays = made_up(side.graph) if side.made_up else examples

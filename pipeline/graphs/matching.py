@@ -110,7 +110,7 @@ def changes_of(before: GraphLayer, after: GraphLayer, kinds: tuple[str, str]) ->
             changes.append(Change(kind="quantized", words=f"quantized: {old} to {new}"))
         else:
             changes.append(Change(kind="reformatted", words=f"number format: {old} to {new}"))
-    if not changes and before.weights != after.weights:
+    if not changes and before.weights and after.weights and before.weights != after.weights:
         zeros = f", {after.zeros:.0%} of them zero" if after.zeros > before.zeros + _MORE_ZEROS else ""
         changes.append(Change(kind="weights", words=f"other weights of the same form{zeros}"))
     return tuple(changes)
@@ -135,7 +135,7 @@ def fused_hosts(matches: Sequence[Match], before: Sequence[GraphLayer], after: S
 
     A quantizer takes a ReLU out where the range of the int8 numbers ends at zero, and keeps the name of its value.
     """
-    places = {layer.output: place for place, layer in enumerate(after)}
+    places = {layer.output: place for place, layer in enumerate(after) if layer.output}
     return {
         match.before: places[before[match.before].output]
         for match in matches

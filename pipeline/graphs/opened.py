@@ -28,7 +28,9 @@ _SEED = 0
 _OPEN_AXIS = 16
 _MOST_VALUES = 1 << 28
 SCRIPT_TIMES = "TorchScript fuses and compiles while it runs, and no profiler tells which layer a kernel belongs to"
-_SCRIPT_LAYERS = "a TorchScript file keeps no names of layers, so that only the files as a whole are compared"
+_SCRIPT_LAYERS = (
+    "a frozen TorchScript file keeps no layers, and it was not run to see any, so that files are compared as wholes"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

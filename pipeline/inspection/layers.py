@@ -52,7 +52,7 @@ class GraphLayer:
         nodes: positions of its nodes in the graph.
         helpers: positions of those among them that only prepare numbers of another format.
         operators: operators of the others.
-        output: name of the value that it computes.
+        output: name of the value that it computes; empty where a file has no names for values.
         handed_on: name of the value that the next layer gets: of an integer layer, the output once it was quantized.
         shape: shape of these values for one example, with the axis of the batch; None where it is unknown.
         parameters: number of learned values.
@@ -342,4 +342,4 @@ class _Facts:
             if values.ndim > 1:
                 weights += values.size
                 zeros += values.size - int(np.count_nonzero(values))
-        return digest.hexdigest(), zeros / weights if weights else 0.0
+        return digest.hexdigest() if weights else "", zeros / weights if weights else 0.0

@@ -79,6 +79,8 @@ def time_text(layer: LayerSide) -> str:
 
 
 def _changes(comparison: GraphComparison) -> str:
+    if not comparison.rows:
+        return "Layers were not compared."
     parts = []
     for kind, done in _DONE.items():
         names = [row.name for row in comparison.rows if any(change.kind == kind for change in row.changes)]
