@@ -119,7 +119,7 @@ def _archived(path: Path, label: str) -> GraphSource:
         content=archive.members[runtime.file],
         threads=runtime.threads,
         optimization=runtime.optimization,
-        examples=_inputs_of(golden),
+        examples={spec.name: golden[f"{_INPUT}{spec.name}"] for spec in serving.inputs},  # in the model's order
     )
 
 

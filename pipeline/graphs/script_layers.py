@@ -33,19 +33,22 @@ _OPERATORS = {
     "add": "Add",
     "addmm": "Gemm",
     "avg_pool2d": "AveragePool",
+    "batch_norm": "BatchNormalization",
     "bmm": "MatMul",
     "cat": "Concat",
     "clamp": "Clip",
-    "conv2d": "QLinearConv",  # torch's own is `convolution`
-    "conv2d_relu": "QLinearConv",
+    "conv1d": "Conv",
+    "conv2d": "Conv",
+    "conv3d": "Conv",
     "convolution": "Conv",
     "div": "Div",
+    "flatten": "Reshape",
     "gelu": "Gelu",
     "hardtanh": "Clip",
+    "layer_norm": "LayerNormalization",
     "linear": "Gemm",
-    "linear_dynamic": "MatMulInteger",
-    "linear_relu_dynamic": "MatMulInteger",
     "matmul": "MatMul",
+    "max_pool2d": "MaxPool",
     "max_pool2d_with_indices": "MaxPool",
     "mean": "ReduceMean",
     "mkldnn_convolution": "Conv",
@@ -54,11 +57,19 @@ _OPERATORS = {
     "native_batch_norm": "BatchNormalization",
     "native_layer_norm": "LayerNormalization",
     "permute": "Transpose",
+    "quantized.conv2d": "QLinearConv",
+    "quantized.conv2d_relu": "QLinearConv",
+    "quantized.linear": "QLinearMatMul",
+    "quantized.linear_dynamic": "MatMulInteger",
+    "quantized.linear_relu_dynamic": "MatMulInteger",
     "relu": "Relu",
+    "relu6": "Clip",
     "reshape": "Reshape",
     "sigmoid": "Sigmoid",
+    "softmax": "Softmax",
     "sub": "Sub",
     "tanh": "Tanh",
+    "to": "Cast",
     "transpose": "Transpose",
     "view": "Reshape",
 }
@@ -71,7 +82,7 @@ _FORMATS = {
     "quint8": "int8",
 }
 _CONVOLUTIONS = ("Conv", "QLinearConv")
-_PRODUCTS = ("Gemm", "MatMul", "MatMulInteger")
+_PRODUCTS = ("Gemm", "MatMul", "MatMulInteger", "QLinearMatMul")
 _NORMS = ("BatchNormalization", "LayerNormalization")
 
 

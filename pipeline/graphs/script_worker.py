@@ -5,20 +5,27 @@ It runs as a program in a confined process. `pipeline.graphs.script_layers` writ
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import traceback
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
-from safetensors.torch import load_file
+from safetensors.numpy import load_file
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from pipeline._handlers.decode import DType, InputSpec
+from pipeline._handlers.description import RuntimeSpec
+from pipeline._handlers.model_file import load_model
+
 _INPUT = "input."
+# Namespace of torch's usual operators; those of others are told with theirs.
+_OWN = "aten"
 # These change nothing that a file of another format would show.
 _IDENTITIES = ("alias", "clone", "contiguous", "detach", "dropout", "lift_fresh")
 
@@ -44,54 +51,72 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _record(path: Path, data: Path) -> list[dict[str, Any]]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit is deprecated since torch 2.11
-        module = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
-    stored = {name.removeprefix(_INPUT): array for name, array in load_file(data).items() if name.startswith(_INPUT)}
-    names = [argument.name for argument in module.forward.schema.arguments[1:]]
-    if set(names) != set(stored):
-        if len(names) != 1 or len(stored) != 1:
-            raise ValueError(f"expected the inputs {', '.join(names)}, found {', '.join(stored)}")
-        names = list(stored)
-    examples = [stored[name][:1].clone() for name in names]
-    recorder = _Recorder(examples)
-    with torch.inference_mode(mode=False), torch.no_grad(), recorder:
-        module(*examples)
+    """Run the file on the first example, and return its operators."""
+    stored = load_file(data)
+    examples = {
+        name.removeprefix(_INPUT): array[:1].copy() for name, array in stored.items() if name.startswith(_INPUT)
+    }
+    specs = [
+        InputSpec(name=name, dtype=cast("DType", str(array.dtype)), shape=array.shape[1:], low=-np.inf, high=np.inf)
+        for name, array in examples.items()
+    ]
+    runtime = RuntimeSpec(kind="torchscript", file=path.name, optimization="none")
+    model = load_model(path.parent, runtime, specs)
+    recorder = _Recorder([array.ctypes.data for array in examples.values()])
+    with recorder, contextlib.suppress(AttributeError):  # several outputs are a tuple, once all of it is recorded
+        model(examples)
     return recorder.steps
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """A mode that records operators that take what was computed of the inputs, with the constants beside that."""
+    """A mode that records operators that take what was computed of the inputs, with the constants beside that.
 
-    def __init__(self, examples: Sequence[Tensor]) -> None:
+    Args:
+        inputs: addresses of the inputs' values.
+    """
+
+    def __init__(self, inputs: Sequence[int]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.steps: list[dict[str, Any]] = []
-        # They are kept, so that no other tensor gets their numbers.
-        self._computed = {id(example): example for example in examples}
+        self._inputs = frozenset(inputs)
+        self._computed: dict[int, Tensor] = {}  # they are kept, so that no other tensor gets their numbers
 
     def __torch_dispatch__(
         self, operator: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         given = [*_flat(args), *_flat(tuple((kwargs or {}).values()))]
-        constants = [tensor for value in given if id(value) not in self._computed for tensor in _constants(value)]
+        constants = [tensor for value in given if not self._is_computed(value) for tensor in _constants(value)]
         result = operator(*args, **(kwargs or {}))
         outputs = [value for value in _flat((result,)) if isinstance(value, Tensor)]
-        if outputs and any(id(value) in self._computed for value in given):
+        if outputs and any(map(self._is_computed, given)):
+            name = operator.overloadpacket.__name__
+            in_place = name.endswith("_") and not name.endswith("__")
+            # What gives back the very tensor, and does not work in place, changed nothing.
+            changes = in_place or id(outputs[0]) not in self._computed
             self._computed |= {id(output): output for output in outputs}
-            name = operator.overloadpacket.__name__.rstrip("_")
-            if name not in _IDENTITIES:
+            if changes and name not in _IDENTITIES:
+                name = name.rstrip("_")
                 self.steps.append(
                     {
-                        "operator": name,
+                        "operator": name if operator.namespace == _OWN else f"{operator.namespace}.{name}",
                         "shape": list(outputs[0].shape),
-                        "dtype": str(outputs[0].dtype).removeprefix("torch."),
+                        "dtype": _dtype(outputs[0]),
                         "constants": [
-                            {"shape": list(constant.shape), "dtype": str(constant.dtype).removeprefix("torch.")}
-                            for constant in constants
+                            {"shape": list(constant.shape), "dtype": _dtype(constant)} for constant in constants
                         ],
                     }
                 )
         return result
+
+    def _is_computed(self, value: Any) -> bool:
+        if id(value) in self._computed:
+            return True
+        plain = isinstance(value, Tensor) and value.layout is torch.strided
+        return plain and value.data_ptr() in self._inputs
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _flat(values: Sequence[Any]) -> Iterator[Any]:

@@ -139,7 +139,7 @@ def _difference(row: LayerRow) -> str:
         none = " g-none" if not row.difference_note else ""
         text = f"not compared: {row.difference_note}" if row.difference_note else ""
         return f'<td role="cell" class="g-difference g-quiet{none}">{_text(text)}</td>'
-    of = f" of {row.largest_value:.3g}" if row.largest_value else ""
+    of = f", where values reach {row.largest_value:.3g}" if row.largest_value else ""
     text = "0: the very same" if row.largest_difference == 0 else f"{row.largest_difference:.2g}{of}"
     label = '<span class="g-label">Output differs by at most</span>'
     return f'<td role="cell" class="g-difference g-number">{label}{_text(text)}</td>'

@@ -32,7 +32,8 @@ STYLE = """
 #graph thead th { border-bottom: 2px solid var(--g-line); font-weight: 600; }
 #graph thead th small { display: block; color: var(--g-quiet); font-weight: 400; }
 #graph tbody th { width: 17%; border-left: 4px solid transparent; }
-#graph td.g-side { width: 24%; }
+#graph td.g-side { width: 23%; }
+#graph td.g-what { width: 21%; }
 #graph tr.g-changed > th { border-left-color: var(--g-form); }
 #graph tr.g-first > th { border-left-color: var(--g-mark); }
 #graph .g-changes { margin: 0; padding: 0; list-style: none; }
@@ -62,7 +63,9 @@ STYLE = """
     display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); margin-bottom: .75rem;
     border: 1px solid var(--g-line); border-radius: .5rem; background: var(--g-card);
   }
-  #graph th, #graph td, #graph tbody th, #graph td.g-side { width: auto; border-bottom: 0; padding: .5rem .6rem; }
+  #graph th, #graph td, #graph tbody th, #graph td.g-side, #graph td.g-what {
+    width: auto; border-bottom: 0; padding: .5rem .6rem;
+  }
   #graph tbody th, #graph td.g-what, #graph td.g-difference, #graph td.g-more { grid-column: 1 / -1; }
   #graph tbody th { border-radius: .5rem 0 0 .5rem; }
   #graph td.g-what { padding-top: 0; }
