@@ -9,6 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from pipeline.graphs.attribution import group_times
 from pipeline.inspection.layers import graph_layers
 from pipeline.measure.layer_times import NodeTime
+from tests.layered_graphs import static
 
 
 def test_names_of_neighbours_do_not_move_time_to_them() -> None:
@@ -48,6 +49,26 @@ def test_an_integer_convolution_named_after_a_node_stands_for_its_layer_and_not_
     groups, rest = told(residual(), nodes)
     assert groups == [(["c1"], 50.0), (["r1"], 7.0)]
     assert rest == 2.0
+
+
+def test_a_node_whose_input_is_unknown_stands_for_what_no_node_before_it_stands_for() -> None:
+    nodes = [
+        node("Conv", ["x", "w1"], ["r1"], 10, name="c1"),
+        node("SomethingNew", ["mystery"], ["c3"], 20, name="anything"),
+    ]
+    assert told(residual(), nodes)[0] == [(["c1", "r1"], 10.0), (["c2", "a2", "r2", "c3"], 20.0)]
+
+
+def test_what_prepares_the_next_layer_does_not_join_it_with_the_one_before() -> None:
+    """ONNX Runtime takes the quantization of an output into the product; the file's own nodes count it to the next."""
+    nodes = [
+        node("QuantizeLinear", ["x"], ["x_int"], 4, name="x_QuantizeLinear"),
+        node("QLinearMatMul", ["x_int", "scale", "zero", "fc.weight_quantized"], ["y_int"], 50, name="fc"),
+        node("MaxPool", ["y_int"], ["p_int"], 6, name="pool"),
+        node("DequantizeLinear", ["p_int"], ["p_back"], 1, name="p_DequantizeLinear"),
+        node("Sigmoid", ["p_back"], ["z"], 3, name="act"),
+    ]
+    assert told(static(), nodes) == ([(["y"], 54.0), (["p"], 6.0), (["z"], 4.0)], 0.0)
 
 
 def node(

@@ -5,27 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.graphs.matching import Match, changes_of, fused_hosts, layer_kind, layer_names, match_layers
-from pipeline.inspection.layers import GraphLayer
-
-
-def layer(module: str, operator: str = "Relu", **facts: object) -> GraphLayer:
-    usual = {
-        "class_name": "",
-        "nodes": (0,),
-        "helpers": frozenset(),
-        "operators": (operator,),
-        "output": module,
-        "handed_on": module,
-        "shape": (1, 8),
-        "parameters": 0,
-        "macs": 0,
-        "number_format": "fp32",
-        "width": None,
-        "inputs": None,
-        "weights": "",
-        "zeros": 0.0,
-    }
-    return GraphLayer(module=module, **{**usual, **facts})  # type: ignore[arg-type]
+from tests.layered_graphs import layer
 
 
 def pairs(matches: tuple[Match, ...]) -> list[tuple[int | None, int | None]]:
