@@ -161,7 +161,9 @@ def _measure(
         for side, _ in timed:
             side.note = str(error)
         return {}, 0, ()
-    for (side, measured), times in zip(timed, found.times, strict=True):
+    for side, _ in timed:
+        side.note = "" if found.times else f"an example takes {found.seconds:.1f} s, too long to time calls here"
+    for (side, measured), times in zip(timed, found.times, strict=bool(found.times)):
         _add_times(side, measured, times)
     if found.problem:
         return {}, 0, (f"Outputs were not compared: {found.problem}.",)

@@ -103,13 +103,15 @@ class LayersMeasured:
     """What was found out about files.
 
     Args:
-        times: costs of the calls of each file.
+        times: costs of the calls of each file; empty where these are too slow to be timed here.
+        seconds: time of one example in the slower file, in seconds.
         examples: number of examples that values were compared on.
         differences: a difference for each pair of values; empty where they could not be compared.
         problem: reason why they could not.
     """
 
     times: tuple[FileTimes, ...]
+    seconds: float
     examples: int
     differences: tuple[Difference, ...]
     problem: str
@@ -151,6 +153,7 @@ def measure_layers(
             )
             for times in found["times"]
         ),
+        seconds=found["seconds"],
         examples=found["examples"],
         differences=tuple(
             Difference(largest=pair.get("difference"), value=pair.get("largest"), reason=pair.get("reason", ""))

@@ -22,10 +22,11 @@ from safetensors.numpy import load_file
 from pipeline._handlers.onnx_runtime_import import import_onnx_runtime
 
 _ENDING = "_kernel_time"
-_WARM_UP_CALLS = 3
+_WARM_UP_CALLS, _WARM_UP_S = 3, 0.3
 _LEAST_CALLS = 3
-# A slow network is timed on a smaller batch: its layers take long enough for the profiler even so.
-_LONGEST_CALL_S = 0.5
+# A slow network is timed on a smaller batch: its layers take long enough for the profiler even so. A very slow one is
+# not timed, because nobody would wait for it.
+_LONGEST_CALL_S, _TOO_LONG_S = 0.3, 1.5
 # The profiler writes some 700 bytes for each node of each call.
 _MOST_EVENTS = 30_000
 
@@ -59,13 +60,14 @@ def _find(job: Mapping[str, Any]) -> dict[str, Any]:
         _seconds(_plain_call(model, file, _batch(file, inputs, 1))) / (file["fixed_batch"] or 1)
         for model, (file, inputs) in zip(models, files, strict=True)
     )
-    size = max(1, min(job["batch_size"], int(_LONGEST_CALL_S / slowest)))
-    found: dict[str, Any] = {"differences": [], "examples": 0, "problem": ""}
-    found["times"] = [
-        _time(model, file, _batch(file, inputs, size), job=job, place=place)
-        | {"batch_size": file["fixed_batch"] or size}
-        for place, (model, (file, inputs)) in enumerate(zip(models, files, strict=True))
-    ]
+    found: dict[str, Any] = {"times": [], "seconds": slowest, "differences": [], "examples": 0, "problem": ""}
+    if slowest <= _TOO_LONG_S:
+        size = max(1, min(job["batch_size"], int(_LONGEST_CALL_S / slowest)))
+        found["times"] = [
+            _time(model, file, _batch(file, inputs, size), job=job, place=place)
+            | {"batch_size": file["fixed_batch"] or size}
+            for place, (model, (file, inputs)) in enumerate(zip(models, files, strict=True))
+        ]
     if job["pairs"]:
         try:
             found["examples"], found["differences"] = _differences(models, files, job)
@@ -136,8 +138,8 @@ def _plain_call(model: onnx.ModelProto, file: Mapping[str, Any], inputs: Arrays)
 
 def _seconds(call: Callable[[], object]) -> float:
     """The length of a call after it was warmed up."""
-    lengths = []
-    for _ in range(_WARM_UP_CALLS):
+    lengths: list[float] = []
+    while len(lengths) < _WARM_UP_CALLS and sum(lengths) < _WARM_UP_S:
         started = time.perf_counter()
         call()
         lengths.append(time.perf_counter() - started)
@@ -152,8 +154,7 @@ def _time(
     plain = _plain_call(model, file, inputs)
     profiled = _session(model, threads=file["threads"], optimization=file["optimization"], prefix=prefix)
     seconds = _seconds(plain)
-    for _ in range(_WARM_UP_CALLS):
-        profiled.run(None, inputs)
+    _seconds(lambda: profiled.run(None, inputs))
     optimized = onnx.load(prefix.with_suffix(".onnx"))
     within = int(job["budget_s"] / (2 * seconds))
     calls = max(_LEAST_CALLS, min(job["calls"], within, _MOST_EVENTS // len(optimized.graph.node)))
