@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import onnx
 
-from pipeline.inspection.layers import GraphLayer, constant_values
+from pipeline.inspection.graph_runs import constant_values
+from pipeline.inspection.layers import GraphLayer
 from pipeline.measure.layer_times import NodeTime
 from pipeline.measure.layer_worker import node_names
 

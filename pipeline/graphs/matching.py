@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from pipeline.checks.locate.align import align
 from pipeline.inspection.graph_comparison import Change
-from pipeline.inspection.layers import GraphLayer, own_name
+from pipeline.inspection.graph_runs import own_name
+from pipeline.inspection.layers import GraphLayer
 
 _CONVOLUTION = "convolution"
 # A layer was pruned where its share of zeros grew by more than this.

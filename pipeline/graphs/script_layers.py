@@ -19,6 +19,7 @@ from pipeline.engine.process import failure, module_environment, run_child
 from pipeline.errors import ProofError
 from pipeline.graphs import script_worker
 from pipeline.graphs.opened import Arrays, OpenedGraph
+from pipeline.inspection.graph_runs import family
 from pipeline.inspection.layers import GraphLayer
 
 _TIMEOUT_S = 120.0
@@ -146,8 +147,8 @@ def named_like(layers: Sequence[GraphLayer], model: Sequence[GraphLayer]) -> tup
         model: layers of a file that has names.
     """
     flat = [(place, operator) for place, layer in enumerate(model) for operator in layer.operators]
-    families = [_family(operator) for _, operator in flat]
-    owners = {one: flat[other][0] for one, other in align([_family(layer.operator) for layer in layers], families)}
+    families = [family(operator) for _, operator in flat]
+    owners = {one: flat[other][0] for one, other in align([family(layer.operator) for layer in layers], families)}
     gathered: list[tuple[int | None, list[GraphLayer]]] = []
     for place, layer in enumerate(layers):
         before = next((owners[one] for one in range(place, -1, -1) if one in owners), None)
@@ -176,14 +177,6 @@ def _joined(parts: Sequence[GraphLayer], like: GraphLayer) -> GraphLayer:
         width=weighted.width,
         inputs=weighted.inputs,
     )
-
-
-def _family(operator: str) -> str:
-    if operator in _PRODUCTS:
-        return "product"
-    if operator in (*_CONVOLUTIONS, "ConvInteger"):
-        return "convolution"
-    return {"Flatten": "Reshape", "GlobalAveragePool": "ReduceMean"}.get(operator, operator)
 
 
 def _layer(step: dict[str, Any], place: int) -> GraphLayer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -13,11 +12,8 @@ from numpy.typing import NDArray
 
 from pipeline._handlers.onnx_runtime_import import import_onnx_runtime
 from pipeline.checks.locate.trace import Step
+from pipeline.inspection.graph_runs import module_of, owner_of_weights
 
-_NAME_SCOPES = "pkg.torch.onnx.name_scopes"
-_CLASSES = "pkg.torch.onnx.class_hierarchy"
-# ONNX Runtime's quantizer appends this to the name of a weight.
-_QUANTIZED_WEIGHT = "_quantized"
 # These operators turn a product's input into int8.
 _PREPARE = ("DynamicQuantizeLinear", "QuantizeLinear")
 
@@ -45,9 +41,9 @@ class OnnxTrace:
         steps: list[Step] = []
         ahead: list[onnx.NodeProto] = []
         for node in self._model.graph.node:
-            module, kind = _origin(node)
+            module, kind = module_of(node)
             if not kind:
-                module = _owner_of_weights(node)
+                module = owner_of_weights(node)
             if not kind and not module:
                 # A quantizer put this node in. What prepares a product belongs to it, all else to the step before.
                 if node.op_type in _PREPARE or ahead or not self._runs:
@@ -111,24 +107,3 @@ class OnnxTrace:
         options.log_severity_level = 3
         content = model.SerializeToString()
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-
-def _origin(node: onnx.NodeProto) -> tuple[str, str]:
-    """Name and class of the module that a node came from; both empty where the exporter left none."""
-    metadata = {entry.key: entry.value for entry in node.metadata_props}
-    try:
-        scopes, classes = ast.literal_eval(metadata[_NAME_SCOPES]), ast.literal_eval(metadata[_CLASSES])
-        # The last entry is the call inside the module.
-        return str(scopes[-2]), str(classes[-2]).rpartition(".")[2]
-    except (KeyError, SyntaxError, ValueError, IndexError, TypeError):
-        return "", ""
-
-
-def _owner_of_weights(node: onnx.NodeProto) -> str:
-    """The module whose quantized weight a node multiplies with: quantizers drop the metadata, but keep that name."""
-    owners = [
-        str(name).removesuffix(_QUANTIZED_WEIGHT).rpartition(".")[0]
-        for name in node.input
-        if name.endswith(_QUANTIZED_WEIGHT)  # the product's input ends so too, but no module owns it
-    ]
-    return next((owner for owner in owners if owner), "")

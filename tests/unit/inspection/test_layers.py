@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from pipeline.inspection.layers import graph_layers, own_name
+from pipeline.inspection.graph_runs import own_name
+from pipeline.inspection.layers import graph_layers
 from tests.layered_graphs import model, scoped, static
 
 if TYPE_CHECKING:
