@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.errors import FileError, PipelineError
 from pipeline.formats import FORMATS, FormatName
 from pipeline.graphs.attribution import group_times
-from pipeline.graphs.matching import Match, fused_hosts, layer_names, match_layers
+from pipeline.graphs.matching import Match, blocks_of, fused_hosts, layer_names, match_layers
 from pipeline.graphs.opened import SCRIPT_TIMES, Arrays, OpenedGraph, fitting, made_up, measured_file
 from pipeline.graphs.rows import RowSide, make_row, with_first
 from pipeline.graphs.script_layers import recorded
@@ -100,6 +100,7 @@ def _row_side(side: _Side) -> RowSide:
         times=side.layer_times,
         timed_with=side.timed_with,
         macs=_macs(side.graph.layers),
+        blocks=blocks_of(side.graph.layers),
     )
 
 

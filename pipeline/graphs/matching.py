@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.checks.locate.align import align
@@ -63,11 +63,11 @@ def _between(before: Sequence[GraphLayer], after: Sequence[GraphLayer], left: ra
 
 def layer_names(layers: Sequence[GraphLayer]) -> tuple[str, ...]:
     """A name for each layer, no two the same: of a module that holds others, its operator is told too."""
-    modules = {layer.module for layer in layers}
+    blocks = blocks_of(layers)
     names = []
     for layer in layers:
         name = own_name(layer.module) or "network"
-        names.append(f"{name}: {layer.operator}" if holds_others(layer, modules) else name)
+        names.append(f"{name}: {layer.operator}" if layer.module in blocks else name)
     repeated = {name for name, times in Counter(names).items() if times > 1}
     seen: Counter[str] = Counter()
     unique = []
@@ -77,9 +77,15 @@ def layer_names(layers: Sequence[GraphLayer]) -> tuple[str, ...]:
     return tuple(unique)
 
 
-def layer_kind(layer: GraphLayer, counterpart: GraphLayer | None, modules: set[str]) -> str:
-    """What a layer is: its class, that of its counterpart where a quantizer dropped the name, or its operator."""
-    if holds_others(layer, modules):
+def layer_kind(layer: GraphLayer, counterpart: GraphLayer | None, blocks: Collection[str]) -> str:
+    """What a layer is: its class, that of its counterpart where a quantizer dropped the name, or its operator.
+
+    Args:
+        layer: layer of one file.
+        counterpart: the same layer in the other file; None where that one lacks it.
+        blocks: modules of the first file that hold others.
+    """
+    if layer.module in blocks:
         return layer.operator
     if layer.class_name:
         return layer.class_name
@@ -88,9 +94,13 @@ def layer_kind(layer: GraphLayer, counterpart: GraphLayer | None, modules: set[s
     return layer.operator
 
 
-def holds_others(layer: GraphLayer, modules: set[str]) -> bool:
-    """Whether other modules lie in that of a layer, so that its class says nothing of what its own nodes do."""
-    return not layer.module or any(module.startswith(f"{layer.module}.") for module in modules)
+def blocks_of(layers: Sequence[GraphLayer]) -> frozenset[str]:
+    """Modules that hold others, so that their class says nothing of what their own nodes do."""
+    blocks = {""}
+    for layer in layers:
+        parts = layer.module.split(".")
+        blocks.update(".".join(parts[:length]) for length in range(1, len(parts)))
+    return frozenset(blocks)
 
 
 def changes_of(before: GraphLayer, after: GraphLayer, kinds: tuple[str, str]) -> tuple[Change, ...]:

@@ -130,7 +130,8 @@ def _inputs(model: onnx.ModelProto) -> dict[str, tuple[tuple[int, ...], np.dtype
             return {}
         if not kind.shape.dim or dtype.kind not in "fiub":
             return {}
-        inputs[value.name] = (tuple(axis.dim_value or _OPEN_AXIS for axis in kind.shape.dim[1:]), dtype)
+        sizes = (axis.dim_value if axis.dim_value > 0 else _OPEN_AXIS for axis in kind.shape.dim[1:])
+        inputs[value.name] = (tuple(sizes), dtype)
     return inputs
 
 
@@ -139,7 +140,7 @@ def fixed_batch(model: onnx.ModelProto) -> int | None:
     weights = {tensor.name for tensor in model.graph.initializer}
     first = next((value for value in model.graph.input if value.name not in weights), None)
     axes = [] if first is None else first.type.tensor_type.shape.dim
-    return axes[0].dim_value or None if axes else None
+    return axes[0].dim_value if axes and axes[0].dim_value > 0 else None
 
 
 def fitting(graph: OpenedGraph, examples: Arrays | None) -> bool:

@@ -25,6 +25,7 @@ class RowSide:
         times: measured time by position; of layers that cannot be told apart, at the first.
         timed_with: name of the layer whose time holds that of another one, by position of the other one.
         macs: multiply-accumulates of all layers; None where unknown.
+        blocks: modules that hold others.
     """
 
     layers: Sequence[GraphLayer]
@@ -32,6 +33,7 @@ class RowSide:
     times: Mapping[int, LayerTime]
     timed_with: Mapping[int, str]
     macs: int | None
+    blocks: frozenset[str]
 
 
 def make_row(
@@ -49,8 +51,8 @@ def make_row(
     old = None if match.before is None else before.layers[match.before]
     new = None if match.after is None else after.layers[match.after]
     kinds = (
-        "" if old is None else layer_kind(old, new, {layer.module for layer in before.layers}),
-        "" if new is None else layer_kind(new, old, {layer.module for layer in after.layers}),
+        "" if old is None else layer_kind(old, new, before.blocks),
+        "" if new is None else layer_kind(new, old, after.blocks),
     )
     difference = Difference() if match.before is None else differences.get(match.before, Difference())
     host = None if match.before is None else hosts.get(match.before)

@@ -182,7 +182,7 @@ def module_name(node: onnx.NodeProto) -> str:
         if entry.key == _NAME_SCOPES:
             try:
                 scopes = ast.literal_eval(entry.value)
-            except (SyntaxError, ValueError):
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
                 break
             # The last scope is the call inside the module.
             if isinstance(scopes, list) and len(scopes) > 1 and scopes[-2]:

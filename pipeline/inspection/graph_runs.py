@@ -59,7 +59,7 @@ def module_of(node: onnx.NodeProto) -> tuple[str, str]:
         scopes, classes = ast.literal_eval(metadata[_NAME_SCOPES]), ast.literal_eval(metadata[_CLASSES])
         # The last entry is the call inside the module.
         return str(scopes[-2]), str(classes[-2]).rpartition(".")[2]
-    except (KeyError, SyntaxError, ValueError, IndexError, TypeError):
+    except (KeyError, SyntaxError, ValueError, IndexError, TypeError, RecursionError, MemoryError):
         return "", ""
 
 

@@ -106,3 +106,24 @@ def test_a_page_overwrites_none_of_the_files(tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert text.startswith("<!doctype html>")
     assert "SHA-256 " + "0" * 64 in text
+
+
+@pytest.mark.parametrize("scopes", ["-" * 100_000 + "1", "(" * 5000, "[1", "3", "['a']", "\x00"])
+def test_names_that_are_no_names_are_left_out(tmp_path: Path, scopes: str) -> None:
+    file = one_operator(tmp_path / "model.onnx", "Relu")
+    model = onnx.load(file)
+    for key in ("name_scopes", "class_hierarchy"):
+        model.graph.node[0].metadata_props.add(key=f"pkg.torch.onnx.{key}", value=scopes)
+    onnx.save(model, file)
+    [row] = diff(file, file, run=False).rows
+    assert row.name == "logits"
+
+
+def test_sizes_that_are_no_sizes_are_made_up(tmp_path: Path) -> None:
+    file = one_operator(tmp_path / "model.onnx", "Relu")
+    model = onnx.load(file)
+    for axis in model.graph.input[0].type.tensor_type.shape.dim:
+        axis.dim_value = -5
+    onnx.save(model, file)
+    comparison = diff(file, file)
+    assert comparison.before.time is not None or "cannot be measured" in comparison.before.time_note

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.graphs.matching import fused_hosts, match_layers
+from pipeline.graphs.matching import blocks_of, fused_hosts, match_layers
 from pipeline.graphs.rows import RowSide, make_row, with_first
 from pipeline.inspection.graph_comparison import LayerRow
 from pipeline.inspection.layers import GraphLayer
@@ -16,7 +16,14 @@ def rows(
     before: Sequence[GraphLayer], after: Sequence[GraphLayer], differences: dict[int, Difference]
 ) -> tuple[LayerRow, ...]:
     sides = [
-        RowSide(layers=layers, names=[one.module for one in layers], times={}, timed_with={}, macs=None)
+        RowSide(
+            layers=layers,
+            names=[one.module for one in layers],
+            times={},
+            timed_with={},
+            macs=None,
+            blocks=blocks_of(layers),
+        )
         for layers in (before, after)
     ]
     matches = match_layers(before, after)
