@@ -47,7 +47,9 @@ def diff(
         raise UsageError("--samples: expected it without --no-run, found both; nothing would be run on them")
     paths = (Path(before), Path(after))
     sources = [_source(path, label) for path, label in zip(paths, _labels(*paths), strict=True)]
-    examples, words = _examples(sources) if samples is None else (_read_samples(Path(samples)), f"of {samples}")
+    examples, words = (
+        _examples(sources) if samples is None else (_read_samples(Path(samples)), f"of {Path(samples).name}")
+    )
     with tempfile.TemporaryDirectory(prefix="diff-") as scratch:
         first, second = (open_graph(source) for source in sources)
         return compare_graphs(first, second, scratch=Path(scratch), examples=examples, inputs=words, run=run)
