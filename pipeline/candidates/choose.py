@@ -79,9 +79,7 @@ def judge(quality: QualityReport, limits: Budget, *, lossy: bool, compared: int)
     confidence = adjusted_confidence(compared)
     upper = quality.upper_bound(confidence)
     budget = limits.max_accuracy_drop
-    # Where decisions have no confidence, no share of them is limited.
-    calm = quality.confident_flips is None or quality.confident_share <= limits.max_confident_flips
-    match (lossy, upper <= budget, calm):
+    match (lossy, upper <= budget, is_calm(quality, limits)):
         case (False, _, _):
             text = LOSSLESS
         case (True, True, True):
@@ -99,6 +97,14 @@ def judge(quality: QualityReport, limits: Budget, *, lossy: bool, compared: int)
         confidence=confidence,
         smallest_provable_drop=quality.smallest_provable(confidence),
     )
+
+
+def is_calm(quality: QualityReport, limits: Budget) -> bool:
+    """Whether a candidate turns few enough answers that float was sure of, whatever its drop.
+
+    Where decisions have no confidence, no share of them is limited.
+    """
+    return quality.confident_flips is None or quality.confident_share <= limits.max_confident_flips
 
 
 def explain(name: str, quality: QualityReport, verdict: Verdict, limits: Budget) -> str:
@@ -156,10 +162,10 @@ def choose(
             "the float network, exported, always is: add it"
         )
     # Each is compared with the first one round by round, as gains are claimed: what slowed a whole round slowed all.
-    costs = {report.name: _cost(report, goal, reference=reports[0]) for report in allowed}
+    costs = {report.name: cost_of(report, goal, reference=reports[0]) for report in allowed}
     best = min(allowed, key=lambda report: costs[report.name])
-    for report in sorted(allowed, key=lambda report: (_complexity(report), costs[report.name])):
-        if not _gains(best, report, goal):
+    for report in sorted(allowed, key=lambda report: (complexity_of(report), costs[report.name])):
+        if not gains_over(best, report, goal):
             break
     if report.name == best.name:
         why = f"best {goal} of the {len(allowed)} candidates inside their limits"
@@ -176,15 +182,15 @@ def _largest_batch(report: CandidateReport) -> int:
     return max(timing.batch_size for timing in report.timings)
 
 
-def _cost(report: CandidateReport, goal: Goal, *, reference: CandidateReport) -> float:
-    """Return the size in bytes, or the time as a multiple of the reference's; less is better."""
+def cost_of(report: CandidateReport, goal: Goal, *, reference: CandidateReport) -> float:
+    """Return the cost, of which less is better: the size in bytes, or the time as a multiple of the reference's."""
     if goal == "size":
         return float(report.size)
     batch = 1 if goal == "latency" else _largest_batch(report)
     return speed_up(report.timing(batch).rounds_ms, reference.timing(batch).rounds_ms).value
 
 
-def _gains(best: CandidateReport, simpler: CandidateReport, goal: Goal) -> bool:
+def gains_over(best: CandidateReport, simpler: CandidateReport, goal: Goal) -> bool:
     """Return whether `best` is really better than `simpler`, and not just in this run."""
     if goal == "size":
         return simpler.size > best.size * (1 + MINIMUM_GAIN)
@@ -192,7 +198,7 @@ def _gains(best: CandidateReport, simpler: CandidateReport, goal: Goal) -> bool:
     return speed_up(simpler.timing(batch).rounds_ms, best.timing(batch).rounds_ms).is_gain
 
 
-def _complexity(report: CandidateReport) -> tuple[int, bool]:
+def complexity_of(report: CandidateReport) -> tuple[int, bool]:
     """Return a sort key, simplest first.
 
     Fewer passes are simpler; at the same number, a file that is tied to no version of the library that wrote it is.

@@ -1,0 +1,73 @@
+"""Says in words why a candidate was not chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline.candidates.choose import OVER, OVERTURNS, Choice, Verdict, complexity_of, cost_of, gains_over, is_calm
+from pipeline.candidates.report import CandidateReport
+from pipeline.measure.gain import MINIMUM_GAIN, speed_up
+from pipeline.recipe.candidates import Goal
+from pipeline.recipe.limits import Budget
+from pipeline.tasks.quality import QualityReport
+
+
+def why_not(
+    report: CandidateReport,
+    *,
+    reports: Sequence[CandidateReport],
+    choice: Choice,
+    goal: Goal,
+    limits: Budget,
+    named: bool,
+) -> str:
+    """Say why a candidate is not the winner, in one clause; of the winner, why it is.
+
+    Args:
+        report: report on the candidate.
+        reports: reports on all proven candidates, in the order in which `choose` got them.
+        choice: the winner and the verdicts.
+        goal: what the candidates competed in.
+        limits: what a lossy candidate may lose.
+        named: whether the recipe selects the winner by name.
+    """
+    verdict = choice.verdicts[report.name]
+    if report.name == choice.selected:
+        return choice.why
+    if not verdict.allowed:
+        return _refusal(report.quality, verdict, limits)
+    if named:
+        return f"the recipe selects {choice.selected} by name"
+    allowed = [each for each in reports if choice.verdicts[each.name].allowed]
+    best = min(allowed, key=lambda each: cost_of(each, goal, reference=reports[0]))
+    if gains_over(best, report, goal):
+        return f"inside its limits, but {_more(report, best, goal)} {best.name}"
+    winner = next(each for each in reports if each.name == choice.selected)
+    if complexity_of(winner) < complexity_of(report):
+        return f"no certain gain of {MINIMUM_GAIN:.0%} in {goal} over {winner.name}, which is simpler"
+    return f"as simple as {winner.name}, and not measured to be better in {goal}"
+
+
+def _refusal(quality: QualityReport, verdict: Verdict, limits: Budget) -> str:
+    turned = (
+        f"it turns {quality.confident_share:.2%} of all answers where float was sure; {limits.max_confident_flips:.2%} "
+        "are allowed"
+    )
+    if verdict.text == OVERTURNS:
+        return turned
+    lost = (
+        f"it lost {quality.drop * 100:.2f} points on {quality.examples:,} examples, and may lose up to "
+        f"{verdict.adjusted_drop_upper * 100:.2f} ({verdict.confidence:.2%} sure); "
+        f"{limits.max_accuracy_drop * 100:.2f} are allowed"
+    )
+    more = "" if verdict.text == OVER else ", and more examples might prove it"
+    return f"{lost}{more}" if is_calm(quality, limits) else f"{lost}; and {turned}"
+
+
+def _more(report: CandidateReport, best: CandidateReport, goal: Goal) -> str:
+    """Say how much more a candidate costs than the best one, ending before the name of that one."""
+    if goal == "size":
+        return f"its file is {report.size / best.size:.2f} times as large as that of"
+    size = 1 if goal == "latency" else max(timing.batch_size for timing in report.timings)
+    ratio = speed_up(report.timing(size).rounds_ms, best.timing(size).rounds_ms)
+    return f"it takes {ratio.value:.2f} times as long ({ratio.low:.2f} to {ratio.high:.2f}) as"
