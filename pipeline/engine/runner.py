@@ -156,9 +156,12 @@ def run_stages(
                 gaps.add(reads.gap)
                 reporter.log(f"changes of files that libraries in C or Rust read may go unnoticed: {reads.gap}")
         ran = any(outcome.action == "ran" for outcome in outcomes)
-        if recorded is not None and recorded.folder != manifest.folder and not ran:
-            # The recipe was moved: what reads the run later looks for the user's code there.
-            write_manifest(run_dir, recorded.model_copy(update={"folder": manifest.folder}))
+        moved = recorded is not None and (recorded.folder, recorded.settings) != (manifest.folder, manifest.settings)
+        if recorded is not None and moved and not ran:
+            # What reads the run later looks for the user's code in the recipe's folder, and for settings that no stage
+            # sees, such as those of the report.
+            settled = {"folder": manifest.folder, "settings": manifest.settings}
+            write_manifest(run_dir, recorded.model_copy(update=settled))
         finish(manifest)
     return manifest, tuple(outcomes)
 

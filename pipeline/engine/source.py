@@ -66,7 +66,12 @@ def _installed_root(top: str) -> Path | None:
 
 
 def collect(
-    module: str, folder: Path, *, within: Collection[str] | None = None, leave_out: Collection[str] = ()
+    module: str,
+    folder: Path,
+    *,
+    within: Collection[str] | None = None,
+    leave_out: Collection[str] = (),
+    beside: Collection[str] = (),
 ) -> Sources:
     """Follow a module's imports, those inside functions included.
 
@@ -75,6 +80,7 @@ def collect(
         folder: folder in which the module is looked up; imports found elsewhere are libraries.
         within: only these top-level names count as lying in the folder; all by default.
         leave_out: packages whose own `__init__` does not count, nor does what it imports.
+        beside: packages of which nothing counts: what is imported from them does not change what the module makes.
     """
     files: dict[str, str] = {}
     libraries: set[str] = set()
@@ -83,7 +89,7 @@ def collect(
     left_out = {folder.joinpath(*name.split("."), "__init__.py") for name in leave_out}
     while waiting:
         name = waiting.pop()
-        if name in seen:
+        if name in seen or any(name == package or name.startswith(f"{package}.") for package in beside):
             continue
         seen.add(name)
         top = name.partition(".")[0]

@@ -27,6 +27,7 @@ PruningScope = Literal["layer", "global"]
 ChannelNorm = Literal["l1", "l2"]
 ActivationType = Literal["uint8", "int8"]
 SearchEffort = Literal["quick", "deep"]
+ReportedExamples = Literal["disagreeing", "none"]
 NETWORKS: tuple[str, ...] = get_args(NetworkName)
 DATA_SETS: tuple[str, ...] = get_args(DataSetName)
 LOSSES: tuple[str, ...] = get_args(LossName)

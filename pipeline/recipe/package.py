@@ -1,9 +1,10 @@
-"""Recipe sections of the archive and its check: `[package]`, `[smoke]`."""
+"""Recipe sections of the archive, its check and its report: `[package]`, `[smoke]`, `[report]`."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
+from pipeline.recipe.names import ReportedExamples
 from pipeline.recipe.section import LONGEST_NAME, NAME, Section
 
 
@@ -41,3 +42,18 @@ class Smoke(Section):
 
     pictures: int = Field(default=16, ge=1, le=1000, description="validation examples posted to the server")
     timeout_s: float = Field(default=120.0, gt=0, description="longest wait for the server to be ready, in seconds")
+
+
+class Report(Section):
+    """The page `report.html` in the run directory."""
+
+    examples: ReportedExamples | None = Field(
+        default=None,
+        description="validation examples that the page holds: those on which float and the winner disagree, or none; "
+        "by default none where package.golden is not `validation`",
+    )
+
+
+def reported_examples(package: Package, report: Report) -> ReportedExamples:
+    """Say which validation examples a report may hold. Whoever keeps them out of the archive keeps them out of it."""
+    return report.examples or ("disagreeing" if package.golden == "validation" else "none")

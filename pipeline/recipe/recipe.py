@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,10 +13,11 @@ from pipeline.recipe.limits import Budget, Measure, Select, Verify
 from pipeline.recipe.model import Model
 from pipeline.recipe.names import (
     SLIM,
+    ReportedExamples,
     SearchEffort,
     is_search_name,
 )
-from pipeline.recipe.package import Package, Smoke
+from pipeline.recipe.package import Package, Report, Smoke, reported_examples
 from pipeline.recipe.passes import FineTune
 from pipeline.recipe.section import LONGEST_NAME, NAME, Section
 from pipeline.recipe.task import (
@@ -38,6 +39,8 @@ from pipeline.recipe.train import Train
 class Recipe(Section):
     """A whole recipe. `folder` is where relative paths and the user's modules are looked up."""
 
+    LATER: ClassVar[frozenset[str]] = frozenset({"report"})
+
     name: str = Field(pattern=NAME, max_length=LONGEST_NAME, description="names the run directory and the archive")
     model: Model
     data: Data
@@ -52,6 +55,7 @@ class Recipe(Section):
     select: Select = Select()
     package: Package = Package()
     smoke: Smoke = Smoke()
+    report: Report = Report()
     folder: Path = Field(default=Path(), exclude=True, description="set by the loader")
 
     @model_validator(mode="after")
@@ -220,6 +224,11 @@ class Recipe(Section):
     def goal(self) -> Goal:
         """The figure in which the candidates compete."""
         return self.search.goal or self.select.goal
+
+    @property
+    def reported_examples(self) -> ReportedExamples:
+        """Which validation examples a report may hold."""
+        return reported_examples(self.package, self.report)
 
     @property
     def model_name(self) -> str:

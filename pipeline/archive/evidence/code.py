@@ -18,6 +18,8 @@ _PACKAGES = ("pipeline",)
 _ROOT = Path(__file__).resolve().parents[3]
 # The module that runs a build; the command line and the terminal are not part of what makes an archive.
 _BUILD_MODULE = "pipeline.commands.build"
+# What looks at the finished archive is no part of what makes it, though a build ends with it.
+_REPORT = "pipeline.commands.report_page"
 
 
 class Code(Document):
@@ -42,11 +44,11 @@ class Code(Document):
 
 
 def portable_settings(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe's settings as JSON values, without the smoke test's and without places on this machine.
+    """Return a recipe's settings as JSON values, without those of the smoke test and the report, and without places.
 
-    The smoke test runs on the finished archive, so that nothing in the archive may depend on it.
+    Both look at the finished archive, so that nothing in the archive may depend on them.
     """
-    settings = recipe.model_dump(mode="json", exclude={"smoke"})
+    settings = recipe.model_dump(mode="json", exclude={"smoke", "report"})
     portable: dict[str, Any] = _without_places(settings)
     return portable
 
@@ -58,7 +60,7 @@ def describe_code(factories: Iterable[str], folder: Path) -> Code:
         factories: the user's own functions that the recipe names.
         folder: folder of the recipe, where the user's modules lie.
     """
-    ours = collect(_BUILD_MODULE, _ROOT, within=_PACKAGES)
+    ours = collect(_BUILD_MODULE, _ROOT, within=_PACKAGES, beside=(_REPORT,))
     users: dict[str, str] = {}
     libraries = ours.libraries
     for factory in factories:

@@ -24,7 +24,7 @@ from pipeline import cli
             ["recipe", "trains"],
             (
                 "recipe trains: expected a section of a recipe (model, data, task, train, candidates, export, verify, "
-                "measure, budget, search, select, package, smoke), found none; did you mean train?"
+                "measure, budget, search, select, package, smoke, report), found none; did you mean train?"
             ),
         ),
         (

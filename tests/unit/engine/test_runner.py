@@ -93,6 +93,16 @@ def test_where_a_moved_recipe_lies_is_written_though_nothing_runs(tmp_path: Path
         assert recorded.folder == str(tmp_path / folder)
 
 
+def test_settings_that_no_stage_sees_are_written_though_nothing_runs(tmp_path: Path) -> None:
+    assert go(tmp_path, first()) == ["ran"]
+    other = load_recipe("fashion-cnn", ["train.epochs=3", "report.examples=none"])
+    manifest, outcomes = run_stages((first(),), other, tmp_path, Silent())
+    assert actions(outcomes) == ["up to date"]
+    recorded = read_manifest(tmp_path)
+    assert recorded == manifest
+    assert recorded.settings["report"] == {"examples": "none"}
+
+
 def test_changed_setting_runs_what_depends_on_it_and_says_why(tmp_path: Path) -> None:
     go(tmp_path, first(), second())
     plan = plan_stages([first(), second()], recipe(5), tmp_path)

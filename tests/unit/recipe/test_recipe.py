@@ -233,3 +233,23 @@ def test_a_table_needs_no_targets_where_the_network_names_its_outputs() -> None:
     with pytest.raises(ValidationError, match=r"data\.targets: expected the columns of the table .*, found none"):
         Recipe.model_validate(document)
     assert Recipe.model_validate({**document, "task": {"kind": "outputs"}}).data.targets == ()
+
+
+@pytest.mark.parametrize(
+    ("package", "report", "examples"),
+    [
+        ({}, {}, "disagreeing"),
+        ({"golden": "synthetic"}, {}, "none"),
+        ({"golden": "mine.npy"}, {}, "none"),
+        ({"golden": "synthetic"}, {"examples": "disagreeing"}, "disagreeing"),
+        ({}, {"examples": "none"}, "none"),
+    ],
+)
+def test_who_keeps_examples_out_of_the_archive_keeps_them_out_of_the_report(
+    package: dict[str, Any], report: dict[str, Any], examples: str
+) -> None:
+    document = {"name": "r", "model": MLP, "data": TABLE, "package": package, "report": report}
+    recipe = Recipe.model_validate(document)
+    assert recipe.reported_examples == examples
+    # A recipe that leaves it to the default keeps the bytes that it had before.
+    assert ("report" in recipe.model_dump(mode="json")) is bool(report)

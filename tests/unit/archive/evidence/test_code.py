@@ -21,11 +21,17 @@ def test_settings_hold_no_place_on_the_builders_machine() -> None:
 
 
 def test_settings_are_resolved_and_leave_out_the_check_of_the_finished_archive() -> None:
-    settings = portable_settings(load_recipe("fashion-cnn", ["train.epochs=3"]))
+    settings = portable_settings(load_recipe("fashion-cnn", ["train.epochs=3", "report.examples=none"]))
     assert settings["train"]["epochs"] == 3
     assert settings["export"]["opset"] == 20
-    assert "smoke" not in settings
+    assert not {"smoke", "report"} & settings.keys()
     assert "folder" not in settings
+
+
+def test_the_page_of_the_report_is_no_part_of_what_makes_an_archive(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = describe_code([], Path()).source_sha256
+    monkeypatch.setattr("pipeline.archive.evidence.code._REPORT", "pipeline.commands.trade_off")
+    assert describe_code([], Path()).source_sha256 != before
 
 
 def test_code_is_ours_the_libraries_and_the_users(tmp_path: Path) -> None:
