@@ -156,8 +156,8 @@ class Tab:
         self.call("Input.insertText", text=text)
 
     def press(self, key: str, *, control: bool = False) -> None:
-        """Press a key: Tab, Enter."""
-        code = {"Tab": 9, "Enter": 13}[key]
+        """Press a key: Tab, Enter, Home, an arrow."""
+        code = {"Tab": 9, "Enter": 13, "Home": 36, "ArrowUp": 38, "ArrowDown": 40}[key]
         typed = {"text": "\r"} if key == "Enter" else {}
         for kind in ("keyDown", "keyUp"):
             self.call(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from pipeline.cli.answer import say, write_answer
 from pipeline.cli.app import Force, Json, ModelStore, Overrides, RecipeArgument, RunDir, TensorBoard, app, print_json
 from pipeline.engine.launch import read_launch
 from pipeline.engine.places import DEFAULT_MODEL_STORE
+from pipeline.errors import UsageError
 
 
 @app.command()
@@ -89,27 +91,39 @@ def train(
 
 @app.command()
 def report(
-    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="of a finished build")],
+    target: Annotated[
+        Path, typer.Argument(metavar="RUN_DIR|ARCHIVE", help="of a finished build, or the .mar that it made")
+    ],
     model_store: ModelStore = DEFAULT_MODEL_STORE,
     svg: Annotated[Path | None, typer.Option("--svg", help="also save the table as a picture")] = None,
-    html: Annotated[Path | None, typer.Option("--html", help="also save it as one page, with pictures")] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="another place for the page [default: report.html in the run directory]"),
+    ] = None,
+    open_it: Annotated[bool, typer.Option("--open", help="open the page in the browser")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show the table of a finished build again."""
+    """Show the table of a finished build again, and make its page, report.html; of an archive, the page alone."""
     from pipeline.cli.render import console
     from pipeline.commands.report import report as read_report
+    from pipeline.commands.report import report_archive
 
-    result = read_report(run_dir, model_store=model_store)
-    if svg is not None:
-        console.save_picture(result, svg)
-    if html is not None:
-        from pipeline.cli.render.page import save_page
-
-        save_page(result, html)
-    if as_json:
-        print_json(result.to_json())
+    if not target.is_dir():
+        if svg is not None or as_json:
+            raise UsageError("--svg, --json: expected a run directory, because an archive holds no table of a build")
+        page = report_archive(target, page=html)
+        say(page)
     else:
-        console.print_result(result)
+        result = read_report(target, model_store=model_store, page=html)
+        page = html or result.page
+        if svg is not None:
+            console.save_picture(result, svg)
+        if as_json:
+            print_json(result.to_json())
+        else:
+            console.print_result(result)
+    if open_it:
+        webbrowser.open(page.resolve().as_uri())
 
 
 @app.command()

@@ -78,6 +78,7 @@ def build(
             draw(results[0])
         if not is_compared(folder):
             write_graph(results[0], manifest, say)
+        _write_page(results[0], manifest, say)
 
     events = None if tensorboard is None else EventFiles(Path(tensorboard), say)
     with user_modules(loaded.folder):
@@ -114,6 +115,22 @@ def _require_test(run_dir: Path, manifest: Manifest) -> None:
     if not selection.test_verdict.allowed:
         why = explain(selection.selected, selection.test, selection.test_verdict, selection.limits)
         raise ProofError(f"test set: {why}; --strict: the archive was not put into the model store")
+
+
+def _write_page(result: BuildResult, manifest: Manifest, reporter: Reporter) -> None:
+    """Write the page of the report, unless it is there and nothing ran since. No fault of it fails a build."""
+    from pipeline.commands.report_page.write import is_written, write_page
+
+    if is_written(result.page):
+        return
+    try:
+        from pipeline.commands.report_page.run import report_of_run
+
+        run_report = report_of_run(result, manifest)
+        write_page(result.page, run_report.document, graph=run_report.graph)
+    except Exception as error:  # noqa: BLE001 - the archive is proven and published, whatever is wrong with a page
+        text = " ".join(str(error).split()) or type(error).__name__
+        reporter.log(f"{result.page.name} could not be made, and nothing else depends on it: {text}")
 
 
 def _publish(packed: Path, stored: Path, sha256: str) -> None:

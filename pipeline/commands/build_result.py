@@ -115,6 +115,11 @@ class BuildResult:
         return folder_bytes(self.run_dir)
 
     @property
+    def page(self) -> Path:
+        """Page of the report. It is not there where it could not be made, which fails no build."""
+        return self.run_dir / "report.html"
+
+    @property
     def augmentation_sheet(self) -> Path | None:
         """Picture of training pictures as augmentation leaves them; None where nothing was augmented."""
         path = self.run_dir / "train" / "augmentation.png"

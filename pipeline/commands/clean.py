@@ -23,7 +23,9 @@ from pipeline.stages import BUILD
 _LOSER_KINDS = (Kind.CANDIDATE_MODEL, Kind.TUNED_WEIGHTS)
 _STAGES = "|".join(stage.name for stage in BUILD)
 # Names of what a killed build leaves: a stage's unfinished or former folder, and a file that was being written.
-_REMAINS = re.compile(rf"\.(?:(?:{_STAGES})\.\d+\.(?:tmp|old)|(?:manifest\.json|bench\.json|pareto\.\w+)\.\w{{8}})")
+_REMAINS = re.compile(
+    rf"\.(?:(?:{_STAGES})\.\d+\.(?:tmp|old)|(?:manifest\.json|bench\.json|pareto\.\w+|report\.html)\.\w{{8}})"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

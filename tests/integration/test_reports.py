@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 import shutil
 import subprocess
 import sys
+import webbrowser
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,11 +22,16 @@ from safetensors.numpy import load_file
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 import pipeline
+from pipeline.candidates.unproven import Unproven
+from pipeline.cli import main
 from pipeline.cli.render.console import print_result
-from pipeline.cli.render.page import save_page
 from pipeline.commands.event_files import read_steps
+from pipeline.commands.report import report_archive
+from pipeline.commands.report_page.run import report_of_run
+from pipeline.engine.manifest import read_manifest
 from pipeline.errors import DataError, FileError, UsageError
 from tests.example_build import Built
+from tests.reporters import Lines
 
 # What TensorBoard itself sees in a folder of event files.
 TENSORBOARD = """
@@ -97,17 +107,154 @@ def test_the_report_shows_metrics_and_pictures(built: Built, capsys: pytest.Capt
     assert all(size_of(path)[0] > 400 for path in built.result.pictures)
 
 
-def test_the_report_as_a_page_holds_its_pictures_and_loads_nothing(built: Built, tmp_path: Path) -> None:
-    save_page(built.result, tmp_path / "report.html")
-    page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    pictures = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
-    assert len(pictures) == 4
-    assert [base64.b64decode(picture)[:4] for picture in pictures] == [b"\x89PNG"] * 4
-    assert "Selected" in page
-    assert "macro average" in page
-    assert not re.search(r"<script|<link|https?://", page)
+def shown(page: Path) -> dict[str, Any]:
+    """What the page holds as data."""
+    text = page.read_text(encoding="utf-8")
+    [data] = re.findall(r'<script type="application/json" id="report">(.*?)</script>', text, re.DOTALL)
+    document: dict[str, Any] = json.loads(data)
+    return document
+
+
+def test_a_build_leaves_the_page_of_its_report(built: Built) -> None:
+    result, page = built.result, shown(built.run_dir / "report.html")
+    first, second = page["verdict"]["sentences"]
+    assert result.selected in first
+    assert f"{result.test.examples:,} test examples" in second
+    names = [row["name"] for row in page["candidates"]["rows"]]
+    assert sorted(names) == sorted([*(row.report.name for row in result.candidates), *_names(result.unproven)])
+    assert names[0] == result.selected
+    assert all(row["cells"][1]["text"].endswith(".") for row in page["candidates"]["rows"])
+    assert page["training"]["epochs"] == [1, 2, 3]
+    assert {digest["value"] for digest in page["digests"]} >= {result.archive_sha256}
+    assert page["absent"].keys() <= {"graph", "disagreements"}
+    assert str(built.run_dir.parent) not in (built.run_dir / "report.html").read_text(encoding="utf-8")
+
+
+def _names(rows: Sequence[Unproven]) -> list[str]:
+    return [row.name for row in rows]
+
+
+def test_the_page_shows_the_examples_that_two_networks_answer_differently(built: Built, tmp_path: Path) -> None:
+    run_dir = shutil.copytree(built.run_dir, tmp_path / "run")
+    manifest = read_manifest(run_dir)
+    assert manifest is not None
+    chosen = next(row.report.name for row in built.result.candidates if row.report.quality.flips)
+    result = replace(
+        built.result,
+        run_dir=run_dir,
+        selected=chosen,
+        candidates=tuple(replace(row, selected=row.report.name == chosen) for row in built.result.candidates),
+        metrics={},
+    )
+    run = report_of_run(result, manifest)
+    disagreements = run.document.disagreements
+    assert disagreements is not None
+    [report] = [row.report for row in result.candidates if row.report.name == chosen]
+    assert f"On {report.quality.flips:,} of 539 validation examples" in disagreements.sentences[0]
+    assert (
+        f"float's is better on {report.quality.lost:,}, the winner's on {report.quality.gained:,}"
+        in (disagreements.sentences[0])
+    )
+    assert "holds validation data" in disagreements.sentences[1]
+    assert disagreements.examples
+    split = load_file(run_dir / "data" / "validation.safetensors")
+    for example in disagreements.examples:
+        assert example.of_float != example.of_winner
+        assert example.right == str(split["labels"][example.number])
+        assert (example.better == "float") is example.of_float.startswith(f"{example.right} ")
+        picture = Image.open(io.BytesIO(base64.b64decode(example.picture.partition(",")[2])))
+        assert picture.size == (8, 8)
+    assert run.document.calibration is not None
+    bins = run.document.calibration.bins[chosen]
+    assert sum(each.examples for each in bins) == 539
+    gap = sum(abs(each.certainty - each.right) * each.examples for each in bins) / 539
+    assert report.quality.calibration_error is not None
+    assert gap <= report.quality.calibration_error + 1e-6  # fewer bins hide more
+    kept_out = manifest.model_copy(update={"settings": {**manifest.settings, "report": {"examples": "none"}}})
+    without = report_of_run(result, kept_out).document.disagreements
+    assert without is not None
+    assert without.examples == ()
+    assert without.sentences[0] == disagreements.sentences[0]
+    assert "keeps examples out of this page" in without.sentences[1]
+
+
+def test_a_recipe_that_keeps_examples_out_is_followed_though_nothing_runs(built: Built, tmp_path: Path) -> None:
+    run_dir = shutil.copytree(built.run_dir, tmp_path / "run")
+    overrides = [*built.overrides, "report.examples=none"]
+    result = pipeline.build(built.recipe, run_dir=run_dir, model_store=tmp_path / "store", overrides=overrides)
+    assert {stage.action for stage in result.stages} == {"up to date"}
+    for page in (result.page, pipeline.report(run_dir, page=tmp_path / "again.html").page):
+        told = shown(page)["disagreements"]
+        assert told is None or told["examples"] == []
+    assert (tmp_path / "again.html").read_bytes() == result.page.read_bytes()
+
+
+def test_a_part_whose_files_are_gone_says_so(built: Built, tmp_path: Path) -> None:
+    run_dir = shutil.copytree(built.run_dir, tmp_path / "run")
+    (run_dir / "data" / "validation.safetensors").unlink()
+    (run_dir / "train" / "history.json").write_text('{"epochs": [1]}')
+    pipeline.report(run_dir)
+    page = shown(run_dir / "report.html")
+    assert page["absent"]["disagreements"].startswith("This part cannot be told: data/validation.safetensors: expected")
+    assert page["absent"]["training"].startswith("This part cannot be told: ")
+    assert page["training"] is None
+    assert page["candidates"]["rows"]
+
+
+def test_a_page_that_cannot_be_made_fails_no_build(built: Built, tmp_path: Path) -> None:
+    run_dir = shutil.copytree(built.run_dir, tmp_path / "run")
+    (run_dir / "report.html").unlink()
+    (run_dir / "report.html").mkdir()
+    lines = Lines()
+    result = pipeline.build(
+        built.recipe, run_dir=run_dir, model_store=tmp_path / "store", overrides=built.overrides, reporter=lines
+    )
+    assert result.archive.is_file()
+    assert any(
+        line.startswith("report.html could not be made, and nothing else depends on it: ") for line in lines.said
+    )
+    with pytest.raises(FileError, match=r"report\.html: expected to write the page there, found"):
+        pipeline.report(run_dir)
+
+
+def test_the_page_of_an_archive_says_what_its_evidence_does(built: Built, tmp_path: Path) -> None:
+    page = shown(report_archive(built.result.archive, page=tmp_path / "page.html"))
+    assert built.result.selected in page["verdict"]["sentences"][0]
+    assert [axis["goal"] for axis in page["trade_off"]["axes"]] == ["size"]
+    assert page["trade_off"]["axes"][0]["rivals"] == []
+    assert sorted(page["absent"]) == ["calibration", "confusion", "disagreements", "graph", "trade-off", "training"]
+    assert len(page["candidates"]["rows"]) == len(built.result.candidates) + len(built.result.unproven)
+    stored = shutil.copy(built.result.archive, tmp_path)
+    assert report_archive(stored) == tmp_path / "digits.report.html"
     with pytest.raises(FileError, match=r"--html .*: expected to write the page there, found: No such file"):
-        save_page(built.result, tmp_path / "nowhere" / "report.html")
+        report_archive(built.result.archive, page=tmp_path / "nowhere" / "report.html")
+    Path(stored).write_bytes(b"PK")
+    with pytest.raises(FileError):
+        report_archive(stored)
+
+
+def test_the_command_makes_the_page_and_opens_it(
+    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    looked_at: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", looked_at.append)
+    page = tmp_path / "page.html"
+    for arguments in (
+        [str(built.run_dir), "--html", str(page), "--open"],
+        [str(built.result.archive), "--html", str(page), "--open"],
+    ):
+        page.unlink(missing_ok=True)
+        monkeypatch.setattr(sys, "argv", ["pipeline", "report", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code
+        assert page.is_file()
+    assert looked_at == [page.as_uri()] * 2
+    assert capsys.readouterr().out.endswith(f"{page}\n")
+    monkeypatch.setattr(sys, "argv", ["pipeline", "report", str(built.result.archive), "--json"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
 
 
 def test_curves_of_what_was_trained_before_are_written_when_they_are_asked_for(built: Built, tmp_path: Path) -> None:

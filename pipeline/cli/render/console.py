@@ -143,9 +143,14 @@ def draw_result(console: Console, result: BuildResult) -> None:
     console.print("Selected ", Text(visible(result.selected), style="bold"), visible(f": {result.why}."), sep="")
     console.print(
         f"{test_lines(result)}\nArchive: {result.archive}\n{_unlisted(result)}"
-        f"Picture of the trade-off: {result.run_dir / 'pareto.png'}\n{_augmented(result)}"
+        f"{_page(result)}Picture of the trade-off: {result.run_dir / 'pareto.png'}\n{_augmented(result)}"
         f"{result.run_dir} takes {result.run_bytes / 1e6:,.1f} MB; `pipeline clean` keeps its winner and the evidence."
     )
+
+
+def _page(result: BuildResult) -> str:
+    """Say where the report's page is; empty where there is none."""
+    return f"Report, to look at: {result.page}\n" if result.page.is_file() else ""
 
 
 def _augmented(result: BuildResult) -> str:

@@ -1,0 +1,28 @@
+"""The section on the graphs of float and of the winner, from `graph.json` in the run directory."""
+
+from __future__ import annotations
+
+from pipeline.commands.build_result import BuildResult
+from pipeline.engine.documents import read_document
+from pipeline.errors import FileError
+from pipeline.inspection.graph_comparison import GRAPH_NAME, GraphComparison
+from pipeline.pages.graph_section import graph_section
+
+
+def graph_of(result: BuildResult) -> str:
+    """Write the section; empty where the run directory holds no comparison.
+
+    Raises:
+        FileError: the file is none, or is of other files than float and the winner.
+    """
+    path = result.run_dir / GRAPH_NAME
+    if not path.is_file():
+        return ""
+    comparison = read_document(path, GraphComparison)
+    digests = {row.report.name: row.report.sha256 for row in result.candidates}
+    expected = (digests[result.baseline], digests[result.selected])
+    if (comparison.before.sha256, comparison.after.sha256) != expected:
+        raise FileError(
+            f"{GRAPH_NAME}: expected {result.baseline} and {result.selected} as they are, found other files"
+        )
+    return graph_section(comparison)

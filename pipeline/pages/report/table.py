@@ -1,0 +1,65 @@
+"""A table of the report, as data."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pipeline.engine.documents import Document
+
+# How a candidate stands: chosen; inside its limits; a drop that is over the budget or not provably inside; refused for
+# confident flips; without figures, because it is not proven or cannot be made.
+State = Literal["chosen", "inside", "outside", "overturns", "unproven"]
+
+
+class Column(Document):
+    """A column of a table.
+
+    Args:
+        name: its heading.
+        numeric: whether it holds figures, which stand on the right.
+        meaning: what it holds, where the heading does not say it.
+    """
+
+    name: str
+    numeric: bool = False
+    meaning: str = ""
+
+
+class Cell(Document):
+    """A cell of a table.
+
+    Args:
+        text: what it shows.
+        value: figure that it is sorted by; None sorts last, and a column of None is sorted by its text.
+    """
+
+    text: str
+    value: float | None = None
+
+
+class Row(Document):
+    """A row of a table.
+
+    Args:
+        name: candidate that it is of; empty where it is of something else.
+        state: how that candidate stands.
+        cells: a cell per column.
+    """
+
+    name: str = ""
+    state: State | None = None
+    cells: tuple[Cell, ...]
+
+
+class Table(Document):
+    """A table.
+
+    Args:
+        caption: what it shows, in a line.
+        columns: its columns; the first one names the row.
+        rows: its rows.
+    """
+
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
