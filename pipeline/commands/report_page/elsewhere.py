@@ -6,6 +6,7 @@ import json
 import math
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib import resources
 from typing import assert_never
 
@@ -14,17 +15,37 @@ from pipeline._handlers.runtimes import RuntimeKind
 from pipeline.archive.mar import Archive
 from pipeline.pages.report.document import Snippet
 
+
+@dataclass(frozen=True, kw_only=True)
+class _Python:
+    """How a file is run by a library in Python."""
+
+    file: str
+    needs: str
+    one: str
+    several: str
+
+
 # The archive that the page's code is about, and what is said of its model there.
 _DEMO = "model_store/fashion-cnn.mar"
 _DECIDES = 'print(serving["labels"][int(logits[-1].argmax())])'
-_ONE_OUTPUT = "        (logits,) = session.run(None, batch)\n"
-_SEVERAL_OUTPUTS = (
-    "        answers = session.run(None, batch)\n"
-    "        logits = np.concatenate([answer.reshape(len(answer), -1) for answer in answers], axis=1)\n"
-)
-_PYTHON: dict[RuntimeKind, tuple[str, str]] = {
-    "onnxruntime": ("onnxruntime.py.txt", "pip install onnxruntime numpy safetensors"),
-    "torchscript": ("torchscript.py.txt", "pip install torch numpy safetensors"),
+# By library: the template, what it needs, and the lines that take one output and several.
+_PYTHON: dict[RuntimeKind, _Python] = {
+    "onnxruntime": _Python(
+        file="onnxruntime.py.txt",
+        needs="pip install onnxruntime numpy safetensors",
+        one="        (logits,) = session.run(None, batch)\n",
+        several="        answers = session.run(None, batch)\n"
+        "        logits = np.concatenate([answer.reshape(len(answer), -1) for answer in answers], axis=1)\n",
+    ),
+    "torchscript": _Python(
+        file="torchscript.py.txt",
+        needs="pip install torch numpy safetensors",
+        one="            logits = model(*(values[start : start + size] for values in inputs)).numpy()\n",
+        several="            answers = model(*(values[start : start + size] for values in inputs))\n"
+        "            answers = answers if isinstance(answers, tuple) else (answers,)\n"
+        "            logits = torch.cat([answer.reshape(len(answer), -1) for answer in answers], dim=1).numpy()\n",
+    ),
 }
 _CPP_TYPES = {"uint8": "std::uint8_t", "float32": "float", "int64": "std::int64_t"}
 
@@ -44,11 +65,11 @@ def _snippets(archive: Archive) -> Iterator[Snippet]:
         f"{_ask(serving)}\npipeline stop --port 8080\n",
     )
     kind = serving.runtime.kind
-    file, needs = _PYTHON[kind]
+    needs = _PYTHON[kind].needs
     yield Snippet(
         name="Python, without this package",
         text=f"{needs}. It replays the golden inputs of the archive: raw values in, preprocessing is in the file.",
-        code=_python(serving, name, file, kind),
+        code=_python(serving, name),
     )
     yield Snippet(
         name="Take the file out",
@@ -72,10 +93,11 @@ def _ask(serving: Serving) -> str:
     return f"curl --json @request.json {url}  # http://127.0.0.1:8080/ in a browser shows an example of a request"
 
 
-def _python(serving: Serving, name: str, file: str, kind: RuntimeKind) -> str:
-    code = _text(file).replace(f'"{_DEMO}"', json.dumps(name))
-    if serving.outputs and kind == "onnxruntime":
-        code = code.replace(_ONE_OUTPUT, _SEVERAL_OUTPUTS)
+def _python(serving: Serving, name: str) -> str:
+    python = _PYTHON[serving.runtime.kind]
+    code = _text(python.file).replace(f'"{_DEMO}"', json.dumps(name))
+    if serving.outputs:
+        code = code.replace(python.one, python.several)
     task = serving.task
     match task:
         case "classification":
