@@ -1,10 +1,14 @@
-"""Reports made by hand, for tests of the page that need no build."""
+"""Reports made by hand, for tests of the page that need no build, and what a page holds."""
 
 from __future__ import annotations
 
 import base64
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -169,6 +173,14 @@ def document(text: str = "class") -> ReportDocument:
         digests=(Digest(name=text, value="0" * 64),),
         absent={"graph": f"No graph of {text}."},
     )
+
+
+def shown(page: Path) -> dict[str, Any]:
+    """What a page holds as data."""
+    text = page.read_text(encoding="utf-8")
+    [data] = re.findall(r'<script type="application/json" id="report">(.*?)</script>', text, re.DOTALL)
+    content: dict[str, Any] = json.loads(data)
+    return content
 
 
 def _cost(report: CandidateReport, goal: Goal) -> tuple[float, float, float]:

@@ -122,6 +122,8 @@ def report(
             print_json(result.to_json())
         else:
             console.print_result(result)
+    if open_it and not page.is_file():
+        raise UsageError(f"--open: expected {page} to be there, found a run directory without it; give --html FILE")
     if open_it:
         webbrowser.open(page.resolve().as_uri())
 

@@ -22,6 +22,7 @@ from pipeline.archive.mar import read_archive
 from pipeline.candidates.report import CandidateReport
 from pipeline.engine.documents import read_document
 from tests.command_line import free_port
+from tests.report_documents import shown
 
 PAGE = (Path(__file__).parents[2] / "docs" / "own-model.md").read_text(encoding="utf-8")
 SECTION = PAGE.partition("\n## Several outputs\n")[2].partition("\n## ")[0]
@@ -57,6 +58,8 @@ def test_it_is_proven_packed_and_answered_by_name(folder: Path) -> None:
         model_store=folder / "store",
         overrides=(*QUICK, "candidates.variants=[]", 'candidates.formats=["onnx"]'),
     )
+    absent = shown(result.page)["absent"]
+    assert sorted(absent) == ["calibration", "confusion", "disagreements", "graph"]
     graph = onnx.load(folder / "run" / "candidates" / "float.onnx.fp32" / "model.onnx").graph
     assert [value.name for value in graph.output] == list(SHAPES)
     serving = read_archive(result.archive).serving

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 import pipeline
 from pipeline.data.dataset import read_split
+from tests.report_documents import shown
 
 PAGE = Path(__file__).parents[2] / "docs" / "tasks.md"
 BLOCK = re.compile(r"^```(?:python|toml)\n# (\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -92,6 +93,9 @@ def answers_of(name: str, outputs: NDArray[Any]) -> dict[str, Any]:
 def test_a_task_from_training_to_http(name: str, tmp_path: Path) -> None:
     recipe, task = write_project(name, tmp_path), TASKS[name]
     result = pipeline.build(recipe, run_dir=tmp_path / "run", model_store=tmp_path / "store", overrides=OVERRIDES)
+    page = shown(result.page)
+    assert page["absent"].keys() <= {"graph", "disagreements", *(["calibration"] if name == "regression" else [])}
+    assert page["confusion"]["table"]["rows"]
     verdicts = {row.report.name: row.verdict for row in result.candidates}
     judged = result.candidates[0].report.quality.examples
     assert verdicts["float.onnx.fp32"].text == "lossless"

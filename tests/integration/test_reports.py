@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +12,6 @@ import webbrowser
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -31,6 +29,7 @@ from pipeline.commands.report_page.run import report_of_run
 from pipeline.engine.manifest import read_manifest
 from pipeline.errors import DataError, FileError, UsageError
 from tests.example_build import Built
+from tests.report_documents import shown
 from tests.reporters import Lines
 
 # What TensorBoard itself sees in a folder of event files.
@@ -105,14 +104,6 @@ def test_the_report_shows_metrics_and_pictures(built: Built, capsys: pytest.Capt
     names = ["confusion_matrix.png", "learning_curves.png", "worst_examples.png"]
     assert sorted(path.name for path in built.result.pictures) == names
     assert all(size_of(path)[0] > 400 for path in built.result.pictures)
-
-
-def shown(page: Path) -> dict[str, Any]:
-    """What the page holds as data."""
-    text = page.read_text(encoding="utf-8")
-    [data] = re.findall(r'<script type="application/json" id="report">(.*?)</script>', text, re.DOTALL)
-    document: dict[str, Any] = json.loads(data)
-    return document
 
 
 def test_a_build_leaves_the_page_of_its_report(built: Built) -> None:

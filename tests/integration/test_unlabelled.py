@@ -14,6 +14,7 @@ from pipeline.commands.verify_run import verify_run
 from pipeline.data.dataset import read_split
 from pipeline.errors import UsageError
 from tests.example_build import Built
+from tests.report_documents import shown
 from tests.reporters import Lines
 from tests.unlabelled_build import Unlabelled, build_unlabelled, write_unlabelled
 
@@ -51,6 +52,10 @@ def test_candidates_are_judged_by_agreement_and_one_that_decides_otherwise_is_re
         quality = rows[twin].report.quality
         assert rows[twin].verdict.text == "within budget", twin
         assert quality.accuracy == 1 - quality.flips / quality.examples
+    page = shown(unlabelled.result.page)
+    assert "decides as" in page["verdict"]["sentences"][1] or "loses nothing" in page["verdict"]["sentences"][1]
+    assert page["verdict"]["warnings"][0].startswith("The data have no labels")
+    assert page["absent"].keys() <= {"graph", "disagreements", "calibration", "confusion"}
     document = unlabelled.result.to_json()
     assert document["judged_by"] == AGREEMENT
     assert document["test"]["metric"] == AGREEMENT

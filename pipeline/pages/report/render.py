@@ -10,6 +10,7 @@ import base64
 import hashlib
 import html
 import json
+import math
 import re
 from collections.abc import Iterable
 from importlib import resources
@@ -65,7 +66,7 @@ def _text(name: str) -> str:
 
 
 def _harmless(value: Any) -> Any:
-    """Return JSON values in which no text holds control characters but line ends."""
+    """Return JSON values in which no text holds control characters but line ends, and a number is one."""
     match value:
         case dict():
             return {visible(key, lines=True): _harmless(inner) for key, inner in value.items()}
@@ -73,6 +74,8 @@ def _harmless(value: Any) -> Any:
             return [_harmless(inner) for inner in value]
         case str():
             return visible(value, lines=True)
+        case float() if not math.isfinite(value):
+            return None  # a loss that went out of bounds, say: JSON knows no such number
         case _:
             return value
 

@@ -53,6 +53,17 @@ def test_the_policy_allows_the_pages_own_style_and_script_alone() -> None:
     assert "unsafe" not in policy.replace("style-src-attr 'unsafe-inline'", "")
 
 
+def test_a_figure_that_is_no_number_is_left_out() -> None:
+    whole = document()
+    assert whole.training is not None
+    [panel] = whole.training.panels
+    curve = panel.curves[0].model_copy(update={"values": (float("nan"), float("inf"))})
+    training = whole.training.model_copy(update={"panels": (panel.model_copy(update={"curves": (curve,)}),)})
+    page = render(whole.model_copy(update={"training": training})).decode()
+    assert data(page)["training"]["panels"][0]["curves"][0]["values"] == [None, None]
+    assert "NaN" not in page.partition('id="report">')[2].partition("</script>")[0]
+
+
 def test_it_loads_nothing() -> None:
     page = render(document()).decode()
     assert not re.search(r"<link rel=\"stylesheet|<script src|@import|url\(", page)
