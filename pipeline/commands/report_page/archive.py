@@ -75,8 +75,8 @@ def _verdict(evidence: Evidence, budget: float) -> Verdict:
     whole = next((sizes[name] for name in FLOAT_NAMES if name in sizes), packed.size)
     smaller = "" if whole <= packed.size else f", {times(whole / packed.size)} times smaller than the float network's"
     first = (
-        f"The build chose {packed.name}, a file of {file_size(packed.size)}{smaller}: {evidence.why}. How fast it is, "
-        "its archive does not say: `pipeline bench` times it."
+        f"The build chose {packed.name}, a file of {file_size(packed.size)}{smaller} ({evidence.why}); an archive does "
+        "not say how fast it is, which depends on the machine."
     )
     compared = (
         f"its {test.metric} is {percent(test.accuracy)} and that of the float network {percent(test.float_accuracy)}"
@@ -95,7 +95,11 @@ def _verdict(evidence: Evidence, budget: float) -> Verdict:
         warnings=() if evidence.labelled else (unlabelled,),
         figures=(
             KeyFigure(name="Model file", value=file_size(packed.size), detail=f"float: {file_size(whole)}"),
-            KeyFigure(name=f"{test.metric} on test", value=percent(test.accuracy), detail=_of_float(evidence)),
+            KeyFigure(
+                name=f"{test.metric[:1].upper()}{test.metric[1:]} on test",
+                value=percent(test.accuracy),
+                detail=_of_float(evidence),
+            ),
             KeyFigure(
                 name="Lost on test, at most",
                 value=f"{points(test.drop_upper)} points" if packed.lossy else "nothing",
@@ -153,7 +157,7 @@ def _candidates(evidence: Evidence) -> Table:
             Column(name="at most", numeric=True, meaning="bound of the drop, of this candidate alone"),
             Column(name="kB", numeric=True, meaning="size of the model file"),
         ),
-        rows=(*_rows(evidence), *_unproven(evidence)),
+        rows=(*sorted(_rows(evidence), key=lambda row: row.state != "chosen"), *_unproven(evidence)),
     )
 
 

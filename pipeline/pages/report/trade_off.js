@@ -107,7 +107,7 @@ function showTradeOff(section, tradeOff, onPick) {
   });
   field.addEventListener("change", () => moveTo(field.valueAsNumber || 0));
   reset.addEventListener("click", () => { budget = tradeOff.budget; redraw(); });
-  section.append(controls, svg, named, verdict, hint, legend(), ...paragraphs(tradeOff.note ? [tradeOff.note] : [], "quiet"));
+  section.append(controls, svg, named, verdict, hint, legend(axis.rivals.length > 0), ...paragraphs(tradeOff.note ? [tradeOff.note] : [], "quiet"));
   redraw();
   // What was drawn for a wide screen would be small on paper.
   window.addEventListener("beforeprint", () => { paper = true; redraw(); });
@@ -260,13 +260,13 @@ function names(points, wanted, axis, x, y, width) {
   return group;
 }
 
-function legend() {
+function legend(movable) {
   const list = make("ul", "legend");
   for (const [state, words] of Object.entries(STATES)) {
     const shape = draw("svg", { viewBox: "-10 -10 20 20", "aria-hidden": "true", class: `point ${state}` });
     shape.append(draw("path", { class: "shape", d: SHAPES[state] }));
     list.append(make("li", "", shape, words));
   }
-  list.append(make("li", "", "Bars end at the bound that the budget is held against; the ring is who would win."));
+  if (movable) list.append(make("li", "", "Bars end at the bound that the budget is held against; the ring is who would win."));
   return list;
 }
