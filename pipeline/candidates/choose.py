@@ -20,6 +20,7 @@ LOSSLESS = "lossless"
 WITHIN = "within budget"
 OVER = "over budget"
 OVERTURNS = "too many confident flips"
+NAMED = "named by the recipe"
 
 
 class Verdict(Document):
@@ -154,7 +155,7 @@ def choose(
         if not verdicts[named].allowed:
             why = explain(named, by_name[named].quality, verdicts[named], limits)
             raise ProofError(f"select.candidate {why}; raise the limits in [budget] or name another candidate")
-        return Choice(selected=named, why="named by the recipe", verdicts=verdicts)
+        return Choice(selected=named, why=NAMED, verdicts=verdicts)
     allowed = [report for report in reports if verdicts[report.name].allowed]
     if not allowed:
         raise ProofError(

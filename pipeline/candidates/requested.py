@@ -21,7 +21,7 @@ from pipeline.candidates.unproven import (
     way_on,
     without_format,
 )
-from pipeline.engine.stage import Reporter
+from pipeline.engine.stage import Reporter, report_status
 from pipeline.recipe.candidates import Candidates
 
 
@@ -54,6 +54,7 @@ class Maker:
         Raises:
             PipelineError: the build must not go on without it.
         """
+        report_status(context.reporter, "candidate", spec.name)
         result = evaluate_once(spec, context, float_logits=self.float_logits)
         if isinstance(result, Unproven):
             if (way := way_on(result, self.named, self.candidates.formats)) is not None:
@@ -62,7 +63,8 @@ class Maker:
             keep_row(spec, context, result)
         else:
             self.reports[spec.name] = result
-            context.reporter.log(f"candidates: {_summary(result)}")
+            report_status(context.reporter, "step", f"candidates: {_summary(result)}")
+        report_status(context.reporter, "candidate", "")
         return result
 
 

@@ -20,6 +20,7 @@ from pipeline.data.dataset import Split, read_split
 from pipeline.engine.artifacts import digest_bytes, digest_file
 from pipeline.engine.kept import digest_beside, is_kept, keep_file
 from pipeline.engine.source import collect, library_versions
+from pipeline.engine.stage import report_status
 from pipeline.models.spec import inner_network
 from pipeline.models.weights import save_weights
 from pipeline.recipe.passes import FineTune, Pass
@@ -175,7 +176,7 @@ def _teacher(context: Context, train: Split, augmentation: Augmentation) -> torc
     """Return the float network's answers on copies of the training inputs, (V, N, K). The next network reuses them."""
     file = _teacher_file(context, augmentation)
     if not is_kept(file, context.reporter.log):
-        context.reporter.log("fine-tune: the float network answers the training inputs")
+        report_status(context.reporter, "step", "fine-tune: the float network answers the training inputs")
         written = file.with_name(f"{file.name}.part")
         write_teacher_logits(
             written,

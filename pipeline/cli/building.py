@@ -29,7 +29,7 @@ def build(
     as_json: Json = False,
 ) -> None:
     """Train, compress, export, verify, measure, select, package, and try the archive in a real server."""
-    from pipeline.cli.render import console
+    from pipeline.cli.render.terminal import Terminal
     from pipeline.commands import build as builder
 
     if plan:
@@ -37,9 +37,9 @@ def build(
         if as_json:
             print_json([{"stage": step.stage, "action": step.action, "reason": step.reason} for step in outcomes])
         else:
-            console.print_plan(outcomes)
+            say(*(f"{step.stage}: {step.action}{f': {step.reason}' if step.reason else ''}" for step in outcomes))
         return
-    with console.Terminal() as terminal:
+    with Terminal() as terminal:
         result = builder.build(
             recipe,
             run_dir=run_dir,
@@ -53,7 +53,9 @@ def build(
     if as_json:
         print_json(result.to_json())
     else:
-        console.print_result(result)
+        from pipeline.cli.render.summary import print_result
+
+        print_result(result)
 
 
 @app.command()
@@ -69,14 +71,14 @@ def train(
     tensorboard: TensorBoard = None,
 ) -> None:
     """The data and training stages alone."""
-    from pipeline.cli.render import console
+    from pipeline.cli.render.terminal import Terminal
     from pipeline.commands import train as trainer
 
     launch = read_launch()
     if launch is not None and launch.rank:  # process 0 speaks for all
         trainer.train(recipe, run_dir=run_dir, overrides=overrides or ())
         return
-    with console.Terminal() as terminal:
+    with Terminal() as terminal:
         result = trainer.train(
             recipe,
             run_dir=run_dir,
@@ -101,16 +103,23 @@ def report(
         typer.Option("--html", help="another place for the page [default: report.html in the run directory]"),
     ] = None,
     open_it: Annotated[bool, typer.Option("--open", help="open the page in the browser")] = False,
+    tables: Annotated[
+        bool, typer.Option("--tables", help="print all tables on a terminal too, as anywhere else")
+    ] = False,
+    *,
     as_json: Json = False,
 ) -> None:
-    """Show the table of a finished build again, and make its page, report.html; of an archive, the page alone."""
+    """Show the result of a finished build again, and make its page, report.html; of an archive, the page alone."""
     from pipeline.cli.render import console
+    from pipeline.cli.render.summary import print_result
     from pipeline.commands.report import report as read_report
     from pipeline.commands.report import report_archive
 
     if not target.is_dir():
-        if svg is not None or as_json:
-            raise UsageError("--svg, --json: expected a run directory, because an archive holds no table of a build")
+        if svg is not None or as_json or tables:
+            raise UsageError(
+                "--svg, --json, --tables: expected a run directory, because an archive holds no table of a build"
+            )
         page = report_archive(target, page=html)
         say(page)
     else:
@@ -121,7 +130,7 @@ def report(
         if as_json:
             print_json(result.to_json())
         else:
-            console.print_result(result)
+            print_result(result, tables=tables)
     if open_it and not page.is_file():
         raise UsageError(f"--open: expected {page} to be there, found a run directory without it; give --html FILE")
     if open_it:

@@ -58,11 +58,12 @@ def bench(
 
     Of a run directory, the figures are also kept there, as bench.json.
     """
-    from pipeline.cli.render import bench_table, console
+    from pipeline.cli.render import bench_table
     from pipeline.cli.render.plain_console import show
+    from pipeline.cli.render.terminal import Terminal
     from pipeline.commands.bench import run
 
-    with console.Terminal() as terminal:
+    with Terminal() as terminal:
         result = run.bench(
             target,
             threads=threads or (),
@@ -117,10 +118,10 @@ def profile(
     for variable, value in _QUIET.items():
         os.environ.setdefault(variable, value)
 
-    from pipeline.cli.render import console
+    from pipeline.cli.render.terminal import Terminal
     from pipeline.commands import profile as profiler
 
-    with console.Terminal() as terminal:
+    with Terminal() as terminal:
         result = profiler.profile(
             recipe,
             run_dir=run_dir,

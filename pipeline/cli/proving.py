@@ -55,11 +55,11 @@ def verify(
     An archive: every byte, digest or signature, golden answers; with --data, quality; with --url, all of it through a
     running server as well. These options are for archives, --rank is for a run directory.
     """
-    from pipeline.cli.render import console
+    from pipeline.cli.render.terminal import Terminal
     from pipeline.commands.verify import verify as check
     from pipeline.commands.verify_archive import ArchiveVerification
 
-    with console.Terminal() as terminal:
+    with Terminal() as terminal:
         verification = check(
             target,
             rank=rank,

@@ -52,10 +52,10 @@ def compare(
 
     It ends with code 5 where a limit is given, and 95 % confidence does not reach it.
     """
-    from pipeline.cli.render import console
+    from pipeline.cli.render.terminal import Terminal
     from pipeline.commands.compare import compare as compare_archives
 
-    with console.Terminal() as terminal:
+    with Terminal() as terminal:
         comparison = compare_archives(
             old,
             new,
@@ -118,10 +118,10 @@ def answer_archive(archive: Path, *, as_json: bool, **options: Any) -> None:
         as_json: whether to print one document.
         options: options of `pipeline.predict_archive`.
     """
-    from pipeline.cli.render import console
+    from pipeline.cli.render.terminal import Terminal
     from pipeline.commands.predict_archive import predict_archive
 
-    with console.Terminal() as terminal:
+    with Terminal() as terminal:
         answers = predict_archive(archive, reporter=terminal, **options)
     if as_json:
         print_json(answers.to_json())

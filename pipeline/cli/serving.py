@@ -72,11 +72,11 @@ def serve(
     What runs is this installation's handler, on the archive's data; --trust runs the archive's own
     (TorchServe).
     """
-    from pipeline.cli.render import console
+    from pipeline.cli.render.terminal import Terminal
     from pipeline.commands.serve import serve as start
     from pipeline.serving.door import read_token
 
-    with console.Terminal() as terminal:
+    with Terminal() as terminal:
         start(
             archive,
             server=server,

@@ -24,6 +24,7 @@ from pipeline.engine.runner import Outcome
 from pipeline.errors import FileError
 from pipeline.model_code.require import unlisted_operators
 from pipeline.pages.front import Cost, Point, pareto_front
+from pipeline.recipe.candidates import Goal
 from pipeline.recipe.limits import Budget
 from pipeline.tasks.coverage import Coverage
 from pipeline.tasks.metrics import SplitMetrics
@@ -64,6 +65,7 @@ class BuildResult:
         selected: name of the winner.
         why: why it won.
         limits: what a lossy candidate may lose.
+        goal: what the candidates competed in.
         searched: names of the networks that a search made; None where nothing was searched for.
         test: the winner against float on the test set, opened for this report alone.
         test_verdict: whether it is inside its limits there too.
@@ -103,6 +105,7 @@ class BuildResult:
     processes: tuple[int, ...] = ()
     metrics: Mapping[SplitName, SplitMetrics] = field(default_factory=dict)
     pictures: tuple[Path, ...] = ()
+    goal: Goal = "latency"
 
     @property
     def kept_epoch(self) -> int | None:
@@ -255,6 +258,7 @@ def read_result(run_dir: Path, manifest: Manifest, archive: Path, outcomes: tupl
         selected=selection.selected,
         why=selection.why,
         limits=selection.limits,
+        goal=selection.goal,
         searched=listed.searched,
         test=selection.test,
         test_verdict=selection.test_verdict,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.engine.places import no_room, os_error_text
-from pipeline.engine.stage import Reporter
+from pipeline.engine.stage import Reporter, Status, report_stage, report_status
 from pipeline.errors import FileError
 from pipeline.training.scalars import epoch_scalars
 
@@ -54,6 +54,14 @@ class EventFiles:
     def progress(self, task: str, completed: int, total: int, detail: str = "") -> None:
         """Show how far a task is."""
         self._reporter.progress(task, completed, total, detail)
+
+    def stage(self, names: Sequence[str], place: int) -> None:
+        """Show which of the stages begins."""
+        report_stage(self._reporter, names, place)
+
+    def status(self, status: Status, text: str) -> None:
+        """Show where the build stands."""
+        report_status(self._reporter, status, text)
 
     def scalars(self, task: str, epochs: Sequence[Mapping[str, float]]) -> None:
         """Write the figures of the epochs that are not there yet.

@@ -46,7 +46,7 @@ class Deadline:
 
     def __init__(self, file: Path, limit_s: float, log: Callable[[str], None]) -> None:
         self._file = file
-        self._limit_s = limit_s
+        self.limit_s = limit_s
         kept = read_kept(file, log)
         self._before = 0.0 if kept is None else float(kept)
         self._started = time.monotonic()
@@ -66,5 +66,5 @@ class Deadline:
         if self.used_s > self._saved + 1:
             self._saved = self.used_s
             write_kept(self._file, f"{self._saved:.1f}\n".encode())
-        if self.used_s > self._limit_s:
+        if self.used_s > self.limit_s:
             raise TimeIsUpError

@@ -20,7 +20,7 @@ from pipeline.engine.manifest import Manifest, StageRecord, read_manifest, write
 from pipeline.engine.out_of_memory import no_memory
 from pipeline.engine.places import no_room, os_error_text
 from pipeline.engine.reads import Recording, difference, recording
-from pipeline.engine.stage import Inputs, Outputs, Reporter, Stage
+from pipeline.engine.stage import Inputs, Outputs, Reporter, Stage, report_stage, report_status
 from pipeline.engine.user_code import faults_of_the_user
 from pipeline.errors import FileError, StageError, UsageError
 from pipeline.recipe.recipe import Recipe
@@ -125,7 +125,9 @@ def run_stages(
         )
         outcomes = []
         gaps: set[str] = set()
-        for stage in stages:
+        names = [stage.name for stage in stages]
+        for place, stage in enumerate(stages):
+            report_stage(reporter, names, place)
             settings = stage.settings(recipe)
             files = stage_inputs(stage, manifest)
             need = _need(stage, settings, manifest, run_dir, recipe.folder)
@@ -133,10 +135,10 @@ def run_stages(
             if from_file is not None:
                 need = replace(need, reason=f"goes on from {from_file}")
             if not need.reason:
-                reporter.log(f"{stage.name}: up to date")
+                report_status(reporter, "step", f"{stage.name}: up to date")
                 outcomes.append(Outcome(stage=stage.name, action="up to date"))
                 continue
-            reporter.log(f"{stage.name}: {need.reason}")
+            report_status(reporter, "step", f"{stage.name}: {need.reason}")
             if force:
                 _forget(run_dir, stage.name)
                 shutil.rmtree(run_dir / CACHE / stage.name, ignore_errors=True)
@@ -150,11 +152,12 @@ def run_stages(
             manifest = manifest.with_stage(stage.name, record)
             write_manifest(run_dir, manifest)
             _forget(run_dir, stage.name, keep=None if stage.lasting is None else outputs.scratch)
-            reporter.log(f"{stage.name}: done in {seconds:.1f} s")
+            report_status(reporter, "step", f"{stage.name}: done in {seconds:.1f} s")
             outcomes.append(Outcome(stage=stage.name, action="ran", reason=need.reason, seconds=seconds))
             if reads.gap and reads.gap not in gaps:
                 gaps.add(reads.gap)
                 reporter.log(f"changes of files that libraries in C or Rust read may go unnoticed: {reads.gap}")
+        report_stage(reporter, names, len(names))
         ran = any(outcome.action == "ran" for outcome in outcomes)
         moved = recorded is not None and (recorded.folder, recorded.settings) != (manifest.folder, manifest.settings)
         if recorded is not None and moved and not ran:

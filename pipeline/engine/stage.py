@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from pipeline.engine.artifacts import Kind
 from pipeline.errors import StageError
 from pipeline.recipe.recipe import Recipe
 
 S = TypeVar("S")
+# What is shown in place while a build goes on: a line of repeated work (an epoch, a candidate), the candidate at work,
+# and the best result so far.
+Status = Literal["step", "candidate", "best"]
 
 
 class Reporter(Protocol):
@@ -33,6 +36,50 @@ class ScalarReporter(Reporter, Protocol):
 
         They come after each epoch and when an interrupted training goes on, so the same ones come more than once.
         """
+
+
+@runtime_checkable
+class StatusReporter(Reporter, Protocol):
+    """A reporter that shows where a build stands and draws it anew, such as one on a terminal."""
+
+    def stage(self, names: Sequence[str], place: int) -> None:
+        """Show which of the stages begins; `place` is their number when all are done."""
+
+    def status(self, status: Status, text: str) -> None:
+        """Show a text in the place of the last one with that status; an empty one ends it."""
+
+
+def report_status(reporter: Reporter, status: Status, text: str) -> None:
+    """Tell a reporter where a build stands. One that cannot draw anew gets a line of repeated work as a line."""
+    if isinstance(reporter, StatusReporter):
+        reporter.status(status, text)
+    elif status == "step":
+        reporter.log(text)
+
+
+def report_stage(reporter: Reporter, names: Sequence[str], place: int) -> None:
+    """Tell a reporter that can show it which of the stages begins."""
+    if isinstance(reporter, StatusReporter):
+        reporter.stage(names, place)
+
+
+@dataclass(frozen=True)
+class AsSteps:
+    """A reporter for work that is a part of a build: its lines give way to the next where they can.
+
+    Args:
+        reporter: reporter that is told everything.
+    """
+
+    reporter: Reporter
+
+    def log(self, message: str) -> None:
+        """Show one finished line, until the next."""
+        report_status(self.reporter, "step", message)
+
+    def progress(self, task: str, completed: int, total: int, detail: str = "") -> None:
+        """Show how far a task is."""
+        self.reporter.progress(task, completed, total, detail)
 
 
 class Silent:

@@ -18,6 +18,7 @@ from pipeline.candidates.tune import training_inputs
 from pipeline.compress.onnx_static import OPERATORS, is_preprocessing
 from pipeline.engine.artifacts import digest_bytes
 from pipeline.engine.kept import read_kept, write_kept
+from pipeline.engine.stage import report_status
 from pipeline.errors import ProofError, UsageError
 from pipeline.inspection.graph import module_name
 from pipeline.recipe.passes import RangeMethod, StaticInt8
@@ -98,10 +99,12 @@ def best_static_int8(network: CandidateSpec, context: Context, comparison: Speed
 
         kinds = _kinds(source / runtime.file)
         best = with_float_convolutions(closest(list(kinds), measure), kinds, measure, gains)
-        context.reporter.log(
+        report_status(
+            context.reporter,
+            "step",
             f"int8 of {network.variant}: {best.settings.method} ranges"
             f"{', in float ' + ', '.join(best.settings.keep) if best.settings.keep else ''}: "
-            f"{best.changed:.2%} of its decisions change on {count} training examples"
+            f"{best.changed:.2%} of its decisions change on {count} training examples",
         )
         content = best.settings.model_dump_json().encode()
         write_kept(finished, content)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -17,7 +17,7 @@ from pipeline.candidates.spec import FALLBACK, FLOAT, CandidateSpec
 from pipeline.candidates.unproven import Unproven, from_error
 from pipeline.engine.deadline import Deadline, TimeIsUpError
 from pipeline.engine.kept import read_kept, write_kept
-from pipeline.engine.stage import Reporter
+from pipeline.engine.stage import Reporter, report_status
 from pipeline.errors import UsageError
 from pipeline.measure.host import channel_block
 from pipeline.precision import PRECISIONS, Precision
@@ -102,9 +102,11 @@ def search(
     compared += planned(effort, precisions)
     proven: list[CandidateSpec] = []
     rows: list[Unproven] = []
+    costs: dict[float, list[CandidateReport]] = {}
 
     def attempt(plan: Plan, cost: float) -> list[CandidateReport]:
         """Make a network in every number format, judge it, and return its candidates inside the budget."""
+        _show_time(deadline, context.reporter, f"network {len(strategy.trials) + 1} of at most {scale.networks}")
         passes = (plan.pruning, tuning.model_copy(update={"epochs": epochs_for(cost, scale)}))
         network = replace(
             baseline,
@@ -114,14 +116,17 @@ def search(
         reports = []
         for spec, result in _evaluate_formats(network, precisions, context, evaluate, comparison, deadline):
             if isinstance(result, Unproven):
-                context.reporter.log(f"search: {result.name}: {result.verdict}: {result.reason}")
+                report_status(context.reporter, "step", f"search: {result.name}: {result.verdict}: {result.reason}")
                 rows.append(result)
             else:
                 proven.append(spec)
                 reports.append(result)
         verdicts = [judge(report.quality, limits, lossy=True, compared=compared) for report in reports]
-        context.reporter.log(f"search: {_summary(network.variant, cost, reports, verdicts)}")
-        return [report for report, verdict in zip(reports, verdicts, strict=True) if verdict.allowed]
+        report_status(context.reporter, "step", f"search: {_summary(network.variant, cost, reports, verdicts)}")
+        fitting = [report for report, verdict in zip(reports, verdicts, strict=True) if verdict.allowed]
+        costs.update({cost: fitting} if fitting else {})
+        _show_best(costs, context.reporter)
+        return fitting
 
     strategy = Strategy(effort=scale, attempt=attempt, gains=comparison.gains)
 
@@ -133,16 +138,32 @@ def search(
         strategy.narrow_layers(ladder, sensitivities)
         return "it makes no more of them" if strategy.spent else "nothing is left to try"
 
+    _show_time(deadline, context.reporter, "what each layer can lose")
     try:
         why = follow_strategy()
     except TimeIsUpError:
         why = "its time is over"
     except UsageError as error:
         why = f"this network cannot be made narrower: {error}"
+    context.reporter.progress("search", round(deadline.limit_s), round(deadline.limit_s))
     context.reporter.log(
         f"search: ended after {len(strategy.trials)} networks and {deadline.used_s / 60:.1f} minutes: {why}"
     )
     return Searched(specs=proven, rows=rows)
+
+
+def _show_time(deadline: Deadline, reporter: Reporter, detail: str) -> None:
+    """Show how much of its time a search has used, at most as if a second were left."""
+    limit = round(deadline.limit_s)
+    reporter.progress("search", min(round(deadline.used_s), limit - 1), limit, f"seconds at most, {detail}")
+
+
+def _show_best(costs: Mapping[float, Sequence[CandidateReport]], reporter: Reporter) -> None:
+    """Show the narrowest network inside the budget so far, with its smallest file."""
+    if costs:
+        best = min(costs[min(costs)], key=lambda report: report.size)
+        drop = f"drop {best.quality.drop * 100:+.2f} points"
+        report_status(reporter, "best", f"{best.name}, {drop}, {min(costs):.1%} of the float network's cost")
 
 
 def planned(effort: SearchEffort, precisions: Sequence[Precision]) -> int:
@@ -198,9 +219,8 @@ def precisions_for(
         if gains([report], baseline):
             worth_it.append(report.precision)
         else:
-            reporter.log(
-                f"search: {report.precision} is not tried: {report.name} is not certainly better than {FALLBACK}"
-            )
+            why = f"{report.name} is not certainly better than {FALLBACK}"
+            report_status(reporter, "step", f"search: {report.precision} is not tried: {why}")
     return (*_ALWAYS, *worth_it)
 
 
@@ -262,6 +282,7 @@ def _evaluate_formats(
         last = converting_pass(precision)
         spec = _with_last_pass(network, precision, last)
         if isinstance(last, StaticInt8):
+            report_status(context.reporter, "candidate", spec.name)
             try:
                 best = best_static_int8(network, context, comparison)
             except TimeIsUpError:

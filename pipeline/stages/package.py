@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipeline.archive.evidence.code import describe_code, portable_settings
 from pipeline.engine.artifacts import Kind, digest_bytes, digest_file
 from pipeline.engine.factories import user_factories
-from pipeline.engine.stage import Inputs, Outputs, Reporter, Stage
+from pipeline.engine.stage import Inputs, Outputs, Reporter, Stage, report_status
 from pipeline.errors import UsageError
 from pipeline.recipe.recipe import Recipe
 
@@ -131,7 +131,7 @@ def run(settings: PackageSettings, inputs: Inputs, outputs: Outputs) -> None:
         pictures=pictures or b"",
         evidence=_evidence(settings, inputs, selection, info),
     )
-    outputs.reporter.log(f"{path.name}: {path.stat().st_size} bytes, SHA-256 {archive.sha256}")
+    report_status(outputs.reporter, "step", f"{path.name}: {path.stat().st_size} bytes, SHA-256 {archive.sha256}")
 
 
 def _golden(
@@ -158,7 +158,7 @@ def _golden(
     # An archive that answers examples one at a time has no other answers to prove, and few golden inputs fill no large
     # batch.
     batch_sizes = (1,) if runtime.one_by_one else tuple(sorted({min(size, count) for size in settings.batch_sizes}))
-    reporter.log(f"golden answers of {winner.name}, batch sizes {list(batch_sizes)}")
+    report_status(reporter, "step", f"golden answers of {winner.name}, batch sizes {list(batch_sizes)}")
     logits = answers(model.parent, runtime, specs, arrays, batch_sizes)
     # Where the candidate's own network has no steady answer at a size, its file has none to repeat.
     sized_groups = [

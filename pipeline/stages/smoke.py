@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.engine.artifacts import Kind
 from pipeline.engine.documents import Document
-from pipeline.engine.stage import Inputs, Outputs, Stage
+from pipeline.engine.stage import AsSteps, Inputs, Outputs, Stage
 from pipeline.recipe.recipe import Recipe
 
 
@@ -108,7 +108,7 @@ def run(settings: SmokeSettings, inputs: Inputs, outputs: Outputs) -> None:
             data={"smoke": split},
             max_examples=settings.pictures,
             float_model=models[baseline_of(models)],
-            reporter=outputs.reporter,
+            reporter=AsSteps(outputs.reporter),
         )
     [posted] = served.quality
     report = SmokeReport(

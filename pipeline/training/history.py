@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.engine.stage import Reporter, ScalarReporter
+from pipeline.engine.stage import Reporter, ScalarReporter, report_status
 from pipeline.tasks.task import Task
 from pipeline.training.scalars import epoch_scalars
 
@@ -143,7 +143,10 @@ def log_epoch(
     epoch = epochs[-1]
     before, then = (metrics.words(task, metric=metric) for metrics in (epoch.train, epoch.validation))
     speed = pace.words(epochs_left=total - epoch.epoch)
-    reporter.log(f"{purpose}: epoch {epoch.epoch}/{total}, {before}; validation {then}; {speed}")
+    report_status(reporter, "step", f"{purpose}: epoch {epoch.epoch}/{total}, {before}; validation {then}; {speed}")
+    if purpose.startswith("train"):  # a search that fine-tunes has a best of its own
+        best = max(epochs, key=lambda epoch: epoch.validation.score)
+        report_status(reporter, "best", f"epoch {best.epoch}, {metric} {best.validation.score:.4f} on validation")
     report_scalars(reporter, epochs, purpose=purpose, task=task)
 
 

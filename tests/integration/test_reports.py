@@ -22,7 +22,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 import pipeline
 from pipeline.candidates.unproven import Unproven
 from pipeline.cli import main
-from pipeline.cli.render.console import print_result
+from pipeline.cli.render.summary import print_result
 from pipeline.commands.event_files import read_steps
 from pipeline.commands.report import report_archive
 from pipeline.commands.report_page.run import report_of_run

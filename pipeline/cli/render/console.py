@@ -1,26 +1,23 @@
-"""Draws what a person sees in the terminal: progress on standard error, tables on standard output."""
+"""Draws the whole report of a build: its tables and what is said beneath them."""
 
 from __future__ import annotations
 
 import io
 import math
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
 from pipeline.candidates.choose import WITHIN
 from pipeline.cli.render.decisions import decision_legend, decision_table, figure_table, figures_line, points
 from pipeline.cli.render.metric_tables import draw_metrics
-from pipeline.cli.render.plain_console import PIPE_WIDTH, plain_console, show
+from pipeline.cli.render.plain_console import PIPE_WIDTH, plain_console
 from pipeline.recipe.names import SLIM
 from pipeline.visible import visible
 
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
     from pipeline.candidates.unproven import Unproven
     from pipeline.commands.build_result import BuildResult, Row
     from pipeline.data.dataset import SplitName
-    from pipeline.engine.runner import Outcome
     from pipeline.measure.gain import Ratio
     from pipeline.recipe.limits import Budget
     from pipeline.tasks.quality import QualityReport
@@ -37,62 +33,6 @@ if TYPE_CHECKING:
 
 # Share of its own examples that a class loses where it is named beside a verdict within the budget.
 _MUCH = 0.25
-# Width of a time, such as 0:01:20, in characters.
-_TIME = 7
-
-
-class Terminal:
-    """Draws what stages report: live bars on a terminal, plain lines elsewhere."""
-
-    def __init__(self) -> None:
-        self._console = plain_console(stderr=True, soft_wrap=True)
-        columns = (
-            TextColumn("  {task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.completed}/{task.total} {task.fields[detail]}", markup=False),
-            # In a narrow terminal the figures are cut off rather than the times.
-            TimeElapsedColumn(table_column=Column(min_width=_TIME, no_wrap=True)),
-            TimeRemainingColumn(table_column=Column(min_width=_TIME, no_wrap=True)),
-            TextColumn("left", markup=False),
-        )
-        self._bars = Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
-        self._tasks: dict[str, TaskID] = {}
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.stop()
-
-    def log(self, message: str) -> None:
-        """Print one finished line."""
-        self._console.print(visible(message))
-
-    def progress(self, task: str, completed: int, total: int, detail: str = "") -> None:
-        """Move a bar; it goes away when the task is complete."""
-        if not self._console.is_terminal:
-            return
-        task, detail = visible(task), visible(detail)
-        if task not in self._tasks:
-            self._tasks[task] = self._bars.add_task(task, total=total, detail=detail)
-        self._bars.update(self._tasks[task], completed=completed, total=total, detail=detail)
-        if completed >= total:
-            self._bars.remove_task(self._tasks.pop(task))
-
-
-def print_plan(outcomes: Sequence[Outcome]) -> None:
-    """Print a line per stage."""
-    for outcome in outcomes:
-        reason = f": {outcome.reason}" if outcome.reason else ""
-        sys.stdout.write(visible(f"{outcome.stage}: {outcome.action}{reason}") + "\n")
-
-
-def print_result(result: BuildResult) -> None:
-    """Print the table, what each pass did, the winner, and where the archive is."""
-    show(lambda console: draw_result(console, result))
 
 
 def _threads(result: BuildResult) -> str:
