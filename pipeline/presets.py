@@ -112,6 +112,36 @@ def torchvision_weights(name: str, member: str, *, setting: str) -> Any:
         raise UsageError(f"{setting} {name!a}: {_torchvision_problem(member.partition('.')[0])}") from error
 
 
+def default_weights(name: str) -> str | None:
+    """The name of the weights that a package itself would take for a network; None where it has none.
+
+    Args:
+        name: name of a published network with its package, as in a recipe: `torchvision:resnet18`, `timm:resnet18`.
+
+    Raises:
+        UsageError: the package is not installed, or knows no such network.
+    """
+    source, _, member = name.partition(":")
+    if source == "timm":
+        timm = import_timm(f"network {name}")
+        if not timm.is_model(member):
+            version = installed_version("timm")
+            raise UsageError(f"expected a model of timm {version}, found {member!a}{meant(member, timm.list_models())}")
+        tags = timm.list_pretrained(f"{member.partition('.')[0]}.*")
+        configuration = timm.models.get_pretrained_cfg(member)
+        tag = "" if configuration is None else configuration.tag
+        default = member if "." in member else f"{member}.{tag}"
+        return f"timm:{default}" if default in tags else None
+    from torchvision import models
+
+    known = models.list_models(module=models)
+    if member not in known:
+        version = installed_version("torchvision")
+        raise UsageError(f"expected a classifier of torchvision {version}, found {member!a}{meant(member, known)}")
+    weights = models.get_model_weights(member)
+    return f"torchvision:{weights.DEFAULT}" if len(weights) else None
+
+
 def _from_torchvision(name: str, member: str) -> Preset:
     weights = torchvision_weights(name, member, setting="preset")
     seen = weights.transforms()

@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from pipeline.cli import building, cleaning, looking, measuring, proving, recipe_keys, scoring, serving
+from pipeline.cli import building, cleaning, looking, measuring, proving, recipe_keys, scoring, serving, starting
 from pipeline.cli.answer import drop_answer, flush_answer, reserve_for
 from pipeline.cli.app import app
 from pipeline.engine.launch import read_launch
@@ -30,6 +30,7 @@ __all__ = [
     "recipe_keys",
     "scoring",
     "serving",
+    "starting",
 ]
 
 # These options give up a proof, or work that was done: who wants one of them knows its name.

@@ -1,4 +1,4 @@
-"""Commands that make something: build, train, report, init."""
+"""Commands that make something: build, train, report."""
 
 from __future__ import annotations
 
@@ -135,12 +135,3 @@ def report(
         raise UsageError(f"--open: expected {page} to be there, found a run directory without it; give --html FILE")
     if open_it:
         webbrowser.open(page.resolve().as_uri())
-
-
-@app.command()
-def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new or empty folder")]) -> None:
-    """Write a worked example of your own model and data, as a starting point."""
-    from pipeline.commands.init import init_project
-
-    for path in init_project(folder):
-        say(path)

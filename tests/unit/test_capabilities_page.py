@@ -16,7 +16,7 @@ from pipeline.recipe.loading import load_recipe
 from tests.capability_rows import PAGE, Row, commands, rows
 
 CHECKOUT = Path(__file__).parents[2]
-# The worked example, which `pipeline init my-model` writes.
+# The worked example, which `pipeline init my-model --example` writes.
 EXAMPLE = CHECKOUT / "pipeline" / "example"
 LINE = re.compile(r"[a-z_]+(\.[a-z_]+)+ = .+")
 # As the field's teaching material calls them.

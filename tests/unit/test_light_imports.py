@@ -24,6 +24,7 @@ LIGHT = (
     "pipeline.cli.run_check",
     "pipeline.cli.scoring",
     "pipeline.cli.serving",
+    "pipeline.cli.starting",
     "pipeline.commands.decode_image",
     "pipeline.commands.doctor",
     "pipeline.commands.profile",

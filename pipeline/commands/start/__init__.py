@@ -1,0 +1,1 @@
+"""What `pipeline init` asks, what it looks at, and the recipe that it writes."""
