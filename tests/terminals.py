@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import re
+import select
 import signal
 import struct
 import subprocess
@@ -17,6 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[1]
+_AGAIN_S = 20
+# Ctrl-D, the end of the input.
+END = "\x04"
 _SEQUENCE = re.compile(r"\x1b\[([?0-9;]*)([A-Za-z])|\x1b\]8;[^\x1b]*\x1b\\")
 
 
@@ -138,11 +142,17 @@ def run_in_terminal(
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - a terminal needs its session
     )
     os.close(follower)
-    raw, waiting, pressed, seen_to = "", list(answers), False, 0
+    raw, waiting, pressed, seen_to = "", list(answers), 0.0, 0
     deadline = time.monotonic() + timeout_s
     content = b""
     try:
         while time.monotonic() < deadline:
+            if not select.select([leader], [], [], 1)[0]:
+                # Python loses Ctrl-C that comes between the prompt and the reading: a person presses it again.
+                if pressed and time.monotonic() > pressed + _AGAIN_S:
+                    pressed = time.monotonic()
+                    os.write(leader, b"\x03")
+                continue
             try:
                 piece = os.read(leader, 1 << 16)
             except OSError:  # the last process that wrote there has ended
@@ -153,9 +163,10 @@ def run_in_terminal(
             raw = content.decode(errors="replace")
             if waiting and waiting[0][0] in raw[seen_to:]:
                 seen_to = len(raw)
-                os.write(leader, waiting.pop(0)[1].encode() + b"\n")
+                typed = waiting.pop(0)[1]
+                os.write(leader, typed.encode() if typed == END else f"{typed}\n".encode())
             if not pressed and interrupt_at(raw):
-                pressed = True
+                pressed = time.monotonic()
                 os.write(leader, b"\x03")
         code = process.wait(timeout=max(1.0, deadline - time.monotonic()))
     finally:

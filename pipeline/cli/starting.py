@@ -32,6 +32,9 @@ class _Terminal:
             except EOFError as error:
                 say("")
                 raise UsageError("init: expected an answer, found the end of the input; nothing was written") from error
+            except KeyboardInterrupt:
+                say("")  # what is said then gets a line of its own
+                raise
             if text or default is not None:
                 return text or default or ""
 

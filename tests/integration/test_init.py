@@ -17,7 +17,7 @@ import pipeline
 from pipeline.commands.init import FILES
 from pipeline.recipe.loading import load_recipe
 from tests.example_build import QUICK
-from tests.terminals import CHECKOUT, run_in_terminal
+from tests.terminals import CHECKOUT, END, run_in_terminal
 
 MODULE = """
 from torch import nn
@@ -114,7 +114,11 @@ def test_a_recipe_for_pictures_and_weights_of_ones_own_takes_them(project: Path)
 def test_a_recipe_from_a_published_network(project: Path) -> None:
     recipe = load_recipe(written(project, *PUBLISHED, "--epochs", "1"))
     assert (recipe.model.name, recipe.model.weights) == ("torchvision:squeezenet1_1", None)
-    (project / "recipe.toml").unlink()
+
+
+@pytest.mark.slow
+def test_a_recipe_from_a_published_network_with_its_weights(project: Path) -> None:
+    """The weights are left to a build: nothing is fetched here."""
     recipe = load_recipe(written(project, "--from-torchvision", "squeezenet1_1", "--data", "pics"))
     assert recipe.model.weights == "torchvision:SqueezeNet1_1_Weights.IMAGENET1K_V1"
     assert (recipe.model.head, recipe.train.epochs) == ("replace", 6)
@@ -187,6 +191,7 @@ def test_a_person_is_asked_and_asked_again(project: Path) -> None:
     assert load_recipe(project / "recipe.toml").budget.max_accuracy_drop == 0.3
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_together_is_asked_again_from_the_beginning(project: Path) -> None:
     """The table's network has one output, and the pictures two classes."""
     answers = [
@@ -215,7 +220,7 @@ def test_the_worked_example_at_a_terminal_and_the_end_of_the_input(tmp_path: Pat
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(FILES)
     seen = run_in_terminal(["init", "second", "--example"], cwd=tmp_path)
     assert seen.screen.text.splitlines()[0] == "second/recipe.toml"
-    ended = run_in_terminal(["init", "other"], cwd=tmp_path, answers=[("[own]: ", "\x04")])
+    ended = run_in_terminal(["init", "other"], cwd=tmp_path, answers=[("[own]: ", END)])
     assert ended.code == 2
     assert "error: init: expected an answer, found the end of the input; nothing was written" in ended.screen.text
     stopped = run_in_terminal(["init", "other"], cwd=tmp_path, interrupt_at=lambda raw: "[own]: " in raw)
