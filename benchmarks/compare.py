@@ -16,7 +16,7 @@ from benchmarks.ours import Benchmark, float_file, open_benchmark, our_files
 from benchmarks.run import decide, let_work, time_all
 from benchmarks.table import Comparison, draw
 from pipeline._handlers.model_file import describe_cpu
-from pipeline.cli.render.console import Terminal
+from pipeline.cli.render.terminal import Terminal
 from pipeline.errors import PipelineError
 from pipeline.measure.host import usable_cores
 

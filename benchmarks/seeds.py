@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pipeline
-from pipeline.cli.render.console import Terminal
+from pipeline.cli.render.terminal import Terminal
 from pipeline.errors import PipelineError
 
 # Overrides that build the float network alone.
