@@ -10,6 +10,7 @@ from pipeline.candidates.requested import Maker, make_requested
 from pipeline.candidates.spec import FALLBACK, CandidateSpec
 from pipeline.candidates.unproven import Unproven
 from pipeline.engine.deadline import Deadline
+from pipeline.engine.stage import report_status
 from pipeline.recipe.limits import Measure
 from pipeline.recipe.passes import FineTune
 from pipeline.search.comparison import SpeedComparison
@@ -81,7 +82,9 @@ def _search(
     ):
         say.log(f"search: none: {why}")
         return Searched(specs=[], rows=[]), 0
-    say.log(f"search: {settings.effort}, for {settings.goal}, {settings.limit_s / 60:g} minutes at most")
+    report_status(
+        say, "step", f"search: {settings.effort}, for {settings.goal}, {settings.limit_s / 60:g} minutes at most"
+    )
     deadline = Deadline(context.scratch / "search-seconds.kept", settings.limit_s, say.log)
     timed = replace(context, limit=deadline)
     comparison = SpeedComparison(context=context, goal=settings.goal, measure=measure)

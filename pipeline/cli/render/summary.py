@@ -188,7 +188,7 @@ def _why_not(row: Row, result: BuildResult) -> str:
             return f"{OVER}: {lost}, {allowed}"
         if verdict.text == OVERTURNS:
             limit = f"{result.limits.max_confident_flips:.2%} allowed"
-            return f"turns {quality.confident_share:.2%} of decisions that float was sure of, {limit}"
+            return f"turns {quality.confident_share:.2%} of all answers where float was sure, {limit}"
         upper = verdict.adjusted_drop_upper * 100
         return f"{verdict.text}: {lost}, perhaps {upper:.2f}; {allowed}"
     if result.why == NAMED:

@@ -115,7 +115,7 @@ def test_why_each_of_the_next_best_is_not_the_winner() -> None:
     assert [" ".join(row.split()) for row in rows] == [
         "over.onnx.fp32 20.00x over budget: 3.00 points lost, 1.00 allowed",
         "unsure.onnx.fp32 16.67x not provable with 10000 examples: 0.90 points lost, perhaps 1.19; 1.00 allowed",
-        "turning.onnx.fp32 14.29x turns 0.50% of decisions that float was sure of, 0.10% allowed",
+        "turning.onnx.fp32 14.29x turns 0.50% of all answers where float was sure, 0.10% allowed",
     ]
     rows = [line for line in shown(result_of(FLOAT, SLIM, candidate("slow", ms=0.5))) if ".onnx.fp32  " in line]
     assert rows[0].endswith("2.00x  slower than the winner")
