@@ -11,7 +11,7 @@ import typer
 from pipeline.cli.answer import say
 from pipeline.cli.app import app
 from pipeline.commands.init import RECIPE, init_project, init_recipe
-from pipeline.commands.start.answers import Given, Person
+from pipeline.commands.start.answers import Given, InputEndedError, Person
 from pipeline.errors import UsageError
 from pipeline.visible import visible
 
@@ -23,7 +23,7 @@ class _Terminal:
         """Ask until something is typed; Enter alone takes the default.
 
         Raises:
-            UsageError: the input has ended.
+            InputEndedError: the input has ended.
         """
         shown = "" if default is None else f" [{default}]"
         while True:
@@ -31,7 +31,8 @@ class _Terminal:
                 text = input(visible(f"{question}{shown}: ")).strip()
             except EOFError as error:
                 say("")
-                raise UsageError("init: expected an answer, found the end of the input; nothing was written") from error
+                ended = "init: expected an answer, found the end of the input; nothing was written"
+                raise InputEndedError(ended) from error
             except KeyboardInterrupt:
                 say("")  # what is said then gets a line of its own
                 raise

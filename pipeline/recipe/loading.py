@@ -53,7 +53,7 @@ def load_recipe(recipe: str | Path = DEFAULT_RECIPE, overrides: Sequence[str] = 
                 _put(document, key, texts[key])
             return Recipe.model_validate({**document, "folder": folder})
     except ValidationError as error:
-        raise UsageError(f"recipe {recipe}: {_problems(error)}") from error
+        raise UsageError(f"recipe {recipe}: {problems_in_words(error)}") from error
 
 
 def _read(recipe: str | Path) -> tuple[dict[str, Any], str, Path]:
@@ -98,7 +98,8 @@ def _put(document: dict[str, Any], key: tuple[int | str, ...], value: str) -> No
     document[str(key[-1])] = value
 
 
-def _problems(error: ValidationError) -> str:
+def problems_in_words(error: ValidationError) -> str:
+    """All problems of a recipe, in one line."""
     lines = []
     for problem in error.errors(include_url=False):
         where = ".".join(str(part) for part in problem["loc"]) or "recipe"

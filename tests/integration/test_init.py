@@ -146,6 +146,7 @@ def test_what_is_written_builds(project: Path, options: tuple[str, ...]) -> None
         (("--data", "houses.csv", "--target", "prise"), "found 'prise'; did you mean price?"),
         (("--data", "pics", "--table", "houses.csv"), "--data, --table: expected one of them"),
         (("--from-torchvision", "resnet19", "--data", "pics"), "found 'resnet19'; did you mean resnet"),
+        (("--data", "houses.csv", "--name", "my house"), "recipe: name: String should match pattern"),
         (("--data", "pics", "--example"), "--example: expected no answers beside it"),
         (("--data", "pics", "--file", "recipe.txt"), "--file recipe.txt: expected a name that ends in .toml"),
     ],
@@ -220,7 +221,7 @@ def test_the_worked_example_at_a_terminal_and_the_end_of_the_input(tmp_path: Pat
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(FILES)
     seen = run_in_terminal(["init", "second", "--example"], cwd=tmp_path)
     assert seen.screen.text.splitlines()[0] == "second/recipe.toml"
-    ended = run_in_terminal(["init", "other"], cwd=tmp_path, answers=[("[own]: ", END)])
+    ended = run_in_terminal(["init", "other"], cwd=tmp_path, answers=[("[own]: ", ""), ("Your network", END)])
     assert ended.code == 2
     assert "error: init: expected an answer, found the end of the input; nothing was written" in ended.screen.text
     stopped = run_in_terminal(["init", "other"], cwd=tmp_path, interrupt_at=lambda raw: "[own]: " in raw)

@@ -53,11 +53,19 @@ class Given:
         return all(value is None for value in vars(self).values())
 
 
+class InputEndedError(UsageError):
+    """Somebody who was asked has gone."""
+
+
 class Person(Protocol):
     """Somebody who can be asked."""
 
     def ask(self, question: str, default: str | None) -> str:
-        """Return what is typed; the default where nothing is."""
+        """Return what is typed; the default where nothing is.
+
+        Raises:
+            InputEndedError: nobody types any more.
+        """
 
     def tell(self, line: str) -> None:
         """Show a line."""

@@ -10,7 +10,7 @@ from statistics import NormalDist
 from typing import Any, get_args
 
 from pipeline.candidates.choose import adjusted_confidence
-from pipeline.commands.start.answers import Answers
+from pipeline.commands.start.answers import Answers, InputEndedError
 from pipeline.commands.start.data_facts import (
     PictureFacts,
     TableFacts,
@@ -91,7 +91,7 @@ def interview(answers: Answers, folder: Path, *, name: str) -> tuple[dict[str, A
             answers.tell("  reading the data and trying the network; this takes some seconds ...")
             seen = look_at_recipe(document, folder)
         except UsageError as error:
-            if answers.person is None:
+            if answers.person is None or isinstance(error, InputEndedError):
                 raise
             answers.tell(f"  {error}")
             answers.tell("  Once more; Enter keeps an answer.")

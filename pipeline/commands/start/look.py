@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from pipeline.engine.process import failure, module_command, module_environment, run_child
 from pipeline.errors import PipelineError, UsageError
+from pipeline.recipe.loading import problems_in_words
 
 if TYPE_CHECKING:
     from torch import nn
@@ -101,6 +104,8 @@ def main() -> None:
         answer = _network(job, folder) if "model" in job else _recipe(job["recipe"], folder, Path(job["scratch"]))
     except PipelineError as error:
         answer = {"error": str(error)}
+    except ValidationError as error:
+        answer = {"error": f"recipe: {problems_in_words(error)}"}
     Path(job["answer"]).write_text(json.dumps(answer), encoding="utf-8")
 
 
