@@ -151,3 +151,4 @@ def _wants_example(person: Person) -> bool:
         answer = person.ask("Your own model (own), or a worked example of one (example)", "own").lower()
         if answer in ("own", "example"):
             return answer == "example"
+        person.tell(f"  expected own or example, found {answer!r}")

@@ -306,7 +306,7 @@ def _budget(answers: Answers, draft: _Draft, seen: Seen) -> tuple[dict[str, Any]
     if default > 1:
         proof = f"{examples:,} validation examples prove no loss below {least:.1f} points"
         answers.tell(f"  {proof}")
-        remarks["budget.max_accuracy_drop"] = f"may be lost; {proof}"
+        remarks["budget.max_accuracy_drop"] = f"what may be lost, 0.01 for one point; {proof}"
     points = answers.get(
         "budget", "What a smaller network may lose, in points", str(default), lambda text: number_of(text, least=0.0)
     )
