@@ -59,7 +59,7 @@ def test_it_is_proven_packed_and_answered_by_name(folder: Path) -> None:
         overrides=(*QUICK, "candidates.variants=[]", 'candidates.formats=["onnx"]'),
     )
     absent = shown(result.page)["absent"]
-    assert sorted(absent) == ["calibration", "confusion", "disagreements", "graph"]
+    assert absent.keys() - {"graph"} == {"calibration", "confusion", "disagreements"}
     graph = onnx.load(folder / "run" / "candidates" / "float.onnx.fp32" / "model.onnx").graph
     assert [value.name for value in graph.output] == list(SHAPES)
     serving = read_archive(result.archive).serving

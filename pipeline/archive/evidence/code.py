@@ -19,7 +19,7 @@ _ROOT = Path(__file__).resolve().parents[3]
 # The module that runs a build; the command line and the terminal are not part of what makes an archive.
 _BUILD_MODULE = "pipeline.commands.build"
 # What looks at the finished archive is no part of what makes it, though a build ends with it.
-_REPORT = "pipeline.commands.report_page"
+_AFTERWARDS = ("pipeline.commands.graph_file", "pipeline.commands.report_page")
 
 
 class Code(Document):
@@ -60,7 +60,7 @@ def describe_code(factories: Iterable[str], folder: Path) -> Code:
         factories: the user's own functions that the recipe names.
         folder: folder of the recipe, where the user's modules lie.
     """
-    ours = collect(_BUILD_MODULE, _ROOT, within=_PACKAGES, beside=(_REPORT,))
+    ours = collect(_BUILD_MODULE, _ROOT, within=_PACKAGES, beside=_AFTERWARDS)
     users: dict[str, str] = {}
     libraries = ours.libraries
     for factory in factories:
