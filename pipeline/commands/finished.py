@@ -8,12 +8,30 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from pipeline.engine.artifacts import Kind, digest_file
 from pipeline.engine.cache_key import input_parts, setting_parts, stale_parts
-from pipeline.engine.manifest import Manifest
+from pipeline.engine.manifest import MANIFEST_NAME, Manifest
 from pipeline.engine.stage import Stage
 from pipeline.errors import FileError
 from pipeline.recipe.recipe import Recipe
+
+
+def recorded_recipe(run_dir: Path, manifest: Manifest) -> Recipe:
+    """Return the recipe of a build, as it was given.
+
+    Raises:
+        FileError: this version cannot read it.
+    """
+    given = manifest.given or manifest.settings  # earlier releases recorded no more than all settings
+    try:
+        return Recipe.model_validate({**given, "folder": Path(manifest.folder)})
+    except ValidationError as error:
+        raise FileError(
+            f"{run_dir / MANIFEST_NAME}: expected the recipe of this build, found none that this version can read; "
+            "run pipeline build again"
+        ) from error
 
 
 def change_since(stage: Stage[Any], recipe: Recipe, manifest: Manifest) -> str:

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.unproven import CandidateList, Unproven
+from pipeline.commands.finished import recorded_recipe
 from pipeline.engine.artifacts import Artifact, Kind, digest_file
 from pipeline.engine.cache_key import input_parts, setting_parts, stale_parts
 from pipeline.engine.documents import read_document
@@ -116,13 +115,7 @@ def _read(run_dir: Path) -> tuple[Manifest, Recipe, StageRecord]:
             f"{run_dir}: expected finished candidates, found none; run pipeline build first: where a candidate fails "
             "there, it names the layer"
         )
-    try:
-        recipe = Recipe.model_validate({**manifest.settings, "folder": Path(manifest.folder)})
-    except ValidationError as error:
-        raise FileError(
-            f"{run_dir / MANIFEST_NAME}: expected the recipe of this build, found none that this version can read; "
-            "run pipeline build again"
-        ) from error
+    recipe = recorded_recipe(run_dir, manifest)
     current = setting_parts(stage.settings(recipe)) | input_parts(stage.STAGE, manifest)
     if stale := stale_parts(record, current, kinds=("setting", "input")):
         raise FileError(f"{run_dir}: candidates are those of an earlier build: {stale[0]} changed; run pipeline build")

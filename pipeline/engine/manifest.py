@@ -46,7 +46,9 @@ class Manifest(BaseModel):
         recipe: name of the recipe.
         environment: versions of Python and the system.
         stages: records of the finished stages, by name.
-        settings: the whole recipe with its overrides, so that the build can be checked again.
+        settings: the whole recipe with its overrides and defaults.
+        given: what of it was given, so that the build can be checked again: some settings mean another thing, or are
+            refused, where they are given.
         folder: folder of the recipe, in which the user's factories are looked up.
         removed: paths of artifacts that `pipeline clean` removed, or was about to remove when it was interrupted.
     """
@@ -58,6 +60,7 @@ class Manifest(BaseModel):
     environment: dict[str, str]
     stages: dict[str, StageRecord] = {}
     settings: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     folder: str = ""
     removed: tuple[str, ...] = ()
 

@@ -115,14 +115,12 @@ def run_stages(
         _sweep(run_dir)
         recorded = None if force else read_manifest(run_dir)
         manifest = recorded or Manifest(recipe=recipe.name, environment={})
-        manifest = manifest.model_copy(
-            update={
-                "recipe": recipe.name,
-                "environment": _environment(),
-                "settings": recipe.model_dump(mode="json"),
-                "folder": str(recipe.folder.resolve()),
-            }
-        )
+        settled = {
+            "settings": recipe.model_dump(mode="json"),
+            "given": recipe.given(),
+            "folder": str(recipe.folder.resolve()),
+        }
+        manifest = manifest.model_copy(update={"recipe": recipe.name, "environment": _environment(), **settled})
         outcomes = []
         gaps: set[str] = set()
         names = [stage.name for stage in stages]
@@ -159,12 +157,12 @@ def run_stages(
                 reporter.log(f"changes of files that libraries in C or Rust read may go unnoticed: {reads.gap}")
         report_stage(reporter, names, len(names))
         ran = any(outcome.action == "ran" for outcome in outcomes)
-        moved = recorded is not None and (recorded.folder, recorded.settings) != (manifest.folder, manifest.settings)
-        if recorded is not None and moved and not ran:
+        if recorded is not None and not ran:
             # What reads the run later looks for the user's code in the recipe's folder, and for settings that no stage
             # sees, such as those of the report.
-            settled = {"folder": manifest.folder, "settings": manifest.settings}
-            write_manifest(run_dir, recorded.model_copy(update=settled))
+            moved = recorded.model_copy(update=settled)
+            if moved != recorded:
+                write_manifest(run_dir, moved)
         finish(manifest)
     return manifest, tuple(outcomes)
 

@@ -23,6 +23,15 @@ class Section(BaseModel):
 
     LATER: ClassVar[frozenset[str]] = frozenset()
 
+    def model_post_init(self, _context: Any) -> None:
+        """Count the kind of a section as given: what else is given can be read by it alone."""
+        if "kind" in type(self).model_fields:
+            self.model_fields_set.add("kind")
+
+    def given(self) -> dict[str, Any]:
+        """Return what was given, as JSON values; made of that, a section knows what was left out, as this one does."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written: dict[str, Any] = handler(self)

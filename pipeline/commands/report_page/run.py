@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import ValidationError
-
 from pipeline.archive.evidence.document import read_evidence
 from pipeline.archive.mar import read_archive
 from pipeline.candidates.unproven import CandidateList
 from pipeline.commands.build_result import BuildResult, read_selection
+from pipeline.commands.finished import recorded_recipe
 from pipeline.commands.report_page.answers import Compared, compare_answers
 from pipeline.commands.report_page.calibration import calibration_of
 from pipeline.commands.report_page.digests import digests_of
@@ -27,12 +26,10 @@ from pipeline.commands.report_page.training import training_of
 from pipeline.commands.report_page.verdict import verdict_of
 from pipeline.engine.artifacts import Kind
 from pipeline.engine.documents import read_document
-from pipeline.engine.manifest import MANIFEST_NAME, Manifest
-from pipeline.errors import FileError, PipelineError
+from pipeline.engine.manifest import Manifest
+from pipeline.errors import PipelineError
 from pipeline.pages.report.document import ReportDocument, SectionName
-from pipeline.recipe.limits import Select
-from pipeline.recipe.names import ReportedExamples
-from pipeline.recipe.package import Package, Report, reported_examples
+from pipeline.recipe.package import reported_examples
 from pipeline.stages.smoke import SmokeReport
 
 T = TypeVar("T")
@@ -69,8 +66,8 @@ def report_of_run(result: BuildResult, manifest: Manifest) -> RunReport:
             return None
 
     selection = read_selection(run_dir, manifest)
-    settings = _settings(manifest)
-    named = settings.named
+    recipe = recorded_recipe(result.run_dir, manifest)
+    named, examples = recipe.select.candidate, reported_examples(recipe.package, recipe.report)
     listed = read_document(run_dir / manifest.one(Kind.CANDIDATE_ORDER).path, CandidateList)
     smoke = part("proofs", lambda: read_document(run_dir / manifest.one(Kind.SMOKE_REPORT).path, SmokeReport))
     archive = part("digests", lambda: read_archive(run_dir / manifest.one(Kind.ARCHIVE).path))
@@ -96,7 +93,7 @@ def report_of_run(result: BuildResult, manifest: Manifest) -> RunReport:
         if compared is None or archive is None or result.selected == result.baseline
         else part(
             "disagreements",
-            lambda: disagreements_of(compared, archive.serving, shown=settings.examples),
+            lambda: disagreements_of(compared, archive.serving, shown=examples),
         ),
         calibration=calibration,
         confusion=confusion_of(result),
@@ -111,32 +108,6 @@ def report_of_run(result: BuildResult, manifest: Manifest) -> RunReport:
         absent=absent,
     )
     return RunReport(document=document, graph=graph)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Settings:
-    """What the report asks of a recipe."""
-
-    named: str | None
-    examples: ReportedExamples
-
-
-def _settings(manifest: Manifest) -> _Settings:
-    """Read the settings from the manifest, where all of a recipe are written: a recipe gives only some of them.
-
-    Raises:
-        FileError: the manifest holds others.
-    """
-    try:
-        package = Package.model_validate(manifest.settings["package"])
-        report = Report.model_validate(manifest.settings.get("report", {}))
-        named = Select.model_validate(manifest.settings["select"]).candidate
-    except (KeyError, ValidationError) as error:
-        raise FileError(
-            f"{MANIFEST_NAME}: expected the recipe of this build, found none that this version can read; run pipeline "
-            "build again"
-        ) from error
-    return _Settings(named=named, examples=reported_examples(package, report))
 
 
 def _compared(result: BuildResult, manifest: Manifest) -> Compared:

@@ -253,3 +253,25 @@ def test_who_keeps_examples_out_of_the_archive_keeps_them_out_of_the_report(
     assert recipe.reported_examples == examples
     # A recipe that leaves it to the default keeps the bytes that it had before.
     assert ("report" in recipe.model_dump(mode="json")) is bool(report)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"task": {"kind": "regression", "tolerance": 1}, "budget": {"max_score_drop": 0.02}},
+        {"task": Regression(tolerance=1)},
+        {"search": {"goal": "throughput"}},
+        {"train": {"optimizer": "lbfgs", "learning_rate": 2e-3}},
+        {"model": {"name": "resnet18", "preprocessing": "torchvision:ResNet18_Weights.IMAGENET1K_V1"}},
+        {"candidates": {"formats": ["onnx"], "variants": [{"name": "s", "passes": [StaticInt8()]}]}},
+    ],
+    ids=["regression", "a task as a value", "search", "lbfgs", "preset", "formats"],
+)
+def test_what_was_given_makes_the_same_recipe_again(sections: dict[str, Any]) -> None:
+    given = {"name": "r", "model": {"name": "mlp"}, "data": {"name": "fashion-mnist"}} | sections
+    recipe = Recipe.model_validate(given)
+    again = Recipe.model_validate(recipe.given())
+    assert again == recipe
+    assert again.model_dump(mode="json") == recipe.model_dump(mode="json")
+    for name in sections:
+        assert getattr(again, name).model_fields_set == getattr(recipe, name).model_fields_set
