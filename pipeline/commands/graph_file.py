@@ -10,7 +10,7 @@ from pipeline.commands.build_result import BuildResult
 from pipeline.engine.artifacts import Kind
 from pipeline.engine.documents import write_document
 from pipeline.engine.manifest import MANIFEST_NAME, Manifest
-from pipeline.engine.stage import Reporter
+from pipeline.engine.stage import Reporter, report_status
 from pipeline.inspection.graph_comparison import GRAPH_NAME, GraphComparison
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def write_graph(result: BuildResult, manifest: Manifest, reporter: Reporter) -> 
     """
     path = result.run_dir / GRAPH_NAME
     path.unlink(missing_ok=True)  # that of an earlier build would speak of other files
-    reporter.log(f"graph: {result.baseline} and {result.selected}, layer by layer")
+    names = " and ".join(dict.fromkeys((result.baseline, result.selected)))
+    report_status(reporter, "step", f"graph: {names}, layer by layer")
     try:
         write_document(path, _compare(result, manifest))
     except Exception as error:  # noqa: BLE001 - the archive is proven and stored; nothing here may cost it

@@ -138,7 +138,9 @@ def test_a_task_from_training_to_http(name: str, tmp_path: Path) -> None:
         assert words.startswith("progression ") if name == "regression" else "." in words
     finally:
         pipeline.stop(server.port)
-    pipeline.verify(tmp_path / "run").require()
+    checked = pipeline.verify(tmp_path / "run")
+    assert isinstance(checked, pipeline.RunVerification)
+    checked.require()
     card = pipeline.evidence(result.archive, form="markdown")
     assert task.card in card
     assert all(f"| test | {figure} |" in card for figure in task.figures)
