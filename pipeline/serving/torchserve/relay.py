@@ -164,9 +164,10 @@ class Relay:
         asyncio.get_running_loop().remove_reader(process)
         os.close(process)
         self._ended.add(pid)
-        for row in self._board.rows:
-            if row.pid == pid:
-                row.pid, row.state = 0, WorkerState.ABSENT
-                row.count_restart()
+        row = next((row for row in self._board.rows if row.pid == pid), None)
+        if row is not None:
+            row.pid, row.state = 0, WorkerState.ABSENT
+        # A worker's connection ends before its process does: TorchServe may have told of its end by then.
+        (row or self._row).count_restart()
         _LOGGER.warning("TorchServe's worker %d ended; TorchServe starts another one", pid)
         self._look_now.set()

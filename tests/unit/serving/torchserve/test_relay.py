@@ -27,12 +27,14 @@ class Management:
 
     def __init__(self) -> None:
         self.pids: list[int] = []
+        self.failed: set[int] = set()
         self.busy = False
         self.asked = 0
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         self.asked += 1
-        workers = [{"pid": pid, "status": "READY"} for pid in self.pids]
+        status = {pid: "WORKER_ERROR" if pid in self.failed else "READY" for pid in self.pids}
+        workers = [{"pid": pid, "status": status[pid]} for pid in self.pids]
         body = b"" if self.busy else json.dumps([{"workers": workers}]).encode()
         await send({"type": "http.response.start", "status": 503 if self.busy else 200, "headers": []})
         await send({"type": "http.response.body", "body": body})
@@ -100,6 +102,23 @@ def test_a_worker_that_torchserve_still_names_is_lost_once(
             management.pids = [workers[1].pid, workers[2].pid]
             await until(lambda: board.ready == 2)
             assert sorted(row.pid for row in board.rows) == sorted(management.pids)
+            assert sum(row.restarts for row in board.rows) == 1
+
+    asyncio.run(check())
+
+
+def test_an_end_that_torchserve_tells_first_is_counted(workers: list[subprocess.Popen[bytes]], tmp_path: Path) -> None:
+    async def check() -> None:
+        management = Management()
+        management.pids = [workers[0].pid, workers[1].pid]
+        async with watching(tmp_path, management) as board:
+            await until(lambda: board.ready == 2)
+            management.failed = {workers[0].pid}
+            await until(lambda: board.ready == 1)
+            workers[0].kill()
+            await until(lambda: sum(row.restarts for row in board.rows) == 1)
+            management.pids = [workers[1].pid, workers[2].pid]
+            await until(lambda: board.ready == 2)
             assert sum(row.restarts for row in board.rows) == 1
 
     asyncio.run(check())
