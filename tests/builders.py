@@ -10,6 +10,7 @@ from pipeline.candidates.report import (
     PassFigures,
     TimingFigures,
 )
+from pipeline.candidates.unproven import Unproven
 from pipeline.formats import FormatName
 from pipeline.precision import Precision
 from pipeline.recipe.limits import Budget
@@ -97,4 +98,21 @@ def candidate(
         ),
         quality=judged or quality(),
         timings=(timing(1, ms), timing(32, batch_ms)),
+    )
+
+
+def not_proven(name: str, reason: str = "differs") -> Unproven:
+    variant, form, precision = name.split(".")
+    return Unproven.model_validate(
+        {
+            "name": name,
+            "identity": "0",
+            "variant": variant,
+            "format": form,
+            "precision": precision,
+            "lossy": True,
+            "verdict": "not proven",
+            "brief": "24 of 96 checks failed",
+            "reason": reason,
+        }
     )

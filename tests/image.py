@@ -15,11 +15,6 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 PROGRAMS = ("debootstrap", "unshare", "nsenter", "setpriv", "ip")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _BASE = "debian:bookworm-slim"
-_SOURCES = """
-deb http://deb.debian.org/debian bookworm main
-deb http://deb.debian.org/debian bookworm-updates main
-deb http://deb.debian.org/debian-security bookworm-security main
-"""
 # What Debian's slim images leave out, and tell dpkg to leave out.
 _NOT_SLIM = (
     "usr/share/doc",
@@ -224,7 +219,14 @@ def _make_base(name: str, root: Path) -> None:
     )
     if ended.returncode:
         raise NoPackagesError(f"debootstrap: {(ended.stderr or ended.stdout).strip().splitlines()[-1]}")
-    (root / "etc" / "apt" / "sources.list").write_text(_SOURCES, encoding="utf-8")
+    sources = root / "etc" / "apt" / "sources.list"
+    mirror = sources.read_text(encoding="utf-8").split()[1]  # `deb MIRROR bookworm main`, as debootstrap wrote it
+    suites = (
+        (mirror, "bookworm"),
+        (mirror, "bookworm-updates"),
+        (f"{mirror.rstrip('/')}-security", "bookworm-security"),
+    )
+    sources.write_text("".join(f"deb {place} {suite} main\n" for place, suite in suites), encoding="utf-8")
     excluded = "".join(f"path-exclude /{folder}/*\n" for folder in _NOT_SLIM)
     (root / "etc" / "dpkg" / "dpkg.cfg.d" / "slim").write_text(excluded, encoding="utf-8")
     for folder in (*_NOT_SLIM, "dev", "var/cache/apt/archives", "var/lib/apt/lists"):

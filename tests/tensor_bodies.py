@@ -12,8 +12,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
+from pipeline._handlers.bad_request import BadRequest
+from pipeline._handlers.body_forms import decode_request
+from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.json_text import SMALL_JSON_BYTES
 from pipeline._handlers.open_inference import answer_header_length, infer_content_type
 
@@ -117,3 +121,11 @@ def _texts(data: bytes) -> list[bytes]:
         texts.append(data[4 : 4 + length])
         data = data[4 + length :]
     return texts
+
+
+def said(body: bytes, content_type: str, *inputs: InputSpec) -> str:
+    """Why a body is refused."""
+    with pytest.raises(BadRequest) as caught:
+        decode_request(body, content_type, inputs)
+    assert caught.value.status in (400, 413)
+    return str(caught.value)

@@ -1,10 +1,20 @@
-"""Says in words why a candidate was not chosen."""
+"""Says in words why candidates were not chosen."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.candidates.choose import OVER, OVERTURNS, Choice, Verdict, complexity_of, cost_of, gains_over, is_calm
+from pipeline.candidates.choose import (
+    NAMED,
+    OVER,
+    OVERTURNS,
+    Choice,
+    Verdict,
+    complexity_of,
+    cost_of,
+    gains_over,
+    is_calm,
+)
 from pipeline.candidates.report import CandidateReport
 from pipeline.measure.gain import MINIMUM_GAIN, speed_up
 from pipeline.recipe.candidates import Goal
@@ -12,55 +22,51 @@ from pipeline.recipe.limits import Budget
 from pipeline.tasks.quality import QualityReport
 
 
-def why_not(
-    report: CandidateReport,
-    *,
-    reports: Sequence[CandidateReport],
-    choice: Choice,
-    goal: Goal,
-    limits: Budget,
-    named: bool,
-) -> str:
-    """Say why a candidate is not the winner, in one clause; of the winner, why it is.
+def why_not(reports: Sequence[CandidateReport], choice: Choice, *, goal: Goal, limits: Budget) -> dict[str, str]:
+    """Say why each candidate is not the winner, in one clause; of the winner, why it is.
 
     Args:
-        report: report on the candidate.
-        reports: reports on all proven candidates, in the order in which `choose` got them.
+        reports: reports on the proven candidates, in the order in which `choose` got them.
         choice: the winner and the verdicts.
         goal: what the candidates competed in.
         limits: what a lossy candidate may lose.
-        named: whether the recipe selects the winner by name.
+
+    Returns:
+        A clause by candidate, in the same order.
     """
-    verdict = choice.verdicts[report.name]
-    if report.name == choice.selected:
-        return choice.why
-    if not verdict.allowed:
-        return _refusal(report.quality, verdict, limits)
-    if named:
-        return f"the recipe selects {choice.selected} by name"
-    allowed = [each for each in reports if choice.verdicts[each.name].allowed]
-    best = min(allowed, key=lambda each: cost_of(each, goal, reference=reports[0]))
-    if gains_over(best, report, goal):
-        return f"inside its limits, but {_more(report, best, goal)} {best.name}"
-    winner = next(each for each in reports if each.name == choice.selected)
-    if complexity_of(winner) < complexity_of(report):
-        return f"no certain gain of {MINIMUM_GAIN:.0%} in {goal} over {winner.name}, which is simpler"
-    return f"as simple as {winner.name}, and not measured to be better in {goal}"
+    allowed = [report for report in reports if choice.verdicts[report.name].allowed]
+    best = min(allowed, key=lambda report: cost_of(report, goal, reference=reports[0]))
+    winner = next(report for report in reports if report.name == choice.selected)
+
+    def reason(report: CandidateReport) -> str:
+        verdict = choice.verdicts[report.name]
+        if report is winner:
+            return choice.why
+        if not verdict.allowed:
+            return _refusal(report.quality, verdict, limits)
+        if choice.why == NAMED:
+            return f"the recipe selects {winner.name} by name"
+        if gains_over(best, report, goal):
+            return f"inside its limits, but {_more(report, best, goal)} {best.name}"
+        if complexity_of(winner) < complexity_of(report):
+            return f"no certain gain of {MINIMUM_GAIN:.0%} in {goal} over {winner.name}, which is simpler"
+        return f"as simple as {winner.name}, and not measured to be better in {goal}"
+
+    return {report.name: reason(report) for report in reports}
 
 
 def _refusal(quality: QualityReport, verdict: Verdict, limits: Budget) -> str:
     turned = (
-        f"it turns {quality.confident_share:.2%} of all answers where float was sure; {limits.max_confident_flips:.2%} "
-        "are allowed"
+        f"turned {quality.confident_share:.2%} of all answers where float was sure; {limits.max_confident_flips:.2%} "
+        "allowed"
     )
     if verdict.text == OVERTURNS:
         return turned
     lost = (
-        f"it lost {quality.drop * 100:.2f} points on {quality.examples:,} examples, and may lose up to "
-        f"{verdict.adjusted_drop_upper * 100:.2f} ({verdict.confidence:.2%} sure); "
-        f"{limits.max_accuracy_drop * 100:.2f} are allowed"
+        f"lost {quality.drop * 100:.2f} points, perhaps {verdict.adjusted_drop_upper * 100:.2f} "
+        f"({verdict.confidence:.2%} sure); {limits.max_accuracy_drop * 100:.2f} allowed"
     )
-    more = "" if verdict.text == OVER else ", and more examples might prove it"
+    more = "" if verdict.text == OVER else "; more examples might prove it"
     return f"{lost}{more}" if is_calm(quality, limits) else f"{lost}; and {turned}"
 
 

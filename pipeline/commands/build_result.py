@@ -8,13 +8,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.candidates.choose import OVERTURNS, Verdict
+from pipeline.candidates.choose import OVERTURNS, Choice, Verdict
 from pipeline.candidates.outcome import outcome
 from pipeline.candidates.report import CandidateReport, EagerReport
 from pipeline.candidates.selection import Selection
 from pipeline.candidates.spec import baseline_of
 from pipeline.candidates.speed import SpeedUp, speed_ups
 from pipeline.candidates.unproven import CandidateList, Unproven
+from pipeline.candidates.why_not import why_not
 from pipeline.data.dataset import SplitName, read_info
 from pipeline.engine.artifacts import TRAINING_PICTURES, Kind
 from pipeline.engine.documents import read_document
@@ -164,6 +165,14 @@ class BuildResult:
             )
             for row in self.candidates
         )
+
+    def reasons(self) -> dict[str, str]:
+        """Return, by candidate, why it is not the winner, and of the winner why it is, in one clause; see `choose`."""
+        choice = Choice(
+            selected=self.selected, why=self.why, verdicts={row.report.name: row.verdict for row in self.candidates}
+        )
+        reports = [row.report for row in self.candidates]
+        return why_not(reports, choice, goal=self.goal, limits=self.limits)
 
     def fronts(self) -> dict[str, tuple[Cost, ...]]:
         """Return, by candidate, the costs in which no other one is better at no larger a drop; see `pareto_front`."""

@@ -24,9 +24,8 @@ def recorded_recipe(run_dir: Path, manifest: Manifest) -> Recipe:
     Raises:
         FileError: this version cannot read it.
     """
-    given = manifest.given or manifest.settings  # earlier releases recorded no more than all settings
     try:
-        return Recipe.model_validate({**given, "folder": Path(manifest.folder)})
+        return Recipe.model_validate({**manifest.settings, "folder": Path(manifest.folder)})
     except ValidationError as error:
         raise FileError(
             f"{run_dir / MANIFEST_NAME}: expected the recipe of this build, found none that this version can read; "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pipeline.commands.build_result import BuildResult
 from pipeline.engine.artifacts import Kind
 from pipeline.engine.documents import write_document
-from pipeline.engine.manifest import MANIFEST_NAME, Manifest
+from pipeline.engine.manifest import MANIFEST_NAME, Manifest, is_current
 from pipeline.engine.stage import Reporter, report_status
 from pipeline.inspection.graph_comparison import GRAPH_NAME, GraphComparison
 
@@ -21,8 +21,7 @@ _INPUT = "input."
 
 def is_compared(run_dir: Path) -> bool:
     """Whether the comparison is there and no stage ran since; making it takes some seconds."""
-    path = run_dir / GRAPH_NAME
-    return path.is_file() and path.stat().st_mtime_ns >= (run_dir / MANIFEST_NAME).stat().st_mtime_ns
+    return is_current(run_dir / GRAPH_NAME, run_dir / MANIFEST_NAME)
 
 
 def write_graph(result: BuildResult, manifest: Manifest, reporter: Reporter) -> None:

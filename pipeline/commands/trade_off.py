@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.commands.build_result import BuildResult
-from pipeline.engine.manifest import MANIFEST_NAME, write_atomically
+from pipeline.engine.manifest import MANIFEST_NAME, is_current, write_atomically
 from pipeline.engine.places import no_room, os_error_text
 from pipeline.errors import FileError
 
@@ -15,9 +15,7 @@ _FORMS: tuple[Literal["png", "svg"], ...] = ("png", "svg")
 
 def is_drawn(run_dir: Path) -> bool:
     """Whether both pictures are there and no stage ran since; drawing takes a second or two."""
-    recorded = (run_dir / MANIFEST_NAME).stat().st_mtime_ns
-    pictures = [run_dir / f"pareto.{form}" for form in _FORMS]
-    return all(path.is_file() and path.stat().st_mtime_ns >= recorded for path in pictures)
+    return all(is_current(run_dir / f"pareto.{form}", run_dir / MANIFEST_NAME) for form in _FORMS)
 
 
 def draw(result: BuildResult) -> tuple[Path, ...]:

@@ -46,9 +46,8 @@ class Manifest(BaseModel):
         recipe: name of the recipe.
         environment: versions of Python and the system.
         stages: records of the finished stages, by name.
-        settings: the whole recipe with its overrides and defaults.
-        given: what of it was given, so that the build can be checked again: some settings mean another thing, or are
-            refused, where they are given.
+        settings: what was given of the recipe, overrides included, so that the build can be checked again; defaults are
+            left out, because some settings mean another thing, or are refused, where they are given.
         folder: folder of the recipe, in which the user's factories are looked up.
         removed: paths of artifacts that `pipeline clean` removed, or was about to remove when it was interrupted.
     """
@@ -60,7 +59,6 @@ class Manifest(BaseModel):
     environment: dict[str, str]
     stages: dict[str, StageRecord] = {}
     settings: dict[str, Any] = {}
-    given: dict[str, Any] = {}
     folder: str = ""
     removed: tuple[str, ...] = ()
 
@@ -92,6 +90,12 @@ class Manifest(BaseModel):
         """A copy of the manifest in which the record of one stage is replaced."""
         removed = tuple(path for path in self.removed if not path.startswith(f"{name}/"))
         return self.model_copy(update={"stages": {**self.stages, name: record}, "removed": removed})
+
+
+def is_current(path: Path, *sources: Path) -> bool:
+    """Whether a file is there, and no older than those of its sources that are there."""
+    made = [source.stat().st_mtime_ns for source in sources if source.exists()]
+    return path.is_file() and path.stat().st_mtime_ns >= max(made, default=0)
 
 
 def read_manifest(run_dir: Path) -> Manifest | None:

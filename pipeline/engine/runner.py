@@ -116,8 +116,7 @@ def run_stages(
         recorded = None if force else read_manifest(run_dir)
         manifest = recorded or Manifest(recipe=recipe.name, environment={})
         settled = {
-            "settings": recipe.model_dump(mode="json"),
-            "given": recipe.given(),
+            "settings": recipe.given(),
             "folder": str(recipe.folder.resolve()),
         }
         manifest = manifest.model_copy(update={"recipe": recipe.name, "environment": _environment(), **settled})

@@ -63,11 +63,13 @@ def _find(job: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"times": [], "seconds": slowest, "differences": [], "examples": 0, "problem": ""}
     if slowest <= _TOO_LONG_S:
         size = max(1, min(job["batch_size"], int(_LONGEST_CALL_S / slowest)))
-        found["times"] = [
-            _time(model, file, _batch(file, inputs, size), job=job, place=place)
-            | {"batch_size": file["fixed_batch"] or size}
-            for place, (model, (file, inputs)) in enumerate(zip(models, files, strict=True))
-        ]
+        times: dict[str, dict[str, Any]] = {}
+        for place, (model, (file, inputs)) in enumerate(zip(models, files, strict=True)):
+            if file["path"] not in times:
+                batch = _batch(file, inputs, size)
+                timed = _time(model, file, batch, job=job, place=place)
+                times[file["path"]] = timed | {"batch_size": file["fixed_batch"] or size}
+        found["times"] = [times[file["path"]] for file, _ in files]
     if job["pairs"]:
         try:
             found["examples"], found["differences"] = _differences(models, files, job)

@@ -52,8 +52,3 @@ class Report(Section):
         description="validation examples that the page holds: those on which float and the winner disagree, or none; "
         "by default none where package.golden is not `validation`",
     )
-
-
-def reported_examples(package: Package, report: Report) -> ReportedExamples:
-    """Say which validation examples a report may hold. Whoever keeps them out of the archive keeps them out of it."""
-    return report.examples or ("disagreeing" if package.golden == "validation" else "none")

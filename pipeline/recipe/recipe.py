@@ -17,7 +17,7 @@ from pipeline.recipe.names import (
     SearchEffort,
     is_search_name,
 )
-from pipeline.recipe.package import Package, Report, Smoke, reported_examples
+from pipeline.recipe.package import Package, Report, Smoke
 from pipeline.recipe.passes import FineTune
 from pipeline.recipe.section import LONGEST_NAME, NAME, Section
 from pipeline.recipe.task import (
@@ -227,8 +227,8 @@ class Recipe(Section):
 
     @property
     def reported_examples(self) -> ReportedExamples:
-        """Which validation examples a report may hold."""
-        return reported_examples(self.package, self.report)
+        """Which validation examples a report may hold. Whoever keeps them out of the archive keeps them out of it."""
+        return self.report.examples or ("disagreeing" if self.package.golden == "validation" else "none")
 
     @property
     def model_name(self) -> str:

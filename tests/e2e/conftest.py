@@ -1,4 +1,4 @@
-"""The servers of each test file are recorded in a folder of their own."""
+"""What each file of tests has of its own: a folder in which its servers are recorded, an archive, a browser."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pipeline.archive.mar import Archive
+    from tests.browser import Browser
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -26,3 +27,12 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
     from tests.served_models import GREY, build_archive
 
     return build_archive(tmp_path_factory.mktemp("archive"), [GREY])
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real Chromium; tests of it are skipped where there is none."""
+    from tests.browser import running_browser
+
+    with running_browser() as browser:
+        yield browser

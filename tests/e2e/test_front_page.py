@@ -24,7 +24,7 @@ from pipeline.serving.door import Door
 from pipeline.serving.encoding import encode_png
 from pipeline.serving.front.access import Access
 from pipeline.serving.table import SERVERS
-from tests.browser import Browser, Tab, found, running_browser
+from tests.browser import Browser, Tab, found
 from tests.fronts import front_of
 from tests.served_models import GREY, LABELS, build_archive
 
@@ -33,12 +33,6 @@ ANSWERED, REFUSED = "document.querySelector('#more details')", "document.querySe
 EVIL = '<img src=x onerror="window.hit=1">'
 EVIL_END = "</script><script>window.hit=1</script>"
 SECRET = "right-token"  # noqa: S105 - no secret
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline.pages.graph_page import graph_page
-from tests.browser import Browser, Tab, running_browser
+from tests.browser import Browser, Tab
 from tests.graph_comparisons import small_comparison
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from pipeline.pages.report.document import ReportDocument
 from pipeline.pages.report.render import render
 from pipeline.recipe.candidates import Goal
 from pipeline.recipe.limits import Budget
-from tests.browser import Browser, Tab, found, running_browser
+from tests.browser import Browser, Tab, found
 from tests.builders import LIMITS, candidate, quality
 from tests.example_build import Built
 from tests.graph_comparisons import small_comparison
@@ -30,12 +30,6 @@ from tests.report_documents import GOALS, REPORTS, document, rivals
 EVIL = '<img src=x onerror="window.hit=1"></script><script>window.hit=1</script>'
 WINNER = "document.querySelector('#trade-off .who').textContent"
 SLIDER = "document.querySelector('#trade-off [role=slider]')"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 def opened(browser: Browser, page: Path, *, width: int = 1000, dark: bool = False) -> Tab:

@@ -59,6 +59,15 @@ def test_times_add_up_to_a_call_and_outputs_are_compared_on_samples(built: Built
     assert comparison.rows[0].largest_difference == 0
 
 
+def test_a_file_beside_itself_is_measured_once(built: Built) -> None:
+    comparison = pipeline.diff(candidate(built, "float.onnx.fp32"), candidate(built, "float.onnx.fp32"))
+    assert comparison.before.time is not None
+    assert comparison.before.time == comparison.after.time
+    assert all(row.before == row.after for row in comparison.rows)
+    assert {row.largest_difference for row in comparison.rows if row.largest_difference is not None} == {0.0}
+    assert comparison.first is None
+
+
 def test_an_archive_brings_its_golden_inputs(built: Built) -> None:
     comparison = pipeline.diff(candidate(built, "float.onnx.fp32"), built.result.archive)
     assert "golden examples of digits.mar" in comparison.inputs or comparison.after.format == "torchscript"

@@ -161,7 +161,7 @@ def test_the_page_shows_the_examples_that_two_networks_answer_differently(built:
     gap = sum(abs(each.certainty - each.right) * each.examples for each in bins) / 539
     assert report.quality.calibration_error is not None
     assert gap <= report.quality.calibration_error + 1e-6  # fewer bins hide more
-    kept_out = manifest.model_copy(update={"given": {**manifest.given, "report": {"examples": "none"}}})
+    kept_out = manifest.model_copy(update={"settings": {**manifest.settings, "report": {"examples": "none"}}})
     without = report_of_run(result, kept_out).document.disagreements
     assert without is not None
     assert without.examples == ()

@@ -131,11 +131,11 @@ def test_what_candidates_are_held_against_must_be_the_builds_own(built: Built, r
         verify_run(tmp_path)
     manifest = read_manifest(run_dir)
     assert manifest is not None
-    assert load_recipe(built.recipe, built.overrides).model_dump(mode="json") == manifest.settings
+    assert load_recipe(built.recipe, built.overrides).given() == manifest.settings
     assert Path(manifest.folder) == built.recipe.parent
 
-    changed = {**manifest.given, "export": {"opset": 19}}
-    write_manifest(run_dir, manifest.model_copy(update={"given": changed}))
+    changed = {**manifest.settings, "export": {"opset": 19}}
+    write_manifest(run_dir, manifest.model_copy(update={"settings": changed}))
     with pytest.raises(FileError, match=r"candidates are those of an earlier build: setting export\.opset changed"):
         verify_run(run_dir)
 

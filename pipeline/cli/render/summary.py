@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, assert_never
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.candidates.choose import NAMED, OVER, OVERTURNS
 from pipeline.cli.render.console import class_note, draw_result
 from pipeline.cli.render.plain_console import show
 from pipeline.measure.gain import MINIMUM_GAIN
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 LINES, COLUMNS = 25, 100
 # Number of candidates that are told beside the winner.
 _ALTERNATIVES = 3
-REPORT = "report.html"
 
 
 def print_result(result: BuildResult, *, tables: bool = False) -> None:
@@ -65,8 +63,10 @@ def _parts(result: BuildResult, remarks: list[tuple[str, str]]) -> list[Renderab
         about.add_row(label, visible(text))
     about.add_row()
     others = _grid("bold", "right")
+    reasons = result.reasons()
     for row in _alternatives(result):
-        others.add_row("  " + visible(row.report.name), f"{_factor(row, result):.2f}x", visible(_why_not(row, result)))
+        reason = reasons[row.report.name]
+        others.add_row("  " + visible(row.report.name), f"{_factor(row, result):.2f}x", visible(reason))
     places = _grid()
     for label, text in (*remarks, *_places(result)):
         places.add_row(label, visible(text))
@@ -178,27 +178,6 @@ def _factor(row: Row, result: BuildResult) -> float:
             assert_never(goal)
 
 
-def _why_not(row: Row, result: BuildResult) -> str:
-    """Say why a candidate is not the winner, with the figure that decided it."""
-    quality, verdict = row.report.quality, row.verdict
-    lost = f"{quality.drop * 100:.2f} points lost"
-    if not verdict.allowed:
-        allowed = f"{result.limits.max_accuracy_drop * 100:.2f} allowed"
-        if verdict.text == OVER:
-            return f"{OVER}: {lost}, {allowed}"
-        if verdict.text == OVERTURNS:
-            limit = f"{result.limits.max_confident_flips:.2%} allowed"
-            return f"turns {quality.confident_share:.2%} of all answers where float was sure, {limit}"
-        upper = verdict.adjusted_drop_upper * 100
-        return f"{verdict.text}: {lost}, perhaps {upper:.2f}; {allowed}"
-    if result.why == NAMED:
-        return "the recipe names the winner"
-    winner = next(other for other in result.candidates if other.selected)
-    if _factor(row, result) > _factor(winner, result):
-        return f"no certain gain of {MINIMUM_GAIN:.0%} over the winner, which is simpler"
-    return "larger than the winner" if result.goal == "size" else "slower than the winner"
-
-
 def _remarks(result: BuildResult) -> Iterator[tuple[str, str]]:
     """Yield what must be known about the winner, the gravest first."""
     winner = next(row for row in result.candidates if row.selected)
@@ -226,9 +205,8 @@ def _places(result: BuildResult) -> Iterator[tuple[str, str]]:
         yield "ran", ", ".join(f"{stage.stage} {_duration(stage.seconds)}" for stage in ran)
     elif result.stages:
         yield "ran", "nothing: everything is up to date"
-    report = result.run_dir / REPORT
-    if report.is_file():
-        yield "report", str(report)
+    if result.page.is_file():
+        yield "report", str(result.page)
     else:
         yield "picture", str(result.run_dir / "pareto.png")
     yield "archive", str(result.archive)

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.candidates.choose import Choice
-from pipeline.candidates.selection import Selection
 from pipeline.candidates.unproven import NOT_PROVEN
-from pipeline.candidates.why_not import why_not
 from pipeline.commands.build_result import BuildResult
 from pipeline.commands.report_page.trade_off import state_of
 from pipeline.commands.report_page.words import points, times
 from pipeline.pages.report.table import Cell, Column, Row, Table
 
 
-def candidates_of(result: BuildResult, selection: Selection, *, named: bool) -> Table:
-    """Make the table.
-
-    Args:
-        result: what the build ended with.
-        selection: what its select stage decided.
-        named: whether the recipe selects the winner by name.
-    """
+def candidates_of(result: BuildResult) -> Table:
+    """Make the table of what a build ended with."""
     sizes = [timing.batch_size for timing in result.candidates[0].report.timings]
-    rows = _with_figures(result, selection, sizes, named=named)
+    rows = _with_figures(result, sizes)
     columns = (
         Column(name="candidate"),
         Column(name="why it is not the winner"),
@@ -41,15 +32,12 @@ def candidates_of(result: BuildResult, selection: Selection, *, named: bool) -> 
     )
 
 
-def _with_figures(result: BuildResult, selection: Selection, sizes: list[int], *, named: bool) -> Iterator[Row]:
-    reports = [row.report for row in result.candidates]
-    choice = Choice(selected=selection.selected, why=selection.why, verdicts=selection.verdicts)
+def _with_figures(result: BuildResult, sizes: list[int]) -> Iterator[Row]:
+    reasons = result.reasons()
     for row, point in zip(result.candidates, result.points(), strict=True):
         report, quality = row.report, row.report.quality
         ratio = next(speed.over_float for speed in row.speed if speed.batch_size == 1)
-        reason = why_not(
-            report, reports=reports, choice=choice, goal=selection.goal, limits=selection.limits, named=named
-        )
+        reason = reasons[report.name]
         bound = row.verdict.adjusted_drop_upper
         yield Row(
             name=report.name,

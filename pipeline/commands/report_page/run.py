@@ -29,7 +29,6 @@ from pipeline.engine.documents import read_document
 from pipeline.engine.manifest import Manifest
 from pipeline.errors import PipelineError
 from pipeline.pages.report.document import ReportDocument, SectionName
-from pipeline.recipe.package import reported_examples
 from pipeline.stages.smoke import SmokeReport
 
 T = TypeVar("T")
@@ -66,8 +65,8 @@ def report_of_run(result: BuildResult, manifest: Manifest) -> RunReport:
             return None
 
     selection = read_selection(run_dir, manifest)
-    recipe = recorded_recipe(result.run_dir, manifest)
-    named, examples = recipe.select.candidate, reported_examples(recipe.package, recipe.report)
+    recipe = recorded_recipe(run_dir, manifest)
+    named = recipe.select.candidate
     listed = read_document(run_dir / manifest.one(Kind.CANDIDATE_ORDER).path, CandidateList)
     smoke = part("proofs", lambda: read_document(run_dir / manifest.one(Kind.SMOKE_REPORT).path, SmokeReport))
     archive = part("digests", lambda: read_archive(run_dir / manifest.one(Kind.ARCHIVE).path))
@@ -87,13 +86,13 @@ def report_of_run(result: BuildResult, manifest: Manifest) -> RunReport:
         source=f"What a build made of the recipe {result.recipe}, from all that was measured.",
         verdict=verdict_of(result),
         trade_off=trade_off_of(result, selection, named=named),
-        candidates=candidates_of(result, selection, named=named is not None),
+        candidates=candidates_of(result),
         proofs=proofs_of(result, listed=listed, smoke=smoke),
         disagreements=None
         if compared is None or archive is None or result.selected == result.baseline
         else part(
             "disagreements",
-            lambda: disagreements_of(compared, archive.serving, shown=examples),
+            lambda: disagreements_of(compared, archive.serving, shown=recipe.reported_examples),
         ),
         calibration=calibration,
         confusion=confusion_of(result),

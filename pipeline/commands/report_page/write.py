@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.engine.manifest import MANIFEST_NAME, write_atomically
+from pipeline.engine.manifest import MANIFEST_NAME, is_current, write_atomically
 from pipeline.engine.places import no_room, os_error_text
 from pipeline.errors import FileError
 from pipeline.inspection.graph_comparison import GRAPH_NAME
@@ -14,9 +14,7 @@ from pipeline.pages.report.render import render
 
 def is_written(page: Path) -> bool:
     """Whether the page of a run directory is there and nothing that it shows changed since; making it takes seconds."""
-    sources = [page.parent / name for name in (MANIFEST_NAME, GRAPH_NAME)]
-    changed = max(source.stat().st_mtime_ns for source in sources if source.exists())
-    return page.is_file() and page.stat().st_mtime_ns >= changed
+    return is_current(page, page.parent / MANIFEST_NAME, page.parent / GRAPH_NAME)
 
 
 def write_page(path: Path, document: ReportDocument, *, graph: str = "", option: str = "") -> Path:

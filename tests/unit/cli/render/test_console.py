@@ -22,7 +22,7 @@ from pipeline.recipe.limits import Budget
 from pipeline.tasks.coverage import Coverage, coverage
 from pipeline.tasks.quality import Figure
 from pipeline.tasks.table import task_named
-from tests.builders import candidate, quality, timing
+from tests.builders import candidate, not_proven, quality, timing
 
 FEW = (
     "The limit of confident flips, 0.10% of 539 validation examples, allows not a single one, so hardly any narrower\n"
@@ -122,27 +122,10 @@ def test_names_of_searched_networks_are_explained_where_there_are_any(capsys: py
     assert "slimNN" not in capsys.readouterr().out
 
 
-def refused(name: str, reason: str) -> Unproven:
-    variant, form, precision = name.split(".")
-    return Unproven.model_validate(
-        {
-            "name": name,
-            "identity": "0",
-            "variant": variant,
-            "format": form,
-            "precision": precision,
-            "lossy": True,
-            "verdict": "not proven",
-            "brief": "24 of 96 checks failed",
-            "reason": reason,
-        }
-    )
-
-
 def test_what_is_not_proven_is_a_row_without_figures_and_its_reason_is_said_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    rows = tuple(refused(name, "differs at head") for name in ("float.onnx.int8-static", "thin.onnx.int8-static"))
+    rows = tuple(not_proven(name, "differs at head") for name in ("float.onnx.int8-static", "thin.onnx.int8-static"))
     result = built(candidate(), candidate("thin"), rows=rows)
     print_result(result)
     text = capsys.readouterr().out

@@ -20,7 +20,7 @@ from pipeline.recipe.candidates import Goal
 from pipeline.recipe.limits import Budget
 from pipeline.tasks.coverage import coverage
 from pipeline.tasks.table import task_named
-from tests.builders import candidate, quality, timing
+from tests.builders import candidate, not_proven, quality, timing
 
 LIMITS = Budget(max_accuracy_drop=0.01, max_confident_flips=0.001)
 FLOAT = candidate(ms=1.0, batch_ms=30, size=6000_000)
@@ -74,22 +74,6 @@ def shown(result: BuildResult, width: int = COLUMNS) -> list[str]:
     return [line.rstrip() for line in text.get().splitlines()]
 
 
-def refused(name: str) -> Unproven:
-    variant, form, precision = name.split(".")
-    return Unproven.model_validate(
-        {
-            "name": name,
-            "identity": "0",
-            "variant": variant,
-            "format": form,
-            "precision": precision,
-            "lossy": True,
-            "verdict": "not proven",
-            "reason": "differs",
-        }
-    )
-
-
 def test_the_winner_what_it_gains_and_what_it_loses() -> None:
     lines = shown(result_of(FLOAT, SLIM))
     assert lines[0] == "selected  slim20.onnx.fp32"
@@ -111,14 +95,19 @@ def test_why_each_of_the_next_best_is_not_the_winner() -> None:
         candidate("turning", ms=0.07, judged=quality(lost=30, confident=50)),
         candidate("slow", ms=0.5),
     )
-    rows = [line for line in shown(result_of(*reports), 120) if ".onnx.fp32  " in line]
+    rows = [line for line in shown(result_of(*reports), 160) if ".onnx.fp32  " in line]
     assert [" ".join(row.split()) for row in rows] == [
-        "over.onnx.fp32 20.00x over budget: 3.00 points lost, 1.00 allowed",
-        "unsure.onnx.fp32 16.67x not provable with 10000 examples: 0.90 points lost, perhaps 1.19; 1.00 allowed",
-        "turning.onnx.fp32 14.29x turns 0.50% of all answers where float was sure, 0.10% allowed",
+        "over.onnx.fp32 20.00x lost 3.00 points, perhaps 3.42 (99.00% sure); 1.00 allowed",
+        (
+            "unsure.onnx.fp32 16.67x lost 0.90 points, perhaps 1.19 (99.00% sure); 1.00 allowed; more examples "
+            "might prove it"
+        ),
+        "turning.onnx.fp32 14.29x turned 0.50% of all answers where float was sure; 0.10% allowed",
     ]
-    rows = [line for line in shown(result_of(FLOAT, SLIM, candidate("slow", ms=0.5))) if ".onnx.fp32  " in line]
-    assert rows[0].endswith("2.00x  slower than the winner")
+    rows = [line for line in shown(result_of(FLOAT, SLIM, candidate("slow", ms=0.5)), 160) if ".onnx.fp32  " in line]
+    assert rows[0].endswith(
+        "2.00x  inside its limits, but it takes 5.00 times as long (5.00 to 5.00) as slim20.onnx.fp32"
+    )
 
 
 def test_a_faster_one_that_is_not_certainly_faster_and_one_that_the_recipe_names() -> None:
@@ -126,18 +115,18 @@ def test_a_faster_one_that_is_not_certainly_faster_and_one_that_the_recipe_names
     nearly = nearly.model_copy(update={"passes": (*nearly.passes, *nearly.passes)})
     lines = shown(result_of(FLOAT, SLIM, nearly))
     assert lines[0] == "selected  slim20.onnx.fp32"
-    assert any(line.endswith("10.10x  no certain gain of 3% over the winner, which is simpler") for line in lines)
+    simpler = "no certain gain of 3% in latency over slim20.onnx.fp32, which is simpler"
+    assert any(line.endswith(f"10.10x  {simpler}") for line in shown(result_of(FLOAT, SLIM, nearly), 160))
     named = result_of(FLOAT, SLIM, named=FLOAT.name)
     assert named.why == NAMED
-    assert any(line.endswith("the recipe names the winner") for line in shown(named))
+    assert any(line.endswith("the recipe selects float.onnx.fp32 by name") for line in shown(named))
 
 
 def test_what_competes_in_size_is_told_by_size() -> None:
     large = candidate("large", size=4000_000, ms=0.01)
-    lines = shown(result_of(FLOAT, SLIM, large, goal="size"))
-    assert any(
-        line.startswith("  large.onnx.fp32") and line.endswith("1.50x  larger than the winner") for line in lines
-    )
+    lines = shown(result_of(FLOAT, SLIM, large, goal="size"), 160)
+    why = "inside its limits, but its file is 10.00 times as large as that of slim20.onnx.fp32"
+    assert any(line.startswith("  large.onnx.fp32") and line.endswith(f"1.50x  {why}") for line in lines)
 
 
 def test_float_as_the_winner_loses_nothing() -> None:
@@ -177,7 +166,7 @@ def worst() -> BuildResult:
     parity = SLIM.parity.model_copy(update={"empty": True, "batch_invariant": False})
     winner = SLIM.model_copy(update={"parity": parity, "quality": lost, "variant": "v" * 30})
     others = [candidate(f"{'w' * 30}{number}", ms=0.05, judged=quality(lost=110, gained=20)) for number in range(9)]
-    result = result_of(FLOAT, winner, *others, unproven=(refused("thin.onnx.fp32"),))
+    result = result_of(FLOAT, winner, *others, unproven=(not_proven("thin.onnx.fp32"),))
     return replace(
         result,
         unlisted_operators=("aten::grad", "mine::operator_with_a_long_name", "mine::another"),

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline._handlers.columns import Column
 from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.description import Serving
 from pipeline._handlers.outputs import OutputSpec
@@ -22,17 +21,10 @@ from pipeline.models.info import ModelInfo
 from pipeline.pages.report.document import Disagreements
 from pipeline.recipe.names import ReportedExamples
 from pipeline.tasks.table import task_named
+from tests.row_inputs import NAMED
 from tests.served_models import build_archive
 
 LABELS = ("boot", "coat", "dress")
-ROW = InputSpec(
-    name="features",
-    dtype="float32",
-    shape=(2,),
-    low=-9.0,
-    high=9.0,
-    columns=(Column(name="age"), Column(name="sex", categories=("female", "male"))),
-)
 
 
 def told(
@@ -55,7 +47,7 @@ def told(
     info = ModelInfo(
         name="net",
         task=made.settings,
-        inputs=(ROW,),
+        inputs=(NAMED,),
         labels=labels,
         activation="none",
         parameters=1,

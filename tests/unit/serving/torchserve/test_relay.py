@@ -25,8 +25,8 @@ SLEEP = ["sleep", "600"]
 class Management:
     """The part of TorchServe that describes workers."""
 
-    def __init__(self) -> None:
-        self.pids: list[int] = []
+    def __init__(self, pids: list[int]) -> None:
+        self.pids = pids
         self.failed: set[int] = set()
         self.busy = False
         self.asked = 0
@@ -62,7 +62,7 @@ def workers() -> Iterator[list[subprocess.Popen[bytes]]]:
 
 @contextlib.asynccontextmanager
 async def watching(folder: Path, management: Management) -> AsyncIterator[Board]:
-    """A board of two workers that a relay keeps, and the management that it asks."""
+    """A board that a relay keeps by what it asks, once both workers are ready."""
     archive = build_archive(folder, [GREY])
     board = Board.create(folder / "board", 2)
     path = folder / "management"
@@ -75,6 +75,7 @@ async def watching(folder: Path, management: Management) -> AsyncIterator[Board]
         keeper = Relay(archive.serving, digest="d", inference=folder / "none", management=path, board=board, most=1)
         watch = asyncio.create_task(keeper.watch())
         try:
+            await until(lambda: board.ready == len(management.pids))
             yield board
         finally:
             watch.cancel()
@@ -90,10 +91,8 @@ def test_a_worker_that_torchserve_still_names_is_lost_once(
     workers: list[subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
     async def check() -> None:
-        management = Management()
-        management.pids = [workers[0].pid, workers[1].pid]
+        management = Management([workers[0].pid, workers[1].pid])
         async with watching(tmp_path, management) as board:
-            await until(lambda: board.ready == 2)
             workers[0].kill()  # nobody waits for it yet: its process id stays
             await until(lambda: board.ready == 1)
             for _ in range(5):
@@ -109,10 +108,8 @@ def test_a_worker_that_torchserve_still_names_is_lost_once(
 
 def test_an_end_that_torchserve_tells_first_is_counted(workers: list[subprocess.Popen[bytes]], tmp_path: Path) -> None:
     async def check() -> None:
-        management = Management()
-        management.pids = [workers[0].pid, workers[1].pid]
+        management = Management([workers[0].pid, workers[1].pid])
         async with watching(tmp_path, management) as board:
-            await until(lambda: board.ready == 2)
             management.failed = {workers[0].pid}
             await until(lambda: board.ready == 1)
             workers[0].kill()
@@ -126,10 +123,8 @@ def test_an_end_that_torchserve_tells_first_is_counted(workers: list[subprocess.
 
 def test_a_worker_that_torchserve_gave_up_is_counted(workers: list[subprocess.Popen[bytes]], tmp_path: Path) -> None:
     async def check() -> None:
-        management = Management()
-        management.pids = [workers[0].pid, workers[1].pid]
+        management = Management([workers[0].pid, workers[1].pid])
         async with watching(tmp_path, management) as board:
-            await until(lambda: board.ready == 2)
             management.pids = [workers[1].pid, workers[2].pid]
             await until(lambda: {row.pid for row in board.rows} == set(management.pids))
             assert sum(row.restarts for row in board.rows) == 1
@@ -141,10 +136,8 @@ def test_workers_of_a_busy_torchserve_answer_and_of_a_lost_one_none(
     workers: list[subprocess.Popen[bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def check() -> None:
-        management = Management()
-        management.pids = [workers[0].pid, workers[1].pid]
+        management = Management([workers[0].pid, workers[1].pid])
         async with watching(tmp_path, management) as board:
-            await until(lambda: board.ready == 2)
             management.busy = True
             await management.asked_again()
             assert board.ready == 2
