@@ -19,6 +19,8 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[1]
 _AGAIN_S = 20
+# Python loses a Ctrl-C that comes between a prompt and the reading. Nobody presses it as soon after the prompt.
+_REACTION_S = 0.3
 # Ctrl-D, the end of the input.
 END = "\x04"
 _SEQUENCE = re.compile(r"\x1b\[([?0-9;]*)([A-Za-z])|\x1b\]8;[^\x1b]*\x1b\\")
@@ -148,7 +150,7 @@ def run_in_terminal(
     try:
         while time.monotonic() < deadline:
             if not select.select([leader], [], [], 1)[0]:
-                # Python loses Ctrl-C that comes between the prompt and the reading: a person presses it again.
+                # A machine may be too busy for that: a person presses it again.
                 if pressed and time.monotonic() > pressed + _AGAIN_S:
                     pressed = time.monotonic()
                     os.write(leader, b"\x03")
@@ -166,6 +168,7 @@ def run_in_terminal(
                 typed = waiting.pop(0)[1]
                 os.write(leader, typed.encode() if typed == END else f"{typed}\n".encode())
             if not pressed and interrupt_at(raw):
+                time.sleep(_REACTION_S)
                 pressed = time.monotonic()
                 os.write(leader, b"\x03")
         code = process.wait(timeout=max(1.0, deadline - time.monotonic()))

@@ -13,6 +13,9 @@ from pathlib import Path
 
 from pipeline.engine.artifacts import digest_bytes
 
+# What statements stand in.
+_HOLDERS = (ast.stmt, ast.excepthandler, ast.match_case)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
@@ -103,8 +106,7 @@ def collect(
                 continue
             content = path.read_bytes()
             files[path.relative_to(folder).as_posix()] = digest_bytes(content)
-            package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-            waiting.extend(_imports(content, package))
+            waiting.extend(_imports(content, ".".join(path.parent.relative_to(folder).parts)))
     return Sources(files=dict(sorted(files.items())), libraries=frozenset(libraries))
 
 
@@ -138,7 +140,7 @@ def _locate_any(top: str, folder: Path, within: Collection[str] | None) -> bool:
     return (within is None or top in within) and any(_locate(top, folder))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def _imports(content: bytes, package: str) -> tuple[str, ...]:
     """Dotted names that a source file imports; `from a import b` gives both `a` and `a.b`."""
     try:
@@ -146,7 +148,7 @@ def _imports(content: bytes, package: str) -> tuple[str, ...]:
     except SyntaxError:
         return ()
     names: list[str] = []
-    for node in _runtime_nodes(tree):
+    for node in _runtime_statements(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -158,10 +160,14 @@ def _imports(content: bytes, package: str) -> tuple[str, ...]:
     return tuple(name for name in names if name and name != "__future__")
 
 
-def _runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """Every node except those that only a type checker sees."""
-    for child in ast.iter_child_nodes(tree):
-        if isinstance(child, ast.If) and ast.unparse(child.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
-            continue
-        yield child
-        yield from _runtime_nodes(child)
+def _runtime_statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """Every statement except those that only a type checker sees, in order; expressions hold no statements."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            inner: list[ast.AST] = [*node.orelse]
+        else:
+            inner = [child for child in ast.iter_child_nodes(node) if isinstance(child, _HOLDERS)]
+        waiting.extend(reversed(inner))

@@ -90,7 +90,9 @@ def assert_comes_back(archive: Archive, server: ServerName, which: str, seconds:
         assert [line.startswith(words) for line, words in zip(lines, told, strict=True)] == [True] * len(told), lines
 
 
-@pytest.mark.parametrize(("server", "which"), [("asgi", "worker"), ("torchserve", "front")])
+@pytest.mark.parametrize(
+    ("server", "which"), [("asgi", "worker"), pytest.param("torchserve", "front", marks=pytest.mark.slow)]
+)
 @pytest.mark.usefixtures("soon")
 def test_a_stopped_process_is_replaced(archive: Archive, server: ServerName, which: str) -> None:
     assert_comes_back(archive, server, which, 30)

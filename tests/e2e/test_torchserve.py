@@ -157,6 +157,7 @@ def test_killed_in_the_foreground_it_takes_its_server_along(tmp_path: Path) -> N
     assert_nothing_left(state)
 
 
+@pytest.mark.slow
 def test_its_log_is_turned_over_before_it_is_large(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(configuration, "_LOG_BYTES", 2000)
     buffer = io.BytesIO()

@@ -111,6 +111,7 @@ def test_a_recipe_for_pictures_and_weights_of_ones_own_takes_them(project: Path)
     pipeline.train(project / "recipe.toml", run_dir=project / "run")
 
 
+@pytest.mark.slow
 def test_a_recipe_from_a_published_network(project: Path) -> None:
     recipe = load_recipe(written(project, *PUBLISHED, "--epochs", "1"))
     assert (recipe.model.name, recipe.model.weights) == ("torchvision:squeezenet1_1", None)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
 
 from pipeline.serving.front.board import Board
 from pipeline.serving.front.log import Events
-from pipeline.serving.front.plan import BOARD_FILE, REASON_FILE
+from pipeline.serving.front.plan import BOARD_FILE, REASON_FILE, Plan
 from tests.supervised import child, supervised
 
 # At each start it takes the next letter: at an R it is ready, and ends at once; at an N it ends before.
@@ -28,6 +30,16 @@ if letter == "R":
     time.sleep(0.2)
 sys.exit("gone")
 """
+# It is ready for a moment; the next one is ready after a second, and takes no connection.
+LATE = """
+import time
+from pathlib import Path
+from pipeline.serving.front.board import Board, WorkerState
+row = Board(Path("board")).rows[0]
+time.sleep(1 if row.restarts else 0)
+row.state = WorkerState.READY
+time.sleep(600 if row.restarts else 0.3)
+"""
 # It is ready and shows that it lives, for a second; then it does nothing more. The next one lives on.
 SILENT = """
 import time
@@ -43,11 +55,11 @@ time.sleep(600)
 """
 
 
-def until(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
+def until(condition: Callable[[], object], timeout_s: float = 30.0, *, pause_s: float = 0.02) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(pause_s)
 
 
 def test_a_worker_that_is_ready_now_and_then_is_started_again_and_again(tmp_path: Path) -> None:
@@ -75,6 +87,23 @@ def test_one_that_hangs_is_killed_and_started_again_with_one_line(tmp_path: Path
         assert Events(tmp_path).new() == [
             "worker 1 gave no sign of life for 1 s, and was killed; it is started again in 0.1 s"
         ]
+
+
+def test_who_is_told_that_a_worker_is_ready_is_not_answered_by_the_first_process(tmp_path: Path) -> None:
+    def ask() -> bytes:
+        with socket.create_connection(("127.0.0.1", plan.port), timeout=0.5) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            return connection.recv(100)
+
+    with supervised(tmp_path, [child("worker 1", LATE, rows=(0,))]):
+        plan = Plan.read(tmp_path)
+        board = Board(tmp_path / BOARD_FILE)
+        until(lambda: board.stood_in)
+        assert board.reached == 0
+        assert ask().startswith(b"HTTP/1.1 503 ")
+        until(lambda: board.reached, pause_s=0)
+        with pytest.raises(TimeoutError):
+            ask()
 
 
 def test_what_stood_still_together_with_its_server_does_not_hang(tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ def test_stages_are_shown_in_place_and_an_interrupted_build_leaves_a_clean_termi
     assert "data 0:00" not in text
 
 
+@pytest.mark.slow
 def test_a_terminal_that_cannot_move_its_cursor_gets_lines(built: Built, tmp_path: Path) -> None:
     arguments = build(built, tmp_path / "copy", "train.epochs=200")
     dumb = {"TERM": "dumb"}

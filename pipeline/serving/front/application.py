@@ -143,7 +143,7 @@ class Front:
 
     async def _readiness(self) -> Answer:
         """Say whether every worker is ready, and a golden answer right."""
-        ready, workers = self._board.ready, len(self._board.rows)
+        ready, workers = self._board.reached, len(self._board.rows)
         if ready == workers:
             when, right = self._proven
             if time.monotonic() - when > _PROOF_S:

@@ -25,6 +25,8 @@ _TIMES = _STATUS + len(STATUSES)
 _TIME_CELLS = len(BUCKETS) + 2  # one above the largest bound, and the sum
 CELLS = _TIMES + len(STEPS) * _TIME_CELLS
 _BYTES = struct.calcsize("d")
+# Before the rows: whether the first process answers for the workers.
+_HEAD = 1
 
 
 class WorkerState(IntEnum):
@@ -167,18 +169,30 @@ class Board:
         with path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), 0)
         self._cells = memoryview(self._map).cast("d")
-        count = len(self._cells) // CELLS
-        self.rows: Sequence[Row] = tuple(
-            Row(self._cells[index * CELLS : (index + 1) * CELLS]) for index in range(count)
-        )
+        starts = range(_HEAD, len(self._cells), CELLS)
+        self.rows: Sequence[Row] = tuple(Row(self._cells[start : start + CELLS]) for start in starts)
 
     @classmethod
     def create(cls, path: Path, workers: int) -> Board:
         """Make a board of empty rows."""
-        path.write_bytes(bytes(workers * CELLS * _BYTES))
+        path.write_bytes(bytes((_HEAD + workers * CELLS) * _BYTES))
         return cls(path)
 
     @property
     def ready(self) -> int:
         """Number of workers that are ready."""
         return sum(row.state is WorkerState.READY for row in self.rows)
+
+    @property
+    def stood_in(self) -> bool:
+        """Whether the first process answers for the workers, and may still do so for a moment after one is ready."""
+        return self._cells[0] != 0
+
+    @stood_in.setter
+    def stood_in(self, stood_in: bool) -> None:
+        self._cells[0] = float(stood_in)
+
+    @property
+    def reached(self) -> int:
+        """Number of workers that are ready and that every request reaches."""
+        return 0 if self.stood_in else self.ready

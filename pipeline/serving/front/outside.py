@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.engine.process import describe_signal
 from pipeline.errors import ServerError
 from pipeline.serving.door import Door
-from pipeline.serving.front.board import Board
+from pipeline.serving.front.board import Board, WorkerState
 from pipeline.serving.front.plan import BOARD_FILE, REASON_FILE
 from pipeline.serving.server import ServerState, Worker
 
@@ -28,14 +28,20 @@ def board_of(state: ServerState) -> Board:
 
 
 def workers_of(state: ServerState) -> tuple[Worker, ...]:
-    """Return the workers as the board describes them.
+    """Return the workers as the board describes them; one that requests do not reach yet counts as loading.
 
     Raises:
         ServerError: there is no board.
     """
+    board = board_of(state)
+    stood_in = board.stood_in
     return tuple(
-        Worker(name=str(place), pid=row.pid, status=row.state.name)
-        for place, row in enumerate(board_of(state).rows, start=1)
+        Worker(
+            name=str(place),
+            pid=row.pid,
+            status=(WorkerState.LOADING if stood_in and row.state is WorkerState.READY else row.state).name,
+        )
+        for place, row in enumerate(board.rows, start=1)
     )
 
 

@@ -224,9 +224,11 @@ class Supervisor:
             ready = self._note_who_is_ready()
             missing = not ready and self._proven
             if missing and not answers:
+                self._board.stood_in = True
                 self._unready.listen(self._listener)
             elif answers and not missing:
                 self._unready.ignore()
+                self._board.stood_in = False
             answers = missing
             await asyncio.sleep(_WATCH_S)
 

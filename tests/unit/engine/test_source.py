@@ -47,6 +47,27 @@ def test_what_only_a_type_checker_sees_does_not_count(tmp_path: Path) -> None:
     assert list(collect("a", tmp_path).files) == ["a.py"]
 
 
+def test_what_runs_in_its_place_counts(tmp_path: Path) -> None:
+    write(tmp_path, "a.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import b\nelse:\n    import c\n")
+    write(tmp_path, "b.py", "")
+    write(
+        tmp_path,
+        "c.py",
+        "match 1:\n    case 1:\n        try:\n            pass\n        except OSError:\n            import d\n",
+    )
+    write(tmp_path, "d.py", "")
+    assert list(collect("a", tmp_path).files) == ["a.py", "c.py", "d.py"]
+
+
+def test_imports_of_a_package_are_its_own_wherever_it_is_reached_from(tmp_path: Path) -> None:
+    write(tmp_path, "a.py", "import nets.blocks.conv\n")
+    write(tmp_path, "nets/__init__.py", "from . import norm\n")
+    write(tmp_path, "nets/norm.py", "")
+    write(tmp_path, "nets/blocks/__init__.py", "")
+    write(tmp_path, "nets/blocks/conv.py", "")
+    assert "nets/norm.py" in collect("a", tmp_path).files
+
+
 def test_a_loop_of_imports_ends(tmp_path: Path) -> None:
     write(tmp_path, "a.py", "import b\n")
     write(tmp_path, "b.py", "import a\n")
