@@ -39,11 +39,18 @@ def put_photos(folder: Path) -> None:
     folder.mkdir()
     for kind in PHOTOGRAPHED:
         for file in sorted((STAMPS / kind).glob("*.png")):
-            stamp = Image.open(file).convert("RGBA")
+            with Image.open(file) as opened:
+                stamp = opened.convert("RGBA")
             width, height = stamp.size
             photo = Image.new("RGB", (width + width // 3, height + height // 5), (225, 220, 200))
             photo.paste(stamp, (width // 6, height // 10), stamp)
             photo.save(folder / f"{kind.replace('/', '-')}-{file.stem}.jpg", quality=92)
+
+
+def elongation(photo: Path) -> float:
+    """The longer side of a photograph over its shorter one."""
+    with Image.open(photo) as opened:
+        return max(opened.size) / min(opened.size)
 
 
 def test_there_is_nothing_to_write_but_the_recipe() -> None:
@@ -59,10 +66,7 @@ def test_it_is_built_served_and_asked_as_the_page_says(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text(BLOCKS["recipe.toml"])
     shutil.copy(weights, tmp_path / WEIGHTS)
     put_photos(tmp_path / "photos")
-    photo = max(
-        (tmp_path / "photos").iterdir(), key=lambda file: max(Image.open(file).size) / min(Image.open(file).size)
-    )
-    shutil.copy(photo, tmp_path / "photo.jpg")
+    shutil.copy(max((tmp_path / "photos").iterdir(), key=elongation), tmp_path / "photo.jpg")
     settings = "--set measure.rounds=6 --set search.effort=off"
     commands = BLOCKS["mobilenet"].replace("build recipe.toml", f"build recipe.toml {settings}")
     commands = commands.replace("8080", str(port))
@@ -89,7 +93,7 @@ def torchvision_label(weights: Path, photo: Path) -> str:
     facts = get_weight("MobileNet_V2_Weights.IMAGENET1K_V1")
     network = mobilenet_v2().eval()
     network.load_state_dict(torch.load(weights, weights_only=True))
-    with torch.no_grad():
-        best = network(facts.transforms()(Image.open(photo)).unsqueeze(0)).argmax()
+    with torch.no_grad(), Image.open(photo) as opened:
+        best = network(facts.transforms()(opened).unsqueeze(0)).argmax()
     label: str = facts.meta["categories"][int(best)]
     return label
