@@ -16,7 +16,7 @@ from pipeline.candidates.choose import (
     is_calm,
 )
 from pipeline.candidates.report import CandidateReport
-from pipeline.measure.gain import MINIMUM_GAIN, speed_up
+from pipeline.measure.gain import MINIMUM_GAIN, beside_one, speed_up
 from pipeline.recipe.candidates import Goal
 from pipeline.recipe.limits import Budget
 from pipeline.tasks.quality import QualityReport
@@ -57,14 +57,14 @@ def why_not(reports: Sequence[CandidateReport], choice: Choice, *, goal: Goal, l
 
 def _refusal(quality: QualityReport, verdict: Verdict, limits: Budget) -> str:
     turned = (
-        f"turned {quality.confident_share:.2%} of all answers where float was sure; {limits.max_confident_flips:.2%} "
-        "allowed"
+        f"turned {quality.confident_share * 100:.2f} % of all answers where float was sure; "
+        f"{limits.max_confident_flips * 100:.2f} % allowed"
     )
     if verdict.text == OVERTURNS:
         return turned
     lost = (
-        f"lost {quality.drop * 100:.2f} points, perhaps {verdict.adjusted_drop_upper * 100:.2f} "
-        f"({verdict.confidence:.2%} sure); {limits.max_accuracy_drop * 100:.2f} allowed"
+        f"lost {quality.drop * 100:.2f} points, at most {verdict.adjusted_drop_upper * 100:.2f} "
+        f"({verdict.confidence * 100:.2f} % sure); {limits.max_accuracy_drop * 100:.2f} allowed"
     )
     more = "" if verdict.text == OVER else "; more examples might prove it"
     return f"{lost}{more}" if is_calm(quality, limits) else f"{lost}; and {turned}"
@@ -76,4 +76,5 @@ def _more(report: CandidateReport, best: CandidateReport, goal: Goal) -> str:
         return f"its file is {report.size / best.size:.2f} times as large as that of"
     size = 1 if goal == "latency" else max(timing.batch_size for timing in report.timings)
     ratio = speed_up(report.timing(size).rounds_ms, best.timing(size).rounds_ms)
-    return f"it takes {ratio.value:.2f} times as long ({ratio.low:.2f} to {ratio.high:.2f}) as"
+    low, high = beside_one(ratio.low), beside_one(ratio.high)
+    return f"it takes {ratio.value:.2f} times as long ({low} to {high}) as"

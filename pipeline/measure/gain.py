@@ -72,6 +72,12 @@ def estimate(rounds: Sequence[float]) -> Estimate:
     return Estimate(value=float(np.median(values)), low=low, high=high)
 
 
+def beside_one(ratio: float) -> str:
+    """Write a ratio with two decimals, or with as many as show on which side of 1 it lies."""
+    texts = (f"{ratio:.{decimals}f}" for decimals in range(2, 9))
+    return next((text for text in texts if float(text) != 1), "1.00")
+
+
 def speed_up(baseline_s: Sequence[float], candidate_s: Sequence[float]) -> Ratio:
     """The median over rounds of baseline time over candidate time.
 

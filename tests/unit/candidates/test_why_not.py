@@ -28,6 +28,16 @@ def test_a_slower_one_says_how_much_longer_it_takes() -> None:
     assert text == "inside its limits, but it takes 2.00 times as long (2.00 to 2.00) as slim.onnx.fp32"
 
 
+def test_an_interval_shows_on_which_side_of_1_it_ends() -> None:
+    fast, slow = candidate("slim", ms=0.5), candidate("thin", ms=0.55)
+    ratios = (1.004,) * 4 + (1.1,) * 5
+    rounds = tuple(ms * ratio for ms, ratio in zip(fast.timing(1).rounds_ms, ratios, strict=True))
+    alone, *others = slow.timings
+    slow = slow.model_copy(update={"timings": (alone.model_copy(update={"rounds_ms": rounds}), *others)})
+    text = reason("thin.onnx.fp32", fast, slow)
+    assert "(1.004 to 1.10)" in text, text
+
+
 def test_a_larger_one_says_how_much_larger_it_is() -> None:
     text = reason("float.onnx.fp32", candidate(size=5000), candidate("slim", size=1000), goal="size")
     assert text == "inside its limits, but its file is 5.00 times as large as that of slim.onnx.fp32"
@@ -60,11 +70,11 @@ def test_another_one_was_named() -> None:
             200,
             0,
             0,
-            r"lost 2.00 points, perhaps 2.2\d \(95.00% sure\); 1.00 allowed$",
+            r"lost 2.00 points, at most 2.2\d \(95.00 % sure\); 1.00 allowed$",
         ),
-        (90, 0, 0, r"lost 0.90 points, perhaps 1.0\d .*; 1.00 allowed; more examples might prove it$"),
-        (20, 20, 20, r"turned 0.20% of all answers where float was sure; 0.10% allowed$"),
-        (200, 0, 20, r"lost 2.00 points, .* allowed; and turned 0.20% of all answers"),
+        (90, 0, 0, r"lost 0.90 points, at most 1.0\d .*; 1.00 allowed; more examples might prove it$"),
+        (20, 20, 20, r"turned 0.20 % of all answers where float was sure; 0.10 % allowed$"),
+        (200, 0, 20, r"lost 2.00 points, .* allowed; and turned 0.20 % of all answers"),
     ],
 )
 def test_a_refusal_says_what_was_found_and_what_is_allowed(

@@ -97,12 +97,12 @@ def test_why_each_of_the_next_best_is_not_the_winner() -> None:
     )
     rows = [line for line in shown(result_of(*reports), 160) if ".onnx.fp32  " in line]
     assert [" ".join(row.split()) for row in rows] == [
-        "over.onnx.fp32 20.00x lost 3.00 points, perhaps 3.42 (99.00% sure); 1.00 allowed",
+        "over.onnx.fp32 20.00x lost 3.00 points, at most 3.42 (99.00 % sure); 1.00 allowed",
         (
-            "unsure.onnx.fp32 16.67x lost 0.90 points, perhaps 1.19 (99.00% sure); 1.00 allowed; more examples "
+            "unsure.onnx.fp32 16.67x lost 0.90 points, at most 1.19 (99.00 % sure); 1.00 allowed; more examples "
             "might prove it"
         ),
-        "turning.onnx.fp32 14.29x turned 0.50% of all answers where float was sure; 0.10% allowed",
+        "turning.onnx.fp32 14.29x turned 0.50 % of all answers where float was sure; 0.10 % allowed",
     ]
     rows = [line for line in shown(result_of(FLOAT, SLIM, candidate("slow", ms=0.5)), 160) if ".onnx.fp32  " in line]
     assert rows[0].endswith(
