@@ -17,7 +17,6 @@ from pipeline.candidates.contest import contestants
 from pipeline.candidates.report import CandidateReport
 from pipeline.measure.gain import MINIMUM_GAIN
 from pipeline.pages.report.document import (
-    Axis,
     Bin,
     Calibration,
     Confusion,
@@ -27,16 +26,14 @@ from pipeline.pages.report.document import (
     Example,
     KeyFigure,
     Panel,
-    Point,
     Proofs,
     ReportDocument,
-    Rival,
     Snippet,
-    TradeOff,
     Training,
     Verdict,
 )
 from pipeline.pages.report.table import Cell, Column, Row, State, Table
+from pipeline.pages.report.trade_off import Axis, Point, Rival, TradeOff
 from pipeline.recipe.candidates import Goal
 from pipeline.recipe.limits import Budget
 from pipeline.serving.encoding import encode_png
@@ -111,22 +108,26 @@ def document(text: str = "class") -> ReportDocument:
             sentences=(f"The build chose {text}.", "It lost nothing."),
             warnings=(f"But {text}.",),
             figures=(KeyFigure(name="Model file", value="3 kB", detail=f"float: {text}"),),
+            notes=(f"Chosen by {text}.",),
         ),
         trade_off=drawn,
         candidates=Table(
             caption="Candidates",
             columns=(Column(name="candidate"), Column(name="why"), Column(name="ms", numeric=True, meaning="time")),
+            sorted_by=2,
+            notes=(f"Of {text}.",),
+            terms={text: f"made of {text}"},
             rows=tuple(
                 Row(
                     name=point.name,
                     state=point.state,
                     cells=(
                         Cell(text=point.name),
-                        Cell(text=text),
+                        Cell(text=text, details=text),
                         Cell(text=f"{drawn.axes[0].costs[point.name][0]}", value=drawn.axes[0].costs[point.name][0]),
                     ),
                 )
-                for point in drawn.points
+                for point in sorted(drawn.points, key=lambda point: drawn.axes[0].costs[point.name][0])
             ),
         ),
         proofs=Proofs(

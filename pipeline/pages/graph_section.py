@@ -20,17 +20,18 @@ from pipeline.visible import visible
 _MOST_ROWS = 250
 
 
-def graph_section(comparison: GraphComparison) -> str:
+def graph_section(comparison: GraphComparison, *, beside: Sequence[str] = ()) -> str:
     """Write the section `<section id="graph">`, with its own style and no script.
 
     Args:
         comparison: two files; names in them may be anybody's, and are escaped.
+        beside: sentences on what the comparison itself does not know, which are escaped too.
 
     Returns:
         HTML, as part of a page of any encoding that holds Unicode.
     """
     before, after = comparison.before, comparison.after
-    says = "".join(f"<li>{_text(sentence)}</li>" for sentence in summary(comparison))
+    says = "".join(f"<li>{_text(sentence)}</li>" for sentence in (*summary(comparison), *beside))
     return (
         f'<section id="graph" aria-labelledby="graph-title">\n<style>{STYLE}</style>\n'
         '<h2 id="graph-title">The graph, before and after</h2>\n'
@@ -47,7 +48,8 @@ def _caption(comparison: GraphComparison) -> str:
     inputs = f" Outputs were compared on {comparison.inputs}." if comparison.inputs else ""
     return (
         "Each row is a layer under the name of its module; both files have the same order. A shape is that of the "
-        f"layer's output for one example, and compute is its share of multiply-adds.{inputs}"
+        "layer's output for one example, and compute is its share of multiply-adds. A bar on the left marks a layer "
+        f"that changed; in another colour, the first one that differs.{inputs}"
     )
 
 
@@ -82,7 +84,7 @@ def _gathered(rows: Sequence[LayerRow]) -> list[str]:
     kinds = dict.fromkeys(change.kind for row in rows for change in row.changes)
     changed = f"changed: {', '.join(kinds)}" if kinds else "without change"
     names = rows[0].name if len(rows) == 1 else f"{rows[0].name} to {rows[-1].name}"
-    text = f"{len(rows)} more, {names}, {changed}; each is in graph.json"
+    text = f"{len(rows)} more, {names}, {changed}; each is in graph.json in the run directory"
     return [f'<tr role="row"><td role="cell" class="g-more g-quiet" colspan="5">{_text(text)}</td></tr>\n']
 
 
@@ -90,10 +92,12 @@ def _row(comparison: GraphComparison, row: LayerRow) -> str:
     kind = " ".join(["g-row", *(["g-changed"] if row.changes else []), *(["g-first"] if row.first else [])])
     flag = '<span class="g-flag">First difference</span>' if row.first else ""
     changes = "".join(
-        f'<li class="g-{change.kind}">{_text(change.words[:1].upper() + change.words[1:])}</li>'
+        f'<li><span class="g-{change.kind}">{_text(change.words[:1].upper() + change.words[1:])}</span></li>'
         for change in row.changes
     )
-    what = f'<ul class="g-changes">{changes}</ul>' if changes else f'<span class="g-quiet">{_unchanged(row)}</span>'
+    what = (
+        f'<ul class="g-changes">{changes}</ul>' if changes else f'<span class="g-quiet">{_text(_unchanged(row))}</span>'
+    )
     return (
         f'<tr role="row" class="{kind}"><th role="rowheader" scope="row"><span class="g-name">{_text(row.name)}</span>'
         f"{flag}</th>{_side(comparison, row, 'before')}{_side(comparison, row, 'after')}"
@@ -102,8 +106,11 @@ def _row(comparison: GraphComparison, row: LayerRow) -> str:
 
 
 def _unchanged(row: LayerRow) -> str:
-    same = row.before is None or row.after is None or row.before.shape == row.after.shape
-    return "the same" if same else "the same, on another shape"
+    if row.before is None or row.after is None:
+        return "the same"
+    words = "the same" if row.before.shape == row.after.shape else "the same, on another shape"
+    host = row.before.timed_with
+    return f"{words}; in both files one node with {host} when run" if host and host == row.after.timed_with else words
 
 
 def _side(comparison: GraphComparison, row: LayerRow, side: Side) -> str:
@@ -136,8 +143,9 @@ def _time(layer: LayerSide, file: GraphFile) -> str:
 
 def _difference(row: LayerRow) -> str:
     if row.largest_difference is None:
-        none = " g-none" if not row.difference_note else ""
-        text = f"not compared: {row.difference_note}" if row.difference_note else ""
+        # Of a layer that one file lacks there is nothing to compare.
+        note = row.difference_note if row.before is not None and row.after is not None else ""
+        none, text = ("", f"not compared: {note}") if note else (" g-none", "")
         return f'<td role="cell" class="g-difference g-quiet{none}">{_text(text)}</td>'
     of = f", where values reach {row.largest_value:.3g}" if row.largest_value else ""
     text = "0: the very same" if row.largest_difference == 0 else f"{row.largest_difference:.2g}{of}"

@@ -37,10 +37,12 @@ STYLE = """
 #graph tr.g-changed > th { border-left-color: var(--g-form); }
 #graph tr.g-first > th { border-left-color: var(--g-mark); }
 #graph .g-changes { margin: 0; padding: 0; list-style: none; }
-#graph .g-changes li, #graph .g-flag {
-  display: table; margin: 0 0 .3rem; padding: .1rem .45rem; border-radius: .35rem; font-size: .85rem; font-weight: 600;
+#graph .g-changes li { margin: 0 0 .3rem; }
+#graph .g-changes span, #graph .g-flag {
+  padding: .1rem .45rem; border-radius: .35rem; font-size: .85rem; font-weight: 600;
+  -webkit-box-decoration-break: clone; box-decoration-break: clone;
 }
-#graph .g-flag { margin: .3rem 0 0; background: var(--g-mark-back); color: var(--g-mark); }
+#graph .g-flag { display: table; margin: .3rem 0 0; background: var(--g-mark-back); color: var(--g-mark); }
 #graph .g-narrowed, #graph .g-widened, #graph .g-replaced { background: var(--g-form-back); color: var(--g-form); }
 #graph .g-removed, #graph .g-added, #graph .g-fused { background: var(--g-less-back); color: var(--g-less); }
 #graph .g-quantized, #graph .g-reformatted, #graph .g-weights {
@@ -80,7 +82,7 @@ STYLE = """
     --g-form: #000; --g-less: #000; --g-number: #000; --g-mark: #000;
     --g-form-back: #fff; --g-less-back: #fff; --g-number-back: #fff; --g-mark-back: #fff;
   }
-  #graph .g-changes li, #graph .g-flag { border: 1px solid #666; }
+  #graph .g-changes span, #graph .g-flag { border: 1px solid #666; }
   #graph .g-track, #graph .g-bar { print-color-adjust: exact; }
   #graph tr { break-inside: avoid; }
   #graph thead { display: table-header-group; }

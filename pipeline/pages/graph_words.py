@@ -15,7 +15,7 @@ from pipeline.inspection.graph_comparison import (
 )
 
 # A sentence names at most so many layers.
-_NAMED = 4
+_NAMED = 8
 _LARGEST_TIMES = 3
 _DONE: dict[ChangeKind, str] = {
     "removed": "removed",
@@ -88,7 +88,10 @@ def _changes(comparison: GraphComparison) -> str:
             parts.append(f"{len(names)} {done} ({_names(names)})")
     if not parts:
         return f"All {len(comparison.rows)} layers have the same form."
-    return f"Of {len(comparison.rows)} layers: {'; '.join(parts)}."
+    same = [row.name for row in comparison.rows if not row.changes]
+    if same:
+        parts.append(f"{len(same)} unchanged ({_names(same)})")
+    return f"Of {len(comparison.rows)} layers, of which one may count more than once: {'; '.join(parts)}."
 
 
 def _parting(comparison: GraphComparison) -> list[str]:
@@ -128,8 +131,9 @@ def _times(comparison: GraphComparison) -> list[str]:
             sentences.append(f"Where the time {verb}: {_largest(comparison.rows, side)}; {_call(file)}.")
     if comparison.before.time is not None or comparison.after.time is not None:
         sentences.append(
-            "Times are shares of the sum that ONNX Runtime's profiler reports, scaled to a call without it: the "
-            "profiler costs more than a small layer does."
+            "Times are shares of the sum that ONNX Runtime's profiler reports, scaled to a call without it, because "
+            "the profiler's overhead exceeds a small layer's time. They come from a run of their own, so that calls "
+            "may take longer or shorter here than elsewhere."
         )
     return sentences
 

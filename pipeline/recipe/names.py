@@ -40,6 +40,9 @@ PUBLISHED = rf"^({'|'.join(PUBLISHERS)}):[A-Za-z0-9][\w.-]*$"
 FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 # Prefix of the names of networks that a search makes; the number behind it is the network's cost in percent of float's.
 SLIM = "slim"
+SLIM_LEGEND = (
+    f"{SLIM}NN: made by the search; NN is its cost, as the search reckons it, in percent of the float network's."
+)
 
 
 def is_search_name(name: str) -> bool:

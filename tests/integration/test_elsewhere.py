@@ -23,6 +23,7 @@ from pipeline._handlers.onnx_runtime_import import import_onnx_runtime
 from pipeline._handlers.task_answers import TaskName
 from pipeline.commands.report_page.elsewhere import elsewhere_of
 from pipeline.data.dataset import read_info
+from pipeline.serving.encoding import encode_png
 from tests.example_build import Built
 from tests.served_models import GREY, LABELS, build_archive
 from tests.several_outputs import PICTURES, SPECS, pictures, several, written
@@ -64,6 +65,10 @@ def test_the_code_of_a_report_runs_on_its_archive(
     snippets = {snippet.name: snippet.code for snippet in elsewhere_of(archive)}
     said = run_python(snippets["Python, without this package"], archive.path.parent)
     assert said in archive.serving.labels if task == "classification" else re.fullmatch(r"\[.*\]", said)
+    archive.path.parent.joinpath("picture.png").write_bytes(encode_png(np.full((1, 40, 30), 200, np.uint8)))
+    both = "\n".join(snippets[name] for name in ("Python, without this package", "One example of your own, in Python"))
+    *_, own = run_python(both, archive.path.parent).splitlines()
+    assert own in archive.serving.labels if task == "classification" else "[" in own
     taken = subprocess.run(
         ["bash", "-euc", snippets["Take the file out"]], cwd=archive.path.parent, capture_output=True, check=False
     )

@@ -28,6 +28,7 @@ from pipeline.commands.report import report_archive
 from pipeline.commands.report_page.run import report_of_run
 from pipeline.engine.manifest import read_manifest
 from pipeline.errors import DataError, FileError, UsageError
+from pipeline.measure.host import cpu_model
 from tests.example_build import Built
 from tests.report_documents import shown
 from tests.reporters import Lines
@@ -113,12 +114,27 @@ def test_a_build_leaves_the_page_of_its_report(built: Built) -> None:
     assert f"{result.test.examples:,} test examples" in second
     names = [row["name"] for row in page["candidates"]["rows"]]
     assert sorted(names) == sorted([*(row.report.name for row in result.candidates), *_names(result.unproven)])
-    assert names[0] == result.selected
+    assert names[: len(result.candidates)] == sorted(
+        (row.report.name for row in result.candidates), key=_milliseconds(result).__getitem__
+    )
+    assert page["candidates"]["columns"][page["candidates"]["sorted_by"]]["name"] == "ms at 1"
+    tried = len(result.candidates) + len(result.unproven)
+    assert page["candidates"]["notes"][0].startswith(f"{tried} candidates tried: ")
+    assert {row.report.variant for row in result.candidates} <= page["candidates"]["terms"].keys()
+    runner_up, rule, *_, clocks = page["verdict"]["notes"]
+    assert runner_up.startswith("The runner-up is ")
+    assert "the fastest one at one example a call wins" in rule
+    assert "medians of paired rounds" in clocks
+    assert cpu_model() in clocks
     assert all(row["cells"][1]["text"].endswith(".") for row in page["candidates"]["rows"])
     assert page["training"]["epochs"] == [1, 2, 3]
     assert {digest["value"] for digest in page["digests"]} >= {result.archive_sha256}
     assert page["absent"].keys() <= {"graph", "disagreements"}
     assert str(built.run_dir.parent) not in (built.run_dir / "report.html").read_text(encoding="utf-8")
+
+
+def _milliseconds(result: pipeline.BuildResult) -> dict[str, float]:
+    return {row.report.name: row.report.timing(1).median_ms for row in result.candidates}
 
 
 def _names(rows: Sequence[Unproven]) -> list[str]:

@@ -18,7 +18,7 @@ from pipeline.candidates.choose import WITHIN
 from pipeline.cli.render.decisions import decision_legend, decision_table, figure_table, figures_line, points
 from pipeline.cli.render.metric_tables import draw_metrics
 from pipeline.cli.render.plain_console import PIPE_WIDTH, plain_console
-from pipeline.recipe.names import SLIM
+from pipeline.recipe.names import SLIM_LEGEND
 from pipeline.visible import visible
 
 if TYPE_CHECKING:
@@ -173,9 +173,6 @@ def unproven_lines(rows: Sequence[Unproven]) -> list[str]:
 UNLABELLED = (
     "The data have no labels. Every figure of quality says how far decisions agree with float's, and none how often "
     "they are right."
-)
-SLIM_LEGEND = (
-    f"{SLIM}NN: made by the search; NN is its cost, as the search reckons it, in percent of the float network's."
 )
 
 

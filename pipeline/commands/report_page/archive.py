@@ -12,20 +12,13 @@ from pipeline.candidates.choose import LOSSLESS, OVERTURNS, WITHIN
 from pipeline.candidates.spec import FLOAT_NAMES
 from pipeline.commands.report_page.digests import digests_of
 from pipeline.commands.report_page.elsewhere import elsewhere_of
+from pipeline.commands.report_page.rows import unproven_row
 from pipeline.commands.report_page.words import file_size, percent, points, times
 from pipeline.errors import FileError
 from pipeline.measure.gain import MINIMUM_GAIN
-from pipeline.pages.report.document import (
-    Axis,
-    KeyFigure,
-    Point,
-    Proofs,
-    ReportDocument,
-    SectionName,
-    TradeOff,
-    Verdict,
-)
+from pipeline.pages.report.document import KeyFigure, Proofs, ReportDocument, SectionName, Verdict
 from pipeline.pages.report.table import Cell, Column, Row, State, Table
+from pipeline.pages.report.trade_off import Axis, Point, TradeOff
 
 _ABSENT: Final[dict[SectionName, str]] = {
     "trade-off": "An archive holds no timings and not the number of candidates that were compared, so that only sizes "
@@ -152,12 +145,15 @@ def _candidates(evidence: Evidence) -> Table:
         columns=(
             Column(name="candidate"),
             Column(name="why it is not the winner"),
-            Column(name=metric, numeric=True, meaning="on validation"),
+            Column(name=f"{metric} (validation)", numeric=True),
             Column(name="drop", numeric=True),
             Column(name="at most", numeric=True, meaning="bound of the drop, of this candidate alone"),
             Column(name="kB", numeric=True, meaning="size of the model file"),
         ),
-        rows=(*sorted(_rows(evidence), key=lambda row: row.state != "chosen"), *_unproven(evidence)),
+        rows=(
+            *sorted(_rows(evidence), key=lambda row: row.state != "chosen"),
+            *(unproven_row(row, columns=6) for row in evidence.unproven),
+        ),
     )
 
 
@@ -180,19 +176,6 @@ def _rows(evidence: Evidence) -> Iterator[Row]:
                 Cell(text=points(drop), value=drop),
                 Cell(text=points(bound), value=bound),
                 Cell(text=f"{row.size / 1e3:,.0f}", value=float(row.size)),
-            ),
-        )
-
-
-def _unproven(evidence: Evidence) -> Iterator[Row]:
-    for row in evidence.unproven:
-        yield Row(
-            name=row.name,
-            state="unproven",
-            cells=(
-                Cell(text=row.name),
-                Cell(text=f"{row.verdict[:1].upper()}{row.verdict[1:]}: {row.reason}."),
-                *(Cell(text="-") for _ in range(4)),
             ),
         )
 
@@ -243,7 +226,7 @@ def _proofs(evidence: Evidence) -> Proofs:
 def _same_model(packed: CandidateEvidence) -> str:
     parity = packed.parity
     return (
-        f"Same model: the file was held against {parity.reference}; the largest difference is "
+        f"Same answers: the file was held against {parity.reference}; the largest difference is "
         f"{parity.max_absolute:.2g}, and {parity.limit:.2g} is allowed where it came closest."
     )
 

@@ -19,9 +19,13 @@ def digests_of(archive: Archive, evidence: Evidence) -> tuple[Digest, ...]:
 
 def _digests(archive: Archive, evidence: Evidence) -> Iterator[Digest]:
     serving = archive.serving
-    yield Digest(name=f"archive {archive.path.name}, the file", value=archive.sha256)
-    yield Digest(name="archive, as every answer names it", value=archive.digest)
-    yield Digest(name=f"model file {serving.runtime.file}", value=evidence.packed.sha256)
+    contents = "every answer names it, and pipeline verify --digest takes it"
+    yield Digest(name=f"file {archive.path.name} (sha256sum gives it)", value=archive.sha256)
+    yield Digest(
+        name=f"contents of {archive.path.name} ({contents})",
+        value=archive.digest,
+    )
+    yield Digest(name=f"model file {serving.runtime.file} in it (sha256sum gives it)", value=evidence.packed.sha256)
     yield Digest(name="weights of the float network", value=evidence.weights_sha256)
     for name, digest in evidence.files.items():
         if digest != _NONE:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from PIL import Image
 
 from pipeline._handlers.columns import table_rows
 from pipeline._handlers.description import Serving
+from pipeline._handlers.task_answers import TaskName
 from pipeline.commands.report_page.answer_words import answer_words, right_words
 from pipeline.commands.report_page.answers import Compared
 from pipeline.commands.report_page.words import points
@@ -46,22 +48,50 @@ def disagreements_of(compared: Compared, serving: Serving, *, shown: ReportedExa
     sentences = [_counts(compared, places, drops)]
     if shown == "none":
         sentences.append(
-            "The recipe keeps examples out of this page: by report.examples, or by a golden batch of other inputs."
+            "The recipe keeps examples out of this page: by `examples` in its section [report], or by a golden batch "
+            "of other inputs."
         )
         return Disagreements(sentences=tuple(sentences))
     groups, order = _grouped(compared, places, scores, of_float)
     examples = _examples(compared, serving, order, drops)
     if examples:
         sentences.append(
-            f"This page holds validation data: {len(examples)} of these examples"
-            f'{", the class that lost most first" if any(groups) else ""}. report.examples = "none" leaves them out.'
+            f"This page holds validation data: {_shown(compared, examples, grouped=any(groups))}. The recipe leaves "
+            'them out with examples = "none" in its section [report].'
         )
     kept = {example.group for example in examples}
     return Disagreements(
         sentences=tuple(sentences),
         groups={name: words for name, words in groups.items() if name in kept},
         examples=tuple(examples),
+        truth=_truth(compared.task.name),
     )
+
+
+def _shown(compared: Compared, examples: Sequence[Example], *, grouped: bool) -> str:
+    """Say how many examples are shown, and that they are no fair sample."""
+    text = f"{len(examples)} of these examples{', the class that lost most first' if grouped else ''}"
+    if not compared.labelled:
+        return text
+    better = Counter(example.better for example in examples)
+    within = " within a class" if grouped else ""
+    return (
+        f"{text}, and{within} those first where the winner lost most, so that they are no fair sample: float's answer "
+        f"is better on {better['float']} of them, the winner's on {better['winner']}, and on {better['']} neither"
+    )
+
+
+def _truth(task: TaskName) -> str:
+    """What the right answer to an example is called."""
+    match task:
+        case "classification":
+            return "true class"
+        case "multi-label":
+            return "true labels"
+        case "regression" | "outputs":
+            return "true values"
+        case _:
+            assert_never(task)
 
 
 def _counts(compared: Compared, places: NDArray[np.int64], drops: NDArray[np.float64]) -> str:

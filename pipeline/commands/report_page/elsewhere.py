@@ -13,6 +13,7 @@ from typing import assert_never
 from pipeline._handlers.description import Serving
 from pipeline._handlers.runtimes import RuntimeKind
 from pipeline.archive.mar import Archive
+from pipeline.commands.report_page.own_example import own_example
 from pipeline.pages.report.document import Snippet
 
 
@@ -60,7 +61,8 @@ def _snippets(archive: Archive) -> Iterator[Snippet]:
     quoted = shlex.quote(name)
     yield Snippet(
         name="Serve it over HTTP",
-        text="With this package, which replays the golden inputs before it takes a request.",
+        text=f"With the package pipeline, beside {name}, the archive that the build made. The server replays the "
+        "archive's golden inputs (examples that were packed with their answers) before it takes a request.",
         code=f"pipeline verify {quoted} --digest {archive.digest}\npipeline serve {quoted} --detach --port 8080\n"
         f"{_ask(serving)}\npipeline stop --port 8080\n",
     )
@@ -68,9 +70,11 @@ def _snippets(archive: Archive) -> Iterator[Snippet]:
     needs = _PYTHON[kind].needs
     yield Snippet(
         name="Python, without this package",
-        text=f"{needs}. It replays the golden inputs of the archive: raw values in, preprocessing is in the file.",
+        text=f"{needs}. It replays the golden inputs, which are examples that the archive holds with their answers: "
+        "raw values in, preprocessing is in the file.",
         code=_python(serving, name),
     )
+    yield own_example(serving)
     yield Snippet(
         name="Take the file out",
         text="An archive is a zip. serving.json names inputs, labels and what the outputs are.",
@@ -81,7 +85,7 @@ def _snippets(archive: Archive) -> Iterator[Snippet]:
         yield Snippet(
             name="C++, with ONNX Runtime",
             text="Raw values of one example on standard input, the outputs on standard output. Java, Triton and KServe "
-            "are in docs/elsewhere.md.",
+            "are in the package's documentation, on its page elsewhere.md.",
             code=code,
         )
 

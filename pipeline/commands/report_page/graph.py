@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pipeline.commands.build_result import BuildResult
 from pipeline.engine.documents import read_document
 from pipeline.errors import FileError
@@ -25,4 +27,18 @@ def graph_of(result: BuildResult) -> str:
         raise FileError(
             f"{GRAPH_NAME}: expected {result.baseline} and {result.selected} as they are, found other files"
         )
-    return graph_section(comparison)
+    return graph_section(comparison, beside=tuple(_beside(result)))
+
+
+def _beside(result: BuildResult) -> Iterator[str]:
+    """Say what the layers of the winner mean for its decisions, and which of them a pass left in float."""
+    report = next(row.report for row in result.candidates if row.selected)
+    if report.lossy:
+        yield (
+            "A smaller or quantized network answers with other numbers, so outputs differ; what counts is how many "
+            f"decisions change: {report.quality.flips:,} of {report.quality.examples:,} on validation."
+        )
+    for step in report.passes:
+        kept = step.settings.get("keep")
+        if kept and isinstance(kept, (list, tuple)):
+            yield f"The pass {step.kind} was told to leave in float: {', '.join(map(str, kept))}."

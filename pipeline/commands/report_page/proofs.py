@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.unproven import CandidateList
@@ -27,18 +27,24 @@ def proofs_of(result: BuildResult, *, listed: CandidateList, smoke: SmokeReport 
     sentences = [*_parity(winner.report), *_quality(result, winner, listed)]
     if smoke is not None:
         sentences.append(_served(smoke, labelled=result.labelled))
-    return Proofs(sentences=tuple(sentences), empty=tuple(_empty(result)), table=_table(result))
+    empty = tuple(_empty(result))
+    if not empty:
+        sentences.append("Proofs that say nothing: none.")
+    not_proven = ", ".join(row.name for row in result.unproven)
+    sentences.append(f"Candidates that are not proven, and cannot be chosen: {not_proven or 'none'}.")
+    return Proofs(sentences=tuple(sentences), empty=empty, table=_table(result))
 
 
 def _parity(report: CandidateReport) -> Iterator[str]:
     parity = report.parity
     yield (
-        f"Same model: the file was held against {parity.reference} in {counted(parity.checks, 'comparison')} on real "
+        f"Same answers: the file was held against {parity.reference} in {counted(parity.checks, 'comparison')} on real "
         f"and made-up inputs, alone and in batches. The difference that came closest to its limit is "
         f"{parity.nearest:.2g} of {parity.limit:.2g} allowed; decisions were the same in "
         f"{percent(parity.argmax_agreement)}."
     )
-    yield f"It was run {'; '.join(parity.runs)}."
+    yield _shown_by(report)
+    yield f"The file was run {_listed(parity.runs)}."
     for run, reason in parity.not_run.items():
         yield f"It was not run {run}: {reason}."
     if parity.batch_invariant:
@@ -47,6 +53,20 @@ def _parity(report: CandidateReport) -> Iterator[str]:
         allowed = report.runtime.allow_batch_variant
         served = "in batches all the same, because the recipe allows it" if allowed else "one by one"
         yield f"The answer to an example depends on the rest of its batch, so it is served {served}."
+
+
+def _shown_by(report: CandidateReport) -> str:
+    """Say what parity is a proof of, and what it is none of."""
+    if not report.lossy:
+        return "So the file answers as the float network does, within rounding."
+    return (
+        "So nothing was lost on the way from the smaller network to the file as it is served. How far it answers "
+        "otherwise than the float network is another question, which the figures of quality below answer."
+    )
+
+
+def _listed(runs: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(runs[:-1]), runs[-1]) if part)
 
 
 def _quality(result: BuildResult, winner: Row, listed: CandidateList) -> Iterator[str]:
@@ -58,10 +78,10 @@ def _quality(result: BuildResult, winner: Row, listed: CandidateList) -> Iterato
     yield (
         f"Quality on validation: held against {against}, on {quality.examples:,} examples, it loses "
         f"{points(quality.drop)} points of {result.drop_name}, and with {percent(verdict.confidence)} confidence no "
-        f"more than {points(verdict.adjusted_drop_upper)}. So sure is each bound that all bounds of the "
-        f"{counted(listed.compared, 'candidate')} compared hold together with 95 %."
+        f"more than {points(verdict.adjusted_drop_upper)}. Each bound holds with {percent(verdict.confidence)}, so "
+        f"that all {listed.compared} hold together with 95 %."
     )
-    decided = f"{quality.flips:,} decisions are others than float's"
+    decided = f"{quality.flips:,} decisions differ from float's"
     if quality.confident_flips is not None:
         decided += (
             f", {quality.confident_flips:,} of them where float was sure ({percent(quality.confident_share)} of all "

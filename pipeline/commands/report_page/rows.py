@@ -4,31 +4,69 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.candidates.unproven import NOT_PROVEN
+from pipeline.archive.evidence.document import UnprovenEvidence
+from pipeline.candidates.unproven import NOT_PROVEN, CandidateList, Unproven
 from pipeline.commands.build_result import BuildResult
+from pipeline.commands.report_page.glossary import how_names_read, names_of
 from pipeline.commands.report_page.trade_off import state_of
-from pipeline.commands.report_page.words import points, times
+from pipeline.commands.report_page.words import counted, percent, points, times
 from pipeline.pages.report.table import Cell, Column, Row, Table
 
 
-def candidates_of(result: BuildResult) -> Table:
-    """Make the table of what a build ended with."""
+def candidates_of(result: BuildResult, listed: CandidateList) -> Table:
+    """Make the table of what a build ended with, sorted by the goal of the recipe.
+
+    Args:
+        result: what the build ended with.
+        listed: all candidates that were tried.
+    """
     sizes = [timing.batch_size for timing in result.candidates[0].report.timings]
-    rows = _with_figures(result, sizes)
     columns = (
         Column(name="candidate"),
         Column(name="why it is not the winner"),
-        Column(name=result.metric, numeric=True, meaning="on validation"),
+        Column(name=f"{result.metric} (validation)", numeric=True),
         Column(name="drop", numeric=True, meaning=f"points of {result.drop_name} lost on validation"),
         Column(name="at most", numeric=True, meaning="bound of the drop that is held against the budget"),
         Column(name="kB", numeric=True, meaning="size of the model file"),
         *(Column(name=f"ms at {size}", numeric=True, meaning=f"milliseconds a call of {size}") for size in sizes),
-        Column(name="times float", numeric=True, meaning="times as fast as the float file, one example at a time"),
+        Column(name="speed, x float", numeric=True, meaning="times as fast as the float file, one example at a time"),
+    )
+    names = [column.name for column in columns]
+    place = names.index(
+        {"latency": f"ms at {min(sizes)}", "throughput": f"ms at {max(sizes)}", "size": "kB"}[result.goal]
     )
     return Table(
         caption=f"Drop: points of {result.drop_name} lost on validation; at most: what the budget is held against.",
         columns=columns,
-        rows=(*sorted(rows, key=lambda row: row.state != "chosen"), *_unproven(result, len(columns))),
+        rows=(
+            *sorted(_with_figures(result, sizes), key=lambda row: row.cells[place].value or 0.0),
+            *(unproven_row(row, columns=len(columns)) for row in result.unproven),
+        ),
+        sorted_by=place,
+        notes=(_counts(result, listed), how_names_read(result)),
+        terms=names_of(result),
+    )
+
+
+def _counts(result: BuildResult, listed: CandidateList) -> str:
+    """Say how many candidates were tried, how many are proven and measured, and for how many bounds are adjusted."""
+    proven, others = len(result.candidates), result.unproven
+    text = f"{counted(proven + len(others), 'candidate')} tried: "
+    if others:
+        names = ", ".join(row.name for row in others)
+        text += f"{proven} proven, measured and drawn above; {len(others)} not ({names})."
+    else:
+        text += "all proven, measured and drawn above."
+    if not listed.compared:
+        return text
+    made = [row.report.variant for row in result.candidates if row.report.lossy]
+    made += [row.variant for row in others if row.lossy and row.variant in (listed.searched or ())]
+    planned = listed.compared - len(made)
+    more = f", {planned} of which the search planned and did not make" if planned > 0 and listed.searched else ""
+    bound = percent(result.candidates[0].verdict.confidence)
+    return (
+        f"{text} {counted(listed.compared, 'lossy candidate')} could have been chosen{more}: each bound holds with "
+        f"{bound}, so that all of them hold together with 95 %."
     )
 
 
@@ -58,14 +96,16 @@ def _with_figures(result: BuildResult, sizes: list[int]) -> Iterator[Row]:
         )
 
 
-def _unproven(result: BuildResult, columns: int) -> Iterator[Row]:
-    for row in result.unproven:
-        yield Row(
-            name=row.name,
-            state="unproven",
-            cells=(
-                Cell(text=row.name),
-                Cell(text=f"It {'was not proven' if row.verdict == NOT_PROVEN else row.verdict}: {row.reason}."),
-                *(Cell(text="-") for _ in range(columns - 2)),
-            ),
-        )
+def unproven_row(row: Unproven | UnprovenEvidence, *, columns: int) -> Row:
+    """Make the row of a candidate without figures: a sentence, and the reason in full where a reader asks for it."""
+    if row.verdict != NOT_PROVEN:
+        cell = Cell(text=f"It {row.verdict}: {row.reason}.")
+    else:
+        brief = f" ({row.brief})" if row.brief else ""
+        text = f"It was not proven to be the same model as its source{brief}, so it cannot be chosen."
+        cell = Cell(text=text, details=f"{row.reason}.")
+    return Row(
+        name=row.name,
+        state="unproven",
+        cells=(Cell(text=row.name), cell, *(Cell(text="-") for _ in range(columns - 2))),
+    )

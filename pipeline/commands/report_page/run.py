@@ -84,9 +84,9 @@ def report_of_run(result: BuildResult, manifest: Manifest) -> RunReport:
     document = ReportDocument(
         name=result.recipe,
         source=f"What a build made of the recipe {result.recipe}, from all that was measured.",
-        verdict=verdict_of(result),
+        verdict=verdict_of(result, listed=listed, named=named, processor=_processor(manifest)),
         trade_off=trade_off_of(result, selection, named=named),
-        candidates=candidates_of(result),
+        candidates=candidates_of(result, listed),
         proofs=proofs_of(result, listed=listed, smoke=smoke),
         disagreements=None
         if compared is None or archive is None or result.selected == result.baseline
@@ -114,6 +114,12 @@ def _compared(result: BuildResult, manifest: Manifest) -> Compared:
     return compare_answers(
         result.run_dir, manifest, rows[result.selected], rows[result.baseline], folder=Path(manifest.folder)
     )
+
+
+def _processor(manifest: Manifest) -> str:
+    """The name of the processor that the candidates were timed on; empty where the record lacks it."""
+    record = manifest.stages.get("candidates")
+    return record.parts.get("outside cpu", "") if record is not None else ""
 
 
 def _without_folder(error: Exception, run_dir: Path) -> str:

@@ -13,8 +13,8 @@ from pipeline.commands.build_result import BuildResult
 from pipeline.measure.gain import MINIMUM_GAIN, estimate
 from pipeline.pages.front import Point as FrontPoint
 from pipeline.pages.front import pareto_front
-from pipeline.pages.report.document import Axis, Point, Rival, TradeOff
 from pipeline.pages.report.table import State
+from pipeline.pages.report.trade_off import Axis, Point, Rival, TradeOff
 from pipeline.recipe.candidates import Goal
 
 

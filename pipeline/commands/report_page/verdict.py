@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from pipeline.candidates.choose import LOSSLESS
 from pipeline.candidates.speed import SpeedUp
+from pipeline.candidates.unproven import CandidateList
 from pipeline.commands.build_result import BuildResult, Row
+from pipeline.commands.report_page.how_chosen import how_chosen, threads_of
 from pipeline.commands.report_page.words import duration, file_size, interval, percent, points, times
 from pipeline.measure.gain import Ratio
 from pipeline.pages.report.document import KeyFigure, Verdict
@@ -14,28 +16,37 @@ from pipeline.pages.report.document import KeyFigure, Verdict
 _SURE = "95 %"
 
 
-def verdict_of(result: BuildResult) -> Verdict:
-    """Write the verdict on a build."""
+def verdict_of(result: BuildResult, *, listed: CandidateList, named: str | None, processor: str) -> Verdict:
+    """Write the verdict on a build.
+
+    Args:
+        result: what the build ended with.
+        listed: all candidates that were tried.
+        named: candidate that the recipe selects by name; None where it leaves the choice to the build.
+        processor: name of the processor that times were taken on; empty where it is not known.
+    """
     rows = {row.report.name: row for row in result.candidates}
     winner, baseline = rows[result.selected], rows[result.baseline]
     return Verdict(
-        sentences=(_gain(winner, baseline), _loss(result, winner)),
+        sentences=(_gain(winner, baseline, processor), _loss(result, winner)),
         warnings=tuple(_warnings(result)),
         figures=tuple(_figures(result, winner, baseline)),
+        notes=tuple(how_chosen(result, listed=listed, named=named, processor=processor)),
     )
 
 
-def _gain(winner: Row, baseline: Row) -> str:
+def _gain(winner: Row, baseline: Row, processor: str) -> str:
     name, size = winner.report.name, file_size(winner.report.size)
     alone = min(winner.speed, key=lambda speed: speed.batch_size)
+    time = f"{duration(winner.report.timing(1).median_ms)} ({threads_of(winner, processor)})"
     if winner.report.variant == baseline.report.variant and not winner.report.lossy:
         return (
-            f"The build chose the float network itself, as {name} ({size}): it answers one example in "
-            f"{duration(winner.report.timing(1).median_ms)}, {_faster(alone.over_eager)} PyTorch."
+            f"The build chose the float network itself, as {name} ({size}): it answers one example in {time}, "
+            f"{_faster(alone.over_eager)} PyTorch."
         )
     smaller = baseline.report.size / winner.report.size
     return (
-        f"The build chose {name}: it answers one example in {duration(winner.report.timing(1).median_ms)}, "
+        f"The build chose {name}: it answers one example in {time}, "
         f"{_faster(alone.over_float)} the float network, and its file is {_smaller(smaller)} ({size} instead of "
         f"{file_size(baseline.report.size)})."
     )

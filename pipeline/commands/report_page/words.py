@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.measure.gain import Ratio
+from pipeline.measure.gain import Ratio, beside_one
 
 
 def points(fraction: float) -> str:
@@ -27,7 +27,8 @@ def times(value: float) -> str:
 
 def interval(ratio: Ratio) -> str:
     """Write both ends of a ratio's interval."""
-    return f"{times(ratio.low)} to {times(ratio.high)}"
+    low, high = (beside_one(end) if end < 10 else times(end) for end in (ratio.low, ratio.high))
+    return f"{low} to {high}"
 
 
 def duration(milliseconds: float) -> str:

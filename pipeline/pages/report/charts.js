@@ -19,17 +19,22 @@ function lineChart({ name, across, lines, range, marked }) {
   svg.append(draw("text", { class: "axis", x: (CHART.left + width - CHART.right) / 2, y: height - 4, "text-anchor": "middle" }, across));
   if (range) svg.append(draw("line", { class: "even", x1: x(0), y1: y(0), x2: x(1), y2: y(1) }));
   if (marked !== undefined && marked !== null) svg.append(draw("line", { class: "even", x1: x(marked), x2: x(marked), y1: CHART.top, y2: height - CHART.bottom }));
+  // Where one line lies upon another both are seen: those drawn first are wider, and the others are broken.
   for (const [index, line] of lines.entries()) {
     const drawn = line.points.filter(point => point[1] !== null);
-    svg.append(draw("polyline", { class: `line line-${index}`, points: drawn.map(point => `${x(point[0])},${y(point[1])}`).join(" ") }));
-    if (drawn.length < 60) svg.append(...drawn.map(point => draw("circle", { class: `dot line-${index}`, cx: x(point[0]), cy: y(point[1]), r: 2.5 })));
+    svg.append(draw("polyline", { class: `line line-${index}`, "stroke-width": widthOf(index, lines), points: drawn.map(point => `${x(point[0])},${y(point[1])}`).join(" ") }));
+    if (drawn.length < 60 && lines.length < 3) svg.append(...drawn.map(point => draw("circle", { class: `dot line-${index}`, cx: x(point[0]), cy: y(point[1]), r: 2.5 })));
   }
   const keys = make("ul", "legend");
   for (const [index, line] of lines.entries()) {
-    const key = draw("svg", { viewBox: "0 0 20 8", "aria-hidden": "true" }, draw("line", { class: `line line-${index}`, x1: 0, x2: 20, y1: 4, y2: 4 }));
+    const key = draw("svg", { viewBox: "0 0 20 8", "aria-hidden": "true" }, draw("line", { class: `line line-${index}`, "stroke-width": widthOf(index, lines), x1: 0, x2: 20, y1: 4, y2: 4 }));
     keys.append(make("li", "", key, line.name));
   }
   return make("figure", "chart", make("figcaption", "", name), svg, keys);
+}
+
+function widthOf(index, lines) {
+  return 2 + (lines.length > 2 ? .35 * (lines.length - 1 - index) : 0);
 }
 
 function ends(values) {
@@ -43,9 +48,9 @@ function evenTicks(low, high, count) {
   return ticks;
 }
 
-// A matrix of counts: right classes down, answers across; a cell is the darker, the larger its share of its row.
+// A matrix of counts: true classes down, answers across; a cell is the darker, the larger its share of its row.
 function confusionTable(caption, names, matrix) {
-  const body = make("tbody"), head = make("tr", "", make("td", "corner", "right \\ answer"));
+  const body = make("tbody"), head = make("tr", "", make("td", "corner", "true class \\ answer"));
   for (const name of names) {
     const cell = make("th", "", make("span", "upright", name));
     cell.scope = "col";

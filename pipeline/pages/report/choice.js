@@ -14,6 +14,21 @@ function isInside(rival, budget) {
   return rival.bound === null || (rival.bound <= budget && rival.calm);
 }
 
+// What a winner gains and loses against the one that the build chose; empty where it is that one.
+function gainsInWords(tradeOff, axis, winner) {
+  const own = tradeOff.points.find(point => point.state === "chosen"), other = tradeOff.points.find(point => point.name === winner);
+  if (!own || !other || own === other) return "";
+  const timed = axis.goal === "size" ? tradeOff.axes.find(each => each.goal === "latency") || axis : axis;
+  const costs = goal => [own, other].map(point => tradeOff.axes.find(each => each.goal === goal)?.costs[point.name][0]);
+  // Of times, those that were compared round by round.
+  const [before, after] = [own, other].map(point => timed.rivals.find(rival => rival.name === point.name).cost);
+  const [large, small] = costs("size"), points = 100 * (other.drop - own.drop);
+  const parts = timed.goal === "size" ? [] : [`${(before / after).toFixed(2)} times as fast${timed.goal === "latency" ? " one example at a time" : " in large batches"}`];
+  if (large) parts.push(`a file of ${figure(small)} kB instead of ${figure(large)} kB`);
+  parts.push(`${Math.abs(points).toFixed(2)} points ${points < 0 ? "less" : "more"} lost`);
+  return `Against ${own.name}, which the build chose: ${parts.join(", ")}.`;
+}
+
 // The same in words, with the reason that a build gives.
 function winnerInWords(tradeOff, axis, budget) {
   const points = `${(budget * 100).toFixed(2)}\u00a0points`;

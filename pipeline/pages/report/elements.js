@@ -50,6 +50,7 @@ function sortedTable(table, { rowId = () => "" } = {}) {
     if (rowId(row)) line.id = rowId(row);
     for (const [place, cell] of row.cells.entries()) {
       const column = table.columns[place], element = make(place ? "td" : "th", column.numeric ? "number" : "", ...breakable(cell.text, !place));
+      if (cell.details) element.append(make("details", "", make("summary", "", "What was found"), cell.details));
       element.setAttribute("role", place ? "cell" : "rowheader");
       element.dataset.label = column.name;
       if (!place) {
@@ -86,6 +87,7 @@ function sortedTable(table, { rowId = () => "" } = {}) {
   }
 
   body.append(...rows.map(({ line }) => line));
+  if (table.sorted_by !== null) heads[table.sorted_by].setAttribute("aria-sort", "ascending");
   const head = make("thead", "", headings), element = make("table", "sortable", make("caption", "", table.caption), head, body);
   // On a narrow page rows are blocks, and would be no table for a screen reader without these roles.
   for (const [part, role] of [[element, "table"], [head, "rowgroup"], [body, "rowgroup"], [headings, "row"]]) part.setAttribute("role", role);

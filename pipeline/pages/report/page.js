@@ -6,11 +6,12 @@ const SECTIONS = [
   ["graph", "Graph"], ["elsewhere", "How to run it"], ["digests", "Digests"],
 ];
 
-function showVerdict({ figures, warnings }) {
+function showVerdict({ figures, warnings, notes }) {
   for (const warning of warnings) $("figures").append(make("p", "warning", warning));
   const tiles = make("dl", "tiles");
   for (const { name, value, detail } of figures) tiles.append(make("div", "", make("dt", "", name), make("dd", "value", value), make("dd", "quiet", detail)));
   if (figures.length) $("figures").append(tiles);
+  $("figures").append(...paragraphs(notes, "note"));
 }
 
 const rowId = row => (row.name ? `row-${report.candidates.rows.indexOf(row)}` : "");
@@ -24,13 +25,19 @@ function markRow(name) {
   line.scrollIntoView({ block: "center", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
 }
 
+function showCandidates(section, table) {
+  section.append(...paragraphs(table.notes), sortedTable(table, { rowId }));
+  const names = Object.entries(table.terms);
+  if (names.length) section.append(hidden("What the names mean", [terms(names)]));
+}
+
 function showProofs(section, proofs) {
   section.append(make("ul", "sentences", ...proofs.sentences.map(sentence => make("li", "", sentence))));
   if (proofs.empty.length) section.append(make("h3", "", "Proofs that say nothing"), ...paragraphs(proofs.empty, "warning"));
   if (proofs.table) section.append(hidden("Parity of every candidate", [sortedTable(proofs.table)]));
 }
 
-function exampleCard(example) {
+function exampleCard(example, truth) {
   const card = make("li", "card");
   if (example.picture) {
     const image = make("img");
@@ -38,9 +45,9 @@ function exampleCard(example) {
     image.src = example.picture;
     card.append(image);
   }
-  const mark = which => (example.better === which ? " \u2713" : "");
+  const mark = which => (example.better === which ? "\u00a0\u2713" : "");
   card.append(terms([
-    ...(example.right ? [["right", example.right]] : []),
+    ...(example.right ? [[truth, example.right]] : []),
     ["float", example.of_float + mark("float")], ["winner", example.of_winner + mark("winner")],
     ["example", example.number.toLocaleString("en")],
   ]));
@@ -52,7 +59,7 @@ function exampleCard(example) {
 function showDisagreements(section, disagreements) {
   section.append(...paragraphs(disagreements.sentences));
   for (const [group, words] of Object.entries(disagreements.groups)) {
-    const list = make("ul", "cards", ...disagreements.examples.filter(example => example.group === group).map(exampleCard));
+    const list = make("ul", "cards", ...disagreements.examples.filter(example => example.group === group).map(example => exampleCard(example, disagreements.truth)));
     section.append(...(words ? [make("h3", "", words)] : []), list);
   }
 }
@@ -125,7 +132,7 @@ function hidden(summary, parts, className = "") {
 
 const SHOW = {
   "trade-off": [report.trade_off, (section, part) => showTradeOff(section, part, markRow)],
-  candidates: [report.candidates, (section, part) => section.append(sortedTable(part, { rowId }))],
+  candidates: [report.candidates, showCandidates],
   proofs: [report.proofs, showProofs],
   disagreements: [report.disagreements, showDisagreements],
   calibration: [report.calibration, showCalibration],

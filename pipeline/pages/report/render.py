@@ -26,7 +26,7 @@ _NO_GRAPH = (
     '<section id="graph" aria-labelledby="graph-title"><h2 id="graph-title">The graph, before and after</h2></section>'
 )
 # In this order: a script uses what stands in those before it.
-_SCRIPT_FILES = ("elements.js", "choice.js", "trade_off.js", "charts.js", "page.js")
+_SCRIPT_FILES = ("elements.js", "choice.js", "picture.js", "trade_off.js", "charts.js", "page.js")
 # The section on the graph comes with a style of its own, and sets the lengths of bars.
 _POLICY = (
     "default-src 'none'; script-src {script}; style-src {styles}; style-src-attr 'unsafe-inline'; img-src data:; "

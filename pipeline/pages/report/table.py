@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from pipeline.engine.documents import Document
 
 # How a candidate stands: chosen; inside its limits; a drop that is over the budget or not provably inside; refused for
@@ -31,10 +33,12 @@ class Cell(Document):
     Args:
         text: what it shows.
         value: figure that it is sorted by; None sorts last, and a column of None is sorted by its text.
+        details: what is told of it where a reader asks for more.
     """
 
     text: str
     value: float | None = None
+    details: str = ""
 
 
 class Row(Document):
@@ -58,8 +62,14 @@ class Table(Document):
         caption: what it shows, in a line.
         columns: its columns; the first one names the row.
         rows: its rows.
+        sorted_by: place of the column by which the rows are sorted, the least figure first; None for another order.
+        notes: what is to be known before reading it, a sentence or two each.
+        terms: what names in it mean, by name.
     """
 
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    sorted_by: int | None = None
+    notes: tuple[str, ...] = ()
+    terms: dict[str, str] = Field(default={})

@@ -51,7 +51,9 @@ def test_the_changes_stand_in_words_and_the_first_one_is_marked() -> None:
         "features.0 First difference Before Conv2d · 32 x 28 x 28 · fp32 320 parameters, 1.8 % of compute",
         "under 5 µs: too short to tell",
         "its time is in that of features.0",
-        "profiler costs more than a small layer does",
+        "overhead exceeds a small layer",
+        "2 unchanged (preprocess and features.1)",
+        "the same, on another shape; in both files one node with features.0 when run",
     ):
         assert words in text
     assert section.count("First difference</span>") == 1

@@ -13,12 +13,13 @@ from pipeline.candidates.choose import WITHIN, judge
 from pipeline.candidates.report import CandidateReport, EagerReport, EagerTiming
 from pipeline.candidates.speed import speed_ups
 from pipeline.candidates.unproven import Unproven
-from pipeline.cli.render.console import SLIM_LEGEND, flips_note, save_picture
+from pipeline.cli.render.console import flips_note, save_picture
 from pipeline.cli.render.summary import print_result
 from pipeline.cli.render.terminal import Terminal
 from pipeline.commands.build_result import BuildResult, Row
 from pipeline.data.dataset import SplitName
 from pipeline.recipe.limits import Budget
+from pipeline.recipe.names import SLIM_LEGEND
 from pipeline.tasks.coverage import Coverage, coverage
 from pipeline.tasks.quality import Figure
 from pipeline.tasks.table import task_named
