@@ -25,7 +25,7 @@ from pipeline.commands.report_page.elsewhere import elsewhere_of
 from pipeline.data.dataset import read_info
 from pipeline.serving.encoding import encode_png
 from tests.example_build import Built
-from tests.served_models import GREY, LABELS, build_archive
+from tests.served_models import COLOUR, GREY, LABELS, SEQUENCE, TABLE, build_archive
 from tests.several_outputs import PICTURES, SPECS, pictures, several, written
 
 PAGE = (Path(__file__).parents[2] / "docs" / "elsewhere.md").read_text()
@@ -76,6 +76,17 @@ def test_the_code_of_a_report_runs_on_its_archive(
     file = archive.serving.runtime.file
     assert (archive.path.parent / file).read_bytes() == archive.members[file]
     assert ("C++, with ONNX Runtime" in snippets) is (kind == "onnxruntime")
+
+
+@pytest.mark.parametrize("inputs", [[COLOUR], [TABLE], [TABLE, SEQUENCE]])
+def test_one_example_of_ones_own_is_asked_about(inputs: list[InputSpec], tmp_path: Path) -> None:
+    archive = build_archive(tmp_path, inputs)
+    snippets = {snippet.name: snippet for snippet in elsewhere_of(archive)}
+    own = snippets["One example of your own, in Python"]
+    assert all(f"Input {spec.name}: {spec.dtype}, " in own.text for spec in inputs)
+    archive.path.parent.joinpath("picture.png").write_bytes(encode_png(np.full((3, 40, 30), 200, np.uint8)))
+    said = run_python(f"{snippets['Python, without this package'].code}\n{own.code}", archive.path.parent)
+    assert said.splitlines()[-1] in archive.serving.labels
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.pt"])
