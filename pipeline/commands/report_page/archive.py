@@ -12,6 +12,7 @@ from pipeline.candidates.choose import LOSSLESS, OVERTURNS, WITHIN
 from pipeline.candidates.spec import FLOAT_NAMES
 from pipeline.commands.report_page.digests import digests_of
 from pipeline.commands.report_page.elsewhere import elsewhere_of
+from pipeline.commands.report_page.proofs import shown_by
 from pipeline.commands.report_page.rows import unproven_row
 from pipeline.commands.report_page.words import file_size, percent, points, times
 from pipeline.errors import FileError
@@ -186,6 +187,7 @@ def _proofs(evidence: Evidence) -> Proofs:
     return Proofs(
         sentences=(
             _same_model(packed),
+            shown_by(lossy=packed.lossy),
             *(f"{step.kind}: {step.detail}." for step in packed.passes),
         ),
         empty=(

@@ -15,6 +15,8 @@ _NUMBERS: Mapping[Precision, str] = {
     "int8-static": "8-bit weights and activations; how they are scaled was fixed beforehand, on training examples",
     "bf16": "computes in 16-bit floats (bfloat16)",
 }
+# What a pass does to a network, where its name does not say it.
+_DOES: Mapping[str, str] = {"magnitude-pruning": "weights set to zero", "channel-pruning": "channels removed"}
 
 
 def how_names_read(result: BuildResult) -> str:
@@ -34,5 +36,7 @@ def names_of(result: BuildResult) -> dict[str, str]:
 
 def _made(report: CandidateReport) -> str:
     converting = {facts.made_by for facts in PRECISIONS.values()}
-    steps = [f"{step.kind}: {step.detail}" for step in report.passes if step.kind not in converting]
+    steps = [
+        f"{_DOES.get(step.kind, step.kind)}: {step.detail}" for step in report.passes if step.kind not in converting
+    ]
     return "; ".join(steps) or "the network as it was trained"

@@ -59,8 +59,8 @@ def _rule(result: BuildResult, named: str | None) -> str:
         case _:
             assert_never(result.goal)
     return (
-        f"How the build chooses: among the candidates inside their limits {first}; a simpler one, which took fewer "
-        f"passes, is preferred unless {unless}."
+        f"How the build chooses: among the candidates inside their limits {first}; a simpler one (fewer "
+        f"passes, or as many and ONNX instead of TorchScript) is preferred unless {unless}."
     )
 
 

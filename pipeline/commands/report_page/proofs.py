@@ -43,7 +43,7 @@ def _parity(report: CandidateReport) -> Iterator[str]:
         f"{parity.nearest:.2g} of {parity.limit:.2g} allowed; decisions were the same in "
         f"{percent(parity.argmax_agreement)}."
     )
-    yield _shown_by(report)
+    yield shown_by(lossy=report.lossy)
     yield f"The file was run {_listed(parity.runs)}."
     for run, reason in parity.not_run.items():
         yield f"It was not run {run}: {reason}."
@@ -55,13 +55,17 @@ def _parity(report: CandidateReport) -> Iterator[str]:
         yield f"The answer to an example depends on the rest of its batch, so it is served {served}."
 
 
-def _shown_by(report: CandidateReport) -> str:
-    """Say what parity is a proof of, and what it is none of."""
-    if not report.lossy:
+def shown_by(*, lossy: bool) -> str:
+    """Say what parity is a proof of, and what it is none of.
+
+    Args:
+        lossy: whether the candidate may answer otherwise than float at all.
+    """
+    if not lossy:
         return "So the file answers as the float network does, within rounding."
     return (
-        "So nothing was lost on the way from the smaller network to the file as it is served. How far it answers "
-        "otherwise than the float network is another question, which the figures of quality below answer."
+        "So nothing was lost on the way from the compressed network to the file as it is served. How far it answers "
+        "otherwise than the float network is another question, which the figures of quality answer."
     )
 
 
