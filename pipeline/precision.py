@@ -33,6 +33,7 @@ class PrecisionFacts:
         always_searched: whether a search makes each of its networks in it, which every bound on the drop accounts for;
             if not, only where the float network is better by it.
         why_no_gain: one clause on why a file may be no faster than float; empty where none is known.
+        meaning: what it is, for a reader who meets its name for the first time.
     """
 
     made_by: ConvertingPass | None
@@ -45,6 +46,7 @@ class PrecisionFacts:
     by_layer: bool
     always_searched: bool
     why_no_gain: str
+    meaning: str
 
     @property
     def is_float32(self) -> bool:
@@ -64,6 +66,7 @@ PRECISIONS: dict[Precision, PrecisionFacts] = {
         by_layer=True,
         always_searched=True,
         why_no_gain="",
+        meaning="computes in 32-bit floats",
     ),
     "int8-dynamic": PrecisionFacts(
         made_by="dynamic-int8",
@@ -76,6 +79,7 @@ PRECISIONS: dict[Precision, PrecisionFacts] = {
         by_layer=True,
         always_searched=True,
         why_no_gain="scales are found anew in each call, convolutions stay in float",
+        meaning="8-bit weights; how activations are scaled is found anew in each call",
     ),
     "int8-static": PrecisionFacts(
         made_by="static-int8",
@@ -88,6 +92,7 @@ PRECISIONS: dict[Precision, PrecisionFacts] = {
         by_layer=True,
         always_searched=True,
         why_no_gain="quantizing and dequantizing cost what the int8 kernels gain on layers of this size",
+        meaning="8-bit weights and activations; how they are scaled was fixed beforehand, on training examples",
     ),
     "bf16": PrecisionFacts(
         made_by="bfloat16",
@@ -102,6 +107,7 @@ PRECISIONS: dict[Precision, PrecisionFacts] = {
         by_layer=False,
         always_searched=False,  # tried in vain where float gains nothing by it, and every try makes all bounds stricter
         why_no_gain="",
+        meaning="computes in 16-bit floats (bfloat16)",
     ),
 }
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[1]
 _AGAIN_S = 20
-# Python loses a Ctrl-C that comes between a prompt and the reading. Nobody presses it as soon after the prompt.
+# Python loses a Ctrl-C that comes between a prompt and the reading. Nobody presses it so soon after the prompt.
 _REACTION_S = 0.3
 # Ctrl-D, the end of the input.
 END = "\x04"

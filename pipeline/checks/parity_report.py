@@ -14,6 +14,8 @@ from pipeline._handlers.tolerance import Tolerance
 SERVED = "as served"
 UNOPTIMIZED = "with graph optimizations off"
 EVALUATOR = "in onnx's reference evaluator"
+# The reference of a quantized ONNX file, which has no torch source.
+SAME_FILE = f"the same file {UNOPTIMIZED}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.model_file import Model, load_model
 from pipeline._handlers.outputs import OutputSpec
 from pipeline.checks.float64 import Exact, exact_answers
+from pipeline.checks.parity_report import SAME_FILE
 from pipeline.engine.threads import one_thread
 from pipeline.models.spec import joined
 
@@ -78,7 +79,7 @@ def unoptimized_reference(file: Path, inputs: Sequence[InputSpec], outputs: Sequ
     """
     runtime = RuntimeSpec(kind="onnxruntime", file=file.name, optimization="none", outputs=tuple(outputs))
     answer = load_model(file.parent, runtime, inputs)
-    return Reference(name="the same file with graph optimizations off", answer=answer, same_file=True)
+    return Reference(name=SAME_FILE, answer=answer, same_file=True)
 
 
 def remade_reference(file: Path, inputs: Sequence[InputSpec], outputs: Sequence[OutputSpec] = ()) -> Reference:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline.engine.artifacts import digest_bytes
 
-# What statements stand in.
+# The nodes that hold statements, and statements themselves.
 _HOLDERS = (ast.stmt, ast.excepthandler, ast.match_case)
 
 

@@ -20,18 +20,19 @@ from pipeline.visible import visible
 _MOST_ROWS = 250
 
 
-def graph_section(comparison: GraphComparison, *, beside: Sequence[str] = ()) -> str:
+def graph_section(comparison: GraphComparison, *, remarks: Sequence[str] = (), whole: str = "") -> str:
     """Write the section `<section id="graph">`, with its own style and no script.
 
     Args:
         comparison: two files; names in them may be anybody's, and are escaped.
-        beside: sentences on what the comparison itself does not know, which are escaped too.
+        remarks: sentences on what the comparison itself does not know, which are escaped too.
+        whole: where all layers stand, if they are too many for a page; empty where they stand nowhere else.
 
     Returns:
         HTML, as part of a page of any encoding that holds Unicode.
     """
     before, after = comparison.before, comparison.after
-    says = "".join(f"<li>{_text(sentence)}</li>" for sentence in (*summary(comparison), *beside))
+    says = "".join(f"<li>{_text(sentence)}</li>" for sentence in (*summary(comparison), *remarks))
     return (
         f'<section id="graph" aria-labelledby="graph-title">\n<style>{STYLE}</style>\n'
         '<h2 id="graph-title">The graph, before and after</h2>\n'
@@ -40,7 +41,7 @@ def graph_section(comparison: GraphComparison, *, beside: Sequence[str] = ()) ->
         '<thead role="rowgroup"><tr role="row">'
         f"{_head('Layer', 'from the input down')}{_head('Before', before.label)}{_head('After', after.label)}"
         f"{_head('What changed', '')}{_head('Output differs by at most', '')}</tr></thead>\n"
-        f'<tbody role="rowgroup">\n{"".join(_body(comparison))}</tbody>\n</table>\n</section>\n'
+        f'<tbody role="rowgroup">\n{"".join(_body(comparison, whole))}</tbody>\n</table>\n</section>\n'
     )
 
 
@@ -53,17 +54,17 @@ def _caption(comparison: GraphComparison) -> str:
     )
 
 
-def _body(comparison: GraphComparison) -> list[str]:
+def _body(comparison: GraphComparison, whole: str) -> list[str]:
     """The rows; runs of layers that matter least are one line where there are too many."""
     shown = _shown(comparison.rows)
     lines, left_out = [], list[LayerRow]()
     for place, row in enumerate(comparison.rows):
         if place in shown:
-            lines += [*_gathered(left_out), _row(comparison, row)]
+            lines += [*_gathered(left_out, whole), _row(comparison, row)]
             left_out = []
         else:
             left_out.append(row)
-    return lines + _gathered(left_out)
+    return lines + _gathered(left_out, whole)
 
 
 def _shown(rows: Sequence[LayerRow]) -> set[int]:
@@ -78,13 +79,13 @@ def _weight(row: LayerRow) -> tuple[bool, float]:
     return row.first, max([*shares, *(side.compute_share or 0.0 for side in sides)])
 
 
-def _gathered(rows: Sequence[LayerRow]) -> list[str]:
+def _gathered(rows: Sequence[LayerRow], whole: str) -> list[str]:
     if not rows:
         return []
     kinds = dict.fromkeys(change.kind for row in rows for change in row.changes)
     changed = f"changed: {', '.join(kinds)}" if kinds else "without change"
     names = rows[0].name if len(rows) == 1 else f"{rows[0].name} to {rows[-1].name}"
-    text = f"{len(rows)} more, {names}, {changed}; each is in graph.json in the run directory"
+    text = f"{len(rows)} more, {names}, {changed}{f'; each is in {whole}' if whole else ''}"
     return [f'<tr role="row"><td role="cell" class="g-more g-quiet" colspan="5">{_text(text)}</td></tr>\n']
 
 

@@ -91,7 +91,7 @@ def _changes(comparison: GraphComparison) -> str:
     same = [row.name for row in comparison.rows if not row.changes]
     if same:
         parts.append(f"{len(same)} unchanged ({_names(same)})")
-    return f"Of {len(comparison.rows)} layers, of which one may count more than once: {'; '.join(parts)}."
+    return f"{len(comparison.rows)} layers, each of which may count more than once: {'; '.join(parts)}."
 
 
 def _parting(comparison: GraphComparison) -> list[str]:

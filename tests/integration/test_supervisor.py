@@ -98,12 +98,14 @@ def test_who_is_told_that_a_worker_is_ready_is_not_answered_by_the_first_process
     with supervised(tmp_path, [child("worker 1", LATE, rows=(0,))]):
         plan = Plan.read(tmp_path)
         board = Board(tmp_path / BOARD_FILE)
-        until(lambda: board.stood_in)
+        until(lambda: board.first_process_answers)
         assert board.reached == 0
         assert ask().startswith(b"HTTP/1.1 503 ")
-        until(lambda: board.reached, pause_s=0)
-        with pytest.raises(TimeoutError):
-            ask()
+        with socket.create_connection(("127.0.0.1", plan.port), timeout=5) as idle:
+            until(lambda: board.reached, pause_s=0)
+            with pytest.raises(TimeoutError):
+                ask()
+            assert idle.recv(1) == b""
 
 
 def test_what_stood_still_together_with_its_server_does_not_hang(tmp_path: Path) -> None:

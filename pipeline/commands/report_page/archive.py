@@ -187,7 +187,7 @@ def _proofs(evidence: Evidence) -> Proofs:
     return Proofs(
         sentences=(
             _same_model(packed),
-            shown_by(lossy=packed.lossy),
+            shown_by(lossy=packed.lossy, reference=packed.parity.reference),
             *(f"{step.kind}: {step.detail}." for step in packed.passes),
         ),
         empty=(

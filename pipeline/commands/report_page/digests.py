@@ -19,10 +19,9 @@ def digests_of(archive: Archive, evidence: Evidence) -> tuple[Digest, ...]:
 
 def _digests(archive: Archive, evidence: Evidence) -> Iterator[Digest]:
     serving = archive.serving
-    contents = "every answer names it, and pipeline verify --digest takes it"
     yield Digest(name=f"file {archive.path.name} (sha256sum gives it)", value=archive.sha256)
     yield Digest(
-        name=f"contents of {archive.path.name} ({contents})",
+        name=f"contents of {archive.path.name} (every answer names it, and pipeline verify --digest takes it)",
         value=archive.digest,
     )
     yield Digest(name=f"model file {serving.runtime.file} in it (sha256sum gives it)", value=evidence.packed.sha256)

@@ -56,8 +56,8 @@ def disagreements_of(compared: Compared, serving: Serving, *, shown: ReportedExa
     examples = _examples(compared, serving, order, drops)
     if examples:
         sentences.append(
-            f"This page holds validation data: {_shown(compared, examples, grouped=any(groups))}. The recipe leaves "
-            'them out with examples = "none" in its section [report].'
+            f"This page holds validation data: {_shown(compared, examples, of=len(places), grouped=any(groups))}. "
+            'The recipe leaves them out with examples = "none" in its section [report].'
         )
     kept = {example.group for example in examples}
     return Disagreements(
@@ -68,8 +68,10 @@ def disagreements_of(compared: Compared, serving: Serving, *, shown: ReportedExa
     )
 
 
-def _shown(compared: Compared, examples: Sequence[Example], *, grouped: bool) -> str:
-    """Say how many examples are shown, and that they are no fair sample."""
+def _shown(compared: Compared, examples: Sequence[Example], *, of: int, grouped: bool) -> str:
+    """Say how many of the examples are shown, and that they are no fair sample where these are not all."""
+    if len(examples) == of:
+        return "all of these examples"
     text = f"{len(examples)} of these examples{', the class that lost most first' if grouped else ''}"
     if not compared.labelled:
         return text

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.commands.build_result import BuildResult
+from pipeline.commands.report_page.words import points
 from pipeline.engine.documents import read_document
 from pipeline.errors import FileError
 from pipeline.inspection.graph_comparison import GRAPH_NAME, GraphComparison
@@ -27,16 +28,17 @@ def graph_of(result: BuildResult) -> str:
         raise FileError(
             f"{GRAPH_NAME}: expected {result.baseline} and {result.selected} as they are, found other files"
         )
-    return graph_section(comparison, beside=tuple(_beside(result)))
+    return graph_section(comparison, remarks=tuple(_remarks(result)), whole=f"{GRAPH_NAME} in the run directory")
 
 
-def _beside(result: BuildResult) -> Iterator[str]:
+def _remarks(result: BuildResult) -> Iterator[str]:
     """Say what the layers of the winner mean for its decisions, and which of them a pass left in float."""
     report = next(row.report for row in result.candidates if row.selected)
     if report.lossy:
         yield (
-            "A smaller or quantized network answers with other numbers, so outputs differ; what counts is how many "
-            f"decisions change: {report.quality.flips:,} of {report.quality.examples:,} on validation."
+            "A compressed network answers with other numbers, so outputs differ. Whether that is too much, its drop "
+            f"says: {points(report.quality.drop)} points of {result.drop_name} on validation, where "
+            f"{report.quality.flips:,} of {report.quality.examples:,} decisions differ."
         )
     for step in report.passes:
         kept = step.settings.get("keep")

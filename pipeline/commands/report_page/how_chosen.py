@@ -10,6 +10,7 @@ from pipeline.candidates.unproven import CandidateList
 from pipeline.commands.build_result import BuildResult, Row
 from pipeline.commands.report_page.words import counted, percent, points
 from pipeline.errors import ProofError
+from pipeline.inspection.graph_comparison import GRAPH_NAME
 from pipeline.measure.gain import MINIMUM_GAIN
 
 
@@ -30,12 +31,14 @@ def how_chosen(result: BuildResult, *, listed: CandidateList, named: str | None,
         yield _runner_up(result, listed)
     yield _rule(result, named)
     if winner.report.lossy:
-        yield _splits(result, winner, listed)
-    yield _clocks(winner, processor)
+        yield _confirmation(result, winner, listed, named)
+    yield _times(result, winner, processor)
 
 
 def _runner_up(result: BuildResult, listed: CandidateList) -> str:
     others = [row.report for row in result.candidates if not row.selected]
+    if not others:
+        return "There was no other candidate."
     try:
         second = choose(others, goal=result.goal, limits=result.limits, compared=listed.compared).selected
     except ProofError:
@@ -53,7 +56,7 @@ def _rule(result: BuildResult, named: str | None) -> str:
         case "latency":
             first, unless = "the fastest one at one example a call wins", certain
         case "throughput":
-            first, unless = f"the fastest one at {max(sizes)} examples a call wins", certain
+            first, unless = f"the fastest one at {counted(max(sizes), 'example')} a call wins", certain
         case "size":
             first, unless = "the one with the smallest file wins", f"its file is more than {gain} larger"
         case _:
@@ -64,25 +67,28 @@ def _rule(result: BuildResult, named: str | None) -> str:
     )
 
 
-def _splits(result: BuildResult, winner: Row, listed: CandidateList) -> str:
+def _confirmation(result: BuildResult, winner: Row, listed: CandidateList, named: str | None) -> str:
+    """Say on which examples the winner's loss was bounded, and how often each were looked at."""
     drop, verdict, test = winner.report.quality.drop, winner.verdict, result.test
-    ending = (
-        "and confirmed once on test" if result.test_verdict.allowed else "and held once against test, which disagrees"
-    )
+    began = "It was chosen on validation" if named is None else "It was held against its limits on validation"
+    as_many = f", as {listed.compared:,} lossy candidates could have been chosen" if listed.compared > 1 else ""
+    if result.test_verdict.allowed:
+        ending = "The test examples, which were looked at once and for it alone, confirm that"
+    else:
+        ending = "The test examples, which were looked at once and for it alone, do not confirm that"
     return (
-        f"It was chosen on validation (lost {points(drop)} points, and with {percent(verdict.confidence)} confidence "
-        f"no more than {points(verdict.adjusted_drop_upper)}, as {counted(listed.compared, 'candidate')} could have "
-        f"been chosen) {ending}, where it alone was looked at (with {percent(test.confidence)} confidence no more than "
-        f"{points(test.drop_upper)})."
+        f"{began}: it lost {points(drop)} points there, and with {percent(verdict.confidence)} confidence no more than "
+        f"{points(verdict.adjusted_drop_upper)}{as_many}. {ending} (with {percent(test.confidence)} confidence no more "
+        f"than {points(test.drop_upper)} points)."
     )
 
 
-def _clocks(winner: Row, processor: str) -> str:
+def _times(result: BuildResult, winner: Row, processor: str) -> str:
     rounds = len(winner.report.timings[0].rounds_ms)
+    layers = "; times of layers come from a run of their own" if (result.run_dir / GRAPH_NAME).is_file() else ""
     return (
         f"Times are medians of {counted(rounds, 'round')}, with {threads_of(winner, processor)}. Ratios are medians of "
-        "paired rounds, so they differ a little from quotients of the columns; times of layers come from a run of "
-        "their own."
+        f"paired rounds, so they differ a little from quotients of the columns{layers}."
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pipeline.candidates.report import CandidateReport
-from pipeline.candidates.unproven import CandidateList
+from pipeline.checks.parity_report import SAME_FILE
 from pipeline.commands.build_result import BuildResult, Row
 from pipeline.commands.report_page.trade_off import state_of
 from pipeline.commands.report_page.words import counted, percent, points
@@ -15,16 +15,15 @@ from pipeline.pages.report.table import Row as TableRow
 from pipeline.stages.smoke import SmokeReport
 
 
-def proofs_of(result: BuildResult, *, listed: CandidateList, smoke: SmokeReport | None) -> Proofs:
+def proofs_of(result: BuildResult, *, smoke: SmokeReport | None) -> Proofs:
     """Gather the proofs of a build.
 
     Args:
         result: what the build ended with.
-        listed: all candidates that were tried.
         smoke: the check through a server; None where its document cannot be read.
     """
     winner = next(row for row in result.candidates if row.selected)
-    sentences = [*_parity(winner.report), *_quality(result, winner, listed)]
+    sentences = [*_parity(winner.report), *_quality(result, winner)]
     if smoke is not None:
         sentences.append(_served(smoke, labelled=result.labelled))
     empty = tuple(_empty(result))
@@ -43,7 +42,7 @@ def _parity(report: CandidateReport) -> Iterator[str]:
         f"{parity.nearest:.2g} of {parity.limit:.2g} allowed; decisions were the same in "
         f"{percent(parity.argmax_agreement)}."
     )
-    yield shown_by(lossy=report.lossy)
+    yield shown_by(lossy=report.lossy, reference=parity.reference)
     yield f"The file was run {_listed(parity.runs)}."
     for run, reason in parity.not_run.items():
         yield f"It was not run {run}: {reason}."
@@ -55,17 +54,22 @@ def _parity(report: CandidateReport) -> Iterator[str]:
         yield f"The answer to an example depends on the rest of its batch, so it is served {served}."
 
 
-def shown_by(*, lossy: bool) -> str:
+def shown_by(*, lossy: bool, reference: str) -> str:
     """Say what parity is a proof of, and what it is none of.
 
     Args:
         lossy: whether the candidate may answer otherwise than float at all.
+        reference: name of what it was held against.
     """
     if not lossy:
         return "So the file answers as the float network does, within rounding."
+    if reference == SAME_FILE:
+        shown = "So the runtime's optimizations do not change its answers beyond that limit."
+    else:
+        shown = "So nothing was lost on the way from the compressed network to the file as it is served."
     return (
-        "So nothing was lost on the way from the compressed network to the file as it is served. How far it answers "
-        "otherwise than the float network is another question, which the figures of quality answer."
+        f"{shown} How far it answers otherwise than the float network is another question, which the figures of "
+        "quality answer."
     )
 
 
@@ -73,7 +77,7 @@ def _listed(runs: Sequence[str]) -> str:
     return " and ".join(part for part in (", ".join(runs[:-1]), runs[-1]) if part)
 
 
-def _quality(result: BuildResult, winner: Row, listed: CandidateList) -> Iterator[str]:
+def _quality(result: BuildResult, winner: Row) -> Iterator[str]:
     quality, verdict, test = winner.report.quality, winner.verdict, result.test
     against = "float, by the labels" if result.labelled else "float's decisions"
     if not winner.report.lossy:
@@ -82,8 +86,7 @@ def _quality(result: BuildResult, winner: Row, listed: CandidateList) -> Iterato
     yield (
         f"Quality on validation: held against {against}, on {quality.examples:,} examples, it loses "
         f"{points(quality.drop)} points of {result.drop_name}, and with {percent(verdict.confidence)} confidence no "
-        f"more than {points(verdict.adjusted_drop_upper)}. Each bound holds with {percent(verdict.confidence)}, so "
-        f"that all {listed.compared} hold together with 95 %."
+        f"more than {points(verdict.adjusted_drop_upper)}."
     )
     decided = f"{quality.flips:,} decisions differ from float's"
     if quality.confident_flips is not None:

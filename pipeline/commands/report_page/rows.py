@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.archive.evidence.document import UnprovenEvidence
+from pipeline.candidates.choose import ERROR_RATE
 from pipeline.candidates.unproven import NOT_PROVEN, CandidateList, Unproven
 from pipeline.commands.build_result import BuildResult
 from pipeline.commands.report_page.glossary import how_names_read, names_of
@@ -56,17 +57,19 @@ def _counts(result: BuildResult, listed: CandidateList) -> str:
         names = ", ".join(row.name for row in others)
         text += f"{proven} proven, measured and drawn above; {len(others)} not ({names})."
     else:
-        text += "all proven, measured and drawn above."
+        text += f"{'all ' if proven > 1 else ''}proven, measured and drawn above."
     if not listed.compared:
         return text
-    made = [row.report.variant for row in result.candidates if row.report.lossy]
-    made += [row.variant for row in others if row.lossy and row.variant in (listed.searched or ())]
-    planned = listed.compared - len(made)
-    more = f", {planned} of which the search planned and did not make" if planned > 0 and listed.searched else ""
+    measured = sum(row.report.lossy for row in result.candidates)
+    refused = sum(row.lossy and row.variant in (listed.searched or ()) for row in others)
+    planned = listed.compared - measured - refused
+    more = f", {planned} of which the search planned and did not make" if planned > 0 else ""
+    text += f" {counted(listed.compared, 'lossy candidate')} could have been chosen{more}"
+    if listed.compared == 1:
+        return f"{text}."
     bound = percent(result.candidates[0].verdict.confidence)
     return (
-        f"{text} {counted(listed.compared, 'lossy candidate')} could have been chosen{more}: each bound holds with "
-        f"{bound}, so that all of them hold together with 95 %."
+        f"{text}: each bound holds with {bound}, so that all of them hold together with {(1 - ERROR_RATE) * 100:.0f} %."
     )
 
 

@@ -87,7 +87,7 @@ def report_of_run(result: BuildResult, manifest: Manifest) -> RunReport:
         verdict=verdict_of(result, listed=listed, named=named, processor=_processor(manifest)),
         trade_off=trade_off_of(result, selection, named=named),
         candidates=candidates_of(result, listed),
-        proofs=proofs_of(result, listed=listed, smoke=smoke),
+        proofs=proofs_of(result, smoke=smoke),
         disagreements=None
         if compared is None or archive is None or result.selected == result.baseline
         else part(

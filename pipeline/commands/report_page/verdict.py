@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.candidates.choose import LOSSLESS
+from pipeline.candidates.choose import ERROR_RATE, LOSSLESS
 from pipeline.candidates.speed import SpeedUp
 from pipeline.candidates.unproven import CandidateList
 from pipeline.commands.build_result import BuildResult, Row
@@ -13,7 +13,7 @@ from pipeline.commands.report_page.words import duration, file_size, interval, p
 from pipeline.measure.gain import Ratio
 from pipeline.pages.report.document import KeyFigure, Verdict
 
-_SURE = "95 %"
+_SURE = f"{(1 - ERROR_RATE) * 100:.0f} %"
 
 
 def verdict_of(result: BuildResult, *, listed: CandidateList, named: str | None, processor: str) -> Verdict:

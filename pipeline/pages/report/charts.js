@@ -23,7 +23,7 @@ function lineChart({ name, across, lines, range, marked }) {
   for (const [index, line] of lines.entries()) {
     const drawn = line.points.filter(point => point[1] !== null);
     svg.append(draw("polyline", { class: `line line-${index}`, "stroke-width": widthOf(index, lines), points: drawn.map(point => `${x(point[0])},${y(point[1])}`).join(" ") }));
-    if (drawn.length < 60 && lines.length < 3) svg.append(...drawn.map(point => draw("circle", { class: `dot line-${index}`, cx: x(point[0]), cy: y(point[1]), r: 2.5 })));
+    if (drawn.length === 1 || (drawn.length < 60 && lines.length < 3)) svg.append(...drawn.map(point => draw("circle", { class: `dot line-${index}`, cx: x(point[0]), cy: y(point[1]), r: 2.5 })));
   }
   const keys = make("ul", "legend");
   for (const [index, line] of lines.entries()) {

@@ -20,13 +20,20 @@ function gainsInWords(tradeOff, axis, winner) {
   if (!own || !other || own === other) return "";
   const timed = axis.goal === "size" ? tradeOff.axes.find(each => each.goal === "latency") || axis : axis;
   const costs = goal => [own, other].map(point => tradeOff.axes.find(each => each.goal === goal)?.costs[point.name][0]);
-  // Of times, those that were compared round by round.
-  const [before, after] = [own, other].map(point => timed.rivals.find(rival => rival.name === point.name).cost);
   const [large, small] = costs("size"), points = 100 * (other.drop - own.drop);
-  const parts = timed.goal === "size" ? [] : [`${(before / after).toFixed(2)} times as fast${timed.goal === "latency" ? " one example at a time" : " in large batches"}`];
+  const parts = timed.goal === "size" ? [] : [speedInWords(...[own, other].map(point => timed.rivals.find(rival => rival.name === point.name)), timed.goal)];
   if (large) parts.push(`a file of ${figure(small)} kB instead of ${figure(large)} kB`);
-  parts.push(`${Math.abs(points).toFixed(2)} points ${points < 0 ? "less" : "more"} lost`);
+  const lost = Math.abs(points).toFixed(2);
+  parts.push(lost === "0.00" ? "as much lost" : `${lost} points ${points < 0 ? "less" : "more"} lost`);
   return `Against ${own.name}, which the build chose: ${parts.join(", ")}.`;
+}
+
+// How much faster one is than another; nothing is claimed where the build was not certain of a gain.
+function speedInWords(own, other, goal) {
+  const where = goal === "latency" ? " one example at a time" : " in large batches";
+  if (own.no_gain_over.includes(other.name) && other.no_gain_over.includes(own.name)) return `no certain difference in speed${where}`;
+  const ratio = own.cost / other.cost;
+  return ratio >= 1 ? `${ratio.toFixed(2)} times as fast${where}` : `${(1 / ratio).toFixed(2)} times as long${where}`;
 }
 
 // The same in words, with the reason that a build gives.

@@ -172,7 +172,7 @@ function legend(states, axis) {
   steps.append(draw("path", { class: "front", d: "M1 3H10V13H23" }));
   entries.push(make("li", "", steps, "the least drop that was measured at each cost"));
   const upper = axis.rivals.length ? "the bound that the budget is held against" : "its upper bound";
-  entries.push(make("li", "", `An upright bar goes from the lower end of the drop's 95 % interval up to ${upper}${axis.goal === "size" ? "" : "; a level one is the 95 % interval of the time"}.`));
-  if (axis.rivals.length) entries.push(make("li", "", "The ring is who would win."));
+  entries.push(make("li", "", `A vertical bar goes from ${axis.rivals.length ? "the lower end of the drop's 95 % interval" : "the drop, or the lower end of its 95 % interval where that is known,"} up to ${upper}${axis.goal === "size" ? "" : "; a horizontal bar is the 95 % interval of the time"}.`));
+  if (axis.rivals.length) entries.push(make("li", "", "A ring marks the candidate that would win."));
   return entries;
 }

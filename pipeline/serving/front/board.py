@@ -25,8 +25,8 @@ _TIMES = _STATUS + len(STATUSES)
 _TIME_CELLS = len(BUCKETS) + 2  # one above the largest bound, and the sum
 CELLS = _TIMES + len(STEPS) * _TIME_CELLS
 _BYTES = struct.calcsize("d")
-# Before the rows: whether the first process answers for the workers.
-_HEAD = 1
+# Behind the rows: whether the first process answers for the workers.
+_FLAGS = 1
 
 
 class WorkerState(IntEnum):
@@ -169,13 +169,16 @@ class Board:
         with path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), 0)
         self._cells = memoryview(self._map).cast("d")
-        starts = range(_HEAD, len(self._cells), CELLS)
-        self.rows: Sequence[Row] = tuple(Row(self._cells[start : start + CELLS]) for start in starts)
+        count = len(self._cells) // CELLS
+        self.rows: Sequence[Row] = tuple(
+            Row(self._cells[index * CELLS : (index + 1) * CELLS]) for index in range(count)
+        )
+        self._flags = self._cells[count * CELLS :]
 
     @classmethod
     def create(cls, path: Path, workers: int) -> Board:
         """Make a board of empty rows."""
-        path.write_bytes(bytes((_HEAD + workers * CELLS) * _BYTES))
+        path.write_bytes(bytes((workers * CELLS + _FLAGS) * _BYTES))
         return cls(path)
 
     @property
@@ -184,15 +187,16 @@ class Board:
         return sum(row.state is WorkerState.READY for row in self.rows)
 
     @property
-    def stood_in(self) -> bool:
-        """Whether the first process answers for the workers, and may still do so for a moment after one is ready."""
-        return self._cells[0] != 0
+    def first_process_answers(self) -> bool:
+        """Whether it answers for the workers; it may do so for a moment after one is ready."""
+        return any(self._flags)  # the board of an earlier release has none
 
-    @stood_in.setter
-    def stood_in(self, stood_in: bool) -> None:
-        self._cells[0] = float(stood_in)
+    @first_process_answers.setter
+    def first_process_answers(self, answers: bool) -> None:
+        self._flags[0] = float(answers)
 
     @property
     def reached(self) -> int:
-        """Number of workers that are ready and that every request reaches."""
-        return 0 if self.stood_in else self.ready
+        """Number of workers that are ready and that every new connection reaches."""
+        ready = self.ready
+        return 0 if self.first_process_answers else ready

@@ -33,7 +33,7 @@ def _model(name: str, version: str, digest: str) -> Iterator[str]:
 def _workers(board: Board) -> Iterator[str]:
     for name, kind, text, value in (
         ("workers", "gauge", "Workers that there should be.", len(board.rows)),
-        ("workers_ready", "gauge", "Workers that are ready.", board.ready),
+        ("workers_ready", "gauge", "Workers that are ready.", board.reached),
         ("worker_restarts_total", "counter", "Workers that were started again.", sum(r.restarts for r in board.rows)),
         ("connections", "gauge", "Open connections.", sum(row.connections for row in board.rows)),
     ):

@@ -28,20 +28,18 @@ def board_of(state: ServerState) -> Board:
 
 
 def workers_of(state: ServerState) -> tuple[Worker, ...]:
-    """Return the workers as the board describes them; one that requests do not reach yet counts as loading.
+    """Return the workers as the board describes them; one that new connections do not reach yet counts as loading.
 
     Raises:
         ServerError: there is no board.
     """
     board = board_of(state)
-    stood_in = board.stood_in
+    states = [row.state for row in board.rows]
+    if board.first_process_answers:  # read behind the rows: it is cleared after a worker is ready
+        states = [WorkerState.LOADING if each is WorkerState.READY else each for each in states]
     return tuple(
-        Worker(
-            name=str(place),
-            pid=row.pid,
-            status=(WorkerState.LOADING if stood_in and row.state is WorkerState.READY else row.state).name,
-        )
-        for place, row in enumerate(board.rows, start=1)
+        Worker(name=str(place), pid=row.pid, status=each.name)
+        for place, (row, each) in enumerate(zip(board.rows, states, strict=True), start=1)
     )
 
 

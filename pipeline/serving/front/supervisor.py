@@ -224,11 +224,11 @@ class Supervisor:
             ready = self._note_who_is_ready()
             missing = not ready and self._proven
             if missing and not answers:
-                self._board.stood_in = True
+                self._board.first_process_answers = True
                 self._unready.listen(self._listener)
             elif answers and not missing:
-                self._unready.ignore()
-                self._board.stood_in = False
+                self._unready.leave_to_others()
+                self._board.first_process_answers = False
             answers = missing
             await asyncio.sleep(_WATCH_S)
 

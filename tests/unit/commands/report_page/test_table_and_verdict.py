@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from pipeline.candidates.unproven import CandidateList
+from pipeline.checks.parity_report import SAME_FILE
 from pipeline.commands.build_result import BuildResult
 from pipeline.commands.report_page.how_chosen import how_chosen
-from pipeline.commands.report_page.proofs import proofs_of
+from pipeline.commands.report_page.proofs import proofs_of, shown_by
 from pipeline.commands.report_page.rows import candidates_of
 from pipeline.recipe.candidates import Goal
 from tests.build_results import result_of
@@ -74,20 +75,50 @@ def test_the_runner_up_and_the_rule_are_told(goal: Goal, rule: str) -> None:
     second = {"latency": THIN, "throughput": SLIM, "size": SLIM}[goal].name
     assert runner_up == f"The runner-up is {second}: {result.reasons()[second]}."
     assert rule in how
-    assert "confirmed once on test" in splits
+    assert splits.startswith("It was chosen on validation: it lost ")
+    assert "looked at once and for it alone, confirm that" in splits
     assert "with 1 thread on a chip" in clocks
 
 
 def test_where_nothing_else_is_inside_or_the_recipe_names_one_it_says_so() -> None:
     alone, *_ = notes(result_of(FLOAT, OVER))
     assert alone == "No other candidate is inside its limits."
-    first, *_ = notes(result_of(FLOAT, SLIM, named=FLOAT.name), named=FLOAT.name)
+    first, confirmed, _ = notes(result_of(FLOAT, SLIM, named=SLIM.name), named=SLIM.name)
     assert "the recipe names the candidate" in first
+    assert confirmed.startswith("It was held against its limits on validation: ")
+    only, *_ = notes(result_of(FLOAT))
+    assert only == "There was no other candidate."
+
+
+def test_what_a_search_planned_is_told_also_where_it_made_nothing() -> None:
+    result = result_of(FLOAT, SLIM)
+    nothing = CandidateList(order=(FLOAT.name, SLIM.name), compared=7, unproven=(), searched=())
+    assert (
+        "7 lossy candidates could have been chosen, 6 of which the search planned"
+        in (candidates_of(result, nothing).notes[0])
+    )
+    one = CandidateList(order=(FLOAT.name, SLIM.name), compared=1, unproven=(), searched=None)
+    assert candidates_of(result, one).notes[0].endswith("1 lossy candidate could have been chosen.")
+
+
+def test_names_of_what_was_not_proven_are_explained_too() -> None:
+    terms = candidates_of(result_of(FLOAT, unproven=(REFUSED,)), listed(result_of(FLOAT), compared=1)).terms
+    assert terms["int8-static"].startswith("8-bit weights and activations")
+    assert "slim4" not in terms  # nobody knows how it was made
+
+
+@pytest.mark.parametrize(
+    ("reference", "words"),
+    [(SAME_FILE, "optimizations do not change its answers beyond that limit"), ("its torch module", "on the way")],
+)
+def test_parity_is_a_proof_of_what_the_file_was_held_against(reference: str, words: str) -> None:
+    assert words in shown_by(lossy=True, reference=reference)
+    assert shown_by(lossy=False, reference=reference).startswith("So the file answers as the float network does")
 
 
 def test_what_was_not_proven_is_told_and_what_parity_is_a_proof_of() -> None:
     result = result_of(FLOAT, SLIM, unproven=(REFUSED,))
-    told = " ".join(proofs_of(result, listed=listed(result, compared=2), smoke=None).sentences)
+    told = " ".join(proofs_of(result, smoke=None).sentences)
     assert "How far it answers otherwise than the float network is another question" in told
     assert "Proofs that say nothing: none." in told
     assert told.endswith("Candidates that are not proven, and cannot be chosen: slim4.onnx.int8-static.")
