@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import os
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from pipeline.cli import main
 
 Finished = subprocess.CompletedProcess[str]
 
@@ -17,6 +23,25 @@ def run(*arguments: object, cwd: Path | None = None) -> Finished:
     """Run a command of the command line to its end."""
     command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
+
+
+def run_here(*arguments: object, cwd: Path) -> Finished:
+    """The same in this process, which has loaded torch already; without a terminal."""
+    said, complaints = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        open(os.devnull) as nothing,  # noqa: PTH123 - a device
+        contextlib.redirect_stdout(said),
+        contextlib.redirect_stderr(complaints),
+    ):
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["pipeline", *map(str, arguments)])
+        patch.setattr(sys, "stdin", nothing)
+        with pytest.raises(SystemExit) as ended:
+            main()
+    code = ended.value.code
+    assert code is None or isinstance(code, int)
+    return Finished(sys.argv, code or 0, said.getvalue(), complaints.getvalue())
 
 
 @contextlib.contextmanager

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +13,9 @@ from torch import nn
 import pipeline
 from pipeline.commands.init import FILES
 from pipeline.recipe.loading import load_recipe
+from tests.command_line import run_here
 from tests.example_build import QUICK
-from tests.terminals import CHECKOUT, END, run_in_terminal
+from tests.terminals import END, run_in_terminal
 
 MODULE = """
 from torch import nn
@@ -56,21 +54,8 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def init(project: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pipeline", "init", ".", *options],
-        cwd=project,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-
-
 def written(project: Path, *options: str) -> Path:
-    done = init(project, *options)
+    done = run_here("init", ".", *options, cwd=project)
     assert (done.returncode, done.stdout) == (0, "recipe.toml\n"), done.stderr
     return project / "recipe.toml"
 
@@ -153,7 +138,7 @@ def test_what_is_written_builds(project: Path, options: tuple[str, ...]) -> None
     ],
 )
 def test_a_wrong_or_missing_answer_is_one_line(project: Path, options: tuple[str, ...], words: str) -> None:
-    done = init(project, *options)
+    done = run_here("init", ".", *options, cwd=project)
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
@@ -163,7 +148,7 @@ def test_a_wrong_or_missing_answer_is_one_line(project: Path, options: tuple[str
 
 def test_nothing_is_overwritten(project: Path) -> None:
     (project / "recipe.toml").write_text("mine")
-    done = init(project, *TABLE)
+    done = run_here("init", ".", *TABLE, cwd=project)
     assert done.returncode == 2
     assert "recipe.toml: expected no such file, for nothing is overwritten; give another name: --file" in done.stderr
     assert (project / "recipe.toml").read_text() == "mine"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -39,6 +40,9 @@ def show(draw: Callable[[Console], None]) -> None:
     console = plain_console()
     if not console.is_terminal:
         console = plain_console(width=PIPE_WIDTH)
+    elif console.is_dumb_terminal:  # rich takes it for one of 80 columns
+        columns, lines = shutil.get_terminal_size()
+        console = plain_console(width=columns, height=lines)
     # Rich ends the process when its reader goes away. Where the text is written here, that is an error like any other.
     with console.capture() as drawn:
         draw(console)
