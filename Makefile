@@ -7,9 +7,9 @@ PYTHON := $(VENV)/bin/python
 STAMP  := $(VENV)/.set-up
 UV     := $(PYTHON) -m uv
 NEEDED_GB := 8
-# Three files of tests at a time on two cores: many of them wait for a server. A process that ends (see faulthandler_exit_on_timeout in
+# Two files of tests at a time: many of them wait for a server. A process that ends (see faulthandler_exit_on_timeout in
 # pyproject.toml) ends the run: another one would begin with the same test.
-THREE_AT_ONCE := --numprocesses 3 --dist loadfile --max-worker-restart 0
+TWO_AT_ONCE := --numprocesses 2 --dist loadfile --max-worker-restart 0
 # Seconds after which a test that is not slow counts as hung.
 HUNG_S := 900
 
@@ -35,10 +35,10 @@ demo: $(STAMP) ## train, compress, export, verify, archive, serve, and ask the s
 	@VENV=$(VENV) bash scripts/demo
 
 test: $(STAMP) ## run the tests, without the slow ones
-	$(PYTHON) -m pytest $(THREE_AT_ONCE) -m "not slow" --override-ini faulthandler_timeout=$(HUNG_S)
+	$(PYTHON) -m pytest $(TWO_AT_ONCE) -m "not slow" --override-ini faulthandler_timeout=$(HUNG_S)
 
 test-all: $(STAMP) ## run all tests
-	$(PYTHON) -m pytest $(THREE_AT_ONCE)
+	$(PYTHON) -m pytest $(TWO_AT_ONCE)
 
 check: $(STAMP) ## lint, format, types, import rules, lock file in step with pyproject.toml
 	$(PYTHON) -m ruff check .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,12 +70,21 @@ def carried(application: Application, bounds: Bounds | None = None) -> Iterator[
         finally:  # a loop with open connections never closes
             if carrier.leaving_since is None:
                 running.leave(0.0)
+            _wait_until_closed(carrier)
         assert carrier.held == 0
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
         listener.close()
+
+
+def _wait_until_closed(carrier: Carrier) -> None:
+    """Wait until what was cut off is closed, also what was only just accepted."""
+    deadline = time.monotonic() + 5
+    while carrier.connections or carrier._handshakes:
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
 
 
 def read_all(connection: socket.socket) -> bytes:

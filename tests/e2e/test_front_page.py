@@ -23,7 +23,6 @@ from pipeline.serving.defaults import ServerName
 from pipeline.serving.door import Door
 from pipeline.serving.encoding import encode_png
 from pipeline.serving.front.access import Access
-from pipeline.serving.table import SERVERS
 from tests.browser import Browser, Tab, found
 from tests.fronts import front_of
 from tests.served_models import GREY, LABELS, build_archive
@@ -63,7 +62,7 @@ def opened(browser: Browser, url: str, *, width: int = 1000, dark: bool = False)
     return tab
 
 
-@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("server", ["asgi", pytest.param("torchserve", marks=pytest.mark.slow)])
 def test_a_chosen_picture_gets_the_answer_of_predict(
     browser: Browser, archive: Archive, picture: Path, server: ServerName
 ) -> None:

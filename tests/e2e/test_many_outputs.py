@@ -51,6 +51,7 @@ def expected(folder: Path) -> dict[str, Any]:
     return {name: tensor[0].numpy() for name, tensor in zip(SHAPES, tensors, strict=True)}
 
 
+@pytest.mark.slow
 def test_it_is_proven_packed_and_answered_by_name(folder: Path) -> None:
     result = pipeline.build(
         folder / "many.toml",

@@ -57,6 +57,7 @@ def test_a_worker_that_is_killed_comes_back_and_costs_only_what_it_had(archive: 
             assert [event.startswith("worker 1 was ended by signal 9 (SIGKILL") for event in told] == [True, True]
 
 
+@pytest.mark.parametrize("server", ["asgi", pytest.param("torchserve", marks=pytest.mark.slow)])
 def test_without_a_worker_the_answer_is_503_and_soon_a_right_one_again(archive: Archive, server: ServerName) -> None:
     with serving(archive, server, workers=1) as state:
         psutil.Process(lifecycle.status(state.port)[0].workers[0].pid).kill()
@@ -94,6 +95,7 @@ def test_the_program_behind_the_front_comes_back_without_orphans(archive: Archiv
 
 
 @pytest.mark.parametrize("how", [pytest.param("stop", marks=pytest.mark.slow), "SIGTERM"])
+@pytest.mark.parametrize("server", ["asgi", pytest.param("torchserve", marks=pytest.mark.slow)])
 def test_no_request_is_lost_when_it_is_asked_to_end(archive: Archive, server: ServerName, how: str) -> None:
     with serving(archive, server) as state:
         with asking(f"{state.url}/predictions/tiny", 8) as clients:
@@ -108,6 +110,7 @@ def test_no_request_is_lost_when_it_is_asked_to_end(archive: Archive, server: Se
         assert clients.answered_at < ended
 
 
+@pytest.mark.parametrize("server", ["asgi", pytest.param("torchserve", marks=pytest.mark.slow)])
 def test_in_the_foreground_it_ends_as_soon_as_the_server_has(archive: Archive, server: ServerName) -> None:
     command = [sys.executable, "-m", "pipeline", "serve", str(archive.path), "--server", server]
     with running([*command, "--port", str(free_port())], stderr=subprocess.PIPE) as process:

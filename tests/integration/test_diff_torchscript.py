@@ -65,6 +65,7 @@ def test_operators_have_the_names_of_the_other_file(files: Path) -> None:
     assert all(row.largest_difference is None for row in comparison.rows)
 
 
+@pytest.mark.slow
 def test_two_files_without_names_are_matched_in_order(files: Path) -> None:
     comparison = pipeline.diff(files / "8.pt", files / "4.pt", samples=files / "samples.safetensors")
     assert words(comparison) == {

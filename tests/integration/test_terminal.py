@@ -66,6 +66,7 @@ def build(built: Built, folder: Path, *overrides: str) -> list[str]:
     return ["build", "example/recipe.toml", "--run-dir", "run", "--model-store", "store", *given]
 
 
+@pytest.mark.slow
 def test_a_build_that_is_up_to_date_shows_only_its_end(built: Built, tmp_path: Path) -> None:
     arguments = build(built, tmp_path / "copy")
     seen = run_in_terminal(arguments, cwd=tmp_path / "copy")
