@@ -140,7 +140,7 @@ def _locate_any(top: str, folder: Path, within: Collection[str] | None) -> bool:
     return (within is None or top in within) and any(_locate(top, folder))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _imports(content: bytes, package: str) -> tuple[str, ...]:
     """Dotted names that a source file imports; `from a import b` gives both `a` and `a.b`."""
     try:

@@ -15,6 +15,7 @@ from pipeline.serving.front.log import Events
 from pipeline.serving.front.plan import BOARD_FILE, REASON_FILE, Plan
 from tests.supervised import child, supervised
 
+REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 # At each start it takes the next letter: at an R it is ready, and ends at once; at an N it ends before.
 READY_OR_NOT = """
 import sys, time
@@ -92,7 +93,7 @@ def test_one_that_hangs_is_killed_and_started_again_with_one_line(tmp_path: Path
 def test_who_is_told_that_a_worker_is_ready_is_not_answered_by_the_first_process(tmp_path: Path) -> None:
     def ask() -> bytes:
         with socket.create_connection(("127.0.0.1", plan.port), timeout=0.5) as connection:
-            connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            connection.sendall(REQUEST)
             return connection.recv(100)
 
     with supervised(tmp_path, [child("worker 1", LATE, rows=(0,))]):
@@ -105,7 +106,9 @@ def test_who_is_told_that_a_worker_is_ready_is_not_answered_by_the_first_process
             until(lambda: board.reached, pause_s=0)
             with pytest.raises(TimeoutError):
                 ask()
-            assert idle.recv(1) == b""
+            # One that was opened before is told to come again: what it sends is not torn off.
+            idle.sendall(REQUEST)
+            assert idle.recv(100).startswith(b"HTTP/1.1 503 ")
 
 
 def test_what_stood_still_together_with_its_server_does_not_hang(tmp_path: Path) -> None:

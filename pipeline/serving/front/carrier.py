@@ -95,15 +95,6 @@ class Carrier:
         if listener is not None:
             self.loop.remove_reader(listener)
 
-    def leave_to_others(self) -> None:
-        """Accept no more connections, and close those on which nothing is asked yet."""
-        self.ignore()
-        for handshake in tuple(self._handshakes):
-            handshake.cancel()
-        for connection in tuple(self._connections):
-            if connection.idle:
-                connection.close()
-
     async def leave(self, longest_s: float) -> bool:
         """End: close the listening socket, answer what came, and close.
 
@@ -190,9 +181,6 @@ class Carrier:
             _LOGGER.debug("a connection was not made: %s", error)
             with contextlib.suppress(OSError):
                 accepted.close()
-        except asyncio.CancelledError:
-            accepted.close()
-            raise
 
     def _look_at_all(self) -> None:
         now = self.loop.time()

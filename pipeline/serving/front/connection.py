@@ -255,11 +255,6 @@ class Connection(asyncio.Protocol):
                 self._transport.close()
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing is asked on it, not even in part."""
-        return self._receiving is None and self._task is None
-
-    @property
     def answering(self) -> bool:
         """Whether a whole request waits for its answer."""
         return bool(self._whole)
@@ -286,10 +281,6 @@ class Connection(asyncio.Protocol):
     def close_now(self) -> None:
         """Close the connection, with whatever is under way on it."""
         self._transport.abort()
-
-    def close(self) -> None:
-        """Close the connection when what was written is on its way."""
-        self._transport.close()
 
     # The rest is our own.
 

@@ -227,7 +227,7 @@ class Supervisor:
                 self._board.first_process_answers = True
                 self._unready.listen(self._listener)
             elif answers and not missing:
-                self._unready.leave_to_others()
+                self._unready.ignore()
                 self._board.first_process_answers = False
             answers = missing
             await asyncio.sleep(_WATCH_S)
