@@ -25,7 +25,7 @@ def run(*arguments: object, cwd: Path | None = None) -> Finished:
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
 
 
-def run_here(*arguments: object, cwd: Path) -> Finished:
+def run_here(*arguments: object, cwd: Path | None = None) -> Finished:
     """The same in this process, which has loaded torch already; without a terminal."""
     said, complaints = io.StringIO(), io.StringIO()
     with (
@@ -34,7 +34,9 @@ def run_here(*arguments: object, cwd: Path) -> Finished:
         contextlib.redirect_stdout(said),
         contextlib.redirect_stderr(complaints),
     ):
-        patch.chdir(cwd)
+        if cwd is not None:
+            patch.chdir(cwd)
+        patch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # main sets it for this process otherwise
         patch.setattr(sys, "argv", ["pipeline", *map(str, arguments)])
         patch.setattr(sys, "stdin", nothing)
         with pytest.raises(SystemExit) as ended:

@@ -41,6 +41,28 @@ TABLE = InputSpec(name="features", dtype="float32", shape=(4,), low=-2.0, high=2
 BATCH_SIZES = (1, 2, 7)
 
 
+def description(inputs: Sequence[InputSpec], **changes: Any) -> Serving:
+    """A description of a classifier in ONNX, for tests that need no archive; changes are fields."""
+    return Serving(
+        **{
+            "name": "tiny",
+            "version": "1.0",
+            "candidate": "float.onnx.fp32",
+            "identity": "0" * 64,
+            "precision": "fp32",
+            "task": "classification",
+            "inputs": tuple(inputs),
+            "labels": LABELS,
+            "runtime": RuntimeSpec(kind="onnxruntime", file="model.onnx"),
+            "top": 3,
+            "golden": Golden(file="golden.safetensors", batch_sizes=(1,), tolerance=FLOAT32),
+            "pictures": None,
+            "files": {},
+            **changes,
+        }
+    )
+
+
 def weights(size: int) -> NDArray[np.float32]:
     """Weights of a linear classifier, (size, 5)."""
     return np.random.default_rng(7).normal(0, 1 / 255 if size > 4 else 1, (size, len(LABELS))).astype(np.float32)

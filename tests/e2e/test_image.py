@@ -208,9 +208,9 @@ def test_where_it_cannot_serve_it_ends_with_a_code_that_is_not_0(image: Image, s
         assert container.lines[0].startswith("error: model_store: expected an archive (.mar), found none")
 
 
+# TorchServe is started anew on its own copy of the archive, and serves again.
+@pytest.mark.parametrize("image", ["asgi"], indirect=True, scope="module")
 def test_a_worker_that_must_not_serve_ends_the_container(image: Image, service: Service) -> None:
-    if image.root.name != "asgi":
-        pytest.skip("TorchServe is started anew on its own copy of the archive, and serves again")
     with started(image, service) as container:
         [supervisor, *_] = commands(container, "front.supervisor")
         script = f"for file in $(find {supervisor.cmdline()[-1]} -name model.onnx); do echo x >> $file; done"

@@ -15,6 +15,7 @@ from pipeline._handlers.description import Golden, RuntimeSpec, Serving
 from pipeline._handlers.golden import require_golden
 from pipeline._handlers.outputs import OutputSpec
 from pipeline._handlers.tolerance import FLOAT32, Tolerance
+from tests.served_models import description
 
 SPECS = (OutputSpec(name="logits", shape=(3,)), OutputSpec(name="mask", shape=(2, 2)))
 DRAW = np.random.default_rng(0)
@@ -23,24 +24,14 @@ TOLERANCE = fitted(in_outputs(FLOAT32, SPECS), ANSWERS, noise=0.0)
 
 
 def described(tolerance: Tolerance = TOLERANCE, **changes: Any) -> Serving:
-    fields: dict[str, Any] = {
+    fields = {
         "task": "outputs",
         "labels": tuple(spec.name for spec in SPECS),
         "runtime": RuntimeSpec(kind="onnxruntime", file="model.onnx", outputs=SPECS),
+        "golden": Golden(file="golden.safetensors", batch_sizes=(1,), tolerance=tolerance),
+        **changes,
     }
-    return Serving(
-        name="tiny",
-        version="1.0",
-        candidate="float.onnx.fp32",
-        identity="0" * 64,
-        precision="fp32",
-        inputs=(InputSpec(name="values", dtype="float32", shape=(8,), low=-9, high=9),),
-        top=2,
-        golden=Golden(file="golden.safetensors", batch_sizes=(1,), tolerance=tolerance),
-        pictures=None,
-        files={},
-        **{**fields, **changes},
-    )
+    return description([InputSpec(name="values", dtype="float32", shape=(8,), low=-9, high=9)], top=2, **fields)
 
 
 def arrays(answers: NDArray[np.float32] = ANSWERS) -> dict[str, NDArray[Any]]:

@@ -23,6 +23,7 @@ from pipeline._handlers.description import Serving
 from pipeline._handlers.limits import Deadline, Limits, usual_pixels
 from pipeline._handlers.predictor import Predictor
 from pipeline._handlers.request import MAX_INSTANCES, Request
+from tests.clocks import Clock
 from tests.request_bodies import JSON, listed
 from tests.served_models import GREY, LABELS, SEQUENCE, TABLE, build_archive
 
@@ -264,17 +265,6 @@ def test_the_usual_pixels_follow_the_input() -> None:
         32_000_000,
     ]
     assert usual_pixels([TABLE]) == 3 << 22
-
-
-class Clock:
-    """Time as the deadline sees it: it goes on by one second whenever it is looked at."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        self.now += 1
-        return self.now
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from pipeline._handlers.outputs import OutputSpec
 from pipeline._handlers.outputs_answer import OutputsAnswer
 from pipeline._handlers.task_answers import read_answer
 from pipeline._handlers.tolerance import FLOAT32
+from tests.served_models import description
 
 SPECS = (
     OutputSpec(name="logits", shape=(3,)),
@@ -29,20 +30,12 @@ ANSWER = OutputsAnswer()
 
 def model() -> Serving:
     """A description of a model with three outputs."""
-    return Serving(
-        name="tiny",
-        version="1.0",
-        candidate="float.onnx.fp32",
-        identity="0" * 64,
-        precision="fp32",
+    return description(
+        [InputSpec(name="values", dtype="float32", shape=(8,), low=-1, high=1)],
         task="outputs",
-        inputs=(InputSpec(name="values", dtype="float32", shape=(8,), low=-1, high=1),),
         labels=tuple(spec.name for spec in SPECS),
         runtime=RuntimeSpec(kind="onnxruntime", file="model.onnx", outputs=SPECS),
-        top=3,
         golden=Golden(file="golden.safetensors", batch_sizes=(1,), tolerance=in_outputs(FLOAT32, SPECS)),
-        pictures=None,
-        files={},
     )
 
 

@@ -15,6 +15,7 @@ from pipeline._handlers.body_forms import decode_request
 from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.json_text import SMALL_JSON_BYTES
 from pipeline._handlers.limits import Deadline, Limits
+from tests.clocks import Clock
 from tests.request_bodies import JSON, png
 from tests.served_models import GREY, SEQUENCE, TABLE
 from tests.tensor_bodies import infer_body, large, objects, said
@@ -146,17 +147,6 @@ def test_pictures_are_counted_before_the_first_is_decoded(monkeypatch: pytest.Mo
     body, content_type = infer_body({"image": objects(*[b""] * 9)})
     with pytest.raises(BadRequest, match="found 9 pictures that become 48 pixels each"):
         decode_request(body, content_type, [GREY], limits=Limits(pixels=400))
-
-
-class Clock:
-    """Time as the deadline sees it: it goes on by one second whenever it is looked at."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        self.now += 1
-        return self.now
 
 
 def test_decoding_ends_with_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,6 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 import pipeline
 from pipeline.candidates.unproven import Unproven
-from pipeline.cli import main
 from pipeline.cli.render.summary import print_result
 from pipeline.commands.event_files import read_steps
 from pipeline.commands.report import report_archive
@@ -29,6 +28,7 @@ from pipeline.commands.report_page.run import report_of_run
 from pipeline.engine.manifest import read_manifest
 from pipeline.errors import DataError, FileError, UsageError
 from pipeline.measure.host import cpu_model
+from tests.command_line import run_here
 from tests.example_build import Built
 from tests.report_documents import shown
 from tests.reporters import Lines
@@ -244,9 +244,7 @@ def test_the_page_of_an_archive_says_what_its_evidence_does(built: Built, tmp_pa
         report_archive(stored)
 
 
-def test_the_command_makes_the_page_and_opens_it(
-    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_makes_the_page_and_opens_it(built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at: list[str] = []
     monkeypatch.setattr(webbrowser, "open", looked_at.append)
     page = tmp_path / "page.html"
@@ -255,17 +253,12 @@ def test_the_command_makes_the_page_and_opens_it(
         [str(built.result.archive), "--html", str(page), "--open"],
     ):
         page.unlink(missing_ok=True)
-        monkeypatch.setattr(sys, "argv", ["pipeline", "report", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert not ended.value.code
+        ended = run_here("report", *arguments)
+        assert ended.returncode == 0
         assert page.is_file()
     assert looked_at == [page.as_uri()] * 2
-    assert capsys.readouterr().out.endswith(f"{page}\n")
-    monkeypatch.setattr(sys, "argv", ["pipeline", "report", str(built.result.archive), "--json"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
+    assert ended.stdout.endswith(f"{page}\n")
+    assert run_here("report", str(built.result.archive), "--json").returncode == 2
 
 
 def test_curves_of_what_was_trained_before_are_written_when_they_are_asked_for(built: Built, tmp_path: Path) -> None:

@@ -14,26 +14,14 @@ function isInside(rival, budget) {
   return rival.bound === null || (rival.bound <= budget && rival.calm);
 }
 
-// What a winner gains and loses against the one that the build chose; empty where it is that one.
-function gainsInWords(tradeOff, axis, winner) {
+// What a winner costs and loses beside the one that the build chose, as measured; empty where it is that one.
+function gainsInWords(tradeOff, winner) {
   const own = tradeOff.points.find(point => point.state === "chosen"), other = tradeOff.points.find(point => point.name === winner);
   if (!own || !other || own === other) return "";
-  const timed = axis.goal === "size" ? tradeOff.axes.find(each => each.goal === "latency") || axis : axis;
-  const costs = goal => [own, other].map(point => tradeOff.axes.find(each => each.goal === goal)?.costs[point.name][0]);
-  const [large, small] = costs("size"), points = 100 * (other.drop - own.drop);
-  const parts = timed.goal === "size" ? [] : [speedInWords(...[own, other].map(point => timed.rivals.find(rival => rival.name === point.name)), timed.goal)];
-  if (large) parts.push(`a file of ${figure(small)} kB instead of ${figure(large)} kB`);
-  const lost = Math.abs(points).toFixed(2);
+  const parts = tradeOff.axes.map(({ name, unit, costs }) => `${name} ${figure(costs[other.name][0])} instead of ${figure(costs[own.name][0])} ${unit}`);
+  const points = 100 * (other.drop - own.drop), lost = Math.abs(points).toFixed(2);
   parts.push(lost === "0.00" ? "as much lost" : `${lost} points ${points < 0 ? "less" : "more"} lost`);
-  return `Against ${own.name}, which the build chose: ${parts.join(", ")}.`;
-}
-
-// How much faster one is than another; nothing is claimed where the build was not certain of a gain.
-function speedInWords(own, other, goal) {
-  const where = goal === "latency" ? " one example at a time" : " in large batches";
-  if (own.no_gain_over.includes(other.name) && other.no_gain_over.includes(own.name)) return `no certain difference in speed${where}`;
-  const ratio = own.cost / other.cost;
-  return ratio >= 1 ? `${ratio.toFixed(2)} times as fast${where}` : `${(1 / ratio).toFixed(2)} times as long${where}`;
+  return `Beside ${own.name}, which the build chose: ${parts.join(", ")}.`;
 }
 
 // The same in words, with the reason that a build gives.

@@ -54,7 +54,7 @@ function showTradeOff(section, tradeOff, onPick) {
     svg.append(names(tradeOff.points, [...first, ...axis.front], axis, x, y, width, budget));
     field.value = (100 * budget).toFixed(2);
     movable.hidden = hint.hidden = verdict.hidden = gains.hidden = !axis.rivals.length;
-    gains.textContent = gainsInWords(tradeOff, axis, winner);
+    gains.textContent = gainsInWords(tradeOff, winner);
     key.replaceChildren(...legend(new Set(tradeOff.points.map(stateOf)), axis));
     reset.disabled = budget === tradeOff.budget;
     verdict.textContent = axis.rivals.length ? winnerInWords(tradeOff, axis, budget) + otherwise() : "";

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
-from pipeline import cli
+from tests.command_line import run_here
 
 FORM = "pipeline predict ARCHIVE --data FOLDER|FILE --out answers.csv"
 
@@ -59,13 +57,8 @@ FORM = "pipeline predict ARCHIVE --data FOLDER|FILE --out answers.csv"
         ),
     ],
 )
-def test_usage_errors_are_one_clear_line(
-    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # main sets it for this process otherwise
-    monkeypatch.setattr(sys, "argv", ["pipeline", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert ended.value.code == 2
-    [line] = capsys.readouterr().err.splitlines()
+def test_usage_errors_are_one_clear_line(arguments: list[str], message: str) -> None:
+    ended = run_here(*arguments)
+    assert ended.returncode == 2
+    [line] = ended.stderr.splitlines()
     assert line in (f"error: {message}", f"error: {message}; see pipeline --help")

@@ -11,11 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline._handlers.decode import ImageDecoding, InputSpec, decode_image
-from pipeline._handlers.description import Golden, RuntimeSpec, Serving
-from pipeline._handlers.tolerance import FLOAT32
 from pipeline.commands.report_page.own_example import own_example
 from pipeline.serving.encoding import encode_png
-from tests.served_models import LABELS
+from tests.served_models import description
 
 EXACT = (
     ImageDecoding(mode="RGB", resize="bicubic"),
@@ -38,24 +36,6 @@ def spec_of(decoding: ImageDecoding) -> InputSpec:
     return InputSpec(name="image", dtype="uint8", shape=(channels, 20, 22), low=0, high=255, decoding=decoding)
 
 
-def serving_of(spec: InputSpec) -> Serving:
-    return Serving(
-        name="tiny",
-        version="1.0",
-        candidate="float.onnx.fp32",
-        identity="0" * 64,
-        precision="fp32",
-        task="classification",
-        inputs=(spec,),
-        labels=LABELS,
-        runtime=RuntimeSpec(kind="onnxruntime", file="model.onnx"),
-        top=3,
-        golden=Golden(file="golden.safetensors", batch_sizes=(1,), tolerance=FLOAT32),
-        pictures=None,
-        files={},
-    )
-
-
 def picture(height: int, width: int, seed: int) -> bytes:
     """A PNG file in which each pixel has a value of its own, so that no two ways of resizing give the same."""
     return encode_png(np.random.default_rng(seed).integers(0, 256, (3, height, width)).astype(np.uint8))
@@ -67,7 +47,7 @@ def test_the_code_gives_the_pixels_that_the_server_gives(
     decoding: ImageDecoding, height: int, width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec, body = spec_of(decoding), picture(height, width, height)
-    snippet = own_example(serving_of(spec))
+    snippet = own_example(description([spec]))
     assert "serving.json" not in snippet.text
     (tmp_path / "picture.png").write_bytes(body)
     monkeypatch.chdir(tmp_path)
@@ -81,7 +61,7 @@ def test_the_code_gives_the_pixels_that_the_server_gives(
 
 @pytest.mark.parametrize("decoding", OTHER)
 def test_where_the_code_does_not_frame_as_the_server_it_says_so(decoding: ImageDecoding) -> None:
-    snippet = own_example(serving_of(spec_of(decoding)))
+    snippet = own_example(description([spec_of(decoding)]))
     assert "# the server frames it otherwise" in snippet.code
     assert "`decoding` in serving.json says how the server resizes a picture" in snippet.text
 
@@ -89,7 +69,7 @@ def test_where_the_code_does_not_frame_as_the_server_it_says_so(decoding: ImageD
 def test_two_pictures_have_a_file_each_and_large_numbers_are_written_out() -> None:
     spec = spec_of(EXACT[0])
     number = InputSpec(name="code", dtype="int64", shape=(2,), low=0, high=1048575)
-    serving = replace(serving_of(spec), inputs=(spec, replace(spec, name="second"), number))
+    serving = description([spec, replace(spec, name="second"), number])
     snippet = own_example(serving)
     assert '"picture.png"' in snippet.code
     assert '"picture2.png"' in snippet.code

@@ -7,28 +7,13 @@ import re
 from dataclasses import replace
 
 from pipeline._handlers.columns import Column
-from pipeline._handlers.description import Golden, RuntimeSpec, Serving
-from pipeline._handlers.tolerance import FLOAT32
+from pipeline._handlers.description import Serving
 from pipeline.serving.front.page import Page, description_of
 from tests.row_inputs import NAMED
-from tests.served_models import COLOUR, GREY, LABELS, SEQUENCE, TABLE
+from tests.served_models import COLOUR, GREY, SEQUENCE, TABLE, description
 
 DIGEST = "d" * 64
-SERVING = Serving(
-    name="tiny",
-    version="1.0",
-    candidate="float.onnx.fp32",
-    identity="0" * 64,
-    precision="fp32",
-    task="classification",
-    inputs=(GREY,),
-    labels=LABELS,
-    runtime=RuntimeSpec(kind="onnxruntime", file="model.onnx"),
-    top=3,
-    golden=Golden(file="golden.safetensors", batch_sizes=(1,), tolerance=FLOAT32),
-    pictures=None,
-    files={},
-)
+SERVING = description([GREY])
 EVIL = "</script><script>window.hit = 1</script><!--"
 EMBEDDED = re.compile('<script type="application/json" id="model">(.*?)</script>', re.DOTALL)
 
