@@ -162,17 +162,32 @@ def choose(
             f"candidates: expected one inside its limits, found none of {', '.join(by_name)}; "
             "the float network, exported, always is: add it"
         )
-    # Each is compared with the first one round by round, as gains are claimed: what slowed a whole round slowed all.
-    costs = {report.name: cost_of(report, goal, reference=reports[0]) for report in allowed}
-    best = min(allowed, key=lambda report: costs[report.name])
-    for report in sorted(allowed, key=lambda report: (complexity_of(report), costs[report.name])):
-        if not gains_over(best, report, goal):
-            break
-    if report.name == best.name:
+    winner, best = winner_of(allowed, goal=goal, reference=reports[0])
+    if winner.name == best.name:
         why = f"best {goal} of the {len(allowed)} candidates inside their limits"
     else:
         why = f"{best.name} shows no certain gain of {MINIMUM_GAIN:.0%} in {goal} over this simpler candidate"
-    return Choice(selected=report.name, why=why, verdicts=verdicts)
+    return Choice(selected=winner.name, why=why, verdicts=verdicts)
+
+
+def winner_of(
+    allowed: Sequence[CandidateReport], *, goal: Goal, reference: CandidateReport
+) -> tuple[CandidateReport, CandidateReport]:
+    """Pick the winner of candidates that are inside their limits.
+
+    Args:
+        allowed: reports on them, at least one.
+        goal: what they compete in.
+        reference: the first of all proven candidates. Each is compared with it round by round, as gains are claimed:
+            what slowed a whole round slowed all.
+
+    Returns:
+        The winner, and the best by the goal, which a simpler winner is not certainly worse than.
+    """
+    costs = {report.name: cost_of(report, goal, reference=reference) for report in allowed}
+    best = min(allowed, key=lambda report: costs[report.name])
+    by_complexity = sorted(allowed, key=lambda report: (complexity_of(report), costs[report.name]))
+    return next(report for report in by_complexity if report is best or not gains_over(best, report, goal)), best
 
 
 def _points(fraction: float, *, sign: str = "") -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import assert_never
 
-from pipeline.candidates.choose import choose
+from pipeline.candidates.choose import winner_of
 from pipeline.candidates.unproven import CandidateList
 from pipeline.commands.build_result import BuildResult, Row
 from pipeline.commands.report_page.words import counted, percent, points
-from pipeline.errors import ProofError
 from pipeline.inspection.graph_comparison import GRAPH_NAME
 from pipeline.measure.gain import MINIMUM_GAIN
 
@@ -28,22 +27,22 @@ def how_chosen(result: BuildResult, *, listed: CandidateList, named: str | None,
     """
     winner = next(row for row in result.candidates if row.selected)
     if named is None:
-        yield _runner_up(result, listed)
+        yield _runner_up(result)
     yield _rule(result, named)
     if winner.report.lossy:
         yield _confirmation(result, winner, listed, named)
     yield _times(result, winner, processor)
 
 
-def _runner_up(result: BuildResult, listed: CandidateList) -> str:
-    others = [row.report for row in result.candidates if not row.selected]
+def _runner_up(result: BuildResult) -> str:
+    first, others = result.candidates[0].report, [row for row in result.candidates if not row.selected]
     if not others:
         return "There was no other candidate."
-    try:
-        second = choose(others, goal=result.goal, limits=result.limits, compared=listed.compared).selected
-    except ProofError:
+    allowed = [row.report for row in others if row.verdict.allowed]
+    if not allowed:
         return "No other candidate is inside its limits."
-    return f"The runner-up is {second}: {result.reasons()[second]}."
+    second, _ = winner_of(allowed, goal=result.goal, reference=first)
+    return f"The runner-up is {second.name}: {result.reasons()[second.name]}."
 
 
 def _rule(result: BuildResult, named: str | None) -> str:
