@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.description import RuntimeSpec
-from pipeline.replay.start import Run, replay, require_examples
+from pipeline.replay.start import Run, replaying, require_examples
 
 # A candidate whose answers depend on the batch, and which is served in batches, is judged in chunks of this many
 # examples. It is the largest batch of the parity check and of the golden answers by default.
@@ -44,9 +45,45 @@ def predict_logits(
         DataError: there are no examples.
         ProofError: the file cannot be loaded, or cannot answer.
     """
+    with predicting(
+        file=file, runtime=runtime, inputs=inputs, data=data, batch_size=batch_size, scratch=scratch
+    ) as predicted:
+        return predicted()
+
+
+@contextmanager
+def predicting(
+    *,
+    file: Path,
+    runtime: RuntimeSpec,
+    inputs: Sequence[InputSpec],
+    data: Path,
+    batch_size: int = 128,
+    scratch: Path,
+) -> Iterator[Callable[[], NDArray[np.float32]]]:
+    """Run a model file beside this process, for as long as the block lasts.
+
+    Args:
+        file: as for `predict_logits`.
+        runtime: as for `predict_logits`.
+        inputs: as for `predict_logits`.
+        data: as for `predict_logits`.
+        batch_size: as for `predict_logits`.
+        scratch: as for `predict_logits`.
+
+    Returns:
+        A function that waits for what `predict_logits` returns, or raises what it raises.
+
+    Raises:
+        DataError: there are no examples.
+    """
     require_examples(data, inputs)
     size = 1 if runtime.one_by_one else batch_size if runtime.batch_invariant else SERVED_BATCH
     run = Run(name="data", data=data, batch_size=size)
-    answers = replay(file=file, runtime=runtime, inputs=inputs, runs=[run], scratch=scratch).answers
-    logits: NDArray[np.float32] = answers["data", 0]
-    return logits
+    with replaying(file=file, runtime=runtime, inputs=inputs, runs=[run], scratch=scratch) as running:
+
+        def predicted() -> NDArray[np.float32]:
+            logits: NDArray[np.float32] = running.finished().answers[run.name, 0]
+            return logits
+
+        yield predicted

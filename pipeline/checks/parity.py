@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
@@ -21,7 +22,7 @@ from pipeline.checks.expectation import Expectation, first_rows, make_expectatio
 from pipeline.checks.parity_report import EVALUATOR, SERVED, UNOPTIMIZED, ParityCheck, ParityReport
 from pipeline.checks.reference import Reference, evaluator
 from pipeline.errors import ProofError
-from pipeline.replay.start import Replayed, Run, replay, require_examples
+from pipeline.replay.start import Replayed, Run, RunningReplay, replaying, require_examples
 
 # Each shape is called at least this often: two calls show that a file keeps no state.
 _FEWEST_CALLS = 2
@@ -95,17 +96,19 @@ def check_parity(
         empty=expectations[0].tells_nothing_apart,
     )
     runtimes = _runtimes(runtime, reference)
+    not_run = {EVALUATOR: skip_evaluator} if skip_evaluator else {}
+    evaluated: list[ParityCheck] = []
     try:
-        replays = _replays(file, runtimes, inputs, expectations, calls=repeats, scratch=scratch)
+        with _replaying(file, runtimes, inputs, expectations, calls=repeats, scratch=scratch) as running:
+            if _is_onnx(runtime.kind) and not skip_evaluator:
+                try:
+                    evaluated = _evaluator_checks(file, reference, expectations)
+                except Exception as error:  # noqa: BLE001 - it raises many errors for what it cannot run: no proof
+                    not_run[EVALUATOR] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            replays = _finished(running)
     except ProofError as error:
         return replace(report, error=str(error))
-    checks = _replay_checks(replays, expectations, calls=repeats)
-    not_run = {EVALUATOR: skip_evaluator} if skip_evaluator else {}
-    if _is_onnx(runtime.kind) and not skip_evaluator:
-        try:
-            checks += _evaluator_checks(file, reference, expectations)
-        except Exception as error:  # noqa: BLE001 - it raises many errors for what it cannot run, which prove nothing
-            not_run[EVALUATOR] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    checks = [*_replay_checks(replays, expectations, calls=repeats), *evaluated]
     batch_comparisons = _batch_comparisons(replays[SERVED], expectations)
     return replace(
         report,
@@ -137,7 +140,8 @@ def _runtimes(runtime: RuntimeSpec, reference: Reference) -> dict[str, RuntimeSp
     return runtimes
 
 
-def _replays(
+@contextmanager
+def _replaying(
     file: Path,
     runtimes: Mapping[str, RuntimeSpec],
     inputs: Sequence[InputSpec],
@@ -145,30 +149,39 @@ def _replays(
     *,
     calls: int,
     scratch: Path,
-) -> dict[str, Replayed]:
-    """Replay all inputs at each batch size, in a new process for each way in which the file runs.
-
-    Raises:
-        ProofError: the file cannot be replayed; the text names the way, unless it is that of serving.
-    """
-    replays: dict[str, Replayed] = {}
-    with tempfile.TemporaryDirectory(prefix="parity-", dir=scratch) as name:
+) -> Iterator[dict[str, RunningReplay]]:
+    """Replay all inputs at each batch size, in a new process for each way in which the file runs, side by side."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="parity-", dir=scratch)))
         jobs = [
             Run(
                 name=f"{expectation.kind}.{size}",
-                data=_write_inputs(expectation, len(answers), Path(name)),
+                data=_write_inputs(expectation, len(answers), folder),
                 batch_size=size,
                 calls=calls,
             )
             for expectation in expectations
             for size, answers in expectation.expected.items()
         ]
-        for run, settings in runtimes.items():
-            try:
-                replays[run] = replay(file=file, runtime=settings, inputs=inputs, runs=jobs, scratch=Path(name))
-            except ProofError as error:
-                raise ProofError(str(error) if run == SERVED else f"{run}: {error}") from error
-    return replays
+        yield {
+            run: stack.enter_context(replaying(file=file, runtime=settings, inputs=inputs, runs=jobs, scratch=folder))
+            for run, settings in runtimes.items()
+        }
+
+
+def _finished(replays: Mapping[str, RunningReplay]) -> dict[str, Replayed]:
+    """Wait for the answers.
+
+    Raises:
+        ProofError: the file cannot be replayed; the text names the way, unless it is that of serving.
+    """
+    answers: dict[str, Replayed] = {}
+    for run, running in replays.items():
+        try:
+            answers[run] = running.finished()
+        except ProofError as error:
+            raise ProofError(str(error) if run == SERVED else f"{run}: {error}") from error
+    return answers
 
 
 def _replay_checks(

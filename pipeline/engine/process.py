@@ -166,17 +166,58 @@ def run_child(
         subprocess.TimeoutExpired: the program took longer and was killed.
         OSError: no process could be started.
     """
+    with running_child(command, own_session=own_session, cwd=cwd, environment=environment) as process:
+        return finished_child(process, timeout_s=timeout_s)
+
+
+@contextlib.contextmanager
+def running_child(
+    command: Sequence[str],
+    *,
+    own_session: bool = False,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a program that runs beside this one; at the end of the block it is killed, unless it was waited for.
+
+    Args:
+        command: the program and its arguments.
+        own_session: as for `start_child`; the whole session is killed if nobody waited for the program's end.
+        cwd: as for `start_child`.
+        environment: as for `start_child`.
+
+    Raises:
+        OSError: no process could be started.
+    """
     with start_child(
         command, own_session=own_session, cwd=cwd, environment=environment, stdout=_PIPE, stderr=_PIPE
     ) as process:
         try:
-            stdout, stderr = process.communicate(timeout=timeout_s)
-        except BaseException:
-            if own_session:
-                kill_session(process)
-            process.kill()
-            raise
-    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+            yield process
+        finally:
+            if process.returncode is None:
+                if own_session:
+                    kill_session(process)
+                process.kill()
+
+
+def finished_child(
+    process: subprocess.Popen[str], *, timeout_s: float | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Wait for the end of a running child.
+
+    Args:
+        process: the child.
+        timeout_s: longest wait, in seconds.
+
+    Returns:
+        Its exit code and all that it wrote.
+
+    Raises:
+        subprocess.TimeoutExpired: the program took longer.
+    """
+    stdout, stderr = process.communicate(timeout=timeout_s)
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
 def kill_session(process: subprocess.Popen[str]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,12 @@ import pipeline
 import pipeline.replay.child
 from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.description import RuntimeSpec
+from pipeline._handlers.runtimes import RuntimeKind
 from pipeline.engine.confine import confined_command
-from pipeline.engine.process import failure, module_environment, run_child
+from pipeline.engine.process import failure, finished_child, module_environment, running_child
 from pipeline.errors import DataError, ProofError
+
+_ANSWERS, _FACTS = "answers.safetensors", "facts.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +61,48 @@ class Replayed:
     torch_imported: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunningReplay:
+    """A replay that goes on beside this process.
+
+    Args:
+        model: name of the model file, for messages.
+        kind: runtime that runs it.
+        runs: inputs that it answers.
+        folder: folder into which it writes its answers.
+        process: its process.
+    """
+
+    model: str
+    kind: RuntimeKind
+    runs: tuple[Run, ...]
+    folder: Path
+    process: subprocess.Popen[str]
+
+    def finished(self, *, timeout_s: float | None = None) -> Replayed:
+        """Wait for its end, and return the answers.
+
+        Args:
+            timeout_s: longest wait, in seconds; without limit if None.
+
+        Raises:
+            ProofError: the process failed: it cannot load the file, cannot answer such a batch, or took too long.
+        """
+        try:
+            process = finished_child(self.process, timeout_s=timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise ProofError(f"{self.model}: expected answers within {timeout_s:g} s, found none") from error
+        if process.returncode != 0:
+            raise ProofError(
+                f"{self.model} cannot be replayed ({self.kind}): {failure(process.returncode, process.stderr)}"
+            )
+        logits = load_file(self.folder / _ANSWERS)
+        return Replayed(
+            answers={(run.name, call): logits[f"{run.name}.{call}"] for run in self.runs for call in range(run.calls)},
+            **json.loads((self.folder / _FACTS).read_text(encoding="utf-8")),
+        )
+
+
 def replay(
     *,
     file: Path,
@@ -79,9 +125,26 @@ def replay(
     Raises:
         ProofError: the process failed: it cannot load the file, cannot answer such a batch, or took too long.
     """
+    with replaying(file=file, runtime=runtime, inputs=inputs, runs=runs, scratch=scratch) as running:
+        return running.finished(timeout_s=timeout_s)
+
+
+@contextmanager
+def replaying(
+    *, file: Path, runtime: RuntimeSpec, inputs: Sequence[InputSpec], runs: Sequence[Run], scratch: Path
+) -> Iterator[RunningReplay]:
+    """Start a replay that goes on beside this process. At the end of the block it is killed, unless it has finished.
+
+    Args:
+        file: as for `replay`.
+        runtime: as for `replay`.
+        inputs: as for `replay`.
+        runs: as for `replay`.
+        scratch: as for `replay`.
+    """
     with tempfile.TemporaryDirectory(prefix="replay-", dir=scratch) as name:
         folder = Path(name).resolve()
-        answers, facts, job = folder / "answers.safetensors", folder / "facts.json", folder / "job.json"
+        job = folder / "job.json"
         document = {
             "folder": str(file.resolve().parent),
             "runtime": replace(runtime, file=file.name).to_json(),
@@ -90,26 +153,14 @@ def replay(
                 {"name": run.name, "data": str(run.data.resolve()), "batch_size": run.batch_size, "calls": run.calls}
                 for run in runs
             ],
-            "answers": str(answers),
-            "facts": str(facts),
+            "answers": str(folder / _ANSWERS),
+            "facts": str(folder / _FACTS),
         }
         job.write_text(json.dumps(document), encoding="utf-8")
         command = confined_command(pipeline.replay.child.__name__, str(job), writable=[folder])
         environment = module_environment(threads=runtime.threads)
-        try:
-            process = run_child(command, environment=environment, cwd=folder, timeout_s=timeout_s)
-        except subprocess.TimeoutExpired as error:
-            raise ProofError(f"{file.name}: expected answers within {timeout_s:g} s, found none") from error
-        if process.returncode != 0:
-            raise ProofError(
-                f"{file.name} cannot be replayed ({runtime.kind}): {failure(process.returncode, process.stderr)}"
-            )
-        environment_facts = json.loads(facts.read_text(encoding="utf-8"))
-        logits = load_file(answers)
-    return Replayed(
-        answers={(run.name, call): logits[f"{run.name}.{call}"] for run in runs for call in range(run.calls)},
-        **environment_facts,
-    )
+        with running_child(command, environment=environment, cwd=folder) as process:
+            yield RunningReplay(model=file.name, kind=runtime.kind, runs=tuple(runs), folder=folder, process=process)
 
 
 def require_examples(data: Path, inputs: Sequence[InputSpec]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from pipeline.candidates.unproven import CandidateList
 from pipeline.engine.artifacts import Kind, digest_file
 from pipeline.engine.documents import read_document
 from pipeline.engine.stage import Inputs, Outputs
+from pipeline.export import onnx as export
 from pipeline.recipe.loading import load_recipe
 from pipeline.stages.candidates import STAGE
 from tests.example_build import Built
@@ -39,8 +42,21 @@ def run(built: Built, writes: Outputs) -> None:
 def test_each_candidate_has_a_file_and_a_report_and_is_made_once(
     built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    exported: list[Path] = []
+
+    def export_onnx(module: object, path: Path, **arguments: Any) -> None:
+        exported.append(path)
+        export.export_onnx(module, path, **arguments)
+
+    monkeypatch.setattr(evaluation, "export_onnx", export_onnx)
+    # What a batch does to its answers is found out, whatever was expected of its number format.
+    expected = {
+        name: replace(facts, scales_per_call=not facts.scales_per_call) for name, facts in evaluation.PRECISIONS.items()
+    }
+    monkeypatch.setattr(evaluation, "PRECISIONS", expected)
     first = outputs(tmp_path, STAGE.name)
     run(built, first)
+    assert len(exported) == 1, "the float network is quantized as it was exported and proven"
     files = first.declared
     each = (Kind.CANDIDATE_MODEL, Kind.CANDIDATE_REPORT)
     once = (Kind.SAMPLES, Kind.CANDIDATE_ORDER, Kind.EAGER_REPORT)
@@ -53,6 +69,9 @@ def test_each_candidate_has_a_file_and_a_report_and_is_made_once(
         assert report.sha256 == digest_file(files[Kind.CANDIDATE_MODEL, name])
         assert report.sha256 == digest_file(built.run_dir / "candidates" / name / "model.onnx"), "whatever is beside it"
         assert [timing.batch_size for timing in report.timings] == [1, 32]
+        there = read_document(built.run_dir / "candidates" / name / "report.json", CandidateReport)
+        assert report.parity.batch_invariant == there.parity.batch_invariant == (name == FLOAT)
+        assert (report.runtime, report.quality) == (there.runtime, there.quality)
 
     # It is interrupted before it is done: what lies in the scratch folder is not made again.
     first.folder.rename(tmp_path / "interrupted")

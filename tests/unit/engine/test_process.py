@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from pipeline.engine import process
-from pipeline.engine.process import failure, run_child
+from pipeline.engine.process import failure, finished_child, run_child, running_child
 
 SLEEPER = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
 # A child that starts one of its own, as the server starts its workers.
@@ -102,6 +102,16 @@ def test_what_it_answers_and_how_it_ended(tmp_path: Path) -> None:
 def test_a_child_that_takes_too_long_is_killed_with_its_own_children() -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         run_child(["sh", "-c", "sleep 600 & sleep 600"], timeout_s=0.2, own_session=True)
+    assert psutil.Process().children() == []
+
+
+def test_a_child_beside_this_process_is_killed_unless_it_was_waited_for() -> None:
+    with running_child(SLEEPER, own_session=True) as waiting:
+        pass
+    assert waiting.returncode == -signal.SIGKILL
+    with running_child([sys.executable, "-S", "-c", "print('x' * 1_000_000)"]) as writing:
+        result = finished_child(writing)
+    assert (result.returncode, len(result.stdout)) == (0, 1_000_001)
     assert psutil.Process().children() == []
 
 
