@@ -72,6 +72,11 @@ def estimate(rounds: Sequence[float]) -> Estimate:
     return Estimate(value=float(np.median(values)), low=low, high=high)
 
 
+def times(value: float) -> str:
+    """Write how many times something is something else."""
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}"
+
+
 def beside_one(ratio: float) -> str:
     """Write a ratio with two decimals, or with as many as show on which side of 1 it lies."""
     texts = (f"{ratio:.{decimals}f}" for decimals in range(2, 9))

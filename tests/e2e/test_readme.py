@@ -17,7 +17,7 @@ from PIL import Image
 CHECKOUT = Path(__file__).parents[2]
 README = (CHECKOUT / "README.md").read_text()
 # In the order of the README's list. What `elsewhere.md` shows is run by a test of its own.
-PAGES = ("commands", "report", "own-model", "judging", "measuring", "archive", "http", "profiling")
+PAGES = ("commands", "report", "own-model", "judging", "measuring", "archive", "http", "profiling", "several-processes")
 BLOCK = re.compile(r"^```(sh|python|toml)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 BLOCKS = [
     (kind, block)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
 from pipeline.candidates import evaluate as evaluation
 from pipeline.candidates.report import CandidateReport
@@ -15,6 +16,7 @@ from pipeline.engine.artifacts import Kind, digest_file
 from pipeline.engine.documents import read_document
 from pipeline.engine.stage import Inputs, Outputs
 from pipeline.export import onnx as export
+from pipeline.precision import PRECISIONS
 from pipeline.recipe.loading import load_recipe
 from pipeline.stages.candidates import STAGE
 from tests.example_build import Built
@@ -44,16 +46,14 @@ def test_each_candidate_has_a_file_and_a_report_and_is_made_once(
 ) -> None:
     exported: list[Path] = []
 
-    def export_onnx(module: object, path: Path, **arguments: Any) -> None:
+    def export_onnx(module: nn.Module, path: Path, **arguments: Any) -> None:
         exported.append(path)
         export.export_onnx(module, path, **arguments)
 
     monkeypatch.setattr(evaluation, "export_onnx", export_onnx)
     # What a batch does to its answers is found out, whatever was expected of its number format.
-    expected = {
-        name: replace(facts, scales_per_call=not facts.scales_per_call) for name, facts in evaluation.PRECISIONS.items()
-    }
-    monkeypatch.setattr(evaluation, "PRECISIONS", expected)
+    for precision, facts in list(PRECISIONS.items()):
+        monkeypatch.setitem(PRECISIONS, precision, replace(facts, scales_per_call=not facts.scales_per_call))
     first = outputs(tmp_path, STAGE.name)
     run(built, first)
     assert len(exported) == 1, "the float network is quantized as it was exported and proven"

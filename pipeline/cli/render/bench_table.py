@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.commands.bench.result import BenchResult, BenchRow, Figure, Served
-from pipeline.measure.gain import Estimate, Ratio
+from pipeline.measure.gain import Estimate, Ratio, times
 
 _SIGN = {"faster": "+", "slower": "-", "none": " "}
 _LEGEND = (
@@ -108,7 +108,9 @@ def _share(figure: Figure, _noise: Ratio) -> str:
 
 
 def _ratio(ratio: Ratio | None, noise: Ratio) -> str:
-    return "- " if ratio is None else f"{ratio.value:.2f} ({ratio.low:.2f}-{ratio.high:.2f}){_SIGN[ratio.claim(noise)]}"
+    if ratio is None:
+        return "- "
+    return f"{times(ratio.value)} ({times(ratio.low)}-{times(ratio.high)}){_SIGN[ratio.claim(noise)]}"
 
 
 def _estimate(interval: Estimate) -> str:

@@ -18,6 +18,7 @@ from pipeline.candidates.choose import WITHIN
 from pipeline.cli.render.decisions import decision_legend, decision_table, figure_table, figures_line, points
 from pipeline.cli.render.metric_tables import draw_metrics
 from pipeline.cli.render.plain_console import PIPE_WIDTH, plain_console
+from pipeline.measure.gain import Ratio, times
 from pipeline.recipe.names import SLIM_LEGEND
 from pipeline.visible import visible
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from pipeline.candidates.unproven import Unproven
     from pipeline.commands.build_result import BuildResult, Row
     from pipeline.data.dataset import SplitName
-    from pipeline.measure.gain import Ratio
     from pipeline.recipe.limits import Budget
     from pipeline.tasks.quality import QualityReport
     from pipeline.tasks.words import DecisionWords
@@ -301,7 +301,7 @@ SPEED_LEGEND = (
 def _ratio(ratio: Ratio) -> str:
     """Return a ratio, its interval, and what may be claimed of it: `+` faster, `-` slower."""
     sign = {"faster": "+", "slower": "-", "none": " "}[ratio.claim()]
-    return f"{ratio.value:.2f} ({ratio.low:.2f}-{ratio.high:.2f}){sign}"
+    return f"{times(ratio.value)} ({times(ratio.low)}-{times(ratio.high)}){sign}"
 
 
 def _eager_cells(timing: EagerTiming) -> tuple[str, str]:

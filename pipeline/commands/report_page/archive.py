@@ -14,9 +14,9 @@ from pipeline.commands.report_page.digests import digests_of
 from pipeline.commands.report_page.elsewhere import elsewhere_of
 from pipeline.commands.report_page.proofs import shown_by
 from pipeline.commands.report_page.rows import unproven_row
-from pipeline.commands.report_page.words import file_size, percent, points, times
+from pipeline.commands.report_page.words import file_size, percent, points
 from pipeline.errors import FileError
-from pipeline.measure.gain import MINIMUM_GAIN
+from pipeline.measure.gain import MINIMUM_GAIN, times
 from pipeline.pages.report.document import KeyFigure, Proofs, ReportDocument, SectionName, Verdict
 from pipeline.pages.report.table import Cell, Column, Row, State, Table
 from pipeline.pages.report.trade_off import Axis, Point, TradeOff

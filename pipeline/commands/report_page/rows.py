@@ -10,7 +10,8 @@ from pipeline.candidates.unproven import NOT_PROVEN, CandidateList, Unproven
 from pipeline.commands.build_result import BuildResult
 from pipeline.commands.report_page.glossary import how_names_read, names_of
 from pipeline.commands.report_page.trade_off import state_of
-from pipeline.commands.report_page.words import counted, percent, points, times
+from pipeline.commands.report_page.words import counted, percent, points
+from pipeline.measure.gain import times
 from pipeline.pages.report.table import Cell, Column, Row, Table
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.measure.gain import Ratio, beside_one
+from pipeline.measure.gain import Ratio, beside_one, times
 
 
 def points(fraction: float) -> str:
@@ -18,11 +18,6 @@ def percent(fraction: float) -> str:
 def file_size(size: int) -> str:
     """Write a size in bytes in the unit that a person reads."""
     return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} kB"
-
-
-def times(value: float) -> str:
-    """Write how many times something is something else."""
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
 
 def interval(ratio: Ratio) -> str:

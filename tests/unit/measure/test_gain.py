@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.measure.gain import Ratio, estimate, speed_up
+from pipeline.measure.gain import Ratio, estimate, speed_up, times
 
 
 def rounds(mean: float, noise: float, seed: int, count: int = 9) -> list[float]:
@@ -84,3 +84,8 @@ def test_a_median_has_an_interval_over_rounds() -> None:
 def test_unpaired_rounds_are_refused(baseline: list[float], candidate: list[float]) -> None:
     with pytest.raises(ValueError, match="expected paired rounds"):
         speed_up(baseline, candidate)
+
+
+@pytest.mark.parametrize(("ratio", "text"), [(0.364, "0.36"), (9.994, "9.99"), (10.29, "10.3"), (123.44, "123.4")])
+def test_how_many_times_is_written_in_three_digits_or_more_before_the_point(ratio: float, text: str) -> None:
+    assert times(ratio) == text
