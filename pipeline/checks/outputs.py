@@ -80,10 +80,10 @@ def predicting(
     require_examples(data, inputs)
     size = 1 if runtime.one_by_one else batch_size if runtime.batch_invariant else SERVED_BATCH
     run = Run(name="data", data=data, batch_size=size)
-    with replaying(file=file, runtime=runtime, inputs=inputs, runs=[run], scratch=scratch) as running:
+    with replaying(file=file, runtime=runtime, inputs=inputs, runs=[run], scratch=scratch) as pending:
 
         def predicted() -> NDArray[np.float32]:
-            logits: NDArray[np.float32] = running.finished().answers[run.name, 0]
+            logits: NDArray[np.float32] = pending.finished().answers[run.name, 0]
             return logits
 
         yield predicted

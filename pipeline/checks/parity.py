@@ -22,7 +22,7 @@ from pipeline.checks.expectation import Expectation, first_rows, make_expectatio
 from pipeline.checks.parity_report import EVALUATOR, SERVED, UNOPTIMIZED, ParityCheck, ParityReport
 from pipeline.checks.reference import Reference, evaluator
 from pipeline.errors import ProofError
-from pipeline.replay.start import Replayed, Run, RunningReplay, replaying, require_examples
+from pipeline.replay.start import PendingReplay, Replayed, Run, replaying, require_examples
 
 # Each shape is called at least this often: two calls show that a file keeps no state.
 _FEWEST_CALLS = 2
@@ -99,13 +99,13 @@ def check_parity(
     not_run = {EVALUATOR: skip_evaluator} if skip_evaluator else {}
     evaluated: list[ParityCheck] = []
     try:
-        with _replaying(file, runtimes, inputs, expectations, calls=repeats, scratch=scratch) as running:
+        with _replaying(file, runtimes, inputs, expectations, calls=repeats, scratch=scratch) as pending:
             if _is_onnx(runtime.kind) and not skip_evaluator:
                 try:
                     evaluated = _evaluator_checks(file, reference, expectations)
                 except Exception as error:  # noqa: BLE001 - it raises many errors for what it cannot run: no proof
                     not_run[EVALUATOR] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            replays = _finished(running)
+            replays = _finished(pending)
     except ProofError as error:
         return replace(report, error=str(error))
     checks = [*_replay_checks(replays, expectations, calls=repeats), *evaluated]
@@ -149,7 +149,7 @@ def _replaying(
     *,
     calls: int,
     scratch: Path,
-) -> Iterator[dict[str, RunningReplay]]:
+) -> Iterator[dict[str, PendingReplay]]:
     """Replay all inputs at each batch size, in a new process for each way in which the file runs, side by side."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="parity-", dir=scratch)))
@@ -169,16 +169,16 @@ def _replaying(
         }
 
 
-def _finished(replays: Mapping[str, RunningReplay]) -> dict[str, Replayed]:
+def _finished(replays: Mapping[str, PendingReplay]) -> dict[str, Replayed]:
     """Wait for the answers.
 
     Raises:
         ProofError: the file cannot be replayed; the text names the way, unless it is that of serving.
     """
     answers: dict[str, Replayed] = {}
-    for run, running in replays.items():
+    for run, pending in replays.items():
         try:
-            answers[run] = running.finished()
+            answers[run] = pending.finished()
         except ProofError as error:
             raise ProofError(str(error) if run == SERVED else f"{run}: {error}") from error
     return answers

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,14 @@ import pipeline.replay.child
 from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.runtimes import RuntimeKind
+from pipeline.engine.array_files import fits_in_memory
 from pipeline.engine.confine import confined_command
 from pipeline.engine.process import failure, finished_child, module_environment, running_child
 from pipeline.errors import DataError, ProofError
 
 _ANSWERS, _FACTS = "answers.safetensors", "facts.json"
+# Three replays may go on at once, and each holds a few copies of its model: the file as it is read, and as it is run.
+_REPLAYS_IN_MEMORY = 3 * 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,22 +65,24 @@ class Replayed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunningReplay:
-    """A replay that goes on beside this process.
+class PendingReplay:
+    """A replay whose answers are still to come.
 
     Args:
         model: name of the model file, for messages.
         kind: runtime that runs it.
         runs: inputs that it answers.
         folder: folder into which it writes its answers.
-        process: its process.
+        process: its process; None where that starts when it is waited for.
+        start: starts its process.
     """
 
     model: str
     kind: RuntimeKind
     runs: tuple[Run, ...]
     folder: Path
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | None
+    start: Callable[[], subprocess.Popen[str]]
 
     def finished(self, *, timeout_s: float | None = None) -> Replayed:
         """Wait for its end, and return the answers.
@@ -89,7 +94,7 @@ class RunningReplay:
             ProofError: the process failed: it cannot load the file, cannot answer such a batch, or took too long.
         """
         try:
-            process = finished_child(self.process, timeout_s=timeout_s)
+            process = finished_child(self.process or self.start(), timeout_s=timeout_s)
         except subprocess.TimeoutExpired as error:
             raise ProofError(f"{self.model}: expected answers within {timeout_s:g} s, found none") from error
         if process.returncode != 0:
@@ -125,15 +130,17 @@ def replay(
     Raises:
         ProofError: the process failed: it cannot load the file, cannot answer such a batch, or took too long.
     """
-    with replaying(file=file, runtime=runtime, inputs=inputs, runs=runs, scratch=scratch) as running:
-        return running.finished(timeout_s=timeout_s)
+    with replaying(file=file, runtime=runtime, inputs=inputs, runs=runs, scratch=scratch) as pending:
+        return pending.finished(timeout_s=timeout_s)
 
 
 @contextmanager
 def replaying(
     *, file: Path, runtime: RuntimeSpec, inputs: Sequence[InputSpec], runs: Sequence[Run], scratch: Path
-) -> Iterator[RunningReplay]:
+) -> Iterator[PendingReplay]:
     """Start a replay that goes on beside this process. At the end of the block it is killed, unless it has finished.
+
+    A large file is not held in memory several times at once: its replay starts when it is waited for.
 
     Args:
         file: as for `replay`.
@@ -159,8 +166,16 @@ def replaying(
         job.write_text(json.dumps(document), encoding="utf-8")
         command = confined_command(pipeline.replay.child.__name__, str(job), writable=[folder])
         environment = module_environment(threads=runtime.threads)
-        with running_child(command, environment=environment, cwd=folder) as process:
-            yield RunningReplay(model=file.name, kind=runtime.kind, runs=tuple(runs), folder=folder, process=process)
+        with ExitStack() as stack:
+
+            def start() -> subprocess.Popen[str]:
+                return stack.enter_context(running_child(command, environment=environment, cwd=folder))
+
+            large = file.exists() and not fits_in_memory(file.stat().st_size * _REPLAYS_IN_MEMORY)
+            process = None if large else start()
+            yield PendingReplay(
+                model=file.name, kind=runtime.kind, runs=tuple(runs), folder=folder, process=process, start=start
+            )
 
 
 def require_examples(data: Path, inputs: Sequence[InputSpec]) -> None:

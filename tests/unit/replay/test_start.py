@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import psutil
 import pytest
 
 from pipeline._handlers.description import RuntimeSpec
 from pipeline.errors import ProofError
-from pipeline.replay.start import Replayed, Run, replay
+from pipeline.replay import start
+from pipeline.replay.start import Replayed, Run, replay, replaying
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Exported
@@ -30,6 +34,31 @@ def test_an_onnx_file_is_replayed_without_torch(exported: Exported, tmp_path: Pa
     assert replayed.answers["real", 0].shape == (64, 10)
     assert "onnxruntime" in replayed.libraries
     assert replayed.cpu
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_several_go_on_at_once_where_their_file_is_small(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fits: bool
+) -> None:
+    monkeypatch.setattr(start, "fits_in_memory", lambda _: fits)
+    answers = replay_samples(exported, tmp_path).answers
+    with ExitStack() as stack:
+        pending = [
+            stack.enter_context(
+                replaying(
+                    file=exported.folder / "float.onnx",
+                    runtime=RuntimeSpec(kind="onnxruntime", file="float.onnx"),
+                    inputs=exported.inputs,
+                    runs=[Run(name="real", data=exported.samples, batch_size=32)],
+                    scratch=tmp_path,
+                )
+            )
+            for _ in range(3)
+        ]
+        assert len(psutil.Process().children()) == (3 if fits else 0)
+        for one in pending[:2]:
+            np.testing.assert_array_equal(one.finished().answers["real", 0], answers["real", 0])
+    assert (psutil.Process().children(), list(tmp_path.iterdir())) == ([], [])
 
 
 def test_modules_in_the_working_directory_are_not_imported(
