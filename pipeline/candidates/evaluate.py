@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import assert_never
 
@@ -213,14 +214,14 @@ def evaluate(
     if tuned is not None:
         shutil.copyfile(tuned, folder / TUNED_FILE)
     passes, how, reference = make_file(spec, context, file, tuned=tuned)
-    expected = _served(spec, context, batch_invariant=not PRECISIONS[spec.precision].scales_per_call)
+    likely = _served(spec, context, batch_invariant=not PRECISIONS[spec.precision].scales_per_call)
     # The file answers the split while it is checked, and once more where the check finds that it is served otherwise.
-    with _answering(file, expected, context) as answers:
+    with _answering(file, likely, context) as answers:
         parity, finding = hold_against(reference, spec, context, file)
         if not parity.passed:
             return differing(spec, parity, finding)
         runtime = _served(spec, context, batch_invariant=parity.batch_invariant)
-        logits = answers() if runtime == expected else None
+        logits = answers() if runtime == likely else None
     if logits is None:
         with _answering(file, runtime, context) as answers:
             logits = answers()
@@ -318,29 +319,30 @@ def make_file(
             exported = export_torchscript(module, file, example=traced, fold=fold, tolerance=_tolerance(spec, context))
             return passes, exported.method, module_reference(module, inputs, exact=precision.is_float32)
         case "onnx":
-            float_file = file if spec.file_pass is None else file.with_name("float.onnx")
-            made = _made_in_float(spec, context)
-            if made is not None:
-                shutil.copyfile(made, float_file)
-            else:
-                outputs = context.model.outputs
-                export_onnx(module, float_file, inputs=inputs, outputs=outputs, example=traced, opset=context.opset)
+            outputs = context.model.outputs
+            export = partial(export_onnx, module, inputs=inputs, outputs=outputs, example=traced, opset=context.opset)
             if spec.file_pass is None:
+                export(file)
                 return passes, "export", module_reference(module, inputs, exact=precision.is_float32)
-            passes = [*passes, quantize_file(spec.file_pass, float_file, file, context)]
-            float_file.unlink()
-            return passes, "quantize", unoptimized_reference(file, inputs, context.model.outputs)
+            exported_here = file.with_name("float.onnx")
+            source = _proven_in_float(spec, context, tuned=tuned)
+            if source is None:
+                export(exported_here)
+            passes = [*passes, quantize_file(spec.file_pass, source or exported_here, file, context)]
+            exported_here.unlink(missing_ok=True)
+            return passes, "quantize", unoptimized_reference(file, inputs, outputs)
         case unreachable:
             assert_never(unreachable)
 
 
-def _made_in_float(spec: CandidateSpec, context: Context) -> Path | None:
+def _proven_in_float(spec: CandidateSpec, context: Context, *, tuned: Path | None) -> Path | None:
     """Return the proven file of the candidate that is the same in float; None where there is none."""
-    if spec.file_pass is None:
-        return None
     twin = replace(spec, passes=spec.float_passes, precision="fp32", optimization=PRECISIONS["fp32"].optimization)
-    made = _read_result(twin, context)
-    return folder_of(twin, context) / made.runtime.file if isinstance(made, CandidateReport) else None
+    report = _read_result(twin, context)
+    digest = None if tuned is None else digest_file(tuned)
+    if not isinstance(report, CandidateReport) or report.tuned_sha256 != digest:
+        return None
+    return folder_of(twin, context) / report.runtime.file
 
 
 def quantize_file(

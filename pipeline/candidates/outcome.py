@@ -7,7 +7,7 @@ from typing import assert_never
 from pipeline.candidates.choose import Verdict
 from pipeline.candidates.report import CandidateReport
 from pipeline.candidates.speed import SpeedUp
-from pipeline.measure.gain import MINIMUM_GAIN
+from pipeline.measure.gain import MINIMUM_GAIN, times
 from pipeline.precision import PRECISIONS
 from pipeline.recipe.candidates import Goal
 from pipeline.recipe.limits import Budget
@@ -61,14 +61,14 @@ def _gain(report: CandidateReport, speed: tuple[SpeedUp, ...], float_size: int, 
     match goal:
         case "size":
             smaller = float_size / report.size
-            return smaller > 1 + MINIMUM_GAIN, f"{smaller:.2f}x smaller than float"
+            return smaller > 1 + MINIMUM_GAIN, f"{times(smaller)}x smaller than float"
         case "latency":
             speed_up = min(speed, key=lambda measured: measured.batch_size)
         case "throughput":
             speed_up = max(speed, key=lambda measured: measured.batch_size)
         case _:
             assert_never(goal)
-    return speed_up.over_float.is_gain, f"{speed_up.over_float.value:.2f}x float at batch {speed_up.batch_size}"
+    return speed_up.over_float.is_gain, f"{times(speed_up.over_float.value)}x float at batch {speed_up.batch_size}"
 
 
 def _cause(report: CandidateReport) -> str:

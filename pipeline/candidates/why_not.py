@@ -16,7 +16,7 @@ from pipeline.candidates.choose import (
     is_calm,
 )
 from pipeline.candidates.report import CandidateReport
-from pipeline.measure.gain import MINIMUM_GAIN, beside_one, speed_up
+from pipeline.measure.gain import MINIMUM_GAIN, interval, speed_up, times
 from pipeline.recipe.candidates import Goal
 from pipeline.recipe.limits import Budget
 from pipeline.tasks.quality import QualityReport
@@ -73,8 +73,7 @@ def _refusal(quality: QualityReport, verdict: Verdict, limits: Budget) -> str:
 def _more(report: CandidateReport, best: CandidateReport, goal: Goal) -> str:
     """Say how much more a candidate costs than the best one, ending before the name of that one."""
     if goal == "size":
-        return f"its file is {report.size / best.size:.2f} times as large as that of"
+        return f"its file is {times(report.size / best.size)} times as large as that of"
     size = 1 if goal == "latency" else max(timing.batch_size for timing in report.timings)
     ratio = speed_up(report.timing(size).rounds_ms, best.timing(size).rounds_ms)
-    low, high = beside_one(ratio.low), beside_one(ratio.high)
-    return f"it takes {ratio.value:.2f} times as long ({low} to {high}) as"
+    return f"it takes {times(ratio.value)} times as long ({interval(ratio)}) as"

@@ -83,7 +83,7 @@ def predicting(
     with replaying(file=file, runtime=runtime, inputs=inputs, runs=[run], scratch=scratch) as pending:
 
         def predicted() -> NDArray[np.float32]:
-            logits: NDArray[np.float32] = pending.finished().answers[run.name, 0]
+            logits: NDArray[np.float32] = pending.finished(beside_others=True).answers[run.name, 0]
             return logits
 
         yield predicted

@@ -100,12 +100,14 @@ def check_parity(
     evaluated: list[ParityCheck] = []
     try:
         with _replaying(file, runtimes, inputs, expectations, calls=repeats, scratch=scratch) as pending:
+            # The evaluator runs here, without the limits of a replay: what a replay cannot run does not come to it.
+            replays = {SERVED: _finished(SERVED, pending.pop(SERVED))}
             if _is_onnx(runtime.kind) and not skip_evaluator:
                 try:
                     evaluated = _evaluator_checks(file, reference, expectations)
                 except Exception as error:  # noqa: BLE001 - it raises many errors for what it cannot run: no proof
                     not_run[EVALUATOR] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            replays = _finished(pending)
+            replays |= {run: _finished(run, replay) for run, replay in pending.items()}
     except ProofError as error:
         return replace(report, error=str(error))
     checks = [*_replay_checks(replays, expectations, calls=repeats), *evaluated]
@@ -169,19 +171,16 @@ def _replaying(
         }
 
 
-def _finished(replays: Mapping[str, PendingReplay]) -> dict[str, Replayed]:
-    """Wait for the answers.
+def _finished(run: str, replay: PendingReplay) -> Replayed:
+    """Wait for the answers of a replay.
 
     Raises:
-        ProofError: the file cannot be replayed; the text names the way, unless it is that of serving.
+        ProofError: the file cannot be replayed; the text names the way in which it runs, unless it is that of serving.
     """
-    answers: dict[str, Replayed] = {}
-    for run, pending in replays.items():
-        try:
-            answers[run] = pending.finished()
-        except ProofError as error:
-            raise ProofError(str(error) if run == SERVED else f"{run}: {error}") from error
-    return answers
+    try:
+        return replay.finished(beside_others=True)
+    except ProofError as error:
+        raise ProofError(str(error) if run == SERVED else f"{run}: {error}") from error
 
 
 def _replay_checks(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import re
+import signal
+import subprocess
 
 from pipeline.engine.places import chain
 
@@ -11,6 +13,12 @@ from pipeline.engine.places import chain
 _NO_MEMORY = re.compile(r"(?:can't|failed to) allocate memory|out of memory|bad_alloc", re.IGNORECASE)
 # Bytes, or a number with a unit, as torch and numpy write it.
 _ASKED_FOR = re.compile(r"(?:to allocate|buffer of size) (\d[\d.]*(?: ?[KMGTP]iB)?)", re.IGNORECASE)
+
+
+def lacked_memory(process: subprocess.CompletedProcess[str]) -> bool:
+    """Whether a process that has ended was killed, most likely for memory, or says that it got none."""
+    said = "MemoryError" in process.stderr or _NO_MEMORY.search(process.stderr) is not None
+    return process.returncode == -signal.SIGKILL or (process.returncode != 0 and said)
 
 
 def no_memory(error: BaseException) -> str | None:

@@ -167,7 +167,12 @@ def run_child(
         OSError: no process could be started.
     """
     with running_child(command, own_session=own_session, cwd=cwd, environment=environment) as process:
-        return finished_child(process, timeout_s=timeout_s)
+        try:
+            return finished_child(process, timeout_s=timeout_s)
+        except BaseException:
+            if own_session:
+                kill_session(process)  # others in it may live on where the program itself has ended
+            raise
 
 
 @contextlib.contextmanager
@@ -182,7 +187,7 @@ def running_child(
 
     Args:
         command: the program and its arguments.
-        own_session: as for `start_child`; the whole session is killed if nobody waited for the program's end.
+        own_session: as for `start_child`.
         cwd: as for `start_child`.
         environment: as for `start_child`.
 
@@ -196,8 +201,6 @@ def running_child(
             yield process
         finally:
             if process.returncode is None:
-                if own_session:
-                    kill_session(process)
                 process.kill()
 
 

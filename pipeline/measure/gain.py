@@ -74,13 +74,19 @@ def estimate(rounds: Sequence[float]) -> Estimate:
 
 def times(value: float) -> str:
     """Write how many times something is something else."""
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}"
+    return f"{value:.2f}" if round(value, 2) < 10 else f"{value:.1f}"
 
 
 def beside_one(ratio: float) -> str:
     """Write a ratio with two decimals, or with as many as show on which side of 1 it lies."""
     texts = (f"{ratio:.{decimals}f}" for decimals in range(2, 9))
     return next((text for text in texts if float(text) != 1), "1.00")
+
+
+def interval(ratio: Ratio) -> str:
+    """Write both ends of a ratio's interval."""
+    low, high = (beside_one(end) if end < 10 else times(end) for end in (ratio.low, ratio.high))
+    return f"{low} to {high}"
 
 
 def speed_up(baseline_s: Sequence[float], candidate_s: Sequence[float]) -> Ratio:

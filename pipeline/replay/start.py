@@ -22,12 +22,13 @@ from pipeline._handlers.description import RuntimeSpec
 from pipeline._handlers.runtimes import RuntimeKind
 from pipeline.engine.array_files import fits_in_memory
 from pipeline.engine.confine import confined_command
+from pipeline.engine.out_of_memory import lacked_memory
 from pipeline.engine.process import failure, finished_child, module_environment, running_child
 from pipeline.errors import DataError, ProofError
 
 _ANSWERS, _FACTS = "answers.safetensors", "facts.json"
-# Three replays may go on at once, and each holds a few copies of its model: the file as it is read, and as it is run.
-_REPLAYS_IN_MEMORY = 3 * 4
+# Replays that may go on at once: as served and without optimizations for the parity check, and of the whole split.
+_AT_ONCE = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,28 +74,31 @@ class PendingReplay:
         kind: runtime that runs it.
         runs: inputs that it answers.
         folder: folder into which it writes its answers.
-        process: its process; None where that starts when it is waited for.
-        start: starts its process.
+        started: its process; None where that starts when it is waited for.
+        start: starts its process, again too.
     """
 
     model: str
     kind: RuntimeKind
     runs: tuple[Run, ...]
     folder: Path
-    process: subprocess.Popen[str] | None
+    started: subprocess.Popen[str] | None
     start: Callable[[], subprocess.Popen[str]]
 
-    def finished(self, *, timeout_s: float | None = None) -> Replayed:
-        """Wait for its end, and return the answers.
+    def finished(self, *, timeout_s: float | None = None, beside_others: bool = False) -> Replayed:
+        """Wait for its end, and return the answers; it has an end once.
 
         Args:
             timeout_s: longest wait, in seconds; without limit if None.
+            beside_others: whether other replays went on meanwhile. If memory was too little for all, it begins again.
 
         Raises:
             ProofError: the process failed: it cannot load the file, cannot answer such a batch, or took too long.
         """
         try:
-            process = finished_child(self.process or self.start(), timeout_s=timeout_s)
+            process = finished_child(self.started or self.start(), timeout_s=timeout_s)
+            if beside_others and lacked_memory(process):
+                process = finished_child(self.start(), timeout_s=timeout_s)
         except subprocess.TimeoutExpired as error:
             raise ProofError(f"{self.model}: expected answers within {timeout_s:g} s, found none") from error
         if process.returncode != 0:
@@ -140,7 +144,7 @@ def replaying(
 ) -> Iterator[PendingReplay]:
     """Start a replay that goes on beside this process. At the end of the block it is killed, unless it has finished.
 
-    A large file is not held in memory several times at once: its replay starts when it is waited for.
+    Large files are not held in memory several times at once: such a replay starts when it is waited for.
 
     Args:
         file: as for `replay`.
@@ -171,11 +175,16 @@ def replaying(
             def start() -> subprocess.Popen[str]:
                 return stack.enter_context(running_child(command, environment=environment, cwd=folder))
 
-            large = file.exists() and not fits_in_memory(file.stat().st_size * _REPLAYS_IN_MEMORY)
-            process = None if large else start()
+            started = start() if _fits_beside_others(file, runs) else None
             yield PendingReplay(
-                model=file.name, kind=runtime.kind, runs=tuple(runs), folder=folder, process=process, start=start
+                model=file.name, kind=runtime.kind, runs=tuple(runs), folder=folder, started=started, start=start
             )
+
+
+def _fits_beside_others(file: Path, runs: Sequence[Run]) -> bool:
+    """Whether memory is enough for several replays of a model file at once, each with its data."""
+    files = {file, *(run.data for run in runs)}
+    return fits_in_memory(_AT_ONCE * sum(path.stat().st_size for path in files if path.exists()))
 
 
 def require_examples(data: Path, inputs: Sequence[InputSpec]) -> None:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from pipeline.cli.render.console import class_note, draw_result
 from pipeline.cli.render.plain_console import show
-from pipeline.measure.gain import MINIMUM_GAIN
+from pipeline.measure.gain import MINIMUM_GAIN, times
 from pipeline.visible import visible
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _parts(result: BuildResult, remarks: list[tuple[str, str]]) -> list[Renderab
     reasons = result.reasons()
     for row in _alternatives(result):
         reason = reasons[row.report.name]
-        others.add_row("  " + visible(row.report.name), f"{_factor(row, result):.2f}x", visible(reason))
+        others.add_row("  " + visible(row.report.name), f"{times(_factor(row, result))}x", visible(reason))
     places = _grid()
     for label, text in (*remarks, *_places(result)):
         places.add_row(label, visible(text))
@@ -117,9 +117,9 @@ def _speed(ratio: Ratio) -> str:
     """Write a ratio, and that it may be chance where it may."""
     match ratio.claim():
         case "faster" | "slower":
-            return f"{ratio.value:.2f}x"
+            return f"{times(ratio.value)}x"
         case "none":
-            return f"{ratio.value:.2f}x (no certain difference)"
+            return f"{times(ratio.value)}x (no certain difference)"
         case other:
             assert_never(other)
 

@@ -9,8 +9,8 @@ from pipeline.candidates.speed import SpeedUp
 from pipeline.candidates.unproven import CandidateList
 from pipeline.commands.build_result import BuildResult, Row
 from pipeline.commands.report_page.how_chosen import how_chosen, threads_of
-from pipeline.commands.report_page.words import duration, file_size, interval, percent, points
-from pipeline.measure.gain import Ratio, times
+from pipeline.commands.report_page.words import duration, file_size, percent, points
+from pipeline.measure.gain import Ratio, interval, times
 from pipeline.pages.report.document import KeyFigure, Verdict
 
 _SURE = f"{(1 - ERROR_RATE) * 100:.0f} %"

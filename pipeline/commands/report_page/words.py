@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pipeline.measure.gain import Ratio, beside_one, times
-
 
 def points(fraction: float) -> str:
     """Write a fraction in points, with its sign where it is below zero."""
@@ -18,12 +16,6 @@ def percent(fraction: float) -> str:
 def file_size(size: int) -> str:
     """Write a size in bytes in the unit that a person reads."""
     return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} kB"
-
-
-def interval(ratio: Ratio) -> str:
-    """Write both ends of a ratio's interval."""
-    low, high = (beside_one(end) if end < 10 else times(end) for end in (ratio.low, ratio.high))
-    return f"{low} to {high}"
 
 
 def duration(milliseconds: float) -> str:

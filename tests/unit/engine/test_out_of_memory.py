@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import subprocess
 from collections.abc import Callable
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from onnx import TensorProto, helper
 
 from pipeline._handlers.onnx_runtime_import import import_onnx_runtime
-from pipeline.engine.out_of_memory import no_memory
+from pipeline.engine.out_of_memory import lacked_memory, no_memory
 from pipeline.errors import ProofError
 
 
@@ -72,3 +73,18 @@ def test_an_error_that_hides_it_and_errors_that_are_others() -> None:
     assert no_memory(hides) is not None
     assert no_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
     assert no_memory(ProofError("the words: out of memory")) is None, "a line of ours is no error of a library"
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "lacked"),
+    [
+        (-9, "", True),
+        (1, "numpy._core._exceptions._ArrayMemoryError: Unable to allocate 512. TiB", True),
+        (1, "RuntimeException: [ONNXRuntimeError] : 6 : bad_alloc", True),
+        (-11, "", False),
+        (1, "InvalidGraph: no such operator", False),
+        (0, "out of memory, said a library that went on", False),
+    ],
+)
+def test_a_process_that_lacked_memory_is_known_by_its_end(code: int, said: str, lacked: bool) -> None:
+    assert lacked_memory(subprocess.CompletedProcess([], code, "", said)) == lacked

@@ -56,9 +56,22 @@ def test_several_go_on_at_once_where_their_file_is_small(
             for _ in range(3)
         ]
         assert len(psutil.Process().children()) == (3 if fits else 0)
-        for one in pending[:2]:
-            np.testing.assert_array_equal(one.finished().answers["real", 0], answers["real", 0])
+        for running in pending[:2]:
+            np.testing.assert_array_equal(running.finished().answers["real", 0], answers["real", 0])
     assert (psutil.Process().children(), list(tmp_path.iterdir())) == ([], [])
+
+
+def test_one_that_lacked_memory_beside_others_begins_again(exported: Exported, tmp_path: Path) -> None:
+    with replaying(
+        file=exported.folder / "float.onnx",
+        runtime=RuntimeSpec(kind="onnxruntime", file="float.onnx"),
+        inputs=exported.inputs,
+        runs=[Run(name="real", data=exported.samples, batch_size=32)],
+        scratch=tmp_path,
+    ) as pending:
+        psutil.Process().children()[0].kill()  # as Linux does where memory is out
+        answers = pending.finished(beside_others=True).answers
+    assert answers["real", 0].shape == (64, 10)
 
 
 def test_modules_in_the_working_directory_are_not_imported(
