@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,7 +29,7 @@ from pipeline.checks.determinism import require_determinism
 from pipeline.checks.free_axes import Sized, sized_examples
 from pipeline.checks.locate.first_difference import locate
 from pipeline.checks.locate.layers import LayerFinding
-from pipeline.checks.outputs import predicting
+from pipeline.checks.outputs import predict_logits, predicting
 from pipeline.checks.parity import check_parity
 from pipeline.checks.parity_report import ParityReport
 from pipeline.checks.reference import Reference, module_reference, unoptimized_reference
@@ -216,15 +214,15 @@ def evaluate(
     passes, how, reference = make_file(spec, context, file, tuned=tuned)
     likely = _served(spec, context, batch_invariant=not PRECISIONS[spec.precision].scales_per_call)
     # The file answers the split while it is checked, and once more where the check finds that it is served otherwise.
-    with _answering(file, likely, context) as answers:
+    inputs, data = context.model.inputs, context.validation
+    with predicting(file=file, runtime=likely, inputs=inputs, data=data, scratch=context.scratch) as answers:
         parity, finding = hold_against(reference, spec, context, file)
         if not parity.passed:
             return differing(spec, parity, finding)
         runtime = _served(spec, context, batch_invariant=parity.batch_invariant)
         logits = answers() if runtime == likely else None
     if logits is None:
-        with _answering(file, runtime, context) as answers:
-            logits = answers()
+        logits = predict_logits(file=file, runtime=runtime, inputs=inputs, data=data, scratch=context.scratch)
     if not spec.lossy:
         require_lossless(spec.name, float_logits, logits, parity.tolerance, context.task, context.model.outputs_are)
     quality = judge_on(
@@ -254,15 +252,6 @@ def _served(spec: CandidateSpec, context: Context, *, batch_invariant: bool) -> 
         runtime_of(spec, context),
         batch_invariant=batch_invariant,
         allow_batch_variant=spec.allow_batch_variant and not batch_invariant,
-    )
-
-
-def _answering(
-    file: Path, runtime: RuntimeSpec, context: Context
-) -> AbstractContextManager[Callable[[], NDArray[np.float32]]]:
-    """Answer the validation split beside this process; see `predicting`."""
-    return predicting(
-        file=file, runtime=runtime, inputs=context.model.inputs, data=context.validation, scratch=context.scratch
     )
 
 

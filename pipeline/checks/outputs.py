@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from pipeline._handlers.decode import InputSpec
 from pipeline._handlers.description import RuntimeSpec
-from pipeline.replay.start import Run, replaying, require_examples
+from pipeline.replay.start import Run, replay, replaying, require_examples
 
 # A candidate whose answers depend on the batch, and which is served in batches, is judged in chunks of this many
 # examples. It is the largest batch of the parity check and of the golden answers by default.
 SERVED_BATCH = 32
+# Examples per call where answers do not depend on it.
+_BATCH = 128
 
 
 def predict_logits(
@@ -24,7 +26,6 @@ def predict_logits(
     runtime: RuntimeSpec,
     inputs: Sequence[InputSpec],
     data: Path,
-    batch_size: int = 128,
     scratch: Path,
 ) -> NDArray[np.float32]:
     """Run a model file in a new process, as it is served, and return its answers.
@@ -35,7 +36,6 @@ def predict_logits(
             batches are allowed; then it gets chunks of `SERVED_BATCH`, in the order of the data file.
         inputs: specs of the inputs, in the order the model takes them.
         data: safetensors file with `input.<name>` (N, *shape), such as a split of the data set.
-        batch_size: examples per call where answers do not depend on it.
         scratch: existing folder for temporary files.
 
     Returns:
@@ -45,10 +45,11 @@ def predict_logits(
         DataError: there are no examples.
         ProofError: the file cannot be loaded, or cannot answer.
     """
-    with predicting(
-        file=file, runtime=runtime, inputs=inputs, data=data, batch_size=batch_size, scratch=scratch
-    ) as predicted:
-        return predicted()
+    run = _whole_split(runtime, inputs, data)
+    logits: NDArray[np.float32] = replay(
+        file=file, runtime=runtime, inputs=inputs, runs=[run], scratch=scratch
+    ).answers[run.name, 0]
+    return logits
 
 
 @contextmanager
@@ -58,7 +59,6 @@ def predicting(
     runtime: RuntimeSpec,
     inputs: Sequence[InputSpec],
     data: Path,
-    batch_size: int = 128,
     scratch: Path,
 ) -> Iterator[Callable[[], NDArray[np.float32]]]:
     """Run a model file beside this process, for as long as the block lasts.
@@ -68,7 +68,6 @@ def predicting(
         runtime: as for `predict_logits`.
         inputs: as for `predict_logits`.
         data: as for `predict_logits`.
-        batch_size: as for `predict_logits`.
         scratch: as for `predict_logits`.
 
     Returns:
@@ -77,13 +76,18 @@ def predicting(
     Raises:
         DataError: there are no examples.
     """
-    require_examples(data, inputs)
-    size = 1 if runtime.one_by_one else batch_size if runtime.batch_invariant else SERVED_BATCH
-    run = Run(name="data", data=data, batch_size=size)
+    run = _whole_split(runtime, inputs, data)
     with replaying(file=file, runtime=runtime, inputs=inputs, runs=[run], scratch=scratch) as pending:
 
         def predicted() -> NDArray[np.float32]:
-            logits: NDArray[np.float32] = pending.finished(beside_others=True).answers[run.name, 0]
+            logits: NDArray[np.float32] = pending.finished().answers[run.name, 0]
             return logits
 
         yield predicted
+
+
+def _whole_split(runtime: RuntimeSpec, inputs: Sequence[InputSpec], data: Path) -> Run:
+    """All examples of a file, in the batches in which they are answered."""
+    require_examples(data, inputs)
+    size = 1 if runtime.one_by_one else _BATCH if runtime.batch_invariant else SERVED_BATCH
+    return Run(name="data", data=data, batch_size=size)

@@ -178,7 +178,7 @@ def _finished(run: str, replay: PendingReplay) -> Replayed:
         ProofError: the file cannot be replayed; the text names the way in which it runs, unless it is that of serving.
     """
     try:
-        return replay.finished(beside_others=True)
+        return replay.finished()
     except ProofError as error:
         raise ProofError(str(error) if run == SERVED else f"{run}: {error}") from error
 

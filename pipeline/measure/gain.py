@@ -77,16 +77,14 @@ def times(value: float) -> str:
     return f"{value:.2f}" if round(value, 2) < 10 else f"{value:.1f}"
 
 
-def beside_one(ratio: float) -> str:
-    """Write a ratio with two decimals, or with as many as show on which side of 1 it lies."""
-    texts = (f"{ratio:.{decimals}f}" for decimals in range(2, 9))
-    return next((text for text in texts if float(text) != 1), "1.00")
-
-
 def interval(ratio: Ratio) -> str:
-    """Write both ends of a ratio's interval."""
-    low, high = (beside_one(end) if end < 10 else times(end) for end in (ratio.low, ratio.high))
-    return f"{low} to {high}"
+    """Write both ends of a ratio's interval, each with as many decimals as show on which side of 1 it lies."""
+    return f"{_beside_one(ratio.low)} to {_beside_one(ratio.high)}"
+
+
+def _beside_one(end: float) -> str:
+    texts = (times(end), *(f"{end:.{decimals}f}" for decimals in range(3, 9)))
+    return next((text for text in texts if float(text) != 1), "1.00")
 
 
 def speed_up(baseline_s: Sequence[float], candidate_s: Sequence[float]) -> Ratio:

@@ -74,7 +74,7 @@ class PendingReplay:
         kind: runtime that runs it.
         runs: inputs that it answers.
         folder: folder into which it writes its answers.
-        started: its process; None where that starts when it is waited for.
+        started: its process, where it goes on beside others; None where that starts when it is waited for.
         start: starts its process, again too.
     """
 
@@ -85,19 +85,20 @@ class PendingReplay:
     started: subprocess.Popen[str] | None
     start: Callable[[], subprocess.Popen[str]]
 
-    def finished(self, *, timeout_s: float | None = None, beside_others: bool = False) -> Replayed:
+    def finished(self, *, timeout_s: float | None = None) -> Replayed:
         """Wait for its end, and return the answers; it has an end once.
+
+        One that went on beside others begins again where memory was too little for all.
 
         Args:
             timeout_s: longest wait, in seconds; without limit if None.
-            beside_others: whether other replays went on meanwhile. If memory was too little for all, it begins again.
 
         Raises:
             ProofError: the process failed: it cannot load the file, cannot answer such a batch, or took too long.
         """
         try:
             process = finished_child(self.started or self.start(), timeout_s=timeout_s)
-            if beside_others and lacked_memory(process):
+            if self.started is not None and lacked_memory(process):
                 process = finished_child(self.start(), timeout_s=timeout_s)
         except subprocess.TimeoutExpired as error:
             raise ProofError(f"{self.model}: expected answers within {timeout_s:g} s, found none") from error
@@ -134,13 +135,19 @@ def replay(
     Raises:
         ProofError: the process failed: it cannot load the file, cannot answer such a batch, or took too long.
     """
-    with replaying(file=file, runtime=runtime, inputs=inputs, runs=runs, scratch=scratch) as pending:
+    with replaying(file=file, runtime=runtime, inputs=inputs, runs=runs, scratch=scratch, alone=True) as pending:
         return pending.finished(timeout_s=timeout_s)
 
 
 @contextmanager
 def replaying(
-    *, file: Path, runtime: RuntimeSpec, inputs: Sequence[InputSpec], runs: Sequence[Run], scratch: Path
+    *,
+    file: Path,
+    runtime: RuntimeSpec,
+    inputs: Sequence[InputSpec],
+    runs: Sequence[Run],
+    scratch: Path,
+    alone: bool = False,
 ) -> Iterator[PendingReplay]:
     """Start a replay that goes on beside this process. At the end of the block it is killed, unless it has finished.
 
@@ -152,6 +159,7 @@ def replaying(
         inputs: as for `replay`.
         runs: as for `replay`.
         scratch: as for `replay`.
+        alone: whether it starts when it is waited for, however small it is.
     """
     with tempfile.TemporaryDirectory(prefix="replay-", dir=scratch) as name:
         folder = Path(name).resolve()
@@ -175,7 +183,7 @@ def replaying(
             def start() -> subprocess.Popen[str]:
                 return stack.enter_context(running_child(command, environment=environment, cwd=folder))
 
-            started = start() if _fits_beside_others(file, runs) else None
+            started = None if alone or not _fits_beside_others(file, runs) else start()
             yield PendingReplay(
                 model=file.name, kind=runtime.kind, runs=tuple(runs), folder=folder, started=started, start=start
             )

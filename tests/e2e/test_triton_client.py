@@ -108,9 +108,7 @@ def test_it_gets_the_answers_that_others_get(
     assert report["server"] == "pipeline"
     assert report["inputs"] == [{"name": "image", "datatype": "UINT8", "shape": [-1, 1, 8, 6]}]
     for call in ("binary", "json", "version", "json answer", "pictures"):
-        np.testing.assert_array_equal(
-            np.array(report[call]["logits"], np.float32), np.array(logits, np.float32), err_msg=call
-        )
+        np.testing.assert_array_equal(np.array(report[call]["logits"], np.float32), logits, err_msg=call)
         assert report[call]["labels"] == ([] if call == "json answer" else labels), call
     assert report["json"]["id"] == "7"
     np.testing.assert_array_equal(np.array(report["at once"], np.float32), logits)

@@ -8,10 +8,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.cli.render.ratio import ratio_cell
 from pipeline.commands.bench.result import BenchResult, BenchRow, Figure, Served
-from pipeline.measure.gain import Estimate, Ratio, times
+from pipeline.measure.gain import Estimate, Ratio
 
-_SIGN = {"faster": "+", "slower": "-", "none": " "}
 _LEGEND = (
     "Medians over {rounds} interleaved rounds, 95 % intervals over rounds; a process each, pinned to as many cores as\n"
     "threads. +: a certain gain: more than 3 %, its interval above 1 and above what a file shows against its own\n"
@@ -108,9 +108,7 @@ def _share(figure: Figure, _noise: Ratio) -> str:
 
 
 def _ratio(ratio: Ratio | None, noise: Ratio) -> str:
-    if ratio is None:
-        return "- "
-    return f"{times(ratio.value)} ({times(ratio.low)}-{times(ratio.high)}){_SIGN[ratio.claim(noise)]}"
+    return "- " if ratio is None else ratio_cell(ratio, noise)
 
 
 def _estimate(interval: Estimate) -> str:

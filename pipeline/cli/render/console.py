@@ -18,7 +18,7 @@ from pipeline.candidates.choose import WITHIN
 from pipeline.cli.render.decisions import decision_legend, decision_table, figure_table, figures_line, points
 from pipeline.cli.render.metric_tables import draw_metrics
 from pipeline.cli.render.plain_console import PIPE_WIDTH, plain_console
-from pipeline.measure.gain import Ratio, times
+from pipeline.cli.render.ratio import ratio_cell
 from pipeline.recipe.names import SLIM_LEGEND
 from pipeline.visible import visible
 
@@ -281,7 +281,10 @@ def speed_table(result: BuildResult) -> Table:
         cells = []
         for speed_up in row.speed:
             if speed_up.batch_size in sizes:
-                cells += [_ratio(speed_up.over_eager), "-" if name == result.baseline else _ratio(speed_up.over_float)]
+                cells += [
+                    ratio_cell(speed_up.over_eager),
+                    "-" if name == result.baseline else ratio_cell(speed_up.over_float),
+                ]
         table.add_row(
             ("* " if row.selected else "  ") + name,
             *cells,
@@ -296,12 +299,6 @@ SPEED_LEGEND = (
     "- a certain loss, else no claim. eager: the same network in torch, faster memory format; float: {baseline};\n"
     "front: no other candidate is certainly faster (or smaller), or more accurate, and no worse in the other."
 )
-
-
-def _ratio(ratio: Ratio) -> str:
-    """Return a ratio, its interval, and what may be claimed of it: `+` faster, `-` slower."""
-    sign = {"faster": "+", "slower": "-", "none": " "}[ratio.claim()]
-    return f"{times(ratio.value)} ({times(ratio.low)}-{times(ratio.high)}){sign}"
 
 
 def _eager_cells(timing: EagerTiming) -> tuple[str, str]:

@@ -70,7 +70,7 @@ def test_one_that_lacked_memory_beside_others_begins_again(exported: Exported, t
         scratch=tmp_path,
     ) as pending:
         psutil.Process().children()[0].kill()  # as Linux does where memory is out
-        answers = pending.finished(beside_others=True).answers
+        answers = pending.finished().answers
     assert answers["real", 0].shape == (64, 10)
 
 
