@@ -4,13 +4,15 @@
 
 All servers run at once, and are asked in turn in each round: whatever slows the machine slows all. Each has two
 workers, and the load runs on the same cores. The peers (benchmarks/serving_peer.py behind uvicorn and behind granian)
-run in an environment of their own, `benchmarks/.venv-serving`. The closed loop is wrk's; the open loop is
+run in an environment of their own, `benchmarks/.venv-serving`. Beside them our front runs without a model
+(`benchmarks.front_alone`), so that its own cost is seen. The closed loop is wrk's; the open loop is
 `benchmarks.serving_load`. A ratio is taken within a round; the median over rounds stands with its smallest and largest.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import statistics
@@ -18,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +32,7 @@ import psutil
 from benchmarks.serving_load import open_loop
 from pipeline.archive.mar import Archive, read_archive
 from pipeline.measure.host import cpu_model, usable_cores
-from pipeline.serving.defaults import ServerName
+from pipeline.serving.defaults import HOST, ServerName
 from pipeline.serving.encoding import encode_png
 from pipeline.serving.lifecycle import running_server
 from pipeline.serving.ports import choose_port
@@ -38,6 +40,9 @@ from pipeline.serving.ports import choose_port
 WORKERS = 2
 CONNECTIONS = (1, 16, 64)
 SHARES = (0.3, 0.6, 0.9)
+FRONT_ALONE = "ours, the front alone"
+_FRONT = "pipeline.serving.torchserve.front_process"
+_RAW = "application/octet-stream"
 _ENVIRONMENT = Path(__file__).parent / ".venv-serving"
 _CHECKOUT = Path(__file__).parents[1]
 # wrk's own lines: the rate, and the median. The deviation's column ends in "50%" too.
@@ -92,20 +97,38 @@ def peer(name: str, folder: Path, body: bytes) -> Iterator[Target]:
         "uvicorn": ["--http", "httptools", "--no-access-log", "--log-level", "warning"],
         "granian": ["--interface", "asginl", "--no-ws", "--http", "1", "--no-log"],
     }[name]
-    began = time.perf_counter()
+    command = [str(_ENVIRONMENT / "bin" / name), *common, *arguments]
     environment = {"MODEL": str(folder), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(_CHECKOUT)}
-    process = subprocess.Popen([str(_ENVIRONMENT / "bin" / name), *common, *arguments], cwd=_CHECKOUT, env=environment)
+    with _running(command, environment, f"http://{HOST}:{port}/", body) as (pid, took):
+        yield Target(name=f"{name} + ONNX Runtime", port=port, path="/", pid=pid, started_s=took)
+
+
+@contextmanager
+def front_alone(archive: Archive, folder: Path, body: bytes) -> Iterator[Target]:
+    """Run our front without a model behind it."""
+    port, path = choose_port(None), f"/predictions/{archive.serving.name}"
+    command = [sys.executable, "-m", "benchmarks.front_alone", str(folder), str(port), str(WORKERS)]
+    with _running(command, {**os.environ, "OMP_NUM_THREADS": "1"}, f"http://{HOST}:{port}{path}", body) as (pid, took):
+        yield Target(name=FRONT_ALONE, port=port, path=path, pid=pid, started_s=took)
+
+
+@contextmanager
+def _running(
+    command: Sequence[str], environment: Mapping[str, str], url: str, body: bytes
+) -> Iterator[tuple[int, float]]:
+    """Run a server; yield its process id, and the seconds until its first answer."""
+    began = time.perf_counter()
+    process = subprocess.Popen(command, cwd=_CHECKOUT, env=environment)
     try:
         while True:
             try:
-                httpx.post(f"http://127.0.0.1:{port}/", content=body).raise_for_status()
+                httpx.post(url, content=body, headers={"content-type": _RAW}).raise_for_status()
                 break
             except httpx.HTTPError:
                 if process.poll() is not None or time.perf_counter() - began > 60:
                     raise
                 time.sleep(0.01)
-        took = time.perf_counter() - began
-        yield Target(name=f"{name} + ONNX Runtime", port=port, path="/", pid=process.pid, started_s=took)
+        yield process.pid, time.perf_counter() - began
     finally:
         for child in psutil.Process(process.pid).children(recursive=True):
             child.kill()
@@ -170,32 +193,37 @@ def spread(values: list[float]) -> str:
 
 
 def costs(targets: list[Target], script: Path, seconds: float) -> Iterator[str]:
-    """Write what each server takes: time to its first answer, memory, and processor time for a request."""
-    yield "\n| server | first answer after, s | memory, MB | processor time a request, µs |"
-    yield "|---|---:|---:|---:|"
+    """Write what each server takes: time to its first answer, memory, and processor time for a request.
+
+    The front of TorchServe is a process of its own.
+    """
+    yield "\n| server | first answer after, s | memory, MB | processor time a request, µs | of it the front's |"
+    yield "|---|---:|---:|---:|---:|"
     for target in targets:
         processes = target.processes()
-        before = sum(sum(process.cpu_times()[:2]) for process in processes)
+        before = [sum(process.cpu_times()[:2]) for process in processes]
         rate, _ = closed_loop(target, script, 64, seconds)
-        spent = sum(sum(process.cpu_times()[:2]) for process in processes) - before
+        spent = [sum(process.cpu_times()[:2]) - time for process, time in zip(processes, before, strict=True)]
+        each = 1e6 / (rate * seconds)
+        fronts = [time for process, time in zip(processes, spent, strict=True) if _FRONT in process.cmdline()]
         memory = sum(process.memory_full_info().pss for process in processes) / 1e6
-        yield f"| {target.name} | {target.started_s:.1f} | {memory:.0f} | {1e6 * spent / (rate * seconds):.0f} |"
+        front = f"{sum(fronts) * each:.0f}" if fronts else ""
+        yield f"| {target.name} | {target.started_s:.1f} | {memory:.0f} | {sum(spent) * each:.0f} | {front} |"
 
 
 def arrivals(targets: list[Target], request: Mapping[str, bytes], most: float, seconds: float) -> Iterator[str]:
     """Write latencies in an open loop, at shares of one rate, the same for all."""
     yield f"\nopen loop, raw; shares of {most:,.0f} a second, what the slowest of them answers in a closed loop"
-    yield "\n| server | share | a second | median, ms | 99 %, ms |"
-    yield "|---|---:|---:|---:|---:|"
+    yield "\n| server | share | a second | median, ms | 99 %, ms | refused |"
+    yield "|---|---:|---:|---:|---:|---:|"
     for share in SHARES:
         for target in targets:
-            latencies, failures = open_loop(
+            latencies, refused = open_loop(
                 target.port, request[target.name], per_second=share * most, seconds=seconds, connections=256, seed=1
             )
-            if failures:
-                raise RuntimeError(f"{target.name}: {failures} answers were no 200")
             median, late = np.percentile(latencies, (50, 99)) * 1e3
-            yield f"| {target.name} | {share:.0%} | {share * most:,.0f} | {median:.2f} | {late:.2f} |"
+            row = target.name, f"{share:.0%}", f"{share * most:,.0f}", f"{median:.2f}", f"{late:.2f}"
+            yield f"| {' | '.join(row)} | {refused / len(latencies):.1%} |"
 
 
 def main() -> int:
@@ -218,13 +246,14 @@ def main() -> int:
         folder = Path(scratch)
         archive.unpack(folder / "model")
         scripts = {
-            "raw": lua(folder, "raw", raw, "application/octet-stream"),
+            "raw": lua(folder, "raw", raw, _RAW),
             "PNG": lua(folder, "png", png, "image/png"),
         }
         targets = [
             stack.enter_context(ours(archive, "asgi")),
             stack.enter_context(ours(archive, "torchserve")),
             *(stack.enter_context(peer(name, folder / "model", raw)) for name in ("uvicorn", "granian")),
+            stack.enter_context(front_alone(archive, folder / "model", raw)),
         ]
         rates: dict[tuple[str, str, int], list[tuple[float, float]]] = {}
         for _ in range(arguments.rounds):
@@ -235,11 +264,11 @@ def main() -> int:
                         rates.setdefault((target.name, kind, connections), []).append(measured)
         print("\n".join(table(rates, targets)))
         print("\n".join(costs(targets, scripts["raw"], arguments.seconds)), flush=True)
-        slowest = min(statistics.median(rate for rate, _ in rates[target.name, "raw", 64]) for target in targets)
+        whole = [target for target in targets if target.name != FRONT_ALONE]
+        slowest = min(statistics.median(rate for rate, _ in rates[target.name, "raw", 64]) for target in whole)
         head = "POST {} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {}\r\ncontent-length: {}\r\n\r\n"
-        raw_media = "application/octet-stream"
-        requests = {target.name: head.format(target.path, raw_media, len(raw)).encode() + raw for target in targets}
-        print("\n".join(arrivals(targets, requests, slowest, arguments.seconds)), flush=True)
+        requests = {target.name: head.format(target.path, _RAW, len(raw)).encode() + raw for target in whole}
+        print("\n".join(arrivals(whole, requests, slowest, arguments.seconds)), flush=True)
     return 0
 
 

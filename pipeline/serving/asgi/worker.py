@@ -62,8 +62,7 @@ async def _serve(folder: Path, settings: Settings, predictor: Predictor, place: 
 
     def has_more_than_its_part() -> bool:
         row.connections = carrier.connections
-        others = [other.connections for other in board.rows if other is not row and other.state is WorkerState.READY]
-        return bool(others) and carrier.connections > min(others)
+        return board.is_ahead(row)
 
     carrier = Carrier(
         front, tls=door.tls(), has_more_than_its_part=has_more_than_its_part, count_refusal=row.count_status

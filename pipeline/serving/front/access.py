@@ -10,6 +10,7 @@ import hmac
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pipeline.serving.door import Door
 from pipeline.serving.front.answer import Answer, refused
@@ -62,13 +63,17 @@ class Access:
 
     def _is_ours(self, host: str) -> bool:
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
-        if name == "localhost" or name in self.door.names:
-            return True
-        try:
-            ipaddress.ip_address(name.strip("[]"))
-        except ValueError:
-            return False
-        return True
+        return name == "localhost" or name in self.door.names or _is_address(name.strip("[]"))
+
+
+# Most requests are for one and the same name, and to parse it takes longer than all else that is looked at here.
+@lru_cache(maxsize=64)
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 _NO_TOKEN = refused(

@@ -195,6 +195,11 @@ class Board:
     def first_process_answers(self, answers: bool) -> None:
         self._flags[0] = float(answers)
 
+    def is_ahead(self, row: Row) -> bool:
+        """Tell whether another worker that is ready has fewer connections than this row's."""
+        others = [other.connections for other in self.rows if other is not row and other.state is WorkerState.READY]
+        return bool(others) and row.connections > min(others)
+
     @property
     def reached(self) -> int:
         """Number of workers that are ready and that every new connection reaches."""

@@ -1,7 +1,8 @@
 """A lane: requests that wait, and are answered together as soon as there is a place; nobody waits for a batch to fill.
 
-While nothing is under way, a request is answered at once, together with those that came in the same instant. While
-something is, the others gather and make the next batch. Under load batches grow by themselves.
+While nothing is under way, a request is answered at once, together with those that came in the same instant; one of the
+only connection does not even wait for these. While something is, the others gather and make the next batch. Under
+load batches grow by themselves.
 """
 
 from __future__ import annotations
@@ -62,7 +63,10 @@ class Lane:
         self._waiting.append((incoming, future, time.perf_counter()))
         if self._late is None:
             self._late = self._loop.call_later(self._longest_s, self._refuse_the_late)
-        self._wake()
+        if self._free and self._row.connections <= 1:
+            self._begin()
+        else:
+            self._wake()
         return future
 
     def _wake(self) -> None:

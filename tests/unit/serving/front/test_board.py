@@ -70,3 +70,14 @@ def test_the_text_for_prometheus_is_cumulated_and_whole(tmp_path: Path) -> None:
     assert (whole["0.0001"], whole["10.0"], whole["+Inf"]) == ("1", "1", "2")
     assert 'pipeline_step_seconds_sum{step="whole"} 20.0001' in text
     assert 'pipeline_step_seconds_count{step="whole"} 2' in text
+
+
+def test_a_worker_is_ahead_of_one_that_is_ready_and_has_fewer_connections(tmp_path: Path) -> None:
+    board = Board.create(tmp_path / "board", 2)
+    own, other = board.rows
+    own.connections, other.connections = 3, 2
+    assert not board.is_ahead(own)  # the other one takes no connections yet
+    other.state = WorkerState.READY
+    assert board.is_ahead(own)
+    other.connections = 3
+    assert not board.is_ahead(own)

@@ -25,7 +25,9 @@ def echo(batch: Sequence[Incoming]) -> list[Response]:
 
 @pytest.fixture
 def board(tmp_path: Path) -> Board:
-    return Board.create(tmp_path / "board", 1)
+    board = Board.create(tmp_path / "board", 1)
+    board.rows[0].connections = 2
+    return board
 
 
 def lane_of(board: Board, work: Any, **settings: Any) -> Lane:
@@ -53,6 +55,15 @@ def test_a_lone_request_is_answered_at_once_and_those_of_one_turn_together(board
     assert [answer.body for answer in answers] == [str(number).encode() for number in range(10)]
     assert board.rows[0].times(STEPS.index("queue")).counts[-1] == 0
     assert sum(board.rows[0].times(STEPS.index("queue")).counts) == 11
+
+
+def test_the_only_connection_waits_for_no_turn_of_the_loop(board: Board) -> None:
+    async def ask(connections: int) -> bool:
+        board.rows[0].connections = connections
+        return lane_of(board, echo).submit(request("a")).done()
+
+    assert run(ask(1))
+    assert not run(ask(2))
 
 
 def test_what_comes_while_a_batch_is_under_way_makes_the_next_one(board: Board) -> None:
