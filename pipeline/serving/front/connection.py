@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 import httptools
 
+from pipeline.serving.front import eager
 from pipeline.serving.front.backlog import Backlog
 from pipeline.serving.front.exchange import Exchange, response_bytes
 from pipeline.serving.front.receiving import Receiving
@@ -55,7 +56,8 @@ class Connection(asyncio.Protocol):
         self._client: tuple[str, int] | None = None
         self._receiving: Receiving | None = None
         self._whole: deque[Exchange] = deque()  # the first one is being answered
-        self._task: asyncio.Task[None] | None = None
+        self._at_work = False  # on the answers; it stays so once the last one is given
+        self._task: asyncio.Task[None] | None = None  # what goes on with them, where it has to wait
         self._deaf = False  # what comes is dropped
         self._lost = False
         self._paused_at: float | None = None  # since when nothing is read, until answers are sent
@@ -104,6 +106,9 @@ class Connection(asyncio.Protocol):
                 self._carrier.held += len(data) - start
                 return
             self._parse(data[start : start + size])
+            if self._whole and not self._at_work:
+                self._at_work = True
+                self._task = eager.begin(self._answer(), self._loop)
 
     def _parse(self, data: bytes) -> None:
         """Parse a piece."""
@@ -195,7 +200,7 @@ class Connection(asyncio.Protocol):
         self._hold(request, request.head + request.size)
 
     def on_message_complete(self) -> None:
-        """Hand a whole request to the application, or queue it behind those that came before."""
+        """Queue a whole request behind those that came before."""
         request = self._receiving
         if request is None or self._deaf:
             return
@@ -222,8 +227,6 @@ class Connection(asyncio.Protocol):
         }
         keep_alive = self._parser.should_keep_alive() and version == "1.1"
         self._whole.append(Exchange(scope, request.body, keep_alive=keep_alive, held=held))
-        if self._task is None:
-            self._task = self._loop.create_task(self._answer())
 
     # What the carrier asks.
 
@@ -248,7 +251,7 @@ class Connection(asyncio.Protocol):
                     expected=f"at least {bounds.bytes_per_s} bytes a second, after {bounds.patience_s:g} s",
                     found=f"{request.received} bytes in {took:.0f} s",
                 )
-        elif self._task is None:
+        elif not self._at_work:
             leaving = self._carrier.leaving_since
             idle_s = now - (self.moved if leaving is None else max(self.moved, leaving))
             if idle_s > (bounds.idle_s if leaving is None else bounds.leave_s):
@@ -357,7 +360,7 @@ class Connection(asyncio.Protocol):
                 return
             if self._paused_at is not None and len(self._whole) < _MOST_WAITING:
                 self._read_again(self._paused_at)
-        self._task = None
+        self._at_work = False
 
     def _read_again(self, paused_at: float) -> None:
         """Read what comes; a request of which nothing was read meanwhile was not slow."""
@@ -374,7 +377,6 @@ class Connection(asyncio.Protocol):
     def _end(self) -> None:
         """Send what is written, and close once the client has read it, or after a moment."""
         self._deaf = True
-        self._task = None
         if self._receiving is None and not self._whole:
             self._transport.close()
             return

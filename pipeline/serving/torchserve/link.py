@@ -144,7 +144,8 @@ class Links:
         link = await self._take()
         self._busy.add(link)
         try:
-            answer = await asyncio.wait_for(link.send(request), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                answer = await link.send(request)
         except TimeoutError as error:
             link.close()
             raise LinkError(f"no answer within {timeout_s:g} s") from error

@@ -8,7 +8,6 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from pipeline._handlers.description import Serving
@@ -114,7 +113,9 @@ class Relay:
         self._row.count_time(_PREDICT, steps.predict_s)
         self._row.count_time(_ENCODE, steps.encode_s)
         return [
-            (await self._ask([request]))[0] if response.status == ALONE else replace(response, worker=answer.worker)
+            (await self._ask([request]))[0]
+            if response.status == ALONE
+            else Response(response.status, response.body, answer.worker)
             for request, response in zip(batch, responses, strict=True)
         ]
 
