@@ -67,9 +67,10 @@ async def _serve(engine: Constant, board: Board, place: int, listener: socket.so
 def main(folder: Path, port: int, processes: int) -> None:
     """Serve until it is killed."""
     engine = Constant(Predictor.load(folder))
-    with tempfile.TemporaryDirectory() as scratch, socket.create_server((HOST, port), backlog=1024) as listener:
+    with tempfile.TemporaryDirectory() as scratch:
+        board = Board.create(Path(scratch) / "board", processes)  # it stays in memory
+    with socket.create_server((HOST, port), backlog=1024) as listener:
         listener.settimeout(0)
-        board = Board.create(Path(scratch) / "board", processes)
         place = 0
         for other in range(1, processes):
             if os.fork() == 0:

@@ -223,7 +223,7 @@ def arrivals(targets: list[Target], request: Mapping[str, bytes], most: float, s
             )
             median, late = np.percentile(latencies, (50, 99)) * 1e3
             row = target.name, f"{share:.0%}", f"{share * most:,.0f}", f"{median:.2f}", f"{late:.2f}"
-            yield f"| {' | '.join(row)} | {refused / len(latencies):.1%} |"
+            yield f"| {' | '.join(row)} | {refused / (refused + len(latencies)):.1%} |"
 
 
 def main() -> int:

@@ -38,9 +38,11 @@ class _Connection(asyncio.Protocol):
         self._parser.feed_data(data)
 
     def on_message_complete(self) -> None:
-        """Note how long it took since it was due."""
-        self.latencies.append(time.perf_counter() - self.due)
-        self.failures += self._parser.get_status_code() != 200
+        """Note how long it took since it was due, or that it was refused."""
+        if self._parser.get_status_code() == 200:
+            self.latencies.append(time.perf_counter() - self.due)
+        else:
+            self.failures += 1
         self._free.append(self)
 
     def send(self, request: bytes, due: float) -> None:
@@ -81,7 +83,7 @@ def open_loop(
         seed: seed of the moments.
 
     Returns:
-        Seconds from due to answered, one for each request, and the number of answers other than 200.
+        Seconds from due to answered, one for each answer of 200, and the number of the others.
     """
     gaps = np.random.default_rng(seed).exponential(1 / per_second, size=int(per_second * seconds))
     return uvloop.run(_load(port, request, np.cumsum(gaps), connections))

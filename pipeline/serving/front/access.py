@@ -16,6 +16,8 @@ from pipeline.serving.door import Door
 from pipeline.serving.front.answer import Answer, refused
 
 _SCHEME = b"bearer "
+# An IPv6 address in brackets with the name of an interface has 63 characters at most.
+_LONGEST_ADDRESS = 63
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,9 @@ class Access:
 
     def _is_ours(self, host: str) -> bool:
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
-        return name == "localhost" or name in self.door.names or _is_address(name.strip("[]"))
+        if name == "localhost" or name in self.door.names:
+            return True
+        return len(name) <= _LONGEST_ADDRESS and _is_address(name.strip("[]"))
 
 
 # Most requests are for one and the same name, and to parse it takes longer than all else that is looked at here.

@@ -104,11 +104,11 @@ class Connection(asyncio.Protocol):
             if self._paused_at is not None:
                 self._unread += data[start:]
                 self._carrier.held += len(data) - start
-                return
+                break
             self._parse(data[start : start + size])
-            if self._whole and not self._at_work:
-                self._at_work = True
-                self._task = eager.begin(self._answer(), self._loop)
+        if self._whole and not self._at_work:
+            self._at_work = True
+            self._task = eager.begin(self._answer(), self._loop)
 
     def _parse(self, data: bytes) -> None:
         """Parse a piece."""

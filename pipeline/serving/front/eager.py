@@ -26,6 +26,8 @@ def begin(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop)
         waits_for = coroutine.send(None)
     except StopIteration:
         return None
+    if waits_for is not None:
+        waits_for._asyncio_future_blocking = False  # noqa: SLF001 - as a task does: others may wait for it too
     return loop.create_task(_Begun(coroutine, waits_for))
 
 
@@ -45,13 +47,14 @@ class _Begun(Coroutine[Any, Any, None]):
         """Let the task wait for the same first; then go on."""
         waits_for, self._waits_for = self._waits_for, None
         if waits_for is not None and not waits_for.done():
-            return waits_for
+            return next(waits_for.__await__())
         return self._coroutine.send(value)
 
     def throw(self, *error: Any) -> Any:
         """Tell the coroutine; what a task waits for in its first step, it does not know."""
-        if self._waits_for is not None:
-            self._waits_for.cancel()
+        waits_for, self._waits_for = self._waits_for, None
+        if waits_for is not None:
+            waits_for.cancel()
         return self._coroutine.throw(*error)
 
     def close(self) -> None:

@@ -63,7 +63,7 @@ class Lane:
         self._waiting.append((incoming, future, time.perf_counter()))
         if self._late is None:
             self._late = self._loop.call_later(self._longest_s, self._refuse_the_late)
-        if self._free and self._row.connections <= 1:
+        if self._free and not self._awake and self._row.connections <= 1:
             self._begin()
         else:
             self._wake()
@@ -78,6 +78,8 @@ class Lane:
     def _begin(self) -> None:
         """Take the next batch to a place."""
         self._awake = False
+        if not self._free:  # a batch was begun meanwhile
+            return
         began = time.perf_counter()
         batch = self._next_batch(began)
         if not batch:

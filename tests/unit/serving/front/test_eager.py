@@ -93,6 +93,22 @@ def test_to_cancel_the_task_cancels_what_the_coroutine_waits_for(early: bool) ->
     asyncio.run(try_it())
 
 
+def test_two_coroutines_may_wait_for_the_same() -> None:
+    async def try_it() -> None:
+        notes: list[str] = []
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        tasks = [eager.begin(noting(notes, future), loop) for _ in range(2)]
+        await asyncio.sleep(0)
+        future.set_result("a")
+        for task in tasks:
+            assert task is not None
+            await task
+        assert notes == ["begun", "begun", "a", "a"]
+
+    asyncio.run(try_it())
+
+
 def test_an_error_of_the_coroutine_is_the_tasks_error() -> None:
     async def fails() -> None:
         await asyncio.sleep(0)

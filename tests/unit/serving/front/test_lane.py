@@ -66,6 +66,34 @@ def test_the_only_connection_waits_for_no_turn_of_the_loop(board: Board) -> None
     assert not run(ask(2))
 
 
+def test_a_batch_that_was_begun_at_once_takes_the_place_of_one_that_was_to_begin(board: Board) -> None:
+    """The number of connections is counted now and then: there may be more of them already."""
+    sizes: list[int] = []
+
+    async def ask() -> None:
+        gate = asyncio.Event()
+
+        async def work(batch: Sequence[Incoming]) -> list[Response]:
+            sizes.append(len(batch))
+            await gate.wait()
+            return echo(batch)
+
+        lane = lane_of(board, work)
+        futures = [lane.submit(request("of many"))]  # to begin in the next turn
+        board.rows[0].connections = 1
+        futures += [lane.submit(request("of one")) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        assert sizes == [3]
+        futures.append(lane.submit(request("meanwhile")))
+        await asyncio.sleep(0.01)
+        assert sizes == [3]  # one place
+        gate.set()
+        await asyncio.gather(*futures)
+        assert sizes == [3, 1]
+
+    run(ask())
+
+
 def test_what_comes_while_a_batch_is_under_way_makes_the_next_one(board: Board) -> None:
     sizes: list[int] = []
 
