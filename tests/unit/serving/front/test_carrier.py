@@ -294,6 +294,18 @@ class TestDrain:
             assert read_all(connection).endswith(b"connection: close\r\n\r\nPOST /p body")
             leaving.join()
 
+    def test_requests_that_come_together_are_all_answered(self) -> None:
+        """They are larger together than a piece that is parsed at once."""
+        large = b"POST /p HTTP/1.1\r\nhost: x\r\ncontent-length: 3000\r\n\r\n" + bytes(3000)
+        with carried(echo, BOUNDS) as server, server.connect() as connection:
+            until(lambda: server.carrier.connections == 1)
+            leaving = threading.Thread(target=server.leave)
+            leaving.start()
+            until(lambda: server.carrier.leaving_since is not None)
+            connection.sendall(large + large)
+            assert read_all(connection).count(b"POST /p \0") == 2
+            leaving.join()
+
     def test_what_takes_too_long_is_cut_off_and_said(self) -> None:
         event = threading.Event()
         application, notes = waiting_for(event)
