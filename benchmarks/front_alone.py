@@ -1,7 +1,7 @@
 """Our front without a model: `python -m benchmarks.front_alone FOLDER PORT PROCESSES`; what is left is its own cost.
 
-FOLDER is an unpacked archive. Each process answers every request for predictions with what the model answers to its own
-golden example: requests are received, checked and counted as ever, but nothing is decoded, computed or encoded.
+FOLDER is an unpacked archive. Each process has one answer to every request for predictions: requests are received,
+checked and counted as ever, but nothing is decoded, computed or encoded.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _LOOK_S = 0.5
 
 
 class Constant:
-    """An engine that has one answer.
+    """An engine that has one answer: what a client gets where all outputs of the network are zero.
 
     Args:
-        predictor: the model whose answer it is.
+        predictor: the model.
     """
 
     def __init__(self, predictor: Predictor) -> None:

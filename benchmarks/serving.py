@@ -203,9 +203,9 @@ def costs(targets: list[Target], script: Path, seconds: float) -> Iterator[str]:
         processes = target.processes()
         before = [sum(process.cpu_times()[:2]) for process in processes]
         rate, _ = closed_loop(target, script, 64, seconds)
-        spent = [sum(process.cpu_times()[:2]) - time for process, time in zip(processes, before, strict=True)]
+        spent = [sum(process.cpu_times()[:2]) - earlier for process, earlier in zip(processes, before, strict=True)]
         each = 1e6 / (rate * seconds)
-        fronts = [time for process, time in zip(processes, spent, strict=True) if _FRONT in process.cmdline()]
+        fronts = [took for process, took in zip(processes, spent, strict=True) if _FRONT in process.cmdline()]
         memory = sum(process.memory_full_info().pss for process in processes) / 1e6
         front = f"{sum(fronts) * each:.0f}" if fronts else ""
         yield f"| {target.name} | {target.started_s:.1f} | {memory:.0f} | {sum(spent) * each:.0f} | {front} |"

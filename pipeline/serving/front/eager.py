@@ -1,6 +1,6 @@
 """Starts a coroutine at once; a task is made only where it has to wait (as asyncio's eager tasks, from Python 3.12 on).
 
-A task's first step comes a turn of the loop later, and a turn costs as much as a small model's answer.
+A task's first step comes a turn of the loop later.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A lane: requests that wait, and are answered together as soon as there is a place; nobody waits for a batch to fill.
 
-While nothing is under way, a request is answered at once, together with those that came in the same instant; one of the
-only connection does not even wait for these. While something is, the others gather and make the next batch. Under
-load batches grow by themselves.
+While nothing is under way, a request is answered at once, together with those that came in the same instant; where one
+connection alone is open, it does not wait for these either. While something is, the others gather and make the next
+batch. Under load batches grow by themselves.
 """
 
 from __future__ import annotations

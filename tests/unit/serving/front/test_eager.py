@@ -57,16 +57,23 @@ def test_what_waits_goes_on_with_each_result_in_a_task() -> None:
     asyncio.run(try_it())
 
 
+async def begun(notes: list[str], *, early: bool) -> tuple[asyncio.Task[None], asyncio.Future[str]]:
+    """Begin to wait for a future; the task has had no step of its own where it is early."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[str] = loop.create_future()
+    task = eager.begin(noting(notes, future), loop)
+    assert task is not None
+    assert notes == ["begun"]
+    if not early:
+        await asyncio.sleep(0)
+    return task, future
+
+
 @pytest.mark.parametrize("early", [True, False])
 def test_a_failure_that_is_waited_for_reaches_the_coroutine(early: bool) -> None:
     async def try_it() -> None:
         notes: list[str] = []
-        loop = asyncio.get_running_loop()
-        future = loop.create_future()
-        task = eager.begin(noting(notes, future), loop)
-        assert task is not None
-        if not early:
-            await asyncio.sleep(0)
+        task, future = await begun(notes, early=early)
         future.set_exception(ValueError("so"))
         await task
         assert notes == ["begun", "failed: so"]
@@ -78,12 +85,7 @@ def test_a_failure_that_is_waited_for_reaches_the_coroutine(early: bool) -> None
 def test_to_cancel_the_task_cancels_what_the_coroutine_waits_for(early: bool) -> None:
     async def try_it() -> None:
         notes: list[str] = []
-        loop = asyncio.get_running_loop()
-        future = loop.create_future()
-        task = eager.begin(noting(notes, future), loop)
-        assert task is not None
-        if not early:
-            await asyncio.sleep(0)
+        task, future = await begun(notes, early=early)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
