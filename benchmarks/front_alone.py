@@ -27,8 +27,6 @@ from pipeline.serving.front.carrier import Carrier
 from pipeline.serving.front.engine import answered
 from pipeline.serving.question import Question
 
-_LOOK_S = 0.5
-
 
 class Constant:
     """An engine that has one answer: what a client gets where all outputs of the network are zero.
@@ -51,17 +49,12 @@ async def _serve(engine: Constant, board: Board, place: int, listener: socket.so
     row = board.rows[place]
     nothing = Question(body=b"", content_type="", expected=np.zeros(0, dtype=np.float32))
     front = Front(engine, board=board, row=row, access=Access(Door()), question=nothing)
-
-    def has_more_than_its_part() -> bool:
-        row.connections = carrier.connections
-        return board.is_ahead(row)
-
-    carrier = Carrier(front, has_more_than_its_part=has_more_than_its_part)
+    carrier = Carrier(
+        front, has_more_than_its_part=lambda: board.is_ahead(row), count_connections=row.count_connections
+    )
     carrier.listen(listener)
     row.state = WorkerState.READY
-    while True:
-        row.connections = carrier.connections
-        await asyncio.sleep(_LOOK_S)
+    await asyncio.Event().wait()
 
 
 def main(folder: Path, port: int, processes: int) -> None:

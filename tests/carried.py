@@ -47,7 +47,9 @@ class Carried:
 
 
 @contextmanager
-def carried(application: Application, bounds: Bounds | None = None) -> Iterator[Carried]:
+def carried(
+    application: Application, bounds: Bounds | None = None, *, count_connections: Callable[[int], None] = lambda _: None
+) -> Iterator[Carried]:
     """Carry an application for the length of a `with` block."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
@@ -56,7 +58,7 @@ def carried(application: Application, bounds: Bounds | None = None) -> Iterator[
     loop = uvloop.new_event_loop()
 
     async def make() -> Carrier:
-        carrier = Carrier(application, bounds=bounds)
+        carrier = Carrier(application, bounds=bounds, count_connections=count_connections)
         carrier.listen(listener)
         return carrier
 

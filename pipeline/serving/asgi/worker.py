@@ -26,7 +26,7 @@ from pipeline.serving.front.local import LocalEngine
 from pipeline.serving.front.plan import BOARD_FILE, REFUSED
 from pipeline.serving.question import Question
 
-_COUNT_S = 0.5
+_BEAT_S = 0.5
 
 
 def main(folder: Path, place: int, listener: socket.socket) -> int:
@@ -59,13 +59,12 @@ async def _serve(folder: Path, settings: Settings, predictor: Predictor, place: 
         access=Access(door),
         question=Question.read(folder),
     )
-
-    def has_more_than_its_part() -> bool:
-        row.connections = carrier.connections
-        return board.is_ahead(row)
-
     carrier = Carrier(
-        front, tls=door.tls(), has_more_than_its_part=has_more_than_its_part, count_refusal=row.count_status
+        front,
+        tls=door.tls(),
+        has_more_than_its_part=lambda: board.is_ahead(row),
+        count_refusal=row.count_status,
+        count_connections=row.count_connections,
     )
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -73,14 +72,13 @@ async def _serve(folder: Path, settings: Settings, predictor: Predictor, place: 
     carrier.listen(listener)
     row.state = WorkerState.READY
     while not ending.is_set():
-        row.connections = carrier.connections
         if engine.moves():
             row.beat()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(ending.wait(), _COUNT_S)
+            await asyncio.wait_for(ending.wait(), _BEAT_S)
     row.state = WorkerState.LEAVING
     whole = await carrier.leave(settings.drain_s)
-    row.connections = 0
+    row.count_connections(0)  # those that were cut off too
     return 0 if whole else 1
 
 

@@ -93,8 +93,8 @@ class Row:
         """Its open connections."""
         return int(self._cells[3])
 
-    @connections.setter
-    def connections(self, number: int) -> None:
+    def count_connections(self, number: int) -> None:
+        """Note how many connections it has open now."""
         self._cells[3] = float(number)
 
     @property
@@ -108,7 +108,8 @@ class Row:
 
     def begin(self) -> None:
         """Note that its process is being started; counts go on."""
-        self.state, self.connections = WorkerState.LOADING, 0
+        self.state = WorkerState.LOADING
+        self.count_connections(0)
         self._cells[7] = 0
 
     def count_batch(self, requests: int, examples: int) -> None:

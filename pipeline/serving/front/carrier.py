@@ -33,6 +33,10 @@ def _no_wait() -> bool:
     return False
 
 
+def _uncounted(_: int) -> None:
+    pass
+
+
 class Carrier:
     """All connections of one process.
 
@@ -42,6 +46,7 @@ class Carrier:
         tls: certificate and key; None for plain HTTP.
         has_more_than_its_part: whether this process should leave a new connection to another one.
         count_refusal: called with the status of each answer that the application does not give itself.
+        count_connections: called with the number of open connections whenever it changes.
 
     Attributes:
         loop: the event loop.
@@ -58,12 +63,14 @@ class Carrier:
         bounds: Bounds | None = None,
         tls: ssl.SSLContext | None = None,
         has_more_than_its_part: Callable[[], bool] = _no_wait,
-        count_refusal: Callable[[int], None] = lambda _: None,
+        count_refusal: Callable[[int], None] = _uncounted,
+        count_connections: Callable[[int], None] = _uncounted,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.application = application
         self.bounds = bounds or Bounds()
         self.count_refusal = count_refusal
+        self._count_connections = count_connections
         self.held = 0
         self.leaving_since: float | None = None
         self._tls = tls
@@ -128,6 +135,7 @@ class Carrier:
     def add(self, connection: Connection) -> None:
         """Count a connection that was made; one that achieves nothing makes room for it where there are too many."""
         self._connections.add(connection)
+        self._count_connections(len(self._connections))
         if len(self._connections) > self._most:
             idle = [other for other in self._connections if other is not connection and not other.answering]
             min(idle or [connection], key=lambda other: other.moved).close_now()
@@ -135,6 +143,7 @@ class Carrier:
     def remove(self, connection: Connection) -> None:
         """Forget a connection that ended."""
         self._connections.discard(connection)
+        self._count_connections(len(self._connections))
 
     def _accept(self) -> None:
         if self._listener is None:

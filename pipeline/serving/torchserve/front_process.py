@@ -30,7 +30,7 @@ from pipeline.serving.question import Question
 from pipeline.serving.torchserve.relay import Relay
 from pipeline.serving.torchserve.sockets import INFERENCE_SOCKET, MANAGEMENT_SOCKET
 
-_COUNT_S = 0.5
+_BEAT_S = 0.5
 
 
 async def _serve(folder: Path, most: int, listener: socket.socket) -> int:
@@ -50,7 +50,7 @@ async def _serve(folder: Path, most: int, listener: socket.socket) -> int:
     )
     door = Door.read(folder)
     front = Front(relay, board=board, row=row, access=Access(door), question=Question.read(folder))
-    carrier = Carrier(front, tls=door.tls(), count_refusal=row.count_status)
+    carrier = Carrier(front, tls=door.tls(), count_refusal=row.count_status, count_connections=row.count_connections)
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
@@ -58,14 +58,13 @@ async def _serve(folder: Path, most: int, listener: socket.socket) -> int:
     watch.add_done_callback(lambda _: ending.set())
     carrier.listen(listener)
     while not ending.is_set():
-        row.connections = carrier.connections
         row.beat()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(ending.wait(), _COUNT_S)
+            await asyncio.wait_for(ending.wait(), _BEAT_S)
     hopeless = watch.done()
     watch.cancel()
     whole = await carrier.leave(0.0 if hopeless else Plan.read(folder).drain_s)
-    row.connections = 0
+    row.count_connections(0)  # those that were cut off too
     if hopeless:
         sys.stderr.write("no worker of TorchServe came back\n")
         return ANEW

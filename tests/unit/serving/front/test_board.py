@@ -16,7 +16,8 @@ import sys
 from pathlib import Path
 from pipeline.serving.front.board import Board, WorkerState
 row = Board(Path(sys.argv[1])).rows[1]
-row.state, row.pid, row.connections = WorkerState.READY, 1234, 7
+row.state, row.pid = WorkerState.READY, 1234
+row.count_connections(7)
 row.count_restart(); row.count_batch(3, 5); row.count_status(200); row.count_status(418); row.count_time(0, 0.0003)
 """
 
@@ -42,7 +43,8 @@ def test_what_another_process_counts_is_seen_here_and_outlives_it(tmp_path: Path
 
 def test_a_process_that_is_started_begins_anew_but_for_its_counts(tmp_path: Path) -> None:
     [row] = Board.create(tmp_path / "board", 1).rows
-    row.state, row.connections = WorkerState.READY, 7
+    row.state = WorkerState.READY
+    row.count_connections(7)
     row.count_restart()
     row.count_status(200)
     row.beat()
@@ -75,9 +77,10 @@ def test_the_text_for_prometheus_is_cumulated_and_whole(tmp_path: Path) -> None:
 def test_a_worker_is_ahead_of_one_that_is_ready_and_has_fewer_connections(tmp_path: Path) -> None:
     board = Board.create(tmp_path / "board", 2)
     own, other = board.rows
-    own.connections, other.connections = 3, 2
+    own.count_connections(3)
+    other.count_connections(2)
     assert not board.is_ahead(own)  # the other one takes no connections yet
     other.state = WorkerState.READY
     assert board.is_ahead(own)
-    other.connections = 3
+    other.count_connections(3)
     assert not board.is_ahead(own)

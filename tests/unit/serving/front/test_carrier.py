@@ -214,6 +214,16 @@ def test_a_client_that_reads_nothing_is_given_up() -> None:
         assert len(read_all(connection)) < 30_000_000
 
 
+def test_the_number_of_connections_is_told_whenever_it_changes() -> None:
+    told: list[int] = []
+    with carried(echo, count_connections=told.append) as server:
+        with server.connect():
+            until(lambda: told == [1])
+            with server.connect():
+                until(lambda: told == [1, 2])
+        until(lambda: told == [1, 2, 1, 0])
+
+
 def test_too_many_connections_push_out_the_one_that_stands_still_longest() -> None:
     event = threading.Event()
     application, notes = waiting_for(event)

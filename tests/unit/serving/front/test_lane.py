@@ -26,7 +26,7 @@ def echo(batch: Sequence[Incoming]) -> list[Response]:
 @pytest.fixture
 def board(tmp_path: Path) -> Board:
     board = Board.create(tmp_path / "board", 1)
-    board.rows[0].connections = 2
+    board.rows[0].count_connections(2)
     return board
 
 
@@ -59,7 +59,7 @@ def test_a_lone_request_is_answered_at_once_and_those_of_one_turn_together(board
 
 def test_the_only_connection_waits_for_no_turn_of_the_loop(board: Board) -> None:
     async def ask(connections: int) -> bool:
-        board.rows[0].connections = connections
+        board.rows[0].count_connections(connections)
         return lane_of(board, echo).submit(request("a")).done()
 
     assert run(ask(1))
@@ -67,7 +67,7 @@ def test_the_only_connection_waits_for_no_turn_of_the_loop(board: Board) -> None
 
 
 def test_a_batch_that_was_begun_at_once_takes_the_place_of_one_that_was_to_begin(board: Board) -> None:
-    """The number of connections is counted now and then: there may be more of them already."""
+    """The other connection has ended meanwhile."""
     sizes: list[int] = []
 
     async def ask() -> None:
@@ -80,7 +80,7 @@ def test_a_batch_that_was_begun_at_once_takes_the_place_of_one_that_was_to_begin
 
         lane = lane_of(board, work)
         futures = [lane.submit(request("of many"))]  # to begin in the next turn
-        board.rows[0].connections = 1
+        board.rows[0].count_connections(1)
         futures += [lane.submit(request("of one")) for _ in range(2)]
         await asyncio.sleep(0.01)
         assert sizes == [3]
