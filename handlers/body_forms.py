@@ -283,6 +283,8 @@ def require_no_encoding(header: str, encodings: str) -> None:
     Raises:
         BadRequest: the body is compressed; the text names the encodings.
     """
+    if not encodings:
+        return
     # The server itself joins the parts of a chunked body.
     packed = {encoding.strip().lower() for encoding in encodings.split(",")} - {"", "identity", "chunked"}
     if packed:

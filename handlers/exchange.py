@@ -34,7 +34,8 @@ DECODED_HEADER = "X-Pipeline-Decoded"
 _LOGGER = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Frozen objects take four times as long to make.
+@dataclass(slots=True, kw_only=True)
 class Incoming:
     """A request as a server received it.
 
@@ -54,7 +55,6 @@ class Incoming:
         return len(self.body) if isinstance(self.body, (bytes, bytearray, str)) else 0
 
 
-# Frozen objects take four times as long to make.
 @dataclass(slots=True)
 class Response:
     """What a client gets: JSON.
@@ -135,21 +135,24 @@ def _encode_all(
 ) -> list[Response]:
     """Return the response to each request, from the answers to those that were decoded."""
     left = iter(answers)
-    responses: dict[int, Response] = {}
-    answered: dict[int, Answered] = {}
-    for index, (incoming, request) in enumerate(zip(requests, decoded, strict=True)):
+    responses: list[Response] = []
+    good: list[Response] = []  # those among them whose bodies are still to be written
+    answered: list[Answered] = []
+    for incoming, request in zip(requests, decoded, strict=True):
         if isinstance(request, Exception):
-            responses[index] = _failure("the request cannot be decoded", request)
+            responses.append(_failure("the request cannot be decoded", request))
             continue
         answer = next(left)
         if isinstance(answer, Exception):
-            responses[index] = _failure("the model failed", answer)
-        else:
-            extras = Extras() if isinstance(incoming, Exception) else incoming.extras
-            answered[index] = Answered(request, answer, extras)
-    for index, body in zip(answered, encode_responses(predictor, list(answered.values())), strict=True):
-        responses[index] = Response(200, body)
-    return [responses[index] for index in range(len(requests))]
+            responses.append(_failure("the model failed", answer))
+            continue
+        response = Response(200, b"")
+        responses.append(response)
+        good.append(response)
+        answered.append(Answered(request, answer, Extras() if isinstance(incoming, Exception) else incoming.extras))
+    for response, body in zip(good, encode_responses(predictor, answered), strict=True):
+        response.body = body
+    return responses
 
 
 def _failure(what: str, reason: Exception) -> Response:

@@ -74,6 +74,8 @@ class Deadline:
         whole: time that several pieces of work share, in seconds; by default, the same as `seconds`.
     """
 
+    __slots__ = ("_end", "_seconds", "_whole")
+
     def __init__(self, seconds: float, whole: float | None = None) -> None:
         self._seconds = seconds
         self._whole = seconds if whole is None else whole

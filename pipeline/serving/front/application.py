@@ -117,8 +117,8 @@ class Front:
         """Answer a request for predictions in its dialect."""
         asked = Asked(
             headers=headers,
-            content_types=_values(scope, b"content-type"),
-            encodings=_values(scope, b"content-encoding"),
+            content_types=_values(scope, headers, b"content-type"),
+            encodings=_values(scope, headers, b"content-encoding"),
             body=body,
         )
         try:
@@ -170,8 +170,10 @@ class Front:
         return b"%s-%d" % (self._worker, next(self._numbers))
 
 
-def _values(scope: Scope, name: bytes) -> tuple[str, ...]:
+def _values(scope: Scope, headers: Mapping[bytes, bytes], name: bytes) -> tuple[str, ...]:
     """Return the values of a header that may stand several times."""
+    if len(headers) == len(scope["headers"]):  # none does
+        return (headers[name].decode("latin-1"),) if name in headers else ()
     return tuple(value.decode("latin-1") for key, value in scope["headers"] if key == name)
 
 

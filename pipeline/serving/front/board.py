@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -36,6 +37,9 @@ class WorkerState(IntEnum):
     LOADING = 1
     READY = 2
     LEAVING = 3
+
+
+_READY = float(WorkerState.READY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +73,11 @@ class Row:
     @state.setter
     def state(self, state: WorkerState) -> None:
         self._cells[0] = float(state)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the worker is ready; each request asks for it."""
+        return self._cells[0] == _READY
 
     @property
     def pid(self) -> int:
@@ -141,12 +150,7 @@ class Row:
             seconds: its time.
         """
         place = _TIMES + step * _TIME_CELLS
-        bucket = 0
-        for bound in BUCKETS:
-            if seconds <= bound:
-                break
-            bucket += 1
-        self._cells[place + bucket] += 1
+        self._cells[place + bisect_left(BUCKETS, seconds)] += 1
         self._cells[place + _TIME_CELLS - 1] += seconds
 
     def times(self, step: int) -> Times:
@@ -185,7 +189,7 @@ class Board:
     @property
     def ready(self) -> int:
         """Number of workers that are ready."""
-        return sum(row.state is WorkerState.READY for row in self.rows)
+        return [row.is_ready for row in self.rows].count(True)
 
     @property
     def first_process_answers(self) -> bool:
@@ -198,7 +202,7 @@ class Board:
 
     def is_ahead(self, row: Row) -> bool:
         """Tell whether another worker that is ready has fewer connections than this row's."""
-        others = [other.connections for other in self.rows if other is not row and other.state is WorkerState.READY]
+        others = [other.connections for other in self.rows if other is not row and other.is_ready]
         return bool(others) and row.connections > min(others)
 
     @property

@@ -57,7 +57,7 @@ class Connection(asyncio.Protocol):
         self._receiving: Receiving | None = None
         self._whole: deque[Exchange] = deque()  # the first one is being answered
         self._at_work = False  # on the answers; it stays so once the last one is given
-        self._task: asyncio.Task[None] | None = None  # what goes on with them, where it has to wait
+        self._begun: eager.Begun | None = None  # what goes on with them, where it has to wait
         self._deaf = False  # what comes is dropped
         self._lost = False
         self._paused_at: float | None = None  # since when nothing is read, until answers are sent
@@ -85,8 +85,8 @@ class Connection(asyncio.Protocol):
         self._carrier.held -= sum(exchange.held for exchange in self._whole) + len(self._unread)
         self._whole.clear()
         self._unread = b""
-        if self._task is not None:
-            self._task.cancel()
+        if self._begun is not None:
+            self._begun.cancel()
 
     def pause_writing(self) -> None:
         """Let no further answer be begun: the client does not read those that it has."""
@@ -108,7 +108,7 @@ class Connection(asyncio.Protocol):
             self._parse(data[start : start + size])
         if self._whole and not self._at_work:
             self._at_work = True
-            self._task = eager.begin(self._answer(), self._loop)
+            self._begun = eager.begin(self._answer(), self._loop)
 
     def _parse(self, data: bytes) -> None:
         """Parse a piece."""

@@ -1,66 +1,76 @@
-"""Starts a coroutine at once; a task is made only where it has to wait (as asyncio's eager tasks, from Python 3.12 on).
+"""Starts a coroutine at once, and goes on with it when what it waits for is done.
 
-A task's first step comes a turn of the loop later.
+A task would take its first step a turn of the loop later (before Python 3.12, where it may be eager), and cost more.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine
 from typing import Any
 
 
-def begin(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Task[None] | None:
+def begin(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> Begun | None:
     """Run a coroutine until it waits or ends.
 
-    Until it waits for the first time it is in no task: `asyncio.timeout` and `asyncio.current_task` do not work there.
+    It is in no task: `asyncio.timeout` and `asyncio.current_task` do not work in it.
 
     Args:
         coroutine: what is run.
         loop: the running loop.
 
     Returns:
-        The task that goes on with it; None where it has ended.
+        The coroutine, which goes on by itself; None where it has ended.
     """
     try:
         waits_for = coroutine.send(None)
     except StopIteration:
         return None
-    if waits_for is not None:
-        waits_for._asyncio_future_blocking = False  # noqa: SLF001 - as a task does: others may wait for it too
-    return loop.create_task(_Begun(coroutine, waits_for))
+    return Begun(coroutine, loop, waits_for)
 
 
-class _Begun(Coroutine[Any, Any, None]):
-    """A coroutine that was begun, for the task that goes on with it.
+class Begun:
+    """A coroutine that waits.
 
     Args:
         coroutine: the coroutine.
+        loop: the running loop.
         waits_for: what it waits for; None is one turn of the loop.
     """
 
-    def __init__(self, coroutine: Coroutine[Any, Any, None], waits_for: asyncio.Future[Any] | None) -> None:
+    __slots__ = ("_cancelled", "_coroutine", "_loop", "_waits_for")
+
+    def __init__(
+        self,
+        coroutine: Coroutine[Any, Any, None],
+        loop: asyncio.AbstractEventLoop,
+        waits_for: asyncio.Future[Any] | None,
+    ) -> None:
         self._coroutine = coroutine
+        self._loop = loop
+        self._cancelled = False
+        self._wait(waits_for)
+
+    def cancel(self) -> None:
+        """Cancel what it waits for; where that is done already, it learns in its next step that it is cancelled."""
+        if self._waits_for is None or not self._waits_for.cancel():
+            self._cancelled = True
+
+    def _wait(self, waits_for: asyncio.Future[Any] | None) -> None:
         self._waits_for = waits_for
+        if waits_for is None:
+            self._loop.call_soon(self._go_on)
+        else:
+            waits_for._asyncio_future_blocking = False  # noqa: SLF001 - as a task does: others may wait for it too
+            waits_for.add_done_callback(self._go_on)
 
-    def send(self, value: Any) -> Any:
-        """Let the task wait for the same first; then go on."""
-        waits_for, self._waits_for = self._waits_for, None
-        if waits_for is not None and not waits_for.done():
-            return next(waits_for.__await__())
-        return self._coroutine.send(value)
-
-    def throw(self, *error: Any) -> Any:
-        """Tell the coroutine; what a task waits for in its first step, it does not know."""
-        waits_for, self._waits_for = self._waits_for, None
-        if waits_for is not None:
-            waits_for.cancel()
-        return self._coroutine.throw(*error)
-
-    def close(self) -> None:
-        """Close the coroutine."""
-        self._coroutine.close()
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        """Go on."""
-        return self._coroutine.__await__()
+    def _go_on(self, _: object = None) -> None:
+        cancelled, self._cancelled, self._waits_for = self._cancelled, False, None
+        try:
+            waits_for = self._coroutine.throw(asyncio.CancelledError()) if cancelled else self._coroutine.send(None)
+        except (StopIteration, asyncio.CancelledError):
+            return
+        except Exception as error:  # noqa: BLE001 - whoever began it has gone on
+            self._loop.call_exception_handler({"message": f"{self._coroutine} failed", "exception": error})
+            return
+        self._wait(waits_for)

@@ -1,4 +1,4 @@
-"""The engine in front of TorchServe: what waits goes to it in frames, one for each of its workers at a time."""
+"""The engine in front of TorchServe: what waits goes to it in frames, two at a time for each of its workers."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ _LOGGER = logging.getLogger("front")
 _DECODE, _PREDICT, _ENCODE = (STEPS.index(name) for name in ("decode", "predict", "encode"))
 # Pause between two looks at the workers, in seconds: while all are ready, and while one is not.
 _LOOK_S, _LOOK_AGAIN_S = 5.0, 0.1
+# Frames that are under way for each worker: while it answers one, TorchServe has the next one ready.
+_FRAMES = 2
 _MANAGEMENT_S = 2.0
 # A TorchServe that does not describe its workers is busy, and behind this time, in seconds, lost.
 _SILENT_S = 10.0
@@ -58,7 +60,7 @@ class Relay:
         self._board = board
         self._row = board.rows[0]
         longest_s = serving.limits.seconds if serving.limits is not None else DEADLINE_S
-        self._lane = Lane(self._ask, most=most, places=len(board.rows), longest_s=longest_s, row=self._row)
+        self._lane = Lane(self._ask, most=most, places=_FRAMES * len(board.rows), longest_s=longest_s, row=self._row)
         self._look_now = asyncio.Event()
         self._watched: dict[int, int] = {}  # open files of the workers' processes, by their ids
         self._ended: set[int] = set()  # workers that ended, and that TorchServe may still name

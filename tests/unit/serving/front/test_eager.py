@@ -1,4 +1,4 @@
-"""A coroutine begins at once, goes on in a task where it waits, and learns what a task's coroutine would learn."""
+"""A coroutine begins at once, goes on when what it waits for is done, and learns what one in a task would learn."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def done(value: str) -> asyncio.Future[str]:
     return future
 
 
-def test_what_waits_for_nothing_ends_without_a_task() -> None:
+def test_what_waits_for_nothing_ends_at_once() -> None:
     async def try_it() -> None:
         notes: list[str] = []
         assert eager.begin(noting(notes, done("a"), done("b")), asyncio.get_running_loop()) is None
@@ -39,58 +39,67 @@ def test_what_waits_for_nothing_ends_without_a_task() -> None:
     asyncio.run(try_it())
 
 
-def test_what_waits_goes_on_with_each_result_in_a_task() -> None:
+def test_what_waits_goes_on_with_each_result() -> None:
     async def try_it() -> None:
         notes: list[str] = []
         loop = asyncio.get_running_loop()
         first, second = loop.create_future(), loop.create_future()
-        task = eager.begin(noting(notes, first, asyncio.sleep(0, "slept"), second), loop)
-        assert task is not None
+        assert eager.begin(noting(notes, first, asyncio.sleep(0, "slept"), second), loop) is not None
         assert notes == ["begun"]
-        first.set_result("a")  # before the task's own first step
+        first.set_result("a")
         await asyncio.sleep(0.01)
         assert notes == ["begun", "a", "slept"]
         second.set_result("b")
-        await task
+        await asyncio.sleep(0.01)
         assert notes == ["begun", "a", "slept", "b"]
 
     asyncio.run(try_it())
 
 
-async def begun(notes: list[str], *, early: bool) -> tuple[asyncio.Task[None], asyncio.Future[str]]:
-    """Begin to wait for a future; the task has had no step of its own where it is early."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[str] = loop.create_future()
-    task = eager.begin(noting(notes, future), loop)
-    assert task is not None
-    assert notes == ["begun"]
-    if not early:
-        await asyncio.sleep(0)
-    return task, future
-
-
-@pytest.mark.parametrize("early", [True, False])
-def test_a_failure_that_is_waited_for_reaches_the_coroutine(early: bool) -> None:
+def test_a_failure_that_is_waited_for_reaches_the_coroutine() -> None:
     async def try_it() -> None:
         notes: list[str] = []
-        task, future = await begun(notes, early=early)
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        eager.begin(noting(notes, future), loop)
         future.set_exception(ValueError("so"))
-        await task
+        await asyncio.sleep(0.01)
         assert notes == ["begun", "failed: so"]
 
     asyncio.run(try_it())
 
 
 @pytest.mark.parametrize("early", [True, False])
-def test_to_cancel_the_task_cancels_what_the_coroutine_waits_for(early: bool) -> None:
+def test_to_cancel_it_cancels_what_it_waits_for(early: bool) -> None:
     async def try_it() -> None:
         notes: list[str] = []
-        task, future = await begun(notes, early=early)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        begun = eager.begin(noting(notes, future), loop)
+        assert begun is not None
+        if not early:
+            await asyncio.sleep(0)
+        begun.cancel()
+        await asyncio.sleep(0.01)
         assert notes == ["begun", "cancelled"]
         assert future.cancelled()
+
+    asyncio.run(try_it())
+
+
+@pytest.mark.parametrize("turn", [True, False])
+def test_it_learns_that_it_is_cancelled_though_what_it_waits_for_is_done(turn: bool) -> None:
+    async def try_it() -> None:
+        notes: list[str] = []
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        begun = eager.begin(noting(notes, asyncio.sleep(0) if turn else future, loop.create_future()), loop)
+        assert begun is not None
+        if not turn:
+            future.set_result("a")
+        begun.cancel()
+        await asyncio.sleep(0.01)
+        assert notes == ["begun", "cancelled"]
 
     asyncio.run(try_it())
 
@@ -100,26 +109,26 @@ def test_two_coroutines_may_wait_for_the_same() -> None:
         notes: list[str] = []
         loop = asyncio.get_running_loop()
         future = loop.create_future()
-        tasks = [eager.begin(noting(notes, future), loop) for _ in range(2)]
-        await asyncio.sleep(0)
+        for _ in range(2):
+            eager.begin(noting(notes, future), loop)
         future.set_result("a")
-        for task in tasks:
-            assert task is not None
-            await task
+        await asyncio.sleep(0.01)
         assert notes == ["begun", "begun", "a", "a"]
 
     asyncio.run(try_it())
 
 
-def test_an_error_of_the_coroutine_is_the_tasks_error() -> None:
+def test_an_error_after_a_wait_is_told_to_the_loop() -> None:
     async def fails() -> None:
         await asyncio.sleep(0)
         raise KeyError("mine")
 
     async def try_it() -> None:
-        task = eager.begin(fails(), asyncio.get_running_loop())
-        assert task is not None
-        with pytest.raises(KeyError):
-            await task
+        told: list[object] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+        eager.begin(fails(), loop)
+        await asyncio.sleep(0.01)
+        assert [type(error) for error in told] == [KeyError]
 
     asyncio.run(try_it())
