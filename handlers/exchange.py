@@ -34,7 +34,7 @@ DECODED_HEADER = "X-Pipeline-Decoded"
 _LOGGER = logging.getLogger(__name__)
 
 
-# Frozen objects take four times as long to make.
+# Frozen objects take two to four times as long to make.
 @dataclass(slots=True, kw_only=True)
 class Incoming:
     """A request as a server received it.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from .exchange import Incoming, Response, Steps
 
 # Media type of a frame of requests, and of its answer.
 FRAME_MEDIA = "application/x-pipeline-frame"
+# Header of a frame of requests: when work on it must have begun, on the machine's monotonic clock, in seconds.
+BEGIN_BY_HEADER = "X-Pipeline-Begin-By"
 # Status of a response that did not fit into the answer beside the others: the request has to be sent alone.
 ALONE = 0
 _LENGTH = struct.Struct("<I")
@@ -91,6 +94,21 @@ def unpack_responses(body: bytes) -> tuple[list[Response], Steps]:
         return [Response(int(status), part) for (_, status), part in parts], Steps(*json.loads(times))
     except (TypeError, struct.error) as error:
         raise ValueError(f"expected a frame of responses, found: {error}") from error
+
+
+def is_late(begin_by: str | None) -> bool:
+    """Tell whether work on a frame should have begun before now.
+
+    Args:
+        begin_by: the header that says by when; None where there is none.
+
+    Raises:
+        BadRequest: it is no number.
+    """
+    try:
+        return begin_by is not None and time.monotonic() > float(begin_by)
+    except ValueError as error:
+        raise _unreadable(str(error)) from error
 
 
 def _unreadable(reason: str) -> BadRequest:

@@ -37,7 +37,7 @@ class TensorWishes:
     binary: bool = False
 
 
-# Frozen objects take four times as long to make.
+# Frozen objects take two to four times as long to make.
 @dataclass(slots=True, kw_only=True)
 class Request:
     """A decoded body.

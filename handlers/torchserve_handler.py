@@ -18,7 +18,7 @@ from .answer_size import Extras
 from .bad_request import BadRequest, without_trace
 from .body_forms import require_no_encoding
 from .exchange import DECODED_HEADER, LOGITS_HEADER, WORKER_HEADER, Incoming, Steps, respond
-from .frame import FRAME_MEDIA, Row, pack_responses, unpack_requests
+from .frame import BEGIN_BY_HEADER, FRAME_MEDIA, Row, is_late, pack_responses, unpack_requests
 from .predictor import Predictor, Refusal
 from .request_fields import Field, body_of, distinct_names, require_one_content_type, require_whole_form
 from .torchserve_reading import MAX_FIELDS, read_in_packets
@@ -31,6 +31,11 @@ ACCEPTED_MARK = "pipeline-accepted-host: "
 # If this environment variable is `1`, a worker serves although its golden answers differ. Altered files are refused all
 # the same.
 ACCEPT_HOST = "PIPELINE_ACCEPT_HOST"
+
+# A frame that waited behind work that hung: its clients are told so, and the next worker need not do it.
+_LATE = BadRequest(
+    "no answer in time", expected="a server that is not busy; ask again", found="work that took too long", status=503
+)
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -136,7 +141,9 @@ def _requests_of(row: Mapping[str, Any], index: int, context: _Context) -> Row:
     try:
         incoming = _read(row, index, context)
         if incoming.content_type == FRAME_MEDIA:
-            return Row(requests=unpack_requests(incoming.body), framed=True)
+            requests = unpack_requests(incoming.body)
+            late = is_late(_header(context, index, BEGIN_BY_HEADER))
+            return Row(requests=[_LATE] * len(requests) if late else requests, framed=True)
     except BadRequest as problem:
         return Row(requests=[without_trace(problem)])
     except Exception as error:  # TorchServe would fail every request of the batch

@@ -8,7 +8,7 @@ import pytest
 from pipeline._handlers.answer_size import MAX_ANSWER_BYTES, Extras
 from pipeline._handlers.bad_request import BadRequest
 from pipeline._handlers.exchange import Incoming, Response, Steps
-from pipeline._handlers.frame import ALONE, pack_requests, pack_responses, unpack_requests, unpack_responses
+from pipeline._handlers.frame import ALONE, is_late, pack_requests, pack_responses, unpack_requests, unpack_responses
 
 REQUESTS = [
     Incoming(body=b"", content_type="", extras=Extras()),
@@ -51,3 +51,9 @@ def test_what_is_no_frame_is_refused() -> None:
             unpack_requests(bytes(changed))
         except BadRequest:
             continue
+
+
+def test_a_time_that_is_none_is_refused() -> None:
+    assert not is_late(None)
+    with pytest.raises(BadRequest, match="a frame that cannot be read"):
+        is_late("soon")

@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 import threading
+import time
 import tracemalloc
 import warnings
 from collections.abc import Sequence
@@ -19,7 +20,9 @@ import numpy as np
 import pytest
 
 from pipeline._handlers import limits, torchserve_handler
-from pipeline._handlers.exchange import DECODED_HEADER, LOGITS_HEADER, WORKER_HEADER
+from pipeline._handlers.answer_size import Extras
+from pipeline._handlers.exchange import DECODED_HEADER, LOGITS_HEADER, WORKER_HEADER, Incoming
+from pipeline._handlers.frame import BEGIN_BY_HEADER, FRAME_MEDIA, pack_requests, unpack_responses
 from pipeline._handlers.limits import Limits
 from pipeline._handlers.predictor import Predictor, Refusal
 from pipeline._handlers.torchserve_handler import Handler, take_requests_as_sent
@@ -113,6 +116,18 @@ def test_what_was_decoded_is_told_on_request(handler: Handler) -> None:
     _, (picture, raw, listed) = ask(handler, rows, **{DECODED_HEADER: "1"})
     for answer in (picture, raw, *listed["predictions"]):
         assert answer["decoded"] == {"image": digest}
+
+
+@pytest.mark.parametrize(("left_s", "status"), [(60.0, 200), (-0.001, 503)])
+def test_a_frame_that_waited_too_long_costs_no_work(handler: Handler, left_s: float, status: int) -> None:
+    frame = pack_requests([Incoming(body=PNG, content_type="image/png", extras=Extras())] * 3)
+    context = Context("tiny", "", None, 1, None, "0.12.0")
+    begin_by = f"{time.monotonic() + left_s:.3f}"
+    context.request_processor = [RequestProcessor({"content-type": FRAME_MEDIA, BEGIN_BY_HEADER: begin_by})]
+    [body] = handler.handle([{"body": frame}], context)
+    responses, steps = unpack_responses(body)
+    assert [response.status for response in responses] == [status] * 3
+    assert steps.examples == (3 if status == 200 else 0)
 
 
 def ask_parameters(

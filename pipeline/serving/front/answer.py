@@ -11,7 +11,7 @@ HTML = b"text/html; charset=utf-8"
 METRICS = b"text/plain; version=0.0.4; charset=utf-8"
 
 
-# Frozen objects take four times as long to make.
+# Frozen objects take two to four times as long to make.
 @dataclass(slots=True)
 class Answer:
     """What a client gets.

@@ -20,7 +20,7 @@ _EXTRAS = {
 }
 
 
-# Frozen objects take four times as long to make.
+# Frozen objects take two to four times as long to make.
 @dataclass(slots=True, kw_only=True)
 class Asked:
     """A request for predictions.

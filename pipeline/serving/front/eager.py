@@ -1,6 +1,6 @@
 """Starts a coroutine at once, and goes on with it when what it waits for is done.
 
-A task would take its first step a turn of the loop later (before Python 3.12, where it may be eager), and cost more.
+A task takes its first step a turn of the loop later (from Python 3.12 on it may be eager), and costs more.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 def begin(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> Begun | None:
     """Run a coroutine until it waits or ends.
 
-    It is in no task: `asyncio.timeout` and `asyncio.current_task` do not work in it.
+    It is in no task: what needs one fails in it (`asyncio.timeout`, `asyncio.TaskGroup`).
 
     Args:
         coroutine: what is run.
@@ -21,6 +21,9 @@ def begin(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop)
 
     Returns:
         The coroutine, which goes on by itself; None where it has ended.
+
+    Raises:
+        Exception: what it raised before it waited. What it raises later is told to the loop's exception handler.
     """
     try:
         waits_for = coroutine.send(None)
@@ -63,6 +66,8 @@ class Begun:
         else:
             waits_for._asyncio_future_blocking = False  # noqa: SLF001 - as a task does: others may wait for it too
             waits_for.add_done_callback(self._go_on)
+            if self._cancelled and waits_for.cancel():  # it was told so in the middle of its own step
+                self._cancelled = False
 
     def _go_on(self, _: object = None) -> None:
         cancelled, self._cancelled, self._waits_for = self._cancelled, False, None

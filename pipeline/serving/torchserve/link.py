@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -12,6 +13,7 @@ import httptools
 from pipeline._handlers.exchange import WORKER_HEADER
 
 _WORKER = WORKER_HEADER.lower().encode()
+_NONE: Mapping[str, str] = {}
 
 
 class LinkError(Exception):
@@ -126,21 +128,24 @@ class Links:
         self._free: list[_Link] = []
         self._busy: set[_Link] = set()
 
-    async def ask(self, method: str, path: str, body: bytes = b"", *, media: str = "", timeout_s: float) -> LinkAnswer:
+    async def ask(
+        self, method: str, path: str, body: bytes = b"", *, headers: Mapping[str, str] = _NONE, timeout_s: float
+    ) -> LinkAnswer:
         """Ask on a connection of its own.
 
         Args:
             method: the HTTP method.
             path: the path.
             body: the whole body.
-            media: its content type.
+            headers: further headers.
             timeout_s: longest wait, in seconds.
 
         Raises:
             LinkError: there was no answer.
         """
-        head = f"{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n"
-        request = f"{head}content-type: {media}\r\n\r\n".encode() + body
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = f"{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n{lines}\r\n"
+        request = head.encode() + body
         link = await self._take()
         self._busy.add(link)
         try:

@@ -1,4 +1,4 @@
-"""The engine in front of TorchServe: what waits goes to it in frames, two at a time for each of its workers."""
+"""The engine in front of TorchServe: what waits goes to it in frames, one for each worker, and the next one early."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import contextlib
 import json
 import logging
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline._handlers.description import Serving
 from pipeline._handlers.exchange import Incoming, Response
-from pipeline._handlers.frame import ALONE, FRAME_MEDIA, pack_requests, unpack_responses
+from pipeline._handlers.frame import ALONE, BEGIN_BY_HEADER, FRAME_MEDIA, pack_requests, unpack_responses
 from pipeline._handlers.limits import DEADLINE_S
 from pipeline.serving.front.board import STEPS, Board, WorkerState
 from pipeline.serving.front.engine import answered
@@ -24,15 +25,14 @@ _LOGGER = logging.getLogger("front")
 _DECODE, _PREDICT, _ENCODE = (STEPS.index(name) for name in ("decode", "predict", "encode"))
 # Pause between two looks at the workers, in seconds: while all are ready, and while one is not.
 _LOOK_S, _LOOK_AGAIN_S = 5.0, 0.1
-# Frames that are under way for each worker: while it answers one, TorchServe has the next one ready.
-_FRAMES = 2
 _MANAGEMENT_S = 2.0
 # A TorchServe that does not describe its workers is busy, and behind this time, in seconds, lost.
 _SILENT_S = 10.0
 # Longest time without a ready worker, in seconds; then TorchServe has given its workers up, and is started again.
 _HOPELESS_S = 60.0
-# TorchServe ends a worker that takes `LONGEST_WORK_S`, and says so, before this time, in seconds.
-_ANSWER_S = LONGEST_WORK_S + 5.0
+# TorchServe ends a worker that takes `LONGEST_WORK_S`, and says so, before this time, in seconds, even of a frame that
+# waited behind another one.
+_ANSWER_S = 2 * LONGEST_WORK_S + 5.0
 _GONE = Response(
     503, b'{"error":"the worker ended","expected":"another one, in a moment; ask again","found":"no answer from it"}'
 )
@@ -59,8 +59,10 @@ class Relay:
         self._management = Links(management)
         self._board = board
         self._row = board.rows[0]
-        longest_s = serving.limits.seconds if serving.limits is not None else DEADLINE_S
-        self._lane = Lane(self._ask, most=most, places=_FRAMES * len(board.rows), longest_s=longest_s, row=self._row)
+        self._longest_s = serving.limits.seconds if serving.limits is not None else DEADLINE_S
+        workers = len(board.rows)
+        # While a worker answers one frame, TorchServe has the next one ready.
+        self._lane = Lane(self._ask, most=most, places=workers, early=workers, longest_s=self._longest_s, row=self._row)
         self._look_now = asyncio.Event()
         self._watched: dict[int, int] = {}  # open files of the workers' processes, by their ids
         self._ended: set[int] = set()  # workers that ended, and that TorchServe may still name
@@ -98,8 +100,10 @@ class Relay:
         if not self._board.ready:
             return [_GONE] * len(batch)
         try:
+            begin_by = f"{time.monotonic() + self._longest_s:.3f}"
+            headers = {"content-type": FRAME_MEDIA, BEGIN_BY_HEADER: begin_by}
             answer = await self._inference.ask(
-                "POST", self._path, pack_requests(batch), media=FRAME_MEDIA, timeout_s=_ANSWER_S
+                "POST", self._path, pack_requests(batch), headers=headers, timeout_s=_ANSWER_S
             )
             if answer.status != 200 or answer.media != FRAME_MEDIA:
                 _LOGGER.warning("TorchServe answered %d: %s", answer.status, answer.body[:200].decode(errors="replace"))

@@ -104,6 +104,30 @@ def test_it_learns_that_it_is_cancelled_though_what_it_waits_for_is_done(turn: b
     asyncio.run(try_it())
 
 
+def test_cancelled_in_the_middle_of_its_own_step_it_waits_for_nothing_more() -> None:
+    async def try_it() -> None:
+        loop = asyncio.get_running_loop()
+        never = loop.create_future()
+        ended = False
+
+        async def ends_itself() -> None:
+            nonlocal ended
+            await asyncio.sleep(0)
+            assert begun is not None
+            begun.cancel()
+            try:
+                await never
+            finally:
+                ended = True
+
+        begun = eager.begin(ends_itself(), loop)
+        await asyncio.sleep(0.01)
+        assert ended
+        assert never.cancelled()
+
+    asyncio.run(try_it())
+
+
 def test_two_coroutines_may_wait_for_the_same() -> None:
     async def try_it() -> None:
         notes: list[str] = []

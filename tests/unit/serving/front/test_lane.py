@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from pipeline._handlers.answer_size import Extras
 from pipeline._handlers.exchange import Incoming, Response
+from pipeline.serving.front import lane as lanes
 from pipeline.serving.front.board import STEPS, Board
 from pipeline.serving.front.lane import Lane
 
@@ -120,6 +122,36 @@ def test_what_comes_while_a_batch_is_under_way_makes_the_next_one(board: Board) 
     assert sizes == [1, 1, 4, 2]
 
 
+def test_the_next_batch_is_handed_over_early_only_while_batches_are_brief(board: Board) -> None:
+    under_way = 0
+
+    async def ask() -> list[int]:
+        gate = asyncio.Event()
+
+        async def work(batch: Sequence[Incoming]) -> list[Response]:
+            nonlocal under_way
+            under_way += 1
+            await gate.wait()
+            under_way -= 1
+            return echo(batch)
+
+        lane = lane_of(board, work, early=1)
+        seen = []
+        for took_s in (0.0, 0.6, 0.0):
+            gate.clear()
+            futures = []
+            for _ in range(3):
+                futures.append(lane.submit(request("a")))
+                await asyncio.sleep(0.001)
+            seen.append(under_way)
+            await asyncio.sleep(took_s)
+            gate.set()
+            await asyncio.gather(*futures)
+        return seen
+
+    assert run(ask()) == [2, 2, 1]
+
+
 def test_bodies_of_a_batch_have_a_bound_together_and_a_large_one_goes_alone(board: Board) -> None:
     batches: list[list[int]] = []
 
@@ -160,6 +192,34 @@ def test_a_request_that_would_wait_too_long_is_told_so_at_once(board: Board) -> 
     (first, late), refused = run(ask())
     assert (first.status, late.status, refused.status) == (200, 503, 503)
     assert b"the server is busy" in refused.body
+
+
+@pytest.mark.parametrize("settings", [{}, {"early": 1}, {"places": 4}])
+def test_as_many_requests_may_wait_as_are_answered_in_time(
+    board: Board, monkeypatch: pytest.MonkeyPatch, settings: dict[str, int]
+) -> None:
+    """Whether batches are handed over early, or several are worked on."""
+    now = 0.0
+    monkeypatch.setattr(lanes, "time", SimpleNamespace(perf_counter=lambda: now))
+
+    async def ask() -> list[int]:
+        processor = asyncio.Lock()
+
+        async def work(batch: Sequence[Incoming]) -> list[Response]:
+            nonlocal now
+            async with processor:
+                await asyncio.sleep(0)
+                now += 0.005
+            return echo(batch)
+
+        lane = lane_of(board, work, most=1, **settings)
+        statuses = []
+        for number in (20, 400):
+            answers = await asyncio.gather(*(lane.submit(request("a")) for _ in range(number)))
+            statuses = [answer.status for answer in answers]
+        return statuses
+
+    assert 190 <= run(ask()).count(200) <= 210
 
 
 def test_nobody_waits_longer_behind_work_that_hangs(board: Board) -> None:

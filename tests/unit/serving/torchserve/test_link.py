@@ -49,7 +49,7 @@ def run(folder: Path, work: Callable[[Links, Carrier], Awaitable[Any]]) -> Any:
 def test_answers_come_whole_over_one_connection(tmp_path: Path) -> None:
     async def work(links: Links, carrier: Carrier) -> None:
         for size in (0, 5, 3_000_000):
-            answer = await links.ask("POST", "/x", bytes(size), media="a/b", timeout_s=5)
+            answer = await links.ask("POST", "/x", bytes(size), headers={"content-type": "a/b"}, timeout_s=5)
             assert (answer.status, answer.media, answer.worker, answer.body) == (200, "text/x", 77, bytes(size))
         assert (await links.ask("GET", "/none", timeout_s=5)).status == 404
         assert carrier.connections == 1
