@@ -15,6 +15,7 @@ class Bounds:
 
     Args:
         head_bytes: largest request line and headers.
+        fields: most headers of a request, and fields behind its body.
         body_bytes: largest body; a form around the largest picture fits.
         held_bytes: bytes of all requests that are received or wait for an answer.
         connections: most connections; of more, the one that made no progress for the longest time is closed.
@@ -31,6 +32,7 @@ class Bounds:
     """
 
     head_bytes: int = 65_536
+    fields: int = 256
     body_bytes: int = 5 * MAX_BODY_BYTES // 4
     held_bytes: int = 40 * MAX_BODY_BYTES
     connections: int = 10_000

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections import deque
 from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
@@ -30,8 +31,11 @@ _AROUND_REQUEST = 2048
 # So many requests of a client may wait for their answers before no more is read. While nothing is read, nobody notices
 # that the client is gone.
 _MOST_WAITING = 16
-# Bytes that are parsed before it is looked how many wait; of a body, all that came.
+# Bytes that are parsed before it is looked how many wait; of a body that tells its length, all that came.
 _PIECE = 4096
+# Time after which a connection leaves its turn to the others, in seconds. What comes at once may be thousands of tiny
+# requests, or a body in tens of thousands of parts.
+_TURN_S = 0.001
 _JSON = ((b"content-type", b"application/json"),)
 _FAILED = b'{"error":"the server failed","found":"an error, which its log describes"}'
 
@@ -62,6 +66,7 @@ class Connection(asyncio.Protocol):
         self._lost = False
         self._paused_at: float | None = None  # since when nothing is read, until answers are sent
         self._unread = b""  # what came before that, and is not parsed
+        self._rests = False  # until the loop's next turn; then it is parsed
         self._backlog: Backlog
         self.moved = carrier.loop.time()
 
@@ -97,15 +102,21 @@ class Connection(asyncio.Protocol):
         self._backlog.open_room()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, until so many requests wait that the rest has to."""
-        request = self._receiving
-        size = len(data) if request is not None and request.whole_head else _PIECE
-        for start in range(0, len(data), size):
+        """Parse what came, until so many requests wait that the rest has to, or the others' turn has come."""
+        start, began = 0, time.perf_counter()
+        while start < len(data) and not self._deaf:
+            if start and self._paused_at is None and time.perf_counter() - began > _TURN_S:
+                self._pause()
+                self._rests = True
+                self._loop.call_soon(self._go_on_reading)
             if self._paused_at is not None:
                 self._unread += data[start:]
                 self._carrier.held += len(data) - start
                 break
-            self._parse(data[start : start + size])
+            request = self._receiving
+            end = start + (_PIECE if request is None else max(_PIECE, request.length - request.size))
+            self._parse(data[start:end])
+            start = end
         if self._whole and not self._at_work:
             self._at_work = True
             self._begun = eager.begin(self._answer(), self._loop)
@@ -131,8 +142,7 @@ class Connection(asyncio.Protocol):
                 )
             return
         if len(self._whole) > _MOST_WAITING and not self._deaf:
-            self._paused_at = self._loop.time()
-            self._transport.pause_reading()
+            self._pause()
         request = self._receiving
         if request is None or self._deaf:
             return
@@ -173,6 +183,10 @@ class Connection(asyncio.Protocol):
         request.add_header(name, value)
         if request.head > self._bounds.head_bytes:
             self._refuse_head(request.head)
+        elif request.fields > self._bounds.fields:
+            self.refuse(
+                431, "too many headers", expected=f"at most {self._bounds.fields}", found=f"{request.fields} or more"
+            )
 
     def on_headers_complete(self) -> None:
         """Look at what the headers announce, before the body comes."""
@@ -184,8 +198,10 @@ class Connection(asyncio.Protocol):
         for name, value in request.headers:
             if name == b"host":
                 hosts += 1
-            elif name == b"content-length" and not self._has_room(request, int(value)):
-                return
+            elif name == b"content-length":
+                request.length = int(value)
+                if not self._has_room(request, request.length):
+                    return
             elif name == b"expect" and value.lower() == b"100-continue" and not self._whole:
                 self._backlog.send(_CONTINUE)
         if hosts > 1:  # whoever stands between may have looked at another one
@@ -338,7 +354,11 @@ class Connection(asyncio.Protocol):
 
     async def _answer(self) -> None:
         """Answer the requests that are whole, in their order."""
+        began = time.perf_counter()
         while self._whole:
+            if time.perf_counter() - began > _TURN_S:
+                await asyncio.sleep(0)
+                began = time.perf_counter()
             if self._backlog.room is not None:
                 await self._backlog.room
             exchange = self._whole[0]
@@ -358,9 +378,20 @@ class Connection(asyncio.Protocol):
             if close:
                 self._end()
                 return
-            if self._paused_at is not None and len(self._whole) < _MOST_WAITING:
+            if self._paused_at is not None and not self._rests and len(self._whole) < _MOST_WAITING:
                 self._read_again(self._paused_at)
         self._at_work = False
+
+    def _pause(self) -> None:
+        """Read no more for now."""
+        self._paused_at = self._loop.time()
+        self._transport.pause_reading()
+
+    def _go_on_reading(self) -> None:
+        """Go on after a rest, unless so many requests wait that one has to be answered first."""
+        self._rests = False
+        if self._paused_at is not None and not self._transport.is_closing() and len(self._whole) <= _MOST_WAITING:
+            self._read_again(self._paused_at)
 
     def _read_again(self, paused_at: float) -> None:
         """Read what comes; a request of which nothing was read meanwhile was not slow."""

@@ -137,6 +137,7 @@ BOUNDS = Bounds(
     [
         (b"GET /" + b"x" * 300_000, 431),
         (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 2000, 431),
+        (b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 300, 431),
         (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 400 + b"\r\n", 431),
         (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5001\r\n\r\n" + b"x" * 5001, 413),
         (
@@ -146,7 +147,7 @@ BOUNDS = Bounds(
         ),
         (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9999999999999\r\n\r\n", 413),
     ],
-    ids=["address", "endless head", "head", "length", "chunks", "huge length"],
+    ids=["address", "endless head", "many headers", "head", "length", "chunks", "huge length"],
 )
 def test_what_is_too_large_is_refused_and_its_client_gets_the_answer(sent: bytes, status: int) -> None:
     with carried(echo, BOUNDS) as server:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 import threading
@@ -12,7 +13,10 @@ from contextlib import suppress
 
 import pytest
 
+from pipeline.serving.front import connection as connections
 from pipeline.serving.front.bounds import Bounds
+from pipeline.serving.front.carrier import Carrier
+from pipeline.serving.front.connection import Connection
 from pipeline.serving.front.exchange import Receive, Scope, Send
 from tests.carried import Carried, carried, echo, read_all, read_responses, waiting_for
 
@@ -120,6 +124,82 @@ def test_tiny_pieces_of_a_body_take_little_more_than_their_bytes() -> None:
         until(lambda: notes() == ["began"])
         event.set()
         assert read_all(connection).endswith(b"POST /p " + b"ab" * 100_000)
+
+
+class Unsent(asyncio.Transport):
+    """A transport that keeps what is sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = b""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.sent += data
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("sent", "answers"),
+    [
+        (GET * 1000, [b"GET /p "] * 1000),
+        (
+            b"POST /p HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 5000 + b"0\r\n\r\n",
+            [b"POST /p " + b"x" * 5000],
+        ),
+        (
+            b"POST /p HTTP/1.1\r\nhost: x\r\ncontent-length: 8000\r\n\r\n" + b"x" * 8000 + GET * 1000,
+            [b"POST /p " + b"x" * 8000] + [b"GET /p "] * 1000,
+        ),
+    ],
+    ids=["tiny requests", "tiny parts of a body", "tiny requests behind a body"],
+)
+def test_what_comes_at_once_leaves_their_turns_to_the_others(
+    monkeypatch: pytest.MonkeyPatch, sent: bytes, answers: list[bytes]
+) -> None:
+    monkeypatch.setattr(connections, "_TURN_S", 0.0)
+
+    async def try_it() -> None:
+        transport = Unsent()
+        connection = Connection(Carrier(echo))
+        connection.connection_made(transport)
+        connection.data_received(sent)
+        turns = 0
+        whole = len(b"".join(answers)) + len(answers)
+        while len(transport.sent) < whole or connection.answering:
+            await asyncio.sleep(0)
+            turns += 1
+        assert turns > len(sent) // 4096 - 3  # a body that tells its length is one piece
+        assert transport.sent.count(b"HTTP/1.1 200 ") == len(answers)
+        assert [part.partition(b"\r\n\r\n")[2] for part in transport.sent.split(b"HTTP/1.1 200 OK\r\n")[1:]] == answers
+
+    asyncio.run(try_it())
+
+
+def test_a_client_that_goes_in_its_rest_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_TURN_S", 0.0)
+
+    async def try_it() -> None:
+        carrier = Carrier(echo)
+        connection = Connection(carrier)
+        connection.connection_made(Unsent())
+        connection.data_received(GET * 1000)
+        assert carrier.held > 0
+        connection.connection_lost(None)
+        await asyncio.sleep(0.01)
+        assert carrier.held == 0
+
+    asyncio.run(try_it())
 
 
 @pytest.mark.parametrize(
