@@ -31,11 +31,15 @@ _AROUND_REQUEST = 2048
 # So many requests of a client may wait for their answers before no more is read. While nothing is read, nobody notices
 # that the client is gone.
 _MOST_WAITING = 16
-# Bytes that are parsed before it is looked how many wait; of a body that tells its length, all that came.
+# Bytes that are parsed between two looks at how many requests wait; of a body that tells its length, all that came.
 _PIECE = 4096
 # Time after which a connection leaves its turn to the others, in seconds. What comes at once may be thousands of tiny
 # requests, or a body in tens of thousands of parts.
 _TURN_S = 0.001
+# So many bytes are as much as is read at once: more may be there, and would be read in the same turn.
+_MUCH = 131_072
+# Answers that wait for nothing, after which it is the others' turn.
+_TURN_ANSWERS = 16
 _JSON = ((b"content-type", b"application/json"),)
 _FAILED = b'{"error":"the server failed","found":"an error, which its log describes"}'
 
@@ -64,9 +68,9 @@ class Connection(asyncio.Protocol):
         self._begun: eager.Begun | None = None  # what goes on with them, where it has to wait
         self._deaf = False  # what comes is dropped
         self._lost = False
-        self._paused_at: float | None = None  # since when nothing is read, until answers are sent
+        self._paused_at: float | None = None  # since when nothing is read: until answers are sent, or the next turn
         self._unread = b""  # what came before that, and is not parsed
-        self._rests = False  # until the loop's next turn; then it is parsed
+        self._rests = False  # whether that is only until the loop's next turn
         self._backlog: Backlog
         self.moved = carrier.loop.time()
 
@@ -106,9 +110,7 @@ class Connection(asyncio.Protocol):
         start, began = 0, time.perf_counter()
         while start < len(data) and not self._deaf:
             if start and self._paused_at is None and time.perf_counter() - began > _TURN_S:
-                self._pause()
-                self._rests = True
-                self._loop.call_soon(self._go_on_reading)
+                self._rest()
             if self._paused_at is not None:
                 self._unread += data[start:]
                 self._carrier.held += len(data) - start
@@ -117,6 +119,8 @@ class Connection(asyncio.Protocol):
             end = start + (_PIECE if request is None else max(_PIECE, request.length - request.size))
             self._parse(data[start:end])
             start = end
+        if len(data) >= _MUCH and self._paused_at is None and not self._deaf:
+            self._rest()
         if self._whole and not self._at_work:
             self._at_work = True
             self._begun = eager.begin(self._answer(), self._loop)
@@ -354,11 +358,11 @@ class Connection(asyncio.Protocol):
 
     async def _answer(self) -> None:
         """Answer the requests that are whole, in their order."""
-        began = time.perf_counter()
+        answered = 0
         while self._whole:
-            if time.perf_counter() - began > _TURN_S:
+            if answered == _TURN_ANSWERS:
                 await asyncio.sleep(0)
-                began = time.perf_counter()
+                answered = 0
             if self._backlog.room is not None:
                 await self._backlog.room
             exchange = self._whole[0]
@@ -369,12 +373,13 @@ class Connection(asyncio.Protocol):
                 exchange.refuse(500, _FAILED)
             if self._lost:
                 return
-            last = self._carrier.leaving_since is not None and len(self._whole) == 1
+            last = self._carrier.leaving_since is not None and len(self._whole) == 1 and not self._unread
             close = last or not exchange.keep_alive
             self._backlog.send(exchange.to_bytes(close=close))
             self.moved = self._loop.time()
             self._carrier.held -= exchange.held
             self._whole.popleft()
+            answered += 1
             if close:
                 self._end()
                 return
@@ -387,10 +392,16 @@ class Connection(asyncio.Protocol):
         self._paused_at = self._loop.time()
         self._transport.pause_reading()
 
+    def _rest(self) -> None:
+        """Leave the rest of this turn of the loop to the others."""
+        self._pause()
+        self._rests = True
+        self._loop.call_soon(self._go_on_reading)
+
     def _go_on_reading(self) -> None:
-        """Go on after a rest, unless so many requests wait that one has to be answered first."""
+        """Go on after a rest."""
         self._rests = False
-        if self._paused_at is not None and not self._transport.is_closing() and len(self._whole) <= _MOST_WAITING:
+        if self._paused_at is not None and not self._transport.is_closing():
             self._read_again(self._paused_at)
 
     def _read_again(self, paused_at: float) -> None:
@@ -407,10 +418,12 @@ class Connection(asyncio.Protocol):
 
     def _end(self) -> None:
         """Send what is written, and close once the client has read it, or after a moment."""
-        self._deaf = True
-        if self._receiving is None and not self._whole:
+        refused, self._deaf = self._deaf, True
+        if not refused and self._receiving is None and not self._whole and not self._unread:
             self._transport.close()
             return
         if self._transport.can_write_eof():
             self._transport.write_eof()
+        if self._paused_at is not None and not self._rests:
+            self._read_again(self._paused_at)
         self._loop.call_later(self._bounds.discard_s, self._transport.close)

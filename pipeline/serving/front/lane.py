@@ -1,6 +1,6 @@
 """A lane: requests that wait, and are answered together as soon as there is a place; nobody waits for a batch to fill.
 
-While there is a place, a request is answered at once, together with those that came in the same instant; where one
+While there is a place, a request is handed over at once, together with those that came in the same instant; where one
 connection alone is open, it does not wait for these either. While there is none, the others gather and make the next
 batch. Under load batches grow by themselves.
 """
@@ -165,6 +165,7 @@ class Lane:
             self._wake()
 
     def _fail(self, error: Exception, batch: Sequence[tuple[Incoming, asyncio.Future[Response]]]) -> None:
+        self._ended = time.perf_counter()
         for _, future in batch:
             if not future.done():
                 future.set_exception(error)
@@ -177,8 +178,9 @@ class Lane:
     ) -> None:
         now = time.perf_counter()
         took_s, self._ended = now - max(began, self._ended), now
-        self._batch_s += _WEIGHT * (took_s - self._batch_s)
-        self._pace_s += _WEIGHT * (took_s / len(batch) - self._pace_s)
+        if any(response.status != 503 for response in responses):  # to refuse all takes no time
+            self._batch_s += _WEIGHT * (took_s - self._batch_s)
+            self._pace_s += _WEIGHT * (took_s / len(batch) - self._pace_s)
         for (_, future), response in zip(batch, responses, strict=True):
             if not future.done():
                 future.set_result(response)

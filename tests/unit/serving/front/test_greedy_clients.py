@@ -17,7 +17,7 @@ from pipeline.serving.front import connection as connections
 from pipeline.serving.front.bounds import Bounds
 from pipeline.serving.front.carrier import Carrier
 from pipeline.serving.front.connection import Connection
-from pipeline.serving.front.exchange import Receive, Scope, Send
+from pipeline.serving.front.exchange import Application, Receive, Scope, Send
 from tests.carried import Carried, carried, echo, read_all, read_responses, waiting_for
 
 GET = b"GET /p HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -132,6 +132,8 @@ class Unsent(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.sent = b""
+        self.closed = False
+        self.reads = True
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.sent += data
@@ -139,24 +141,48 @@ class Unsent(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         return 0
 
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+
     def is_closing(self) -> bool:
-        return False
+        return self.closed
 
     def pause_reading(self) -> None:
-        pass
+        assert not self.closed
+        self.reads = False
 
     def resume_reading(self) -> None:
-        pass
+        assert not self.closed
+        self.reads = True
+
+
+def connect(application: Application) -> tuple[Carrier, Connection, Unsent]:
+    """Connect over such a transport."""
+    carrier, transport = Carrier(application), Unsent()
+    connection = Connection(carrier)
+    connection.connection_made(transport)
+    return carrier, connection, transport
+
+
+async def some_turns() -> None:
+    for _ in range(200):
+        await asyncio.sleep(0)
+
+
+CHUNKED = b"POST /p HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 5000 + b"0\r\n\r\n"
 
 
 @pytest.mark.parametrize(
     ("sent", "answers"),
     [
         (GET * 1000, [b"GET /p "] * 1000),
-        (
-            b"POST /p HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 5000 + b"0\r\n\r\n",
-            [b"POST /p " + b"x" * 5000],
-        ),
+        (CHUNKED, [b"POST /p " + b"x" * 5000]),
         (
             b"POST /p HTTP/1.1\r\nhost: x\r\ncontent-length: 8000\r\n\r\n" + b"x" * 8000 + GET * 1000,
             [b"POST /p " + b"x" * 8000] + [b"GET /p "] * 1000,
@@ -170,9 +196,7 @@ def test_what_comes_at_once_leaves_their_turns_to_the_others(
     monkeypatch.setattr(connections, "_TURN_S", 0.0)
 
     async def try_it() -> None:
-        transport = Unsent()
-        connection = Connection(Carrier(echo))
-        connection.connection_made(transport)
+        _, connection, transport = connect(echo)
         connection.data_received(sent)
         turns = 0
         whole = len(b"".join(answers)) + len(answers)
@@ -186,20 +210,80 @@ def test_what_comes_at_once_leaves_their_turns_to_the_others(
     asyncio.run(try_it())
 
 
+def test_as_much_as_is_read_at_once_is_enough_for_a_turn() -> None:
+    async def try_it() -> None:
+        _, connection, transport = connect(echo)
+        connection.data_received(b"POST /p HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n")
+        for _ in range(2):
+            connection.data_received(bytes(200_000))
+            assert not transport.reads
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert transport.reads
+        connection.connection_lost(None)
+
+    asyncio.run(try_it())
+
+
 def test_a_client_that_goes_in_its_rest_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "_TURN_S", 0.0)
 
     async def try_it() -> None:
-        carrier = Carrier(echo)
-        connection = Connection(carrier)
-        connection.connection_made(Unsent())
-        connection.data_received(GET * 1000)
-        assert carrier.held > 0
+        carrier, connection, transport = connect(echo)
+        connection.data_received(CHUNKED)
+        assert not transport.reads
+        assert carrier.held > len(CHUNKED) - 10_000
+        transport.close()
         connection.connection_lost(None)
-        await asyncio.sleep(0.01)
+        await some_turns()
         assert carrier.held == 0
+        assert transport.sent == b""
 
     asyncio.run(try_it())
+
+
+def test_a_server_that_ends_answers_what_waits_for_the_next_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_TURN_S", 0.0)
+    long = b"GET /p HTTP/1.1\r\nhost: x\r\n" + b"a: b\r\n" * 200 + b"\r\n"
+
+    async def try_it() -> None:
+        carrier, connection, transport = connect(echo)
+        carrier.leaving_since = asyncio.get_running_loop().time()
+        connection.data_received(long * 14)
+        await some_turns()
+        assert transport.sent.count(b"HTTP/1.1 200 ") == 14
+        assert transport.sent.count(b"connection: close") == 1
+        assert transport.closed
+
+    asyncio.run(try_it())
+
+
+def test_an_answer_that_closes_before_many_requests_still_reads_them_away() -> None:
+    async def close(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await send({"type": "http.response.start", "status": 503, "headers": [(b"connection", b"close")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def try_it() -> None:
+        _, connection, transport = connect(close)
+        connection.data_received(GET * 300)
+        await some_turns()
+        assert transport.sent.count(b"HTTP/1.1 503 ") == 1
+        assert transport.reads
+        assert not transport.closed
+        connection.connection_lost(None)
+
+    asyncio.run(try_it())
+
+
+def test_a_request_that_is_refused_costs_nobody_the_answer_before_it() -> None:
+    large = (
+        b"POST /p HTTP/1.1\r\nhost: x\r\n" + b"a: b\r\n" * 300 + b"content-length: 3000000\r\n\r\n" + bytes(3_000_000)
+    )
+    with carried(echo) as server, server.connect() as connection:
+        sender = threading.Thread(target=connection.sendall, args=(GET + large,))
+        sender.start()
+        assert read_all(connection).endswith(b"GET /p ")
+        sender.join()
 
 
 @pytest.mark.parametrize(

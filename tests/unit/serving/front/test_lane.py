@@ -152,6 +152,28 @@ def test_the_next_batch_is_handed_over_early_only_while_batches_are_brief(board:
     assert run(ask()) == [2, 2, 1]
 
 
+def test_what_is_refused_by_all_says_nothing_of_how_long_work_takes(board: Board) -> None:
+    async def ask() -> int:
+        refuses = False
+
+        async def work(batch: Sequence[Incoming]) -> list[Response]:
+            if refuses:
+                return [Response(503, b"") for _ in batch]
+            await asyncio.sleep(0.02)
+            return echo(batch)
+
+        lane = lane_of(board, work, most=1)
+        await asyncio.gather(*(lane.submit(request("a")) for _ in range(20)))
+        refuses = True
+        await asyncio.gather(*(lane.submit(request("a")) for _ in range(40)))
+        futures = [lane.submit(request("a")) for _ in range(200)]
+        taken = [future.done() for future in futures].count(False)
+        await asyncio.gather(*futures)
+        return taken
+
+    assert run(ask()) < 100  # 50 of them fit into a second
+
+
 def test_bodies_of_a_batch_have_a_bound_together_and_a_large_one_goes_alone(board: Board) -> None:
     batches: list[list[int]] = []
 

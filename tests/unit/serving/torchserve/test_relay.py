@@ -7,12 +7,17 @@ import contextlib
 import json
 import socket
 import subprocess
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from pipeline.serving.front.board import Board
+from pipeline._handlers.answer_size import Extras
+from pipeline._handlers.exchange import Incoming, Response, Steps
+from pipeline._handlers.frame import BEGIN_BY_HEADER, FRAME_MEDIA, pack_responses, unpack_requests
+from pipeline._handlers.limits import DEADLINE_S
+from pipeline.serving.front.board import Board, WorkerState
 from pipeline.serving.front.carrier import Carrier
 from pipeline.serving.front.exchange import Receive, Scope, Send
 from pipeline.serving.torchserve import relay
@@ -146,5 +151,38 @@ def test_workers_of_a_busy_torchserve_answer_and_of_a_lost_one_none(
             management.busy = False
             await until(lambda: board.ready == 2)
             assert sum(row.restarts for row in board.rows) == 0
+
+    asyncio.run(check())
+
+
+def test_a_frame_says_by_when_work_on_it_must_begin(tmp_path: Path) -> None:
+    seen: list[dict[bytes, bytes]] = []
+
+    async def inference(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(dict(scope["headers"]))
+        body = (await receive())["body"]
+        responses = [Response(200, request.body) for request in unpack_requests(body)]
+        headers = [(b"content-type", FRAME_MEDIA.encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": pack_responses(responses, Steps())})
+
+    async def check() -> None:
+        archive = build_archive(tmp_path, [GREY])
+        board = Board.create(tmp_path / "board", 1)
+        board.rows[0].state = WorkerState.READY
+        path = tmp_path / "inference"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            listener.listen()
+            listener.settimeout(0)
+            carrier = Carrier(inference)
+            carrier.listen(listener)
+            asked = Relay(archive.serving, digest="d", inference=path, management=path, board=board, most=1)
+            before = time.monotonic()
+            response = await asked.respond(Incoming(body=b"abc", content_type="", extras=Extras()))
+            await carrier.leave(0.0)
+        assert (response.status, response.body) == (200, b"abc")
+        begin_by = float(seen[0][BEGIN_BY_HEADER.lower().encode()])
+        assert begin_by - before == pytest.approx(DEADLINE_S, abs=5.0)
 
     asyncio.run(check())
