@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bad_request import BadRequest, without_trace
-from .limits import Deadline
+from .limits import Deadline, OutOfTime
 from .predictor import Predictor, lacks_resources, reason_of
 from .request import Request
 
@@ -24,7 +24,8 @@ def answer_requests(
     """Compute the logits (N, K) of each request; the smallest requests are answered first.
 
     As many requests as fit into one call of the model are answered together, or one by one if that fails. The others
-    are answered alone, each with an equal share of the time that is left: a large one takes no time from another.
+    are answered alone, each with an equal share of the time that is left: a large one takes no time from another. Those
+    whose share was too short share what the others left.
 
     Args:
         predictor: the model.
@@ -47,9 +48,10 @@ def answer_requests(
         logits = _answer_together(predictor, [requests[index] for index in together], share)
         answers = dict(zip(together, logits, strict=False))
     alone = [index for index in order if index not in answers]
-    for left, index in zip(reversed(range(len(alone))), alone, strict=True):
-        share = None if deadline is None else deadline.share(left)
-        answers[index] = _answer_alone(predictor, requests[index], share)
+    answers |= _each_alone(predictor, requests, alone, deadline)
+    late = [index for index in alone if isinstance(answers[index], OutOfTime)]
+    again = _each_alone(predictor, requests, late, deadline)
+    answers |= {index: answer for index, answer in again.items() if not isinstance(answer, OutOfTime)}
     return [answers[index] for index in range(len(requests))]
 
 
@@ -69,6 +71,17 @@ def _answer_together(
         return []
     ends = accumulate(len(request.instances) for request in requests)
     return [logits[end - len(request.instances) : end] for end, request in zip(ends, requests, strict=True)]
+
+
+def _each_alone(
+    predictor: Predictor, requests: Sequence[Request], places: Sequence[int], deadline: Deadline | None
+) -> dict[int, NDArray[np.float32] | Exception]:
+    """Answer the requests at these places one by one, each in an equal share of the time that is left."""
+    answers = {}
+    for left, index in zip(reversed(range(len(places))), places, strict=True):
+        share = None if deadline is None else deadline.share(left)
+        answers[index] = _answer_alone(predictor, requests[index], share)
+    return answers
 
 
 def _answer_alone(predictor: Predictor, request: Request, deadline: Deadline | None) -> NDArray[np.float32] | Exception:

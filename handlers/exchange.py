@@ -19,7 +19,7 @@ from .answer_size import Extras
 from .bad_request import BadRequest, without_trace
 from .batch_answering import answer_requests
 from .body_forms import decode_request, encode_responses
-from .limits import Deadline
+from .limits import Deadline, OutOfTime
 from .predictor import Predictor, reason_of
 from .request import Answered, Request
 
@@ -165,13 +165,21 @@ def _failure(what: str, reason: Exception) -> Response:
 def _decode_all(
     predictor: Predictor, requests: Sequence[Incoming | Exception], deadline: Deadline
 ) -> list[Request | Exception]:
-    """Decode each request, or say what is wrong with it; the smallest come first: no large one delays them."""
+    """Decode each request, or say what is wrong with it; the smallest come first: no large one delays them.
+
+    Those whose share of the time was too short share what the others left.
+    """
     if len(requests) == 1:  # it shares the time with none
         return [_decode(predictor, requests, 0, deadline)]
     deadline = deadline.share(1)  # the other half of the time is for the answers
     decoded: dict[int, Request | Exception] = {}
     for index in sorted(range(len(requests)), key=lambda index: _size(requests[index])):
         decoded[index] = _decode(predictor, requests, index, deadline.share(len(requests) - len(decoded) - 1))
+    late = [index for index, request in decoded.items() if isinstance(request, OutOfTime)]
+    for left, index in zip(reversed(range(len(late))), late, strict=True):
+        again = _decode(predictor, requests, index, deadline.share(left))
+        if not isinstance(again, OutOfTime):
+            decoded[index] = again
     return [decoded[index] for index in range(len(requests))]
 
 

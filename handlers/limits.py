@@ -64,6 +64,10 @@ def usual_pixels(inputs: Sequence[InputSpec]) -> int:
     return max(_USUAL_PIXELS, min(_TIMES_INPUT * max(sizes, default=1), MAX_PIXELS))
 
 
+class OutOfTime(BadRequest):
+    """The time for a request, or for its share of several, is over."""
+
+
 class Deadline:
     """The time for some work; it starts when this object is made.
 
@@ -97,14 +101,14 @@ class Deadline:
             exact: whether this number was counted, not estimated from one half of the work.
 
         Raises:
-            BadRequest: the time is over; the status is 413, and the text says for how many instances the time is
+            OutOfTime: the time is over; the status is 413, and the text says for how many instances the time is
                 enough, or the status is 503 if it is enough for none.
         """
         if time.monotonic() < self._end:
             return
         if instances:
             enough = f"{self._seconds:.3g} s were enough"
-            raise BadRequest(
+            raise OutOfTime(
                 "more instances than are answered in time",
                 expected=f"at most {instances} of them in one request, as many as {enough} for"
                 if exact
@@ -112,7 +116,7 @@ class Deadline:
                 found="more",
                 status=413,
             )
-        raise BadRequest(
+        raise OutOfTime(
             "no answer in time",
             expected=f"an answer within {self._whole:g} s; ask again, with less in one request",
             found="none yet",

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline._handlers import answer_size, tensor_answer
+from pipeline._handlers import answer_size, limits, tensor_answer
 from pipeline._handlers.answer_size import Extras
 from pipeline._handlers.bad_request import BadRequest
-from pipeline._handlers.body_forms import AnswerRooms, encode_response
+from pipeline._handlers.body_forms import AnswerRooms, decode_request, encode_response
 from pipeline._handlers.exchange import Incoming, respond
+from pipeline._handlers.limits import Deadline
 from pipeline._handlers.predictor import Predictor
 from pipeline._handlers.request import Request
 from tests.served_models import GREY, build_archive
@@ -139,3 +141,32 @@ def test_a_raw_body_of_the_right_length_is_no_picture(predictor: Predictor) -> N
     values: Sequence[int] = [*png(0).body[:48]]
     [response] = respond(predictor, [Incoming(body=bytes(values), content_type=RAW, extras=Extras(decoded=True))])
     assert json.loads(response.body)["decoded"] == {"image": hashlib.sha256(bytes(values)).hexdigest()}
+
+
+@pytest.mark.parametrize("step", ["decode", "predict"])
+def test_a_request_that_is_held_up_gets_the_time_that_the_others_left(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Another program may take the processor for seconds; that is not the request's fault."""
+    clock = SimpleNamespace(now=0.0)
+    clock.monotonic = lambda: clock.now
+    monkeypatch.setattr(limits, "time", clock)
+    requests = [listed(*range(first, first + 8 + first)) for first in range(3)]
+    calls: list[int] = []
+
+    def held_up_once(work: Any) -> Any:
+        def do(*arguments: Any, **options: Any) -> Any:
+            if not calls:
+                clock.now += 4.0
+            calls.append(1)
+            return work(*arguments, **options)
+
+        return do
+
+    if step == "decode":
+        monkeypatch.setattr("pipeline._handlers.exchange.decode_request", held_up_once(decode_request))
+    else:
+        monkeypatch.setattr(predictor, "_model", held_up_once(predictor._model))
+    responses = respond(predictor, requests, Deadline(10.0))
+    assert [response.status for response in responses] == [200, 200, 200]
+    assert len(calls) > 3
