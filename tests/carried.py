@@ -6,9 +6,10 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import uvloop
 
@@ -79,6 +80,21 @@ def carried(
         thread.join()
         loop.close()
         listener.close()
+
+
+@asynccontextmanager
+async def carried_at(path: Path, application: Application) -> AsyncIterator[Carrier]:
+    """Carry an application over a Unix socket, in the running loop, for the length of an `async with` block."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        listener.settimeout(0)
+        carrier = Carrier(application)
+        carrier.listen(listener)
+        try:
+            yield carrier
+        finally:
+            await carrier.leave(0.0)
 
 
 def _wait_until_closed(carrier: Carrier) -> None:

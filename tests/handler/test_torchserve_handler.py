@@ -28,6 +28,7 @@ from pipeline._handlers.predictor import Predictor, Refusal
 from pipeline._handlers.torchserve_handler import Handler, take_requests_as_sent
 from pipeline._handlers.torchserve_reading import read_in_packets
 from pipeline.serving.encoding import encode_png
+from tests.clocks import Clock
 from tests.served_models import GREY, build_archive
 
 with warnings.catch_warnings():
@@ -284,13 +285,6 @@ def test_no_request_is_decoded_behind_the_deadline(handler: Handler) -> None:
 def test_a_request_that_is_slow_to_decode_takes_the_time_of_no_other(
     handler: Handler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Clock:
-        now = 0.0
-
-        def monotonic(self) -> float:
-            self.now += 1
-            return self.now
-
     monkeypatch.setattr(limits, "time", Clock())
     handler._predictor.limits = Limits(pixels=10_000, seconds=200)
     slow = json.dumps({"instances": np.ones((900, 1, 8, 6), dtype=int).tolist()}).encode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from pipeline._handlers.exchange import WORKER_HEADER
 from pipeline.serving.front.carrier import Carrier
 from pipeline.serving.front.exchange import Receive, Scope, Send
 from pipeline.serving.torchserve.link import LinkError, Links
+from tests.carried import carried_at
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -30,18 +30,12 @@ def run(folder: Path, work: Callable[[Links, Carrier], Awaitable[Any]]) -> Any:
     """Run something beside a server that listens in the folder."""
 
     async def both() -> Any:
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(str(folder / "socket"))
-            listener.listen()
-            listener.settimeout(0)
-            carrier = Carrier(application)
-            carrier.listen(listener)
+        async with carried_at(folder / "socket", application) as carrier:
             links = Links(folder / "socket")
             try:
                 return await work(links, carrier)
             finally:
                 links.drop()
-                await carrier.leave(0.0)
 
     return asyncio.run(both())
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,10 +17,10 @@ from pipeline._handlers.exchange import Incoming, Response, Steps
 from pipeline._handlers.frame import BEGIN_BY_HEADER, FRAME_MEDIA, pack_responses, unpack_requests
 from pipeline._handlers.limits import DEADLINE_S
 from pipeline.serving.front.board import Board, WorkerState
-from pipeline.serving.front.carrier import Carrier
 from pipeline.serving.front.exchange import Receive, Scope, Send
 from pipeline.serving.torchserve import relay
 from pipeline.serving.torchserve.relay import Relay
+from tests.carried import carried_at
 from tests.served_models import GREY, build_archive
 
 SLEEP = ["sleep", "600"]
@@ -71,12 +70,7 @@ async def watching(folder: Path, management: Management) -> AsyncIterator[Board]
     archive = build_archive(folder, [GREY])
     board = Board.create(folder / "board", 2)
     path = folder / "management"
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        listener.listen()
-        listener.settimeout(0)
-        carrier = Carrier(management)
-        carrier.listen(listener)
+    async with carried_at(path, management):
         keeper = Relay(archive.serving, digest="d", inference=folder / "none", management=path, board=board, most=1)
         watch = asyncio.create_task(keeper.watch())
         try:
@@ -84,7 +78,6 @@ async def watching(folder: Path, management: Management) -> AsyncIterator[Board]
             yield board
         finally:
             watch.cancel()
-            await carrier.leave(0.0)
 
 
 @pytest.fixture(autouse=True)
@@ -171,16 +164,10 @@ def test_a_frame_says_by_when_work_on_it_must_begin(tmp_path: Path) -> None:
         board = Board.create(tmp_path / "board", 1)
         board.rows[0].state = WorkerState.READY
         path = tmp_path / "inference"
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(str(path))
-            listener.listen()
-            listener.settimeout(0)
-            carrier = Carrier(inference)
-            carrier.listen(listener)
+        async with carried_at(path, inference):
             asked = Relay(archive.serving, digest="d", inference=path, management=path, board=board, most=1)
             before = time.monotonic()
             response = await asked.respond(Incoming(body=b"abc", content_type="", extras=Extras()))
-            await carrier.leave(0.0)
         assert (response.status, response.body) == (200, b"abc")
         begin_by = float(seen[0][BEGIN_BY_HEADER.lower().encode()])
         assert begin_by - before == pytest.approx(DEADLINE_S, abs=5.0)
