@@ -19,6 +19,7 @@ import httptools
 from pipeline.serving.front import eager
 from pipeline.serving.front.backlog import Backlog
 from pipeline.serving.front.exchange import Exchange, response_bytes
+from pipeline.serving.front.inflow import Inflow
 from pipeline.serving.front.receiving import Receiving
 
 if TYPE_CHECKING:
@@ -68,9 +69,7 @@ class Connection(asyncio.Protocol):
         self._begun: eager.Begun | None = None  # what goes on with them, where it has to wait
         self._deaf = False  # what comes is dropped
         self._lost = False
-        self._paused_at: float | None = None  # since when nothing is read: until answers are sent, or the next turn
-        self._unread = b""  # what came before that, and is not parsed
-        self._rests = False  # whether that is only until the loop's next turn
+        self._inflow: Inflow
         self._backlog: Backlog
         self.moved = carrier.loop.time()
 
@@ -79,6 +78,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
+        self._inflow = Inflow(self._transport, self._loop, self._parse_unread)
         self._backlog = Backlog(self._transport)
         if transport.get_extra_info("sslcontext") is not None:
             self._scheme = "https"
@@ -91,9 +91,9 @@ class Connection(asyncio.Protocol):
         self._deaf = self._lost = True
         self._carrier.remove(self)
         self._drop_request()
-        self._carrier.held -= sum(exchange.held for exchange in self._whole) + len(self._unread)
+        self._carrier.held -= sum(exchange.held for exchange in self._whole) + len(self._inflow.unread)
         self._whole.clear()
-        self._unread = b""
+        self._inflow.unread = b""
         if self._begun is not None:
             self._begun.cancel()
 
@@ -107,28 +107,26 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, until so many requests wait that the rest has to, or the others' turn has come."""
-        start, began = 0, time.perf_counter()
+        inflow, start, began = self._inflow, 0, time.perf_counter()
         while start < len(data) and not self._deaf:
-            if start and self._paused_at is None and time.perf_counter() - began > _TURN_S:
-                self._rest()
-            if self._paused_at is not None:
-                self._unread += data[start:]
+            if start and not inflow.paused and time.perf_counter() - began > _TURN_S:
+                inflow.rest()
+            if inflow.paused:
+                inflow.unread += data[start:]
                 self._carrier.held += len(data) - start
                 break
             request = self._receiving
             end = start + (_PIECE if request is None else max(_PIECE, request.length - request.size))
             self._parse(data[start:end])
             start = end
-        if len(data) >= _MUCH and self._paused_at is None and not self._deaf:
-            self._rest()
+        if len(data) >= _MUCH and not inflow.paused and not self._deaf:
+            inflow.rest()
         if self._whole and not self._at_work:
             self._at_work = True
             self._begun = eager.begin(self._answer(), self._loop)
 
     def _parse(self, data: bytes) -> None:
         """Parse a piece."""
-        if self._deaf:
-            return
         before = self._receiving
         try:
             self._parser.feed_data(data)
@@ -146,7 +144,7 @@ class Connection(asyncio.Protocol):
                 )
             return
         if len(self._whole) > _MOST_WAITING and not self._deaf:
-            self._pause()
+            self._inflow.pause()
         request = self._receiving
         if request is None or self._deaf:
             return
@@ -262,7 +260,7 @@ class Connection(asyncio.Protocol):
             return
         if self._backlog.waits():
             return
-        if request is not None and not self._deaf and self._paused_at is None:
+        if request is not None and not self._deaf and not self._inflow.paused:
             took = now - request.began
             if took > bounds.patience_s and request.received < took * bounds.bytes_per_s:
                 self.refuse(
@@ -373,7 +371,7 @@ class Connection(asyncio.Protocol):
                 exchange.refuse(500, _FAILED)
             if self._lost:
                 return
-            last = self._carrier.leaving_since is not None and len(self._whole) == 1 and not self._unread
+            last = self._carrier.leaving_since is not None and len(self._whole) == 1 and not self._inflow.unread
             close = last or not exchange.keep_alive
             self._backlog.send(exchange.to_bytes(close=close))
             self.moved = self._loop.time()
@@ -383,47 +381,26 @@ class Connection(asyncio.Protocol):
             if close:
                 self._end()
                 return
-            if self._paused_at is not None and not self._rests and len(self._whole) < _MOST_WAITING:
-                self._read_again(self._paused_at)
+            if self._inflow.waits_for_answers and len(self._whole) < _MOST_WAITING:
+                self._inflow.go_on()
         self._at_work = False
 
-    def _pause(self) -> None:
-        """Read no more for now."""
-        self._paused_at = self._loop.time()
-        self._transport.pause_reading()
-
-    def _rest(self) -> None:
-        """Leave the rest of this turn of the loop to the others."""
-        self._pause()
-        self._rests = True
-        self._loop.call_soon(self._go_on_reading)
-
-    def _go_on_reading(self) -> None:
-        """Go on after a rest."""
-        self._rests = False
-        if self._paused_at is not None and not self._transport.is_closing():
-            self._read_again(self._paused_at)
-
-    def _read_again(self, paused_at: float) -> None:
-        """Read what comes; a request of which nothing was read meanwhile was not slow."""
-        self._paused_at = None
+    def _parse_unread(self, unread: bytes, paused_s: float) -> None:
+        """Parse what waited; a request of which nothing was read meanwhile was not slow."""
         if self._receiving is not None:
-            self._receiving.began += self._loop.time() - paused_at
-        unread, self._unread = self._unread, b""
+            self._receiving.began += paused_s
         if unread:
             self._carrier.held -= len(unread)
             self.data_received(unread)
-        if self._paused_at is None:
-            self._transport.resume_reading()
 
     def _end(self) -> None:
         """Send what is written, and close once the client has read it, or after a moment."""
         refused, self._deaf = self._deaf, True
-        if not refused and self._receiving is None and not self._whole and not self._unread:
+        if not refused and self._receiving is None and not self._whole and not self._inflow.unread:
             self._transport.close()
             return
         if self._transport.can_write_eof():
             self._transport.write_eof()
-        if self._paused_at is not None and not self._rests:
-            self._read_again(self._paused_at)
+        if self._inflow.waits_for_answers:
+            self._inflow.go_on()
         self._loop.call_later(self._bounds.discard_s, self._transport.close)
