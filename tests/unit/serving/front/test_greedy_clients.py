@@ -229,6 +229,8 @@ def test_a_client_that_goes_in_its_rest_leaves_nothing(monkeypatch: pytest.Monke
     monkeypatch.setattr(connections, "_TURN_S", 0.0)
 
     async def try_it() -> None:
+        failures: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, failure: failures.append(failure))
         carrier, connection, transport = connect(echo)
         connection.data_received(CHUNKED)
         assert not transport.reads
@@ -238,6 +240,7 @@ def test_a_client_that_goes_in_its_rest_leaves_nothing(monkeypatch: pytest.Monke
         await some_turns()
         assert carrier.held == 0
         assert transport.sent == b""
+        assert failures == []
 
     asyncio.run(try_it())
 
